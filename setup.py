@@ -1,0 +1,73 @@
+"""Build and packaging of metrics-agent; pyproject.toml holds the settings of the tools."""
+
+from pathlib import Path
+from runpy import run_path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+TLS = ["twisted[tls]>=24.7"]
+HTTP = ["treq>=24.9", "oauthlib>=3.2", *TLS]
+SPEED = ["orjson>=3.10"]
+DEMO = ["amqtt>=0.11.3"]
+TEST = [
+    "hypothesis>=6.100",
+    "line-protocol-parser>=2.0",
+    "coverage[toml]>=7.6",
+    *HTTP,
+    *SPEED,
+    *DEMO,
+]
+LINT = ["ruff==0.17.6", "mypy==2.4.1", "mypy-zope==1.0.17", "build>=1.2", *TEST]
+
+setup(
+    name="metrics-agent",
+    version=run_path(str(HERE / "metrics_agent" / "_version.py"))["__version__"],
+    description="Collects metrics from devices in supervised modules and hands them to Telegraf.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=[
+        *find_packages(include=["metrics_agent", "metrics_agent.*"]),
+        "twisted.plugins",
+    ],
+    package_data={"metrics_agent": ["py.typed", "config/sample.toml"]},
+    install_requires=[
+        "twisted>=24.7",
+        "paho-mqtt>=2.1,<3",
+        "zope.interface>=6",
+        "attrs>=23.2",
+        "cattrs>=24.1",
+        "wsproto>=1.2",
+        "tomli>=2; python_version < '3.11'",
+    ],
+    extras_require={
+        "tls": TLS,
+        "http": HTTP,
+        "speed": SPEED,
+        "all": [*HTTP, *SPEED],
+        "demo": [*DEMO, *SPEED],
+        "test": TEST,
+        "lint": LINT,
+    },
+    entry_points={"console_scripts": ["metrics-agent=metrics_agent.cli:main"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: No Input/Output (Daemon)",
+        "Framework :: Twisted",
+        "Intended Audience :: System Administrators",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Home Automation",
+        "Topic :: System :: Monitoring",
+        "Typing :: Typed",
+    ],
+    zip_safe=False,
+)
