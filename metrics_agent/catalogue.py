@@ -1,0 +1,431 @@
+"""Every measurement, tag and field this agent writes: name, unit, type, and the Go agent's name.
+
+Decoders take their names from here when they are imported, so that a misspelled field is an error
+at import and not a new column in somebody's database; at run time they hold plain strings::
+
+    POWER = ELECTRICITY.key("power")
+
+``docs/metrics.md`` is generated from here: ``python -m metrics_agent.catalogue > docs/metrics.md``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from attrs import field, frozen
+
+__all__ = [
+    "BATTERY",
+    "CLIMATE",
+    "COUNTER",
+    "DEMO",
+    "DEVICE",
+    "ELECTRICITY",
+    "INVERTER",
+    "MEASUREMENTS",
+    "METRICS_AGENT",
+    "STATE",
+    "SWITCH",
+    "Field",
+    "Kind",
+    "Measurement",
+    "Tag",
+    "as_markdown",
+]
+
+Kind = Literal["float", "int", "bool", "str"]
+"""The type a field has for ever; every measured number is a float."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*(?:<[a-z]+>)?")
+_PLACEHOLDER = re.compile(r"<[a-z]+>\Z")
+
+
+@frozen
+class Field:
+    """What one field means.
+
+    Attributes:
+        name: lower_snake_case; with ``<what>`` at its end it stands for a family of fields.
+        unit: as a person writes it; empty for a plain number.
+        kind: its type, which never changes.
+        original_name: what the Go agent called it (for Tasmota), None if it did not write it.
+        original_scale: our value times this is the Go agent's.
+        doc: what the name does not say.
+    """
+
+    name: str
+    unit: str = ""
+    kind: Kind = "float"
+    original_name: str | None = field(default=None, kw_only=True)
+    original_scale: float = field(default=1.0, kw_only=True)
+    doc: str = field(default="", kw_only=True)
+
+    def covers(self, name: str) -> bool:
+        """Tell whether a name is this field's or one of its family's."""
+        stem = _PLACEHOLDER.sub("", self.name)
+        return name == self.name or (stem != self.name and name.startswith(stem) and name != stem)
+
+
+@frozen
+class Tag:
+    """What one tag means and when it is there."""
+
+    name: str
+    doc: str
+
+
+@frozen
+class Measurement:
+    """A set of fields with one meaning and one set of units, whatever the vendor.
+
+    Raises:
+        ValueError: a name is not lower_snake_case or there twice.
+    """
+
+    name: str
+    doc: str
+    tags: tuple[Tag, ...]
+    fields: tuple[Field, ...]
+
+    def __attrs_post_init__(self) -> None:
+        for described in (self.tags, self.fields):
+            names = [each.name for each in described]
+            for name in names:
+                if not _NAME.fullmatch(name) or names.count(name) > 1:
+                    raise ValueError(f"{self.name}: {name!r} is no name or there twice")
+
+    def field(self, name: str) -> Field:
+        """Return the description of a field.
+
+        Raises:
+            LookupError: there is none of that name; the text names the nearest.
+        """
+        for each in self.fields:
+            if each.covers(name):
+                return each
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, [each.name for each in self.fields], n=1)
+        hint = f", did you mean {near[0]!r}?" if near else ""
+        raise LookupError(f"{self.name} has no field {name!r}{hint}")
+
+    def key(self, name: str) -> str:
+        """Return the name itself if there is such a field; for use at import.
+
+        Raises:
+            LookupError: there is none of that name.
+        """
+        self.field(name)
+        return sys.intern(name)
+
+    def originals(self) -> dict[str, tuple[str, float]]:
+        """Return the Go agent's name and scale by our name, where it wrote the field."""
+        return {
+            each.name: (each.original_name, each.original_scale)
+            for each in self.fields
+            if each.original_name is not None
+        }
+
+
+_VENDOR = Tag("vendor", "the family: `tasmota`, `opendtu`, `netatmo` ...")
+_DEVICE = Tag("device", "the device's stable id: topic, serial number or hardware address")
+_FRIENDLY = Tag("friendly", "the name people gave it; absent until it is known")
+_CHANNEL = Tag("channel", "from 1, where the device reports several alike; absent on their sum")
+_SENSOR = Tag("sensor", "the sensor within the device, such as `BME280` or `DS18B20-1`")
+_COMMON = (_VENDOR, _DEVICE, _FRIENDLY)
+
+_WH_PER_KWH: Final = 1000.0
+_MA_PER_A: Final = 1000.0
+
+
+def _alike(unit: str, *names: str, kind: Kind = "float", doc: str = "") -> Iterator[Field]:
+    """Describe fields that differ in nothing but their names."""
+    return (Field(name, unit, kind, doc=doc) for name in names)
+
+
+def _energy(name: str, original_name: str, doc: str = "") -> Field:
+    """Describe energy in kWh, which the Go agent wrote in Wh."""
+    return Field(name, "kWh", original_name=original_name, original_scale=_WH_PER_KWH, doc=doc)
+
+
+ELECTRICITY: Final = Measurement(
+    "electricity",
+    "Power and energy of plugs, meters, inverters and sensor chips.",
+    (*_COMMON, _CHANNEL, Tag("sensor", "a meter or sensor chip beside the device's own meter")),
+    (
+        Field("power", "W", original_name="power", doc="negative when fed into the grid"),
+        Field("voltage", "V", original_name="voltage"),
+        Field("current", "A", original_name="current", original_scale=_MA_PER_A),
+        Field("frequency", "Hz", original_name="frequency"),
+        Field("power_factor", original_name="power_factor", doc="-1 to 1"),
+        Field("apparent_power", "VA", original_name="apparent_power"),
+        Field("reactive_power", "var", original_name="reactive_power"),
+        _energy("energy_today", "sum_power_today", "since midnight of the device"),
+        _energy("energy_yesterday", "sum_power_yesterday"),
+        _energy(
+            "energy_total",
+            "sum_power_total",
+            "taken from the grid, or produced; devices reset it and it may jump",
+        ),
+        _energy("energy_exported_total", "sum_power_total_out", "fed into the grid"),
+        *_alike("kWh", "energy_total_t1", "energy_exported_total_t1", doc="first tariff"),
+        *_alike("kWh", "energy_total_t2", "energy_exported_total_t2", doc="second tariff"),
+        *_alike(
+            "kWh", "energy_imported_today", "energy_exported_today", doc="balanced over the phases"
+        ),
+        Field("energy_imported_total", "kWh", doc="where a meter counts it beside its total"),
+        *_alike("kvarh", "reactive_energy_imported_total", "reactive_energy_exported_total"),
+        Field("current_neutral", "A"),
+        Field("phase_angle", "°"),
+        Field("power_max", "W", doc="since the device's last reset of it"),
+        *_alike("W", "power_imported", "power_exported", "power_dc"),
+        Field("efficiency", "%"),
+        Field("irradiation", "%", doc="of the power the panel is rated for"),
+    ),
+)
+
+CLIMATE: Final = Measurement(
+    "climate",
+    "What sensors tell about their surroundings: air, light, weather, soil, distance.",
+    (*_COMMON, _SENSOR, _CHANNEL),
+    (
+        Field("temperature", "°C", original_name="temperature"),
+        *_alike("°C", "temperature_min", "temperature_max", doc="today"),
+        Field("object_temperature", "°C", doc="of what an infrared thermometer looks at"),
+        *_alike("°C", "dew_point", "heat_index"),
+        Field("humidity", "%", original_name="humidity", doc="relative"),
+        Field("absolute_humidity", "g/m3"),
+        Field("pressure", "hPa", original_name="pressure", doc="as the device gives it first"),
+        Field("absolute_pressure", "hPa", doc="at the station, beside a `pressure` at sea level"),
+        Field("sea_pressure", "hPa", doc="at sea level, beside a `pressure` at the station"),
+        Field("co2", "ppm", original_name="co2"),
+        Field("eco2", "ppm", doc="estimated from other gases"),
+        Field("tvoc", "ppb"),
+        Field("voc", "ug/m3"),
+        Field("voc_index", doc="100 is the average of the last day"),
+        Field("nox_index", doc="1 is the average of the last day"),
+        *_alike("", "voc_raw", "nox_raw"),
+        Field("formaldehyde", "mg/m3"),
+        Field("gas", "ppm"),
+        Field("gas_resistance", "kOhm"),
+        Field("air_quality", doc="the sensor's own index"),
+        Field("health_index", doc="0 healthy to 4 unhealthy"),
+        *_alike("ug/m3", "pm1", "pm25", "pm4", "pm10"),
+        *_alike("ug/m3", "pm1_cf", "pm25_cf", "pm10_cf", doc="calibrated for a factory's air"),
+        *_alike(
+            "1/dl",
+            *("particles_03", "particles_05", "particles_1"),
+            *("particles_25", "particles_5", "particles_10"),
+            doc="particles larger than 0.3, 0.5, 1, 2.5, 5, 10 um",
+        ),
+        *_alike("1/cm3", "number_pm05", "number_pm1", "number_pm25", "number_pm4", "number_pm10"),
+        Field("particle_size", "um", doc="typical"),
+        Field("noise", "dB", original_name="noise"),
+        Field("illuminance", "lx"),
+        *_alike(
+            "",
+            *("illuminance_infrared", "illuminance_broadband", "illuminance_white", "darkness"),
+            doc="the sensor's own unit",
+        ),
+        Field("uv_index"),
+        Field("uv_level", doc="the sensor's own unit"),
+        Field("uv_power", "W/m2"),
+        Field("rain", "mm", doc="since the message before"),
+        Field("rain_1h", "mm", doc="in the last hour"),
+        Field("rain_24h", "mm", doc="in the last day"),
+        *_alike("km/h", "wind_speed", "wind_speed_avg", "wind_speed_min", "wind_speed_max"),
+        Field("wind_angle", "°", doc="where it comes from; absent when calm"),
+        Field("wind_angle_avg", "°"),
+        Field("gust_speed", "km/h"),
+        Field("gust_angle", "°"),
+        Field("lightning_distance", "km"),
+        Field("lightning_energy", doc="the sensor's own unit"),
+        Field("soil_moisture", "%"),
+        Field("soil_moisture_raw"),
+        Field("soil_fertility", "uS/cm"),
+        Field("ph"),
+        Field("distance", "cm"),
+        Field("weight", "kg"),
+        Field("people", doc="how many are seen"),
+        Field("analog", doc="raw value of an analogue input"),
+    ),
+)
+
+DEVICE: Final = Measurement(
+    "device",
+    "How a device itself is doing.",
+    (*_COMMON, Tag("sensor", "a chip or battery sensor within it; absent on the device's own row")),
+    (
+        Field("online", kind="bool", doc="by the device's last will or its availability topic"),
+        Field("uptime", "s"),
+        Field("signal_quality", "%", doc="of the radio link, 100 is best"),
+        Field("signal", "dBm"),
+        Field("link_quality", doc="Zigbee: 0 to 255"),
+        Field("wifi_status", doc="Netatmo: lower is better, 86 bad, 56 good"),
+        Field("rf_status", doc="Netatmo: lower is better, 90 bad, 60 good"),
+        Field("wifi_reconnects"),
+        Field("wifi_downtime", "s"),
+        Field("mqtt_count", doc="connections to the broker since the device's start"),
+        Field("battery", "%"),
+        Field("battery_voltage", "V"),
+        Field("battery_low", kind="bool"),
+        Field("voltage", "V", doc="the chip's supply"),
+        Field("temperature", "°C", doc="the chip's, not the room's"),
+        Field("heap", "KiB", doc="free memory"),
+        Field("load_average"),
+        Field("data_age", "s", doc="since the device last heard of what it reports about"),
+    ),
+)
+
+SWITCH: Final = Measurement(
+    "switch",
+    "What a device has switched, and its own switches.",
+    (*_COMMON, _CHANNEL, Tag("sensor", "an input such as `Switch1`; absent on outputs")),
+    (
+        Field("state", kind="bool", doc="true is on"),
+        Field("dimmer", "%"),
+        Field("position", "%", doc="of a shutter, 100 is open"),
+        Field("fan_speed"),
+        Field("color_temperature", "mired"),
+    ),
+)
+
+STATE: Final = Measurement(
+    "state",
+    "What a detector says.",
+    (*_COMMON, _SENSOR),
+    (
+        Field("contact", kind="bool", doc="true is closed"),
+        *_alike("", "occupancy", "presence", "vibration", "tamper", "smoke", kind="bool"),
+        *_alike("", "water_leak", "overpower", "overtemperature", kind="bool"),
+    ),
+)
+
+COUNTER: Final = Measurement(
+    "counter",
+    "Counting inputs; water and gas meters.",
+    (*_COMMON, _CHANNEL, _SENSOR),
+    (
+        Field("count", doc="pulses; some devices begin again at each message"),
+        Field("duration", "s", doc="where the input measures time"),
+        Field("volume", "m3"),
+    ),
+)
+
+INVERTER: Final = Measurement(
+    "inverter",
+    "How a solar inverter and the radio link to it are doing; its power is in `electricity`.",
+    _COMMON,
+    (
+        *_alike("", "reachable", "producing", kind="bool"),
+        Field("temperature", "°C"),
+        Field("limit_relative", "%"),
+        Field("limit_absolute", "W"),
+        Field("data_age", "s", doc="since the inverter was last heard"),
+        Field("events", doc="in its log"),
+        Field("signal", "dBm"),
+        *_alike("", "tx_request", "tx_re_request", "rx_success", doc="radio messages"),
+        *_alike("", "rx_fail_nothing", "rx_fail_partial", "rx_fail_corrupt", doc="radio messages"),
+    ),
+)
+
+BATTERY: Final = Measurement(
+    "battery",
+    "A battery that stores energy; the one that feeds a device is in `device`.",
+    _COMMON,
+    (
+        Field("charge", "%"),
+        Field("voltage", "V"),
+        Field("current", "A", doc="negative when it is discharged"),
+        Field("power", "W", doc="negative when it is discharged"),
+    ),
+)
+
+METRICS_AGENT: Final = Measurement(
+    "metrics_agent",
+    "This agent itself, every `self_metrics_interval`. Counters begin at 0 with the process.",
+    (Tag("module", "the module, `tasmota` or `tasmota:garage`; `agent` for the whole"),),
+    (
+        Field(
+            "state",
+            kind="int",
+            doc="0 stopped, 1 starting, 2 running, 3 backing off, 4 parked, 5 wrong settings",
+        ),
+        Field("state_text", kind="str", doc="the same as a word"),
+        Field("uptime", "s"),
+        Field("restarts", kind="int"),
+        Field("metrics", kind="int", doc="accepted"),
+        Field("errors", kind="int", doc="all of them"),
+        Field("errors_<place>", kind="int", doc="by the place in the module: `errors_message` ..."),
+        Field("dropped", kind="int", doc="metrics and messages that were left, all of them"),
+        Field("dropped_<reason>", kind="int", doc="by reason: `dropped_invalid_json` ..."),
+        Field("replaced", kind="int", doc="characters, names and numbers the format cannot carry"),
+        Field("left_out", kind="int", doc="fields without a finite value"),
+        Field("queue_metrics", kind="int", doc="waiting for the reader"),
+        Field("queue_bytes", "B", "int", doc="waiting for the reader"),
+        Field("reloads", kind="int"),
+        Field("log_suppressed", kind="int", doc="log lines folded or not written"),
+    ),
+)
+
+DEMO: Final = Measurement(
+    "demo",
+    "The module `demo`.",
+    (Tag("module", "the module's name"),),
+    (
+        Field("sequence", kind="int", doc="from 1 at each start"),
+        Field("value", doc="a sine wave"),
+    ),
+)
+
+MEASUREMENTS: Final = (
+    ELECTRICITY,
+    CLIMATE,
+    DEVICE,
+    SWITCH,
+    STATE,
+    COUNTER,
+    INVERTER,
+    BATTERY,
+    METRICS_AGENT,
+    DEMO,
+)
+"""All of them, in the order of docs/metrics.md."""
+
+_INTRODUCTION: Final = """\
+# Metrics
+
+Generated by `python -m metrics_agent.catalogue`; do not edit.
+
+Every measured number is a float, also where a device sends 230: a field never changes its type.
+What a device does not know (null, not a number, a value that means "no reading") is left out; a
+true 0 is a value. The time is that of receipt, in nanoseconds. One measurement has one set of
+units, whatever the vendor.
+
+`field_names = "original"` writes the names and units of the Go agent instead. The column
+*original* gives them: our value times the factor. Where a module differs, its README says so.
+"""
+
+
+def _rows(measurement: Measurement) -> Iterator[str]:
+    yield f"\n## `{measurement.name}`\n\n{measurement.doc}\n\n| tag | meaning |\n|---|---|\n"
+    for tag in measurement.tags:
+        yield f"| `{tag.name}` | {tag.doc} |\n"
+    yield "\n| field | unit | type | meaning | original |\n|---|---|---|---|---|\n"
+    for each in measurement.fields:
+        original = f"`{each.original_name}`" if each.original_name else ""
+        if each.original_scale != 1:
+            original += f" x {each.original_scale:g}"
+        yield f"| `{each.name}` | {each.unit} | {each.kind} | {each.doc} | {original} |\n"
+
+
+def as_markdown() -> str:
+    """Return the text of docs/metrics.md."""
+    return _INTRODUCTION + "".join(row for each in MEASUREMENTS for row in _rows(each))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(as_markdown())

@@ -1,0 +1,85 @@
+"""The errors this package raises.
+
+::
+
+    MetricsAgentError               never raised itself; catches all of ours
+    |-- ConfigError                 the configuration cannot be used; carries every fault
+    |-- MetricRefused               a metric that line protocol cannot carry; carries a reason
+    |-- PayloadError                a device's message that cannot be read; carries a reason
+    |-- ProtocolError               a peer broke its protocol (MQTT, WebSocket)
+    |-- MissingDependency           an optional package is not installed; says what to install
+    `-- OutputError                 the output cannot be opened or written
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from metrics_agent.config.faults import Fault
+
+__all__ = [
+    "ConfigError",
+    "MetricRefused",
+    "MetricsAgentError",
+    "MissingDependency",
+    "OutputError",
+    "PayloadError",
+    "ProtocolError",
+]
+
+
+class MetricsAgentError(Exception):
+    """Base of all errors of this package; never raised itself."""
+
+
+class ConfigError(MetricsAgentError):
+    """The configuration cannot be used.
+
+    Args:
+        faults: every fault that was found, at least one, in the order of the file.
+    """
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(str(fault) for fault in self.faults))
+
+
+class _ReasonedError(MetricsAgentError):
+    """An error with a short, countable reason beside its sentence."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason = reason
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+
+
+class MetricRefused(_ReasonedError):
+    """A metric that cannot be written as line protocol.
+
+    Args:
+        reason: one of a small fixed set of snake_case words, used as a counter's name,
+            such as ``no_fields`` or ``int_out_of_range``.
+        detail: what was got and what was expected.
+    """
+
+
+class PayloadError(_ReasonedError):
+    """A message of a device that cannot be read.
+
+    Args:
+        reason: one of a small fixed set of snake_case words, such as ``invalid_json``.
+        detail: what was got and what was expected.
+    """
+
+
+class ProtocolError(_ReasonedError):
+    """A peer broke its protocol; the connection cannot go on."""
+
+
+class MissingDependency(MetricsAgentError):  # noqa: N818 - names what is wrong
+    """An optional package is needed and not installed; the text says what to install."""
+
+
+class OutputError(MetricsAgentError):
+    """The output cannot be opened or written."""

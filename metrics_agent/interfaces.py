@@ -1,0 +1,144 @@
+"""The seams: what a module is, and the one door through which it sees the agent."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import field, frozen
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from metrics_agent.metric import Metric
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
+    from metrics_agent.transports.mqtt.message import Message
+    from metrics_agent.transports.mqtt.settings import MqttSettings
+
+__all__ = [
+    "Cancellable",
+    "Handler",
+    "IModule",
+    "ModuleContext",
+    "ModuleKind",
+]
+
+Handler = Callable[["Message"], Iterable[Metric]]
+"""Takes a message, gives the metrics in it; may raise, the message is then dropped and counted."""
+
+Collect = Callable[[], Iterable[Metric] | Awaitable[Iterable[Metric] | None] | None]
+"""One tick: gives metrics, or something that can be awaited for them, or None."""
+
+
+class IModule(IService):
+    """A collector: made anew for every start, never started twice.
+
+    ``startService`` subscribes and sets timers by its context and returns None, a Deferred or a
+    coroutine; raising or failing means that the start failed. ``stopService`` may return a
+    Deferred; what the context owns (timers, subscriptions, Deferreds) is cancelled for it.
+    """
+
+
+class Cancellable(Protocol):
+    """A subscription or a timer; the context cancels what is left at stop."""
+
+    def cancel(self) -> None:
+        """End it; harmless when it has ended."""
+        ...
+
+
+class ModuleContext(Protocol):
+    """All that a module sees of the agent. Each callback handed in runs inside the guard.
+
+    Attributes:
+        name: the instance's name, ``tasmota`` or ``tasmota:garage``.
+        log: stamps the module on every line.
+        reactor: clock, TCP and threads (IReactorTime, IReactorTCP, IReactorThreads ...).
+    """
+
+    name: str
+    log: Logger
+    reactor: Any
+
+    def now_ns(self) -> int:
+        """Return the wall clock, nanoseconds since the epoch."""
+        ...
+
+    def emit(self, metrics: Iterable[Metric]) -> None:
+        """Queue metrics for the output; a metric that is refused is counted, the rest goes on."""
+        ...
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count what was left out, by a snake_case reason (self-metric ``dropped_<reason>``)."""
+        ...
+
+    def subscribe(
+        self,
+        broker: MqttSettings,
+        topic_filter: str,
+        handler: Handler,
+        *,
+        qos: int = 1,
+        place: str = "message",
+    ) -> Cancellable:
+        """Get messages of a filter on the shared connection to that broker."""
+        ...
+
+    def publish(self, broker: MqttSettings, topic: str, payload: bytes, *, qos: int = 0) -> bool:
+        """Send a message if the broker is connected; False when it is not."""
+        ...
+
+    def every(
+        self, interval_s: float, collect: Collect, *, now: bool = True, place: str = "tick"
+    ) -> Cancellable:
+        """Call collect each interval; ticks in a row that fail restart the module."""
+        ...
+
+    def later(
+        self, delay_s: float, call: Callable[..., object], *args: object, place: str = "timer"
+    ) -> IDelayedCall:
+        """Call once after a delay, unless the module stops before."""
+        ...
+
+    def watch(self, work: Awaitable[Any], *, place: str = "deferred") -> Deferred[Any]:
+        """Own a Deferred or coroutine: errors are contained, it is cancelled at stop."""
+        ...
+
+    def in_thread(
+        self, call: Callable[..., Any], *args: object, place: str = "thread"
+    ) -> Deferred[Any]:
+        """Run a blocking call in the reactor's thread pool; owned like ``watch``."""
+        ...
+
+    def fail(self, reason: BaseException) -> None:
+        """Say that this module's life is over; its supervisor restarts it after a backoff."""
+        ...
+
+    def state_path(self, name: str) -> Path:
+        """Return the path of a state file of this module; its directory exists (0700)."""
+        ...
+
+
+@frozen
+class ModuleKind:
+    """What the registry knows of a module; one constant ``MODULE`` in each module's package.
+
+    Attributes:
+        name: lower_snake_case, the key under ``[modules]``.
+        settings: a frozen attrs class made with ``metrics_agent.config.setting``.
+        make: settings and context to a module that is not started. May import what only this
+            module needs. Must do no I/O.
+        brokers: the brokers whose connections the settings ask for.
+        custom_ignored: keys of the Go agent's ``custom`` table that mean nothing here, with
+            what to say about each.
+    """
+
+    name: str
+    settings: type[Any]
+    make: Callable[[Any, ModuleContext], Any]
+    brokers: Callable[[Any], Sequence[MqttSettings]] = lambda _settings: ()
+    custom_ignored: Mapping[str, str] = field(factory=dict)

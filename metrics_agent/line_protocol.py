@@ -1,0 +1,331 @@
+r"""Metric -> one line of InfluxDB line protocol.
+
+Theory of operation. The specification leaves corners in which readers disagree. A line of ours
+is read back to the same values by Telegraf's parser, by InfluxDB and by independent parsers, so
+in these corners the strictest of them decides:
+
+* **Names** (measurement, tag keys and values, field keys). Comma, space and, but for the
+  measurement, the equals sign are escaped by a backslash. A backslash is itself never escaped in
+  a name, so that one before ``,`` ``=`` space ``"`` or at the end cannot be told from an escape:
+  it becomes ``/``. Control characters (0x00-0x1f, 0x7f) become ``_``. A measurement does not begin
+  with ``#`` (a comment); measurement, tag keys and field keys do not begin with ``_`` (reserved):
+  these characters are taken away. ``time`` as a tag or field key makes InfluxDB discard the point:
+  it becomes ``time_``. Two names that are equal after that are refused.
+* **Text values** are quoted, ``"`` and ``\`` escaped; a newline (and CR before it) is legal and
+  kept. NUL, a lone CR and form feed are not legal for every reader and become a space.
+* **Floats** are written in the shortest form that reads back exactly. Subnormal numbers (nearer to
+  zero than 2.2e-308) are out of range for readers that use C's strtod and become 0.0.
+* **Lone surrogates** have no UTF-8 form and become U+FFFD.
+
+Each replaced character, name and subnormal counts in ``Encoder.replaced``; those of a series once,
+when it is first encoded. A tag whose value is empty or None is left out, as the specification asks.
+A field that is None, NaN or infinite is left out and counted in ``Encoder.left_out``.
+
+Anything else that cannot be written is refused with one of ``REASONS``.
+
+The common point, all values finite floats of a known series, takes a short way: one template a
+tuple of field keys, and one call that formats all numbers. What it does not recognise goes the
+general way, which is also its oracle in the tests.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from math import isfinite
+from operator import itemgetter
+from sys import float_info
+from typing import Final, NamedTuple
+
+from metrics_agent.errors import MetricRefused
+from metrics_agent.metric import FieldValue, Metric, Series
+
+__all__ = [
+    "MAX_KEY_BYTES",
+    "MAX_SERIES_BYTES",
+    "MAX_TEXT_BYTES",
+    "REASONS",
+    "Encoder",
+    "format_by_repr",
+]
+
+REASONS: Final = frozenset(
+    {
+        "bad_time",
+        "duplicate_name",
+        "empty_name",
+        "int_out_of_range",
+        "name_too_long",
+        "no_fields",
+        "not_a_metric",
+        "text_too_long",
+        "unsupported_type",
+    }
+)
+"""Every reason an ``Encoder`` refuses a metric for."""
+
+MAX_TEXT_BYTES: Final = 64 * 1024
+"""The longest text value, in UTF-8 before escaping: the specification's limit."""
+
+MAX_SERIES_BYTES: Final = 63 * 1024
+"""The longest measurement with its tags; InfluxDB takes 65,535 bytes with a field key added."""
+
+MAX_KEY_BYTES: Final = 1024
+"""The longest tag or field key."""
+
+_MAX_CACHED: Final = 1024
+_INT64_MIN: Final = -(2**63)
+_INT64_MAX: Final = 2**63 - 1
+# The two smallest and the largest are taken by InfluxDB for itself.
+_TIME_MIN: Final = -(2**63) + 2
+_TIME_MAX: Final = 2**63 - 2
+_SMALLEST_NORMAL: Final = float_info.min
+
+_NAME_BAD = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_NAME_LOST_BACKSLASH = re.compile(r'\\(?=[,= "]|\Z)')
+_TEXT_BAD = re.compile(r"[\x00\f\ud800-\udfff]|\r(?!\n)")
+
+_NOT_A_DOT: Final = b"0123456789,-"
+
+Numbers = Callable[[list[float]], bytes]
+"""Floats and, last, an int to ``[1.5,2.0,17]`` in UTF-8; TypeError for what it cannot write."""
+
+
+class _Shape(NamedTuple):
+    """How to write the fields of one tuple of keys.
+
+    Attributes:
+        template: takes the values in the order of the line, then the time.
+        select: picks the values out of the fields in that order; None if they stand in it.
+        dots: one ``.`` a field: what is left of the numbers if all are plain floats.
+    """
+
+    template: bytes
+    select: Callable[[Mapping[str, FieldValue]], tuple[FieldValue, ...]] | None
+    dots: bytes
+
+
+def format_by_repr(numbers: list[float]) -> bytes:
+    """Write ``numbers``, floats and a last int, as orjson would; for where it is missing."""
+    *floats, time_ns = numbers
+    return f"[{','.join([*map(float.__repr__, floats), repr(time_ns)])}]".encode()
+
+
+def _fastest_format() -> Numbers:
+    try:
+        import orjson
+    except ImportError:
+        return format_by_repr
+    return orjson.dumps
+
+
+class Encoder:
+    """Writes metrics; owned by the agent, used from the reactor's thread only.
+
+    Args:
+        numbers: formats the numbers of the short way; by default orjson's, where installed.
+
+    Attributes:
+        replaced: characters, names and numbers that were replaced, see the module's text.
+        left_out: fields left out because they were None, NaN or infinite.
+    """
+
+    __slots__ = ("_names", "_numbers", "_shapes", "left_out", "replaced")
+
+    def __init__(self, *, numbers: Numbers | None = None) -> None:
+        self.replaced = 0
+        self.left_out = 0
+        self._numbers = numbers or _fastest_format()
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
+        self._names: dict[str, bytes] = {}
+
+    def encode(self, metric: Metric) -> bytes:
+        r"""Write one line.
+
+        Returns:
+            The line with its ``\n``. A newline inside a text value is kept, see above.
+
+        Raises:
+            MetricRefused: it cannot be written; the reason is one of ``REASONS``.
+        """
+        try:
+            series, fields, time_ns = metric
+            template, select, dots = self._shapes[tuple(fields)]
+            prefix = series._prefix  # noqa: SLF001 - the encoder's own note on the series
+            if prefix is not None and time_ns.__class__ is int:
+                values = fields.values() if select is None else select(fields)
+                data = self._numbers([*values, time_ns])[1:-1]
+                # One dot for each value and nothing else but digits, commas and signs: every one
+                # is a finite float without an exponent. An int has no dot; null, true, text, a
+                # list, a subnormal leave other characters.
+                if data.translate(None, _NOT_A_DOT) == dots and _TIME_MIN <= time_ns <= _TIME_MAX:
+                    return prefix + template % tuple(data.split(b","))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # Not the common point, or not even a metric: the general way finds out.
+            pass
+        return self._encode_any(metric)
+
+    def _encode_any(self, metric: object) -> bytes:
+        """Write any metric: the general way."""
+        if not isinstance(metric, tuple) or len(metric) != len(Metric._fields):
+            raise MetricRefused("not_a_metric", f"expected a Metric, got {_kind(metric)}")
+        series, fields, time_ns = metric
+        if not isinstance(series, Series) or not isinstance(fields, Mapping):
+            raise MetricRefused(
+                "not_a_metric",
+                f"expected a Series and a mapping, got {_kind(series)} and {_kind(fields)}",
+            )
+        stamp = _encode_time(time_ns)
+        prefix = series._prefix  # noqa: SLF001 - as above
+        if prefix is None:
+            prefix = self._encode_series(series)
+            object.__setattr__(series, "_prefix", prefix)
+        written: dict[bytes, bytes] = {}
+        left_out = 0
+        for name, value in fields.items():
+            key = self._encode_key(name)
+            data = self._encode_value(name, value)
+            if data is None:
+                left_out += 1
+            elif key in written:
+                raise MetricRefused("duplicate_name", f"two fields become {key!r:.80}")
+            else:
+                written[key] = data
+        self.left_out += left_out
+        if not written:
+            raise MetricRefused(
+                "no_fields", f"{series.measurement!r:.80} has none with a value, {left_out} without"
+            )
+        self._learn(fields)
+        body = b",".join([b"%b=%b" % (key, written[key]) for key in sorted(written)])
+        return b"%b%b%b\n" % (prefix, body, stamp)
+
+    def _learn(self, fields: Mapping[str, FieldValue]) -> None:
+        """Keep a template for fields with these keys, if none of the keys had to be replaced."""
+        names = self._names
+        keys = tuple(fields)
+        if keys in self._shapes or not all(name in names for name in keys):
+            return
+        if len(self._shapes) >= _MAX_CACHED:
+            self._shapes.clear()
+        ordered = tuple(sorted(keys, key=names.__getitem__))
+        slots = b",".join([names[name].replace(b"%", b"%%") + b"=%b" for name in ordered])
+        self._shapes[keys] = _Shape(
+            template=slots + b" %b\n",
+            select=None if ordered == keys else itemgetter(*ordered),
+            dots=b"." * len(keys),
+        )
+
+    def _encode_series(self, series: Series) -> bytes:
+        """Write measurement and tags, with the space that ends them."""
+        tags: dict[bytes, bytes] = {}
+        for name, value in series.tags.items():
+            if value is None or value == "":
+                continue
+            key = self._encode_key(name)
+            if key in tags:
+                raise MetricRefused("duplicate_name", f"two tags become {key!r:.80}")
+            tags[key] = self._encode_name(value, "a tag's value").replace(b"=", b"\\=")
+        measurement = self._encode_name(series.measurement, "a measurement", unwanted="#_")
+        prefix = b",".join([measurement, *[b"%b=%b" % (key, tags[key]) for key in sorted(tags)]])
+        if len(prefix) > MAX_SERIES_BYTES:
+            raise MetricRefused(
+                "name_too_long",
+                f"{measurement!r:.80} has {len(prefix)} bytes with its tags, "
+                f"at most {MAX_SERIES_BYTES}",
+            )
+        return prefix + b" "
+
+    def _encode_key(self, name: str) -> bytes:
+        """Write a tag's or field's key."""
+        known = self._names.get(name)
+        if known is not None:
+            return known
+        before = self.replaced
+        key = self._encode_name(name, "a key", unwanted="_").replace(b"=", b"\\=")
+        if key == b"time":
+            self.replaced += 1
+            key = b"time_"
+        if len(key) > MAX_KEY_BYTES:
+            raise MetricRefused(
+                "name_too_long", f"key {name!r:.80} has {len(key)} bytes, at most {MAX_KEY_BYTES}"
+            )
+        if self.replaced == before:
+            if len(self._names) >= _MAX_CACHED:
+                self._names.clear()
+            self._names[name] = key
+        return key
+
+    def _encode_name(self, name: object, what: str, unwanted: str = "") -> bytes:
+        """Write a name but for the equals sign, which a measurement does not escape."""
+        if not isinstance(name, str):
+            raise MetricRefused("unsupported_type", f"expected text as {what}, got {_kind(name)}")
+        # Bad characters first: a backslash before one of them ends up before a plain character.
+        text, bad = _NAME_BAD.subn(_name_substitute, name)
+        text, lost = _NAME_LOST_BACKSLASH.subn("/", text)
+        kept = text.lstrip(unwanted) if unwanted else text
+        self.replaced += bad + lost + len(text) - len(kept)
+        if not kept:
+            raise MetricRefused("empty_name", f"nothing is left of {name!r:.80} as {what}")
+        return kept.replace(",", "\\,").replace(" ", "\\ ").encode()
+
+    def _encode_value(self, name: str, value: object) -> bytes | None:
+        """Write a field's value; None if it has none and is to be left out."""
+        if isinstance(value, float):
+            return self._encode_float(value)
+        if isinstance(value, bool):
+            return b"true" if value else b"false"
+        if isinstance(value, int):
+            if not _INT64_MIN <= value <= _INT64_MAX:
+                raise MetricRefused("int_out_of_range", f"{name!r:.80} needs more than 64 bits")
+            return b"%di" % value
+        if isinstance(value, str):
+            return self._encode_text(name, value)
+        if value is None:
+            return None
+        raise MetricRefused("unsupported_type", f"{name!r:.80} is {_kind(value)}")
+
+    def _encode_float(self, value: float) -> bytes | None:
+        if not isfinite(value):
+            return None
+        if value and abs(value) < _SMALLEST_NORMAL:
+            self.replaced += 1
+            return b"0.0"
+        return float.__repr__(value).encode()
+
+    def _encode_text(self, name: str, value: str) -> bytes:
+        text, bad = _TEXT_BAD.subn(_text_substitute, value)
+        data = text.encode()
+        if len(data) > MAX_TEXT_BYTES:
+            raise MetricRefused(
+                "text_too_long", f"{name!r:.80} has {len(data)} bytes, at most {MAX_TEXT_BYTES}"
+            )
+        self.replaced += bad
+        return b'"%b"' % data.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+
+
+def _kind(value: object) -> str:
+    return f"a {type(value).__name__}"
+
+
+def _is_surrogate(character: str) -> bool:
+    return "\ud800" <= character <= "\udfff"
+
+
+def _name_substitute(found: re.Match[str]) -> str:
+    return "\ufffd" if _is_surrogate(found[0]) else "_"
+
+
+def _text_substitute(found: re.Match[str]) -> str:
+    return "\ufffd" if _is_surrogate(found[0]) else " "
+
+
+def _encode_time(time_ns: object) -> bytes:
+    """Write the time with the space before it; nothing for None."""
+    if time_ns is None:
+        return b""
+    if not isinstance(time_ns, int) or isinstance(time_ns, bool):
+        raise MetricRefused("bad_time", f"expected nanoseconds as an int, got {_kind(time_ns)}")
+    if not _TIME_MIN <= time_ns <= _TIME_MAX:
+        raise MetricRefused("bad_time", "needs more than 64 bits")
+    return b" %d" % time_ns

@@ -1,0 +1,72 @@
+"""What a module hands over: a point of one series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+__all__ = ["FieldValue", "Metric", "Series", "metric"]
+
+FieldValue = float | int | bool | str
+"""Measured numbers are floats, counters of our own ints; see docs/metrics.md."""
+
+
+class Series:
+    """A measurement with its tags: what stays the same from point to point.
+
+    A module makes one Series a device (and channel) and uses it for every point, so that the
+    encoded prefix, which the encoder keeps in it, is made once.
+
+    Args:
+        measurement: name of the measurement, not empty.
+        tags: tag names and values; a tag with an empty value is left out when encoded.
+    """
+
+    __slots__ = ("_prefix", "measurement", "tags")
+
+    measurement: str
+    tags: Mapping[str, str]
+    _prefix: bytes | None
+
+    def __init__(self, measurement: str, tags: Mapping[str, str]) -> None:
+        object.__setattr__(self, "measurement", measurement)
+        object.__setattr__(self, "tags", dict(tags))
+        object.__setattr__(self, "_prefix", None)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Series is immutable, cannot set {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Series):
+            return NotImplemented
+        return self.measurement == other.measurement and self.tags == other.tags
+
+    def __hash__(self) -> int:
+        return hash((self.measurement, frozenset(self.tags.items())))
+
+    def __repr__(self) -> str:
+        return f"Series({self.measurement!r}, {dict(self.tags)!r})"
+
+
+class Metric(NamedTuple):
+    """One point, immutable; a tuple, since an attrs object costs four times as much to make.
+
+    Attributes:
+        series: measurement and tags.
+        fields: at least one; the order does not matter.
+        time_ns: nanoseconds since the epoch, or None where the reader shall set the time.
+    """
+
+    series: Series
+    fields: Mapping[str, FieldValue]
+    time_ns: int | None = None
+
+
+def metric(
+    measurement: str,
+    tags: Mapping[str, str],
+    fields: Mapping[str, FieldValue],
+    time_ns: int | None = None,
+) -> Metric:
+    """Make a Metric of a series that is used once."""
+    return Metric(Series(measurement, tags), fields, time_ns)
