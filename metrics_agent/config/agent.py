@@ -1,0 +1,185 @@
+"""The settings of the agent itself: the keys at the top of the file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+from metrics_agent.config.faults import Fault, quote
+from metrics_agent.config.setting import setting
+from metrics_agent.config.types import Duration, Size, format_duration, format_size
+
+__all__ = ["LOG_LEVELS", "AgentSettings", "state_directory"]
+
+LOG_LEVELS = ("debug", "info", "warn", "error")
+_LOG_FORMATS = ("auto", "telegraf", "text", "journald")
+
+
+@frozen
+class AgentSettings:
+    """Global keys."""
+
+    log_level: str = setting(
+        default="info",
+        choices=LOG_LEVELS,
+        doc="The lowest level that is logged; `log_level` of a module wins for that module.",
+    )
+    log_format: str = setting(
+        default="auto",
+        choices=_LOG_FORMATS,
+        doc="How lines on stderr begin: `telegraf` (`E! `, `W! `, `I! `, `D! `), `text` (time "
+        "and level), `journald` (`<3>`), or `auto`: what fits whoever reads.",
+    )
+    module_restart_limit: int = setting(
+        default=3,
+        minimum=0,
+        zero="no limit",
+        doc="Restarts of one module within `module_restart_window`; at the next one it is parked.",
+    )
+    module_restart_window: Duration = setting(
+        default="5m", minimum=1, doc="The time over which restarts of a module are counted."
+    )
+    restart_backoff_min: Duration = setting(
+        default="1s", minimum=0.01, doc="The wait before the first restart of a module."
+    )
+    restart_backoff_max: Duration = setting(
+        default="60s",
+        minimum=0.01,
+        doc="The longest wait before a restart; the wait doubles from one restart to the next.",
+    )
+    module_start_timeout: Duration = setting(
+        default="30s",
+        minimum=0.1,
+        doc="A module that has not started by then has failed, and is restarted.",
+    )
+    module_stop_timeout: Duration = setting(
+        default="2s", minimum=0.01, doc="A module that has not stopped by then is let go."
+    )
+    failed_ticks_limit: int = setting(
+        default=3,
+        minimum=1,
+        doc="A module whose timer fails so many times in a row is restarted.",
+    )
+    park_interval: Duration = setting(
+        default="10m",
+        minimum=0.1,
+        doc="A module that was restarted too often is tried again each time this has passed.",
+    )
+    on_give_up: str = setting(
+        default="run",
+        choices=("run", "exit"),
+        doc="When a module is parked: `run` goes on with the others (with none left the agent "
+        "exits with 1), `exit` ends the agent with 1 at once.",
+    )
+    drain_timeout: Duration = setting(
+        default="4s",
+        doc="At a stop, the longest wait from the request until the reader has taken everything; "
+        "Telegraf kills after 5 s.",
+    )
+    queue_limit: Size = setting(
+        default="16MiB",
+        minimum=1024,
+        doc="What may wait for the reader; beyond it the oldest lines are dropped and counted.",
+    )
+    queue_high_mark: Size = setting(
+        default="1MiB",
+        minimum=1,
+        doc="When so much waits, the sources are no longer read.",
+    )
+    queue_low_mark: Size = setting(
+        default="256KiB",
+        minimum=0,
+        doc="When no more than this waits, the sources are read again.",
+    )
+    watchdog_dump: Duration = setting(
+        default="5s",
+        minimum=0.1,
+        zero="off",
+        doc="When the reactor has hung this long, all stacks are written to stderr.",
+    )
+    watchdog_exit: Duration = setting(
+        default="60s",
+        minimum=0.1,
+        zero="off",
+        doc="When the reactor has hung this long, the process exits with 70.",
+    )
+    self_metrics_interval: Duration = setting(
+        default="60s",
+        minimum=0.1,
+        zero="off",
+        doc="How often the measurement `metrics_agent` is written.",
+    )
+    state_dir: str | None = setting(
+        default=None,
+        doc="Where modules keep what must outlive the process. Not set: `$STATE_DIRECTORY`, else "
+        "/var/lib/metrics-agent if that can be written, else ~/.local/state/metrics-agent.",
+        example="/var/lib/metrics-agent",
+    )
+    output: str = setting(
+        default="stdout",
+        doc="Where the lines go: `stdout`, the path of a file, or an endpoint such as "
+        "`unix:path=/run/telegraf/telegraf.sock` or `tcp:localhost:8094`.",
+    )
+    instance: str = setting(
+        default="",
+        doc="The name of this agent; client ids are made of it, so no two agents at a broker may "
+        "share one. Empty: the host's name.",
+    )
+
+    def check(self) -> Iterator[Fault]:
+        """Yield what is wrong between the settings."""
+        if self.restart_backoff_min > self.restart_backoff_max:
+            yield Fault(
+                "restart_backoff_min",
+                f'"{format_duration(self.restart_backoff_min)}"',
+                f'at most restart_backoff_max ("{format_duration(self.restart_backoff_max)}")',
+            )
+        marks = (
+            ("queue_low_mark", self.queue_low_mark, "queue_high_mark", self.queue_high_mark),
+            ("queue_high_mark", self.queue_high_mark, "queue_limit", self.queue_limit),
+        )
+        for lower, low, upper, high in marks:
+            if low >= high:
+                yield Fault(
+                    lower, f'"{format_size(low)}"', f'less than {upper} ("{format_size(high)}")'
+                )
+        if 0 < self.watchdog_exit <= self.watchdog_dump:
+            yield Fault(
+                "watchdog_dump",
+                f'"{format_duration(self.watchdog_dump)}"',
+                f'less than watchdog_exit ("{format_duration(self.watchdog_exit)}")',
+            )
+        if self.state_dir is not None and not f"{self.state_dir}/".startswith(("/", "~/")):
+            yield Fault(
+                "state_dir", quote(self.state_dir), "an absolute path, or one that starts with ~/"
+            )
+        if not self.output:
+            yield Fault("output", '""', "`stdout`, a path or an endpoint")
+
+
+def state_directory(
+    settings: AgentSettings,
+    environ: Mapping[str, str],
+    *,
+    system: Path = Path("/var/lib/metrics-agent"),
+) -> Path:
+    """Return where state is kept; the directory need not exist yet.
+
+    Args:
+        settings: whose `state_dir` wins if it is set.
+        environ: for systemd's ``STATE_DIRECTORY`` (the first of its paths) and ``HOME``.
+        system: the directory that is taken if this process may write there, or make it.
+    """
+    home = Path(environ.get("HOME") or "/")
+    if settings.state_dir is not None:
+        start, _, rest = settings.state_dir.partition("/")
+        return home / rest if start == "~" else Path(settings.state_dir)
+    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if given:
+        return Path(given)
+    if os.access(system if system.exists() else system.parent, os.W_OK | os.X_OK):
+        return system
+    return home / ".local" / "state" / "metrics-agent"

@@ -1,0 +1,201 @@
+"""A configuration file becomes a raw table, or one clear fault about the file."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import frozen
+
+from metrics_agent.config.faults import Fault, describe_type, join, quote
+from metrics_agent.errors import ConfigError
+
+__all__ = ["Document", "find", "read"]
+
+_NAMES = ("metrics-agent.toml", "metrics-agent.json")
+_SYSTEM_NAMES = (*_NAMES, "config.toml", "config.json")
+_SYSTEM: Final = Path("/etc/metrics-agent")
+_LIMIT_BYTES: Final = 4 * 1024 * 1024
+_BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_TOML_POSITION = re.compile(r" \(at (line (\d+), column (\d+)|end of document)\)$")
+
+
+@frozen
+class Document:
+    """What a file holds.
+
+    Attributes:
+        path: of the file.
+        table: the keys at the top.
+        mode: its permission bits.
+    """
+
+    path: Path
+    table: Mapping[str, Any]
+    mode: int
+
+
+def find(path: str | None, cwd: Path, *, system: Path = _SYSTEM) -> Path:
+    """Return the configuration file to use.
+
+    Args:
+        path: what the user asked for (``-c``), or None to look in the usual places.
+        cwd: where relative paths start.
+        system: the directory of the system-wide file.
+
+    Raises:
+        ConfigError: no file; names all places looked at.
+    """
+    if path is not None:
+        return cwd / path
+    places = [
+        *(cwd / name for name in _NAMES),
+        *(cwd / "config" / name for name in _NAMES),
+        *(system / name for name in _SYSTEM_NAMES),
+    ]
+    for place in places:
+        if _may_be_file(place):
+            return place
+    looked_at = ", ".join(str(place) for place in places)
+    raise ConfigError([Fault("configuration", "no file", f"one of {looked_at}", "or give -c FILE")])
+
+
+def _may_be_file(place: Path) -> bool:
+    """Tell whether there is a file; one that may not be looked at counts, reading it says why."""
+    try:
+        return stat.S_ISREG(place.stat().st_mode)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def read(path: Path) -> Document:
+    """Read and parse a file, TOML or JSON by the end of its name.
+
+    Raises:
+        ConfigError: it cannot be read or parsed; with line and column.
+    """
+    parse = _PARSERS.get(path.suffix.lower())
+    if parse is None:
+        raise _error(path, quote(path.name), "a name that ends in .toml or .json")
+    content, mode = _content(path)
+    for mark in _BYTE_ORDER_MARKS:
+        if content.startswith(mark):
+            raise _error(path, "a byte order mark at the start", "UTF-8 without one")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        got = f"the byte 0x{content[error.start]:02x} at line {line}, column {column}"
+        raise _error(path, got, "UTF-8") from None
+    if not text.strip():
+        raise _error(path, "an empty file", "settings")
+    try:
+        table = parse(path, text)
+    except RecursionError:
+        raise _error(path, "tables or lists nested too deeply") from None
+    return Document(path, table, mode)
+
+
+def _error(path: Path, got: str, expected: str = "") -> ConfigError:
+    return ConfigError([Fault(str(path), got, expected)])
+
+
+def _content(path: Path) -> tuple[bytes, int]:
+    try:
+        # Looked at before it is opened: opening a FIFO would wait for a writer.
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise _error(path, "a directory", "a file")
+        if not stat.S_ISREG(kind):
+            raise _error(path, "no regular file", "a file")
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read(_LIMIT_BYTES + 1)
+    except FileNotFoundError:
+        raise _error(path, "no such file") from None
+    except OSError as error:
+        raise _error(path, f"cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise _error(path, "no valid path") from None
+    if len(content) > _LIMIT_BYTES:
+        raise _error(path, "too large a file", f"at most {_LIMIT_BYTES} bytes")
+    return content, mode
+
+
+def _parse_toml(path: Path, text: str) -> Mapping[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+    except ValueError as error:
+        # A date such as 2026-02-30, or digits beyond the interpreter's limit.
+        raise _error(path, f"not valid TOML: {error}") from None
+    place = _TOML_POSITION.search(message)
+    where = ""
+    if place is not None:
+        message = message[: place.start()]
+        lines = text.split("\n")
+        line, column = place[2] or len(lines), place[3] or len(lines[-1]) + 1
+        where = f" at line {line}, column {column}"
+    raise _error(path, f"not valid TOML{where}: {message}")
+
+
+class _Repeated(dict[str, Any]):
+    """A JSON object in which keys came twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        seen: set[str] = set()
+        self.keys_again = [key for key, _value in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]  # add gives None, and that is false
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    return table if len(table) == len(pairs) else _Repeated(pairs)
+
+
+def _parse_json(path: Path, text: str) -> Mapping[str, Any]:
+    import json
+
+    try:
+        table = json.loads(text, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise _error(path, f"not valid JSON at {where}: {error.msg}") from None
+    except ValueError as error:
+        raise _error(path, f"not valid JSON: {error}") from None
+    if not isinstance(table, dict):
+        raise _error(path, describe_type(table), "a table of settings")
+    repeated = [Fault(where, "this key is given twice") for where in _repeated(table, "")]
+    if repeated:
+        raise ConfigError(repeated)
+    return table
+
+
+def _repeated(value: object, path: str) -> Iterator[str]:
+    if isinstance(value, _Repeated):
+        yield from (join(path, key) for key in value.keys_again)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _repeated(item, join(path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _repeated(item, f"{path}[{index}]")
+
+
+_PARSERS: dict[str, Callable[[Path, str], Mapping[str, Any]]] = {
+    ".toml": _parse_toml,
+    ".json": _parse_json,
+}

@@ -1,0 +1,105 @@
+"""One setting of a settings class: its default, its limits and its documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+
+from attrs import NOTHING, Attribute, Converter, Factory, field, frozen
+
+from metrics_agent.config.types import Unit, parse_duration, parse_size
+
+__all__ = ["Spec", "hints", "setting", "spec_of"]
+
+_METADATA: Final = "metrics_agent.setting"
+_PARSERS = {Unit.DURATION: parse_duration, Unit.SIZE: parse_size}
+
+
+@frozen
+class Spec:
+    """What a setting says of itself beside its type.
+
+    Attributes:
+        doc: its meaning, sentences for docs/configuration.md.
+        minimum, maximum: limits of a number, both allowed; seconds or bytes.
+        choices: the allowed values, or empty for no such limit.
+        example: a value as the file writes it, or None.
+        zero: what 0 means, such as ``off``; 0 is then allowed below the minimum.
+    """
+
+    doc: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[object, ...] = ()
+    example: object = None
+    zero: str = ""
+
+
+def setting(
+    default: Any = NOTHING,
+    *,
+    doc: str,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: Sequence[object] = (),
+    example: object = None,
+    zero: str = "",
+) -> Any:
+    """Declare a setting of a frozen attrs class; keyword only.
+
+    Args:
+        default: as the file would write it (``"30s"``, ``"16MiB"``) or as a value; a list or
+            table is copied for each instance; without it the setting is required.
+        doc: its meaning, for docs/configuration.md.
+        minimum: the least number (seconds, bytes) that is allowed.
+        maximum: the greatest number that is allowed.
+        choices: the values that are allowed.
+        example: a value as the file writes it, for the documentation.
+        zero: what 0 means, such as ``"off"``; allows 0 below the minimum.
+    """
+    spec = Spec(doc, minimum, maximum, tuple(choices), example, zero)
+    if isinstance(default, (dict, list)):
+        default = Factory(default.copy)
+    return field(
+        default=default,
+        kw_only=True,
+        converter=Converter(_from_text, takes_self=True, takes_field=True),
+        metadata={_METADATA: spec},
+    )
+
+
+def spec_of(attribute: Attribute[Any]) -> Spec:
+    """Return what a setting says of itself; an attribute not made by `setting` says nothing."""
+    found: Spec | None = attribute.metadata.get(_METADATA)
+    return Spec("") if found is None else found
+
+
+def hints(cls: Any) -> dict[str, Any]:
+    """Return the resolved annotations of a settings class."""
+    return _hints(cls)
+
+
+@lru_cache(maxsize=256)
+def _hints(cls: Any) -> dict[str, Any]:
+    return get_type_hints(cls, include_extras=True)
+
+
+def _from_text(value: object, instance: Any, attribute: Attribute[Any]) -> object:
+    """Turn "30s" into 30.0 and "16MiB" into bytes, for defaults and hand-made instances."""
+    if type(value) is not str:
+        return value
+    unit = _unit_of(hints(type(instance)).get(attribute.name))
+    return value if unit is None else _PARSERS[unit](value)
+
+
+def _unit_of(hint: object) -> Unit | None:
+    """Return the unit of a type that has no use for a plain string."""
+    for member in getattr(hint, "__metadata__", ()):
+        if isinstance(member, Unit):
+            return member
+    if get_origin(hint) is not Union:
+        return None
+    members = get_args(hint)
+    units = [unit for unit in map(_unit_of, members) if unit is not None]
+    return units[0] if units and str not in members else None

@@ -1,0 +1,197 @@
+"""A raw table becomes an instance of a settings class, or a list of all that is wrong in it.
+
+The walk over the types is our own and not cattrs': its coercions (5 becomes "5", "no" True) would
+all have to be replaced, its errors carry neither paths of merged tables nor what was expected, and
+ranges, near misses of keys, secrets and the ``custom`` table of the Go agent have to join the same
+list; what remained of it is the loop over the fields, for 45 ms of import time at each start.
+
+Every type is turned into a `Shape` once; a shape reads raw values. A value that cannot be read
+adds its faults to the `Walk` and becomes `FAULTY`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, TypeVar, cast
+
+from attrs import NOTHING, Attribute, field, fields, frozen, has
+
+from metrics_agent.config.compound import limited, shape_of
+from metrics_agent.config.faults import Fault, describe_type, join, nearest
+from metrics_agent.config.secret import Sources
+from metrics_agent.config.setting import hints, spec_of
+from metrics_agent.config.shapes import FAULTY, Place, Shape, Walk
+
+__all__ = [
+    "Entry",
+    "Structured",
+    "ignored_key",
+    "setting_shape",
+    "structure",
+    "structure_entries",
+    "type_shape",
+]
+
+T = TypeVar("T")
+
+
+@frozen
+class Structured(Generic[T]):
+    """What became of a raw table.
+
+    Attributes:
+        value: the instance, or None if there are faults.
+        faults: all that is wrong, in the order of the file; empty if there is a value.
+        ignored: unknown keys where those are allowed (the ``custom`` table).
+        literal_secrets: the paths of secrets whose text stands in the file itself.
+    """
+
+    value: T | None
+    faults: tuple[Fault, ...] = ()
+    ignored: tuple[Fault, ...] = ()
+    literal_secrets: tuple[str, ...] = ()
+
+
+@frozen
+class Entry:
+    """A raw value and where it stands."""
+
+    raw: object
+    place: Place
+
+
+def structure(
+    cls: type[T],
+    raw: object,
+    path: str = "",
+    *,
+    sources: Sources | None = None,
+    known: Iterable[str] = (),
+) -> Structured[T]:
+    """Make an instance of a settings class from a raw table.
+
+    Args:
+        cls: a frozen attrs class made with `setting`.
+        raw: what the parser of the file gave.
+        path: of the table, empty at the top.
+        sources: where secrets are looked up.
+        known: further keys of this table, for the hints; not allowed in `raw`.
+    """
+    if not isinstance(raw, Mapping):
+        return Structured(None, (Fault(path, describe_type(raw), "a table"),))
+    return structure_entries(cls, _entries(raw, Place(path)), path, sources=sources, known=known)
+
+
+def structure_entries(
+    cls: type[T],
+    entries: Mapping[str, Entry],
+    path: str,
+    *,
+    sources: Sources | None = None,
+    known: Iterable[str] = (),
+) -> Structured[T]:
+    """Do the same for keys that were gathered from several tables."""
+    walk = Walk(sources or Sources())
+    value = _read_fields(cls, entries, Place(path), walk, known)
+    if value is FAULTY:
+        return Structured(None, tuple(walk.faults), tuple(walk.ignored), tuple(walk.literal))
+    return Structured(cast("T", value), (), tuple(walk.ignored), tuple(walk.literal))
+
+
+def _entries(raw: Mapping[Any, object], place: Place) -> dict[str, Entry]:
+    return {str(key): Entry(value, place.child(key)) for key, value in raw.items()}
+
+
+def _read_fields(
+    cls: type[Any],
+    entries: Mapping[str, Entry],
+    place: Place,
+    walk: Walk,
+    known: Iterable[str] = (),
+) -> Any:
+    """Read the fields of a class, then its own check; an instance or `FAULTY`."""
+    before = len(walk.faults)
+    types = hints(cls)
+    attributes = {attribute.name: attribute for attribute in fields(cls) if attribute.init}
+    values: dict[str, Any] = {}
+    for key, entry in entries.items():
+        attribute = attributes.get(key)
+        if attribute is None:
+            _unknown(key, entry, [*attributes, *known], walk)
+        else:
+            values[attribute.alias] = _read_field(attribute, types[key], entry, walk)
+    for name, attribute in attributes.items():
+        if attribute.default is NOTHING and name not in entries:
+            noun = setting_shape(attribute, types[name]).noun
+            walk.faults.append(Fault(join(place.path, name), "nothing", noun, "it is required"))
+    if len(walk.faults) > before:
+        return FAULTY
+    return _checked(cls, values, place, walk)
+
+
+def _read_field(attribute: Attribute[Any], hint: Any, entry: Entry, walk: Walk) -> Any:
+    return setting_shape(attribute, hint).read(entry.raw, entry.place, walk)
+
+
+def setting_shape(attribute: Attribute[Any], hint: Any) -> Shape:
+    """Return how a setting is read, its limits included."""
+    return limited(type_shape(hint), spec_of(attribute))
+
+
+def _unknown(key: str, entry: Entry, known: Iterable[str], walk: Walk) -> None:
+    if entry.place.lenient:
+        walk.ignored.append(ignored_key(entry.place.path))
+        return
+    meant = nearest(key, known)
+    hint = f"did you mean `{meant}`?" if meant else ""
+    walk.faults.append(Fault(entry.place.path, "unknown key", hint=hint))
+
+
+def ignored_key(path: str, why: str = "") -> Fault:
+    """Say that a key of a ``custom`` table has no effect."""
+    return Fault(path, "this key has no effect here", hint=why)
+
+
+def _checked(cls: type[Any], values: dict[str, Any], place: Place, walk: Walk) -> Any:
+    """Make the instance and run what the class itself checks across its settings."""
+    try:
+        instance = cls(**values)
+        check = getattr(instance, "check", None)
+        found = tuple(check()) if callable(check) else ()
+    except Exception as error:
+        # A module's own code: whatever it raises is a fault of this table and of no other.
+        text = f"its own check failed with {type(error).__name__}: {error}"
+        walk.faults.append(Fault(place.path or cls.__name__, text))
+        return FAULTY
+    for fault in found:
+        path = f"{place.path}.{fault.path}" if place.path and fault.path else ""
+        walk.faults.append(
+            Fault(path or fault.path or place.path, fault.got, fault.expected, fault.hint)
+        )
+    return FAULTY if found else instance
+
+
+@frozen(eq=False, repr=False)
+class _Table(Shape):
+    """A nested settings class."""
+
+    cls: type[Any] = field(kw_only=True)
+
+    def suits(self, raw: object) -> bool:
+        return isinstance(raw, Mapping)
+
+    def read(self, raw: object, place: Place, walk: Walk) -> Any:
+        if not isinstance(raw, Mapping):
+            return walk.fault(place, describe_type(raw), self.noun)
+        return _read_fields(self.cls, _entries(raw, place), place, walk)
+
+
+def type_shape(hint: Any) -> Shape:
+    """Return how a type is read."""
+    return shape_of(hint, _nested)
+
+
+def _nested(hint: Any) -> Shape | None:
+    if isinstance(hint, type) and has(hint):
+        return _Table(noun="a table", plural="tables", cls=hint)
+    return None
