@@ -1,0 +1,103 @@
+"""Lines of others that belong into our log: stray prints, Python's logging and warnings."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Final
+
+from twisted.logger import (
+    ILogObserver,
+    Logger,
+    LoggingFile,
+    LogLevel,
+    globalLogBeginner,
+    globalLogPublisher,
+)
+from twisted.python.failure import Failure
+
+from metrics_agent.logs.levels import Level
+from metrics_agent.logs.observer import StderrObserver
+
+__all__ = ["LoggingBridge", "begin_logging", "bridge_logging", "redirect_stdout"]
+
+_NAMESPACE: Final = "stdlib"
+
+
+def begin_logging(observer: ILogObserver, beginner: Any = globalLogBeginner) -> None:
+    """Write all events to an observer, those from before this call first; warnings too.
+
+    For the ``metrics-agent`` command; twistd begins by itself, with the application's observer.
+    """
+    beginner.beginLoggingTo([observer], redirectStandardIO=False)
+
+
+def redirect_stdout(observer: ILogObserver | None = None) -> None:
+    """Make what Python code prints a warning in the log; twistd does the same by itself."""
+    level: Any = LogLevel.warn
+    log = Logger(namespace="stdout", observer=observer)
+    sys.stdout = LoggingFile(log, level)
+
+
+class _Text:
+    """The text of a record, made when it is needed."""
+
+    def __init__(self, record: logging.LogRecord) -> None:
+        self._record = record
+
+    def __str__(self) -> str:
+        try:
+            return self._record.getMessage()
+        except (TypeError, ValueError, KeyError) as error:
+            # Values that do not fit their format; the format alone tells something.
+            return f"{self._record.msg} (its values do not fit: {error})"
+
+
+class LoggingBridge(logging.Handler):
+    """Makes events of the records of Python's logging.
+
+    A library's errors become warnings: whether data was lost is for the module to say that uses
+    it. What is below a warning becomes debug.
+    """
+
+    def __init__(self, observer: ILogObserver | None = None) -> None:
+        super().__init__()
+        self._publish = globalLogPublisher if observer is None else observer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Publish a record; never raises, whatever its arguments do."""
+        event: dict[str, Any] = {
+            "log_namespace": f"{_NAMESPACE}.{record.name}",
+            "log_level": LogLevel.warn if record.levelno >= logging.WARNING else LogLevel.debug,
+            "log_time": record.created,
+            "log_format": "{text}",
+            "text": _Text(record),
+            "module": record.name.partition(".")[0],
+            # All records share a format; what tells them apart is the one they were made with.
+            "template": record.msg,
+            "fold": ("template",),
+        }
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            event["log_failure"] = Failure(error, type(error), error.__traceback__)  # type: ignore[no-untyped-call]
+        self._publish(event)
+
+
+def bridge_logging(observer: StderrObserver, root: logging.Logger | None = None) -> LoggingBridge:
+    """Take over Python's logging; its level follows that of the observer.
+
+    Args:
+        observer: says which levels are wanted, and takes the events.
+        root: takes the handler; Python's root logger if None.
+    """
+    top = logging.getLogger() if root is None else root
+    bridge = LoggingBridge(observer)
+    top.addHandler(bridge)
+
+    def follow() -> None:
+        wanted = observer.levels.lowest is Level.DEBUG
+        top.setLevel(logging.DEBUG if wanted else logging.WARNING)
+
+    observer.when_levels_change(follow)
+    follow()
+    return bridge

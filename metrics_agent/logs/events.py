@@ -1,0 +1,211 @@
+"""From an event of twisted.logger to what is worth telling: level, module, text.
+
+Twisted's own information ("Starting factory ...") is noise to a person who runs an agent and
+counts as debug; its warnings and errors stay what they are. Nothing in here raises, whatever the
+event holds: a ``__repr__`` that raises costs the line its text, not the program its log.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Hashable
+from typing import Any, Final, NamedTuple
+
+from twisted.logger import LogEvent, LogLevel, formatEvent
+from twisted.python.failure import Failure
+
+from metrics_agent.logs.levels import Level, Levels
+
+__all__ = ["AGENT", "Entry", "read_event"]
+
+AGENT: Final = "agent"
+"""The module that lines of the agent itself name."""
+
+_LEVELS: Final = {
+    LogLevel.debug: Level.DEBUG,
+    LogLevel.info: Level.INFO,
+    LogLevel.warn: Level.WARN,
+    LogLevel.error: Level.ERROR,
+    LogLevel.critical: Level.ERROR,
+}
+_MODULE_FILE: Final = re.compile(r"[/\\]metrics_agent[/\\]modules[/\\](\w+)[/\\.]")
+_MAX_TEXT: Final = 64 * 1024
+"""Characters; what is longer is cut before anything else is done with it."""
+
+_DEFERRED: Final = "twisted.internet.defer"
+_LEGACY: Final = "log_legacy"
+"""The namespace of events from twisted.python.log."""
+
+_WARNINGS: Final = "twisted.logger._global"
+"""The namespace under which twisted.logger reports Python's warnings."""
+
+_FOR_DEVELOPERS: Final = ("DeprecationWarning", "FutureWarning", "ResourceWarning")
+
+
+class Entry(NamedTuple):
+    """Something to tell.
+
+    Attributes:
+        level: how much it matters.
+        module: whose line it is.
+        text: one sentence; may hold newlines.
+        time_s: seconds since the epoch.
+        kind: what equal faults have in common; None: each is news of its own, never folded.
+        details: a traceback, told at debug level beneath the line; empty when not wanted.
+    """
+
+    level: Level
+    module: str
+    text: str
+    time_s: float
+    kind: Hashable = None
+    details: str = ""
+
+
+def read_event(event: LogEvent, levels: Levels) -> Entry | None:
+    """Return what to tell of an event, None if nothing is.
+
+    Keys of the event that have a meaning here, beside those of twisted.logger:
+
+    * ``module``: whose line it is.
+    * ``fold``: names of fields whose values tell kinds of the same sentence apart, or False for a
+      line that must always be seen, such as a change of state.
+    """
+    namespace = str(event.get("log_namespace") or "")
+    module = _module_of(event, namespace)
+    level = _level_of(event, namespace)
+    failure = event.get("log_failure")
+    if isinstance(failure, Failure):
+        if module == "twisted":
+            module = _module_in_traceback(failure) or module
+    else:
+        failure = None
+        if namespace == _DEFERRED and event.get("log_format") == "Unhandled error in Deferred:":
+            return None  # The announcement of an event with the failure, which tells it all.
+    if level < levels.of(module):
+        return None
+    text = _text_of(event, namespace)
+    details = ""
+    if failure is not None:
+        text = _with_failure(text, namespace, failure)
+        if levels.of(module) is Level.DEBUG:
+            details = _traceback_of(failure, event)
+    if not text:
+        return None
+    time_s = event.get("log_time")
+    return Entry(
+        level=level,
+        module=module,
+        text=text,
+        time_s=time_s if isinstance(time_s, float) else time.time(),
+        kind=_kind_of(event, namespace, failure, text),
+        details=details,
+    )
+
+
+def _module_of(event: LogEvent, namespace: str) -> str:
+    module = event.get("module")
+    if isinstance(module, str) and module:
+        return module
+    root, _, rest = namespace.partition(".")
+    if root == "metrics_agent":
+        package, _, rest = rest.partition(".")
+        return (package == "modules" and rest.partition(".")[0]) or AGENT
+    if root in {"", "__main__", "stdout", "stderr"}:
+        return AGENT
+    if namespace == _WARNINGS and "warning" in event:
+        return "python"
+    return "twisted" if root == _LEGACY else root
+
+
+def _level_of(event: LogEvent, namespace: str) -> Level:
+    level = _LEVELS.get(event.get("log_level"), Level.INFO)
+    if namespace == "stdout":
+        return Level.WARN
+    if namespace == _WARNINGS and "warning" in event:
+        developers = str(event.get("category")).endswith(_FOR_DEVELOPERS)
+        return Level.DEBUG if developers else Level.WARN
+    if level is Level.INFO and (namespace.startswith("twisted.") or namespace == _LEGACY):
+        return Level.DEBUG
+    return level
+
+
+def _text_of(event: LogEvent, namespace: str) -> str:
+    log_format: Any = event.get("log_format")
+    if log_format is None:
+        return ""
+    try:
+        if isinstance(log_format, bytes):
+            log_format = log_format.decode("utf-8", "backslashreplace")
+        # Only twisted.logger knows fields that are called; the plain way takes a tenth of the time.
+        text = formatEvent(event) if "()" in log_format else str(log_format.format_map(event))
+    except BaseException as error:  # What a __repr__ raises may be anything, SystemExit too.
+        text = f"A log line could not be formatted ({type(error).__name__}): {_plain(log_format)}"
+    text = text[:_MAX_TEXT].strip("\r\n")
+    if namespace == "stdout":
+        return text and f"Something was printed to stdout, which is for metrics: {text!r}"
+    return text
+
+
+def _with_failure(text: str, namespace: str, failure: Failure) -> str:
+    error = _describe(failure)
+    if namespace == _DEFERRED and (not text or text.startswith("(debug:")):
+        text = "Unhandled error in Deferred"
+    text = text.rstrip().removesuffix(":").removesuffix(".") or "Unhandled error"
+    return text if error in text else f"{text}: {error}"
+
+
+def _describe(failure: Failure) -> str:
+    """Return type and text of an exception, on one line."""
+    try:
+        return repr(failure.value)[:_MAX_TEXT].replace("\n", "\\n")
+    except BaseException:  # As above: the exception's own code runs here.
+        return f"{_type_name(failure)} (its text cannot be shown)"
+
+
+def _type_name(failure: Failure) -> str:
+    return getattr(failure.type, "__name__", None) or "Exception"
+
+
+def _module_in_traceback(failure: Failure) -> str | None:
+    """Return the module whose code the exception passed last, None if it was in none."""
+    found = None
+    traceback = failure.getTracebackObject()  # type: ignore[no-untyped-call]
+    while traceback is not None:
+        match = _MODULE_FILE.search(traceback.tb_frame.f_code.co_filename)
+        if match is not None:
+            found = match.group(1)
+        traceback = traceback.tb_next
+    return found
+
+
+def _traceback_of(failure: Failure, event: LogEvent) -> str:
+    try:
+        text = failure.getTraceback()
+        debug_info = event.get("debugInfo")
+        if isinstance(debug_info, str):
+            text = f"{debug_info}\n{text}"
+    except BaseException as error:  # As above.
+        text = f"The traceback cannot be shown ({type(error).__name__})."
+    return text.strip("\r\n")
+
+
+def _kind_of(event: LogEvent, namespace: str, failure: Failure | None, text: str) -> Hashable:
+    fold = event.get("fold", ())
+    if fold is False:
+        return None
+    log_format = event.get("log_format")
+    # These share one format that says nothing; what they have in common is their text.
+    if namespace in {_LEGACY, "stderr"}:
+        log_format = text
+    names = fold if isinstance(fold, (tuple, list)) else ()
+    values = tuple(_plain(event.get(name)) for name in names)
+    return (_plain(log_format), failure and _type_name(failure), values)
+
+
+def _plain(value: object) -> str:
+    try:
+        return str(value)[:_MAX_TEXT]
+    except BaseException as error:  # As above.
+        return type(error).__name__

@@ -1,0 +1,64 @@
+"""A bound on how much is told at all, for each level: a flood of one hides no other."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from metrics_agent.logs.events import AGENT, Entry
+from metrics_agent.logs.levels import Level
+
+__all__ = ["RateLimit"]
+
+_TOLD_AFTER_S: Final = 10.0
+
+
+class RateLimit:
+    """A token bucket for each level.
+
+    Args:
+        lines_per_s: what is let through for ever.
+        burst: what is let through at once.
+    """
+
+    def __init__(self, lines_per_s: float = 50.0, burst: int = 200) -> None:
+        self._lines_per_s = lines_per_s
+        self._burst = float(burst)
+        self._tokens = dict.fromkeys(Level, self._burst)
+        self._filled_s = dict.fromkeys(Level, 0.0)
+        self._suppressed = 0
+        self._due_s: float | None = None
+
+    def allows(self, level: Level, now_s: float) -> bool:
+        """Take a token; False if the line is not to be written (it is counted)."""
+        gained = max(0.0, now_s - self._filled_s[level]) * self._lines_per_s
+        tokens = min(self._burst, self._tokens[level] + gained)
+        self._filled_s[level] = now_s
+        if tokens >= 1:
+            self._tokens[level] = tokens - 1
+            return True
+        self._tokens[level] = tokens
+        self._suppressed += 1
+        if self._due_s is None:
+            self._due_s = now_s + _TOLD_AFTER_S
+        return False
+
+    @property
+    def next_due_s(self) -> float | None:
+        """When the number of suppressed lines is to be told, None if there are none."""
+        return self._due_s
+
+    def due(self, now_s: float) -> Entry | None:
+        """Return the line that tells how many were suppressed, when it is time for it."""
+        if self._due_s is None or now_s < self._due_s:
+            return None
+        return self.drain()
+
+    def drain(self) -> Entry | None:
+        """Return that line at once, None if nothing was suppressed."""
+        count, self._suppressed, self._due_s = self._suppressed, 0, None
+        if not count:
+            return None
+        lines = "1 more line was" if count == 1 else f"{count} more lines were"
+        text = f"{lines} suppressed: more than {self._lines_per_s:g} of one level in a second."
+        return Entry(Level.WARN, AGENT, text, time.time())
