@@ -1,0 +1,29 @@
+"""What travels through the output: encoded lines that share one fate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["Batch", "Settle"]
+
+Settle = Callable[[bool], None]
+"""Called once: True when the reader has taken the bytes, False when they were dropped."""
+
+
+class Batch:
+    """Whole lines that are written, dropped and settled together.
+
+    Args:
+        data: one or more lines of line protocol, each ending in a newline.
+        count: the number of lines.
+        settle: called at most once with True when the reader has taken the bytes (where the
+            output cannot tell: when they were written), with False when they were dropped.
+            Not called for a batch that is still queued when the process ends. Must not raise.
+    """
+
+    __slots__ = ("count", "data", "settle")
+
+    def __init__(self, data: bytes, count: int, settle: Settle | None = None) -> None:
+        self.data = data
+        self.count = count
+        self.settle = settle

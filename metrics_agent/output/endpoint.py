@@ -1,0 +1,182 @@
+"""The writer for ``output = "tcp:host:port"`` or ``"unix:path=..."``: a connection, kept up."""
+
+from __future__ import annotations
+
+import termios
+from typing import Any
+
+from twisted.application.internet import backoffPolicy
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IPullProducer,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from metrics_agent.output.pollable import ask_kernel
+from metrics_agent.output.writer import Source
+from metrics_agent.process.descriptors import hung_up
+
+__all__ = ["EndpointWriter", "OutputProtocol", "next_delay_s"]
+
+next_delay_s = backoffPolicy(initialDelay=0.5, maxDelay=30.0, factor=1.5)
+"""Attempt, from 0, to seconds until the next; with jitter."""
+
+
+@implementer(IPullProducer)
+class OutputProtocol(Protocol):
+    """One connection: gives the transport a chunk each time it has sent the last one.
+
+    As a pull producer we hear when the transport has handed everything to the kernel, so what is
+    on its way is at most one chunk here and what the kernel says there.
+    """
+
+    def __init__(self, writer: EndpointWriter, source: Source) -> None:
+        self._writer = writer
+        self._source = source
+        self._in_hand = 0
+        self._connected = False
+        self.ended: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        """Begin to write; registering asks for the first chunk at once."""
+        self._connected = True
+        self._writer.connected(self)
+        self._transport.registerProducer(self, streaming=False)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell the writer, which connects again."""
+        self._connected = False
+        self._writer.disconnected(reason)
+        self.ended.callback(None)
+
+    def resumeProducing(self) -> None:
+        """Give the next chunk: the last one is in the kernel's hands."""
+        self._in_hand = 0
+        self.wake()
+
+    def stopProducing(self) -> None:
+        """Nothing to do: connectionLost follows."""
+
+    def wake(self) -> None:
+        """Give a chunk, unless one is on its way."""
+        if self._in_hand or not self._connected:
+            return
+        chunk = self._source.peek()
+        if chunk:
+            self._in_hand = len(chunk)
+            self._source.advance(len(chunk))
+            self._transport.write(chunk)
+
+    def untaken(self) -> int | None:
+        """Ask the kernel how much the other side has not taken, see `PollWriter.untaken`."""
+        if not self._connected:
+            return None
+        fd = self._transport.getHandle().fileno()
+        untaken = self._in_hand + ask_kernel(fd, termios.TIOCOUTQ)
+        # A closing peer throws away what it has not read; connectionLost tells us in a moment.
+        return None if hung_up(fd) else untaken
+
+    def disconnect(self) -> Deferred[None]:
+        """End the connection; what the other side does not take now, it never will."""
+        self._transport.unregisterProducer()
+        if self._in_hand:
+            self._transport.abortConnection()
+        else:
+            self._transport.loseConnection()
+        return self.ended
+
+    @property
+    def _transport(self) -> Any:
+        return self.transport
+
+
+class EndpointWriter:
+    """Connects, writes, and connects again for ever.
+
+    What the other side had not taken when a connection broke is written again on the next one,
+    from the start of its batch: at least once.
+
+    Args:
+        reactor: the clock.
+        endpoint: where to connect.
+        name: the endpoint's description, for messages.
+        source: where the bytes come from.
+    """
+
+    def __init__(
+        self, reactor: IReactorTime, endpoint: IStreamClientEndpoint, name: str, source: Source
+    ) -> None:
+        self._reactor = reactor
+        self._endpoint = endpoint
+        self._name = name
+        self._source = source
+        self._protocol: OutputProtocol | None = None
+        self._connecting: Deferred[Any] | None = None
+        self._again: IDelayedCall | None = None
+        self._attempts = 0
+        self._closed = False
+        self._connect()
+
+    # What the sink calls: `Writer`.
+
+    def wake(self) -> None:
+        """Write if connected."""
+        if self._protocol is not None:
+            self._protocol.wake()
+
+    def untaken(self) -> int | None:
+        """Return what the other side has not taken; None while there is no connection."""
+        return self._protocol.untaken() if self._protocol is not None else None
+
+    def close(self) -> Deferred[None] | None:
+        """End the connection, or the attempts to get one."""
+        self._closed = True
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        if self._connecting is not None:
+            self._connecting.cancel()
+        protocol, self._protocol = self._protocol, None
+        return protocol.disconnect() if protocol is not None else None
+
+    # What the protocol calls.
+
+    def connected(self, protocol: OutputProtocol) -> None:
+        """Take the new connection."""
+        self._protocol = protocol
+        self._attempts = 0
+        self._source.recovered()
+
+    def disconnected(self, reason: Failure) -> None:
+        """Queue again what was not taken, and connect again."""
+        if not self._closed:
+            self._protocol = None
+            self._source.rewind()
+            self._retry(reason)
+
+    # Inside.
+
+    def _connect(self) -> None:
+        self._again = None
+        factory = Factory.forProtocol(lambda: OutputProtocol(self, self._source))
+        self._connecting = self._endpoint.connect(factory)
+        self._connecting.addCallbacks(self._is_connected, self._failed)
+
+    def _is_connected(self, _protocol: object) -> None:
+        self._connecting = None
+
+    def _failed(self, reason: Failure) -> None:
+        self._connecting = None
+        if not self._closed:
+            self._retry(reason)
+
+    def _retry(self, reason: Failure) -> None:
+        self._source.trouble(f"{self._name}: {reason.getErrorMessage()}")
+        if self._again is None and not self._closed:
+            self._again = self._reactor.callLater(next_delay_s(self._attempts), self._connect)
+            self._attempts += 1

@@ -1,0 +1,133 @@
+"""The writer for ``output = "/some/path"``: a file, or whatever stands there."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from metrics_agent.output.descriptor import descriptor_writer
+from metrics_agent.output.direct import RETRY_S
+from metrics_agent.output.writer import Source, Writer
+
+__all__ = ["PathWriter"]
+
+ROTATION_CHECK_S = 1.0
+FILE_MODE = 0o640
+
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class PathWriter:
+    """Opens a path for appending, and again when it fails, is renamed or loses its reader.
+
+    Stands between the writer for the open descriptor and the sink: to the one it is the source.
+
+    Args:
+        reactor: IReactorTime, IReactorFDSet and IReactorFromThreads.
+        path: made with mode 0640 where it is not there; its directory must be.
+        source: where the bytes come from.
+    """
+
+    def __init__(self, reactor: Any, path: str, source: Source) -> None:
+        self._reactor = reactor
+        self._path = path
+        self._source = source
+        self._inner: Writer | None = None
+        self._opened = (0, 0)
+        self._checked_s = 0.0
+        self._again: IDelayedCall | None = None
+        self._closed = False
+        self._open()
+
+    # What the sink calls: `Writer`.
+
+    def wake(self) -> None:
+        """Write, to a new file if the old one was renamed or removed."""
+        if self._closed:
+            return
+        if self._inner is not None and self._reactor.seconds() - self._checked_s > ROTATION_CHECK_S:
+            self._checked_s = self._reactor.seconds()
+            if self._is_other_file():
+                self._source.rewind(self._inner.untaken())
+                self._inner.close()
+                self._inner = None
+                self._open()
+        if self._inner is not None:
+            self._inner.wake()
+
+    def untaken(self) -> int | None:
+        """Ask the writer below; None while the path is not open."""
+        return self._inner.untaken() if self._inner is not None else None
+
+    def close(self) -> Deferred[None] | None:
+        """Stop and close."""
+        self._closed = True
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        inner, self._inner = self._inner, None
+        return inner.close() if inner is not None else None
+
+    # What the writer below calls: `Source`.
+
+    def peek(self) -> bytes:
+        """Pass on."""
+        return self._source.peek()
+
+    def advance(self, count: int) -> None:
+        """Pass on."""
+        self._source.advance(count)
+
+    def rewind(self, untaken: int | None = None) -> None:
+        """Pass on."""
+        self._source.rewind(untaken)
+
+    def trouble(self, reason: str) -> None:
+        """Pass on, with the path."""
+        self._source.trouble(f"{self._path}: {reason}")
+
+    def recovered(self) -> None:
+        """Pass on."""
+        self._source.recovered()
+
+    def lost(self, reason: str) -> None:
+        """Try to open again: a named pipe may get another reader."""
+        self._inner = None
+        self._source.rewind()
+        self._retry(reason)
+
+    # Inside.
+
+    def _is_other_file(self) -> bool:
+        try:
+            status = os.stat(self._path)  # noqa: PTH116 - one call, no Path needed
+        except OSError:
+            return True
+        return (status.st_dev, status.st_ino) != self._opened
+
+    def _open(self) -> None:
+        self._again = None
+        try:
+            fd = os.open(self._path, _FLAGS, FILE_MODE)
+        except OSError as error:
+            self._retry(error.strerror or str(error))
+            return
+        # O_NONBLOCK was for opening only: a named pipe without a reader would block there.
+        os.set_blocking(fd, True)
+        status = os.fstat(fd)
+        self._opened = (status.st_dev, status.st_ino)
+        self._checked_s = self._reactor.seconds()
+        self._inner = descriptor_writer(self._reactor, fd, self)
+        self._source.recovered()
+
+    def _retry(self, reason: str) -> None:
+        self.trouble(reason)
+        if self._again is None and not self._closed:
+            self._again = self._reactor.callLater(RETRY_S, self._open_and_write)
+
+    def _open_and_write(self) -> None:
+        self._open()
+        self.wake()

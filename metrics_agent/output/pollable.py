@@ -1,0 +1,175 @@
+"""The writer for what the reactor can wait for: pipe, terminal, socket."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import os
+import socket
+import termios
+from typing import Any
+
+from twisted.internet.interfaces import IReadWriteDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from metrics_agent.output.hangup import GONE, HangupCheck
+from metrics_agent.output.writer import MAX_CHUNKS_PER_TURN, Source
+from metrics_agent.process.descriptors import Kind, hung_up
+
+__all__ = ["PollWriter", "ask_kernel"]
+
+DISCARD_BYTES = 64 * 1024
+
+
+def ask_kernel(fd: int, request: int) -> int:
+    """Return what an ioctl that fills in one int says, such as FIONREAD or TIOCOUTQ."""
+    answer = array.array("i", [0])
+    fcntl.ioctl(fd, request, answer)
+    return answer[0]
+
+
+@implementer(IReadWriteDescriptor)
+class PollWriter:
+    """Writes until the kernel's buffer is full, then waits for the reactor.
+
+    Args:
+        reactor: IReactorFDSet and IReactorTime.
+        fd: owned by the writer from now on. A pipe or terminal must be non-blocking, and so a
+            private description; a socket need not be.
+        kind: PIPE, TERMINAL or SOCKET.
+        source: where the bytes come from.
+    """
+
+    def __init__(self, reactor: Any, fd: int, kind: Kind, source: Source) -> None:
+        self._reactor = reactor
+        self._fd = fd
+        self._source = source
+        self._kind = kind
+        self._waiting = False
+        self._closed = False
+        self._socket = socket.socket(fileno=fd) if kind is Kind.SOCKET else None
+        self._check = HangupCheck(reactor, fd, self._gone)
+        if kind is Kind.TERMINAL:
+            # Waiting to read from it would mean to take the keys from the shell.
+            self._check.start()
+        else:
+            # Nothing to read, but it makes the reactor tell when the other side hangs up.
+            reactor.addReader(self)
+
+    def wake(self) -> None:
+        """Write now, unless we wait for room."""
+        if not self._waiting and not self._closed:
+            self._pump()
+
+    def untaken(self) -> int | None:
+        """Ask the kernel: FIONREAD of a pipe, TIOCOUTQ of a socket.
+
+        TIOCOUTQ of a unix socket counts the kernel's overhead too, so it says more than the truth
+        but 0 only when all is read. Of TCP it says what the peer's kernel has not acknowledged.
+        """
+        if self._closed:
+            return None
+        if self._kind is Kind.PIPE:
+            return ask_kernel(self._fd, termios.FIONREAD)
+        if self._kind is Kind.TERMINAL:
+            return 0
+        untaken = ask_kernel(self._fd, termios.TIOCOUTQ)
+        # A closing peer throws away what it has not read, and that looks just like reading it.
+        # The hang-up is visible before that, so it must be looked for after asking.
+        if hung_up(self._fd):
+            self._gone(GONE)
+            return None
+        return untaken
+
+    def close(self) -> None:
+        """Stop and close the descriptor."""
+        if self._closed:
+            return
+        self._closed = True
+        self._check.stop()
+        self._reactor.removeReader(self)
+        self._reactor.removeWriter(self)
+        if self._socket is not None:
+            self._socket.close()
+        else:
+            os.close(self._fd)
+
+    # What the reactor calls.
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 when closed."""
+        return -1 if self._closed else self._fd
+
+    def logPrefix(self) -> str:
+        """Name ourselves in the reactor's own messages."""
+        return "output"
+
+    def doWrite(self) -> None:
+        """Write, there is room."""
+        self._pump()
+
+    def doRead(self) -> None:
+        """See whether the reader has gone; what a peer may say to us is discarded."""
+        if self._socket is None:
+            # Some reactors report a pipe's hang-up as readable.
+            if hung_up(self._fd):
+                self._gone(GONE)
+            return
+        try:
+            data = self._socket.recv(DISCARD_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:  # stdin may be the same socket, and was faster
+            return
+        except OSError as error:
+            self._gone(f"{GONE} ({error.strerror})")
+            return
+        if data:
+            return
+        if hung_up(self._fd):
+            self._gone(GONE)
+        else:
+            # The peer sends no more but may well read on: now only asking tells when it stops.
+            self._reactor.removeReader(self)
+            self._check.start()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Take a hang-up or an error seen by the reactor."""
+        del reason
+        self._gone(GONE)
+
+    # Inside.
+
+    def _send(self, chunk: bytes) -> int:
+        if self._socket is None:
+            return os.write(self._fd, chunk)
+        return self._socket.send(chunk, socket.MSG_DONTWAIT)
+
+    def _pump(self) -> None:
+        for _ in range(MAX_CHUNKS_PER_TURN):
+            chunk = self._source.peek()
+            if not chunk:
+                self._wait_for_room(wait=False)
+                return
+            try:
+                sent = self._send(chunk)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._gone(f"{GONE} ({error.strerror})")
+                return
+            self._source.advance(sent)
+            if sent < len(chunk):
+                break
+        self._wait_for_room(wait=True)
+
+    def _wait_for_room(self, *, wait: bool) -> None:
+        if wait and not self._waiting and not self._closed:
+            self._reactor.addWriter(self)
+        elif self._waiting and not wait:
+            self._reactor.removeWriter(self)
+        self._waiting = wait
+
+    def _gone(self, reason: str) -> None:
+        if not self._closed:
+            self.close()
+            self._source.lost(reason)

@@ -1,0 +1,291 @@
+"""The sink: where all metrics go, and the only door to fd 1.
+
+Theory of operation. `write` puts a batch into the queue and asks for a flush in the reactor's
+next turn, which starts at once: a lone metric waits for nothing, and what comes in one turn leaves
+in one write. The flush wakes the writer, which pulls chunks until the reader's buffer is full, and
+then waits for the reactor to say that there is room. Whether the reader has *taken* what was
+written nobody tells us, the kernel must be asked. That is done after each write, which is nearly
+free, and by a timer only while somebody waits for the answer: a batch with a `settle` or a `drain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from metrics_agent.output.batch import Batch
+from metrics_agent.output.queue import CHUNK_BYTES, BatchQueue
+from metrics_agent.output.writer import MakeWriter, Writer
+
+__all__ = ["Sink"]
+
+FIRST_LOOK_S = 0.002
+LAST_LOOK_S = 0.05
+
+QUEUE_FULL = "queue_full"
+
+
+class Sink(Service):
+    """A bounded queue in front of a writer; also the writer's `Source`.
+
+    Args:
+        reactor: the clock.
+        make_writer: called with the sink at start, see `target.parse_output` and
+            `descriptor.descriptor_writer`.
+        limit_bytes: what may wait; beyond it the oldest batches are dropped and counted.
+        high_mark_bytes: above it `on_pressure(True)` is called once,
+        low_mark_bytes: and `on_pressure(False)` once no more than this is left.
+        on_pressure: stop or resume reading from the devices. Called from `write` and from the
+            reactor; must not raise.
+        on_lost: the reader is gone for good, with a sentence's end that says why. Called at most
+            once, from the reactor. What is queued stays queued and nothing is settled, so that
+            brokers deliver it again to the next process.
+
+    Attributes:
+        problem: why writing does not work just now, empty when it does.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        make_writer: MakeWriter,
+        *,
+        limit_bytes: int,
+        high_mark_bytes: int,
+        low_mark_bytes: int,
+        on_pressure: Callable[[bool], None],
+        on_lost: Callable[[str], None],
+    ) -> None:
+        self._reactor = reactor
+        self._make_writer = make_writer
+        self._high_mark_bytes = high_mark_bytes
+        self._low_mark_bytes = low_mark_bytes
+        self._on_pressure = on_pressure
+        self._on_lost = on_lost
+        self._queue = BatchQueue(limit_bytes)
+        self._writer: Writer | None = None
+        self._pressed = False
+        self._is_lost = False
+        self._flushing = False
+        self._flush_call: IDelayedCall | None = None
+        self._look_call: IDelayedCall | None = None
+        self._look_delay_s = FIRST_LOOK_S
+        self._drains: dict[Deferred[int], IDelayedCall] = {}
+        self._dropped: dict[str, int] = {}
+        self.problem = ""
+
+    # What the agent sees.
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait to be written."""
+        return self._queue.queued_bytes
+
+    @property
+    def queued_metrics(self) -> int:
+        """Metrics that wait to be written, one partly written batch included."""
+        return self._queue.queued_metrics
+
+    @property
+    def written_metrics(self) -> int:
+        """Metrics written since the start; fewer again when a connection is lost with some."""
+        return self._queue.in_flight_metrics + self._queue.taken_metrics
+
+    @property
+    def taken_metrics(self) -> int:
+        """Metrics that the reader has taken, as far as we have looked."""
+        return self._queue.taken_metrics
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Metrics that were dropped, by reason."""
+        return MappingProxyType(self._dropped)
+
+    def write(self, batch: Batch) -> None:
+        """Queue a batch; never raises, never blocks, and works before the start and after a loss.
+
+        A dropped batch, this one or an older one, is settled with False before this returns.
+        """
+        queue = self._queue
+        dropped = queue.push(batch)
+        if dropped:
+            self._drop(dropped, QUEUE_FULL)
+        if not self._pressed and queue.queued_bytes > self._high_mark_bytes:
+            self._press(pressed=True)
+        writer = self._writer
+        if writer is None or self._is_lost:
+            return
+        if queue.queued_bytes >= CHUNK_BYTES:
+            # A full write is there: a burst in one turn must not fill the queue needlessly.
+            writer.wake()
+        elif self._flush_call is None:
+            self._flush_call = self._reactor.callLater(0, self._flush_due)
+
+    def drain(self, timeout_s: float) -> Deferred[int]:
+        """Wait until the reader has taken everything.
+
+        Returns:
+            Fires with the number of metrics that did not reach the reader: 0 as soon as all
+            have, more after timeout_s or when there is no reader (any more). Never fails. May be
+            cancelled.
+        """
+        self._flush()
+        left = self._left()
+        if not left or self._writer is None or self._is_lost:
+            return succeed(left)
+        waiting: Deferred[int] = Deferred(self._forget_drain)
+        self._drains[waiting] = self._reactor.callLater(timeout_s, self._finish_drain, waiting)
+        self._look_later()
+        return waiting
+
+    def startService(self) -> None:
+        """Make the writer and let it have what is queued."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        if self._writer is None:
+            self._writer = self._make_writer(self)
+            self._flush_call = self._reactor.callLater(0, self._flush_due)
+
+    def stopService(self) -> Deferred[None] | None:
+        """Close the output; what is left is neither written nor settled: `drain` before."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        writer, self._writer = self._writer, None
+        self._stop_timers()
+        self._finish_drains()
+        return writer.close() if writer is not None else None
+
+    # What the writer sees: `Source`.
+
+    def peek(self) -> bytes:
+        """Return the next bytes to write."""
+        return self._queue.peek()
+
+    def advance(self, count: int) -> None:
+        """Take `count` bytes as accepted by the writer."""
+        self._queue.advance(count)
+        if self._pressed and self._queue.queued_bytes <= self._low_mark_bytes:
+            self._press(pressed=False)
+        if not self._flushing:  # a flush looks itself
+            self._look_later()
+
+    def rewind(self, untaken: int | None = None) -> None:
+        """Queue again what the writer had accepted and its reader has not taken."""
+        if untaken is not None:
+            self._settle(self._queue.take(untaken), delivered=True)
+        self._queue.rewind()
+
+    def trouble(self, reason: str) -> None:
+        """Log a trouble once; the writer tries again."""
+        if reason != self.problem:
+            self.problem = reason
+            self._log.error(
+                "Cannot write to the output: {reason}. Metrics are kept within the queue's "
+                "bound, trying again.",
+                reason=reason,
+            )
+
+    def recovered(self) -> None:
+        """Log the end of a trouble once."""
+        if self.problem:
+            self.problem = ""
+            self._log.info("The output works again, {count} metrics waited.", count=self._left())
+
+    def lost(self, reason: str) -> None:
+        """Tell in the next turn that the reader is gone: we may be inside somebody's `write`."""
+        if not self._is_lost:
+            self._is_lost = True
+            self.problem = reason
+            self._reactor.callLater(0, self._tell_loss, reason)
+
+    # Inside.
+
+    def _left(self) -> int:
+        return self._queue.queued_metrics + self._queue.in_flight_metrics
+
+    def _press(self, *, pressed: bool) -> None:
+        self._pressed = pressed
+        self._on_pressure(pressed)
+
+    def _flush_due(self) -> None:
+        self._flush_call = None
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._writer is None or self._is_lost:
+            return
+        self._flushing = True
+        try:
+            self._writer.wake()
+        finally:
+            self._flushing = False
+        self._look()
+
+    def _look(self) -> None:
+        """Ask what the reader has taken, settle that, and come back while somebody waits."""
+        if self._writer is None or self._is_lost:
+            return
+        untaken = self._writer.untaken()
+        taken = self._queue.take(untaken) if untaken is not None else ()
+        if taken:
+            self._look_delay_s = FIRST_LOOK_S
+            self._settle(taken, delivered=True)
+        if self._drains and not self._left():
+            self._finish_drains()
+        if self._drains or self._queue.awaited:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        if self._look_call is None and self._writer is not None:
+            self._look_call = self._reactor.callLater(self._look_delay_s, self._look_again)
+            self._look_delay_s = min(2 * self._look_delay_s, LAST_LOOK_S)
+
+    def _look_again(self) -> None:
+        self._look_call = None
+        self._look()
+
+    def _settle(self, batches: Sequence[Batch], *, delivered: bool) -> None:
+        for batch in batches:
+            settle, batch.settle = batch.settle, None
+            if settle is None:
+                continue
+            try:
+                settle(delivered)
+            except Exception:
+                # A fault in one acknowledgement must not cost the others or the output.
+                self._log.failure("Settling {count} metrics failed.", count=batch.count)
+
+    def _drop(self, batches: Sequence[Batch], reason: str) -> None:
+        count = sum(batch.count for batch in batches)
+        self._dropped[reason] = self._dropped.get(reason, 0) + count
+        if not self._is_lost:  # with it the broker has them still, for the next process
+            self._settle(batches, delivered=False)
+
+    def _tell_loss(self, reason: str) -> None:
+        self._stop_timers()
+        self._finish_drains()
+        self._on_lost(reason)
+
+    def _stop_timers(self) -> None:
+        for call in (self._flush_call, self._look_call):
+            if call is not None and call.active():
+                call.cancel()
+        self._flush_call = self._look_call = None
+
+    def _finish_drains(self) -> None:
+        for waiting in list(self._drains):
+            self._finish_drain(waiting)
+
+    def _finish_drain(self, waiting: Deferred[int]) -> None:
+        self._forget_drain(waiting)
+        waiting.callback(self._left())
+
+    def _forget_drain(self, waiting: Deferred[int]) -> None:
+        timeout = self._drains.pop(waiting)
+        if timeout.active():
+            timeout.cancel()

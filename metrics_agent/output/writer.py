@@ -1,0 +1,69 @@
+"""The seam between the sink and what writes: a writer pulls from its source when it can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+__all__ = ["MAX_CHUNKS_PER_TURN", "MakeWriter", "Source", "Writer"]
+
+MAX_CHUNKS_PER_TURN = 16
+"""A writer gives the reactor its turn after this many writes, however fast the reader is."""
+
+
+class Source(Protocol):
+    """What a writer sees of the sink. All of it is called in the reactor's thread."""
+
+    def peek(self) -> bytes:
+        """Return the next bytes to write, at most 64 KiB; none when nothing is queued."""
+        ...
+
+    def advance(self, count: int) -> None:
+        """Say that the first `count` bytes were accepted; the writer is responsible for them."""
+        ...
+
+    def rewind(self, untaken: int | None = None) -> None:
+        """Say that what was accepted and not taken is to be written again, from a line's start.
+
+        Args:
+            untaken: how many of the last accepted bytes were not taken; None where the writer
+                can not tell any more: then all that was not seen to be taken.
+        """
+        ...
+
+    def trouble(self, reason: str) -> None:
+        """Say that writing fails and is tried again; may be repeated."""
+        ...
+
+    def recovered(self) -> None:
+        """Say that writing works (again); costs nothing when there was no trouble."""
+        ...
+
+    def lost(self, reason: str) -> None:
+        """Say that the reader is gone for good; the writer does nothing more."""
+        ...
+
+
+class Writer(Protocol):
+    """Brings the bytes of a source to their reader, never blocking the reactor."""
+
+    def wake(self) -> None:
+        """Write what the source has, now if possible; called once a turn of the reactor."""
+        ...
+
+    def untaken(self) -> int | None:
+        """Return how many accepted bytes the reader has not taken; None: cannot tell just now.
+
+        May be more than the truth, never less. 0 where the kind of output has no answer: there
+        written counts as taken.
+        """
+        ...
+
+    def close(self) -> Deferred[None] | None:
+        """Stop writing and close; harmless when called again."""
+        ...
+
+
+MakeWriter = Callable[[Source], Writer]

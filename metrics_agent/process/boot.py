@@ -1,0 +1,38 @@
+"""The first thing that runs, under either command: before anything slow is imported."""
+
+from __future__ import annotations
+
+from metrics_agent.process.descriptors import secure_descriptors, take_stdout
+from metrics_agent.process.exit import ExitStatus
+from metrics_agent.process.signals import Signals
+
+__all__ = ["Process", "boot"]
+
+
+class Process:
+    """What belongs to the process and not to the agent in it.
+
+    Attributes:
+        exit_status: the code this process ends with.
+        signals: handlers that are installed, and keep what comes until the agent is there.
+    """
+
+    def __init__(self) -> None:
+        self.exit_status = ExitStatus()
+        self.signals = Signals(self.exit_status.now)
+        self._stdout: int | None = None
+
+    def stdout(self) -> int:
+        """Take fd 1 for the metrics and point it at stderr; the same private fd each time."""
+        if self._stdout is None:
+            self._stdout = take_stdout()
+        return self._stdout
+
+
+def boot() -> Process:
+    """Install signal handlers, open what is closed of fd 0 to 2, register the exit code."""
+    process = Process()
+    process.signals.install_early()
+    secure_descriptors()
+    process.exit_status.register()
+    return process

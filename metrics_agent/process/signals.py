@@ -1,0 +1,81 @@
+"""Signals, from the first instruction to the last.
+
+The default action of SIGHUP is death, so a handler is installed before anything slow is imported;
+until the agent is there it only remembers what came. The interpreter itself needs some 20 ms to
+reach us: that window cannot be closed from inside (docs/deployment.md says so).
+
+A handler only hands over to the reactor; what it calls there is contained like everything else.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+__all__ = ["Signals"]
+
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+class Signals:
+    """SIGHUP, SIGTERM and SIGINT; early ones are kept until ``attach``.
+
+    Args:
+        exit_now: called, in the handler itself, for the second request to stop: the reactor may
+            be the thing that hangs.
+    """
+
+    def __init__(self, exit_now: Callable[[], object]) -> None:
+        self._exit_now = exit_now
+        self._pending: list[int] = []
+        self._reactor: Any = None
+        self._on_stop: Callable[[str], object] = lambda _name: None
+        self._on_reload: Callable[[], object] = lambda: None
+        self._asked_to_stop = False
+
+    def install_early(self) -> None:
+        """Take the three signals; call this before importing the reactor."""
+        for number in (signal.SIGHUP, *_STOPPING):
+            signal.signal(number, self._handle)
+
+    def attach(
+        self, reactor: Any, on_stop: Callable[[str], object], on_reload: Callable[[], object]
+    ) -> None:
+        """Hand signals to the agent from now on, those that came before first.
+
+        Args:
+            reactor: provides ``callWhenRunning`` and ``callFromThread``.
+            on_stop: called in the reactor with the name of the first SIGTERM or SIGINT.
+            on_reload: called in the reactor for each SIGHUP.
+        """
+        self._reactor = reactor
+        self._on_stop = on_stop
+        self._on_reload = on_reload
+        # reactor.run() replaces the handler of SIGTERM that it finds, hence again once it runs.
+        reactor.callWhenRunning(self._running)
+
+    def _running(self) -> None:
+        self.install_early()
+        pending, self._pending = self._pending, []
+        for number in pending:
+            self._hand_over(number)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._reactor is None:
+            if number in _STOPPING and any(early in _STOPPING for early in self._pending):
+                self._exit_now()
+            self._pending.append(number)
+        elif number in _STOPPING and self._asked_to_stop:
+            self._exit_now()
+        else:
+            self._asked_to_stop = self._asked_to_stop or number in _STOPPING
+            self._reactor.callFromThread(self._hand_over, number)
+
+    def _hand_over(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            self._on_reload()
+        else:
+            self._asked_to_stop = True
+            self._on_stop(signal.Signals(number).name)

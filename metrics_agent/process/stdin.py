@@ -1,0 +1,98 @@
+"""Standard input: drained and ignored, its end means stop.
+
+Telegraf closes stdin to stop us, and with ``signal = "STDIN"`` writes a newline at each interval,
+which must be read or the pipe is full one day. A terminal, /dev/null or a file means nothing:
+their end says nothing about the parent, and a terminal's keys belong to the shell.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from metrics_agent.process.descriptors import Kind, kind_of
+
+__all__ = ["StdinWatch", "watch_stdin"]
+
+READ_BYTES = 64 * 1024
+
+
+@implementer(IReadDescriptor)
+class StdinWatch:
+    """Reads and discards what comes, tells the end once.
+
+    The descriptor is shared and stays blocking. One read after the reactor has said that it is
+    readable does not block: with data it returns what is there, at the end nothing.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, fd: int, on_eof: Callable[[], object]) -> None:
+        self._reactor = reactor
+        self._fd = fd
+        self._on_eof: Callable[[], object] | None = on_eof
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._reactor.addReader(self)
+
+    def stop(self) -> None:
+        """Stop watching; the end is not told any more. Harmless when called again."""
+        if self._on_eof is not None:
+            self._on_eof = None
+            self._reactor.removeReader(self)
+
+    def fileno(self) -> int:
+        """Return the descriptor; it stays open when we stop."""
+        return self._fd
+
+    def logPrefix(self) -> str:
+        """Name ourselves in the reactor's own messages."""
+        return "stdin"
+
+    def doRead(self) -> None:
+        """Discard what is there."""
+        try:
+            data = os.read(self._fd, READ_BYTES)
+        except BlockingIOError:
+            # Somebody else made the description non-blocking and was faster.
+            return
+        except OSError as error:
+            self._log.warn("Cannot read stdin, taken as its end: {reason}.", reason=error.strerror)
+            data = b""
+        if not data:
+            self._end()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Take a hang-up, which the reactor reports where nothing is left to read, as the end."""
+        del reason
+        self._end()
+
+    def _end(self) -> None:
+        on_eof = self._on_eof
+        self.stop()
+        if on_eof is not None:
+            on_eof()
+
+
+def watch_stdin(reactor: Any, on_eof: Callable[[], object], fd: int = 0) -> StdinWatch:
+    """Drain stdin and call on_eof once when a pipe or socket ends.
+
+    Args:
+        reactor: IReactorFDSet.
+        on_eof: called at most once, from the reactor; must not raise.
+        fd: the descriptor to watch.
+
+    Returns:
+        A watch whose ``stop()`` ends it. On a terminal, a device or a file it watches nothing.
+    """
+    watch = StdinWatch(reactor, fd, on_eof)
+    if kind_of(fd) in {Kind.PIPE, Kind.SOCKET}:
+        watch.start()
+    return watch

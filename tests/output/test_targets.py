@@ -1,0 +1,311 @@
+"""The output setting, paths and endpoints."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectError, ConnectionDone
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from metrics_agent.errors import OutputError
+from metrics_agent.output.direct import RETRY_S, DirectWriter
+from metrics_agent.output.endpoint import EndpointWriter
+from metrics_agent.output.path import ROTATION_CHECK_S, PathWriter
+from metrics_agent.output.target import make_output
+from tests.output.fakes import FakeReactor, FakeSource
+
+
+def no_stdout() -> int:
+    """Stand in where stdout must not be touched."""
+    raise AssertionError("stdout is not asked for")
+
+
+class SettingTests(SynchronousTestCase):
+    """What the output setting may be."""
+
+    def test_stdout(self) -> None:
+        """``stdout`` takes fd 1, at the start and not before."""
+        make_writer = make_output(FakeReactor(), "stdout", lambda: os.open(os.devnull, os.O_WRONLY))
+        writer = make_writer(FakeSource())
+        self.assertIsInstance(writer, DirectWriter)
+        writer.close()
+
+    def test_path(self) -> None:
+        """What is neither stdout nor an endpoint is a path."""
+        for path in (self.mktemp(), "./" + self.mktemp()):
+            writer = make_output(FakeReactor(), path, no_stdout)(FakeSource())
+            self.assertIsInstance(writer, PathWriter)
+            writer.close()
+            self.assertTrue(Path(path).exists())
+
+    def test_endpoint(self) -> None:
+        """An endpoint description is connected to at the start."""
+        reactor = MemoryReactorClock()
+        make_writer = make_output(reactor, "unix:path=/run/agent-test.sock", no_stdout)
+        self.assertEqual(reactor.unixClients, [])
+        writer = make_writer(FakeSource())
+        self.assertIsInstance(writer, EndpointWriter)
+        self.assertEqual(reactor.unixClients[0][0], "/run/agent-test.sock")
+        writer.close()
+
+    def test_wrong(self) -> None:
+        """A wrong setting says what was got and what is expected."""
+        for setting in ("", "carrier:pigeon", "tcp:onlyhost", "unix:"):
+            error = self.assertRaises(
+                OutputError, make_output, MemoryReactorClock(), setting, no_stdout
+            )
+            self.assertIn("tcp:", str(error))
+
+
+class PathTests(SynchronousTestCase):
+    """Files by path."""
+
+    def setUp(self) -> None:
+        self.reactor = FakeReactor()
+        self.source = FakeSource()
+        self.path = Path(self.mktemp())
+
+    def open(self) -> PathWriter:
+        writer = PathWriter(self.reactor, str(self.path), self.source)
+        self.addCleanup(self.assertEqual, [], self.reactor.getDelayedCalls())
+        self.addCleanup(writer.close)
+        return writer
+
+    def write(self, writer: PathWriter, line: bytes) -> None:
+        self.source.add(line)
+        writer.wake()
+
+    def test_appends(self) -> None:
+        """An existing file is added to; a new one is not for everybody to read."""
+        writer = self.open()
+        self.write(writer, b"a\n")
+        self.assertEqual(writer.untaken(), 0)
+        writer.close()
+        self.write(self.open(), b"b\n")
+        self.write(writer, b"")
+        self.assertEqual(self.path.read_bytes(), b"a\nb\n")
+        self.assertEqual(self.path.stat().st_mode & 0o137, 0)
+
+    def test_unwritable(self) -> None:
+        """A path that cannot be opened is named and tried again, nothing is lost."""
+        self.path = self.path / "sub" / "file"
+        writer = self.open()
+        self.write(writer, b"a\n")
+        self.assertEqual(self.source.said, [f"trouble: {self.path}: No such file or directory"])
+        self.assertIsNone(writer.untaken())
+        self.path.parent.mkdir(parents=True)
+        self.reactor.advance(RETRY_S)
+        self.assertEqual(self.path.read_bytes(), b"a\n")
+        self.assertIn("recovered", self.source.said)
+
+    def test_stop_while_unwritable(self) -> None:
+        """A stop ends the attempts."""
+        self.path = self.path / "sub" / "file"
+        self.assertIsNone(self.open().close())
+
+    def test_rotated(self) -> None:
+        """A file that was renamed or removed is made again."""
+        writer = self.open()
+        self.write(writer, b"a\n")
+        rotated = self.path.rename(self.path.with_suffix(".1"))
+        self.write(writer, b"b\n")
+        self.reactor.advance(ROTATION_CHECK_S + 0.1)
+        self.write(writer, b"c\n")
+        self.assertEqual((rotated.read_bytes(), self.path.read_bytes()), (b"a\nb\n", b"c\n"))
+        self.reactor.advance(ROTATION_CHECK_S + 0.1)
+        rotated.rename(self.path)
+        self.write(writer, b"d\n")
+        self.assertEqual(self.path.read_bytes(), b"a\nb\nd\n")
+
+    def test_disk_full(self) -> None:
+        """Trouble below is passed on with the path."""
+        self.path = Path("/dev/full")
+        self.write(self.open(), b"a\n")
+        self.assertEqual(
+            self.source.said, ["recovered", "trouble: /dev/full: No space left on device (ENOSPC)"]
+        )
+
+    def test_named_pipe(self) -> None:
+        """A named pipe may lose its reader and get another; what was not read comes again."""
+        os.mkfifo(self.path)
+        writer = self.open()
+        self.assertIn("trouble", self.source.said[0])
+        reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        self.reactor.advance(RETRY_S)
+        self.write(writer, b"a\n")
+        os.close(reader)
+        self.write(writer, b"b\n")
+        reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        self.reactor.advance(RETRY_S)
+        self.assertEqual(os.read(reader, 100), b"a\nb\n")
+
+
+@implementer(IStreamClientEndpoint)
+class FakeEndpoint:
+    """Connects when the test says so."""
+
+    def __init__(self) -> None:
+        self.attempts: list = []
+        self.refuse = False
+
+    def connect(self, factory):
+        self.attempts.append(factory)
+        if self.refuse:
+            return fail(ConnectError(string="refused"))
+        self.protocol = factory.buildProtocol(None)
+        return succeed(self.protocol)
+
+
+class Transport:
+    """A transport over a real socket that sends when the test says so."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.buffer = b""
+        self.producer = None
+        self.ended = ""
+
+    def getHandle(self) -> socket.socket:
+        return self.sock
+
+    def registerProducer(self, producer, streaming) -> None:
+        assert not streaming
+        self.producer = producer
+        producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+    def write(self, data: bytes) -> None:
+        assert len(self.buffer) == 0, "more than one chunk on its way"
+        self.buffer = data
+
+    def send(self) -> None:
+        while self.buffer:
+            self.sock.sendall(self.buffer)
+            self.buffer = b""
+            if self.producer is not None:
+                self.producer.resumeProducing()
+
+    def loseConnection(self) -> None:
+        self.ended = "lose"
+
+    def abortConnection(self) -> None:
+        self.ended = "abort"
+
+
+class EndpointTests(SynchronousTestCase):
+    """Connections."""
+
+    def setUp(self) -> None:
+        self.reactor = FakeReactor()
+        self.source = FakeSource()
+        self.endpoint = FakeEndpoint()
+
+    def open(self) -> EndpointWriter:
+        self.writer = EndpointWriter(self.reactor, self.endpoint, "tcp:there:1", self.source)
+        return self.writer
+
+    def connect(self) -> Transport:
+        ours, self.peer = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(self.peer.close)
+        transport = Transport(ours)
+        self.endpoint.protocol.makeConnection(transport)
+        return transport
+
+    def drop(self) -> None:
+        self.endpoint.protocol.connectionLost(Failure(ConnectionDone()))
+
+    def test_writes_when_connected(self) -> None:
+        """What was queued before the connection is sent when it is there, then what follows."""
+        self.source.add(b"a\n")
+        writer = self.open()
+        writer.wake()
+        self.assertIsNone(writer.untaken())
+        transport = self.connect()
+        self.source.add(b"b\n")
+        writer.wake()
+        self.assertEqual(writer.untaken(), 2)
+        transport.send()
+        self.assertGreater(writer.untaken(), 0)
+        self.assertEqual(self.peer.recv(10), b"a\nb\n")
+        self.assertEqual(writer.untaken(), 0)
+        self.source.add(b"c\n")
+        writer.wake()
+        transport.send()
+        self.assertEqual(self.peer.recv(10), b"c\n")
+
+    def test_lost_connection(self) -> None:
+        """What the other side had not taken is sent again on the next connection."""
+        writer = self.open()
+        self.source.add(b"a\n")
+        self.connect().send()
+        self.drop()
+        self.assertEqual(self.source.said[:2], ["recovered", "rewind"])
+        self.assertIn("trouble: tcp:there:1: Connection was closed", self.source.said[2])
+        self.assertIsNone(writer.untaken())
+        self.reactor.advance(1)
+        self.connect().send()
+        self.assertEqual(self.peer.recv(10), b"a\n")
+
+    def test_peer_that_closed_has_taken_nothing(self) -> None:
+        """A peer that closes discards what it has not read: that must not look like reading."""
+        writer = self.open()
+        self.source.add(b"a\n")
+        self.connect().send()
+        self.peer.close()
+        self.assertIsNone(writer.untaken())
+
+    def test_refused(self) -> None:
+        """A refused connection is tried again for ever, ever more slowly."""
+        self.endpoint.refuse = True
+        writer = self.open()
+        self.assertIn("refused", self.source.said[0])
+        self.reactor.pump([1] * 3600)
+        self.assertGreater(len(self.endpoint.attempts), 3600 / 40)
+        self.assertLess(len(self.endpoint.attempts), 3600 / 20)
+        self.assertIsNone(writer.close())
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_close(self) -> None:
+        """Closing waits until the connection has ended, and nobody connects again."""
+        writer = self.open()
+        transport = self.connect()
+        closed = writer.close()
+        self.assertNoResult(closed)
+        self.drop()
+        self.successResultOf(closed)
+        self.assertEqual((transport.ended, self.reactor.getDelayedCalls()), ("lose", []))
+
+    def test_close_with_a_stalled_peer(self) -> None:
+        """What a peer does not take is not waited for."""
+        writer = self.open()
+        transport = self.connect()
+        self.source.add(b"a\n")
+        writer.wake()
+        writer.close()
+        self.assertEqual(transport.ended, "abort")
+
+    def test_close_while_connecting(self) -> None:
+        """An attempt on its way is given up."""
+        attempt: Deferred = Deferred()
+        self.endpoint.connect = lambda _factory: attempt
+        writer = self.open()
+        self.assertIsNone(writer.close())
+        self.assertTrue(attempt.called)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_stop_producing(self) -> None:
+        """The transport's word that it ends needs no answer."""
+        self.open()
+        self.connect()
+        self.assertIsNone(self.endpoint.protocol.stopProducing())

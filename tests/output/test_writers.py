@@ -1,0 +1,430 @@
+"""The writers for an open descriptor, on real pipes, sockets, terminals and files."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import threading
+from pathlib import Path
+from unittest import skipIf
+
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.output.descriptor import descriptor_writer
+from metrics_agent.output.direct import RETRY_S, DirectWriter
+from metrics_agent.output.hangup import IDLE_CHECK_S
+from metrics_agent.output.pollable import PollWriter
+from metrics_agent.output.threaded import ThreadWriter, start_daemon
+from metrics_agent.output.writer import MAX_CHUNKS_PER_TURN
+from metrics_agent.process.descriptors import Kind
+from tests.output.fakes import FakeReactor, FakeSource
+
+GONE = Failure(ConnectionDone())
+LONG = b"x" * 999 + b"\n"
+
+
+class WriterTestCase(SynchronousTestCase):
+    """Makes writers and closes what is left open."""
+
+    def setUp(self) -> None:
+        self.reactor = FakeReactor()
+        self.source = FakeSource()
+
+    def close_later(self, *fds: int) -> None:
+        for fd in fds:
+            self.addCleanup(self.close, fd)
+
+    @staticmethod
+    def close(fd: int) -> None:
+        try:
+            os.close(fd)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+
+    def writer_for(self, fd: int, *lines: bytes):
+        for line in lines:
+            self.source.add(line)
+        writer = descriptor_writer(self.reactor, fd, self.source)
+        self.addCleanup(self.check_closed, writer)
+        return writer
+
+    def check_closed(self, writer) -> None:
+        writer.close()
+        writer.close()
+        self.assertEqual((self.reactor.readers, self.reactor.writers), ([], []))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
+class PipeTests(WriterTestCase):
+    """A pipe, opened again for ourselves."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reader, self.fd = os.pipe()
+        self.close_later(self.reader, self.fd)
+
+    def test_burst_arrives(self) -> None:
+        """Everything queued is there after one wake, and counted until it is read."""
+        writer = self.writer_for(self.fd, b"a\n", b"b\n")
+        writer.wake()
+        self.assertEqual(writer.untaken(), 4)
+        self.assertEqual(os.read(self.reader, 100), b"a\nb\n")
+        self.assertEqual(writer.untaken(), 0)
+        self.assertEqual(self.reactor.writers, [])
+
+    def test_shared_description_stays_blocking(self) -> None:
+        """Others who have the same pipe never see O_NONBLOCK."""
+        other = os.dup(self.fd)
+        self.close_later(other)
+        writer = self.writer_for(self.fd)
+        self.assertTrue(os.get_blocking(other))
+        self.assertFalse(os.get_blocking(writer.fileno()))
+        self.assertTrue(fcntl.fcntl(writer.fileno(), fcntl.F_GETFD) & fcntl.FD_CLOEXEC)
+
+    def test_full_pipe(self) -> None:
+        """A full pipe makes the writer wait for the reactor; nothing is lost or written twice."""
+        lines = [b"%03d " % number + LONG for number in range(200)]
+        writer = self.writer_for(self.fd, *lines)
+        writer.wake()
+        writer.wake()
+        self.assertEqual(self.reactor.writers, [writer])
+        got = b""
+        while self.reactor.writers:
+            got += os.read(self.reader, 50_000)
+            writer.doWrite()
+        while writer.untaken():
+            got += os.read(self.reader, 50_000)
+        self.assertEqual(got, b"".join(lines))
+
+    def test_pipe_full_of_others_bytes(self) -> None:
+        """A pipe that takes nothing at all is waited for."""
+        writer = self.writer_for(self.fd, b"a\n")
+        os.write(writer.fileno(), b"x" * 65536)
+        writer.wake()
+        self.assertEqual((self.reactor.writers, self.source.queue.queued_bytes), ([writer], 2))
+
+    def test_reader_gone_noticed_by_writing(self) -> None:
+        """A write without a reader ends it, told once."""
+        writer = self.writer_for(self.fd, b"a\n")
+        os.close(self.reader)
+        writer.wake()
+        writer.wake()
+        writer.doRead()
+        self.assertEqual(
+            self.source.said, ["lost: the reader of the output has gone (Broken pipe)"]
+        )
+        self.assertEqual((writer.fileno(), writer.untaken()), (-1, None))
+
+    def test_reader_gone_when_idle(self) -> None:
+        """The reactor tells of a dead reader when there is nothing to write."""
+        writer = self.writer_for(self.fd)
+        self.assertEqual(self.reactor.readers, [writer])
+        writer.connectionLost(GONE)
+        writer.connectionLost(GONE)
+        self.assertEqual(self.source.said, ["lost: the reader of the output has gone"])
+
+    def test_hang_up_reported_as_readable(self) -> None:
+        """Reactors that report a hang-up as readable are understood; a live reader is kept."""
+        writer = self.writer_for(self.fd)
+        writer.doRead()
+        self.assertEqual(self.source.said, [])
+        os.close(self.reader)
+        writer.doRead()
+        self.assertEqual(self.source.said, ["lost: the reader of the output has gone"])
+
+    def test_reactor_gets_its_turn(self) -> None:
+        """However fast the reader, a wake writes a bounded amount."""
+        fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, 1024 * 1024)
+        lines = [b"x" * 65535 + b"\n"] * (MAX_CHUNKS_PER_TURN + 1)
+        stop = threading.Event()
+        got = []
+
+        def read() -> None:
+            while not stop.is_set() and (data := os.read(self.reader, 1 << 20)):
+                got.append(len(data))
+
+        thread = threading.Thread(target=read)
+        writer = self.writer_for(self.fd, *lines)
+        thread.start()
+        writer.wake()
+        self.assertGreaterEqual(self.source.queue.queued_bytes, 65536)
+        self.assertEqual(self.reactor.writers, [writer])
+        stop.set()
+        writer.close()
+        thread.join(5)
+        self.assertEqual(writer.logPrefix(), "output")
+
+
+class SocketTests(WriterTestCase):
+    """A socket, which cannot be opened again."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        ours, self.peer = socket.socketpair()
+        self.addCleanup(self.peer.close)
+        self.fd = ours.detach()
+        self.close_later(self.fd)
+
+    def test_arrives_without_touching_flags(self) -> None:
+        """Sends do not block and the description stays as it was."""
+        other = os.dup(self.fd)
+        self.close_later(other)
+        writer = self.writer_for(self.fd, *[LONG] * 2000)
+        writer.wake()
+        self.assertEqual(self.reactor.writers, [writer])
+        self.assertTrue(os.get_blocking(other))
+        got = 0
+        while self.reactor.writers:
+            got += len(self.peer.recv(1 << 20))
+            writer.doWrite()
+        self.assertGreater(writer.untaken(), 0)
+        while got < 2_000_000:
+            got += len(self.peer.recv(1 << 20))
+        self.assertEqual(writer.untaken(), 0)
+
+    def test_unread_bytes_of_a_closed_peer_are_not_taken(self) -> None:
+        """A peer that closes discards what it has not read: that must not look like reading."""
+        writer = self.writer_for(self.fd, b"a\n")
+        writer.wake()
+        self.peer.close()
+        self.assertIsNone(writer.untaken())
+        self.assertEqual(self.source.said, ["lost: the reader of the output has gone"])
+
+    def test_peer_closes_when_idle(self) -> None:
+        """A peer that goes is noticed by reading."""
+        writer = self.writer_for(self.fd)
+        self.peer.close()
+        writer.doRead()
+        self.assertEqual(self.source.said, ["lost: the reader of the output has gone"])
+
+    def test_peer_resets(self) -> None:
+        """An error while reading is a loss, with its reason."""
+        writer = self.writer_for(self.fd)
+        writer.wake()
+        self.source.add(b"a\n")
+        writer.wake()
+        self.peer.close()  # with unread bytes: the kernel resets
+        writer.doRead()
+        self.assertEqual(len(self.source.said), 1)
+        self.assertIn("lost: the reader of the output has gone", self.source.said[0])
+
+    def test_peer_talks(self) -> None:
+        """What the peer says is discarded; an early call of the reactor does no harm."""
+        writer = self.writer_for(self.fd)
+        writer.doRead()
+        self.peer.send(b"hello")
+        writer.doRead()
+        writer.doRead()
+        self.assertEqual(self.source.said, [])
+
+    def test_half_closed_peer_still_reads(self) -> None:
+        """A peer that has only stopped sending gets its metrics; its end is noticed within 1 s."""
+        writer = self.writer_for(self.fd)
+        self.peer.shutdown(socket.SHUT_WR)
+        writer.doRead()
+        self.assertEqual((self.source.said, self.reactor.readers), ([], []))
+        self.source.add(b"a\n")
+        writer.wake()
+        self.assertEqual(self.peer.recv(10), b"a\n")
+        self.reactor.advance(IDLE_CHECK_S)
+        self.assertEqual(self.source.said, [])
+        self.peer.close()
+        self.reactor.advance(IDLE_CHECK_S)
+        self.assertEqual(self.source.said, ["lost: the reader of the output has gone"])
+
+
+class TerminalTests(WriterTestCase):
+    """A terminal, opened again for ourselves."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.screen, self.fd = os.openpty()
+        self.close_later(self.screen, self.fd)
+
+    def test_written_without_touching_the_shells_flags(self) -> None:
+        """The shell's terminal stays blocking, its keys stay the shell's."""
+        shell = os.dup(self.fd)
+        self.close_later(shell)
+        writer = self.writer_for(self.fd, b"a\n")
+        writer.wake()
+        self.assertEqual(os.read(self.screen, 10), b"a\r\n")
+        self.assertEqual((writer.untaken(), self.reactor.readers), (0, []))
+        self.assertTrue(os.get_blocking(shell))
+
+    def test_window_closed(self) -> None:
+        """A closed window is noticed within a second."""
+        writer = self.writer_for(self.fd)
+        self.reactor.advance(IDLE_CHECK_S)
+        self.assertEqual(self.source.said, [])
+        os.close(self.screen)
+        self.reactor.advance(IDLE_CHECK_S)
+        self.assertEqual(self.source.said, ["lost: the reader of the output has gone"])
+        self.assertEqual(writer.fileno(), -1)
+
+
+class DirectTests(WriterTestCase):
+    """Files and /dev/null."""
+
+    def test_file(self) -> None:
+        """A file gets everything at once, at the position that it shares with others."""
+        path = Path(self.mktemp())
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+        os.write(fd, b"before\n")
+        other = os.dup(fd)
+        self.close_later(other)
+        writer = self.writer_for(fd, b"a\n", b"b\n")
+        writer.wake()
+        os.write(other, b"after\n")
+        self.assertEqual(path.read_bytes(), b"before\na\nb\nafter\n")
+        self.assertEqual(writer.untaken(), 0)
+
+    def test_null(self) -> None:
+        """/dev/null takes everything."""
+        self.writer_for(os.open(os.devnull, os.O_WRONLY), b"a\n").wake()
+        self.assertEqual(self.source.queue.queued_metrics, 0)
+
+    def test_long_queue(self) -> None:
+        """A long queue is written in several turns."""
+        fd = os.open(os.devnull, os.O_WRONLY)
+        writer = self.writer_for(fd, *[b"x" * 65536] * (MAX_CHUNKS_PER_TURN + 2))
+        writer.wake()
+        writer.wake()
+        self.assertEqual(self.source.queue.queued_metrics, 2)
+        self.reactor.turn()
+        self.assertEqual(self.source.queue.queued_metrics, 0)
+
+    def test_disk_full(self) -> None:
+        """A full disk is named, nothing is lost, and writing goes on when there is room."""
+        writer = self.writer_for(os.open("/dev/full", os.O_WRONLY), b"a\n")
+        writer.wake()
+        writer.wake()
+        self.assertEqual(self.source.said, ["trouble: No space left on device (ENOSPC)"])
+        self.reactor.advance(RETRY_S)
+        self.assertEqual(len(self.source.said), 2)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, writer._fd)
+        os.close(null)
+        self.reactor.advance(RETRY_S)
+        self.assertEqual(self.source.said[2:], ["recovered"])
+        self.assertEqual(self.source.queue.queued_metrics, 0)
+
+    def test_not_writable(self) -> None:
+        """A descriptor that is not open for writing is a loss: trying again cannot help."""
+        self.writer_for(os.open(os.devnull, os.O_RDONLY), b"a\n").wake()
+        self.assertEqual(self.source.said, ["lost: Bad file descriptor (EBADF)"])
+
+
+class ThreadTests(WriterTestCase):
+    """The fallback; its thread's work is done by the test, when it wants."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reader, self.fd = os.pipe()
+        self.close_later(self.reader)
+        self.work: list = []
+        self.writer = ThreadWriter(
+            self.reactor, self.fd, Kind.PIPE, self.source, start_thread=self.work.append
+        )
+
+    def run_thread(self) -> None:
+        """Let the thread do all that it was handed, and end."""
+        self.writer.close()
+        self.work[0]()
+
+    def test_one_chunk_at_a_time(self) -> None:
+        """While the thread writes, what comes waits; it counts as untaken until read."""
+        self.source.add(b"a\n")
+        self.writer.wake()
+        self.source.add(b"b\n")
+        self.writer.wake()
+        self.assertEqual((self.source.queue.queued_metrics, self.writer.untaken()), (1, 2))
+        self.writer._written(None)
+        self.assertEqual((self.source.queue.queued_metrics, self.writer.untaken()), (0, 2))
+        self.run_thread()
+        self.assertEqual(os.read(self.reader, 10), b"a\nb\n")
+        self.assertEqual(os.read(self.reader, 10), b"")
+        self.assertIsNone(self.writer.untaken())
+        self.reactor.turn()
+
+    def test_bytes_in_the_pipe(self) -> None:
+        """Beside the thread's chunk the pipe's content is untaken."""
+        os.write(self.fd, b"abc")
+        self.assertEqual(self.writer.untaken(), 3)
+        self.run_thread()
+
+    def test_reader_gone_while_writing(self) -> None:
+        """The thread's error ends it."""
+        os.close(self.reader)
+        self.writer._written(OSError(errno.EPIPE, "Broken pipe"))
+        self.run_thread()
+        self.assertEqual(
+            self.source.said, ["lost: the reader of the output has gone (Broken pipe)"]
+        )
+
+    def test_error_in_the_thread(self) -> None:
+        """An error is reported to the reactor's thread; after a close nobody minds."""
+        os.close(self.reader)
+        self.source.add(b"a\n")
+        self.writer.wake()
+        self.run_thread()
+        self.writer.wake()
+        self.reactor.turn()
+        self.assertEqual(self.source.said, [])
+
+    def test_reader_gone_when_idle(self) -> None:
+        """A dead reader is noticed within a second without writing."""
+        os.close(self.reader)
+        self.reactor.advance(IDLE_CHECK_S)
+        self.run_thread()
+        self.assertEqual(self.source.said, ["lost: the reader of the output has gone"])
+
+    def test_real_thread(self) -> None:
+        """The thread that is started for real does the work and is a daemon."""
+        done, daemons = threading.Event(), []
+
+        def work() -> None:
+            daemons.append(threading.current_thread().daemon)
+            done.set()
+
+        start_daemon(work)
+        self.assertTrue(done.wait(5))
+        self.assertEqual(daemons, [True])
+        self.run_thread()
+
+
+class ChoiceTests(WriterTestCase):
+    """Which writer a descriptor gets."""
+
+    def test_kinds(self) -> None:
+        """Each kind of descriptor has its writer."""
+        reader, pipe = os.pipe()
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        screen, terminal = os.openpty()
+        self.close_later(reader, screen)
+        null = os.open(os.devnull, os.O_WRONLY)
+        for fd, expected in (
+            (pipe, PollWriter),
+            (ours.detach(), PollWriter),
+            (terminal, PollWriter),
+            (null, DirectWriter),
+        ):
+            writer = self.writer_for(fd)
+            self.assertIsInstance(writer, expected)
+            writer.close()
+
+    def test_what_cannot_be_opened_again(self) -> None:
+        """A terminal's master side would be another terminal: a thread writes to this one."""
+        screen, terminal = os.openpty()
+        self.close_later(terminal)
+        self.assertIsInstance(self.writer_for(screen), ThreadWriter)
+
+    @skipIf(not hasattr(os, "eventfd"), "needs eventfd, Python 3.10 on Linux")
+    def test_odd_device(self) -> None:
+        """What we know nothing about is left to a thread."""
+        self.assertIsInstance(self.writer_for(os.eventfd(0)), ThreadWriter)
