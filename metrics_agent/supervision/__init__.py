@@ -1,0 +1,1 @@
+"""Keeps modules running: guard, context, restart policy, supervisor, watchdog."""

@@ -1,0 +1,265 @@
+"""When code blocks the reactor for good: say where it hangs, then end the process.
+
+Nothing in the process can heal that, only a new process can; the parent starts one. Three layers,
+each for what the one before cannot reach:
+
+1. **The stack**, after ``dump_after_s``. faulthandler's own C thread writes it to stderr, also
+   while C code holds the GIL and no Python code can run.
+2. **The end**, after ``exit_after_s``: a Python thread that asks the reactor each second for a
+   sign of life ends the process with status 70. It counts its own ticks, not time: a process that
+   was stopped (SIGSTOP, a frozen container) or a machine that slept is not a reactor that hangs,
+   and a clock that jumps means nothing. The reactor is asked by ``callFromThread``, since its
+   timers follow the wall clock and a jump back would silence them.
+3. **The last resort** some seconds later, for code that holds the GIL: SIGALRM from the kernel,
+   whose default action ends the process (a shell shows status 142).
+
+The kernel's timer runs on while a process is stopped, so a first SIGALRM must not kill: its handler
+is the C library's own ``alarm``, installed for one delivery. Called with the number of the
+signal, it sets the next alarm in 14 (SIGALRM) seconds, and that one meets the default action,
+unless the reactor has shown a sign of life in between. No Python code runs in this.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.application.service import Service
+from twisted.logger import Logger
+
+from metrics_agent.logs.descriptor import Descriptor
+from metrics_agent.logs.logger import make_logger
+
+__all__ = ["EXIT_STATUS", "LastResort", "StackDump", "Watchdog"]
+
+EXIT_STATUS: Final = 70
+"""The reactor hung."""
+
+_LONGEST_TICK_S: Final = 1.0
+_TICKS_A_LIMIT: Final = 5
+_LAST_WORDS_S: Final = 1.0
+_WORTH_TELLING_S: Final = 5.0
+"""A block that long is told of afterwards where no stack is dumped."""
+
+
+class Alarm(Protocol):
+    """Something that happens unless it is armed again in time; calls are harmless twice."""
+
+    def arm(self) -> None:
+        """Start anew."""
+        ...
+
+    def disarm(self) -> None:
+        """Have it not happen."""
+        ...
+
+
+class StackDump:
+    """Writes the stacks of all threads to stderr.
+
+    faulthandler writes by a plain write(2): a stderr that nobody reads would block its thread, and
+    then whoever cancels it, for good. So it writes to a private description that does not
+    block; a socket has none, and is used only while it has room.
+
+    Args:
+        fd: stderr.
+        after_s: seconds without ``arm``.
+    """
+
+    def __init__(self, fd: int, after_s: float) -> None:
+        self._after_s = after_s
+        self._stderr = Descriptor(fd)
+
+    def arm(self) -> None:
+        """Write the stacks in ``after_s`` seconds unless called again."""
+        stderr = self._stderr
+        if stderr.fd >= 0 and (stderr.never_blocks or stderr.wait(0)):
+            faulthandler.dump_traceback_later(self._after_s, file=stderr.fd)
+        else:
+            faulthandler.cancel_dump_traceback_later()
+
+    def disarm(self) -> None:
+        """Write nothing, and close our descriptor."""
+        faulthandler.cancel_dump_traceback_later()
+        self._stderr.close()
+
+
+class LastResort:
+    """Has the kernel end the process by SIGALRM.
+
+    Args:
+        after_s: seconds without ``arm`` until the first alarm; the second ends the process.
+    """
+
+    def __init__(self, after_s: float) -> None:
+        self._after_s = after_s
+        self._handle_by = _one_shot_handler()
+
+    def arm(self) -> None:
+        """Set the timer anew, and the harmless first delivery."""
+        # In this order: an alarm between the two must not find the default action.
+        self._handle_by(one_shot=True)
+        signal.setitimer(signal.ITIMER_REAL, self._after_s)
+
+    def disarm(self) -> None:
+        """Stop the timer and leave SIGALRM as it was: with its default action."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self._handle_by(one_shot=False)
+
+
+class _HandleBy(Protocol):
+    def __call__(self, *, one_shot: bool) -> object: ...
+
+
+def _one_shot_handler() -> _HandleBy:
+    """Return what installs ``alarm`` for one delivery of SIGALRM, or the default action."""
+    try:
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+        install, alarm = libc["__sysv_signal"], libc["alarm"]
+    except (ImportError, OSError, AttributeError):
+        # Another C library, such as musl: the first alarm ends the process. One that was stopped
+        # for longer ends too and is started again, which is better than to hang for ever.
+        return lambda one_shot: None  # noqa: ARG005 - nothing to install
+    install.restype = ctypes.c_void_p
+    return lambda one_shot: install(int(signal.SIGALRM), alarm if one_shot else None)
+
+
+class Watchdog(Service):
+    """Ends the process when the reactor makes no progress.
+
+    Args:
+        reactor: provides callFromThread.
+        dump_after_s: block after which the stacks are written to stderr; 0 = never.
+        exit_after_s: block after which the process ends; 0 = never, by no layer.
+        stderr_fd: where the stacks go.
+        exit: ends the process at once.
+        log: takes the line that tells of a block that ended, or of the end.
+        last_resort_margin_s: how long after ``exit_after_s`` the first alarm comes; the second, 14
+            seconds later, ends the process.
+        clock: monotonic seconds that stand still while the machine sleeps.
+        cpu_clock: seconds of CPU time of this process.
+        start_thread: runs a callable in a daemon thread.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        dump_after_s: float = 5.0,
+        exit_after_s: float = 60.0,
+        stderr_fd: int = 2,
+        exit: Callable[[int], object] = os._exit,  # noqa: A002 - what it is
+        log: Logger | None = None,
+        last_resort_margin_s: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.process_time,
+        start_thread: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._dump_after_s = dump_after_s
+        self._exit_after_s = exit_after_s
+        self._stderr_fd = stderr_fd
+        self._exit = exit
+        self._log = make_logger() if log is None else log
+        self._last_resort_s = exit_after_s + last_resort_margin_s
+        self._clock = clock
+        self._cpu_clock = cpu_clock
+        self._start_thread = _start_daemon if start_thread is None else start_thread
+        limits = [limit / _TICKS_A_LIMIT for limit in (dump_after_s, exit_after_s) if limit]
+        self._tick_s = min([_LONGEST_TICK_S, *limits])
+        self._told_after_s = dump_after_s or min(exit_after_s, _WORTH_TELLING_S)
+        self._alarms: list[Alarm] = []
+        self._stopped = threading.Event()
+        self._asked = False
+        self._ticks = 0
+        self._pulse_s = 0.0
+        self._pulse_cpu_s = 0.0
+
+    def startService(self) -> None:
+        """Arm everything; the reactor must run soon."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        if not (self._dump_after_s or self._exit_after_s):
+            return
+        if self._dump_after_s:
+            self._alarms.append(StackDump(self._stderr_fd, self._dump_after_s))
+        if self._exit_after_s:
+            self._alarms.append(LastResort(self._last_resort_s))
+        self._begin()
+        stopped = self._stopped = threading.Event()
+
+        def run() -> None:
+            while not stopped.wait(self._tick_s):
+                self._tick()
+
+        self._start_thread(run)
+
+    def stopService(self) -> None:
+        """Disarm everything."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._stopped.set()
+        alarms, self._alarms = self._alarms, []
+        for alarm in alarms:
+            alarm.disarm()
+
+    def _begin(self) -> None:
+        self._ticks = 0
+        self._pulse_s = self._clock()
+        self._pulse_cpu_s = self._cpu_clock()
+        for alarm in self._alarms:
+            alarm.arm()
+
+    # -- in the thread -----------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """Ask the reactor for a sign of life, and count how often there was none."""
+        self._ticks += 1
+        if not self._asked:
+            self._asked = True
+            self._reactor.callFromThread(self._pulse)
+        if self._exit_after_s and self._ticks * self._tick_s >= self._exit_after_s:
+            self._end()
+
+    def _end(self) -> None:
+        def last_words() -> None:
+            self._log.critical(
+                "The reactor made no progress for {seconds:g} s: this process ends with status "
+                "{status}, only a new one can go on.",
+                seconds=self._exit_after_s,
+                status=EXIT_STATUS,
+            )
+
+        # The log may be what hangs; the end must come all the same.
+        speaker = threading.Thread(target=last_words, daemon=True)
+        speaker.start()
+        speaker.join(_LAST_WORDS_S)
+        self._exit(EXIT_STATUS)
+
+    # -- in the reactor ----------------------------------------------------------------------
+
+    def _pulse(self) -> None:
+        """Show a sign of life: begin anew, and tell of a block that has ended."""
+        self._asked = False
+        gap_s = self._clock() - self._pulse_s
+        ran_s = max(self._ticks * self._tick_s, self._cpu_clock() - self._pulse_cpu_s)
+        self._begin()
+        if gap_s < self._told_after_s + self._tick_s:
+            return
+        if ran_s >= gap_s / 2:
+            self._log.warn("The reactor was blocked for {seconds:.1f} s.", seconds=gap_s)
+        else:
+            self._log.info(
+                "The process stood still for {seconds:.1f} s (stopped by a signal, or frozen); a "
+                "stack written meanwhile means nothing.",
+                seconds=gap_s,
+            )
+
+
+def _start_daemon(run: Callable[[], None]) -> None:
+    threading.Thread(target=run, name="watchdog", daemon=True).start()
