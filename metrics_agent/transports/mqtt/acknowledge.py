@@ -1,0 +1,90 @@
+"""When the QoS 1 messages of one connection are acknowledged.
+
+The rule: in order of arrival, and no sooner than the reader of our output has taken the lines that
+came of a message. The unit is what arrived in one read, since all its lines travel in one batch.
+A window belongs to one connection: closed with it, a late settlement finds nothing to send, so an
+acknowledgement can never go out on the next connection, where its packet id means another message.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from metrics_agent.transports.mqtt import packets
+
+__all__ = ["AckWindow"]
+
+
+class _Arrived:
+    """The packet ids of one read and whether their lines have been settled."""
+
+    __slots__ = ("packet_ids", "settled")
+
+    def __init__(self, packet_ids: Sequence[int], *, settled: bool) -> None:
+        self.packet_ids = packet_ids
+        self.settled = settled
+
+
+class AckWindow:
+    """Holds acknowledgements until their turn and sends them together.
+
+    Args:
+        write: takes the bytes of one or more PUBACK packets.
+        call_soon: asks for a call of `flush` in the next turn of the reactor.
+    """
+
+    def __init__(
+        self, write: Callable[[bytes], None], call_soon: Callable[[Callable[[], None]], object]
+    ) -> None:
+        self._write = write
+        self._call_soon = call_soon
+        self._waiting: deque[_Arrived] = deque()
+        self._flush_asked = False
+        self._closed = False
+
+    def __len__(self) -> int:
+        """Return the number of messages that are not acknowledged."""
+        return sum(len(arrived.packet_ids) for arrived in self._waiting)
+
+    def release(self, packet_ids: Sequence[int]) -> None:
+        """Take ids of messages that came to nothing; acknowledged in their turn."""
+        self._waiting.append(_Arrived(packet_ids, settled=True))
+        self._ask_flush()
+
+    def hold(self, packet_ids: Sequence[int]) -> Callable[[bool], None]:
+        """Take ids of messages whose lines are on their way.
+
+        Returns:
+            The `Settle` of their batch. Dropped lines are counted where they are dropped and
+            acknowledged like delivered ones, so that the broker goes on.
+        """
+        arrived = _Arrived(packet_ids, settled=False)
+        self._waiting.append(arrived)
+
+        def settle(_taken: bool) -> None:
+            arrived.settled = True
+            if self._waiting and self._waiting[0].settled:
+                self._ask_flush()
+
+        return settle
+
+    def flush(self) -> None:
+        """Send every acknowledgement whose turn has come, in one write."""
+        self._flush_asked = False
+        ready: list[int] = []
+        while self._waiting and self._waiting[0].settled:
+            ready += self._waiting.popleft().packet_ids
+        if ready and not self._closed:
+            self._write(b"".join(map(packets.encode_puback, ready)))
+
+    def close(self) -> None:
+        """Forget everything: the connection is gone."""
+        self._closed = True
+        self._waiting.clear()
+
+    def _ask_flush(self) -> None:
+        # One call a turn, however many batches settle in it.
+        if not self._flush_asked and not self._closed:
+            self._flush_asked = True
+            self._call_soon(self.flush)

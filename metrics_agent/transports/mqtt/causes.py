@@ -1,0 +1,258 @@
+"""Why a connection cannot be had or was lost, in words for the person who must mend it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from attrs import frozen
+from twisted.internet import defer, error
+from twisted.python.failure import Failure
+
+from metrics_agent.errors import MetricsAgentError, ProtocolError
+
+__all__ = [
+    "CannotConnect",
+    "Cause",
+    "of_connack",
+    "of_connect_failure",
+    "of_disconnect",
+    "of_loss",
+    "of_protocol_error",
+    "of_silence",
+    "of_wrong_speech",
+    "taken_over",
+]
+
+
+@frozen
+class Cause:
+    """One reason.
+
+    Attributes:
+        kind: a word that is the same for the same fault; a fault is said once an outage.
+        text: a clause that completes "Cannot connect to X: ...".
+        for_a_person: nothing will change until somebody changes a setting.
+    """
+
+    kind: str
+    text: str
+    for_a_person: bool = False
+
+
+class CannotConnect(MetricsAgentError):  # noqa: N818 - says what is the case
+    """A connection cannot even be tried, or was refused below MQTT; carries its cause."""
+
+    def __init__(self, cause: Cause) -> None:
+        self.cause = cause
+        super().__init__(cause.text)
+
+
+def _login(kind: str, text: str) -> Cause:
+    return Cause(kind, text, for_a_person=True)
+
+
+_BAD_LOGIN = _login("bad_login", "the broker refuses the user name or password")
+_NOT_AUTHORISED = _login(
+    "not_authorised", "the broker does not authorise this login (check user name and password)"
+)
+_BAD_CLIENT_ID = _login("bad_client_id", "the broker does not accept the client id {client_id!r}")
+_BAD_VERSION = _login("bad_version", "the broker does not speak MQTT {protocol}")
+_UNAVAILABLE = Cause("unavailable", "the broker says that it is not available")
+
+_CONNACK_3 = {
+    1: _BAD_VERSION,
+    2: _BAD_CLIENT_ID,
+    3: _UNAVAILABLE,
+    4: _BAD_LOGIN,
+    5: _NOT_AUTHORISED,
+}
+_CONNACK_5 = {
+    0x01: _BAD_VERSION,  # a broker of MQTT 3 answers so
+    0x84: _BAD_VERSION,
+    0x85: _BAD_CLIENT_ID,
+    0x86: _BAD_LOGIN,
+    0x87: _NOT_AUTHORISED,
+    0x88: _UNAVAILABLE,
+    0x89: Cause("busy", "the broker says that it is busy"),
+    0x8A: _login("banned", "the broker has banned this client"),
+    0x8C: _login("bad_method", "the broker wants another way of logging in"),
+    0x97: Cause("quota", "the broker says that a quota is exceeded"),
+    0x9F: Cause("rate", "the broker says that connections come too fast"),
+}
+_DISCONNECT_5 = {
+    0x00: "the broker ended the connection",
+    0x82: "the broker says that we broke the protocol",
+    0x87: "the broker does not authorise us any more",
+    0x89: "the broker is busy",
+    0x8B: "the broker is shutting down",
+    0x8D: "the broker heard nothing from us for a keepalive",
+    0x93: "the broker says that we took too many messages at once",
+    0x95: "the broker says that a packet was too large",
+    0x96: "the broker says that messages come too fast",
+    0x97: "the broker says that a quota is exceeded",
+    0x98: "an administrator of the broker ended the connection",
+}
+TAKEN_OVER = 0x8E
+
+
+def of_connack(code: int, *, protocol: str, client_id: str) -> Cause:
+    """Return the cause of a refused CONNECT.
+
+    Args:
+        code: of CONNACK, in the meaning of the protocol's version.
+        protocol: ``3.1.1`` or ``5``.
+        client_id: the id that we connected with.
+    """
+    known = (_CONNACK_5 if protocol == "5" else _CONNACK_3).get(code)
+    if known is None:
+        return _login(
+            f"connack_{code}", f"the broker refuses the connection with code 0x{code:02x}"
+        )
+    text = known.text.format(protocol=protocol, client_id=client_id)
+    return Cause(known.kind, text, known.for_a_person)
+
+
+def of_disconnect(code: int, client_id: str) -> Cause:
+    """Return the cause of an MQTT 5 connection that the broker ended with a reason."""
+    if code == TAKEN_OVER:
+        return taken_over(client_id, certain=True)
+    text = _DISCONNECT_5.get(code, f"the broker ended the connection with code 0x{code:02x}")
+    return Cause(f"disconnect_{code}", text)
+
+
+def taken_over(client_id: str, *, certain: bool) -> Cause:
+    """Return the cause of being thrown out by a client of the same id."""
+    if certain:
+        text = f"another client took over the client id {client_id!r}"
+    else:
+        text = (
+            "the broker keeps closing the connection soon after accepting it; "
+            f"another client may be using the client id {client_id!r}"
+        )
+    return Cause("taken_over", f"{text} (set `client_id` or `instance`)", for_a_person=True)
+
+
+def of_silence(what: str, seconds: float) -> Cause:
+    """Return the cause of a broker that does not answer ``what`` for some seconds."""
+    return Cause("silent", f"no answer to {what} within {seconds:g} s")
+
+
+def of_wrong_speech(data: bytes) -> Cause:
+    """Return the cause of a first answer that is not MQTT.
+
+    Args:
+        data: the first bytes that came.
+    """
+    if data[:2] == b"\x15\x03":
+        text = "the port speaks TLS (use mqtts:// or wss://)"
+    elif data[:5] == b"HTTP/":
+        text = "the port speaks HTTP, not MQTT (for MQTT over WebSocket use ws://)"
+    else:
+        text = f"the port does not speak MQTT, it answered {data[:24]!r}"
+    return Cause("not_mqtt", text, for_a_person=True)
+
+
+def of_connect_failure(failure: Failure, timeout_s: float) -> Cause:
+    """Return the cause of a transport that could not be had.
+
+    Args:
+        failure: of the endpoint.
+        timeout_s: the limit that was set.
+    """
+    for kinds, cause in _CONNECT_FAILURES:
+        if isinstance(failure.value, kinds):
+            return cause(failure, timeout_s)
+    return _of_error(failure)
+
+
+def _of_timeout(_failure: Failure, timeout_s: float) -> Cause:
+    return Cause("timeout", f"no connection within {timeout_s:g} s")
+
+
+def _of_ours(failure: Failure, _timeout_s: float) -> Cause:
+    if isinstance(failure.value, CannotConnect):
+        return failure.value.cause
+    return Cause(type(failure.value).__name__, str(failure.value), for_a_person=True)
+
+
+def _fixed(kind: str, text: str) -> Callable[[Failure, float], Cause]:
+    return lambda _failure, _timeout_s: Cause(kind, text)
+
+
+_CONNECT_FAILURES: tuple[tuple[tuple[type, ...], Callable[[Failure, float], Cause]], ...] = (
+    (
+        (error.ConnectionRefusedError, ConnectionRefusedError),
+        _fixed("refused", "connection refused, nothing listens there"),
+    ),
+    (
+        (error.DNSLookupError, error.UnknownHostError),
+        _fixed("dns", "the host name cannot be resolved"),
+    ),
+    ((error.NoRouteError,), _fixed("no_route", "the network is unreachable")),
+    (
+        (error.TCPTimedOutError, error.TimeoutError, defer.TimeoutError, TimeoutError),
+        _of_timeout,
+    ),
+    # The endpoint's own way to say that our time limit cancelled it.
+    ((defer.CancelledError, error.ConnectingCancelledError), _of_timeout),
+    ((MetricsAgentError,), _of_ours),
+)
+
+
+def of_loss(failure: Failure, *, accepted: bool) -> Cause:
+    """Return the cause of a transport that ended.
+
+    Args:
+        failure: as given to connectionLost.
+        accepted: the broker had accepted the connection.
+    """
+    when = "" if accepted else " before accepting it (is it the right port, with or without TLS?)"
+    if isinstance(failure.value, error.ConnectionDone):
+        return Cause("closed", f"the broker closed the connection{when}")
+    if isinstance(failure.value, ProtocolError):
+        return of_protocol_error(failure.value)
+    if isinstance(failure.value, error.ConnectionLost):
+        return Cause("closed", f"the connection was cut{when}")
+    return _of_error(failure)
+
+
+def of_protocol_error(fault: Exception) -> Cause:
+    """Return the cause of a broker that breaks the protocol."""
+    return Cause("protocol", f"the broker broke the protocol ({fault})")
+
+
+def _of_error(failure: Failure) -> Cause:
+    if type(failure.value).__module__.partition(".")[0] == "OpenSSL":
+        return _of_tls_alert(failure)
+    number = getattr(failure.value, "osError", None) or getattr(failure.value, "errno", None)
+    if isinstance(number, int):
+        return Cause(f"errno_{number}", os.strerror(number))
+    name = type(failure.value).__name__
+    return Cause(name, f"{name}: {failure.value}")
+
+
+_TLS_ALERTS = (
+    # What OpenSSL says, lower case; our word; a clause for a person.
+    ("certificate required", "client_certificate", "the broker wants a client certificate"),
+    (
+        "handshake failure",
+        "handshake",
+        "the broker refuses the TLS handshake (it may want a client certificate)",
+    ),
+    ("unknown ca", "client_ca", "the broker does not trust the issuer of our certificate"),
+    ("certificate expired", "client_expired", "the broker says that our certificate has expired"),
+    ("bad certificate", "client_bad", "the broker refuses our client certificate"),
+    ("wrong version number", "not_tls", "the port does not speak TLS"),
+    ("packet length too long", "not_tls", "the port does not speak TLS"),
+    ("unexpected eof", "eof", "the broker ended the TLS handshake (does the port speak TLS?)"),
+    ("certificate verify failed", "certificate", "the broker's certificate cannot be trusted"),
+)
+
+
+def _of_tls_alert(failure: Failure) -> Cause:
+    said = str(failure.value).lower()
+    for words, kind, text in _TLS_ALERTS:
+        if words in said:
+            return Cause(f"tls_{kind}", text, for_a_person=True)
+    return Cause("tls", f"TLS failed: {failure.value}", for_a_person=True)

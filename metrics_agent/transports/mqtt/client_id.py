@@ -1,0 +1,40 @@
+"""The client id of a connection."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Final
+
+from metrics_agent.transports.mqtt.settings import MqttSettings
+
+__all__ = ["client_id"]
+
+_PREFIX: Final = "metrics-agent-"
+_DIGITS: Final = 8
+
+
+def client_id(settings: MqttSettings, host_name: str, instance: str, ordinal: int = 0) -> str:
+    """Return the id by which a broker knows a connection.
+
+    It stays the same from start to start, since the broker keeps the session under it, and it
+    differs between hosts, instances, brokers and users, since a broker throws out the one who
+    was there before. It depends on nothing else: a changed keepalive must not leave a session
+    behind at the broker. Its 22 characters are all letters, digits and hyphens (MQTT 3.1.1 lets
+    a broker refuse more than 23, and other characters; the hyphen is taken by all we know of).
+
+    Args:
+        settings: of the connection; ``settings.client_id`` wins if it is set.
+        host_name: of this machine.
+        instance: the agent's ``instance`` setting, empty where there is one agent on a host.
+        ordinal: counts the connections of one process with different settings to the same
+            broker as the same user, in the order of the configuration; they need ids of
+            their own.
+    """
+    if settings.client_id:
+        return settings.client_id
+    brokers = [address.url for address in settings.brokers]
+    user = settings.username or ""
+    identity = json.dumps([host_name, instance, brokers, user, ordinal])
+    digest = hashlib.blake2b(identity.encode(), digest_size=_DIGITS // 2).hexdigest()
+    return _PREFIX + digest

@@ -1,0 +1,287 @@
+"""paho-mqtt as a protocol engine: packets in, packets out, no socket, no thread.
+
+Theory of operation. paho wants a socket; `_Client._create_socket` is the one place where it makes
+one, and we return an object over two buffers instead. A whole packet from the broker is put into
+the buffer and ``loop_read`` takes it in one call; what paho sends is handed to ``write`` at once.
+Every connection gets a new engine, so nothing of a lost connection can leak into the next one.
+
+An exception that leaves a paho callback makes paho handle the same packet for ever. Our callbacks
+therefore do nothing but append an event to a list; `Engine.feed` hands the events out after paho
+has returned. Timekeeping (keepalive, a dead peer) is the connection's: ``loop_misc`` reads a clock
+that tests cannot turn and drops a connection whose reading is paused.
+
+PUBLISH at QoS 0 and 1 never comes here, the connection decodes it. QoS 2, which we never ask for
+but which an old session may bring, does: paho does its handshake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from metrics_agent.errors import ProtocolError
+from metrics_agent.transports.mqtt import packets
+from metrics_agent.transports.mqtt.settings import MqttSettings
+
+__all__ = [
+    "Accepted",
+    "Disconnected",
+    "Engine",
+    "Event",
+    "Received",
+    "Refused",
+    "Subscribed",
+    "Unsubscribed",
+]
+
+CONNACK = 0x20
+CONNACK_BYTES = 2
+"""Flags and reason code; MQTT 5 adds properties."""
+MAX_QUEUED_PUBLISHES = 1_000
+
+
+class Accepted(NamedTuple):
+    """The broker let us in.
+
+    Attributes:
+        session_present: the broker kept our subscriptions and messages.
+        keepalive_s: the interval to keep; a broker may shorten what was asked for.
+    """
+
+    session_present: bool
+    keepalive_s: float
+
+
+class Refused(NamedTuple):
+    """The broker did not let us in; the code is that of CONNACK in the protocol's version."""
+
+    code: int
+
+
+class Subscribed(NamedTuple):
+    """The answer to one SUBSCRIBE; a code of 0x80 or more refuses the filter in its place."""
+
+    packet_id: int
+    codes: tuple[int, ...]
+
+
+class Unsubscribed(NamedTuple):
+    """The answer to one UNSUBSCRIBE."""
+
+    packet_id: int
+
+
+class Disconnected(NamedTuple):
+    """The broker ended an MQTT 5 connection and said why."""
+
+    code: int
+
+
+class Received(NamedTuple):
+    """A QoS 2 message, its handshake done."""
+
+    topic: bytes
+    payload: bytes
+    retain: bool
+
+
+Event = Accepted | Refused | Subscribed | Unsubscribed | Disconnected | Received
+
+
+class _Pipe:
+    """What paho takes for a socket: bytes of one packet to read, everything written goes on."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+        self._data = b""
+        self._position = 0
+
+    def put(self, packet: bytes) -> None:
+        self._data = packet
+        self._position = 0
+
+    @property
+    def empty(self) -> bool:
+        return self._position >= len(self._data)
+
+    def recv(self, buffer_size: int) -> bytes:
+        if self.empty:
+            raise BlockingIOError
+        start = self._position
+        self._position = min(start + buffer_size, len(self._data))
+        return self._data[start : self._position]
+
+    def send(self, buffer: bytes | bytearray) -> int:
+        self._write(bytes(buffer))
+        return len(buffer)
+
+    def close(self) -> None:
+        """Nothing to close: the transport belongs to the connection."""
+
+    def fileno(self) -> int:
+        return -1
+
+    def setblocking(self, flag: bool) -> None:
+        """Nothing here blocks."""
+
+
+class _Client(Client):
+    """paho's client with the private seam replaced; tests/.../test_engine.py pins it."""
+
+    def __init__(self, pipe: _Pipe, **options: Any) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, reconnect_on_failure=False, **options)
+        self._pipe = pipe
+
+    def _create_socket(self) -> _Pipe:
+        return self._pipe
+
+
+class Engine:
+    """Speaks MQTT for one connection: everything but incoming PUBLISH and the acknowledgements.
+
+    Args:
+        settings: protocol version, login, keepalive, session.
+        client_id: the id to connect with.
+        write: takes the bytes for the transport; called at once, also from `feed`.
+        max_packet_bytes: told to an MQTT 5 broker as Maximum Packet Size.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        client_id: str,
+        write: Callable[[bytes], None],
+        max_packet_bytes: int,
+    ) -> None:
+        self.v5 = settings.protocol == "5"
+        self._settings = settings
+        self._max_packet_bytes = max_packet_bytes
+        self._pipe = _Pipe(write)
+        self._events: list[Event] = []
+        version: dict[str, Any] = (
+            {"protocol": MQTTProtocolVersion.MQTTv5}
+            if self.v5
+            else {
+                "protocol": MQTTProtocolVersion.MQTTv311,
+                "clean_session": not settings.persistent_session,
+            }
+        )
+        self._client = client = _Client(self._pipe, client_id=client_id, **version)
+        client.max_queued_messages_set(MAX_QUEUED_PUBLISHES)
+        if settings.username:
+            password = None if settings.password is None else settings.password.reveal()
+            client.username_pw_set(settings.username, password)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+
+    def connect(self) -> None:
+        """Write CONNECT."""
+        # The host and port are for paho's own socket only; it insists on having some.
+        if self.v5:
+            self._client.connect(
+                "broker",
+                keepalive=self._keepalive_s,
+                clean_start=not self._settings.persistent_session,
+                properties=self._connect_properties(),
+            )
+        else:
+            self._client.connect("broker", keepalive=self._keepalive_s)
+
+    def feed(self, first: int, body: bytes) -> Sequence[Event]:
+        """Handle one whole packet that is not a PUBLISH at QoS 0 or 1.
+
+        Args:
+            first: the first byte of the packet: type and flags.
+            body: what follows the packet's length.
+
+        Returns:
+            What happened, in order; mostly nothing.
+
+        Raises:
+            ProtocolError: the packet cannot be understood or must not come here.
+        """
+        if first == CONNACK and len(body) >= CONNACK_BYTES and body[1] != 0:
+            # paho swallows the code of some refusals, so it does not get to see them.
+            return (Refused(body[1]),)
+        self._events = []
+        self._pipe.put(packets.whole((first, body)))
+        try:
+            result = self._client.loop_read()
+            if self._client.want_write():  # an answer that paho made while it was reading
+                self._client.loop_write()
+        except Exception as error:
+            raise ProtocolError(
+                "malformed_packet", f"a packet of type {first >> 4} cannot be read: {error!r}"
+            ) from error
+        if result != MQTTErrorCode.MQTT_ERR_SUCCESS or not self._pipe.empty:
+            raise ProtocolError(
+                "malformed_packet", f"a packet of type {first >> 4} was refused: {result.name}"
+            )
+        return self._events
+
+    def subscribe(self, filters: Sequence[tuple[str, int]]) -> int | None:
+        """Write SUBSCRIBE; return its packet id, by which `Subscribed` answers."""
+        return self._client.subscribe(list(filters))[1]
+
+    def unsubscribe(self, filters: Sequence[str]) -> int | None:
+        """Write UNSUBSCRIBE; return its packet id, by which `Unsubscribed` answers."""
+        return self._client.unsubscribe(list(filters))[1]
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> bool:
+        """Write PUBLISH, or queue it where too many at QoS 1 wait for their acknowledgement.
+
+        Returns:
+            False when the queue is full or the topic cannot be published to.
+        """
+        try:
+            return self._client.publish(topic, payload, qos).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        except ValueError:  # a wildcard in the topic, or a payload beyond what MQTT can carry
+            return False
+
+    def disconnect(self) -> None:
+        """Write DISCONNECT; a persistent session stays at the broker."""
+        self._client.disconnect()
+
+    @property
+    def _keepalive_s(self) -> int:
+        return max(1, round(self._settings.keepalive))
+
+    def _connect_properties(self) -> Properties:
+        # Never a Topic Alias Maximum: PUBLISH is decoded without a table of aliases.
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's is
+        properties.MaximumPacketSize = self._max_packet_bytes
+        if self._settings.persistent_session:
+            properties.SessionExpiryInterval = round(self._settings.session_expiry)
+        return properties
+
+    # paho's callbacks: they only note what happened, so that none of them can raise into paho.
+
+    def _on_connect(self, _client: Any, _data: Any, flags: Any, _reason: Any, _more: Any) -> None:
+        self._events.append(Accepted(bool(flags.session_present), float(self._client.keepalive)))
+
+    def _on_subscribe(
+        self, _client: Any, _data: Any, packet_id: int, reasons: Any, _more: Any
+    ) -> None:
+        self._events.append(Subscribed(packet_id, tuple(reason.value for reason in reasons)))
+
+    def _on_unsubscribe(
+        self, _client: Any, _data: Any, packet_id: int, _reasons: Any, _more: Any
+    ) -> None:
+        self._events.append(Unsubscribed(packet_id))
+
+    def _on_disconnect(self, _client: Any, _data: Any, flags: Any, reason: Any, _more: Any) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._events.append(Disconnected(0 if reason is None else reason.value))
+
+    def _on_message(self, _client: Any, _data: Any, message: MQTTMessage) -> None:
+        self._events.append(
+            Received(message._topic, bytes(message.payload), message.retain)  # noqa: SLF001 - .topic raises on bad UTF-8
+        )

@@ -1,0 +1,154 @@
+"""From PUBLISH packets to batches of lines: the hot path.
+
+All messages of one read share one batch and one time of receipt, which grows by a nanosecond a
+message so that no two messages of a connection overwrite each other in the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from metrics_agent.output.batch import Batch, Settle
+from metrics_agent.transports.mqtt.acknowledge import AckWindow
+from metrics_agent.transports.mqtt.message import Message
+from metrics_agent.transports.mqtt.packets import decode_publish
+from metrics_agent.transports.mqtt.topics import SubscriptionTable
+
+__all__ = ["Intake", "Stats"]
+
+SECOND_NS = 1_000_000_000
+
+
+class Stats:
+    """Counters of one connection since it was made; ints that only grow.
+
+    Attributes:
+        messages: PUBLISH packets taken, oversized ones too.
+        metrics: lines handed on.
+        reconnects: connections that the broker accepted, beyond the first.
+        oversized: messages beyond the payload limit, dropped.
+        undecodable: messages with an invalid topic, or that could not be handled; dropped.
+        unrouted: messages that no subscription wanted; dropped.
+    """
+
+    __slots__ = ("messages", "metrics", "oversized", "reconnects", "undecodable", "unrouted")
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.metrics = 0
+        self.reconnects = 0
+        self.oversized = 0
+        self.undecodable = 0
+        self.unrouted = 0
+
+
+class Intake:
+    """Takes the messages of a connection, over all its lives.
+
+    Args:
+        table: who wants which topic.
+        write: takes a batch of lines.
+        now_ns: the wall clock.
+        count: called with a reason and a number for what was dropped.
+        log: for a fault in this class or in a delivery that broke its promise not to raise.
+        max_payload_bytes: a longer payload is dropped.
+    """
+
+    def __init__(
+        self,
+        table: SubscriptionTable,
+        write: Callable[[Batch], None],
+        now_ns: Callable[[], int],
+        count: Callable[[str, int], None],
+        log: Logger,
+        max_payload_bytes: int,
+    ) -> None:
+        self.stats = Stats()
+        self._table = table
+        self._write = write
+        self._now_ns = now_ns
+        self._count = count
+        self._log = log
+        self._max_payload_bytes = max_payload_bytes
+        self._time_ns = 0
+        self._lines: list[bytes] = []
+        self._packet_ids: list[int] = []
+
+    def begin(self) -> None:
+        """Start with the messages of one read."""
+        now_ns = self._now_ns()
+        # The clock may have been set back: by more than bursts account for, so follow it.
+        if now_ns > self._time_ns or self._time_ns - now_ns > SECOND_NS:
+            self._time_ns = now_ns
+        self._lines = []
+        self._packet_ids = []
+
+    def take(self, first: int, body: bytes, *, v5: bool) -> None:
+        """Take one PUBLISH at QoS 0 or 1.
+
+        Args:
+            first: the first byte of the packet.
+            body: what follows the packet's length.
+            v5: the packet is of MQTT 5.
+
+        Raises:
+            ProtocolError: the packet is malformed.
+        """
+        publish = decode_publish(first, body, v5)
+        if publish.qos:
+            self._packet_ids.append(publish.packet_id)
+        self.deliver(publish.topic, publish.payload, publish.qos, retain=publish.retain)
+
+    def deliver(self, topic: bytes, payload: bytes, qos: int, *, retain: bool) -> None:
+        """Hand one message to everyone who wants it; contained, a fault drops this message."""
+        self.stats.messages += 1
+        if len(payload) > self._max_payload_bytes:
+            self._drop_oversized()
+            return
+        name, wanted = self._table.match(topic)
+        if name is None:
+            self.stats.undecodable += 1
+            self._count("undecodable", 1)
+            return
+        if not wanted:
+            self.stats.unrouted += 1
+            self._count("unrouted", 1)
+            return
+        self._time_ns += 1
+        message = Message(name, payload, qos, retain, self._time_ns)
+        for deliver in wanted:
+            try:
+                deliver(message, self._lines)
+            except Exception:  # noqa: PERF203 - one receiver must not take the next one's message
+                self.stats.undecodable += 1
+                self._count("undecodable", 1)
+                self._log.failure("while delivering a message of topic {topic!r}", topic=name)
+
+    def skip(self, packet_id: int | None) -> None:
+        """Note a message that was too large to be read at all.
+
+        Args:
+            packet_id: to acknowledge it by, None at QoS 0.
+        """
+        self.stats.messages += 1
+        if packet_id is not None:
+            self._packet_ids.append(packet_id)
+        self._drop_oversized()
+
+    def end(self, acknowledgements: AckWindow) -> None:
+        """Hand on the lines of this read in one batch."""
+        lines, packet_ids = self._lines, self._packet_ids
+        self._lines, self._packet_ids = [], []
+        if not lines:
+            if packet_ids:
+                acknowledgements.release(packet_ids)
+            return
+        settle: Settle | None = acknowledgements.hold(packet_ids) if packet_ids else None
+        self.stats.metrics += len(lines)
+        self._write(Batch(b"".join(lines), len(lines), settle))
+
+    def _drop_oversized(self) -> None:
+        self.stats.oversized += 1
+        self._count("oversized", 1)

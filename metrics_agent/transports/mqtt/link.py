@@ -1,0 +1,358 @@
+"""One life of a connection to a broker: from an open transport to its end.
+
+A link is made for every connection and never used again. It owns the engine, the splitter, the
+acknowledgements and the pings of its connection, so nothing of it can touch the next one. Its
+owner learns of three events: accepted, subscribed, ended (exactly once, with the cause).
+
+Pings. One is written each half keepalive, whatever else is written: it keeps us with the broker
+also while reading is paused and its answers stay unread, and at the next tick tells a dead broker
+from a silent one. A ping is also a barrier: the broker answers in order, so when the answer is
+here, everything that it had delivered before is here too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Final, cast
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from metrics_agent.errors import ProtocolError
+from metrics_agent.transports.mqtt import causes
+from metrics_agent.transports.mqtt.acknowledge import AckWindow
+from metrics_agent.transports.mqtt.causes import Cause
+from metrics_agent.transports.mqtt.engine import (
+    Accepted,
+    Disconnected,
+    Engine,
+    Received,
+    Refused,
+    Subscribed,
+    Unsubscribed,
+)
+from metrics_agent.transports.mqtt.intake import Intake
+from metrics_agent.transports.mqtt.packets import PINGREQ
+from metrics_agent.transports.mqtt.settings import MqttSettings
+from metrics_agent.transports.mqtt.splitter import (
+    Frame,
+    MalformedLength,
+    PacketSplitter,
+    Skipped,
+)
+
+__all__ = ["Link", "LinkOwner"]
+
+PUBLISH_HEADER_BYTES: Final = 64 * 1024 + 1024
+"""Room for topic and properties beside the payload in the limit for a whole packet."""
+CONNACK_FIRST: Final = 0x20
+PINGRESP_FIRST: Final = 0xD0
+QOS_0_OR_1_MASK: Final = 0xF4
+PUBLISH_FIRST: Final = 0x30
+SILENT_TICKS: Final = 3
+"""Half keepalives without a byte after which the broker is taken for dead."""
+GOODBYE_S: Final = 0.15
+"""How long the broker has to close after DISCONNECT before we do."""
+
+
+class LinkOwner(TypingProtocol):
+    """Who is told of a link's events."""
+
+    def link_accepted(self, link: Link, session_present: bool) -> None:
+        """Take note that the broker let us in."""
+        ...
+
+    def link_answered(self, answer: Subscribed | Unsubscribed) -> None:
+        """Take the answer to a SUBSCRIBE or UNSUBSCRIBE."""
+        ...
+
+    def link_ended(self, link: Link, cause: Cause) -> None:
+        """Take note that the link is over; called once, last."""
+        ...
+
+
+class Link(Protocol):
+    """The Twisted protocol of one connection.
+
+    Args:
+        reactor: the clock.
+        settings: of the connection.
+        client_id: to connect with.
+        intake: where messages go.
+        owner: who is told of events.
+        log: for faults of our own.
+
+    Attributes:
+        accepted: the broker has accepted the connection; stays True at the end.
+        ended_by: the cause, once the link is over.
+        engine: to subscribe by.
+        acknowledgements: what is to be acknowledged.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: MqttSettings,
+        client_id: str,
+        intake: Intake,
+        owner: LinkOwner,
+        log: Logger,
+    ) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._client_id = client_id
+        self._intake = intake
+        self._owner = owner
+        self._log = log
+        max_packet_bytes = settings.max_payload + PUBLISH_HEADER_BYTES
+        self._splitter = PacketSplitter(max_packet_bytes)
+        self.engine = Engine(settings, client_id, self._write, max_packet_bytes)
+        self._v5 = self.engine.v5
+        self.acknowledgements = AckWindow(self._write, lambda call: reactor.callLater(0, call))
+        self._pings: deque[Deferred[bool] | None] = deque()
+        self._passed: list[Deferred[bool]] = []
+        self._cause: Cause | None = None
+        self._timer: IDelayedCall | None = None
+        self._keepalive_s = float(settings.keepalive)
+        self._silent_ticks = 0
+        self._paused = False
+        self._held_frames: list[Frame | Skipped] = []
+        self._held_data = b""
+        self._spoken = False
+        self._leaving = False
+        self._full = False
+        self.accepted = False
+        self.ended_by: Cause | None = None
+
+    # What the owner asks for.
+
+    def pause(self) -> None:
+        """Stop reading; pings go on, so that the broker keeps us."""
+        if not self._paused:
+            self._paused = True
+            self._call_transport("pauseProducing")
+
+    def resume(self) -> None:
+        """Read again, first what came in spite of the pause."""
+        if not self._paused:
+            return
+        self._paused = False
+        self._silent_ticks = 0
+        frames, self._held_frames = self._held_frames, []
+        data, self._held_data = self._held_data, b""
+        if frames:
+            self._guarded(iter(frames))
+        if data:
+            self.dataReceived(data)
+        if not self._paused:
+            self._call_transport("resumeProducing")
+
+    def barrier(self) -> Deferred[bool]:
+        """Return a Deferred that fires when what the broker has delivered so far was handled.
+
+        It gives True, or False when the link ends before.
+        """
+        passed: Deferred[bool] = Deferred()
+        self._ping(passed)
+        return passed
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> bool:
+        """Send a message; False when the broker does not keep up with what we send."""
+        return not self._full and self.engine.publish(topic, payload, qos)
+
+    def leave(self) -> None:
+        """Say goodbye in order: acknowledgements, DISCONNECT, then the broker closes."""
+        self.acknowledgements.flush()
+        self._leaving = True
+        self._held_frames, self._held_data = [], b""
+        self._stop_timer()
+        if not self.accepted:
+            self._call_transport("abortConnection")
+            return
+        self.engine.disconnect()
+        # With a producer registered a transport may put off its own closing.
+        self._call_transport("unregisterProducer")
+        # Closing a socket with unread data makes the kernel send a reset, which may overtake our
+        # last acknowledgements: read (and ignore) until the broker closes.
+        self.resume()
+        self._timer = self._reactor.callLater(GOODBYE_S, self._close)
+
+    def end(self, cause: Cause) -> None:
+        """Cut the connection because of what is wrong with it."""
+        if self._cause is None:
+            self._cause = cause
+            self._call_transport("abortConnection")
+
+    # What the transport tells.
+
+    def connectionMade(self) -> None:
+        """Introduce ourselves."""
+        cast("Any", self.transport).registerProducer(_WriteGate(self), streaming=True)
+        timeout_s = float(self._settings.connect_timeout)
+        self._timer = self._reactor.callLater(
+            timeout_s, lambda: self.end(causes.of_silence("CONNECT", timeout_s))
+        )
+        self.engine.connect()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what the broker sent; whatever is in it, nothing is raised."""
+        if self._cause is not None or self._leaving:
+            return
+        self._silent_ticks = 0
+        if not self._spoken:
+            self._spoken = True
+            if data[0] != CONNACK_FIRST:
+                self.end(causes.of_wrong_speech(data))
+                return
+        if self._paused:
+            # TLS and WebSocket have more at hand than the socket, and so has a pause that begins
+            # with the CONNACK of a session whose messages are in the same read.
+            self._held_data += data
+            return
+        try:
+            frames = self._splitter.feed(data)
+        except MalformedLength as fault:
+            self._guarded(iter(fault.before))
+            self.end(causes.of_protocol_error(fault))
+        else:
+            self._guarded(iter(frames))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Clean up and tell the owner."""
+        self._stop_timer()
+        self.acknowledgements.close()
+        waiting = [passed for passed in self._pings if passed is not None]
+        self._pings.clear()
+        cause = self._cause or causes.of_loss(reason, accepted=self.accepted)
+        self._cause = self.ended_by = cause
+        self._owner.link_ended(self, cause)
+        for passed in waiting:
+            passed.callback(False)
+
+    # Reading.
+
+    def _guarded(self, frames: Iterator[Frame | Skipped]) -> None:
+        try:
+            self._handle(frames)
+        except ProtocolError as fault:
+            self.end(causes.of_protocol_error(fault))
+        except Exception:
+            self._log.failure("while reading from the broker")
+            self.end(Cause("internal", "a fault of our own, see the line above"))
+
+    def _handle(self, frames: Iterator[Frame | Skipped]) -> None:
+        intake = self._intake
+        take = intake.take
+        v5 = self._v5
+        intake.begin()
+        try:
+            for frame in frames:
+                if isinstance(frame, Skipped):
+                    intake.skip(frame.packet_id)
+                    continue
+                first, body = frame
+                if first & QOS_0_OR_1_MASK == PUBLISH_FIRST and self.accepted:
+                    take(first, body, v5=v5)
+                    continue
+                self._control(first, body)
+                if self._cause is not None:
+                    break
+                if self._paused:
+                    self._held_frames += frames
+        finally:
+            intake.end(self.acknowledgements)
+        if self._passed:
+            passed, self._passed = self._passed, []
+            for deferred in passed:
+                deferred.callback(True)
+
+    def _control(self, first: int, body: bytes) -> None:
+        if first == PINGRESP_FIRST:
+            waiting = self._pings.popleft() if self._pings else None
+            if waiting is not None:
+                self._passed.append(waiting)
+            return
+        if not self.accepted and first != CONNACK_FIRST:
+            raise ProtocolError("no_connack", f"a packet of type {first >> 4} came before CONNACK")
+        for event in self.engine.feed(first, body):
+            if isinstance(event, Accepted):
+                self._accept(event)
+            elif isinstance(event, Refused):
+                self.end(
+                    causes.of_connack(
+                        event.code, protocol=self._settings.protocol, client_id=self._client_id
+                    )
+                )
+            elif isinstance(event, Disconnected):
+                self.end(causes.of_disconnect(event.code, self._client_id))
+            elif isinstance(event, Received):
+                self._intake.deliver(event.topic, event.payload, 0, retain=event.retain)
+            else:
+                self._owner.link_answered(event)
+
+    def _accept(self, event: Accepted) -> None:
+        if self.accepted:
+            raise ProtocolError("second_connack", "the broker accepted the connection twice")
+        self.accepted = True
+        self._stop_timer()
+        if event.keepalive_s > 0:
+            self._keepalive_s = event.keepalive_s
+        self._timer = self._reactor.callLater(self._keepalive_s / 2, self._tick)
+        self._owner.link_accepted(self, event.session_present)
+
+    # Pings.
+
+    def _tick(self) -> None:
+        self._timer = self._reactor.callLater(self._keepalive_s / 2, self._tick)
+        if self._paused:
+            self._silent_ticks = 0
+        elif self._silent_ticks >= SILENT_TICKS:
+            self.end(causes.of_silence("PINGREQ", SILENT_TICKS * self._keepalive_s / 2))
+            return
+        self._silent_ticks += 1
+        self._ping(None)
+
+    def _ping(self, passed: Deferred[bool] | None) -> None:
+        self._pings.append(passed)
+        self._write(PINGREQ)
+
+    # The transport.
+
+    def _write(self, data: bytes) -> None:
+        if self._cause is None and self.transport is not None:
+            self.transport.write(data)
+
+    def _close(self) -> None:
+        self._timer = self._reactor.callLater(GOODBYE_S, self._call_transport, "abortConnection")
+        self._call_transport("loseConnection")
+
+    def _call_transport(self, name: str) -> None:
+        call: Callable[[], object] | None = getattr(self.transport, name, None)
+        if call is not None:
+            call()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+
+class _WriteGate:
+    """Told by the transport when its buffer is full; what a module publishes is then refused."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def pauseProducing(self) -> None:
+        self._link._full = True  # noqa: SLF001 - the gate is a part of the link
+
+    def resumeProducing(self) -> None:
+        self._link._full = False  # noqa: SLF001 - the gate is a part of the link
+
+    def stopProducing(self) -> None:
+        """The connection is being closed."""

@@ -1,0 +1,221 @@
+"""The settings of a connection to a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Final, Literal
+
+from attrs import fields, frozen
+
+from metrics_agent.config import Duration, Fault, Secret, Size, setting
+from metrics_agent.config.types import format_duration
+from metrics_agent.transports.mqtt.address import BrokerAddress, parse_address
+from metrics_agent.transports.mqtt.topics import valid_topic
+
+__all__ = ["CUSTOM_IGNORED", "MqttSettings"]
+
+CUSTOM_IGNORED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "keep_alive": "use keepalive",
+        "timeout": "use connect_timeout",
+        "ping_timeout": "an answer to a ping is awaited for half of keepalive",
+    }
+)
+"""Keys of the Go agent's ``custom`` table that concern its connection, with what to say."""
+
+_HOUR_S: Final = 3600
+# Round numbers below what fits into the fields of the protocol: 16 bits, 32 bits, and a packet
+# of 256 MiB less one byte.
+_MAX_KEEPALIVE_S: Final = 18 * _HOUR_S
+_MAX_EXPIRY_S: Final = 365 * 24 * _HOUR_S
+_MAX_PAYLOAD: Final = 255 << 20
+_TLS_KEYS: Final = ("tls_ca", "tls_certificate", "tls_key", "tls_server_name", "tls_insecure")
+
+
+@frozen
+class MqttSettings:
+    """How to reach a broker; base class of the settings of each module that uses MQTT.
+
+    Hashable: modules whose `connection_settings` are equal share one connection.
+    """
+
+    broker: str | tuple[str, ...] = setting(
+        default="tcp://localhost:1883",
+        doc=(
+            "Address of the broker, or a list of addresses that are tried in turn. Forms: host, "
+            "host:port, tcp:// or mqtt:// (port 1883), tls://, ssl:// or mqtts:// (8883), "
+            "ws:// (80) and wss:// (443) with a path (/mqtt), unix:///path."
+        ),
+        example="tls://broker.example:8883",
+    )
+    username: str | None = setting(default=None, doc="Login name at the broker.")
+    password: Secret | None = setting(default=None, doc="Password at the broker.")
+    client_id: str = setting(
+        default="",
+        doc=(
+            "Client id. Empty: made of host name, instance, broker and user name, so that it is "
+            "stable and unique. Set it where the host name changes, as in a container."
+        ),
+    )
+    protocol: Literal["3.1.1", "5"] = setting(
+        default="3.1.1",
+        doc=(
+            "MQTT version. 3.1.1 is spoken by every broker; 5 lets a forgotten session expire "
+            "and lets the broker leave out messages that are too large."
+        ),
+        choices=("3.1.1", "5"),
+    )
+    keepalive: Duration = setting(
+        default="30s",
+        doc="A silent connection is probed after this time.",
+        minimum=5,
+        maximum=_MAX_KEEPALIVE_S,
+    )
+    connect_timeout: Duration = setting(
+        default="10s",
+        doc="Time for one attempt to connect, from the name's look-up to the broker's welcome.",
+        minimum=1,
+        maximum=300,
+    )
+    persistent_session: bool = setting(
+        default=True,
+        doc=(
+            "The broker keeps our subscriptions and what is sent at QoS 1 while we are away, so "
+            "that a crash loses nothing. With 3.1.1 a session of an agent that never comes back "
+            "stays until the broker's own limit (mosquitto: persistent_client_expiration)."
+        ),
+    )
+    session_expiry: Duration = setting(
+        default="1h",
+        doc="With MQTT 5: how long the broker keeps the session while we are away.",
+        minimum=0,
+        maximum=_MAX_EXPIRY_S,
+    )
+    qos: Literal[0, 1] = setting(
+        default=1,
+        doc=(
+            "Highest quality of service to ask for. At 1 a message is acknowledged once its "
+            "metrics are written; what a device sends at 0 stays 0."
+        ),
+        choices=(0, 1),
+    )
+    max_payload: Size = setting(
+        default="1MiB",
+        doc="A message with a larger payload is dropped and counted.",
+        minimum=1024,
+        maximum=_MAX_PAYLOAD,
+    )
+    tls_ca: str = setting(
+        default="",
+        doc="PEM file with the authorities to trust; empty for those of the system.",
+        example="/etc/metrics-agent/ca.pem",
+    )
+    tls_certificate: str = setting(
+        default="", doc="PEM file with our certificate, where the broker asks for one."
+    )
+    tls_key: str = setting(default="", doc="PEM file with the key of tls_certificate.")
+    tls_server_name: str = setting(
+        default="", doc="Name in the broker's certificate; empty for the host of its address."
+    )
+    tls_insecure: bool = setting(
+        default=False,
+        doc="Do not verify the broker's certificate: whoever is in between can read all.",
+    )
+    shared_group: str = setting(
+        default="",
+        doc=(
+            "Agents with the same group share the telemetry between them "
+            "($share/<group>/...); empty for taking all of it."
+        ),
+    )
+    reconnect_min: Duration = setting(
+        default="1s", doc="Wait after the first failed attempt.", minimum=0.1, maximum=_HOUR_S
+    )
+    reconnect_max: Duration = setting(
+        default="60s",
+        doc="Longest wait between attempts; the waits grow and vary by chance.",
+        minimum=0.1,
+        maximum=_HOUR_S,
+    )
+
+    @property
+    def brokers(self) -> tuple[BrokerAddress, ...]:
+        """Where to connect to, in the order to try.
+
+        Raises:
+            ValueError: an address is wrong; `check` says so beforehand.
+        """
+        return tuple(map(parse_address, self._written_brokers()))
+
+    def connection_settings(self) -> MqttSettings:
+        """Return only what concerns the connection, for comparing between modules.
+
+        What is written in different ways and means the same is equal in it: addresses are
+        written out, and an empty user name or password is none.
+
+        Raises:
+            ValueError: an address is wrong; `check` says so beforehand.
+        """
+        values = {each.name: getattr(self, each.name) for each in fields(MqttSettings)}
+        values["broker"] = tuple(address.url for address in self.brokers)
+        values["username"] = self.username or None
+        values["password"] = self.password if self._has_password() else None
+        return MqttSettings(**values)
+
+    def check(self) -> Iterator[Fault]:
+        """Yield what is wrong although each setting alone is right; paths are the keys."""
+        yield from self._check_brokers()
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            given, missing = "tls_certificate", "tls_key"
+            if self.tls_key:
+                given, missing = missing, given
+            yield Fault(missing, "nothing", "a PEM file", f"{given} is set and needs it")
+        if self._has_password() and not self.username:
+            yield Fault("username", "nothing", "a name", "password is set and needs it")
+        if self.reconnect_max < self.reconnect_min:
+            yield Fault(
+                "reconnect_max",
+                format_duration(self.reconnect_max),
+                f"at least reconnect_min ({format_duration(self.reconnect_min)})",
+            )
+        yield from self._check_texts()
+
+    def _check_brokers(self) -> Iterator[Fault]:
+        written = self._written_brokers()
+        if not written:
+            yield Fault("broker", "an empty list", "one address or more")
+        addresses: list[BrokerAddress] = []
+        for text in written:
+            try:
+                addresses.append(parse_address(text))
+            except ValueError as error:  # noqa: PERF203 - every fault at once
+                yield Fault("broker", str(error))
+        if addresses and not any(address.secure for address in addresses):
+            yield from self._check_plain(addresses[0])
+
+    def _check_plain(self, address: BrokerAddress) -> Iterator[Fault]:
+        for key in _TLS_KEYS:
+            if getattr(self, key):
+                yield Fault(
+                    key,
+                    f"a setting of TLS for {address}",
+                    "a broker with tls:// or wss://",
+                    "remove it or change broker",
+                )
+
+    def _check_texts(self) -> Iterator[Fault]:
+        for key in ("username", "client_id", "shared_group"):
+            text = getattr(self, key) or "-"
+            # What may stand in a topic may stand in every text of MQTT, wildcards apart.
+            reason = valid_topic(text.replace("+", "-").replace("#", "-"))
+            if reason is not None:
+                yield Fault(key, f"a text that MQTT cannot carry: {reason}")
+        if any(char in self.shared_group for char in "/+#"):
+            yield Fault("shared_group", "one of the characters / + #", "a name without them")
+
+    def _has_password(self) -> bool:
+        return self.password is not None and bool(self.password.reveal())
+
+    def _written_brokers(self) -> tuple[str, ...]:
+        return (self.broker,) if isinstance(self.broker, str) else self.broker

@@ -1,0 +1,180 @@
+"""Which filters the broker has of us, and which it should have.
+
+A filter is asked for again whenever a module subscribes to it, so that its retained messages come
+again. It is given up only by `reconcile`, once everybody has subscribed that is going to: during a
+reload a filter that both the old and the new modules want must never be unsubscribed, messages
+would be lost. A persistent session keeps filters also over our restart; what we asked for is
+therefore kept in a small file, written before the broker is told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, TypeVar
+
+from twisted.logger import Logger
+
+from metrics_agent.transports.mqtt.engine import Engine, Subscribed, Unsubscribed
+
+__all__ = ["Subscriber"]
+
+FILTERS_A_PACKET: Final = 8
+"""As many as the strictest of the public brokers takes in one SUBSCRIBE."""
+FIRST_REFUSAL: Final = 0x80
+_REFUSALS: Final = {
+    0x80: "refused",
+    0x83: "refused by a rule of the broker",
+    0x87: "not authorised",
+    0x8F: "the filter is invalid",
+    0x97: "a quota is exceeded",
+    0x9E: "shared subscriptions are not supported",
+    0xA2: "wildcards are not supported",
+}
+_T = TypeVar("_T")
+
+
+class Subscriber:
+    """Keeps the broker's filters in step with what is wanted.
+
+    Args:
+        log: for refused filters and a state file that cannot be used.
+        state_path: where to remember the filters of a persistent session; None: not at all.
+    """
+
+    def __init__(self, log: Logger, state_path: Path | None) -> None:
+        self._log = log
+        self._state_path = state_path
+        self._state_fault = ""
+        self._saved: set[str] | None = None
+        self._asked: dict[str, None] = {}
+        self._unanswered: dict[int, list[str]] = {}
+        self._giving_up: dict[int, list[str]] = {}
+        self._refused: dict[str, str] = {}
+        self._reconciled = False
+        self._at_broker = self._load()
+
+    def ask(self, topic_filter: str) -> None:
+        """Note that a filter is to be subscribed (again) at the next `flush`."""
+        self._asked[topic_filter] = None
+
+    def connected(self, wanted: Iterable[str], *, session_present: bool) -> None:
+        """Start over with a new connection: everything wanted is to be subscribed.
+
+        Args:
+            wanted: the filters.
+            session_present: the broker still has what it had.
+        """
+        self._unanswered.clear()
+        self._giving_up.clear()
+        if not session_present:
+            self._at_broker.clear()
+        self._asked = dict.fromkeys(wanted)
+
+    def flush(self, engine: Engine, wanted: Mapping[str, int], broker: str) -> None:
+        """Send what was asked for, and after a `reconcile` also give up what nobody wants.
+
+        Args:
+            engine: of a connection that the broker accepted.
+            wanted: filters and QoS that are wanted now.
+            broker: its name, for the log.
+        """
+        asked = [(name, wanted[name]) for name in self._asked if name in wanted]
+        self._asked = {}
+        for names in self._giving_up.values():
+            names[:] = [name for name in names if name not in wanted]
+        self._at_broker |= {name for name, _ in asked}
+        self._save()
+        for some in _pieces(asked):
+            packet_id = engine.subscribe(some)
+            if packet_id is not None:
+                self._unanswered[packet_id] = [name for name, _ in some]
+        if self._reconciled:
+            self._give_up(engine, wanted, broker)
+
+    def _give_up(self, engine: Engine, wanted: Mapping[str, int], broker: str) -> None:
+        on_their_way = {name for names in self._giving_up.values() for name in names}
+        stale = sorted(self._at_broker - wanted.keys() - on_their_way)
+        for names in _pieces(stale):
+            packet_id = engine.unsubscribe(names)
+            if packet_id is not None:
+                self._giving_up[packet_id] = names
+        if stale:
+            self._log.info(
+                "Unsubscribed from {filters} at {broker}: no module wants it any more.",
+                filters=", ".join(stale),
+                broker=broker,
+            )
+
+    def given_up(self, answer: Unsubscribed) -> None:
+        """Take an UNSUBACK: the broker has forgotten these filters."""
+        self._at_broker.difference_update(self._giving_up.pop(answer.packet_id, ()))
+        self._save()
+
+    def answered(self, answer: Subscribed, broker: str) -> None:
+        """Take a SUBACK; filters that the broker newly refuses are named in one line."""
+        names = self._unanswered.pop(answer.packet_id, [])
+        news: list[str] = []
+        for name, code in zip(names, answer.codes, strict=False):
+            if code < FIRST_REFUSAL:
+                self._refused.pop(name, None)
+                continue
+            why = _REFUSALS.get(code, f"code 0x{code:02x}")
+            if self._refused.get(name) != why:
+                self._refused[name] = why
+                news.append(f"{name} ({why})")
+        if news:
+            self._log.error(
+                "{broker} refuses to subscribe us to {filters}.",
+                broker=broker,
+                filters=", ".join(news),
+            )
+
+    def reconcile(self) -> None:
+        """Note that everybody has subscribed: what is not wanted then may be given up."""
+        self._reconciled = True
+
+    def hold(self) -> None:
+        """Note that somebody left who may come back: nothing is given up until `reconcile`."""
+        self._reconciled = False
+
+    def _load(self) -> set[str]:
+        if self._state_path is None or not self._state_path.exists():
+            return set()
+        try:
+            names = json.loads(self._state_path.read_text("utf-8"))["filters"]
+            return {name for name in names if isinstance(name, str) and name}
+        except (OSError, ValueError, KeyError, TypeError) as fault:
+            self._complain(f"cannot be read ({fault})")
+            return set()
+
+    def _save(self) -> None:
+        saved = set(self._at_broker)
+        if self._state_path is None or saved == self._saved:
+            return
+        scratch = self._state_path.with_name(f"{self._state_path.name}.new")
+        try:
+            scratch.write_text(json.dumps({"filters": sorted(saved)}), "utf-8")
+            scratch.replace(self._state_path)
+        except OSError as fault:
+            self._complain(f"cannot be written ({fault.strerror})")
+            return
+        self._saved = saved
+        self._state_fault = ""
+
+    def _complain(self, fault: str) -> None:
+        if fault != self._state_fault:
+            self._state_fault = fault
+            self._log.warn(
+                "The file {path} with the last subscriptions {fault}; filters that are no longer "
+                "wanted may stay at the broker.",
+                path=self._state_path,
+                fault=fault,
+            )
+
+
+def _pieces(items: Iterable[_T]) -> Iterator[list[_T]]:
+    everything = list(items)
+    for start in range(0, len(everything), FILTERS_A_PACKET):
+        yield everything[start : start + FILTERS_A_PACKET]

@@ -1,0 +1,276 @@
+"""Which subscriptions a topic belongs to.
+
+Theory of operation. Devices send on the same topics again and again, so the answer for a topic
+is kept: a message costs one dict lookup, however many devices and filters there are. Only a
+topic that was not seen since the table last changed is looked up in the tree of filters, one
+level of the topic at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple, TypeAlias
+
+from metrics_agent.transports.mqtt.message import Message
+
+__all__ = [
+    "Change",
+    "Deliver",
+    "Route",
+    "Subscription",
+    "SubscriptionTable",
+    "inner_filter",
+    "valid_filter",
+    "valid_topic",
+]
+
+Deliver: TypeAlias = Callable[[Message, list[bytes]], None]
+"""Takes a message and appends encoded lines to the list; never raises."""
+
+Change: TypeAlias = Callable[[str, bool], None]
+"""Told the filter, and True when a subscription was added, False when one was cancelled."""
+
+CACHED_TOPICS: Final = 65_536
+_MAX_BYTES: Final = 65_535
+# MQTT 3.1.1, 1.5.3: a receiver may close the connection for these, and mosquitto does.
+_CONTROL: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ufffe\\uffff]")
+
+
+class Route(NamedTuple):
+    """Where the messages of a topic go.
+
+    Attributes:
+        topic_text: the topic, or None if it is no valid one (not UTF-8, a wildcard, NUL).
+        delivers: to be called in this order; empty if nobody wants it.
+    """
+
+    topic_text: str | None
+    delivers: tuple[Deliver, ...]
+
+
+def valid_filter(text: str) -> str | None:
+    """Say why a text cannot be subscribed to, or None if it can."""
+    reason = _text_fault(text)
+    if reason is not None:
+        return reason
+    levels = text.split("/")
+    return _prefix_fault(levels) or _wildcard_fault(levels)
+
+
+def valid_topic(text: str) -> str | None:
+    """Say why a text cannot be published to, or None if it can."""
+    reason = _text_fault(text)
+    if reason is None and ("+" in text or "#" in text):
+        return "a topic has no wildcard"
+    return reason
+
+
+def _text_fault(text: str) -> str | None:
+    if not text:
+        return "it is empty"
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        return "it is not encodable as UTF-8"
+    if size > _MAX_BYTES:
+        return f"it has {size} bytes, at most {_MAX_BYTES} are possible"
+    if _CONTROL.search(text):
+        return "it holds a control character"
+    return None
+
+
+def _prefix_fault(levels: list[str]) -> str | None:
+    if levels[0] == "$share":
+        group, inner = levels[1:2], levels[2:]
+        if group in ([], [""], ["+"], ["#"]) or inner in ([], [""]):
+            return "a shared subscription is $share/<group>/<filter>"
+    elif levels in (["$queue"], ["$queue", ""]):
+        return "a queue subscription is $queue/<filter>"
+    return None
+
+
+def _wildcard_fault(levels: list[str]) -> str | None:
+    for level in levels:
+        if level not in {"+", "#"} and ("+" in level or "#" in level):
+            return f"a wildcard stands for a whole level, got {level!r}"
+    return "# may only be the last level" if "#" in levels[:-1] else None
+
+
+def inner_filter(topic_filter: str) -> str:
+    """Return what the topics of a shared subscription are matched against; else the filter."""
+    if topic_filter.startswith("$share/"):
+        return topic_filter.split("/", 2)[2]
+    return topic_filter.removeprefix("$queue/")
+
+
+class Subscription:
+    """One receiver of a filter; made by `SubscriptionTable.add`.
+
+    Attributes:
+        topic_filter: as it was added, with ``$share/...``.
+        qos: the highest QoS that the receiver wants.
+    """
+
+    __slots__ = ("_deliver", "_number", "_table", "qos", "topic_filter")
+
+    def __init__(
+        self, table: SubscriptionTable, number: int, topic_filter: str, qos: int, deliver: Deliver
+    ) -> None:
+        self._table: SubscriptionTable | None = table
+        self._number = number
+        self._deliver = deliver
+        self.topic_filter = topic_filter
+        self.qos = qos
+
+    def cancel(self) -> None:
+        """Deliver nothing more to it; harmless when it has been cancelled."""
+        table, self._table = self._table, None
+        if table is not None:
+            table._remove(self)  # noqa: SLF001 - the two are one thing
+
+
+class _Node:
+    """A level of the tree; a wildcard is a child like any other."""
+
+    __slots__ = ("children", "subscriptions")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.subscriptions: list[Subscription] = []
+
+
+class SubscriptionTable:
+    """The subscriptions of a connection.
+
+    Args:
+        cached_topics: the number of topics whose route is kept; the memory is bounded by it.
+    """
+
+    def __init__(self, cached_topics: int = CACHED_TOPICS) -> None:
+        self._cached_topics = cached_topics
+        self._cache: dict[bytes, Route] = {}
+        self._delivers: dict[tuple[Deliver, ...], tuple[Deliver, ...]] = {}
+        self._root = _Node()
+        self._by_filter: dict[str, list[Subscription]] = {}
+        self._listeners: list[Change] = []
+        self._added = 0
+
+    def on_change(self, call: Change) -> None:
+        """Have a callable told of each subscription that is added or cancelled, afterwards.
+
+        It is told of a second subscription of the same filter too: only when the filter is
+        sent to the broker again do retained messages come for the new receiver.
+        """
+        self._listeners.append(call)
+
+    def add(self, topic_filter: str, qos: int, deliver: Deliver) -> Subscription:
+        """Add a receiver; a filter may have several, each gets every message once a filter.
+
+        Args:
+            topic_filter: valid by `valid_filter`.
+            qos: 0 or 1.
+            deliver: see `Deliver`.
+
+        Raises:
+            ValueError: the filter is not valid.
+        """
+        reason = valid_filter(topic_filter)
+        if reason is not None:
+            raise ValueError(f"got the topic filter {topic_filter!r}: {reason}")
+        self._added += 1
+        subscription = Subscription(self, self._added, topic_filter, qos, deliver)
+        self._by_filter.setdefault(topic_filter, []).append(subscription)
+        node = self._root
+        for level in inner_filter(topic_filter).split("/"):
+            node = node.children.setdefault(level, _Node())
+        node.subscriptions.append(subscription)
+        self._changed(topic_filter, added=True)
+        return subscription
+
+    def wanted(self) -> dict[str, int]:
+        """Return each filter that somebody wants with the highest QoS asked for."""
+        return {
+            topic_filter: max(subscription.qos for subscription in subscriptions)
+            for topic_filter, subscriptions in self._by_filter.items()
+        }
+
+    def match(self, topic: bytes) -> Route:
+        """Return where the messages of a topic go, from the cache if it was asked before.
+
+        Args:
+            topic: the raw bytes of a PUBLISH packet; any bytes.
+        """
+        route = self._cache.get(topic)
+        return self._look_up(topic) if route is None else route
+
+    def _look_up(self, topic: bytes) -> Route:
+        try:
+            text: str | None = topic.decode()
+        except UnicodeDecodeError:
+            text = None
+        # A client that sends such a topic cannot get past a broker, but bytes are bytes.
+        if not text or "\0" in text or "+" in text or "#" in text:
+            route = Route(None, ())
+        else:
+            found = sorted(self._find(text), key=_number)
+            delivers = tuple([subscription._deliver for subscription in found])  # noqa: SLF001
+            # Thousands of topics share a handful of these.
+            route = Route(text, self._delivers.setdefault(delivers, delivers))
+        if len(self._cache) >= self._cached_topics:
+            self._cache.clear()
+        self._cache[topic] = route
+        return route
+
+    def _find(self, topic: str) -> Iterator[Subscription]:
+        levels = topic.split("/")
+        nodes = [self._root]
+        # MQTT 3.1.1, 4.7.2: a wildcard at the beginning does not match topics such as $SYS.
+        wildcards = not topic.startswith("$")
+        for level in levels:
+            below = []
+            for node in nodes:
+                children = node.children
+                if level in children:
+                    below.append(children[level])
+                if wildcards:
+                    if "+" in children:
+                        below.append(children["+"])
+                    if "#" in children:
+                        yield from children["#"].subscriptions
+            nodes = below
+            wildcards = True
+        for node in nodes:
+            yield from node.subscriptions
+            # 4.7.1.2: # stands for the level above it too.
+            if "#" in node.children:
+                yield from node.children["#"].subscriptions
+
+    def _remove(self, subscription: Subscription) -> None:
+        topic_filter = subscription.topic_filter
+        subscriptions = self._by_filter[topic_filter]
+        subscriptions.remove(subscription)
+        if not subscriptions:
+            del self._by_filter[topic_filter]
+        path = []
+        node = self._root
+        for level in inner_filter(topic_filter).split("/"):
+            path.append((node, level))
+            node = node.children[level]
+        node.subscriptions.remove(subscription)
+        for parent, level in reversed(path):
+            child = parent.children[level]
+            if child.children or child.subscriptions:
+                break
+            del parent.children[level]
+        self._changed(topic_filter, added=False)
+
+    def _changed(self, topic_filter: str, *, added: bool) -> None:
+        self._cache.clear()
+        self._delivers.clear()
+        for call in tuple(self._listeners):
+            call(topic_filter, added)
+
+
+def _number(subscription: Subscription) -> int:
+    return subscription._number  # noqa: SLF001

@@ -1,0 +1,309 @@
+"""A connection against a real mosquitto, in both versions of the protocol."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from pathlib import Path
+
+from attrs import evolve
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger, LogLevel, formatEvent
+from twisted.trial.unittest import TestCase
+
+from metrics_agent.config import Secret
+from metrics_agent.transports.mqtt.connection import MqttConnection
+from metrics_agent.transports.mqtt.settings import MqttSettings
+from tests.integration.broker import Mosquitto, free_port
+
+HAS_IPV6 = Path("/proc/net/if_inet6").exists()
+
+
+async def until(true, what: str, limit_s: float = 10.0) -> None:
+    """Wait for a condition; polling is good enough against another process."""
+    deadline = time.monotonic() + limit_s
+    while not true():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {limit_s} s for {what}")
+        await deferLater(reactor, 0.01)
+
+
+def publish(port: int, topic: str, payloads: list[bytes], qos: int = 1, *more: str) -> Deferred:
+    """Send messages by mosquitto_pub, one a line."""
+    command = ["mosquitto_pub", "-p", str(port), "-t", topic, "-q", str(qos), "-l", *more]
+    return deferToThread(
+        subprocess.run, command, input=b"\n".join(payloads) + b"\n", check=True, timeout=30
+    )
+
+
+class Client:
+    """A connection whose lines are kept; the test settles the batches."""
+
+    def __init__(self, case: TestCase, url: str, protocol: str, **changes) -> None:
+        settings = MqttSettings(broker=url, protocol=protocol, reconnect_min=0.1)
+        self.client_id = changes.pop("id", "agent")
+        self.payloads: list[bytes] = []
+        self.unsettled: list = []
+        self.settle_at_once = True
+        self.events: list = []
+        self.counts: list = []
+        self.connection = MqttConnection(
+            reactor,
+            evolve(settings, **changes),
+            client_id=self.client_id,
+            write=self._write,
+            log=Logger(observer=self.events.append),
+            now_ns=time.time_ns,
+            random=random.random,
+            count=lambda reason, number: self.counts.append((reason, number)),
+        )
+        case.addCleanup(self.connection.stopService)
+
+    def _write(self, batch) -> None:
+        self.payloads += batch.data.splitlines()
+        if batch.settle is None:
+            return
+        if self.settle_at_once:
+            reactor.callLater(0, batch.settle, True)
+        else:
+            self.unsettled.append(batch.settle)
+
+    def subscribe(self, topic_filter: str, qos: int = 1) -> None:
+        self.connection.subscribe(
+            topic_filter, qos, lambda message, lines: lines.append(message.payload + b"\n")
+        )
+
+    async def start(self) -> None:
+        self.connection.startService()
+        await until(lambda: self.connection.connected, f"a connection: {self.told()}")
+        # What was asked for is in force when the ping behind it is answered.
+        await self.connection.settle(5)
+
+    def told(self, *levels) -> list[str]:
+        wanted = levels or (LogLevel.info, LogLevel.warn, LogLevel.error, LogLevel.critical)
+        return [formatEvent(event) for event in self.events if event["log_level"] in wanted]
+
+    def crash(self) -> None:
+        """Vanish without a word, as a killed process does."""
+        self.connection.running = 0
+        self.connection._link._call_transport("abortConnection")
+
+
+def numbers(count: int) -> list[bytes]:
+    """Return that many payloads, each different."""
+    return [b"%d" % number for number in range(count)]
+
+
+class Cases:
+    """What holds for both versions."""
+
+    timeout = 40
+    protocol = "3.1.1"
+
+    def client(self, broker: Mosquitto | str, **changes) -> Client:
+        url = broker if isinstance(broker, str) else broker.url
+        return Client(self, url, self.protocol, **changes)
+
+    async def test_messages_arrive(self) -> None:
+        """Login, subscription, retained and live messages, and an orderly end."""
+        broker = Mosquitto.start(self, users={"anna": "secret"})
+        login = ("-u", "anna", "-P", "secret")
+        await publish(broker.port, "a/retained", [b"old"], 1, "-r", *login)
+        client = self.client(broker, username="anna", password=Secret("secret"))
+        client.subscribe("a/#")
+        await client.start()
+        await publish(broker.port, "a/live", [b"new"], 1, *login)
+        await until(lambda: client.payloads == [b"old", b"new"], "both messages")
+        await client.connection.stopService()
+        await until(lambda: "Received DISCONNECT from agent" in broker.log, "DISCONNECT")
+        self.assertEqual(client.told(), [f"Connected to tcp://127.0.0.1:{broker.port}."])
+        self.assertEqual(broker.log.count("Received PUBACK from agent"), 2)
+
+    async def test_refused_login(self) -> None:
+        """A wrong password is one error line, and the right one would still be tried."""
+        broker = Mosquitto.start(self, users={"anna": "secret"})
+        client = self.client(
+            broker, username="anna", password=Secret("wrong"), reconnect_min=0.1, reconnect_max=0.1
+        )
+        client.connection.startService()
+        await until(lambda: broker.log.count("disconnected, not authorised") > 2, "three attempts")
+        [line] = client.told()
+        self.assertIn(f"Cannot connect to tcp://127.0.0.1:{broker.port}: ", line)
+        self.assertIn("authorise", line)
+        self.assertNotIn("wrong", line)
+
+    async def test_broker_killed_and_back(self) -> None:
+        """One line down, one line up, and messages again."""
+        broker = Mosquitto.start(self)
+        client = self.client(broker)
+        client.subscribe("a")
+        await client.start()
+        broker.kill()
+        await until(lambda: len(client.told()) > 1, "the line down")
+        await deferLater(reactor, 0.7)
+        broker.start_again()
+        await until(lambda: client.connection.connected, "a connection")
+        await client.connection.settle(5)
+        await publish(broker.port, "a", [b"again"])
+        await until(lambda: client.payloads == [b"again"], "a message")
+        _up, down, again = client.told()
+        self.assertIn("Lost the connection", down)
+        self.assertRegex(again, r"Connected to tcp://.* again after \d+ s\.")
+
+    async def test_frozen_broker(self) -> None:
+        """A broker that is there and does not answer is noticed, and found again."""
+        broker = Mosquitto.start(self)
+        client = self.client(broker, keepalive=1.0, connect_timeout=1.0)
+        await client.start()
+        broker.freeze()
+        await until(lambda: len(client.told()) > 1, "the line down")
+        self.assertIn("no answer to PINGREQ", client.told()[1])
+        broker.thaw()
+        await until(lambda: client.connection.connected, "a connection")
+
+    async def test_crash_with_a_persistent_session(self) -> None:
+        """What was not acknowledged comes again to the next process; nothing is lost."""
+        broker = Mosquitto.start(self, settings=["max_queued_messages 0"])
+        first = self.client(broker)
+        first.settle_at_once = False
+        first.subscribe("a")
+        await first.start()
+        sent = numbers(500)
+        await publish(broker.port, "a", sent)
+        await until(lambda: len(first.payloads) >= 20, "a window of messages")
+        for settle in first.unsettled[:1]:
+            settle(True)
+        first.connection.flush_acknowledgements()
+        taken = list(first.payloads)
+        first.crash()
+        await publish(broker.port, "a", [b"while away"])
+        second = self.client(broker)
+        second.subscribe("a")
+        await second.start()
+        await until(lambda: second.payloads[-1:] == [b"while away"], "the last message")
+        self.assertEqual(set(taken) | set(second.payloads), {*sent, b"while away"})
+        self.assertIn(first.payloads[-1], second.payloads, "what was not acknowledged comes again")
+
+    async def test_paused_for_keepalives(self) -> None:
+        """Paused for more than twice the keepalive, the broker keeps us and loses nothing."""
+        broker = Mosquitto.start(self)
+        client = self.client(broker, keepalive=1.0)
+        client.subscribe("a")
+        await client.start()
+        client.connection.pause_reading("pressure")
+        sent = numbers(500)
+        await publish(broker.port, "a", sent)
+        await deferLater(reactor, 3)
+        self.assertEqual(client.payloads, [])
+        client.connection.resume_reading("pressure")
+        await until(lambda: client.payloads == sent, "all messages, in order")
+        self.assertEqual(len(client.told()), 1, "connected once, never lost")
+        self.assertEqual(client.connection.stats.reconnects, 0)
+
+    async def test_flood(self) -> None:
+        """20,000 messages at QoS 1 with settlements that come late: all, once, in order."""
+        broker = Mosquitto.start(
+            self, settings=["max_queued_messages 0", "log_type error", "max_inflight_messages 500"]
+        )
+        client = self.client(broker)
+        client.settle_at_once = False
+        client.subscribe("a")
+        await client.start()
+
+        def settle() -> None:
+            ready, client.unsettled = client.unsettled, []
+            for each in ready:
+                each(True)
+            if len(client.payloads) < 20_000:
+                reactor.callLater(0.002, settle)
+
+        settle()
+        sent = numbers(20_000)
+        published = publish(broker.port, "a", sent)
+        await until(lambda: len(client.payloads) >= 20_000, "20,000 messages", 30)
+        await published
+        self.assertEqual(client.payloads, sent)
+
+    async def test_settle_is_a_barrier(self) -> None:
+        """What the broker had at QoS 0 before the ping has been handled when it is answered."""
+        broker = Mosquitto.start(self, settings=["log_type error"])
+        client = self.client(broker)
+        client.subscribe("a", 0)
+        await client.start()
+        sent = numbers(2_000)
+        for round_ in range(3):
+            client.connection.pause_reading("test")
+            await publish(broker.port, "a", sent, 0)
+            # mosquitto_pub has its answer to nothing at QoS 0: a QoS 1 message is its barrier.
+            await publish(broker.port, "b", [b""], 1)
+            client.connection.resume_reading("test")
+            self.assertTrue(await client.connection.settle(5))
+            self.assertEqual(len(client.payloads), 2_000 * (round_ + 1))
+
+    async def test_taken_over(self) -> None:
+        """Two clients of one id: said once, and no flood while it goes on."""
+        broker = Mosquitto.start(self)
+        first, second = (self.client(broker, reconnect_max=0.3) for _ in range(2))
+        first.connection.startService()
+        second.connection.startService()
+        told = "client id 'agent'"
+        await until(lambda: any(told in line for line in first.told() + second.told()), "the line")
+        await deferLater(reactor, 1)
+        for client in (first, second):
+            self.assertLessEqual(sum(told in line for line in client.told()), 1)
+            self.assertLess(len(client.told()), 8)
+
+    async def test_unix_socket(self) -> None:
+        """A broker on a Unix socket; one that is not there is named."""
+        broker = Mosquitto.start(self)
+        path = broker.directory / "socket"
+        client = self.client(f"unix://{path}")
+        client.subscribe("a")
+        client.connection.startService()
+        await until(lambda: len(client.told()) == 1, "the line down")
+        self.assertIn(f"Cannot connect to unix://{path}: No such file or dir", client.told()[0])
+        broker.stop()
+        broker.configure(f"listener 0 {path}")
+        broker.start_again()
+        await until(lambda: client.connection.connected, "a connection")
+        await client.connection.settle(5)
+        await publish(broker.port, "a", [b"x"])
+        await until(lambda: client.payloads == [b"x"], "a message")
+
+    async def test_nothing_there(self) -> None:
+        """A port that nobody listens on and a name that does not exist are told once each."""
+        for url, words in (
+            (f"tcp://127.0.0.1:{free_port()}", "connection refused"),
+            ("tcp://nowhere.invalid", "host name cannot be resolved"),
+        ):
+            client = self.client(url, reconnect_max=0.1)
+            client.connection.startService()
+            await until(lambda client=client: client.told(), "the line down")
+            await deferLater(reactor, 0.4)
+            [line] = client.told(LogLevel.warn)
+            self.assertIn(words, line)
+
+    async def test_names_and_ipv6(self) -> None:
+        """A host name is resolved; an IPv6 address is spoken to."""
+        broker = Mosquitto.start(self)
+        if HAS_IPV6:
+            broker.stop()
+            other = free_port()
+            broker.configure(f"listener {other} ::1")
+            broker.start_again()
+            await self.client(f"tcp://[::1]:{other}", id="six").start()
+        await self.client(f"tcp://localhost:{broker.port}").start()
+
+
+class Mqtt311Tests(Cases, TestCase):
+    """MQTT 3.1.1."""
+
+
+class Mqtt5Tests(Cases, TestCase):
+    """MQTT 5."""
+
+    protocol = "5"

@@ -1,0 +1,49 @@
+"""When messages are acknowledged."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.transports.mqtt.acknowledge import AckWindow
+from tests.transports.mqtt.scripted import puback
+
+
+class AckWindowTests(SynchronousTestCase):
+    """In order, together, and never for a connection that is gone."""
+
+    def setUp(self) -> None:
+        self.written: list[bytes] = []
+        self.soon: list = []
+        self.window = AckWindow(self.written.append, self.soon.append)
+
+    def test_in_order_of_arrival(self) -> None:
+        """What is settled early waits for what came before it."""
+        first = self.window.hold([1, 2])
+        second = self.window.hold([3])
+        self.window.release([4])
+        second(True)
+        self.window.flush()
+        self.assertEqual((self.written, len(self.window)), ([], 4))
+        first(True)
+        self.window.flush()
+        self.assertEqual((self.written, len(self.window)), ([puback(1, 2, 3, 4)], 0))
+
+    def test_one_flush_a_turn(self) -> None:
+        """Many settlements in a turn ask for one flush; the next turn for another."""
+        settles = [self.window.hold([number]) for number in range(1, 51)]
+        for settle in settles:
+            settle(True)
+        self.assertEqual(len(self.soon), 1)
+        self.soon.pop()()
+        self.assertEqual(self.written, [puback(*range(1, 51))])
+        self.window.release([51])
+        self.assertEqual(len(self.soon), 1)
+
+    def test_closed(self) -> None:
+        """After close nothing is written or asked for, whatever settles late."""
+        settle = self.window.hold([1])
+        self.window.close()
+        settle(True)
+        self.window.release([2])
+        self.window.flush()
+        self.assertEqual((self.written, self.soon), ([], []))

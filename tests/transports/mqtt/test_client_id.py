@@ -1,0 +1,55 @@
+"""The client id is stable, unique and fit for every broker."""
+
+from __future__ import annotations
+
+import re
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.config import Secret
+from metrics_agent.transports.mqtt.client_id import client_id
+from metrics_agent.transports.mqtt.settings import MqttSettings
+
+
+class ClientIdTests(SynchronousTestCase):
+    """What an id depends on."""
+
+    def test_form(self) -> None:
+        """It is short enough for a broker that keeps to the minimum of MQTT 3.1.1."""
+        made = client_id(MqttSettings(), "a very long host name " * 20, "")
+        self.assertTrue(re.fullmatch("metrics-agent-[0-9a-f]{8}", made), made)
+        self.assertLessEqual(len(made), 23)
+
+    def test_stable(self) -> None:
+        """It never changes: sessions at brokers hang on it, so the value is written here."""
+        self.assertEqual(client_id(MqttSettings(), "host", ""), "metrics-agent-e684f9b4")
+
+    def test_unique(self) -> None:
+        """Another host, instance, broker, user or a second connection gives another id."""
+        ids = [
+            client_id(MqttSettings(), "host", ""),
+            client_id(MqttSettings(), "host2", ""),
+            client_id(MqttSettings(), "host", "2"),
+            client_id(MqttSettings(), "hos", "t"),
+            client_id(MqttSettings(broker="other"), "host", ""),
+            client_id(MqttSettings(broker=("localhost", "other")), "host", ""),
+            client_id(MqttSettings(username="u"), "host", ""),
+            client_id(MqttSettings(), "host", "", ordinal=1),
+        ]
+        self.assertEqual(len(set(ids)), len(ids))
+
+    def test_independent(self) -> None:
+        """It does not hang on the way an address is written, nor on other settings."""
+        expected = client_id(MqttSettings(), "host", "")
+        for same in (
+            MqttSettings(broker="localhost"),
+            MqttSettings(broker=("mqtt://LOCALHOST:1883/",)),
+            MqttSettings(username="", password=Secret("x")),
+            MqttSettings(keepalive="90s", protocol="5", max_payload="2MiB"),
+            MqttSettings().connection_settings(),
+        ):
+            self.assertEqual(client_id(same, "host", ""), expected)
+
+    def test_explicit(self) -> None:
+        """An id in the settings wins as it stands."""
+        self.assertEqual(client_id(MqttSettings(client_id="mine"), "host", "", 3), "mine")

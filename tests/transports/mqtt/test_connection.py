@@ -1,0 +1,796 @@
+"""One connection, in both versions of the protocol, against a broker played by the test."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionRefusedError as Refused
+from twisted.logger import LogLevel
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.transports.mqtt.outage import PROVEN_S
+from tests.transports.mqtt.scripted import (
+    NOW_NS,
+    PINGRESP,
+    Scripted,
+    connack,
+    packet,
+    puback,
+    publish,
+    suback,
+    unsuback,
+)
+
+SUBSCRIBE = 0x82
+UNSUBSCRIBE = 0xA2
+PINGREQ = (0xC0, b"")
+
+
+class Cases:
+    """What holds for both versions."""
+
+    protocol = "3.1.1"
+
+    def make(self, **changes) -> Scripted:
+        script = Scripted(self.protocol, **changes)
+        self.addCleanup(self._stop, script)
+        return script
+
+    def _stop(self, script: Scripted) -> None:
+        done = script.connection.stopService()
+        script.clock.advance(1)
+        self.successResultOf(done)
+        self.assertEqual(script.clock.getDelayedCalls(), [], "a timer is left")
+
+    # Subscribing.
+
+    def test_subscribes_when_accepted(self) -> None:
+        """A filter asked for before the start is subscribed once the broker has accepted."""
+        script = self.make()
+        script.connection.subscribe("tele/+/SENSOR", 1, script.lines_of)
+        script.connection.startService()
+        script.open()
+        self.assertEqual([first for first, _ in script.written()], [0x10])
+        script.send(connack(script.v5))
+        self.assertEqual(script.filters(script.written(), SUBSCRIBE), ["tele/+/SENSOR"])
+        self.assertTrue(script.connection.connected)
+
+    def test_subscriptions_of_a_turn_share_packets_of_eight(self) -> None:
+        """Twenty filters of one turn go out in three packets."""
+        script = self.make()
+        script.start()
+        names = [f"a/{number}" for number in range(20)]
+        for name in names:
+            script.connection.subscribe(name, 0, script.lines_of)
+        self.assertEqual(script.written(), [])
+        script.clock.advance(0)
+        packets = script.written()
+        self.assertEqual(len(packets), 3)
+        self.assertEqual(script.filters(packets, SUBSCRIBE), names)
+
+    def test_a_second_subscription_is_sent_again(self) -> None:
+        """A new receiver of a known filter makes the broker send its retained messages again."""
+        script = self.make()
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.start()
+        script.connection.subscribe("a", 0, script.lines_of)
+        script.clock.advance(0)
+        packets = script.written()
+        self.assertEqual(script.filters(packets, SUBSCRIBE), ["a"])
+        self.assertEqual(packets[0][1][-1] & 3, 1, "at the highest QoS that is wanted")
+
+    def test_cancel_does_not_unsubscribe_but_reconcile_does(self) -> None:
+        """A filter is given up at reconcile, when nobody has asked for it again."""
+        script = self.make()
+        old = script.connection.subscribe("old", 1, script.lines_of)
+        kept = script.connection.subscribe("kept", 1, script.lines_of)
+        script.start()
+        old.cancel()
+        kept.cancel()
+        script.connection.subscribe("kept", 1, script.lines_of)
+        script.clock.advance(0)
+        self.assertEqual(script.filters(script.written(), UNSUBSCRIBE), [])
+        script.connection.reconcile()
+        script.clock.advance(0)
+        self.assertEqual(script.filters(script.written(), UNSUBSCRIBE), ["old"])
+        self.assertIn(
+            "Unsubscribed from old at tcp://broker:1883: no module wants it any more.",
+            script.told(LogLevel.info),
+        )
+
+    def test_nothing_is_given_up_while_modules_change(self) -> None:
+        """A filter cancelled after a reconcile waits for the next one: its module may be back."""
+        script = self.make()
+        restarting = script.connection.subscribe("restarting", 1, script.lines_of)
+        script.start()
+        script.connection.reconcile()
+        script.clock.advance(0)
+        restarting.cancel()
+        script.connection.subscribe("other", 1, script.lines_of)
+        script.clock.advance(0)
+        self.assertEqual(script.filters(script.written(), UNSUBSCRIBE), [])
+
+    def test_an_unsubscription_is_sent_once(self) -> None:
+        """While the answer to UNSUBSCRIBE is awaited, and after it, it is not sent again."""
+        script = self.make()
+        old = script.connection.subscribe("old", 1, script.lines_of)
+        script.start()
+        old.cancel()
+        script.connection.reconcile()
+        script.clock.advance(0)
+        [(_, body)] = script.written()
+        script.connection.reconcile()
+        script.clock.advance(0)
+        self.assertEqual(script.written(), [])
+        script.send(unsuback(script.v5, int.from_bytes(body[:2], "big")))
+        script.connection.reconcile()
+        script.clock.advance(0)
+        self.assertEqual(script.written(), [])
+
+    def test_refused_filters_are_named_once(self) -> None:
+        """SUBACK failures are told in one line, and not again after a reconnect."""
+        script = self.make()
+        for name in ("good", "bad", "worse"):
+            script.connection.subscribe(name, 1, script.lines_of)
+        script.connection.startService()
+        for _ in range(2):
+            script.up()
+            _connect, (_, body) = script.written()
+            refusals = (0x87, 0x8F) if script.v5 else (0x80, 0x80)
+            script.send(suback(script.v5, int.from_bytes(body[:2], "big"), 1, *refusals))
+            script.clock.advance(PROVEN_S)
+            script.transport.lost(ConnectionDone())
+            script.clock.advance(1)
+        [line] = script.told(LogLevel.error)
+        self.assertIn("tcp://broker:1883 refuses to subscribe us to bad (", line)
+        self.assertIn("worse (", line)
+        self.assertNotIn("good", line)
+
+    def test_subscribed_again_after_reconnect(self) -> None:
+        """Everything wanted is subscribed on each connection, also where a session is present."""
+        script = self.make()
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.start()
+        script.transport.lost(ConnectionLost())
+        script.clock.advance(1)
+        script.up(session=True)
+        self.assertEqual(script.filters(script.written(), SUBSCRIBE), ["a"])
+        self.assertEqual(script.connection.stats.reconnects, 1)
+
+    def test_filters_of_a_former_process_are_given_up(self) -> None:
+        """What the last process subscribed in a persistent session is unsubscribed by this one."""
+        path = self.mktemp()
+        from pathlib import Path
+
+        first = self.make(state_path=Path(path))
+        first.connection.subscribe("gone", 1, first.lines_of)
+        first.connection.subscribe("kept", 1, first.lines_of)
+        first.start()
+        second = self.make(state_path=Path(path))
+        second.connection.subscribe("kept", 1, second.lines_of)
+        second.connection.reconcile()
+        second.connection.startService()
+        second.up(session=True)
+        self.assertEqual(second.filters(second.written(), UNSUBSCRIBE), ["gone"])
+        third = self.make(state_path=Path(path))
+        third.connection.reconcile()
+        third.connection.startService()
+        third.up(session=False)
+        self.assertEqual(third.filters(third.written(), UNSUBSCRIBE), [])
+
+    def test_a_bad_state_file_is_told_and_survived(self) -> None:
+        """A state file that is garbage, and one that cannot be written, cost a warning each."""
+        from pathlib import Path
+
+        path = Path(self.mktemp())
+        path.write_bytes(b"[1")
+        script = self.make(state_path=path)
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.start()
+        self.assertEqual(path.read_text(), '{"filters": ["a"]}')
+        unwritable = self.make(state_path=path / "no" / "directory")
+        unwritable.connection.subscribe("a", 1, script.lines_of)
+        unwritable.start()
+        unwritable.connection.subscribe("b", 1, script.lines_of)
+        unwritable.clock.advance(0)
+        self.assertIn("cannot be read", "".join(script.told(LogLevel.warn)))
+        self.assertEqual(len(unwritable.told(LogLevel.warn)), 1)
+
+    # Messages.
+
+    def test_a_read_is_one_batch(self) -> None:
+        """All lines of one read travel in one batch, at growing times."""
+        script = self.make()
+        seen = []
+
+        def deliver(message, lines) -> None:
+            seen.append(message)
+            script.lines_of(message, lines)
+
+        script.connection.subscribe("a/#", 1, deliver)
+        script.start()
+        script.send(
+            publish(script.v5, b"a/1", b"x")
+            + publish(script.v5, b"b", b"lost")
+            + publish(script.v5, b"a/2", b"y", 7)
+            + publish(script.v5, b"a/2", b"z")[:-1]
+        )
+        script.send(b"z")
+        self.assertEqual(
+            [(batch.data, batch.count) for batch in script.batches],
+            [(b"a/1 x\na/2 y\n", 2), (b"a/2 z\n", 1)],
+        )
+        self.assertEqual([message.qos for message in seen], [0, 1, 0])
+        self.assertEqual([message.received_ns - NOW_NS for message in seen], [1, 2, 3])
+        self.assertEqual(script.counts, [("unrouted", 1)])
+        stats = script.connection.stats
+        self.assertEqual((stats.messages, stats.metrics, stats.unrouted), (4, 3, 1))
+
+    def test_a_clock_set_back_is_followed(self) -> None:
+        """Times go on from a clock that was set back by an hour."""
+        script = self.make()
+        seen = []
+        script.connection.subscribe("a", 0, lambda message, _: seen.append(message.received_ns))
+        script.start()
+        script.send(publish(script.v5, b"a", b""))
+        script.now_ns -= 3600 * 10**9
+        script.send(publish(script.v5, b"a", b""))
+        self.assertEqual(seen[0] - seen[1], 3600 * 10**9)
+
+    def test_a_raising_delivery_drops_only_its_message(self) -> None:
+        """A delivery that breaks its promise is logged; the others get their messages."""
+        script = self.make()
+        script.connection.subscribe("a", 1, lambda *_: 1 / 0)
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.start()
+        script.send(publish(script.v5, b"a", b"1", 5) + publish(script.v5, b"a", b"2", 6))
+        self.assertEqual(script.batches[0].data, b"a 1\na 2\n")
+        self.assertTrue(script.connection.connected)
+        self.assertEqual(len(script.told(LogLevel.critical)), 2)
+
+    def test_invalid_topics_are_dropped(self) -> None:
+        """A topic that is not UTF-8 is counted and acknowledged."""
+        script = self.make()
+        script.connection.subscribe("#", 1, script.lines_of)
+        script.start()
+        script.send(publish(script.v5, b"\xff", b"", 9))
+        script.clock.advance(0)
+        self.assertEqual(script.counts, [("undecodable", 1)])
+        self.assertEqual(script.transport.value(), puback(9))
+
+    def test_oversized_messages_are_dropped(self) -> None:
+        """Above the payload limit, and far above it, messages are counted and acknowledged."""
+        script = self.make(max_payload=1024)
+        script.connection.subscribe("#", 1, script.lines_of)
+        script.start()
+        script.send(publish(script.v5, b"a", b"x" * 1025, 3))
+        script.send(publish(script.v5, b"a", b"x" * 200_000, 4) + publish(script.v5, b"a", b"", 5))
+        script.batches[0].settle(True)
+        script.clock.advance(0)
+        self.assertEqual(script.counts, [("oversized", 1)] * 2)
+        self.assertEqual(script.transport.value(), puback(3, 4, 5))
+
+    def test_qos_2_of_an_old_session(self) -> None:
+        """A QoS 2 message, never asked for, is delivered once and its handshake is done."""
+        script = self.make()
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.start()
+        script.send(publish(script.v5, b"a", b"x", 12, qos=2))
+        self.assertEqual(script.written()[0][0], 0x50)
+        script.send(packet(0x62, b"\x00\x0c"))
+        self.assertEqual(script.written()[0][0], 0x70)
+        self.assertEqual([batch.data for batch in script.batches], [b"a x\n"])
+
+    # Acknowledgement.
+
+    def test_acknowledged_when_settled_in_order(self) -> None:
+        """PUBACKs wait for their batch and for those before it, and share a write."""
+        script = self.make()
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.start()
+        script.send(publish(script.v5, b"a", b"1", 1))
+        script.send(publish(script.v5, b"nobody", b"", 2))
+        script.send(publish(script.v5, b"a", b"3", 3))
+        script.batches[1].settle(True)
+        script.clock.advance(0)
+        self.assertEqual(script.transport.value(), b"")
+        script.batches[0].settle(False)
+        self.assertEqual(script.transport.value(), b"")
+        script.clock.advance(0)
+        self.assertEqual(script.transport.value(), puback(1, 2, 3))
+
+    def test_a_late_settlement_sends_nothing_on_the_next_connection(self) -> None:
+        """An acknowledgement belongs to the connection that its message came on."""
+        script = self.make()
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.start()
+        script.send(publish(script.v5, b"a", b"1", 1))
+        script.transport.lost(ConnectionLost())
+        script.clock.advance(1)
+        script.up(session=True)
+        script.transport.clear()
+        script.batches[0].settle(True)
+        script.connection.flush_acknowledgements()
+        script.clock.advance(0)
+        self.assertEqual(script.transport.value(), b"")
+
+    def test_flush_acknowledgements_at_once(self) -> None:
+        """The agent can have acknowledgements sent without waiting for a turn."""
+        script = self.make()
+        script.connection.flush_acknowledgements()
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.start()
+        script.send(publish(script.v5, b"a", b"1", 1))
+        script.batches[0].settle(True)
+        script.connection.flush_acknowledgements()
+        self.assertEqual(script.transport.value(), puback(1))
+
+    # Pausing.
+
+    def test_reasons_to_pause_are_nested(self) -> None:
+        """Reading goes on when the last reason is taken back."""
+        script = self.make()
+        transport = script.start()
+        script.connection.pause_reading("pressure")
+        script.connection.pause_reading("reload")
+        self.assertEqual(transport.producerState, "paused")
+        script.connection.resume_reading("pressure")
+        self.assertEqual(transport.producerState, "paused")
+        script.connection.resume_reading("reload")
+        self.assertEqual(transport.producerState, "producing")
+        script.connection.resume_reading("never given")
+
+    def test_paused_longer_than_the_keepalive(self) -> None:
+        """While paused a ping goes out each half keepalive and silence is not taken for death."""
+        script = self.make(keepalive=30.0)
+        script.start()
+        script.connection.pause_reading("pressure")
+        for _ in range(8):
+            script.clock.advance(15)
+        self.assertEqual(script.written(), [PINGREQ] * 8)
+        self.assertTrue(script.connection.connected)
+        script.connection.resume_reading("pressure")
+        script.clock.pump([15, 15])
+        self.assertTrue(script.connection.connected)
+
+    def test_a_pause_holds_what_comes_in_spite_of_it(self) -> None:
+        """A connection accepted during a pause holds the messages of its session back."""
+        script = self.make()
+        script.connection.pause_reading("reload")
+        script.connection.startService()
+        script.open()
+        script.send(connack(script.v5, session=True) + publish(script.v5, b"a", b"1", 1))
+        script.send(publish(script.v5, b"a", b"2", 2))
+        self.assertEqual(script.transport.producerState, "paused")
+        self.assertEqual((script.batches, script.counts), ([], []))
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.connection.resume_reading("reload")
+        self.assertEqual([batch.data for batch in script.batches], [b"a 1\n", b"a 2\n"])
+
+    def test_a_pause_out_of_a_delivery_holds_the_rest(self) -> None:
+        """Back-pressure that begins while held messages are handled holds those after it."""
+        script = self.make()
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.connection.pause_reading("reload")
+        script.connection.startService()
+        script.open()
+        script.send(connack(script.v5) + publish(script.v5, b"a", b"1", 1))
+        script.send(publish(script.v5, b"a", b"2", 2))
+        taken = script.batches.append
+
+        def full(batch) -> None:
+            taken(batch)
+            script.connection.pause_reading("pressure")
+
+        script.connection._intake._write = full
+        script.connection.resume_reading("reload")
+        self.assertEqual([batch.data for batch in script.batches], [b"a 1\n"])
+        self.assertEqual(script.transport.producerState, "paused")
+        script.connection.resume_reading("pressure")
+        self.assertEqual(len(script.batches), 2)
+
+    # Settling.
+
+    def test_settle_is_a_barrier(self) -> None:
+        """It passes when the ping is answered, after the messages before it were handed on."""
+        script = self.make()
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.start()
+        seen = []
+        settled = script.connection.settle(5)
+        settled.addCallback(lambda passed: seen.append((passed, len(script.batches))))
+        self.assertEqual(script.written(), [PINGREQ])
+        self.assertEqual(seen, [])
+        script.send(publish(script.v5, b"a", b"1") + PINGRESP)
+        self.assertEqual(seen, [(True, 1)])
+
+    def test_settle_matches_its_own_answer(self) -> None:
+        """The answer to an earlier ping does not pass a later barrier."""
+        script = self.make(keepalive=30.0)
+        script.start()
+        script.clock.advance(15)
+        settled = script.connection.settle(5)
+        script.send(PINGRESP)
+        self.assertNoResult(settled)
+        script.send(PINGRESP)
+        self.assertTrue(self.successResultOf(settled))
+        script.send(PINGRESP)
+        self.assertTrue(script.connection.connected)
+
+    def test_settle_gives_up(self) -> None:
+        """Without a connection, after the timeout, or when the connection ends: False."""
+        script = self.make()
+        self.assertFalse(self.successResultOf(script.connection.settle(5)))
+        script.start()
+        late = script.connection.settle(5)
+        script.clock.advance(5)
+        self.assertFalse(self.successResultOf(late))
+        lost = script.connection.settle(5)
+        script.transport.lost(ConnectionLost())
+        self.assertFalse(self.successResultOf(lost))
+
+    # Publishing.
+
+    def test_publish(self) -> None:
+        """A message is sent when connected; otherwise the caller is told."""
+        script = self.make()
+        self.assertFalse(script.connection.publish("cmnd/x", b""))
+        script.start()
+        self.assertTrue(script.connection.publish("cmnd/x", b"p"))
+        self.assertFalse(script.connection.publish("cmnd/+", b"p"))
+        [(first, body)] = script.written()
+        self.assertEqual((first, body[:8], body[-1:]), (0x30, b"\0\x06cmnd/x", b"p"))
+        script.transport.producer.pauseProducing()
+        self.assertFalse(script.connection.publish("cmnd/x", b"p"))
+        script.transport.producer.resumeProducing()
+        self.assertTrue(script.connection.publish("cmnd/x", b"p", qos=1))
+
+    def test_publishing_without_an_answer_is_bounded(self) -> None:
+        """QoS 1 messages that the broker does not acknowledge are queued up to a limit."""
+        script = self.make()
+        script.start()
+        sent = 0
+        while script.connection.publish("a", b"", qos=1):
+            sent += 1
+            self.assertLess(sent, 2_000)
+        self.assertGreater(sent, 500)
+
+    # Coming back.
+
+    def test_backoff_grows_to_its_limit_and_is_forgotten(self) -> None:
+        """Delays double up to reconnect_max; a connection that held starts them over."""
+        script = self.make(reconnect_min=1.0, reconnect_max=5.0)
+        script.connection.startService()
+        delays = []
+        for _ in range(5):
+            script.attempts[-1].fail(Refused())
+            delays.append(script.clock.getDelayedCalls()[0].getTime() - script.clock.seconds())
+            script.clock.advance(delays[-1])
+        self.assertEqual(delays, [1, 2, 4, 5, 5])
+        script.up()
+        script.clock.advance(PROVEN_S)
+        script.transport.lost(ConnectionDone())
+        self.assertEqual(script.clock.getDelayedCalls()[0].getTime() - script.clock.seconds(), 1)
+
+    def test_addresses_are_tried_in_turn(self) -> None:
+        """The next address follows soon, the backoff counts whole rounds."""
+        script = self.make(broker=("tcp://one", "tcp://two"), reconnect_min=1.0)
+        script.connection.startService()
+        for delay_s in (1, 1, 1, 2, 1):
+            script.attempts[-1].fail(Refused())
+            script.clock.advance(delay_s)
+        self.assertEqual(
+            [attempt.address.host for attempt in script.attempts],
+            ["one", "two", "one", "two", "one", "two"],
+        )
+        self.assertEqual(len(script.told()), 2, "each address is told once")
+
+    def test_connect_timeout(self) -> None:
+        """An attempt that takes too long is given up and told."""
+        script = self.make(connect_timeout=10.0)
+        script.connection.startService()
+        script.clock.advance(10)
+        self.assertTrue(script.attempts[0].cancelled)
+        self.assertEqual(
+            script.told(),
+            ["Cannot connect to tcp://broker:1883: no connection within 10 s. Trying again."],
+        )
+
+    def test_connack_timeout(self) -> None:
+        """A broker that takes the transport and says nothing is given up."""
+        script = self.make(connect_timeout=10.0)
+        script.connection.startService()
+        transport = script.open()
+        script.clock.advance(10)
+        self.assertTrue(transport.aborted)
+        self.assertIn("no answer to CONNECT within 10 s", script.told()[0])
+
+    def test_a_dead_broker_is_noticed(self) -> None:
+        """A broker that answers no ping for one and a half keepalives is dead."""
+        script = self.make(keepalive=30.0)
+        transport = script.start()
+        script.clock.pump([15] * 3)
+        self.assertFalse(transport.aborted)
+        script.clock.advance(15)
+        self.assertTrue(transport.aborted)
+        self.assertIn("no answer to PINGREQ within 45 s", script.told(LogLevel.warn)[0])
+
+    def test_a_silent_broker_that_answers_pings_lives(self) -> None:
+        """Answers to pings are signs of life enough."""
+        script = self.make(keepalive=30.0)
+        script.start()
+        for _ in range(10):
+            script.clock.advance(15)
+            script.send(PINGRESP)
+        self.assertTrue(script.connection.connected)
+
+    def test_a_dialer_that_raises_is_tried_again(self) -> None:
+        """Whatever prevents an attempt is told once and tried again."""
+        script = self.make(reconnect_max=60.0)
+        script.dial_error = OSError(2, "No such file")
+        script.connection.startService()
+        script.clock.advance(1)
+        script.dial_error = None
+        script.clock.advance(2)
+        script.up()
+        self.assertEqual(len(script.told(LogLevel.warn)), 1)
+        self.assertTrue(script.connection.connected)
+
+    # What is told.
+
+    def test_one_line_down_one_line_up(self) -> None:
+        """A broker that goes away and comes back is two lines, whatever is tried between."""
+        script = self.make()
+        script.start()
+        script.clock.advance(PROVEN_S)
+        script.transport.lost(ConnectionDone())
+        for delay_s in (1, 2, 4):
+            script.clock.advance(delay_s)
+            script.attempts[-1].fail(Refused())
+        script.clock.advance(8)
+        script.up()
+        self.assertEqual(
+            script.told(),
+            [
+                "Connected to tcp://broker:1883.",
+                (
+                    "Lost the connection to tcp://broker:1883: the broker closed the connection. "
+                    "Trying again."
+                ),
+                "Connected to tcp://broker:1883 again after 15 s.",
+            ],
+        )
+
+    def test_refused_login_waits_longest(self) -> None:
+        """A login that is refused is told once and tried at the longest interval, for ever."""
+        script = self.make(reconnect_max=60.0)
+        script.connection.startService()
+        for _ in range(3):
+            script.open()
+            script.send(connack(script.v5, 0x86 if script.v5 else 4))
+            self.assertTrue(script.transport.aborted)
+            script.clock.advance(59)
+            attempts = len(script.attempts)
+            script.clock.advance(1)
+            self.assertEqual(len(script.attempts), attempts + 1)
+        self.assertEqual(
+            script.told(),
+            [
+                (
+                    "Cannot connect to tcp://broker:1883: the broker refuses the user name or "
+                    "password. Trying again."
+                )
+            ],
+        )
+        script.up()
+        self.assertEqual(script.told()[1:], ["Connected to tcp://broker:1883 after 180 s."])
+
+    def test_other_refusals(self) -> None:
+        """Each code of CONNACK has words of its own."""
+        codes = (
+            {0x84: "does not speak MQTT 5", 0x85: "client id 'agent-1'", 0x87: "not authorise"}
+            if self.protocol == "5"
+            else {1: "does not speak MQTT 3.1.1", 2: "client id 'agent-1'", 5: "not authorise"}
+        )
+        for code, words in {**codes, 0xFE: "code 0xfe"}.items():
+            script = self.make()
+            script.connection.startService()
+            script.open()
+            script.send(connack(script.v5, code))
+            self.assertIn(words, script.told(LogLevel.error)[0])
+
+    def test_wrong_speech(self) -> None:
+        """A port that speaks something else is told with what it seems to speak."""
+        for data, words in {
+            b"HTTP/1.1 400 Bad Request\r\n": "speaks HTTP",
+            b"\x15\x03\x01\x00\x02\x02\x46": "speaks TLS",
+            b"SSH-2.0-OpenSSH_9.2\r\n": "b'SSH-2.0-OpenSSH_9.2",
+        }.items():
+            script = self.make()
+            script.connection.startService()
+            script.open()
+            script.send(data)
+            self.assertTrue(script.transport.aborted)
+            self.assertIn(words, script.told(LogLevel.error)[0])
+
+    def test_garbage_drops_the_connection(self) -> None:
+        """Whatever breaks the protocol ends the connection, and another one is made."""
+        for data in (
+            b"\x00\x00",
+            b"\xff\xff\xff\xff\xff\xff",
+            b"\x36\x05\x00\x01a\x00\x00",
+            b"\x90\x01\x00",
+            b"\x32\x03\x00\x01a",
+            connack(self.protocol == "5"),
+        ):
+            script = self.make()
+            script.connection.subscribe("a", 1, script.lines_of)
+            script.start()
+            script.send(publish(script.v5, b"a", b"before") + data)
+            self.assertTrue(script.transport.aborted, data)
+            self.assertEqual([batch.data for batch in script.batches], [b"a before\n"], data)
+            script.send(publish(script.v5, b"a", b"after the end"))
+            self.assertEqual(len(script.batches), 1)
+            script.clock.advance(1)
+            self.assertEqual(len(script.attempts), 2)
+
+    def test_nothing_but_connack_comes_first(self) -> None:
+        """A message or an answer before CONNACK is not MQTT."""
+        script = self.make()
+        script.connection.startService()
+        script.open()
+        script.send(connack(script.v5)[:1])
+        script.send(connack(script.v5, 0)[1:] + PINGRESP)
+        self.assertTrue(script.connection.connected)
+        for before in (b"", connack(script.v5, 5), packet(0x20, bytes(2_000_000))):
+            other = self.make()
+            other.connection.subscribe("a", 1, other.lines_of)
+            other.connection.startService()
+            other.open()
+            other.send(before + publish(other.v5, b"a", b"1", 1))
+            self.assertTrue(other.transport.aborted)
+            self.assertEqual(other.batches, [])
+
+    def test_our_own_fault_costs_only_this_connection(self) -> None:
+        """An output that raises is logged, and the connection made anew."""
+        script = self.make()
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.start()
+        script.connection._intake._write = lambda _: 1 / 0
+        script.send(publish(script.v5, b"a", b""))
+        self.assertTrue(script.transport.aborted)
+        self.assertIn("while reading from the broker", script.told(LogLevel.critical)[0])
+
+    def test_short_lives_hint_at_a_second_client(self) -> None:
+        """A connection closed again and again after being accepted names the client id, once."""
+        script = self.make(reconnect_min=1.0)
+        script.connection.startService()
+        for _ in range(5):
+            script.up()
+            script.clock.advance(0.5)
+            script.transport.lost(ConnectionDone())
+            script.clock.advance(60)
+        errors = script.told(LogLevel.error)
+        self.assertEqual(len(errors), 1)
+        self.assertIn("another client may be using the client id 'agent-1'", errors[0])
+        self.assertLessEqual(len(script.told()), 6, "no flood while it goes on")
+        script.up()
+        before = len(script.told())
+        script.clock.advance(PROVEN_S)
+        self.assertIn("again after", script.told()[before])
+
+    # Stopping.
+
+    def test_stop_in_order(self) -> None:
+        """Acknowledgements, then DISCONNECT, then the broker's close."""
+        script = self.make()
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.start()
+        script.send(publish(script.v5, b"a", b"1", 1))
+        script.connection.pause_reading("stop")
+        script.batches[0].settle(True)
+        first, second = script.connection.stopService(), script.connection.stopService()
+        self.assertNoResult(first)
+        self.assertTrue(script.transport.value().startswith(puback(1) + b"\xe0"))
+        self.assertEqual(script.transport.producerState, "producing")
+        script.send(publish(script.v5, b"a", b"ignored", 2))
+        script.transport.lost(ConnectionDone())
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertEqual(len(script.batches), 1)
+        script.clock.advance(100)
+        self.assertEqual(len(script.attempts), 1)
+
+    def test_stop_with_a_broker_that_does_not_close(self) -> None:
+        """After a moment we close, and after another we cut."""
+        script = self.make()
+        transport = script.start()
+        transport.hangs_at_close = True
+        done = script.connection.stopService()
+        script.clock.advance(0.16)
+        self.assertTrue(transport.disconnecting)
+        self.assertNoResult(done)
+        script.clock.advance(0.16)
+        self.successResultOf(done)
+
+    def test_stop_at_any_time(self) -> None:
+        """Before the start, while connecting, before CONNACK, and while waiting to retry."""
+        idle = self.make()
+        self.successResultOf(idle.connection.stopService())
+        connecting = self.make()
+        connecting.connection.startService()
+        self.successResultOf(connecting.connection.stopService())
+        self.assertTrue(connecting.attempts[0].cancelled)
+        early = self.make()
+        early.connection.startService()
+        early.open()
+        self.successResultOf(early.connection.stopService())
+        waiting = self.make()
+        waiting.connection.startService()
+        waiting.attempts[0].fail(Refused())
+        self.successResultOf(waiting.connection.stopService())
+        waiting.clock.advance(100)
+        self.assertEqual(len(waiting.attempts), 1)
+
+    def test_subscribing_in_the_last_turn(self) -> None:
+        """A flush that was planned is not made after the stop."""
+        script = self.make()
+        script.start()
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.connection.stopService()
+        script.transport.lost(ConnectionDone())
+
+    def test_a_link_that_ends_before_its_endpoint_says_so(self) -> None:
+        """An endpoint may tell of a transport that is gone already; it is retried all the same."""
+        script = self.make()
+        script.connection.startService()
+        attempt = script.attempts[0]
+        told: Deferred = attempt.result
+        attempt.result = Deferred()
+        transport = attempt.open()
+        transport.lost(ConnectionDone())
+        told.callback(transport.protocol)
+        self.assertIn("closed the connection before accepting it", script.told()[0])
+        script.clock.advance(1)
+        self.assertEqual(len(script.attempts), 2)
+
+
+class Mqtt311Tests(Cases, SynchronousTestCase):
+    """MQTT 3.1.1."""
+
+
+class Mqtt5Tests(Cases, SynchronousTestCase):
+    """MQTT 5."""
+
+    protocol = "5"
+
+    def test_taken_over(self) -> None:
+        """A broker that says that another client took our id is quoted at once."""
+        script = self.make()
+        script.start()
+        script.send(packet(0xE0, b"\x8e"))
+        self.assertIn(
+            "another client took over the client id 'agent-1'", script.told(LogLevel.error)[0]
+        )
+
+    def test_disconnect_with_a_reason(self) -> None:
+        """The reason of the broker is the cause that is told."""
+        for body, words in (
+            (b"\x8b", "shutting down"),
+            (b"", "ended the connection"),
+            (b"\x9a", "0x9a"),
+        ):
+            script = self.make()
+            script.start()
+            script.send(packet(0xE0, body))
+            self.assertIn(words, script.told(LogLevel.warn)[0])
+
+    def test_the_brokers_keepalive_holds(self) -> None:
+        """A broker may ask for a shorter keepalive than ours."""
+        script = self.make(keepalive=60.0)
+        script.connection.startService()
+        script.open()
+        script.send(connack(v5=True, properties=b"\x13\x00\x0a"))
+        script.transport.clear()
+        script.clock.advance(5)
+        self.assertEqual(script.written(), [PINGREQ])

@@ -1,0 +1,171 @@
+"""paho as an engine: the private seam that we rest on, pinned."""
+
+from __future__ import annotations
+
+import inspect
+
+import paho.mqtt
+from paho.mqtt.client import Client
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.config import Secret
+from metrics_agent.errors import ProtocolError
+from metrics_agent.transports.mqtt import engine
+from metrics_agent.transports.mqtt.engine import (
+    Accepted,
+    Disconnected,
+    Engine,
+    Refused,
+    Subscribed,
+    Unsubscribed,
+)
+from metrics_agent.transports.mqtt.settings import MqttSettings
+from tests.transports.mqtt.scripted import connack, suback, unsuback
+
+LIMIT = 2_000_000
+
+
+class SeamTests(SynchronousTestCase):
+    """A paho that has changed where we hook in must fail here, not in the field."""
+
+    def test_version(self) -> None:
+        """Version 2 of paho is what we know."""
+        self.assertEqual(paho.mqtt.__version__.partition(".")[0], "2")
+
+    def test_socket_is_made_in_one_place(self) -> None:
+        """`reconnect` takes its socket from `_create_socket`, which takes no argument."""
+        self.assertEqual(list(inspect.signature(Client._create_socket).parameters), ["self"])
+        self.assertIn("self._create_socket()", inspect.getsource(Client.reconnect))
+        self.assertIs(engine._Client.__mro__[1], Client)
+
+    def test_no_socket_and_no_thread(self) -> None:
+        """An engine that has connected owns neither a descriptor nor a thread."""
+        made = Engine(MqttSettings(), "id", lambda _: None, LIMIT)
+        made.connect()
+        client = made._client
+        self.assertEqual(client.socket().fileno(), -1)
+        self.assertIsNone(client._thread)
+        self.assertIsNone(client._sockpairR)
+
+    def test_message_keeps_its_raw_topic(self) -> None:
+        """`_topic` of a message is bytes, whatever is in them."""
+        from paho.mqtt.client import MQTTMessage
+
+        self.assertEqual(MQTTMessage(topic=b"\xff")._topic, b"\xff")
+
+
+class Cases:
+    """What the engine writes and understands in both versions."""
+
+    protocol = "3.1.1"
+
+    def make(self, **settings) -> Engine:
+        self.written = b""
+        made = Engine(MqttSettings(protocol=self.protocol, **settings), "me", self._write, LIMIT)
+        made.connect()
+        return made
+
+    def _write(self, data: bytes) -> None:
+        self.written += data
+
+    def feed(self, made: Engine, data: bytes) -> list:
+        return list(made.feed(data[0], data[2:]))
+
+    def connected(self, **settings) -> Engine:
+        made = self.make(**settings)
+        self.feed(made, connack(made.v5))
+        self.written = b""
+        return made
+
+    def test_connect(self) -> None:
+        """CONNECT carries id, login, keepalive and whether the session is to be kept."""
+        self.make(username="anna", password=Secret("word"), keepalive=42.0)
+        self.assertEqual(self.written[0], 0x10)
+        self.assertIn(
+            b"\x00\x04MQTT" + (b"\x05" if self.protocol == "5" else b"\x04"), self.written
+        )
+        flags, high, low = self.written[9:12]
+        self.assertEqual((flags, high, low), (0xC0, 0, 42))
+        self.assertTrue(self.written.endswith(b"\x00\x02me\x00\x04anna\x00\x04word"))
+
+    def test_a_clean_session(self) -> None:
+        """Without a persistent session the broker is to start anew."""
+        self.make(persistent_session=False)
+        self.assertEqual(self.written[9], 0x02)
+
+    def test_answers(self) -> None:
+        """Answers become events with their numbers."""
+        made = self.make()
+        self.assertEqual(self.feed(made, connack(made.v5, session=True)), [Accepted(True, 30.0)])
+        packet_id = made.subscribe([("a", 1), ("b", 0)])
+        self.assertEqual(
+            self.feed(made, suback(made.v5, packet_id, 1, 0x80)), [Subscribed(packet_id, (1, 0x80))]
+        )
+        packet_id = made.unsubscribe(["a"])
+        self.assertEqual(self.feed(made, unsuback(made.v5, packet_id)), [Unsubscribed(packet_id)])
+
+    def test_every_refusal_comes_through(self) -> None:
+        """Codes that paho keeps to itself are events too."""
+        for code in range(1, 256):
+            made = self.make()
+            self.assertEqual(self.feed(made, connack(made.v5, code)), [Refused(code)])
+
+    def test_garbage(self) -> None:
+        """Any packet of any type with any short body gives events or a ProtocolError."""
+        for first in range(256):
+            for body in (b"", b"\x00", b"\x00\x01", b"\x00\x01\x00", b"\xff" * 9):
+                if first & 0xF6 in {0x30, 0x32}:
+                    continue
+                made = self.connected()
+                try:
+                    made.feed(first, body)
+                except ProtocolError as error:
+                    self.assertEqual(error.reason, "malformed_packet")
+
+    def test_a_fault_in_paho_is_a_protocol_error(self) -> None:
+        """Whatever paho raises stays inside."""
+        made = self.connected()
+        made._client.loop_read = lambda: 1 / 0
+        self.assertRaises(ProtocolError, made.feed, 0x90, b"\x00\x01\x00")
+
+    def test_a_packet_after_an_error(self) -> None:
+        """A refused packet is not read again with the next one."""
+        made = self.connected()
+        self.assertRaises(ProtocolError, made.feed, 0xF0, b"")
+
+    def test_broker_ping_is_answered(self) -> None:
+        """What paho answers while it reads is written at once."""
+        made = self.connected()
+        made.feed(0xC0, b"")
+        self.assertEqual(self.written, b"\xd0\x00")
+
+    def test_disconnect(self) -> None:
+        """DISCONNECT is two bytes: no reason, no will, and the session stays."""
+        made = self.connected()
+        made.disconnect()
+        self.assertEqual(self.written, b"\xe0\x00")
+
+
+class Mqtt311Tests(Cases, SynchronousTestCase):
+    """MQTT 3.1.1."""
+
+    def test_no_disconnect_from_the_broker(self) -> None:
+        """MQTT 3.1.1 knows no DISCONNECT from the broker."""
+        self.assertRaises(ProtocolError, self.connected().feed, 0xE0, b"")
+
+
+class Mqtt5Tests(Cases, SynchronousTestCase):
+    """MQTT 5."""
+
+    protocol = "5"
+
+    def test_properties_of_connect(self) -> None:
+        """Session expiry and largest packet are told, topic aliases are never allowed."""
+        self.make(session_expiry=3600.0)
+        self.assertIn(b"\x11\x00\x00\x0e\x10", self.written)
+        self.assertIn(b"\x27" + LIMIT.to_bytes(4, "big"), self.written)
+        self.assertNotIn(b"\x22", self.written)
+
+    def test_disconnect_from_the_broker(self) -> None:
+        """Its reason becomes an event."""
+        self.assertEqual(list(self.connected().feed(0xE0, b"\x8e")), [Disconnected(0x8E)])

@@ -1,0 +1,231 @@
+"""Filters, topics, and who gets what."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+from hypothesis import example, given, settings
+from paho.mqtt.client import topic_matches_sub
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.transports.mqtt.message import Message
+from metrics_agent.transports.mqtt.topics import (
+    Deliver,
+    SubscriptionTable,
+    inner_filter,
+    valid_filter,
+    valid_topic,
+)
+
+bounded = settings(max_examples=300, deadline=None, derandomize=True)
+
+levels = st.sampled_from(["", "a", "b", "tele", "$SYS", "$"])
+topics = st.lists(levels, min_size=1, max_size=5).map("/".join).filter(bool)
+
+
+@st.composite
+def topic_filters(draw: st.DrawFn) -> str:
+    """Valid filters made of the same few levels as the topics."""
+    parts = draw(st.lists(levels | st.just("+"), max_size=4))
+    if not parts or draw(st.booleans()):
+        parts.append(draw(st.sampled_from(["#", "+", "a"])))
+    return "/".join(parts) or "a"
+
+
+def deliver(number: int) -> Deliver:
+    """Make a receiver that leaves its number."""
+
+    def call(_message: Message, lines: list[bytes]) -> None:
+        lines.append(b"%d" % number)
+
+    return call
+
+
+MESSAGE = Message("t", b"", 0, retain=False, received_ns=1)
+
+
+def reached(table: SubscriptionTable, topic: str) -> list[int]:
+    """The numbers of those who get a message, in order."""
+    lines: list[bytes] = []
+    for call in table.match(topic.encode()).delivers:
+        call(MESSAGE, lines)
+    return [int(line) for line in lines]
+
+
+class ValidTests(SynchronousTestCase):
+    """What may be subscribed to and published to."""
+
+    def test_filters(self) -> None:
+        """The filters of the specification and of shared subscriptions are valid."""
+        for text in (
+            *("a", "a/b", "/", "/a", "a/", "#", "+", "a/#", "+/+", "a/+/b/#", "/+", "$SYS/#", "ü"),
+            *("$share/g/a", "$share/g/+/#", "$share/g//", "$queue/a", "$queue/#", "$queuex"),
+            *("a b", "a" * 65_535),
+        ):
+            self.assertIsNone(valid_filter(text), text)
+
+    def test_wrong_filters(self) -> None:
+        """Each way of being wrong has its reason."""
+        for text, reason in (
+            ("", "empty"),
+            ("a" * 65_536, "65536 bytes"),
+            ("a\0b", "control"),
+            ("a\nb", "control"),
+            ("a\ud800", "UTF-8"),
+            ("a+", "whole level"),
+            ("+a/b", "whole level"),
+            ("a#", "whole level"),
+            ("a/##", "whole level"),
+            ("#/a", "last level"),
+            ("a/#/b", "last level"),
+            ("$share", "$share/<group>/<filter>"),
+            ("$share/g", "$share/<group>/<filter>"),
+            ("$share/g/", "$share/<group>/<filter>"),
+            ("$share//a", "$share/<group>/<filter>"),
+            ("$share/+/a", "$share/<group>/<filter>"),
+            ("$share/#/a", "$share/<group>/<filter>"),
+            ("$share/g+/a", "whole level"),
+            ("$queue", "$queue/<filter>"),
+            ("$queue/", "$queue/<filter>"),
+            ("$share/g/a/#/b", "last level"),
+        ):
+            with self.subTest(text=text[:20]):
+                self.assertIn(reason, valid_filter(text) or "")
+
+    def test_topics(self) -> None:
+        """A topic is what a filter is, without wildcards."""
+        self.assertIsNone(valid_topic("tele/a b/SENSOR"))
+        for text in ("", "a/+", "a/#", "a+b", "a\0", "\ud800"):
+            self.assertIsNotNone(valid_topic(text), text)
+
+    def test_inner_filter(self) -> None:
+        """Topics of a shared subscription are matched by what follows the group."""
+        self.assertEqual(inner_filter("$share/g/a/+"), "a/+")
+        self.assertEqual(inner_filter("$queue/a/#"), "a/#")
+        self.assertEqual(inner_filter("a/b"), "a/b")
+
+
+class MatchTests(SynchronousTestCase):
+    """Which subscriptions a topic reaches."""
+
+    @bounded
+    @given(st.lists(topic_filters(), max_size=8), st.lists(topics, max_size=8), st.data())
+    @example(["a/#", "+/b", "#", "$SYS/#"], ["a", "a/b", "$SYS", "$SYS/a"], None)
+    def test_oracle(self, filters: list[str], names: list[str], data: st.DataObject | None) -> None:
+        """Each topic reaches those whose filter paho says matches, also after cancelling some."""
+        table = SubscriptionTable()
+        alive = {number: table.add(each, 0, deliver(number)) for number, each in enumerate(filters)}
+        for _ in range(2):
+            for name in names:
+                expected = [
+                    number
+                    for number, subscription in alive.items()
+                    if topic_matches_sub(subscription.topic_filter, name)
+                ]
+                self.assertEqual(reached(table, name), expected)
+                self.assertEqual(table.match(name.encode()).topic_text, name)
+            gone = data.draw(st.sets(st.sampled_from(sorted(alive)))) if data and alive else set()
+            for number in gone:
+                alive.pop(number).cancel()
+        for subscription in alive.values():
+            subscription.cancel()
+        self.assertEqual((table._root.children, table.wanted()), ({}, {}))
+
+    def test_shared(self) -> None:
+        """Shared subscriptions and plain ones of the same filter both get the message."""
+        table = SubscriptionTable()
+        table.add("$share/g/tele/+/SENSOR", 1, deliver(1))
+        table.add("$queue/tele/#", 1, deliver(2))
+        table.add("tele/+/SENSOR", 1, deliver(3))
+        table.add("$share/g/+/x", 1, deliver(4))
+        self.assertEqual(reached(table, "tele/x/SENSOR"), [1, 2, 3])
+        self.assertEqual(reached(table, "$SYS/x"), [])
+
+    def test_order(self) -> None:
+        """Receivers are called in the order in which they subscribed."""
+        table = SubscriptionTable()
+        for number, each in enumerate(["#", "a/b", "+/b", "a/#", "a/b"]):
+            table.add(each, 0, deliver(number))
+        self.assertEqual(reached(table, "a/b"), [0, 1, 2, 3, 4])
+
+    def test_no_topic(self) -> None:
+        """Bytes that are no topic have no text and reach nobody, not even #."""
+        table = SubscriptionTable()
+        table.add("#", 0, deliver(1))
+        for topic in (b"\xff", b"a\0b", b"a/+", b"a/#", b""):
+            self.assertEqual(table.match(topic), (None, ()))
+
+    def test_unwanted(self) -> None:
+        """A topic that nobody wants has its text and no receivers."""
+        self.assertEqual(SubscriptionTable().match(b"a"), ("a", ()))
+
+    def test_invalid_filter(self) -> None:
+        """A wrong filter is refused with its reason and leaves no trace."""
+        table = SubscriptionTable()
+        error = self.assertRaises(ValueError, table.add, "a/#/b", 1, deliver(1))
+        self.assertIn("'a/#/b': # may only be the last level", str(error))
+        self.assertEqual(table.wanted(), {})
+
+
+class CacheTests(SynchronousTestCase):
+    """The answers that are kept."""
+
+    def test_same_answer(self) -> None:
+        """A topic is looked up once; the next message gets the very same route."""
+        table = SubscriptionTable()
+        table.add("a/+", 0, deliver(1))
+        route = table.match(b"a/b")
+        self.assertIs(table.match(bytes(bytearray(b"a/b"))), route)
+        self.assertIs(table.match(b"a/c").delivers, route.delivers)
+
+    def test_bounded(self) -> None:
+        """However many topics come, no more than the bound are kept."""
+        table = SubscriptionTable(cached_topics=10)
+        table.add("#", 0, deliver(1))
+        for number in range(35):
+            self.assertEqual(reached(table, f"t/{number}"), [1])
+            self.assertLessEqual(len(table._cache), 10)
+        self.assertEqual(len(table._cache), 5)
+
+    def test_change(self) -> None:
+        """A new and a cancelled subscription are seen by the next message."""
+        table = SubscriptionTable()
+        self.assertEqual(reached(table, "a"), [])
+        subscription = table.add("a", 0, deliver(1))
+        self.assertEqual(reached(table, "a"), [1])
+        subscription.cancel()
+        self.assertEqual(reached(table, "a"), [])
+        self.assertEqual(table._delivers, {(): ()})
+
+
+class WantedTests(SynchronousTestCase):
+    """What the broker is to be asked for."""
+
+    def test_highest(self) -> None:
+        """Of several subscriptions of a filter the highest QoS counts, while it lasts."""
+        table = SubscriptionTable()
+        low = table.add("a", 0, deliver(1))
+        high = table.add("a", 1, deliver(2))
+        table.add("$share/g/a", 0, deliver(3))
+        self.assertEqual(table.wanted(), {"a": 1, "$share/g/a": 0})
+        high.cancel()
+        self.assertEqual(table.wanted(), {"a": 0, "$share/g/a": 0})
+        low.cancel()
+        self.assertEqual(table.wanted(), {"$share/g/a": 0})
+
+    def test_listeners(self) -> None:
+        """Everybody who asked is told of each change once, when it has been made."""
+        table = SubscriptionTable()
+        told: list[tuple[str, bool, dict[str, int]]] = []
+        for _ in range(2):
+            table.on_change(lambda name, added: told.append((name, added, table.wanted())))
+        subscription = table.add("a", 1, deliver(1))
+        self.assertEqual(told, [("a", True, {"a": 1})] * 2)
+        told.clear()
+        subscription.cancel()
+        subscription.cancel()
+        self.assertEqual(told, [("a", False, {})] * 2)
+
+    def test_subscription(self) -> None:
+        """A subscription knows its filter and QoS."""
+        subscription = SubscriptionTable().add("$share/g/a", 1, deliver(1))
+        self.assertEqual((subscription.topic_filter, subscription.qos), ("$share/g/a", 1))
