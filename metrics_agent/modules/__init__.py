@@ -1,0 +1,54 @@
+"""The modules that can be enabled, by name; a module's package is imported when it is used.
+
+Modules of other packages are found by the entry point group ``metrics_agent.modules``: its name is
+the module's, its object the ``ModuleKind``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from metrics_agent.errors import MissingDependency
+from metrics_agent.interfaces import ModuleKind
+
+__all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "find_kind", "known_kinds"]
+
+BUILT_IN = ("demo", "tasmota")
+ENTRY_POINT_GROUP = "metrics_agent.modules"
+
+
+def known_kinds() -> tuple[str, ...]:
+    """Return the names of all modules, ours first."""
+    from importlib.metadata import entry_points
+
+    others = sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)})
+    return (*BUILT_IN, *(name for name in others if name not in BUILT_IN))
+
+
+def find_kind(name: str) -> ModuleKind | None:
+    """Return the module of that name, None if there is none.
+
+    Raises:
+        MissingDependency: it is there but cannot be imported.
+    """
+    try:
+        if name in BUILT_IN:
+            kind: object = import_module(f"{__name__}.{name}").MODULE
+        else:
+            # Looking at every installed distribution costs more than all our own imports, so
+            # this is done for foreign names only.
+            from importlib.metadata import entry_points
+
+            found = entry_points(group=ENTRY_POINT_GROUP, name=name)
+            if not found:
+                return None
+            kind = next(iter(found)).load()
+    except Exception as error:
+        raise MissingDependency(
+            f"module {name!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(kind, ModuleKind):
+        raise MissingDependency(
+            f"module {name!r} is a {type(kind).__name__}, expected a ModuleKind"
+        )
+    return kind

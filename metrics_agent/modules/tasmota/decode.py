@@ -1,0 +1,157 @@
+"""Messages -> points; pure: no clock, no log, no socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from metrics_agent.catalogue import DEVICE
+from metrics_agent.errors import PayloadError
+from metrics_agent.json_payload import loads
+from metrics_agent.metric import Metric
+from metrics_agent.modules.tasmota.device import Device
+from metrics_agent.modules.tasmota.discovery import DeviceConfig
+from metrics_agent.modules.tasmota.energy import decode_energy, decode_energy_fully
+from metrics_agent.modules.tasmota.meters import MeterTable, decode_meter, has_meter_keys
+from metrics_agent.modules.tasmota.sensor_table import IGNORED_OBJECTS
+from metrics_agent.modules.tasmota.sensors import decode_sensor, is_sensor, stem_of
+from metrics_agent.modules.tasmota.state import decode_inputs, decode_power, decode_state
+from metrics_agent.modules.tasmota.values import Drop, Points, Units, point_time
+
+__all__ = [
+    "decode_availability",
+    "decode_document",
+    "decode_reply",
+    "decode_state_document",
+    "read_object",
+]
+
+_DEFAULT_CONFIG: Final = DeviceConfig("-")
+_ENERGY_REPLIES: Final = ("EnergyTotal", "EnergyToday", "EnergyYesterday")
+
+
+def read_object(payload: bytes, inside: str = "") -> dict[str, object]:
+    """Read a payload that shall be a JSON object.
+
+    Args:
+        payload: the bytes.
+        inside: the key of the object that is meant, ``StatusSNS`` in a STATUS10; empty for itself.
+
+    Raises:
+        PayloadError: one of ``json_payload.REASONS``, or ``not_an_object``.
+    """
+    document = loads(payload)
+    if inside and isinstance(document, dict):
+        document = document.get(inside)
+    if not isinstance(document, dict):
+        raise PayloadError("not_an_object", f"expected an object, got a {type(document).__name__}")
+    return document
+
+
+def decode_document(
+    document: Mapping[str, object],
+    device: Device,
+    received_ns: int,
+    drop: Drop,
+    meters: Mapping[str, MeterTable],
+) -> list[Metric]:
+    """Return the points of a SENSOR message, or of ``StatusSNS``.
+
+    Args:
+        document: the message.
+        device: who sent it.
+        received_ns: when it came.
+        drop: told what is left out.
+        meters: the user's mappings by name of the object.
+    """
+    time_ns = point_time(document, received_ns)
+    units = Units(document)
+    metrics: list[Metric] = []
+    points: Points | None = None
+    for name, content in document.items():
+        if content.__class__ is not dict:
+            if content.__class__ is str and name != "Time" and points is None:
+                points = Points()
+            continue
+        if name == "ENERGY":
+            metrics = decode_energy(content, device, time_ns, drop, units)
+            continue
+        if points is None:
+            points = Points()
+        _decode_object(name, content, points, drop, units, meters)
+    if points is None:
+        return metrics
+    decode_inputs(document, points, _states(device))
+    return metrics + points.metrics(device, time_ns)
+
+
+def _decode_object(
+    name: str,
+    content: dict[str, object],
+    points: Points,
+    drop: Drop,
+    units: Units,
+    meters: Mapping[str, MeterTable],
+) -> None:
+    """Find out what an object is by its keys, and read it."""
+    if name in IGNORED_OBJECTS or stem_of(name) in IGNORED_OBJECTS:
+        return
+    if name == "ZbReceived":
+        for address, child in content.items():
+            if isinstance(child, dict):
+                called = child.get("Name")
+                called = called if isinstance(called, str) and called else address
+                decode_sensor(called, child, points, drop, units)
+    elif name in meters:
+        decode_meter(name, content, points, drop, meters[name])
+    elif has_meter_keys(content):
+        decode_meter(name, content, points, drop)
+    elif is_sensor(name, content):
+        decode_sensor(name, content, points, drop, units)
+    else:
+        drop("unknown_object", name)
+
+
+def decode_state_document(
+    document: Mapping[str, object], device: Device, received_ns: int, drop: Drop
+) -> list[Metric]:
+    """Return the points of a STATE message, or of ``StatusSTS``."""
+    points = Points()
+    decode_state(document, points, drop, _states(device))
+    return points.metrics(device, point_time(document, received_ns))
+
+
+def decode_reply(
+    document: Mapping[str, object], device: Device, received_ns: int, drop: Drop
+) -> list[Metric]:
+    """Return the points of a command's reply: counters by channel, and what was switched."""
+    points = Points()
+    for key in _ENERGY_REPLIES:
+        content = document.get(key)
+        if isinstance(content, dict):
+            decode_energy_fully(content, points, drop, reply=True)
+    decode_power(document, points, drop, _states(device))
+    return points.metrics(device, received_ns)
+
+
+def decode_availability(
+    payload: bytes, device: Device, received_ns: int, drop: Drop
+) -> list[Metric]:
+    """Return whether a device is online, by its LWT.
+
+    A device that sleeps most of the time is offline most of the time, as it should be: of it only
+    the other half counts. An empty payload clears a retained one and says nothing.
+    """
+    config = device.config or _DEFAULT_CONFIG
+    text = payload.decode("utf-8", "replace")
+    if not text or (text == config.offline and config.deep_sleep):
+        return []
+    if text not in {config.online, config.offline}:
+        drop("unknown_state", "LWT")
+        return []
+    online = text == config.online
+    return [Metric(device.series(DEVICE.name), {DEVICE.key("online"): online}, received_ns)]
+
+
+def _states(device: Device) -> tuple[str, str]:
+    return (device.config or _DEFAULT_CONFIG).states

@@ -1,0 +1,134 @@
+"""One device: its names, and the series of its points, made once each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from metrics_agent.catalogue import ELECTRICITY
+from metrics_agent.metric import Series
+from metrics_agent.modules.tasmota.discovery import DeviceConfig
+
+__all__ = ["Device", "Naming"]
+
+_VENDOR = "tasmota"
+# The one meter the Go agent read; its tags did not name it.
+_ORIGINAL_METER = "MT175"
+# A payload decides which sensors there are, so what is kept of it has a bound.
+_MAX_SERIES = 256
+
+
+@frozen
+class Naming:
+    """How devices are named in tags.
+
+    Attributes:
+        overrides: names by ``<t>`` or ``<t>.<i>``, channels counted from 0 as the Go agent did.
+        original: tags as the Go agent wrote them: ``device=<t>.<i>`` instead of a channel.
+    """
+
+    overrides: Mapping[str, str]
+    original: bool = False
+
+
+class Device:
+    """A device and what is remembered of it between messages.
+
+    Args:
+        topic: its name in its topics, the tag ``device``.
+        naming: how to name it.
+        config: what it said of itself; None while that is unknown.
+        command_base: where it takes commands; empty if that is unknown.
+
+    Attributes:
+        complained: reasons of what was left out that were logged already.
+        asked_at_s: when per-channel totals were last asked for, on the reactor's clock.
+        asked_for: the sum for which they were asked.
+        never_ask: the device does not know the command.
+    """
+
+    __slots__ = (
+        "_command_base",
+        "_naming",
+        "_series",
+        "asked_at_s",
+        "asked_for",
+        "complained",
+        "config",
+        "never_ask",
+        "topic",
+    )
+
+    def __init__(
+        self,
+        topic: str,
+        naming: Naming,
+        config: DeviceConfig | None = None,
+        command_base: str = "",
+    ) -> None:
+        self.topic = topic
+        self.config = config
+        self._command_base = command_base
+        # An empty frozenset is shared by all devices that never gave a reason to complain.
+        self.complained: frozenset[str] = frozenset()
+        self.asked_at_s: float | None = None
+        self.asked_for: float | None = None
+        self.never_ask = False
+        self._naming = naming
+        self._series: dict[str | tuple[str, str, str], Series] = {}
+
+    @property
+    def command_base(self) -> str:
+        """The base of the topics it takes commands on; empty if that is unknown."""
+        return self.config.command_base if self.config else self._command_base
+
+    def series(self, measurement: str, channel: str = "", sensor: str = "") -> Series:
+        """Return the series of a measurement, of one channel or sensor of the device.
+
+        Args:
+            measurement: its name.
+            channel: counted from 1; empty for the device as a whole.
+            sensor: name of the object in the payload; empty where the measurement has none.
+        """
+        # Most series have neither: a name is found faster than a tuple, and needs no memory.
+        key = (measurement, channel, sensor) if channel or sensor else measurement
+        series = self._series.get(key)
+        if series is None:
+            series = Series(measurement, self._tags(measurement, channel, sensor))
+            if len(self._series) < _MAX_SERIES:
+                self._series[key] = series
+        return series
+
+    def _tags(self, measurement: str, channel: str, sensor: str) -> dict[str, str]:
+        index = str(int(channel) - 1) if channel else ""
+        # fn names what is switched, not a meter's phases or a chip's inputs.
+        own_names = not sensor
+        tags = {"vendor": _VENDOR, "device": self.topic, "channel": channel, "sensor": sensor}
+        if self._naming.original and measurement == ELECTRICITY.name:
+            own_names = False
+            if index and not sensor:
+                tags |= {"device": f"{self.topic}.{index}", "channel": ""}
+            elif sensor == _ORIGINAL_METER and not index:
+                tags["sensor"] = ""
+        tags["friendly"] = self._friendly(index, own_names=own_names)
+        return {name: value for name, value in tags.items() if value}
+
+    def _friendly(self, index: str, *, own_names: bool) -> str:
+        """Find the name of a channel counted from 0, or of the whole device.
+
+        Args:
+            index: the channel, empty for the device.
+            own_names: a channel may have a name of its own, from ``fn``.
+        """
+        overrides = self._naming.overrides
+        if index and (name := overrides.get(f"{self.topic}.{index}")):
+            return name
+        if (own_names or not index) and (name := overrides.get(self.topic)):
+            return name
+        if self.config is None:
+            return ""
+        names = self.config.friendly_names
+        if index and own_names and int(index) < len(names) and names[int(index)]:
+            return names[int(index)]
+        return (names[0] if names else "") or self.config.device_name

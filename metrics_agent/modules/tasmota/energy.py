@@ -1,0 +1,206 @@
+"""The object ENERGY, in all its shapes.
+
+One channel gives scalars; more give arrays, a channel each. With SetOption129 off the counters are
+scalars beside arrays: their sum, which becomes a point without channel. Voltage and frequency
+that all channels share are scalars too, and belong to each channel. Two tariffs are arrays that
+are no channels, and until version 8.1 stood in ``Total`` behind the sum.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from metrics_agent.catalogue import DEVICE, ELECTRICITY
+from metrics_agent.metric import Metric
+from metrics_agent.modules.tasmota.device import Device
+from metrics_agent.modules.tasmota.values import Drop, Points, Unit, Units, float_of
+
+__all__ = ["MAX_CHANNELS", "decode_energy", "decode_energy_fully"]
+
+MAX_CHANNELS: Final = 32
+"""The most that is taken from an array; the firmware has at most 8."""
+
+_NAME: Final = ELECTRICITY.name
+_key = ELECTRICITY.key
+_FIELDS: Final = {
+    "ApparentPower": _key("apparent_power"),
+    "Current": _key("current"),
+    "CurrentNeutral": _key("current_neutral"),
+    "ExportActive": _key("energy_exported_total"),
+    "ExportPower": _key("power_exported"),
+    "ExportReactive": _key("reactive_energy_exported_total"),
+    "Factor": _key("power_factor"),
+    "Frequency": _key("frequency"),
+    "ImportActive": _key("energy_imported_total"),
+    "ImportPower": _key("power_imported"),
+    "ImportReactive": _key("reactive_energy_imported_total"),
+    "MaxPower": _key("power_max"),
+    "PhaseAngle": _key("phase_angle"),
+    "Power": _key("power"),
+    "ReactivePower": _key("reactive_power"),
+    "SolarPower": _key("power_dc"),
+    "Today": _key("energy_today"),
+    "TodaySumExport": _key("energy_exported_today"),
+    "TodaySumImport": _key("energy_imported_today"),
+    "Total": _key("energy_total"),
+    "Voltage": _key("voltage"),
+    "Yesterday": _key("energy_yesterday"),
+}
+_TARIFFS: Final = {
+    "ExportTariff": (_key("energy_exported_total_t1"), _key("energy_exported_total_t2")),
+    "TotalTariff": (_key("energy_total_t1"), _key("energy_total_t2")),
+}
+# Of no use in a database: Period is the Wh since the last message, in whole Wh; the others are
+# texts, addresses, and counters that repeat Total from another start.
+_UNUSED: Final = frozenset(
+    {
+        *("Address", "Id", "Load", "Period", "ResetTotalActive", "TotalActive", "TotalReactive"),
+        "TotalStartTime",
+    }
+)
+_SHARED: Final = frozenset({"Frequency", "Voltage"})
+_OLD_TOTAL_LENGTH: Final = 3
+_PHOTOVOLTAIC = re.compile(r"Pv(\d)(Voltage|Current|Power)")
+_PHASE = re.compile(r"(?:Phase|L)?([1-9])")
+
+
+def decode_energy(
+    energy: Mapping[str, object],
+    device: Device,
+    time_ns: int,
+    drop: Drop,
+    units: Units,
+) -> list[Metric]:
+    """Return the points of an ENERGY object: the whole first, then the channels.
+
+    Most devices have one channel and send nothing but numbers: that is read in one pass here.
+    Anything else goes to ``decode_energy_fully``, which gives the same for both.
+    """
+    fields = {}
+    field_of = _FIELDS.get
+    for key, value in energy.items():
+        field = field_of(key)
+        if field is not None:
+            if value.__class__ is not float and value.__class__ is not int:
+                break
+            # Also makes an int a float, and a negative zero a zero.
+            fields[field] = value + 0.0
+        elif key not in _UNUSED:
+            break
+    else:
+        return [Metric(device.series(_NAME), fields, time_ns)] if fields else []
+    points = Points()
+    decode_energy_fully(energy, points, drop, units)
+    return points.metrics(device, time_ns)
+
+
+def decode_energy_fully(
+    energy: Mapping[str, object],
+    points: Points,
+    drop: Drop,
+    units: Units | None = None,
+    *,
+    reply: bool = False,
+) -> None:
+    """Read an ENERGY object of any shape.
+
+    Args:
+        energy: the object.
+        points: where the fields go.
+        drop: told what is left out.
+        units: those of the message, for a chip's temperature.
+        reply: the object is the answer to EnergyTotal, whose ``Total`` has channels, no tariffs.
+    """
+    shared: list[tuple[str, float]] = []
+    channels = 0
+    tariffs_in_total = not reply and not isinstance(energy.get("Power"), list)
+    for key, value in energy.items():
+        where = f"ENERGY.{key}"
+        field = _FIELDS.get(key)
+        if field is None:
+            _other(key, value, points, drop, units)
+        elif isinstance(value, list):
+            if key == "Total" and tariffs_in_total and len(value) == _OLD_TOTAL_LENGTH:
+                _several(value, (field, *_TARIFFS["TotalTariff"]), points, drop, where)
+            else:
+                channels = max(channels, len(value[:MAX_CHANNELS]))
+                _channels(value, field, points, drop, where)
+        elif isinstance(value, dict):
+            _phases(value, field, points, drop, where)
+        else:
+            found = float_of(value, drop, where)
+            if found is not None and key in _SHARED:
+                shared.append((field, found))
+            elif found is not None:
+                points.add(_NAME, field, found)
+    for field, found in shared:
+        for channel in map(str, range(1, channels + 1)) if channels else ("",):
+            points.add(_NAME, field, found, channel)
+
+
+def _channels(values: list[object], field: str, points: Points, drop: Drop, where: str) -> None:
+    if len(values) > MAX_CHANNELS:
+        drop("too_many_channels", where)
+    for index, value in enumerate(values[:MAX_CHANNELS], 1):
+        found = float_of(value, drop, where)
+        if found is not None:
+            points.add(_NAME, field, found, str(index))
+
+
+def _phases(values: dict[str, object], field: str, points: Points, drop: Drop, where: str) -> None:
+    """Read ``{"Phase1": 1.5, "Phase2": 0.2}``, as drivers written by users send it."""
+    for key, value in values.items():
+        match = _PHASE.fullmatch(key)
+        if match is None:
+            drop("not_a_number", where)
+            continue
+        found = float_of(value, drop, where)
+        if found is not None:
+            points.add(_NAME, field, found, match[1])
+
+
+def _several(
+    values: list[object], fields: tuple[str, ...], points: Points, drop: Drop, where: str
+) -> None:
+    """Read an array whose items have different meanings."""
+    for field, value in zip(fields, values, strict=False):
+        found = float_of(value, drop, where)
+        if found is not None:
+            points.add(_NAME, field, found)
+
+
+def _other(key: str, value: object, points: Points, drop: Drop, units: Units | None) -> None:
+    """Read what is no plain field: tariffs, a chip's own object, a solar inverter's inputs."""
+    where = f"ENERGY.{key}"
+    if key in _TARIFFS and isinstance(value, list):
+        _several(value, _TARIFFS[key], points, drop, where)
+        return
+    if isinstance(value, dict):
+        _chip(key, value, points, drop, units)
+        return
+    if key in _UNUSED or isinstance(value, str):
+        return
+    match = _PHOTOVOLTAIC.fullmatch(key)
+    if match is None:
+        drop("unmapped_key", where)
+        return
+    found = float_of(value, drop, where)
+    if found is not None:
+        points.add(_NAME, _FIELDS[match[2]], found, match[1], "Pv")
+
+
+def _chip(
+    name: str, chip: dict[str, object], points: Points, drop: Drop, units: Units | None
+) -> None:
+    """Read the metering chip's own object, such as ``"BL09XX":{"Temperature":46.5}``."""
+    where = f"ENERGY.{name}.Temperature"
+    if "Temperature" not in chip or units is None:
+        drop("unmapped_key", f"ENERGY.{name}")
+        return
+    found = float_of(chip["Temperature"], drop, where)
+    if found is not None:
+        found = units.convert(found, Unit.TEMPERATURE, drop, where)
+    if found is not None:
+        points.add(DEVICE.name, DEVICE.key("temperature"), found, sensor=name)

@@ -1,0 +1,309 @@
+"""The service: subscriptions, devices, held messages; hands payloads to the decoders.
+
+Theory of operation. A message's topic is a base and a subtopic (``tele/tasmota_C0FFEE`` and
+``SENSOR``): the base finds the device, the subtopic the handler, one dict lookup each. One
+wildcard subscription for each distinct shape of topics serves all devices with that shape, so a
+message costs the same however many devices there are.
+
+A message from an unknown base waits up to five seconds for the device's announcement
+(``holding``); then the device is a stranger and its messages are taken as they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from twisted.application.service import Service
+from zope.interface import implementer
+
+from metrics_agent.errors import PayloadError
+from metrics_agent.interfaces import IModule, ModuleContext
+from metrics_agent.logs.burst import Burst
+from metrics_agent.metric import Metric
+from metrics_agent.modules.tasmota.config import TasmotaSettings
+from metrics_agent.modules.tasmota.decode import (
+    decode_availability,
+    decode_document,
+    decode_reply,
+    decode_state_document,
+    read_object,
+)
+from metrics_agent.modules.tasmota.device import Device, Naming
+from metrics_agent.modules.tasmota.discovery import parse_config
+from metrics_agent.modules.tasmota.filters import Filters, user_filters
+from metrics_agent.modules.tasmota.holding import Holding
+from metrics_agent.modules.tasmota.meters import MeterTable, parse_meter_field
+from metrics_agent.modules.tasmota.original import to_original
+from metrics_agent.modules.tasmota.registry import Registry
+from metrics_agent.modules.tasmota.totals import refuses, should_ask, sum_of
+from metrics_agent.transports.mqtt.message import Message
+
+__all__ = ["TasmotaModule"]
+
+# Odd but harmless: told so that a person can map the key, not as a warning.
+_REMARKS: Final = frozenset({"unmapped_key", "unknown_object"})
+_MAX_COMPLAINTS: Final = 16
+
+_Read = Callable[[Device, Message], list[Metric]]
+
+
+@implementer(IModule)
+class TasmotaModule(Service):
+    """Collects from all Tasmota devices at one broker.
+
+    Args:
+        settings: checked ones.
+        context: the door to the agent.
+    """
+
+    def __init__(self, settings: TasmotaSettings, context: ModuleContext) -> None:
+        self._settings = settings
+        self._broker = settings.connection_settings()
+        self._context = context
+        self._log = context.log
+        self._original = settings.field_names == "original"
+        shapes, filters = user_filters(settings.topics)
+        self._registry = Registry(Naming(settings.friendly_name_overrides, self._original), shapes)
+        self._filters = Filters(context, self._broker, self._on_message, settings.qos)
+        self._wanted = (shapes, filters)
+        self._holding = Holding()
+        self._expiry_set = False
+        self._complainant: Device | None = None
+        # Devices come in bursts: one line for all of them.
+        self._found = Burst(
+            self._log,
+            context.reactor,
+            "Discovered {count} devices, the first: {first}.",
+            one="Discovered device {first}.",
+        )
+        self._gone = Burst(
+            self._log,
+            context.reactor,
+            "{count} devices were removed, the first: {first}.",
+            one="Device {first} was removed.",
+        )
+        self._meters: dict[str, MeterTable] = {
+            name: {key: parse_meter_field(text) for key, text in keys.items()}
+            for name, keys in settings.meters.items()
+        }
+        self._readers: Mapping[str, _Read] = {
+            "SENSOR": self._read_sensor,
+            "STATE": self._read_state,
+            "LWT": self._read_lwt,
+            "RESULT": self._read_reply,
+            "ENERGYTOTAL": self._read_reply,
+            "STATUS8": self._read_status_sensor,
+            "STATUS10": self._read_status_sensor,
+            "STATUS11": self._read_status_state,
+        }
+
+    def startService(self) -> None:
+        """Subscribe: telemetry first, so that nothing that is sent meanwhile is missed."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        shapes, filters = self._wanted
+        self._filters.restore()
+        for shape in shapes:
+            self._filters.add_shape(shape)
+        for topic_filter in filters:
+            self._filters.add(topic_filter)
+        self._context.subscribe(
+            self._broker,
+            f"{self._settings.discovery_prefix}/+/config",
+            self._on_config,
+            qos=self._settings.qos,
+            place="discovery",
+        )
+        if self._settings.silent_after:
+            self._context.later(self._settings.silent_after, self._look_around, place="look_around")
+
+    def stopService(self) -> None:
+        """Give out what is still held: it is acknowledged, nobody else has it."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._give_out(self._holding.take_all())
+        self._found.flush()
+        self._gone.flush()
+
+    # Messages.
+
+    def _on_message(self, message: Message) -> Iterable[Metric]:
+        base, _, subtopic = message.topic.rpartition("/")
+        device = self._registry.find(base)
+        if device is not None:
+            return self._read(device, subtopic, message)
+        if subtopic in self._readers:
+            self._hold(base, message)
+        return ()
+
+    def _read(self, device: Device, subtopic: str, message: Message) -> Iterable[Metric]:
+        """Decode a message of a device that is known or has been waited for."""
+        reader = self._readers.get(subtopic)
+        if reader is None:
+            return ()
+        if message.retain and subtopic != "LWT":
+            # Stored at the broker, perhaps for days: its time of receipt would be a lie.
+            self._context.drop("retained")
+            return ()
+        self._complainant = device
+        try:
+            metrics = reader(device, message)
+        except PayloadError as error:
+            self._drop(error.reason, f"a message on {message.topic}: {error}")
+            return ()
+        return to_original(metrics, device) if self._original else metrics
+
+    def _read_sensor(self, device: Device, message: Message) -> list[Metric]:
+        document = read_object(message.payload)
+        metrics = decode_document(document, device, message.received_ns, self._drop, self._meters)
+        # Only several channels give several points, so most messages skip this.
+        if len(metrics) > 1 and self._settings.request_channel_totals:
+            self._ask_totals(device, document)
+        return metrics
+
+    def _read_status_sensor(self, device: Device, message: Message) -> list[Metric]:
+        document = read_object(message.payload, "StatusSNS")
+        return decode_document(document, device, message.received_ns, self._drop, self._meters)
+
+    def _read_state(self, device: Device, message: Message) -> list[Metric]:
+        document = read_object(message.payload)
+        return decode_state_document(document, device, message.received_ns, self._drop)
+
+    def _read_status_state(self, device: Device, message: Message) -> list[Metric]:
+        document = read_object(message.payload, "StatusSTS")
+        return decode_state_document(document, device, message.received_ns, self._drop)
+
+    def _read_lwt(self, device: Device, message: Message) -> list[Metric]:
+        return decode_availability(message.payload, device, message.received_ns, self._drop)
+
+    def _read_reply(self, device: Device, message: Message) -> list[Metric]:
+        document = read_object(message.payload)
+        if refuses(document, device, self._context.reactor.seconds()):
+            device.never_ask = True
+            self._log.info(
+                "{device} does not know EnergyTotal, so there are no counters of its channels; "
+                "Tasmota 9.5.0.5 or newer has it, or SetOption129 1.",
+                device=device.topic,
+            )
+            return []
+        return decode_reply(document, device, message.received_ns, self._drop)
+
+    def _ask_totals(self, device: Device, document: Mapping[str, object]) -> None:
+        total = sum_of(document.get("ENERGY"))
+        now_s = self._context.reactor.seconds()
+        if total is None or not should_ask(device, total, now_s):
+            return
+        # Empty: with a payload the command would set the counter.
+        if self._context.publish(self._broker, f"{device.command_base}/EnergyTotal", b""):
+            device.asked_at_s = now_s
+            device.asked_for = total
+
+    # Announcements.
+
+    def _on_config(self, message: Message) -> Iterable[Metric]:
+        mac = message.topic.rsplit("/", 2)[1]
+        if not message.payload:
+            device = self._registry.remove(mac)
+            if device is not None:
+                self._gone.add(device.topic)
+            return ()
+        try:
+            config = parse_config(message.payload)
+        except PayloadError as error:
+            self._context.drop(error.reason)
+            self._log.warn(
+                "The announcement of device {mac} cannot be read: {error}",
+                mac=mac,
+                error=str(error),
+                fold=("mac", "error"),
+            )
+            return ()
+        if other := self._registry.sharing(mac, config):
+            self._log.warn(
+                "Devices {mac} and {other} have the same topic {topic!r}: their metrics are mixed "
+                "until one of them gets another.",
+                mac=mac,
+                other=other,
+                topic=config.topic,
+                fold=("mac", "other"),
+            )
+        known = len(self._registry)
+        device = self._registry.discover(mac, config)
+        if device is None:
+            self._context.drop("too_many_devices")
+            return ()
+        if len(self._registry) > known:
+            self._found.add(device.topic)
+        self._filters.learn(config.shape)
+        return self._released(device, config.bases)
+
+    def _released(self, device: Device, bases: Iterable[str]) -> list[Metric]:
+        metrics: list[Metric] = []
+        for base in bases:
+            for message in self._holding.take(base):
+                metrics.extend(self._read(device, message.topic.rpartition("/")[2], message))
+        return metrics
+
+    # Held messages.
+
+    def _hold(self, base: str, message: Message) -> None:
+        self._give_out(self._holding.hold(base, message, self._context.reactor.seconds()))
+        self._set_expiry()
+
+    def _set_expiry(self) -> None:
+        next_s = self._holding.next_s()
+        if next_s is None or self._expiry_set:
+            return
+        self._expiry_set = True
+        delay_s = max(0.0, next_s - self._context.reactor.seconds())
+        self._context.later(delay_s, self._expire, place="expiry")
+
+    def _expire(self) -> None:
+        self._expiry_set = False
+        try:
+            self._give_out(self._holding.expired(self._context.reactor.seconds()))
+        finally:
+            self._set_expiry()
+
+    def _give_out(self, released: Iterable[tuple[str, list[Message]]]) -> None:
+        """Send held messages on their way without the device's announcement."""
+        for base, messages in released:
+            device = self._registry.find(base) or self._registry.stranger(base)
+            for message in messages:
+                self._context.emit(self._read(device, message.topic.rpartition("/")[2], message))
+
+    # What a person is told.
+
+    def _drop(self, reason: str, where: str) -> None:
+        """Count what was left out, and tell it once for each device and reason."""
+        self._context.drop(reason)
+        device = self._complainant
+        if (
+            device is None
+            or reason in device.complained
+            or len(device.complained) >= _MAX_COMPLAINTS
+        ):
+            return
+        device.complained |= {reason}
+        tell = self._log.info if reason in _REMARKS else self._log.warn
+        tell(
+            "{device}: left out {where} ({reason}); counted from now on, not logged again.",
+            device=device.topic,
+            reason=reason,
+            where=where,
+            fold=("device", "reason"),
+        )
+
+    def _look_around(self) -> None:
+        """Say so when nothing at all was seen; else forget shapes that no device has any more."""
+        if self._registry.seen_any or len(self._holding):
+            self._filters.remember(self._registry.shapes)
+            return
+        self._log.warn(
+            "No Tasmota device was seen within {seconds:g} s at {broker}. Likely causes: the "
+            "devices are at another broker; they do not announce themselves (SetOption19 is 1) "
+            "and have another FullTopic than %prefix%/%topic%/ (set topics); the login may not "
+            "read {prefix}/# and tele/#.",
+            seconds=self._settings.silent_after,
+            broker=" or ".join(address.url for address in self._settings.brokers),
+            prefix=self._settings.discovery_prefix,
+        )

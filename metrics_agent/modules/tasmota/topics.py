@@ -1,0 +1,145 @@
+"""Topics of a Tasmota device: built as the firmware builds them, and the filters that catch them.
+
+The firmware (``GetTopic_P``) replaces ``%prefix%``, ``%topic%``, ``%hostname%`` and ``%id%`` in
+the FullTopic, removes ``#``, makes ``//`` one slash, and ends it in a slash; the subtopic
+follows. Where ``%prefix%`` is missing it is appended for commands only, so that what the device
+sends under ``stat`` and ``tele`` shares one topic.
+
+A *base* is such a topic without the last slash. Devices with the same FullTopic and prefixes share
+a *shape*: their bases with a wildcard for each level that differs from device to device. One
+subscription a shape and subtopic serves them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+__all__ = ["DEFAULT_FULL_TOPIC", "DEFAULT_PREFIXES", "Identity", "Shape", "build_base", "covers"]
+
+DEFAULT_FULL_TOPIC = "%prefix%/%topic%/"
+DEFAULT_PREFIXES = ("cmnd", "stat", "tele")
+
+# Stands for what differs from device to device while a shape is built; cannot be in a topic.
+_VARIES = "\0"
+
+
+class Identity(NamedTuple):
+    """What the tokens of a FullTopic stand for."""
+
+    topic: str
+    hostname: str
+    id: str
+
+
+def build_base(full_topic: str, prefix: str, identity: Identity, *, command: bool = False) -> str:
+    """Build the base of a topic as the firmware does.
+
+    Args:
+        full_topic: the template, such as ``%prefix%/%topic%/``.
+        prefix: one of the device's three prefixes.
+        identity: what the other tokens stand for.
+        command: the prefix is the one for commands, which is never left out.
+    """
+    if command and "%prefix%" not in full_topic:
+        full_topic += "/%prefix%"
+    base = (
+        full_topic.replace("%prefix%", prefix)
+        .replace("%topic%", identity.topic)
+        .replace("%hostname%", identity.hostname)
+        .replace("%id%", identity.id)
+        .replace("#", "")
+        # A wildcard cannot be in the name of a topic; a broker would refuse it.
+        .replace("+", "")
+    )
+    while "//" in base:
+        base = base.replace("//", "/")
+    return base.removesuffix("/")
+
+
+class Shape(NamedTuple):
+    """The bases of all devices with one FullTopic and prefixes, with ``+`` where they differ.
+
+    Attributes:
+        command, status, telemetry: base filters, such as ``tele/+``.
+    """
+
+    command: str
+    status: str
+    telemetry: str
+
+    @classmethod
+    def of(cls, full_topic: str, prefixes: tuple[str, str, str], topic_levels: int = 1) -> Shape:
+        """Make the shape of a FullTopic.
+
+        Args:
+            full_topic: the template.
+            prefixes: those for commands, status and telemetry.
+            topic_levels: levels of the devices' topics: 2 for ``house/boiler``.
+        """
+        varies = Identity("/".join([_VARIES] * topic_levels), _VARIES, _VARIES)
+        bases = [
+            build_base(full_topic, prefix, varies, command=index == 0)
+            for index, prefix in enumerate(prefixes)
+        ]
+        command, status, telemetry = (
+            "/".join("+" if _VARIES in level else level for level in base.split("/"))
+            for base in bases
+        )
+        return cls(command, status, telemetry)
+
+    def topic_of(self, base: str) -> str | None:
+        """Return the name of the device that a base belongs to; None if it has another shape."""
+        for mine in (self.telemetry, self.status):
+            varying = _varying(mine, base)
+            if varying is not None:
+                # A FullTopic without %topic% belongs to one device: its base is its name.
+                return "/".join(varying) or base
+        return None
+
+    def bases(self, base: str) -> tuple[str, str, str] | None:
+        """Return the bases for command, status and telemetry of the device that has one of them."""
+        for mine in (self.telemetry, self.status):
+            varying = _varying(mine, base)
+            if varying is not None:
+                return (
+                    _fill(self.command, varying),
+                    _fill(self.status, varying),
+                    _fill(self.telemetry, varying),
+                )
+        return None
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Say whether every topic of the filter ``narrow`` is one of the filter ``wide``."""
+    wanted = wide.split("/")
+    given = narrow.split("/")
+    for index, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if index == len(given) or given[index] == "#":
+            return False
+        if level not in {"+", given[index]}:
+            return False
+    return len(wanted) == len(given)
+
+
+def _varying(mine: str, base: str) -> list[str] | None:
+    """Return the levels of a base that stand where a base filter has its wildcards."""
+    wanted = mine.split("/")
+    given = base.split("/")
+    if len(wanted) != len(given):
+        return None
+    varying = []
+    for level, found in zip(wanted, given, strict=True):
+        if level == "+":
+            varying.append(found)
+        elif level != found:
+            return None
+    return varying
+
+
+def _fill(base_filter: str, levels: Iterable[str]) -> str:
+    """Put levels where a base filter has its wildcards."""
+    rest = iter(levels)
+    return "/".join(next(rest, "") if level == "+" else level for level in base_filter.split("/"))

@@ -1,0 +1,81 @@
+"""Golden cases: a folder with settings, messages and the lines that a person expects.
+
+``messages.txt`` has a message a line: ``-`` or ``R`` (retained), the topic, the payload to the end
+of the line. A second passes before each message but the first, so that the n-th is received n - 1
+seconds after ``START_NS``. ``wait 5`` lets five more seconds pass.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from line_protocol_parser import parse_line
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.config.structure import structure
+from metrics_agent.modules.tasmota import MODULE
+from metrics_agent.modules.tasmota.config import TasmotaSettings
+from metrics_agent.testing import FakeContext
+from tests.modules.tasmota.rows import COUNTS, TABLES
+from tests.modules.tasmota.support import read_toml
+
+CASES = Path(__file__).parent / "cases"
+
+
+def run_case(folder: Path) -> FakeContext:
+    """Start the module with the case's settings and give it the case's messages."""
+    raw = read_toml((folder / "config.toml").read_text("utf-8"))
+    found = structure(TasmotaSettings, raw, f"cases.{folder.name}")
+    if found.value is None:
+        raise AssertionError(f"{folder.name}: {[str(fault) for fault in found.faults]}")
+    context = FakeContext()
+    module = MODULE.make(found.value, context)
+    module.startService()
+    first = True
+    for line in (folder / "messages.txt").read_text("utf-8").splitlines():
+        if line.startswith("wait "):
+            context.advance(float(line.removeprefix("wait ")))
+            continue
+        retained, topic, *payload = line.split(" ", 2)
+        if not first:
+            context.advance(1)
+        first = False
+        if wanted(context, topic):
+            context.deliver(topic, "".join(payload).encode(), retain=retained == "R")
+    module.stopService()
+    context.stop()
+    return context
+
+
+def wanted(context: FakeContext, topic: str) -> bool:
+    """Whether a broker would send the topic to us: /sensors, for one, is not subscribed to."""
+    return not topic.endswith("/sensors")
+
+
+class Cases(SynchronousTestCase):
+    """Every case gives exactly the lines that are expected."""
+
+    def test_every_row_has_its_case(self) -> None:
+        """No row of the tables is without a case, none of the cases without a row."""
+        named = {case for table in TABLES for cases in table.values() for case in cases}
+        self.assertEqual(tuple(map(len, TABLES)), COUNTS)
+        self.assertEqual(named, {folder.name for folder in CASES.iterdir()})
+
+    def test_lines(self) -> None:
+        """Each case's messages give the lines of its expected.lp, and each of them parses."""
+        wrong = []
+        for folder in sorted(CASES.iterdir()):
+            expected = (folder / "expected.lp").read_text("utf-8").splitlines()
+            lines = run_case(folder).lines()
+            for line in lines:
+                parse_line(line)
+            wrong += [f"{folder.name}: unexpected {line}" for line in lines if line not in expected]
+            wrong += [f"{folder.name}: missing {line}" for line in expected if line not in lines]
+            if len(lines) != len(expected):
+                wrong.append(f"{folder.name}: {len(lines)} lines instead of {len(expected)}")
+        self.assertEqual(wrong, [])
+
+    def test_nothing_is_left_behind(self) -> None:
+        """After a stop no timer is left, whatever the messages were."""
+        for folder in CASES.iterdir():
+            self.assertEqual(run_case(folder).reactor.getDelayedCalls(), [], folder.name)

@@ -1,0 +1,284 @@
+"""Decoding of whatever may come: properties that hold for every payload."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from line_protocol_parser import parse_line
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.catalogue import MEASUREMENTS
+from metrics_agent.errors import PayloadError
+from metrics_agent.json_payload import loads
+from metrics_agent.line_protocol import Encoder
+from metrics_agent.metric import Metric
+from metrics_agent.modules.tasmota import meters, original, sensor_table
+from metrics_agent.modules.tasmota.device import Device, Naming
+from metrics_agent.modules.tasmota.discovery import DeviceConfig
+from metrics_agent.modules.tasmota.energy import decode_energy, decode_energy_fully
+from metrics_agent.modules.tasmota.values import Points, Units, duration_s, point_time
+from tests.modules.tasmota.support import announcement, config_topic, make
+from tests.modules.tasmota.test_cases import CASES
+
+RECEIVED_NS = 1_700_000_000_000_000_000
+CATALOGUE = {each.name: each for each in MEASUREMENTS}
+KINDS = {"float": float, "int": int, "bool": bool, "str": str}
+
+
+def payloads() -> list[tuple[str, str]]:
+    """Return subtopic and payload of every message in the golden cases."""
+    found = []
+    for folder in CASES.iterdir():
+        for line in (folder / "messages.txt").read_text("utf-8").splitlines():
+            topic, _, payload = line.partition(" ")[2].partition(" ")
+            if payload:
+                found.append((topic.rpartition("/")[2], payload))
+    return sorted(set(found))
+
+
+def is_object(payload: str) -> bool:
+    """Whether a payload is one of the valid ones."""
+    try:
+        return isinstance(loads(payload.encode()), dict)
+    except PayloadError:
+        return False
+
+
+PAYLOADS = payloads()
+OBJECTS = [(subtopic, json.loads(payload)) for subtopic, payload in PAYLOADS if is_object(payload)]
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(min_value=-(10**30), max_value=10**30),
+    st.floats(allow_nan=False),
+    st.text(max_size=12),
+    st.sampled_from(["ON", "OFF", "12.5", "NaN", "1e999", "C", "F", "2023-11-14T22:00:00+02:00"]),
+)
+KEYS = st.one_of(
+    st.sampled_from(
+        [
+            *sensor_table.READINGS,
+            *sensor_table.NESTED,
+            *meters._DEFAULT,
+            *("ENERGY", "Total", "Today", "Time", "Epoch", "TempUnit", "SpeedUnit", "PressureUnit"),
+            *("Wifi", "UptimeSec", "POWER1", "EnergyTotal", "StatusSNS", "StatusSTS", "Switch1"),
+            *("ANALOG", "COUNTER", "A0", "CTEnergy1", "C1", "ZbReceived", "Name", "Id", "BL09XX"),
+        ]
+    ),
+    st.text(max_size=10),
+)
+DOCUMENTS = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(KEYS, inner, max_size=6)),
+    max_leaves=25,
+)
+
+
+def mutated(draw: Any, value: Any) -> Any:
+    """Replace some places of a document by something else."""
+    if draw(st.integers(0, 9)) == 0:
+        return draw(DOCUMENTS)
+    if isinstance(value, dict):
+        return {
+            (draw(KEYS) if draw(st.integers(0, 19)) == 0 else key): mutated(draw, each)
+            for key, each in value.items()
+        }
+    if isinstance(value, list):
+        kept = value[: draw(st.integers(0, len(value)))]
+        return [mutated(draw, each) for each in kept]
+    return value
+
+
+@st.composite
+def near_real(draw: Any) -> tuple[str, Any]:
+    """A real message with some of its places replaced."""
+    subtopic, document = draw(st.sampled_from(OBJECTS))
+    return subtopic, mutated(draw, document)
+
+
+class Robust(SynchronousTestCase):
+    """No payload raises anything, and all that comes out can be written."""
+
+    def setUp(self) -> None:
+        self.encoder = Encoder()
+
+    def feed(self, subtopic: str, payload: bytes, **configuration: Any) -> list[Metric]:
+        """Give a message to a module that knows the device, and check what comes out."""
+        module, context = make(**configuration)
+        context.deliver(config_topic(), announcement())
+        metrics = context.deliver(
+            config_topic("B")
+            if subtopic == "config"
+            else f"tele/plug/{subtopic}"
+            if subtopic in {"SENSOR", "STATE", "LWT"}
+            else f"stat/plug/{subtopic}"
+            if subtopic.startswith(("STATUS", "RESULT", "ENERGY"))
+            else "tele/plug/SENSOR",
+            payload,
+        )
+        module.stopService()
+        context.stop()
+        for metric in metrics:
+            self.check(metric, original_names=bool(configuration))
+        return metrics
+
+    def check(self, metric: Metric, *, original_names: bool) -> None:
+        measurement = CATALOGUE[metric.series.measurement]
+        if not original_names:
+            for name, value in metric.fields.items():
+                self.assertIs(type(value), KINDS[measurement.field(name).kind], name)
+        finite = [
+            value
+            for value in metric.fields.values()
+            if not isinstance(value, float) or math.isfinite(value)
+        ]
+        if finite:
+            parse_line(self.encoder.encode(metric).decode())
+
+    @settings(deadline=None, max_examples=150)
+    @given(st.sampled_from(["SENSOR", "STATE", "RESULT", "STATUS10", "LWT", "config"]), DOCUMENTS)
+    def test_any_json(self, subtopic: str, document: object) -> None:
+        """Arbitrary JSON."""
+        self.feed(subtopic, json.dumps(document).encode())
+
+    @settings(deadline=None, max_examples=300)
+    @given(near_real(), st.sampled_from(["standard", "original"]))
+    def test_nearly_real(self, message: tuple[str, Any], names: str) -> None:
+        """Real messages with places replaced, under both kinds of names."""
+        subtopic, document = message
+        configuration = {} if names == "standard" else {"field_names": names}
+        self.feed(subtopic, json.dumps(document).encode(), **configuration)
+
+    @settings(deadline=None, max_examples=150)
+    @given(st.sampled_from(PAYLOADS), st.data())
+    def test_damaged_bytes(self, message: tuple[str, str], data: Any) -> None:
+        """Real messages cut and with bytes replaced."""
+        subtopic, text = message
+        payload = bytearray(text.encode()[: data.draw(st.integers(0, len(text)))])
+        for _ in range(data.draw(st.integers(0, 3))):
+            if payload:
+                index = data.draw(st.integers(0, len(payload) - 1))
+                payload[index] = data.draw(st.integers(0, 255))
+        self.feed(subtopic, bytes(payload))
+
+    def test_absurd_numbers(self) -> None:
+        """Numbers beyond a double are left out, the rest of the message is kept."""
+        for absurd in (b"1e999", b"-1e999", b"1" + b"0" * 400):
+            metrics = self.feed(
+                "SENSOR",
+                b'{"Epoch":%b,"ENERGY":{"Power":1,"Voltage":%b,"Current":[%b,2]},'
+                b'"BME280":{"Temperature":%b,"Humidity":40}}' % (absurd, absurd, absurd, absurd),
+            )
+            values_found = [value for metric in metrics for value in metric.fields.values()]
+            self.assertEqual(sorted(values_found), [1.0, 2.0, 40.0], absurd[:5])
+
+    def test_many_items(self) -> None:
+        """The number of channels a payload can make has a bound, per array."""
+        many = b",".join([b"1"] * 10_000)
+        self.assertEqual(len(self.feed("SENSOR", b'{"ENERGY":{"Power":[%b]}}' % many)), 32)
+        self.assertEqual(len(self.feed("SENSOR", b'{"INA3221":{"Voltage":[%b]}}' % many)), 32)
+
+
+ENERGY_VALUES = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(min_value=-(2**63), max_value=2**64 - 1),
+    st.text(max_size=3),
+    st.none(),
+    st.lists(st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.none()), max_size=4),
+)
+ENERGY_KEYS = st.sampled_from(
+    ["TotalStartTime", "Total", "Today", "Period", "Power", "Voltage", "Factor", "BL", "Id"]
+)
+
+
+class FastPath(SynchronousTestCase):
+    """The short way for one channel is the general one's twin."""
+
+    @settings(deadline=None, max_examples=300)
+    @given(st.dictionaries(ENERGY_KEYS, ENERGY_VALUES))
+    def test_same_as_the_general_way(self, energy: dict[str, object]) -> None:
+        device = Device("plug", Naming({}), DeviceConfig("plug"))
+        units = Units({})
+        points = Points()
+        slow: list[tuple[str, str]] = []
+        decode_energy_fully(energy, points, lambda *what: slow.append(what), units)
+        fast: list[tuple[str, str]] = []
+        metrics = decode_energy(energy, device, 1, lambda *what: fast.append(what), units)
+        self.assertEqual(metrics, points.metrics(device, 1))
+        self.assertEqual(fast, slow)
+
+
+class Tables(SynchronousTestCase):
+    """What the tables say is in the catalogue."""
+
+    def test_fields_are_catalogued(self) -> None:
+        """Every reading's field exists, with the kind of a number."""
+        readings = [
+            *sensor_table.READINGS.values(),
+            *(r for table in sensor_table.OVERRIDES.values() for r in table.values() if r),
+            *(r for table in sensor_table.NESTED.values() for r in table.values()),
+            *(r for table in sensor_table.NUMBERED.values() for r in table.values()),
+            *meters._DEFAULT.values(),
+        ]
+        for reading in readings:
+            self.assertEqual(CATALOGUE[reading.measurement].field(reading.field).kind, "float")
+
+    def test_original_names_are_the_catalogue_s(self) -> None:
+        """The Go agent's names come from one table, with its scales."""
+        self.assertEqual(original._TABLE["energy_total"], ("sum_power_total", 1000.0))
+        self.assertEqual(original._TABLE["energy_exported_total"], ("sum_power_total_out", 1000.0))
+        self.assertEqual(original._TABLE["current"], ("current", 1000.0))
+
+    def test_meter_fields_as_written(self) -> None:
+        """A field, a phase, a unit; anything else says what was expected."""
+        for text, expected in (
+            ("power", ("electricity", "power", "", 1.0)),
+            ("power@3 kW", ("electricity", "power", "3", 1000.0)),
+            ("energy_total Wh", ("electricity", "energy_total", "", 0.001)),
+            ("volume m3", ("counter", "volume", "", 1.0)),
+        ):
+            found = meters.parse_meter_field(text)
+            self.assertEqual(
+                (found.measurement, found.field, found.channel, found.factor), expected
+            )
+        for text in ("", "Power", "power@0", "power kg", "powr", "power  kW"):
+            self.assertRaises(ValueError, meters.parse_meter_field, text)
+
+
+class Values(SynchronousTestCase):
+    """Times and durations."""
+
+    def test_duration(self) -> None:
+        for text, expected in (
+            ("12T03:04:05", 1_047_845.0),
+            ("0T00:00:00", 0.0),
+            ("3:04", None),
+            (5, None),
+            (None, None),
+        ):
+            self.assertEqual(duration_s(text), expected)
+
+    def test_own_time_only_if_unambiguous_and_old(self) -> None:
+        """Anything that cannot be trusted gives the time of receipt."""
+        now_s = RECEIVED_NS // 10**9
+        for document, expected_s in (
+            ({}, now_s),
+            ({"Time": None}, now_s),
+            ({"Time": "2023-11-14T00:00:00"}, now_s),
+            ({"Time": "2023-11-14"}, now_s),
+            ({"Time": "nonsense+02:00"}, now_s),
+            ({"Time": "0001-01-01T00:00:00+14:00"}, now_s),
+            ({"Epoch": now_s - 299}, now_s),
+            ({"Epoch": now_s - 301}, now_s - 301),
+            ({"Epoch": now_s + 86_400}, now_s),
+            ({"Epoch": "1699990000"}, now_s),
+            ({"Epoch": True, "Time": 1_699_990_000}, 1_699_990_000),
+            ({"Epoch": 0}, now_s),
+            ({"Epoch": 10**25}, now_s),
+        ):
+            self.assertEqual(point_time(document, RECEIVED_NS), expected_s * 10**9, document)

@@ -1,0 +1,418 @@
+"""The service between the door of the agent and the decoders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from attrs import fields_dict
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.config.structure import structure
+from metrics_agent.interfaces import IModule
+from metrics_agent.modules import tasmota
+from metrics_agent.modules.tasmota import MODULE, holding
+from metrics_agent.modules.tasmota.config import TasmotaSettings
+from metrics_agent.modules.tasmota.registry import MAX_DEVICES
+from metrics_agent.testing import FakeContext
+from metrics_agent.transports.mqtt.settings import MqttSettings
+from tests.modules.tasmota.support import (
+    MAC,
+    TWO_CHANNELS,
+    announcement,
+    config_topic,
+    make,
+    read_toml,
+)
+
+POWER = b'{"Time":"2025-02-11T07:30:00","ENERGY":{"Power":1}}'
+DEFAULT_FILTERS = [
+    "stat/+/ENERGYTOTAL",
+    "stat/+/RESULT",
+    "stat/+/STATUS10",
+    "stat/+/STATUS11",
+    "stat/+/STATUS8",
+    "tasmota/discovery/+/config",
+    "tele/+/LWT",
+    "tele/+/SENSOR",
+    "tele/+/STATE",
+]
+
+
+class Life(SynchronousTestCase):
+    """Starting and stopping."""
+
+    def test_kind(self) -> None:
+        """The registry's entry makes a module that provides IModule, and names its broker."""
+        settings = TasmotaSettings(broker="broker.example", friendly_name_overrides={"a": "b"})
+        self.assertTrue(IModule.providedBy(MODULE.make(settings, FakeContext())))
+        self.assertEqual(list(MODULE.brokers(settings)), [settings.connection_settings()])
+        hash(MODULE.brokers(settings)[0])
+        self.assertIn("keep_alive", MODULE.custom_ignored)
+
+    def test_subscribes_telemetry_before_discovery(self) -> None:
+        """One subscription a shape and subtopic; the announcements are asked for last."""
+        _, context = make(qos=0)
+        self.assertEqual(context.filters(), DEFAULT_FILTERS)
+        self.assertEqual(context.subscriptions[-1].topic_filter, "tasmota/discovery/+/config")
+        self.assertEqual({each.qos for each in context.subscriptions}, {0})
+
+    def test_shared_group(self) -> None:
+        """Agents of a group share telemetry; each of them gets all announcements."""
+        _, context = make(shared_group="fleet")
+        self.assertIn("$share/fleet/tele/+/SENSOR", context.filters())
+        self.assertIn("tasmota/discovery/+/config", context.filters())
+        context.deliver(config_topic(), announcement())
+        self.assertEqual(len(context.deliver("tele/plug/SENSOR", POWER)), 1)
+
+    def test_stop_before_start_and_twice(self) -> None:
+        """Stopping is harmless before the start and the second time."""
+        context = FakeContext()
+        module = MODULE.make(TasmotaSettings(), context)
+        module.stopService()
+        module.startService()
+        module.stopService()
+        module.stopService()
+        context.stop()
+        self.assertEqual(context.reactor.getDelayedCalls(), [])
+
+    def test_stop_gives_out_what_is_held(self) -> None:
+        """Held messages are acknowledged already, so they go out at a stop, without friendly."""
+        module, context = make()
+        context.deliver("tele/plug/SENSOR", POWER)
+        self.assertEqual(context.metrics, [])
+        module.stopService()
+        self.assertEqual(
+            context.lines(),
+            ["electricity,device=plug,vendor=tasmota power=1.0 1700000000000000000"],
+        )
+
+
+class Shapes(SynchronousTestCase):
+    """One subscription for each distinct shape of topics, remembered over a restart."""
+
+    def test_thousand_devices_of_one_shape_need_no_more_subscriptions(self) -> None:
+        _, context = make()
+        before = len(context.subscriptions)
+        for index in range(1000):
+            mac = f"{index:012X}"
+            context.deliver(config_topic(mac), announcement(t=f"t{index}", mac=mac))
+        self.assertEqual(len(context.subscriptions), before)
+
+    def test_another_shape_is_subscribed_once(self) -> None:
+        _, context = make()
+        for mac, topic in (("A", "one"), ("B", "two")):
+            context.deliver(
+                config_topic(mac), announcement(t=topic, mac=mac, ft="home/%prefix%/%topic%/")
+            )
+        new = sorted(set(context.filters()) - set(DEFAULT_FILTERS))
+        self.assertEqual(len(new), 8)
+        self.assertEqual(new[-1], "home/tele/+/STATE")
+        self.assertEqual(len(context.subscriptions), len(DEFAULT_FILTERS) + 8)
+
+    def test_a_filter_that_covers_others_replaces_them(self) -> None:
+        """A message must not come to us twice because two of our filters match it."""
+        _, context = make()
+        context.deliver(config_topic(), announcement(ft="%topic%/%hostname%/", t="a", hn="b"))
+        self.assertIn("+/+/SENSOR", context.filters())
+        self.assertNotIn("tele/+/SENSOR", context.filters())
+        self.assertEqual(len(context.deliver("a/b/SENSOR", POWER)), 1)
+
+    def test_what_a_user_filter_covers_is_not_subscribed(self) -> None:
+        _, context = make(topics=("home/#",))
+        context.deliver(config_topic(), announcement(ft="home/%prefix%/%topic%/"))
+        self.assertEqual(
+            [each for each in context.filters() if each.startswith("home")], ["home/#"]
+        )
+        self.assertEqual(len(context.deliver("home/tele/plug/SENSOR", POWER)), 1)
+
+    def test_shapes_are_remembered(self) -> None:
+        """After a restart the filters are there before the announcements."""
+        state = Path(self.mktemp())
+        state.mkdir()
+        _, context = make(state_dir=state)
+        context.deliver(config_topic(), announcement(ft="home/%prefix%/%topic%/"))
+        _, again = make(state_dir=state)
+        self.assertIn("home/tele/+/SENSOR", again.filters())
+        # The device has gone: after a minute with others its shape is forgotten.
+        again.deliver(config_topic("B"), announcement(mac="B", t="other"))
+        again.advance(61)
+        _, third = make(state_dir=state)
+        self.assertEqual(third.filters(), DEFAULT_FILTERS)
+
+    def test_damaged_state(self) -> None:
+        """A state file that cannot be read or written costs one warning, no start."""
+        for content in (b"{", b"\xff", b'{"a":1}', b'[1,["a"],["a","b",3]]'):
+            state = Path(self.mktemp())
+            state.mkdir()
+            (state / "topics.json").write_bytes(content)
+            _, context = make(state_dir=state)
+            self.assertEqual(context.filters(), DEFAULT_FILTERS)
+            self.assertEqual(
+                len(context.logged("warn")), 0 if content.endswith((b"1}", b"]")) else 1
+            )
+        _, context = make(state_dir=Path(self.mktemp()))
+        context.deliver(config_topic(), announcement(ft="home/%prefix%/%topic%/"))
+        self.assertIn("cannot be written", context.logged("warn")[0])
+
+    def test_bad_and_too_many_topics(self) -> None:
+        """What a device announces cannot subscribe us to everything, or without end."""
+        _, context = make()
+        context.deliver(config_topic(), announcement(ft="$share/g/%prefix%/%topic%/"))
+        context.deliver(config_topic("B"), announcement(mac="B", ft="a\x01/%prefix%/%topic%/"))
+        self.assertEqual(context.dropped, {"bad_topic": 16})
+        self.assertEqual(context.filters(), DEFAULT_FILTERS)
+        for index in range(300):
+            mac = f"{index:012X}"
+            context.deliver(config_topic(mac), announcement(mac=mac, ft=f"r{index}/%topic%/"))
+        self.assertEqual(context.dropped["too_many_topics"], 300 + 3 - 256)
+
+
+class Held(SynchronousTestCase):
+    """Messages before their device's announcement."""
+
+    def test_at_most_a_thousand_messages(self) -> None:
+        """The oldest device's messages go out early, in order, when there are too many."""
+        _, context = make()
+        for index in range(holding.MAX_MESSAGES):
+            context.deliver(f"tele/t{index}/SENSOR", POWER)
+        self.assertEqual(context.metrics, [])
+        context.deliver("tele/t1/SENSOR", POWER)
+        self.assertEqual([each.series.tags["device"] for each in context.metrics], ["t0"])
+        context.advance(holding.HOLD_S)
+        self.assertEqual(len(context.metrics), holding.MAX_MESSAGES + 1)
+
+    def test_expiry_goes_on(self) -> None:
+        """Messages that come while others wait have their own five seconds."""
+        _, context = make()
+        context.deliver("tele/a/SENSOR", POWER)
+        context.advance(3)
+        context.deliver("tele/b/SENSOR", POWER)
+        context.advance(2)
+        self.assertEqual(len(context.metrics), 1)
+        context.advance(3)
+        self.assertEqual(len(context.metrics), 2)
+
+    def test_other_topics_are_not_held(self) -> None:
+        """Of a device that is not known only what could become a metric is kept."""
+        _, context = make(topics=("home/#",))
+        context.deliver("home/tele/x/INFO1", b"{}")
+        context.advance(6)
+        context.deliver(config_topic(), announcement(ft="home/%prefix%/%topic%/"))
+        self.assertEqual(context.deliver("home/tele/plug/INFO1", b"{}"), [])
+        self.assertEqual((context.metrics, context.dropped), ([], {}))
+
+
+class Telling(SynchronousTestCase):
+    """What a person sees in the log."""
+
+    def test_faults_are_told_once_a_device(self) -> None:
+        """Equal faults of a device are one line, and counted each time."""
+        _, context = make()
+        for mac, topic in (("A", "one"), ("B", "two")):
+            context.deliver(config_topic(mac), announcement(mac=mac, t=topic))
+        for _ in range(3):
+            for topic in ("one", "two"):
+                context.deliver(f"tele/{topic}/SENSOR", b'{"CHIRP0":{"sleeping"}}')
+                context.deliver(f"tele/{topic}/SENSOR", b'{"AM2301":{"Temperature":null}}')
+        self.assertEqual(context.dropped, {"invalid_json": 6, "null_value": 6})
+        warned = context.logged("warn")
+        self.assertEqual(len(warned), 4)
+        self.assertIn("one: left out a message on tele/one/SENSOR: invalid_json", warned[0])
+        self.assertIn("one: left out AM2301.Temperature (null_value)", warned[1])
+
+    def test_what_has_no_field_is_a_remark(self) -> None:
+        """Keys and objects that no table knows are told of so that they can be mapped."""
+        _, context = make()
+        context.deliver(config_topic(), announcement())
+        context.deliver("tele/plug/SENSOR", b'{"WAT":{"x":1},"SML":{"E_in":1,"Foo":2}}')
+        context.advance(2)
+        self.assertEqual(context.dropped, {"unknown_object": 1, "unmapped_key": 1})
+        self.assertEqual(context.logged("warn"), [])
+        self.assertEqual(
+            [text for text in context.logged("info") if "left out" in text],
+            [
+                "plug: left out WAT (unknown_object); counted from now on, not logged again.",
+                "plug: left out SML.Foo (unmapped_key); counted from now on, not logged again.",
+            ],
+        )
+
+    def test_bursts_are_one_line(self) -> None:
+        """5,000 discovered devices are one line, and 5,000 removed ones."""
+        _, context = make()
+        for index in range(5000):
+            mac = f"{index:012X}"
+            context.deliver(config_topic(mac), announcement(mac=mac, t=f"t{index}"))
+        context.advance(20)
+        for index in range(5000):
+            context.deliver(config_topic(f"{index:012X}"))
+        context.advance(20)
+        self.assertEqual(
+            context.logged("info"),
+            [
+                "Discovered 5000 devices, the first: t0.",
+                "5000 devices were removed, the first: t0.",
+            ],
+        )
+
+    def test_no_device_at_all(self) -> None:
+        """After a minute without any device one warning names the likely causes."""
+        _, context = make(broker="broker.example")
+        context.advance(59)
+        self.assertEqual(context.logged("warn"), [])
+        context.advance(100)
+        (text,) = context.logged("warn")
+        for part in ("broker.example", "60 s", "SetOption19", "FullTopic", "tasmota/discovery/#"):
+            self.assertIn(part, text)
+
+    def test_no_warning_when_something_was_seen(self) -> None:
+        """Neither an announcement, nor a stranger, nor a held message counts as silence."""
+        for topic, payload in ((config_topic(), announcement()), ("tele/plug/SENSOR", POWER)):
+            _, context = make(silent_after=2)
+            context.deliver(topic, payload)
+            context.advance(2)
+            context.advance(60)
+            self.assertEqual(context.logged("warn"), [])
+        _, context = make(silent_after=0)
+        context.advance(1000)
+        self.assertEqual(context.logged("warn"), [])
+
+    def test_two_devices_with_one_topic(self) -> None:
+        """It is said, the later one has the topic, and the removal of the other leaves it."""
+        _, context = make()
+        context.deliver(config_topic("A"), announcement(mac="A", fn=["One"]))
+        context.deliver(config_topic("B"), announcement(mac="B", fn=["Two"]))
+        self.assertIn("Devices B and A have the same topic 'plug'", context.logged("warn")[0])
+        context.deliver(config_topic("A"))
+        (metric,) = context.deliver("tele/plug/SENSOR", POWER)
+        self.assertEqual(metric.series.tags["friendly"], "Two")
+        context.deliver(config_topic("A"))
+
+    def test_unreadable_announcement(self) -> None:
+        _, context = make()
+        context.deliver(config_topic(), b"{")
+        self.assertEqual(context.dropped, {"invalid_json": 1})
+        self.assertIn(MAC, context.logged("warn")[0])
+
+    def test_too_many_devices(self) -> None:
+        """The number of devices has a bound."""
+        module, context = make()
+        module._registry._by_mac.update({str(index): None for index in range(MAX_DEVICES)})
+        context.deliver(config_topic(), announcement())
+        self.assertEqual(context.dropped, {"too_many_devices": 1})
+
+
+class ChannelTotals(SynchronousTestCase):
+    """The counters of channels, asked for over MQTT."""
+
+    def setUp(self) -> None:
+        self.module, self.context = make()
+        self.context.deliver(config_topic(), announcement())
+
+    def send(self, total: int) -> None:
+        self.context.deliver("tele/plug/SENSOR", TWO_CHANNELS % total)
+
+    def asked(self) -> list[tuple[str, bytes]]:
+        return [(each.topic, each.payload) for each in self.context.published]
+
+    def test_with_an_empty_payload(self) -> None:
+        """A payload would set the counter."""
+        self.send(5)
+        self.assertEqual(self.asked(), [("cmnd/plug/EnergyTotal", b"")])
+
+    def test_only_if_the_sum_changed_and_once_a_minute(self) -> None:
+        for total, after_s, count in ((5, 0, 1), (6, 59, 1), (6, 1, 2), (6, 600, 2), (7, 0, 3)):
+            self.context.advance(after_s)
+            self.send(total)
+            self.assertEqual(len(self.context.published), count, (total, after_s))
+
+    def test_not_where_the_message_tells(self) -> None:
+        """Neither with one channel, nor with SetOption129 1, nor for a reply to STATUS 10."""
+        for payload in (
+            b'{"ENERGY":{"Total":5,"Power":1},"BME280":{"Temperature":20}}',
+            b'{"ENERGY":{"Total":[5,6],"Power":[1,2]}}',
+            b'{"ENERGY":{"Power":[1,2]}}',
+            b'{"ENERGY":{"Total":null,"Power":[1,2]}}',
+            b'{"BME280":{"Temperature":20},"BMP280":{"Temperature":20}}',
+        ):
+            self.context.deliver("tele/plug/SENSOR", payload)
+        self.context.deliver("stat/plug/STATUS10", b'{"StatusSNS":%b}' % (TWO_CHANNELS % 5))
+        self.assertEqual(self.asked(), [])
+
+    def test_asked_again_when_the_broker_was_away(self) -> None:
+        self.context.connected = False
+        self.send(5)
+        self.context.connected = True
+        self.send(5)
+        self.assertEqual(len(self.asked()), 1)
+
+    def test_not_after_the_device_refused(self) -> None:
+        """Before 9.5.0.5 the command is unknown; that reply counts only right after asking."""
+        self.context.deliver("stat/plug/RESULT", b'{"Command":"Unknown"}')
+        self.send(5)
+        self.context.advance(1)
+        self.context.deliver("stat/plug/RESULT", b'{"Command":"Unknown"}')
+        self.context.advance(100)
+        self.send(6)
+        self.assertEqual(len(self.asked()), 1)
+        self.assertIn("plug does not know EnergyTotal", "".join(self.context.logged("info")))
+
+    def test_stranger(self) -> None:
+        """A device that did not announce itself is asked where its shape says how."""
+        _, context = make(topics=("garden/#",))
+        for topic in ("tele/x/SENSOR", "garden/tele/y/SENSOR"):
+            context.deliver(topic, TWO_CHANNELS % 5)
+        context.advance(5)
+        self.assertEqual([each.topic for each in context.published], ["cmnd/x/EnergyTotal"])
+
+    def test_turned_off(self) -> None:
+        _, context = make(request_channel_totals=False)
+        context.deliver(config_topic(), announcement())
+        context.deliver("tele/plug/SENSOR", TWO_CHANNELS % 5)
+        self.assertEqual(context.published, [])
+
+
+class Settings(SynchronousTestCase):
+    """What the settings' own check finds."""
+
+    def test_faults(self) -> None:
+        """Wrong topics and meters are named with their keys."""
+        settings = TasmotaSettings(
+            broker=(),
+            discovery_prefix="tasmota/+",
+            topics=("home/%prefix%/%topic%/", "a/#/b"),
+            meters={"Strom": {"a": "power", "b": "powr", "c": "power kg", "d": "power@x"}},
+        )
+        self.assertEqual(
+            [fault.path for fault in settings.check()],
+            ["broker", "discovery_prefix", "topics[1]", *(f"meters.Strom.{key}" for key in "bcd")],
+        )
+
+    def test_right(self) -> None:
+        self.assertEqual(list(TasmotaSettings().check()), [])
+
+    def test_state_file_is_json(self) -> None:
+        """The remembered shapes are readable by a person."""
+        state = Path(self.mktemp())
+        state.mkdir()
+        _, context = make(state_dir=state)
+        context.deliver(config_topic(), announcement(ft="home/%prefix%/%topic%/"))
+        self.assertEqual(
+            json.loads((state / "topics.json").read_text("utf-8")),
+            [["cmnd/+", "stat/+", "tele/+"], ["home/cmnd/+", "home/stat/+", "home/tele/+"]],
+        )
+
+
+class Readme(SynchronousTestCase):
+    """The module's README."""
+
+    def test_its_configuration_is_right(self) -> None:
+        """The sample has every setting of the module and no fault."""
+        readme = Path(tasmota.__file__).with_name("README.md").read_text("utf-8")
+        sample = readme.split("```toml\n")[1].split("```")[0]
+        raw = read_toml(sample)["modules"]["tasmota"]
+        self.assertTrue(raw.pop("enabled"))
+        found = structure(TasmotaSettings, raw)
+        self.assertEqual(found.faults, ())
+        own = set(fields_dict(TasmotaSettings)) - set(fields_dict(MqttSettings))
+        self.assertEqual(own - set(raw), set())
