@@ -1,0 +1,345 @@
+"""The root service: starts, reloads and stops everything, and decides when the process ends.
+
+Starting is a reload from nothing: both are ``_apply(plan)``. One reload runs at a time; requests
+that come meanwhile are latched into one more. A stop waits for a reload under way, then goes
+through its steps within ``drain_timeout``; each step is contained, so that one that fails does
+not keep the others from being taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.application.service import IServiceCollection, MultiService
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred, succeed
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
+
+from metrics_agent.config import AgentConfig
+from metrics_agent.errors import ConfigError
+from metrics_agent.output.sink import Sink
+from metrics_agent.plan import Plan, build
+from metrics_agent.process.exit import ExitCode, ExitStatus
+from metrics_agent.supervision.guard import Guard
+from metrics_agent.supervision.supervisor import State, Supervisor
+from metrics_agent.transports.mqtt.connections import Connections
+
+__all__ = ["Agent", "Parts"]
+
+_EXIT_GRACE_S = 2.0
+"""How long after ``drain_timeout`` a stop that hangs is ended the hard way."""
+
+_START_WAIT_S = 1.0
+"""A reload waits this long for modules to be started before it reads messages again."""
+
+
+class Parts:
+    """What an agent is made of; the two commands and the tests put it together.
+
+    Attributes:
+        reactor: the reactor.
+        sink: where the lines go.
+        connections: the MQTT connections.
+        make_supervisor: makes the supervisor of one planned module.
+        exit_status: takes the exit code.
+        configure: applies global settings (log levels ...) of a plan that is going to run.
+        log: the agent's own log.
+        observer: what twistd shall log with, None to leave that to twistd.
+        extras: further services that live as long as the agent (watchdog, systemd ...).
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        sink: Sink,
+        connections: Connections,
+        make_supervisor: Callable[..., Supervisor],
+        exit_status: ExitStatus,
+        configure: Callable[[Plan], None],
+        log: Logger,
+        guard: Guard,
+        observer: ILogObserver | None = None,
+    ) -> None:
+        self.reactor = reactor
+        self.sink = sink
+        self.connections = connections
+        self.make_supervisor = make_supervisor
+        self.exit_status = exit_status
+        self.configure = configure
+        self.log = log
+        self.guard = guard
+        self.observer = observer
+
+
+class Agent(MultiService):
+    """The service that twistd or the command runs.
+
+    Args:
+        parts: what it is made of.
+        plan: what shall run first.
+        load: reads the configuration again; raises ConfigError.
+    """
+
+    def __init__(self, parts: Parts, plan: Plan, load: Callable[[], AgentConfig]) -> None:
+        super().__init__()
+        self._parts = parts
+        self._log = parts.log
+        self._guard = parts.guard
+        self._plan = plan
+        self._load = load
+        self._modules = MultiService()
+        self._modules.setServiceParent(self)
+        self._working: Deferred[None] | None = None
+        self._reload_again = False
+        self._stop_requested_s: float | None = None
+        self._stopped: Deferred[None] | None = None
+
+    # -- twistd ------------------------------------------------------------------------------
+
+    def setServiceParent(self, parent: IServiceCollection) -> None:
+        """Join the application, and have it log with our observer.
+
+        twistd logs to stdout unless the application says otherwise, and stdout is for metrics.
+        """
+        if self._parts.observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._parts.observer)
+        super().setServiceParent(parent)
+
+    # -- what runs ---------------------------------------------------------------------------
+
+    @property
+    def plan(self) -> Plan:
+        """What is running, or going to."""
+        return self._plan
+
+    @property
+    def supervisors(self) -> list[Supervisor]:
+        """The supervisors of the modules of the plan."""
+        return [child for child in self._modules if isinstance(child, Supervisor)]
+
+    @property
+    def stopping(self) -> bool:
+        """A stop was asked for."""
+        return self._stop_requested_s is not None
+
+    # -- start -------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Open the output and start the modules."""
+        self._parts.sink.startService()
+        self._parts.connections.startService()
+        super().startService()
+        self._work(self._start())
+
+    async def _start(self) -> None:
+        await self._apply(self._plan)
+        names = ", ".join(module.name for module in self._plan.modules)
+        if names:
+            self._log.info("Started with modules {names}.", names=names)
+        for name, faults in self._plan.faulty:
+            self._log.error(
+                "Module {name} is not started, its settings are wrong: {faults}",
+                name=name,
+                faults="; ".join(str(fault) for fault in faults),
+            )
+        if not self._plan.modules and not self._plan.faulty:
+            self._say_nothing_enabled()
+
+    def _say_nothing_enabled(self) -> None:
+        from metrics_agent.modules import known_kinds
+
+        self._log.warn(
+            "No module is enabled in {path}, so there is nothing to do; enable one of: {kinds}.",
+            path=str(self._plan.config.path),
+            kinds=", ".join(known_kinds()),
+        )
+
+    def _work(self, work: Any) -> None:
+        """Run a start or a reload; nothing that goes wrong in it ends the agent."""
+
+        def done(_result: object) -> None:
+            self._working = None
+
+        working: Deferred[Any] = ensureDeferred(work)
+        self._working = working
+        self._guard.watch("reload", working)
+        working.addBoth(done)
+
+    # -- reload ------------------------------------------------------------------------------
+
+    def request_reload(self) -> None:
+        """Read the configuration again and restart all modules; callable at any time."""
+        if self.stopping:
+            return
+        if self._working is not None:
+            self._reload_again = True
+            return
+        self._work(self._reload())
+
+    async def _reload(self) -> None:
+        again = True
+        while again and not self.stopping:
+            self._reload_again = False
+            await self._reload_once()
+            again = self._reload_again
+
+    async def _reload_once(self) -> None:
+        try:
+            plan = build(self._load())
+            if plan.faults:
+                raise ConfigError(plan.faults)
+        except ConfigError as error:
+            self._log.error(
+                "The configuration was not reloaded, all modules run on as they are: {faults}",
+                faults=str(error),
+            )
+            return
+        started_s = self._parts.reactor.seconds()
+        await self._apply(plan)
+        self._log.info(
+            "Reloaded {path}: modules {names} restarted in {ms:.0f} ms.",
+            path=str(plan.config.path),
+            names=", ".join(module.name for module in plan.modules) or "(none)",
+            ms=(self._parts.reactor.seconds() - started_s) * 1000,
+        )
+        if not plan.modules:
+            self._say_nothing_enabled()
+
+    async def _apply(self, plan: Plan) -> None:
+        connections = self._parts.connections
+        # While the modules are swapped TCP holds what the brokers send.
+        connections.pause("reload")
+        try:
+            await self._stop_modules()
+            self._plan = plan
+            self._guard.run("configure", self._parts.configure, plan)
+            await connections.reconcile(plan.brokers)
+            if not self.stopping:
+                await self._start_modules(plan)
+                connections.reconcile_subscriptions()
+        finally:
+            connections.resume("reload")
+
+    async def _start_modules(self, plan: Plan) -> None:
+        for module in plan.modules:
+            supervisor = self._guard.run(
+                "supervisor", self._parts.make_supervisor, module, plan, self._on_state
+            )
+            if isinstance(supervisor, Supervisor):
+                # A child of a running parent is started as it is added.
+                self._guard.run("supervisor", supervisor.setServiceParent, self._modules)
+        settled = DeferredList([supervisor.settled() for supervisor in self.supervisors])
+        await self._at_most(_START_WAIT_S, settled)
+
+    async def _stop_modules(self) -> None:
+        leaving: list[Deferred[Any]] = []
+        for supervisor in self.supervisors:
+            gone = self._guard.run("stop", supervisor.disownServiceParent)
+            if isinstance(gone, Deferred):
+                leaving.append(gone)
+        await DeferredList(leaving, consumeErrors=True)
+
+    def _on_state(self, supervisor: Supervisor) -> None:
+        """Decide, when a module's state changed, whether the process can still be of use."""
+        if supervisor.state is not State.PARKED or self.stopping:
+            return
+        settings = self._plan.config.settings
+        if settings.on_give_up == "exit":
+            self.request_stop(
+                f"module {supervisor.name} gave up and on_give_up is exit", ExitCode.GAVE_UP
+            )
+        elif all(other.state is State.PARKED for other in self.supervisors):
+            self.request_stop("no enabled module can run any more", ExitCode.GAVE_UP)
+
+    # -- stop --------------------------------------------------------------------------------
+
+    def request_stop(self, reason: str, code: ExitCode = ExitCode.STOPPED) -> None:
+        """Stop everything in order and end the process; the first request counts."""
+        if self.stopping:
+            return
+        reactor = self._parts.reactor
+        self._begin_stop(reason)
+        self._parts.exit_status.set(code)
+        reactor.callWhenRunning(reactor.stop)
+
+    def _begin_stop(self, reason: str) -> None:
+        self._stop_requested_s = self._parts.reactor.seconds()
+        drain_s = self._plan.config.settings.drain_timeout
+        self._parts.exit_status.end_within(drain_s + _EXIT_GRACE_S)
+        self._log.info("Stopping: {reason}.", reason=reason)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop in order; fires when all is stopped, at the latest at ``drain_timeout``."""
+        if self._stopped is None:
+            if not self.stopping:
+                self._begin_stop("the service was stopped")
+            self._stopped = ensureDeferred(self._stop())
+        waiting: Deferred[None] = Deferred()
+        self._stopped.addBoth(lambda _result: waiting.callback(None))
+        return waiting
+
+    def _remaining_s(self) -> float:
+        assert self._stop_requested_s is not None
+        spent = self._parts.reactor.seconds() - self._stop_requested_s
+        return float(max(0.0, self._plan.config.settings.drain_timeout - spent))
+
+    async def _stop(self) -> None:
+        parts = self._parts
+        await self._step("reload", lambda: self._working or succeed(None), self._remaining_s())
+        # What the brokers have delivered is taken before anything closes; the queue may grow
+        # beyond its high mark for this.
+        parts.connections.resume("pressure")
+        settle_s = self._remaining_s() / 2
+        await self._step("settle", lambda: parts.connections.settle(settle_s), settle_s)
+        parts.connections.pause("stop")
+        await self._step("stop modules", self._stop_all_modules, self._remaining_s())
+        left = await self._step(
+            "drain", lambda: parts.sink.drain(self._remaining_s()), self._remaining_s() + 0.1
+        )
+        # The acknowledgements that the drain has freed go out before the connection closes.
+        await self._step(
+            "disconnect", lambda: parts.connections.stopService(), max(0.2, self._remaining_s())
+        )
+        await self._step("close output", lambda: parts.sink.stopService(), 0.2)
+        await self._step("services", lambda: super(Agent, self).stopService(), 0.2)
+        written = parts.sink.taken_metrics
+        if left:
+            self._log.error(
+                "Stopped: {written} metrics written, {left} were not read by {timeout:g} s after "
+                "the request to stop and are lost.",
+                written=written,
+                left=left,
+                timeout=self._plan.config.settings.drain_timeout,
+            )
+        else:
+            self._log.info("Stopped: {written} metrics written, none lost.", written=written)
+
+    async def _stop_all_modules(self) -> None:
+        await self._stop_modules()
+
+    async def _step(
+        self, place: str, step: Callable[[], Awaitable[Any] | None], timeout_s: float
+    ) -> Any:
+        """Take one step of the stop: contained, and at most that long."""
+        work = self._guard.run(place, step)
+        if work is None:
+            return None
+        waiting: Deferred[Any] = (
+            work if isinstance(work, Deferred) else Deferred.fromCoroutine(work)  # type: ignore[arg-type]
+        )
+        return await self._at_most(timeout_s, self._guard.watch(place, waiting))
+
+    async def _at_most(self, timeout_s: float, waiting: Deferred[Any]) -> Any:
+        """Wait for a Deferred, or give up waiting and leave it to itself."""
+        result: Deferred[Any] = Deferred()
+
+        def over(value: Any) -> None:
+            if call.active():
+                call.cancel()
+                result.callback(value)
+
+        call = self._parts.reactor.callLater(timeout_s, result.callback, None)
+        waiting.addBoth(over)
+        return await result

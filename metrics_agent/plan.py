@@ -1,0 +1,94 @@
+"""A configuration made ready to run: pure, so that a reload can look before it leaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from metrics_agent.config import AgentConfig, Fault, ModuleConfig
+from metrics_agent.interfaces import ModuleKind
+from metrics_agent.transports.mqtt.settings import MqttSettings
+
+__all__ = ["ModulePlan", "Plan", "build"]
+
+
+@frozen
+class ModulePlan:
+    """One enabled module whose settings are right.
+
+    Attributes:
+        name: of the instance, ``tasmota`` or ``tasmota:garage``.
+        kind: what makes it.
+        settings: an instance of ``kind.settings``.
+        brokers: the connections it uses.
+    """
+
+    name: str
+    kind: ModuleKind
+    settings: object
+    brokers: tuple[MqttSettings, ...]
+
+
+@frozen
+class Plan:
+    """What shall run.
+
+    Attributes:
+        config: what it was built from.
+        modules: the enabled modules that can run, in the order of the file.
+        faulty: the enabled modules that cannot, each with its faults.
+    """
+
+    config: AgentConfig
+    modules: tuple[ModulePlan, ...]
+    faulty: tuple[tuple[str, tuple[Fault, ...]], ...]
+
+    @property
+    def brokers(self) -> frozenset[MqttSettings]:
+        """All connections that the modules use."""
+        return frozenset(broker for module in self.modules for broker in module.brokers)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """All faults of enabled modules."""
+        return tuple(fault for _name, faults in self.faulty for fault in faults)
+
+    @property
+    def nothing_can_run(self) -> bool:
+        """Modules are enabled, and none of them is right."""
+        return bool(self.faulty) and not self.modules
+
+
+def build(config: AgentConfig) -> Plan:
+    """Make the plan of a configuration; a module that cannot be planned is a faulty one."""
+    modules: list[ModulePlan] = []
+    faulty: list[tuple[str, tuple[Fault, ...]]] = []
+    for module in config.modules:
+        if not module.enabled:
+            continue
+        planned = _plan_module(module)
+        if isinstance(planned, ModulePlan):
+            modules.append(planned)
+        else:
+            faulty.append((module.instance, tuple(planned)))
+    return Plan(config=config, modules=tuple(modules), faulty=tuple(faulty))
+
+
+def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
+    if module.faults or module.kind is None:
+        return iter(module.faults)
+    try:
+        brokers = tuple(module.kind.brokers(module.settings))
+        hash(brokers)
+    except Exception as error:
+        # A module of another package may do anything in here; it must not reach the others.
+        fault = Fault(
+            path=f"modules.{module.instance}",
+            got=f"{type(error).__name__}: {error}",
+            expected="settings that name its brokers",
+        )
+        return iter((fault,))
+    return ModulePlan(
+        name=module.instance, kind=module.kind, settings=module.settings, brokers=brokers
+    )
