@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from attrs import evolve
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IReactorPluggableNameResolver
 from twisted.internet.protocol import Factory, Protocol
@@ -10,7 +9,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from metrics_agent.transports.mqtt import causes, tls
+from metrics_agent.transports.mqtt import causes
 from metrics_agent.transports.mqtt.causes import CannotConnect, Cause
 from metrics_agent.transports.mqtt.dial import dial
 from metrics_agent.transports.mqtt.settings import MqttSettings
@@ -133,19 +132,3 @@ class DialTests(SynchronousTestCase):
         self.patch(endpoints, "TLSMemoryBIOFactory", None)
         error = self.assertRaises(MissingDependency, self.dial, "tls://b")
         self.assertIn("restart", str(error))
-
-    def test_no_verification_only_when_asked_for(self) -> None:
-        """A certificate that cannot be checked is refused, whatever goes wrong in checking."""
-        from OpenSSL import SSL
-
-        settings = MqttSettings(broker="tls://b")
-        for insecure, mode in (
-            (False, SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT),
-            (True, 0),
-        ):
-            options = tls._options(evolve(settings, tls_insecure=insecure))
-            creator = tls._Creator(options, "b", insecure)
-            self.assertEqual(creator.clientConnectionForTLS(None).get_verify_mode(), mode)
-        self.assertFalse(creator._verify(None, None, 0, 0, 1))
-        self.assertFalse(creator._verify(None, None, 26, 1, 0))
-        self.assertIn("cannot be checked", creator.explain(Cause("x", "y")).text)

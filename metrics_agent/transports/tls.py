@@ -1,0 +1,230 @@
+"""TLS to a server that is verified; imported only when it is needed, since OpenSSL costs 13 MB.
+
+Twisted's `optionsForClientTLS` verifies well but keeps to itself what was wrong. The verification
+here is the same in effect (chain by OpenSSL, name by service_identity, both in OpenSSL's own
+callback, refusing on any doubt), and it notes its reason for the log.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from twisted.internet import endpoints
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from zope.interface import implementer
+
+from metrics_agent.errors import MetricsAgentError, MissingDependency
+
+try:
+    from OpenSSL import SSL, crypto
+    from service_identity import VerificationError
+    from service_identity.cryptography import extract_patterns
+    from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+    from twisted.internet.ssl import Certificate, CertificateOptions, trustRootFromCertificates
+except ImportError as error:
+    raise MissingDependency(
+        f"TLS needs a package that is not installed ({error}): "
+        "pip install 'metrics-agent[tls]' and restart"
+    ) from error
+
+__all__ = ["TlsFileError", "VerifyingCreator", "Why", "tls_options", "wrap_tls"]
+
+_PEM_CERTIFICATE = re.compile(
+    rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL
+)
+_UNTRUSTED = "its certificate comes from an authority that we do not trust (see tls_ca)"
+_CHAIN_FAULTS = {
+    # OpenSSL's X509_V_ERR numbers: our word, a clause for a person.
+    9: ("not_yet_valid", "its certificate is not valid yet (is the clock right?)"),
+    10: ("expired", "its certificate has expired"),
+    18: ("untrusted", _UNTRUSTED),
+    19: ("untrusted", _UNTRUSTED),
+    20: ("untrusted", _UNTRUSTED),
+    21: ("untrusted", _UNTRUSTED),
+    23: ("revoked", "its certificate was revoked"),
+}
+
+
+class TlsFileError(MetricsAgentError):
+    """A PEM file cannot be read or holds something else.
+
+    Args:
+        key: the setting that names it.
+        text: a clause for a person.
+    """
+
+    def __init__(self, key: str, text: str) -> None:
+        self.key = key
+        self.text = text
+        super().__init__(text)
+
+
+@frozen
+class Why:
+    """Why a server was refused.
+
+    Attributes:
+        kind: a word that is the same for the same fault, ``tls_expired``.
+        text: a clause for a person.
+    """
+
+    kind: str
+    text: str
+
+
+def tls_options(
+    *,
+    ca_file: str = "",
+    certificate_file: str = "",
+    key_file: str = "",
+    insecure: bool = False,
+) -> CertificateOptions:
+    """Read what a connection needs.
+
+    Args:
+        ca_file: the authorities to trust; empty for those of the system.
+        certificate_file: ours, where the server asks for one.
+        key_file: the key of that.
+        insecure: trust everybody.
+
+    Raises:
+        TlsFileError: a file cannot be read or holds something else.
+    """
+    options: dict[str, Any] = {}
+    if insecure:
+        options["verify"] = False
+    elif ca_file:
+        authorities = _read("tls_ca", ca_file, _load_certificates)
+        options["trustRoot"] = trustRootFromCertificates(  # type: ignore[no-untyped-call]
+            [Certificate(one) for one in authorities]  # type: ignore[no-untyped-call]
+        )
+    else:
+        from twisted.internet.ssl import platformTrust
+
+        options["trustRoot"] = platformTrust()  # type: ignore[no-untyped-call]
+    if certificate_file:
+        chain = _read("tls_certificate", certificate_file, _load_certificates)
+        options["certificate"], *options["extraCertChain"] = chain
+        options["privateKey"] = _read("tls_key", key_file, _load_key)
+    return CertificateOptions(**options)
+
+
+def wrap_tls(creator: VerifyingCreator, endpoint: Any, clock: Any) -> Any:
+    """Put TLS over an endpoint.
+
+    Raises:
+        MissingDependency: the process was started without TLS.
+    """
+    if endpoints.TLSMemoryBIOFactory is None:
+        raise MissingDependency("TLS was not loaded when the agent started: restart it")
+    return endpoints.wrapClientTLS(creator, endpoint, clock)
+
+
+def _read(key: str, path: str, load: Callable[[bytes], Any]) -> Any:
+    try:
+        return load(Path(path).read_bytes())
+    except OSError as fault:
+        text = f"{key} {path!r} cannot be read: {fault.strerror}"
+    except (crypto.Error, ValueError) as fault:
+        text = f"{key} {path!r} cannot be used: {fault}"
+    raise TlsFileError(key, text)
+
+
+def _load_certificates(pem: bytes) -> list[crypto.X509]:
+    found = _PEM_CERTIFICATE.findall(pem)
+    if not found:
+        raise ValueError("no PEM certificate in it")
+    return [crypto.load_certificate(crypto.FILETYPE_PEM, one) for one in found]
+
+
+def _load_key(pem: bytes) -> crypto.PKey:
+    # An empty passphrase: OpenSSL would ask on the terminal for the one of an encrypted key.
+    return crypto.load_privatekey(crypto.FILETYPE_PEM, pem, passphrase=b"")
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class VerifyingCreator:
+    """Makes the TLS side of one connection and notes why it cannot be trusted.
+
+    Args:
+        options: see `tls_options`.
+        host: the name or IP address that the certificate must be for.
+        insecure: verify nothing.
+
+    Attributes:
+        why: why the server was refused, None if it was not.
+    """
+
+    def __init__(self, options: CertificateOptions, host: str, *, insecure: bool = False) -> None:
+        self._options = options
+        self._insecure = insecure
+        self._host = host
+        self._is_address = _is_address(host)
+        self.why: Why | None = None
+
+    def clientConnectionForTLS(self, _protocol: Any) -> SSL.Connection:
+        """Make the connection's TLS state, for Twisted."""
+        connection = SSL.Connection(self._options.getContext(), None)
+        if not self._is_address:  # an IP address must not be sent as a server name (RFC 6066)
+            connection.set_tlsext_host_name(self._host.encode("idna"))
+        if self._insecure:
+            connection.set_verify(SSL.VERIFY_NONE)
+        else:
+            connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify)
+        return connection
+
+    def _verify(
+        self, _connection: SSL.Connection, shown: crypto.X509, number: int, depth: int, ok: int
+    ) -> bool:
+        # What escapes from here is printed by the C binding and lost, so nothing does.
+        try:
+            if not ok:
+                text = f"its certificate cannot be trusted (OpenSSL's number {number})"
+                kind, text = _CHAIN_FAULTS.get(number, ("certificate", text))
+                return self._refuse(f"tls_{kind}", text)
+            if depth == 0:
+                self._verify_host(shown)
+        except VerificationError:
+            names = ", ".join(_names(shown)) or "no host at all"
+            return self._refuse("tls_host", f"its certificate is for {names}, not {self._host}")
+        except Exception as fault:
+            return self._refuse("tls_certificate", f"its certificate cannot be checked: {fault!r}")
+        return True
+
+    def _verify_host(self, shown: crypto.X509) -> None:
+        wanted = (
+            IPAddress_ID(self._host)
+            if self._is_address
+            else DNS_ID(self._host.encode("idna").decode("ascii"))
+        )
+        verify_service_identity(extract_patterns(shown.to_cryptography()), [wanted], [])
+
+    def _refuse(self, kind: str, text: str) -> bool:
+        if self.why is None:
+            self.why = Why(kind, text)
+        return False
+
+
+def _names(shown: crypto.X509) -> list[str]:
+    from cryptography import x509
+
+    try:
+        extension = shown.to_cryptography().extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+    except (x509.ExtensionNotFound, ValueError):
+        return []
+    return [str(name.value) for name in extension.value]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
