@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from attrs import frozen
 from twisted.application.service import IServiceCollection, MultiService
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred, succeed
 from twisted.logger import ILogObserver, Logger
@@ -19,13 +20,15 @@ from twisted.python.components import Componentized
 from metrics_agent.config import AgentConfig
 from metrics_agent.errors import ConfigError
 from metrics_agent.output.sink import Sink
-from metrics_agent.plan import Plan, build
+from metrics_agent.plan import ModulePlan, Plan, build
 from metrics_agent.process.exit import ExitCode, ExitStatus
 from metrics_agent.supervision.guard import Guard
 from metrics_agent.supervision.supervisor import State, Supervisor
 from metrics_agent.transports.mqtt.connections import Connections
 
 __all__ = ["Agent", "Parts"]
+
+OnState = Callable[[Supervisor], None]
 
 _EXIT_GRACE_S = 2.0
 """How long after ``drain_timeout`` a stop that hangs is ended the hard way."""
@@ -34,8 +37,9 @@ _START_WAIT_S = 1.0
 """A reload waits this long for modules to be started before it reads messages again."""
 
 
+@frozen
 class Parts:
-    """What an agent is made of; the two commands and the tests put it together.
+    """What an agent is made of; `assembly` and the tests put it together.
 
     Attributes:
         reactor: the reactor.
@@ -43,34 +47,21 @@ class Parts:
         connections: the MQTT connections.
         make_supervisor: makes the supervisor of one planned module.
         exit_status: takes the exit code.
-        configure: applies global settings (log levels ...) of a plan that is going to run.
+        configure: applies the global settings of a plan that is going to run.
         log: the agent's own log.
+        guard: contains the agent's own faults.
         observer: what twistd shall log with, None to leave that to twistd.
-        extras: further services that live as long as the agent (watchdog, systemd ...).
     """
 
-    def __init__(
-        self,
-        reactor: Any,
-        *,
-        sink: Sink,
-        connections: Connections,
-        make_supervisor: Callable[..., Supervisor],
-        exit_status: ExitStatus,
-        configure: Callable[[Plan], None],
-        log: Logger,
-        guard: Guard,
-        observer: ILogObserver | None = None,
-    ) -> None:
-        self.reactor = reactor
-        self.sink = sink
-        self.connections = connections
-        self.make_supervisor = make_supervisor
-        self.exit_status = exit_status
-        self.configure = configure
-        self.log = log
-        self.guard = guard
-        self.observer = observer
+    reactor: Any
+    sink: Sink
+    connections: Connections
+    make_supervisor: Callable[[ModulePlan, Plan, OnState], Supervisor]
+    exit_status: ExitStatus
+    configure: Callable[[Plan], None]
+    log: Logger
+    guard: Guard
+    observer: ILogObserver | None = None
 
 
 class Agent(MultiService):
@@ -80,17 +71,21 @@ class Agent(MultiService):
         parts: what it is made of.
         plan: what shall run first.
         load: reads the configuration again; raises ConfigError.
+
+    Attributes:
+        reloads: how often another configuration was put into force.
     """
 
     def __init__(self, parts: Parts, plan: Plan, load: Callable[[], AgentConfig]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is untyped
         self._parts = parts
         self._log = parts.log
         self._guard = parts.guard
         self._plan = plan
         self._load = load
-        self._modules = MultiService()
-        self._modules.setServiceParent(self)
+        self.reloads = 0
+        self._modules = MultiService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._modules.setServiceParent(self)  # type: ignore[no-untyped-call]  # as above
         self._working: Deferred[None] | None = None
         self._reload_again = False
         self._stop_requested_s: float | None = None
@@ -104,8 +99,8 @@ class Agent(MultiService):
         twistd logs to stdout unless the application says otherwise, and stdout is for metrics.
         """
         if self._parts.observer is not None and isinstance(parent, Componentized):
-            parent.setComponent(ILogObserver, self._parts.observer)
-        super().setServiceParent(parent)
+            parent.setComponent(ILogObserver, self._parts.observer)  # type: ignore[no-untyped-call]
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]  # Twisted's is untyped
 
     # -- what runs ---------------------------------------------------------------------------
 
@@ -130,7 +125,7 @@ class Agent(MultiService):
         """Open the output and start the modules."""
         self._parts.sink.startService()
         self._parts.connections.startService()
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
         self._work(self._start())
 
     async def _start(self) -> None:
@@ -187,9 +182,7 @@ class Agent(MultiService):
 
     async def _reload_once(self) -> None:
         try:
-            plan = build(self._load())
-            if plan.faults:
-                raise ConfigError(plan.faults)
+            plan = self._load_plan()
         except ConfigError as error:
             self._log.error(
                 "The configuration was not reloaded, all modules run on as they are: {faults}",
@@ -198,6 +191,7 @@ class Agent(MultiService):
             return
         started_s = self._parts.reactor.seconds()
         await self._apply(plan)
+        self.reloads += 1
         self._log.info(
             "Reloaded {path}: modules {names} restarted in {ms:.0f} ms.",
             path=str(plan.config.path),
@@ -206,6 +200,13 @@ class Agent(MultiService):
         )
         if not plan.modules:
             self._say_nothing_enabled()
+
+    def _load_plan(self) -> Plan:
+        """Read the configuration again; for a reload the fault of any module counts."""
+        plan = build(self._load())
+        if plan.faults:
+            raise ConfigError(plan.faults)
+        return plan
 
     async def _apply(self, plan: Plan) -> None:
         connections = self._parts.connections
@@ -248,7 +249,7 @@ class Agent(MultiService):
         settings = self._plan.config.settings
         if settings.on_give_up == "exit":
             self.request_stop(
-                f"module {supervisor.name} gave up and on_give_up is exit", ExitCode.GAVE_UP
+                f"module {supervisor.module_name} gave up and on_give_up is exit", ExitCode.GAVE_UP
             )
         elif all(other.state is State.PARKED for other in self.supervisors):
             self.request_stop("no enabled module can run any more", ExitCode.GAVE_UP)
@@ -299,11 +300,9 @@ class Agent(MultiService):
             "drain", lambda: parts.sink.drain(self._remaining_s()), self._remaining_s() + 0.1
         )
         # The acknowledgements that the drain has freed go out before the connection closes.
-        await self._step(
-            "disconnect", lambda: parts.connections.stopService(), max(0.2, self._remaining_s())
-        )
-        await self._step("close output", lambda: parts.sink.stopService(), 0.2)
-        await self._step("services", lambda: super(Agent, self).stopService(), 0.2)
+        await self._step("disconnect", parts.connections.stopService, max(0.2, self._remaining_s()))
+        await self._step("close output", parts.sink.stopService, 0.2)
+        await self._step("services", super().stopService, 0.2)
         written = parts.sink.taken_metrics
         if left:
             self._log.error(
@@ -327,7 +326,7 @@ class Agent(MultiService):
         if work is None:
             return None
         waiting: Deferred[Any] = (
-            work if isinstance(work, Deferred) else Deferred.fromCoroutine(work)  # type: ignore[arg-type]
+            work if isinstance(work, Deferred) else ensureDeferred(work)  # type: ignore[arg-type]  # coroutines only
         )
         return await self._at_most(timeout_s, self._guard.watch(place, waiting))
 

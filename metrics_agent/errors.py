@@ -54,7 +54,7 @@ class _ReasonedError(MetricsAgentError):
         super().__init__(f"{reason}: {detail}" if detail else reason)
 
 
-class MetricRefused(_ReasonedError):
+class MetricRefused(_ReasonedError):  # noqa: N818 - names what happened
     """A metric that cannot be written as line protocol.
 
     Args:

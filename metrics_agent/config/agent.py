@@ -63,6 +63,11 @@ class AgentSettings:
         minimum=1,
         doc="A module whose timer fails so many times in a row is restarted.",
     )
+    tick_timeout: Duration = setting(
+        default="60s",
+        minimum=0.1,
+        doc="A timer's work that has not ended by then is cancelled and has failed.",
+    )
     park_interval: Duration = setting(
         default="10m",
         minimum=0.1,

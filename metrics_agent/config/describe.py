@@ -1,9 +1,14 @@
-"""The tables of docs/configuration.md, made from the settings classes."""
+"""The tables of docs/configuration.md, made from the settings classes.
+
+``python -m metrics_agent.config.describe docs/configuration.md`` writes them into the page.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from attrs import NOTHING, Attribute, Factory, fields, has
@@ -14,7 +19,7 @@ from metrics_agent.config.setting import Spec, hints, spec_of
 from metrics_agent.config.shapes import Shape
 from metrics_agent.config.structure import type_shape
 
-__all__ = ["agent_block", "modules_block", "settings_table", "update"]
+__all__ = ["agent_block", "modules_block", "refresh", "settings_table", "update"]
 
 _EXAMPLE = re.compile(r' such as "[^"]*"( or a number of bytes)?')
 _HEAD = ("| key | type | default | allowed | meaning |", "|---|---|---|---|---|")
@@ -52,6 +57,15 @@ def update(text: str, name: str, block: str) -> str:
     if not found or not closed:
         raise ValueError(f"no block between {start} and {end}")
     return f"{before}{start}\n{block}\n{end}{after}"
+
+
+def refresh(page: str) -> str:
+    """Return the page with its generated blocks as the code has them now."""
+    from metrics_agent.modules import BUILT_IN, find_kind
+
+    kinds = [find_kind(name) for name in BUILT_IN]
+    classes = [(kind.name, kind.settings) for kind in kinds if kind is not None]
+    return update(update(page, "agent", agent_block()), "modules", modules_block(classes))
 
 
 def _rows(cls: type[Any], prefix: str) -> Iterator[str]:
@@ -111,3 +125,9 @@ def _allowed(spec: Spec, choices: tuple[object, ...], shape: Shape) -> str:
     if spec.zero:
         parts.append(f"0: {spec.zero}")
     return "; ".join(parts)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        path = Path(name)
+        path.write_text(refresh(path.read_text(encoding="utf-8")), encoding="utf-8")

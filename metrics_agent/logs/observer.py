@@ -42,6 +42,10 @@ class StderrObserver:
         clock: seconds of a clock that never jumps; ``time.monotonic`` but in tests.
         target: what is written to instead of ``fd``, in tests.
         rate: the bound on lines a second.
+
+    Attributes:
+        suppressed: events that were folded, or not written because there were too many or
+            nobody read; their counts are told in lines of their own.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class StderrObserver:
         self._rate = RateLimit() if rate is None else rate
         self._levels = Levels()
         self._level_listeners: list[Callable[[], None]] = []
+        self.suppressed = 0
         self._lock = threading.RLock()
         self._busy = False
         self._inbox: deque[Entry] = deque()
@@ -144,12 +149,14 @@ class StderrObserver:
 
     def _tell(self, entry: Entry) -> None:
         now_s = self._clock()
+        self.suppressed += 1  # until it is written
         for shown in self._folder.take(entry, now_s):
             suppressed = self._rate.due(now_s)
             if suppressed is not None:
                 self._write(suppressed)
             if self._rate.allows(shown.level, now_s):
                 self._write(shown)
+                self.suppressed -= shown is entry
 
     def _write(self, entry: Entry) -> None:
         now_s = self._clock()
@@ -162,6 +169,7 @@ class StderrObserver:
                 self._write(entry)
 
     def _dropped(self, count: int) -> bytes:
+        self.suppressed += count
         lines = "1 log line was" if count == 1 else f"{count} log lines were"
         text = f"{lines} dropped, stderr was not read."
         return next(render(Entry(Level.WARN, AGENT, text, time.time()), self._format))

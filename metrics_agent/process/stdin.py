@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from twisted.application.service import Service
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,7 +19,7 @@ from zope.interface import implementer
 
 from metrics_agent.process.descriptors import Kind, kind_of
 
-__all__ = ["StdinWatch", "watch_stdin"]
+__all__ = ["StdinService", "StdinWatch", "watch_stdin"]
 
 READ_BYTES = 64 * 1024
 
@@ -96,3 +97,28 @@ def watch_stdin(reactor: Any, on_eof: Callable[[], object], fd: int = 0) -> Stdi
     if kind_of(fd) in {Kind.PIPE, Kind.SOCKET}:
         watch.start()
     return watch
+
+
+class StdinService(Service):
+    """Watches stdin from start to stop.
+
+    Args:
+        reactor: IReactorFDSet.
+        on_eof: as for `watch_stdin`.
+    """
+
+    def __init__(self, reactor: Any, on_eof: Callable[[], object]) -> None:
+        self._reactor = reactor
+        self._on_eof = on_eof
+        self._watch: StdinWatch | None = None
+
+    def startService(self) -> None:
+        """Begin to watch."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._watch = watch_stdin(self._reactor, self._on_eof)
+
+    def stopService(self) -> None:
+        """Stop watching; safe before start and twice."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        if self._watch is not None:
+            self._watch.stop()

@@ -7,7 +7,7 @@ from unittest import skipUnless
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.config.describe import agent_block, modules_block, settings_table, update
+from metrics_agent.config.describe import modules_block, refresh, settings_table, update
 from tests.config.kinds import Account, Plain
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -61,4 +61,4 @@ class UpdateTests(SynchronousTestCase):
     @skipUnless(PAGE.exists(), "the documentation is not installed")
     def test_the_page_holds_what_the_code_says(self) -> None:
         page = PAGE.read_text(encoding="utf-8")
-        self.assertEqual(page, update(page, "agent", agent_block()))
+        self.assertEqual(page, refresh(page))

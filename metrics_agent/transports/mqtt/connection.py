@@ -20,6 +20,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from metrics_agent.backoff import Backoff
 from metrics_agent.interfaces import Cancellable
 from metrics_agent.output.batch import Batch
 from metrics_agent.transports.mqtt import causes
@@ -30,7 +31,6 @@ from metrics_agent.transports.mqtt.engine import Subscribed, Unsubscribed
 from metrics_agent.transports.mqtt.intake import Intake, Stats
 from metrics_agent.transports.mqtt.link import Link
 from metrics_agent.transports.mqtt.outage import PROVEN_S, OutageReport
-from metrics_agent.transports.mqtt.pacing import Backoff
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.subscriber import Subscriber
 from metrics_agent.transports.mqtt.topics import Deliver, SubscriptionTable

@@ -1,4 +1,4 @@
-"""When to try again."""
+"""When to try again: for connections, restarts and polls alike."""
 
 from __future__ import annotations
 

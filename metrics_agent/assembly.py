@@ -1,0 +1,313 @@
+"""Puts an agent together; reads like a parts list. Both commands use it."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.logger import ILogObserver
+
+from metrics_agent.agent import Agent, OnState, Parts
+from metrics_agent.config import AgentConfig, AgentSettings, state_directory
+from metrics_agent.line_protocol import Encoder
+from metrics_agent.logs.logger import make_logger
+from metrics_agent.logs.observer import StderrObserver
+from metrics_agent.metric import FieldValue
+from metrics_agent.output.sink import Sink
+from metrics_agent.output.target import make_output
+from metrics_agent.plan import ModulePlan, Plan
+from metrics_agent.process.boot import Process
+from metrics_agent.process.stdin import StdinService
+from metrics_agent.supervision.context import Context, Resources
+from metrics_agent.supervision.counters import Counters, CountersByModule
+from metrics_agent.supervision.emitter import Emitter
+from metrics_agent.supervision.guard import Guard
+from metrics_agent.supervision.policy import RestartPolicy
+from metrics_agent.supervision.self_metrics import CONFIG_ERROR, ModuleReport, SelfMetrics
+from metrics_agent.supervision.supervisor import Supervisor, Timeouts
+from metrics_agent.supervision.ticker import TickerLimits
+from metrics_agent.supervision.watchdog import Watchdog
+from metrics_agent.transports.mqtt.client_id import client_id
+from metrics_agent.transports.mqtt.connection import MqttConnection
+from metrics_agent.transports.mqtt.connections import Connections
+from metrics_agent.transports.mqtt.settings import MqttSettings
+
+__all__ = ["assemble"]
+
+_AGENT: Final = "agent"
+_MQTT: Final = "mqtt"
+_FIXED: Final = (
+    "output",
+    "queue_limit",
+    "queue_high_mark",
+    "queue_low_mark",
+    "watchdog_dump",
+    "watchdog_exit",
+    "state_dir",
+    "instance",
+)
+"""Settings that are read once: what hangs on them outlives a reload."""
+
+
+def assemble(
+    process: Process,
+    reactor: Any,
+    plan: Plan,
+    load: Callable[[], AgentConfig],
+    observer: StderrObserver,
+    *,
+    log_with: ILogObserver | None = None,
+) -> Agent:
+    """Make an agent that is not started.
+
+    Args:
+        process: signals, descriptors and exit code of this process.
+        reactor: the reactor.
+        plan: what shall run first.
+        load: reads the configuration again; raises ConfigError.
+        observer: the log, whose levels follow the configuration.
+        log_with: what twistd shall log with, None to leave that to twistd.
+
+    Raises:
+        OutputError: the setting ``output`` cannot be used.
+    """
+    return _Assembly(process, reactor, plan, load, observer).agent(log_with)
+
+
+class _Assembly:
+    """The parts that the others refer to while they are put together."""
+
+    def __init__(
+        self,
+        process: Process,
+        reactor: Any,
+        plan: Plan,
+        load: Callable[[], AgentConfig],
+        observer: StderrObserver,
+    ) -> None:
+        self._process = process
+        self._reactor = reactor
+        self._plan = plan
+        self._load = load
+        self._observer = observer
+        self._first = plan.config.settings
+        self._state_dir = state_directory(self._first, os.environ)
+        self._counters = CountersByModule()
+        self._encoder = Encoder()
+        self._log = make_logger()
+        self._guard = Guard(self._log, self._counters.of(_AGENT).error)
+        self._connections = Connections(self._make_connection, self._client_id, make_logger(_MQTT))
+        self._sink = Sink(
+            reactor,
+            make_output(reactor, self._first.output, process.stdout),
+            limit_bytes=self._first.queue_limit,
+            high_mark_bytes=self._first.queue_high_mark,
+            low_mark_bytes=self._first.queue_low_mark,
+            on_pressure=self._on_pressure,
+            on_lost=self._on_lost,
+        )
+        self._agent: Agent
+        self._self_metrics: SelfMetrics
+
+    def agent(self, log_with: ILogObserver | None) -> Agent:
+        """Make the agent and what lives as long as it."""
+        parts = Parts(
+            reactor=self._reactor,
+            sink=self._sink,
+            connections=self._connections,
+            make_supervisor=self._make_supervisor,
+            exit_status=self._process.exit_status,
+            configure=self._configure,
+            log=self._log,
+            guard=self._guard,
+            observer=log_with,
+        )
+        agent = self._agent = Agent(parts, self._plan, self._load)
+        self._self_metrics = self._make_self_metrics()
+        settings = self._first
+        for service in (
+            self._self_metrics,
+            StdinService(self._reactor, lambda: agent.request_stop("stdin was closed")),
+            Watchdog(
+                self._reactor,
+                dump_after_s=settings.watchdog_dump,
+                exit_after_s=settings.watchdog_exit,
+                log=self._log,
+            ),
+        ):
+            service.setServiceParent(agent)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._observer.attach(self._reactor)
+        self._process.signals.attach(
+            self._reactor,
+            lambda name: agent.request_stop(f"got {name}"),
+            agent.request_reload,
+        )
+        return agent
+
+    # -- settings that may change ------------------------------------------------------------
+
+    def _configure(self, plan: Plan) -> None:
+        """Put the global settings of a plan into force; called before its modules are made."""
+        settings = plan.config.settings
+        self._plan = plan
+        self._observer.set_levels(
+            settings.log_level,
+            {
+                module.instance: module.log_level
+                for module in plan.config.modules
+                if module.log_level is not None
+            },
+        )
+        self._observer.set_format(settings.log_format)
+        for warning in plan.config.warnings:
+            self._log.warn("{warning}", warning=warning, fold=("warning",))
+        changed = [key for key in _FIXED if getattr(settings, key) != getattr(self._first, key)]
+        if changed:
+            self._log.warn(
+                "Changed settings that are read at the start only: {keys}. Restart the process "
+                "to put them into force.",
+                keys=", ".join(changed),
+            )
+        self._self_metrics.reschedule()
+
+    def _on_pressure(self, pressed: bool) -> None:
+        if pressed:
+            self._connections.pause("pressure")
+        else:
+            self._connections.resume("pressure")
+
+    def _on_lost(self, reason: str) -> None:
+        self._agent.request_stop(reason)
+
+    # -- connections -------------------------------------------------------------------------
+
+    def _client_id(self, settings: MqttSettings, ordinal: int) -> str:
+        return client_id(settings, socket.gethostname(), self._first.instance, ordinal)
+
+    def _make_connection(self, settings: MqttSettings, name: str) -> MqttConnection:
+        return MqttConnection(
+            self._reactor,
+            settings,
+            client_id=name,
+            write=self._sink.write,
+            log=make_logger(_MQTT),
+            now_ns=time.time_ns,
+            random=random.random,
+            count=self._counters.of(_MQTT).drop,
+            state_path=self._session_path(name) if settings.persistent_session else None,
+        )
+
+    def _session_path(self, name: str) -> Path | None:
+        """Return where a connection remembers its filters, None if nothing can be kept there."""
+        directory = self._state_dir / _MQTT
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            self._log.warn(
+                "Nothing can be kept in {path}: {reason}. Set state_dir to a directory that this "
+                "user may write.",
+                path=str(self._state_dir),
+                reason=error.strerror,
+                fold=("path",),
+            )
+            return None
+        safe = "".join(char if char.isalnum() or char in "-_." else "_" for char in name)
+        return directory / f"{safe}.json"
+
+    # -- modules -----------------------------------------------------------------------------
+
+    def _make_supervisor(self, module: ModulePlan, plan: Plan, on_state: OnState) -> Supervisor:
+        settings = plan.config.settings
+        log = make_logger(module.name)
+        counters = self._counters.of(module.name)
+        resources = self._resources(settings)
+        return Supervisor(
+            module.name,
+            clock=self._reactor,
+            make_context=lambda fail: Context(module.name, log, resources, counters, fail),
+            make_module=lambda context: module.kind.make(module.settings, context),
+            policy=_policy(settings),
+            timeouts=Timeouts(settings.module_start_timeout, settings.module_stop_timeout),
+            counters=counters,
+            log=log,
+            on_state=on_state,
+        )
+
+    def _resources(self, settings: AgentSettings) -> Resources:
+        return Resources(
+            reactor=self._reactor,
+            now_ns=time.time_ns,
+            encode=self._encoder.encode,
+            write=self._sink.write,
+            connection=self._connections.get,
+            state_dir=self._state_dir,
+            limits=TickerLimits(settings.failed_ticks_limit, settings.tick_timeout),
+        )
+
+    # -- self-metrics ------------------------------------------------------------------------
+
+    def _make_self_metrics(self) -> SelfMetrics:
+        emitter = Emitter(
+            self._reactor,
+            encode=self._encoder.encode,
+            write=self._sink.write,
+            guard=self._guard,
+            counters=Counters(),
+            log=self._log,
+        )
+        return SelfMetrics(
+            self._reactor,
+            now_ns=time.time_ns,
+            interval_s=lambda: self._plan.config.settings.self_metrics_interval,
+            modules=self._reports,
+            agent=self._agent_values(self._reactor.seconds()),
+            emit=emitter.emit,
+            guard=self._guard,
+        )
+
+    def _reports(self) -> Iterator[ModuleReport]:
+        for supervisor in self._agent.supervisors:
+            name = supervisor.module_name
+            yield ModuleReport(name, supervisor.state.value, self._counters.of(name))
+        for name, _faults in self._agent.plan.faulty:
+            yield ModuleReport(name, CONFIG_ERROR, self._counters.of(name))
+        brokers = self._connections.all()
+        if brokers:
+            up = all(connection.connected for connection in brokers)
+            state = (2, "running") if up else (3, "backing_off")
+            yield ModuleReport(_MQTT, state, self._counters.of(_MQTT))
+
+    def _agent_values(
+        self, started_s: float
+    ) -> Callable[[], tuple[Mapping[str, FieldValue], Counters]]:
+        def values() -> tuple[Mapping[str, FieldValue], Counters]:
+            own = self._counters.of(_AGENT)
+            own.dropped.update(self._sink.dropped)
+            return {
+                "uptime": float(self._reactor.seconds() - started_s),
+                "metrics": self._sink.written_metrics,
+                "queue_metrics": self._sink.queued_metrics,
+                "queue_bytes": self._sink.queued_bytes,
+                "reloads": self._agent.reloads,
+                "replaced": self._encoder.replaced,
+                "left_out": self._encoder.left_out,
+                "log_suppressed": self._observer.suppressed,
+            }, own
+
+        return values
+
+
+def _policy(settings: AgentSettings) -> RestartPolicy:
+    return RestartPolicy(
+        limit=settings.module_restart_limit,
+        window_s=settings.module_restart_window,
+        backoff_min_s=settings.restart_backoff_min,
+        backoff_max_s=settings.restart_backoff_max,
+        park_s=settings.park_interval,
+        random=random.random,
+    )

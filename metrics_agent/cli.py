@@ -1,0 +1,117 @@
+"""The command `metrics-agent`: what Telegraf runs, and what a person does at a shell.
+
+The signal handlers come first, then everything else: the default action of SIGHUP is death. So
+this module imports next to nothing, and each command imports what it needs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from metrics_agent.process.boot import boot
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from metrics_agent.process.boot import Process
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: those behind the program's name; of this process if None.
+
+    Returns:
+        The exit code, see `process.exit.ExitCode`; 2 where the arguments are wrong.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words in (["--version"], ["-V"]):
+        from metrics_agent._version import __version__
+
+        sys.stdout.write(f"metrics-agent {__version__}\n")
+        return 0
+    process = boot()
+    options = _parser().parse_args(words)
+    if options.command in {None, "run"}:
+        from metrics_agent.commands.run import run
+
+        return run(process, options.config)
+    return _other_command(options, process)
+
+
+def _other_command(options: Namespace, process: Process) -> int:
+    if options.command == "check":
+        from metrics_agent.commands.check import check
+
+        return check(options.config)
+    if options.command == "modules":
+        from metrics_agent.commands.modules import modules
+
+        return modules()
+    if options.command == "once":
+        from metrics_agent.commands.run import run
+
+        return run(process, options.config, for_s=options.seconds)
+    from metrics_agent.commands.demo import demo
+
+    return demo(process, options.seconds)
+
+
+def _parser() -> ArgumentParser:
+    from argparse import SUPPRESS, ArgumentParser
+
+    parser = ArgumentParser(
+        prog="metrics-agent",
+        description="Collects metrics from devices in supervised modules and writes InfluxDB line "
+        "protocol to stdout, for Telegraf's inputs.execd.",
+        epilog="Signals: SIGHUP reloads the configuration and restarts all modules, SIGTERM and "
+        "SIGINT stop in order, the second one at once. Exit codes: 0 stopped as asked, 1 no module "
+        "can run any more, 70 the process hung, 78 the configuration cannot be used.",
+    )
+    parser.add_argument("-V", "--version", action="store_true", help="print the version")
+    _add_config(parser, None)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    run = commands.add_parser("run", help="run the agent; this is what happens without a command")
+    check = commands.add_parser("check", help="say all that is wrong with a configuration")
+    once = commands.add_parser("once", help="run for some seconds, then stop in order")
+    once.add_argument(
+        "--seconds", type=_seconds, default=10.0, metavar="N", help="how long (default: 10)"
+    )
+    for command in (run, check, once):
+        _add_config(command, SUPPRESS)
+    commands.add_parser("modules", help="list the modules that can be enabled")
+    show = commands.add_parser(
+        "demo", help="show the agent at work: a broker, some simulated devices and their metrics"
+    )
+    show.add_argument(
+        "--seconds", type=_seconds, default=None, metavar="N", help="end after N seconds"
+    )
+    return parser
+
+
+def _add_config(parser: ArgumentParser, default: str | None) -> None:
+    parser.add_argument(
+        "-c",
+        "--config",
+        metavar="FILE",
+        default=default,
+        help="the configuration, TOML or JSON; without it ./metrics-agent.toml, "
+        "./config/metrics-agent.toml and /etc/metrics-agent/metrics-agent.toml are looked for",
+    )
+
+
+def _seconds(text: str) -> float:
+    from argparse import ArgumentTypeError
+
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ArgumentTypeError(f"got {text!r}, expected a number of seconds above 0")
+    return seconds

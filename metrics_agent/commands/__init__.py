@@ -1,0 +1,1 @@
+"""The commands behind `metrics-agent`, one a file; `cli` imports the one that is asked for."""

@@ -1,0 +1,325 @@
+"""The door of a module: every callback it hands in is guarded, all it starts is owned.
+
+One context belongs to one instance of a module. When the instance is gone the context is closed:
+subscriptions, timers, Deferreds are cancelled, and what code that was left over still asks for
+does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from metrics_agent.errors import MetricRefused, PayloadError
+from metrics_agent.interfaces import Cancellable, Collect, Handler
+from metrics_agent.metric import Metric
+from metrics_agent.output.batch import Batch
+from metrics_agent.supervision.counters import Counters
+from metrics_agent.supervision.emitter import Emitter
+from metrics_agent.supervision.guard import Guard
+from metrics_agent.supervision.ticker import Ticker, TickerLimits, as_deferred
+from metrics_agent.transports.mqtt.message import Message
+from metrics_agent.transports.mqtt.settings import MqttSettings
+
+__all__ = ["Context", "Resources"]
+
+T = TypeVar("T")
+_PURGE_AT: Final = 64
+_STATE_DIR_MODE: Final = 0o700
+
+
+@frozen
+class Resources:
+    """What all contexts share.
+
+    Attributes:
+        reactor: the reactor.
+        now_ns: the wall clock.
+        encode: see `line_protocol.Encoder.encode`.
+        write: takes a batch.
+        connection: the connection to a broker; KeyError if the configuration names none such.
+        state_dir: of the agent; may not exist yet.
+        limits: of tickers.
+    """
+
+    reactor: Any
+    now_ns: Callable[[], int]
+    encode: Callable[[Metric], bytes]
+    write: Callable[[Batch], None]
+    connection: Callable[[MqttSettings], Any]
+    state_dir: Path
+    limits: TickerLimits
+
+
+class Context:
+    """The real ``ModuleContext``, see `interfaces`.
+
+    Args:
+        name: of the instance.
+        log: stamps it on every line.
+        resources: what all contexts share.
+        counters: of the instance, over restarts.
+        on_fail: called once, in a later turn, when the module says that its life is over.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        log: Logger,
+        resources: Resources,
+        counters: Counters,
+        on_fail: Callable[[BaseException], None],
+    ) -> None:
+        self.name = name
+        self.log = log
+        self.reactor = resources.reactor
+        self._resources = resources
+        self._counters = counters
+        self._on_fail = on_fail
+        self._guard = Guard(log, counters.error)
+        self._emitter = Emitter(
+            resources.reactor,
+            encode=resources.encode,
+            write=resources.write,
+            guard=self._guard,
+            counters=counters,
+            log=log,
+        )
+        self._owned: list[Cancellable] = []
+        self._calls: list[IDelayedCall] = []
+        self._purge_at = _PURGE_AT
+        self._work: dict[Deferred[Any], None] = {}
+        self._has_failed = False
+        self._closed = False
+
+    @property
+    def guard(self) -> Guard:
+        """The guard of this instance, for its supervisor."""
+        return self._guard
+
+    # What a module uses.
+
+    def now_ns(self) -> int:
+        """Return the wall clock, nanoseconds since the epoch."""
+        return self._resources.now_ns()
+
+    def emit(self, metrics: Iterable[Metric]) -> None:
+        """Queue metrics; never raises."""
+        if self._closed:
+            self._counters.drop("after_stop")
+        else:
+            self._emitter.emit(metrics)
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count what was left out."""
+        self._counters.drop(reason, count)
+
+    def subscribe(
+        self,
+        broker: MqttSettings,
+        topic_filter: str,
+        handler: Handler,
+        *,
+        qos: int = 1,
+        place: str = "message",
+    ) -> Cancellable:
+        """Get messages of a filter on the shared connection to that broker.
+
+        Raises:
+            KeyError: the module's settings do not name this broker.
+            ValueError: the filter is not a valid one.
+        """
+        if self._closed:
+            return _Nothing()
+        connection = self._resources.connection(broker)
+        deliver = self._deliverer(handler, place)
+        subscription: Cancellable = connection.subscribe(topic_filter, qos, deliver)
+        self._owned.append(subscription)
+        return subscription
+
+    def publish(self, broker: MqttSettings, topic: str, payload: bytes, *, qos: int = 0) -> bool:
+        """Send a message if the broker is connected; False when it is not."""
+        if self._closed:
+            return False
+        return bool(self._resources.connection(broker).publish(topic, payload, qos))
+
+    def every(
+        self, interval_s: float, collect: Collect, *, now: bool = True, place: str = "tick"
+    ) -> Cancellable:
+        """Call collect each interval; ticks in a row that fail restart the module."""
+        ticker = Ticker(
+            self.reactor,
+            interval_s,
+            collect,
+            emit=self.emit,
+            guard=self._guard,
+            place=place,
+            limits=self._resources.limits,
+            on_hopeless=self._hopeless,
+        )
+        if not self._closed:
+            self._owned.append(ticker)
+            ticker.start(now=now)
+        return ticker
+
+    def later(
+        self, delay_s: float, call: Callable[..., object], *args: object, place: str = "timer"
+    ) -> IDelayedCall:
+        """Call once after a delay, unless the module stops before."""
+        delayed: IDelayedCall = self.reactor.callLater(delay_s, self._guard.run, place, call, *args)
+        if self._closed:
+            delayed.cancel()
+            return delayed
+        self._calls.append(delayed)
+        if len(self._calls) >= self._purge_at:
+            self._calls = [each for each in self._calls if each.active()]
+            self._purge_at = max(_PURGE_AT, 2 * len(self._calls))
+        return delayed
+
+    def watch(self, work: Awaitable[Any], *, place: str = "deferred") -> Deferred[Any]:
+        """Own a Deferred or coroutine: errors are contained, it is cancelled at stop."""
+        deferred = as_deferred(work)
+        self._work[deferred] = None
+
+        def over(result: T) -> T:
+            self._work.pop(deferred, None)
+            return result
+
+        self._guard.watch(place, deferred.addBoth(over))
+        if self._closed:
+            self._cancel_work()
+        return deferred
+
+    def in_thread(
+        self, call: Callable[..., Any], *args: object, place: str = "thread"
+    ) -> Deferred[Any]:
+        """Run a blocking call in the reactor's thread pool; owned like ``watch``."""
+        if self._closed:
+            return self.watch(_cancelled(), place=place)
+        pool = self.reactor.getThreadPool()
+        return self.watch(deferToThreadPool(self.reactor, pool, call, *args), place=place)
+
+    def fail(self, reason: BaseException) -> None:
+        """Say that this module's life is over; its supervisor restarts it after a backoff."""
+        if not self._has_failed and not self._closed:
+            self._guard.caught("life", reason)
+            self._give_up(reason)
+
+    def state_path(self, name: str) -> Path:
+        """Return the path of a state file; its directory exists, only its owner can enter.
+
+        Raises:
+            ValueError: the name is not that of a file.
+            OSError: the directory cannot be made.
+        """
+        if not name or Path(name).name != name:
+            raise ValueError(f"got {name!r}, expected the name of a file without a directory")
+        directory = self._resources.state_dir / self.name.replace(":", "@")
+        directory.mkdir(mode=_STATE_DIR_MODE, parents=True, exist_ok=True)
+        return directory / name
+
+    # What the supervisor uses.
+
+    def close(self) -> str:
+        """Cancel all that the module left behind.
+
+        Returns:
+            What there was, for the log: ``2 subscriptions, 1 timer``; empty if nothing.
+        """
+        if self._closed:
+            return ""
+        self._emitter.flush()
+        self._closed = True
+        owned, self._owned = self._owned, []
+        calls = [each for each in self._calls if each.active()]
+        self._calls.clear()
+        timers = len(calls) + sum(isinstance(each, Ticker) for each in owned)
+        left = (
+            (len(owned) + len(calls) - timers, "subscription"),
+            (timers, "timer"),
+            (len(self._work), "request"),
+        )
+        for each in owned:
+            self._guard.run("clean_up", each.cancel)
+        for call in calls:
+            call.cancel()
+        self._cancel_work()
+        return ", ".join(
+            f"{count} {noun}" if count == 1 else f"{count} {noun}s" for count, noun in left if count
+        )
+
+    # Inside.
+
+    def _deliverer(self, handler: Handler, place: str) -> Callable[[Message, list[bytes]], None]:
+        """Wrap a handler: this is the path of every message, so it holds all in local names."""
+        encode = self._resources.encode
+        counters = self._counters
+        refused = self._emitter.refused
+
+        def deliver(message: Message, lines: list[bytes]) -> None:
+            before = len(lines)
+            try:
+                for metric in handler(message):
+                    try:
+                        lines.append(encode(metric))
+                    except MetricRefused as refusal:  # noqa: PERF203 - the others go on
+                        refused(refusal)
+            except BaseException as error:
+                # A message counts as a whole: half of what it says may be misleading.
+                del lines[before:]
+                self._message_fault(place, message, error)
+            else:
+                counters.metrics += len(lines) - before
+
+        return deliver
+
+    def _message_fault(self, place: str, message: Message, error: BaseException) -> None:
+        if not isinstance(error, PayloadError):
+            self._guard.caught(place, error, detail=message.topic)
+            return
+        self._counters.drop(error.reason)
+        self.log.warn(
+            "A message on {topic!r} was dropped: {error}",
+            topic=message.topic,
+            error=error,
+            reason=error.reason,
+            fold=("topic", "reason"),
+        )
+
+    def _hopeless(self, reason: BaseException) -> None:
+        self.log.error(
+            "{count} ticks in a row failed, this module starts anew.",
+            count=self._resources.limits.failed_in_row,
+        )
+        self._give_up(reason)
+
+    def _give_up(self, reason: BaseException) -> None:
+        if not self._has_failed and not self._closed:
+            self._has_failed = True
+            # In a later turn: we may be inside the module's own start or one of its callbacks.
+            self._calls.append(self.reactor.callLater(0, self._on_fail, reason))
+
+    def _cancel_work(self) -> None:
+        work, self._work = list(self._work), {}
+        for deferred in work:
+            self._guard.run("clean_up", deferred.cancel)
+
+
+class _Nothing:
+    """What there is to cancel when nothing was started."""
+
+    def cancel(self) -> None:
+        """Do nothing."""
+
+
+def _cancelled() -> Deferred[Any]:
+    deferred: Deferred[Any] = Deferred()
+    deferred.errback(CancelledError())
+    return deferred

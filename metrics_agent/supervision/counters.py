@@ -1,0 +1,56 @@
+"""What is counted for one module; the self-metrics tell it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["Counters", "CountersByModule"]
+
+MAX_NAMES: Final = 64
+"""Different places or reasons of one module; a module may make them up."""
+
+OTHER: Final = "other"
+
+
+class Counters:
+    """Ints that begin at 0 with the process and only grow, also over restarts and reloads.
+
+    Attributes:
+        restarts: new instances after a failure.
+        metrics: lines that were accepted.
+        errors: faults that were contained, by place.
+        dropped: metrics and messages that were left, by reason.
+    """
+
+    __slots__ = ("dropped", "errors", "metrics", "restarts")
+
+    def __init__(self) -> None:
+        self.restarts = 0
+        self.metrics = 0
+        self.errors: dict[str, int] = {}
+        self.dropped: dict[str, int] = {}
+
+    def error(self, place: str) -> None:
+        """Count a fault."""
+        _add(self.errors, place, 1)
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count what was left."""
+        _add(self.dropped, reason, count)
+
+
+def _add(counts: dict[str, int], name: str, count: int) -> None:
+    if name not in counts and len(counts) >= MAX_NAMES:
+        name = OTHER
+    counts[name] = counts.get(name, 0) + count
+
+
+class CountersByModule:
+    """The counters of all modules, by the name of the instance."""
+
+    def __init__(self) -> None:
+        self._counters: dict[str, Counters] = {}
+
+    def of(self, module: str) -> Counters:
+        """Return the counters of a module, the same at each call."""
+        return self._counters.setdefault(module, Counters())

@@ -1,0 +1,125 @@
+"""From metrics to batches of lines, a flood spread over many turns of the reactor.
+
+A module may hand over a hundred thousand metrics in one call. Encoding them takes a second, and
+a second in which nothing else runs is what other modules must never see: so after some hundred
+metrics the rest waits for the next turn. What comes later from the same module waits behind it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, Final
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from metrics_agent.errors import MetricRefused
+from metrics_agent.metric import Metric
+from metrics_agent.output.batch import Batch
+from metrics_agent.supervision.counters import Counters
+from metrics_agent.supervision.guard import Guard
+
+__all__ = ["Emitter"]
+
+METRICS_A_TURN: Final = 500
+MAX_WAITING: Final = 1000
+"""Calls of ``emit`` that may wait behind a flood; a module that floods for ever is cut there."""
+
+PLACE: Final = "emit"
+
+
+class Emitter:
+    """Encodes what one module emits and hands it to the sink; never raises.
+
+    Args:
+        clock: provides callLater.
+        encode: see `line_protocol.Encoder.encode`.
+        write: takes a batch.
+        guard: contains what an iterable raises.
+        counters: of the module.
+        log: of the module.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        *,
+        encode: Callable[[Metric], bytes],
+        write: Callable[[Batch], None],
+        guard: Guard,
+        counters: Counters,
+        log: Logger,
+    ) -> None:
+        self._clock = clock
+        self._encode = encode
+        self._write = write
+        self._guard = guard
+        self._counters = counters
+        self._log = log
+        self._waiting: deque[Iterator[Metric]] = deque()
+        self._call: IDelayedCall | None = None
+        self._busy = False
+
+    def emit(self, metrics: Iterable[Metric]) -> None:
+        """Queue metrics; what cannot be encoded is counted, the rest goes on."""
+        iterator = self._guard.run(PLACE, iter, metrics)
+        if iterator is None:
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self._counters.drop("flood")
+            return
+        self._waiting.append(iterator)
+        # Busy: a generator that is at work emits itself, its metrics come after its own.
+        if self._call is None and not self._busy:
+            self._work(METRICS_A_TURN)
+
+    def flush(self) -> None:
+        """Queue all that waits, at once."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        while self._waiting:
+            self._work(None)
+
+    def _go_on(self) -> None:
+        self._call = None
+        self._work(METRICS_A_TURN)
+
+    def _work(self, limit: int | None) -> None:
+        """Take metrics up to the limit; set a timer for what is left."""
+        lines: list[bytes] = []
+        self._busy = True
+        while self._waiting and (limit is None or len(lines) < limit):
+            iterator = self._waiting[0]
+            some = islice(iterator, limit)
+            before = len(lines)
+            taken = self._guard.run(PLACE, self._encode_all, some, lines)
+            if taken is None or limit is None or taken < limit:
+                self._waiting.popleft()
+            elif len(lines) == before:
+                break  # all of them were refused; that took its time too
+        self._busy = False
+        if lines:
+            self._counters.metrics += len(lines)
+            self._write(Batch(b"".join(lines), len(lines)))
+        if self._waiting and self._call is None:
+            self._call = self._clock.callLater(0, self._go_on)
+
+    def _encode_all(self, metrics: Iterable[Metric], lines: list[bytes]) -> int:
+        taken = 0
+        for metric in metrics:
+            taken += 1
+            try:
+                lines.append(self._encode(metric))
+            except MetricRefused as refused:
+                self.refused(refused)
+        return taken
+
+    def refused(self, refused: MetricRefused) -> None:
+        """Count and tell a metric that line protocol cannot carry."""
+        self._counters.drop(refused.reason)
+        self._log.warn(
+            "A metric was refused: {error}", error=refused, reason=refused.reason, fold=("reason",)
+        )

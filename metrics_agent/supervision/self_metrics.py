@@ -1,0 +1,140 @@
+"""The agent's own metrics: a row for each module and one for the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from attrs import frozen
+from twisted.application.service import Service
+from twisted.internet.interfaces import IDelayedCall
+
+from metrics_agent.catalogue import METRICS_AGENT
+from metrics_agent.metric import FieldValue, Metric, Series
+from metrics_agent.supervision.counters import Counters
+from metrics_agent.supervision.guard import Guard
+
+__all__ = ["CONFIG_ERROR", "ModuleReport", "SelfMetrics", "agent_row", "module_row"]
+
+CONFIG_ERROR: Final = (5, "config_error")
+"""Number and word of a module whose settings are wrong; it has no supervisor."""
+
+
+@frozen
+class ModuleReport:
+    """What there is to say of one module.
+
+    Attributes:
+        name: of the instance.
+        state: number and word, see `lifecycle.State`.
+        counters: its counters.
+    """
+
+    name: str
+    state: tuple[int, str]
+    counters: Counters
+
+
+def module_row(report: ModuleReport, series: Series, time_ns: int) -> Metric:
+    """Return the row of a module."""
+    code, word = report.state
+    fields: dict[str, FieldValue] = {"state": code, "state_text": word}
+    fields.update(_counts(report.counters))
+    fields["restarts"] = report.counters.restarts
+    fields["metrics"] = report.counters.metrics
+    return Metric(series, fields, time_ns)
+
+
+def agent_row(
+    values: Mapping[str, FieldValue], counters: Counters, series: Series, time_ns: int
+) -> Metric:
+    """Return the row of the whole agent."""
+    return Metric(series, {**dict(_counts(counters)), **values}, time_ns)
+
+
+def _counts(counters: Counters) -> Iterator[tuple[str, FieldValue]]:
+    yield "errors", sum(counters.errors.values())
+    yield "dropped", sum(counters.dropped.values())
+    for place, count in counters.errors.items():
+        yield f"errors_{place}", count
+    for reason, count in counters.dropped.items():
+        yield f"dropped_{reason}", count
+
+
+class SelfMetrics(Service):
+    """Writes the rows each interval; the interval is asked for anew each time.
+
+    Args:
+        clock: provides seconds and callLater.
+        now_ns: the wall clock.
+        interval_s: gives the seconds between two rounds, 0 for none.
+        modules: gives the reports of all modules.
+        agent: gives values and counters of the whole.
+        emit: takes metrics; does not raise.
+        guard: contains a fault of our own.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        *,
+        now_ns: Callable[[], int],
+        interval_s: Callable[[], float],
+        modules: Callable[[], Iterable[ModuleReport]],
+        agent: Callable[[], tuple[Mapping[str, FieldValue], Counters]],
+        emit: Callable[[Iterable[Metric]], None],
+        guard: Guard,
+    ) -> None:
+        self._clock = clock
+        self._now_ns = now_ns
+        self._interval_s = interval_s
+        self._modules = modules
+        self._agent = agent
+        self._emit = emit
+        self._guard = guard
+        self._series: dict[str, Series] = {}
+        self._call: IDelayedCall | None = None
+
+    def startService(self) -> None:
+        """Write the first rows after an interval."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._set()
+
+    def stopService(self) -> None:
+        """Write no more; safe before start and twice."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._unset()
+
+    def reschedule(self) -> None:
+        """Take a new interval into account."""
+        if self.running:
+            self._unset()
+            self._set()
+
+    def _set(self) -> None:
+        interval_s = self._interval_s()
+        if interval_s:
+            self._call = self._clock.callLater(interval_s, self._tick)
+
+    def _unset(self) -> None:
+        call, self._call = self._call, None
+        if call is not None and call.active():
+            call.cancel()
+
+    def _tick(self) -> None:
+        self._set()
+        rows = self._guard.run("self_metrics", lambda: list(self._rows()))
+        self._emit(rows or ())
+
+    def _rows(self) -> Iterator[Metric]:
+        time_ns = self._now_ns()
+        values, counters = self._agent()
+        yield agent_row(values, counters, self._series_of("agent"), time_ns)
+        for report in self._modules():
+            yield module_row(report, self._series_of(report.name), time_ns)
+
+    def _series_of(self, module: str) -> Series:
+        series = self._series.get(module)
+        if series is None:
+            series = self._series[module] = Series(METRICS_AGENT.name, {"module": module})
+        return series

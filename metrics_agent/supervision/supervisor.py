@@ -1,0 +1,287 @@
+"""Owns one module: starts it, starts a new instance when it fails, parks it, stops it.
+
+What follows from what stands in `lifecycle`, when to try again in `policy`. Here is what has to be
+done, and the log. A supervisor never ends the process: it reports its state, the agent decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from attrs import frozen
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from metrics_agent.supervision.context import Context
+from metrics_agent.supervision.counters import Counters
+from metrics_agent.supervision.lifecycle import TRANSITIONS, Action, Event, State
+from metrics_agent.supervision.policy import RestartPolicy, Verdict
+from metrics_agent.supervision.ticker import as_deferred
+
+__all__ = ["State", "Supervisor", "Timeouts"]
+
+
+@frozen
+class Timeouts:
+    """How long a module may take, in seconds."""
+
+    start_s: float
+    stop_s: float
+
+
+class _Life:
+    """One instance of the module and what belongs to it."""
+
+    def __init__(self) -> None:
+        self.context: Context | None = None
+        self.module: Any = None
+        self.starting: Deferred[Any] | None = None
+        self.timeout: IDelayedCall | None = None
+
+
+class Supervisor(Service):
+    """The supervisor of one configured module.
+
+    Args:
+        name: of the instance, ``tasmota`` or ``tasmota:garage``.
+        clock: provides seconds and callLater.
+        make_context: makes the context of a new instance; takes what `Context` has as on_fail.
+        make_module: makes a new instance; may raise.
+        policy: when to try again.
+        timeouts: see there.
+        counters: of this module.
+        log: stamps the module.
+        on_state: told of this supervisor after each change of its state.
+
+    Attributes:
+        state: what it is doing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        clock: Any,
+        make_context: Callable[[Callable[[BaseException], None]], Context],
+        make_module: Callable[[Context], Any],
+        policy: RestartPolicy,
+        timeouts: Timeouts,
+        counters: Counters,
+        log: Logger,
+        on_state: Callable[[Supervisor], None] = lambda _supervisor: None,
+    ) -> None:
+        # Not Service's ``name``: two generations of a module may be children at the same time.
+        self.module_name = name
+        self.state = State.NEW
+        self._clock = clock
+        self._make_context = make_context
+        self._make_module = make_module
+        self._policy = policy
+        self._timeouts = timeouts
+        self._counters = counters
+        self._log = log
+        self._on_state = on_state
+        self._life = _Life()
+        self._verdict = Verdict(0.0, parked=False, restart=0)
+        self._wait: IDelayedCall | None = None
+        self._launched = 0
+        self._settled: list[Deferred[None]] = []
+        self._finished: list[Deferred[None]] = []
+        self._actions: dict[Action, Callable[[], None]] = {
+            Action.LAUNCH: self._launch,
+            Action.REJOICE: self._rejoice,
+            Action.CLEAR: self._clear,
+            Action.WAIT: self._set_wait,
+            Action.CALL_OFF: self._call_off,
+            Action.FINISH: self._finish,
+            Action.NOTHING: lambda: None,
+        }
+
+    # -- IService ----------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Make and start the module."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._happened(Event.START)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop the module; fires when it is gone, at the latest at its stop timeout."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._happened(Event.STOP)
+        if self.state is State.STOPPED:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._finished.append(waiting)
+        return waiting
+
+    def settled(self) -> Deferred[None]:
+        """Return a Deferred that fires when the first start went through, or failed."""
+        if self.state not in {State.NEW, State.STARTING}:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._settled.append(waiting)
+        return waiting
+
+    # -- the machine -------------------------------------------------------------------------
+
+    def _happened(self, event: Event) -> None:
+        step = TRANSITIONS.get((self.state, event))
+        if step is None:
+            return
+        self.state, action = step
+        self._actions[action]()
+        if step[0] is self.state:  # else the action itself led on, and told
+            self._on_state(self)
+            if self.state not in {State.NEW, State.STARTING}:
+                _fire(self._settled)
+
+    # -- starting ----------------------------------------------------------------------------
+
+    def _launch(self) -> None:
+        self._wait = None
+        self._launched += 1
+        if self._launched > 1:
+            self._counters.restarts += 1
+        life = self._life = _Life()
+
+        def failed(_error: BaseException) -> None:
+            self._of(life, Event.FAILED)
+
+        life.context = self._make_context(failed)
+        guard = life.context.guard
+        life.module = guard.run("make", self._make_module, life.context, on_error=failed)
+        if life.module is None:
+            if self.state is State.STARTING:
+                error = TypeError("got no module, expected an IModule")
+                guard.caught("make", error)
+                failed(error)
+            return
+        result = guard.run("start", _call, life.module, "startService", on_error=failed)
+        if self._life is not life or self.state is not State.STARTING:
+            return
+        if not isinstance(result, Awaitable):
+            self._of(life, Event.STARTED)
+            return
+        life.starting = as_deferred(result)
+        life.timeout = self._clock.callLater(self._timeouts.start_s, self._start_timed_out, life)
+        guard.watch("start", life.starting, on_error=failed)
+        life.starting.addCallback(lambda _result: self._start_over(life))
+
+    def _start_over(self, life: _Life) -> None:
+        self._stop_timeout(life)
+        # After a failure this comes too late to mean anything.
+        self._of(life, Event.STARTED)
+
+    def _start_timed_out(self, life: _Life) -> None:
+        assert life.context is not None
+        error = TimeoutError(f"it did not start within {self._timeouts.start_s:g} s")
+        life.context.guard.caught("start", error)
+        self._of(life, Event.FAILED)
+
+    def _of(self, life: _Life, event: Event) -> None:
+        """Take an event of an instance, unless it is a former one."""
+        if life is self._life:
+            self._happened(event)
+
+    def _rejoice(self) -> None:
+        if self._launched > 1:
+            self._log.info("Started again, restart {count}.", count=self._launched - 1, fold=False)
+        else:
+            self._log.info("Started.", fold=False)
+
+    # -- stopping ----------------------------------------------------------------------------
+
+    def _clear(self) -> None:
+        """Stop the instance, at most that long, then clean up behind it."""
+        life = self._life
+        if self.state is State.CLEARING:
+            self._verdict = self._policy.failed(self._clock.seconds())
+        self._stop_timeout(life)
+        starting, life.starting = life.starting, None
+        assert life.context is not None
+        guard = life.context.guard
+        if starting is not None:
+            guard.run("start", starting.cancel)
+        result = None
+        if life.module is not None:
+            result = guard.run("stop", _call, life.module, "stopService")
+        if not isinstance(result, Awaitable):
+            self._cleared(life)
+            return
+        stopping = as_deferred(result)
+        life.timeout = self._clock.callLater(self._timeouts.stop_s, self._let_go, life, stopping)
+        guard.watch("stop", stopping)
+        stopping.addCallback(lambda _result: self._cleared(life))
+
+    def _let_go(self, life: _Life, stopping: Deferred[Any]) -> None:
+        self._log.warn(
+            "It did not stop within {seconds:g} s and is let go.", seconds=self._timeouts.stop_s
+        )
+        assert life.context is not None
+        guard = life.context.guard
+        self._cleared(life)
+        guard.run("stop", stopping.cancel)
+
+    def _cleared(self, life: _Life) -> None:
+        if life.module is None and life.context is None:
+            return  # let go before
+        self._stop_timeout(life)
+        context, life.context, life.module = life.context, None, None
+        left = context.close() if context is not None else ""
+        if life is not self._life:
+            return
+        if self.state is State.STOPPING:
+            told = f"Stopped, and cleaned up: {left}." if left else "Stopped."
+            self._log.info("{told}", told=told, fold=False)
+            self._happened(Event.CLEARED)
+        else:
+            self._happened(Event.PARK if self._verdict.parked else Event.RETRY)
+
+    def _stop_timeout(self, life: _Life) -> None:
+        timeout, life.timeout = life.timeout, None
+        if timeout is not None and timeout.active():
+            timeout.cancel()
+
+    # -- waiting and the end -----------------------------------------------------------------
+
+    def _set_wait(self) -> None:
+        verdict = self._verdict
+        if verdict.parked:
+            self._log.error(
+                "Parked: it failed too often; the next try is in {seconds:g} s.",
+                seconds=verdict.delay_s,
+                fold=False,
+            )
+        else:
+            self._log.warn(
+                "Restart {restart} in {seconds:.1f} s.",
+                restart=verdict.restart,
+                seconds=verdict.delay_s,
+                fold=False,
+            )
+        self._wait = self._clock.callLater(verdict.delay_s, self._happened, Event.DUE)
+
+    def _call_off(self) -> None:
+        if self._wait is not None and self._wait.active():
+            self._wait.cancel()
+        self._wait = None
+        self._log.info("Stopped; it was waiting to be restarted.", fold=False)
+        self._finish()
+
+    def _finish(self) -> None:
+        _fire(self._finished)
+
+
+def _call(module: Any, method: str) -> Any:
+    """Look a method up inside the guard: it is any object that was made."""
+    return getattr(module, method)()
+
+
+def _fire(waiting: list[Deferred[None]]) -> None:
+    ready = list(waiting)
+    waiting.clear()
+    for deferred in ready:
+        deferred.callback(None)

@@ -1,0 +1,166 @@
+"""A timer of a module: ticks for ever, whatever a tick does.
+
+LoopingCall and TimerService stop for good after one exception; this one goes on, counts the ticks
+in a row that failed, and gives up waiting for a tick that never ends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IDelayedCall
+
+from metrics_agent.interfaces import Collect
+from metrics_agent.metric import Metric
+from metrics_agent.supervision.guard import Guard
+
+__all__ = ["Ticker", "TickerLimits", "as_deferred"]
+
+
+class TickerLimits:
+    """What bounds a ticker.
+
+    Args:
+        failed_in_row: ticks in a row that fail until ``on_hopeless`` is called.
+        timeout_s: a tick that has not ended by then is cancelled and has failed.
+    """
+
+    __slots__ = ("failed_in_row", "timeout_s")
+
+    def __init__(self, failed_in_row: int, timeout_s: float) -> None:
+        self.failed_in_row = failed_in_row
+        self.timeout_s = timeout_s
+
+
+class Ticker:
+    """Calls ``collect`` at each interval; a tick waits for the one before to end.
+
+    Args:
+        clock: provides seconds and callLater.
+        interval_s: from tick to tick; a tick that comes late does not shift the next ones.
+        collect: see `interfaces.Collect`.
+        emit: takes the metrics; does not raise.
+        guard: contains what a tick raises.
+        place: what to call it in the log and the counters.
+        limits: see there.
+        on_hopeless: called with the last fault when too many ticks in a row failed.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        interval_s: float,
+        collect: Collect,
+        *,
+        emit: Callable[[Iterable[Metric]], None],
+        guard: Guard,
+        place: str,
+        limits: TickerLimits,
+        on_hopeless: Callable[[BaseException], None],
+    ) -> None:
+        if not (interval_s > 0 and math.isfinite(interval_s)):
+            raise ValueError(f"got an interval of {interval_s!r} s, expected more than 0")
+        self._clock = clock
+        self._interval_s = interval_s
+        self._collect = collect
+        self._emit = emit
+        self._guard = guard
+        self._place = place
+        self._limits = limits
+        self._on_hopeless = on_hopeless
+        self._next_s = clock.seconds()
+        self._call: IDelayedCall | None = None
+        self._work: Deferred[Any] | None = None
+        self._ended = False
+        self._failed = 0
+
+    def start(self, *, now: bool) -> None:
+        """Set the first tick: in the reactor's next turn, or after an interval."""
+        if not now:
+            self._next_s += self._interval_s
+        delay_s = max(0.0, self._next_s - self._clock.seconds())
+        self._call = self._clock.callLater(delay_s, self._tick)
+
+    def cancel(self) -> None:
+        """Tick no more, and cancel what a tick waits for; harmless when called again."""
+        self._ended = True
+        call, self._call = self._call, None
+        if call is not None and call.active():
+            call.cancel()
+        work, self._work = self._work, None
+        if work is not None:
+            self._guard.run(self._place, work.cancel)
+
+    def _tick(self) -> None:
+        # Called by the reactor: the start, or a timer.
+        self._call = None
+        failures: list[BaseException] = []
+        result = self._guard.run(self._place, self._collect, on_error=failures.append)
+        if failures:
+            self._over(failures[0])
+        elif isinstance(result, Awaitable):
+            self._wait_for(result)
+        else:
+            self._hand_on(result)
+
+    def _wait_for(self, result: Awaitable[Any]) -> None:
+        failures: list[BaseException] = []
+        work = self._work = as_deferred(result)
+        self._call = self._clock.callLater(self._limits.timeout_s, self._timed_out, work)
+        self._guard.watch(self._place, work, on_error=failures.append)
+
+        def ended(metrics: Any) -> None:
+            if self._work is not work:
+                return  # cancelled, or given up on
+            self._work = None
+            if self._call is not None and self._call.active():
+                self._call.cancel()
+            if failures:
+                self._over(failures[0])
+            else:
+                self._hand_on(metrics)
+
+        work.addCallback(ended)
+
+    def _timed_out(self, work: Deferred[Any]) -> None:
+        # What it was doing may never come back, whatever cancelling does.
+        self._work = None
+        error = TimeoutError(f"the tick did not end within {self._limits.timeout_s:g} s")
+        self._guard.run(self._place, work.cancel)
+        self._guard.caught(self._place, error)
+        self._over(error)
+
+    def _hand_on(self, metrics: Iterable[Metric] | None) -> None:
+        # A generator does its work here, so what it raises is the tick's fault.
+        failures: list[BaseException] = []
+        taken = self._guard.run(self._place, lambda: tuple(metrics or ()), on_error=failures.append)
+        if taken:
+            self._emit(taken)
+        self._over(failures[0] if failures else None)
+
+    def _over(self, fault: BaseException | None) -> None:
+        """Set the next tick; too many failed ones in a row are the module's end."""
+        if self._ended:
+            return
+        self._failed = 0 if fault is None else self._failed + 1
+        now_s = self._clock.seconds()
+        missed = max(0, math.floor((now_s - self._next_s) / self._interval_s))
+        self._next_s += (missed + 1) * self._interval_s
+        self._call = self._clock.callLater(max(0.0, self._next_s - now_s), self._tick)
+        if fault is not None and self._failed >= self._limits.failed_in_row:
+            self._failed = 0
+            self._on_hopeless(fault)
+
+
+def as_deferred(work: Awaitable[Any]) -> Deferred[Any]:
+    """Return a Deferred of anything that can be awaited."""
+    if isinstance(work, Deferred):
+        return work
+
+    async def wait() -> Any:
+        return await work
+
+    return ensureDeferred(wait())

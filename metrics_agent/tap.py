@@ -1,0 +1,99 @@
+"""`twistd metrics-agent`: options, and the service that twistd runs.
+
+twistd imports this when the command is asked for; the signal handlers are installed here, before
+anything slow is imported.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from metrics_agent.process.boot import Process, boot
+
+PROCESS: Final[Process] = boot()
+
+from twisted.python import usage  # noqa: E402 - the handlers come first
+
+if TYPE_CHECKING:
+    from twisted.logger import Logger
+
+    from metrics_agent.agent import Agent
+    from metrics_agent.plan import Plan
+
+__all__ = ["CONFIG_HELP", "Options", "makeService"]
+
+CONFIG_HELP: Final = (
+    "The configuration, TOML or JSON; without it ./metrics-agent.toml, "
+    "./config/metrics-agent.toml and /etc/metrics-agent/metrics-agent.toml are looked for."
+)
+
+
+class Options(usage.Options):
+    """Options of the plugin; twistd has its own before it."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Collects metrics from devices in supervised modules and writes InfluxDB line protocol to "
+        "stdout. Run it in the foreground: twistd -n metrics-agent. SIGHUP reloads the "
+        "configuration."
+    )
+    optParameters = [["config", "c", None, CONFIG_HELP]]  # noqa: RUF012 - as Twisted has it
+
+
+def makeService(options: Options) -> Agent:
+    """Make the agent.
+
+    Raises:
+        SystemExit: it cannot be started; the reason is on stderr, the code is 78.
+    """
+    from metrics_agent.commands.loading import complain, plan_or_complain
+    from metrics_agent.errors import OutputError
+    from metrics_agent.logs.capture import bridge_logging
+    from metrics_agent.logs.logger import make_logger
+    from metrics_agent.logs.observer import StderrObserver
+
+    twistd: Any = options.parent or {}
+    observer = StderrObserver()
+    # twistd begins to log when it has the service: what keeps it from that is told directly.
+    log = make_logger(observer=observer)
+    found = plan_or_complain(options["config"], log)
+    if not isinstance(found, tuple):
+        _end(found)
+    plan, load = found
+    _check_stdout(twistd, plan, log)
+
+    from twisted.internet import reactor
+
+    from metrics_agent.assembly import assemble
+
+    log_with = observer if _logs_by_default(twistd) else None
+    try:
+        agent = assemble(PROCESS, reactor, plan, load, observer, log_with=log_with)
+    except OutputError as error:
+        _end(complain(error, log))
+    bridge_logging(observer)
+    return agent
+
+
+def _check_stdout(twistd: Any, plan: Plan, log: Logger) -> None:
+    """Refuse to write metrics to the /dev/null that a daemon has for stdout."""
+    from metrics_agent.output.target import STDOUT
+    from metrics_agent.process.exit import ExitCode
+
+    if twistd.get("nodaemon", True) or plan.config.settings.output != STDOUT:
+        return
+    log.error(
+        "twistd puts itself into the background, where there is no stdout for the metrics: run "
+        "`twistd -n metrics-agent`, or set output to a file or an endpoint."
+    )
+    _end(ExitCode.CONFIG)
+
+
+def _logs_by_default(twistd: Any) -> bool:
+    """Tell whether the log is ours: nobody asked for another, and there is a stderr."""
+    asked = any(twistd.get(name) for name in ("logfile", "syslog", "logger"))
+    return bool(twistd.get("nodaemon", True)) and not asked
+
+
+def _end(code: int) -> NoReturn:
+    raise SystemExit(int(code))
