@@ -297,6 +297,7 @@ class Context:
         self.log.error(
             "{count} ticks in a row failed, this module starts anew.",
             count=self._resources.limits.failed_in_row,
+            fold=False,
         )
         self._give_up(reason)
 
