@@ -1,15 +1,12 @@
-"""Why a connection cannot be had or was lost, in words for the person who must mend it."""
+"""Why a broker cannot be had or was lost; what concerns any connection is in ``..causes``."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-
-from attrs import frozen
-from twisted.internet import defer, error
+from twisted.internet import error
 from twisted.python.failure import Failure
 
-from metrics_agent.errors import MetricsAgentError, ProtocolError
+from metrics_agent.errors import ProtocolError
+from metrics_agent.transports.causes import CannotConnect, Cause, of_connect_failure, of_error
 
 __all__ = [
     "CannotConnect",
@@ -23,29 +20,6 @@ __all__ = [
     "of_wrong_speech",
     "taken_over",
 ]
-
-
-@frozen
-class Cause:
-    """One reason.
-
-    Attributes:
-        kind: a word that is the same for the same fault; a fault is said once an outage.
-        text: a clause that completes "Cannot connect to X: ...".
-        for_a_person: nothing will change until somebody changes a setting.
-    """
-
-    kind: str
-    text: str
-    for_a_person: bool = False
-
-
-class CannotConnect(MetricsAgentError):  # noqa: N818 - says what is the case
-    """A connection cannot even be tried, or was refused below MQTT; carries its cause."""
-
-    def __init__(self, cause: Cause) -> None:
-        self.cause = cause
-        super().__init__(cause.text)
 
 
 def _login(kind: str, text: str) -> Cause:
@@ -153,53 +127,6 @@ def of_wrong_speech(data: bytes) -> Cause:
     return Cause("not_mqtt", text, for_a_person=True)
 
 
-def of_connect_failure(failure: Failure, timeout_s: float) -> Cause:
-    """Return the cause of a transport that could not be had.
-
-    Args:
-        failure: of the endpoint.
-        timeout_s: the limit that was set.
-    """
-    for kinds, cause in _CONNECT_FAILURES:
-        if isinstance(failure.value, kinds):
-            return cause(failure, timeout_s)
-    return _of_error(failure)
-
-
-def _of_timeout(_failure: Failure, timeout_s: float) -> Cause:
-    return Cause("timeout", f"no connection within {timeout_s:g} s")
-
-
-def _of_ours(failure: Failure, _timeout_s: float) -> Cause:
-    if isinstance(failure.value, CannotConnect):
-        return failure.value.cause
-    return Cause(type(failure.value).__name__, str(failure.value), for_a_person=True)
-
-
-def _fixed(kind: str, text: str) -> Callable[[Failure, float], Cause]:
-    return lambda _failure, _timeout_s: Cause(kind, text)
-
-
-_CONNECT_FAILURES: tuple[tuple[tuple[type, ...], Callable[[Failure, float], Cause]], ...] = (
-    (
-        (error.ConnectionRefusedError, ConnectionRefusedError),
-        _fixed("refused", "connection refused, nothing listens there"),
-    ),
-    (
-        (error.DNSLookupError, error.UnknownHostError),
-        _fixed("dns", "the host name cannot be resolved"),
-    ),
-    ((error.NoRouteError,), _fixed("no_route", "the network is unreachable")),
-    (
-        (error.TCPTimedOutError, error.TimeoutError, defer.TimeoutError, TimeoutError),
-        _of_timeout,
-    ),
-    # The endpoint's own way to say that our time limit cancelled it.
-    ((defer.CancelledError, error.ConnectingCancelledError), _of_timeout),
-    ((MetricsAgentError,), _of_ours),
-)
-
-
 def of_loss(failure: Failure, *, accepted: bool) -> Cause:
     """Return the cause of a transport that ended.
 
@@ -214,45 +141,9 @@ def of_loss(failure: Failure, *, accepted: bool) -> Cause:
         return of_protocol_error(failure.value)
     if isinstance(failure.value, error.ConnectionLost):
         return Cause("closed", f"the connection was cut{when}")
-    return _of_error(failure)
+    return of_error(failure)
 
 
 def of_protocol_error(fault: Exception) -> Cause:
     """Return the cause of a broker that breaks the protocol."""
     return Cause("protocol", f"the broker broke the protocol ({fault})")
-
-
-def _of_error(failure: Failure) -> Cause:
-    if type(failure.value).__module__.partition(".")[0] == "OpenSSL":
-        return _of_tls_alert(failure)
-    number = getattr(failure.value, "osError", None) or getattr(failure.value, "errno", None)
-    if isinstance(number, int):
-        return Cause(f"errno_{number}", os.strerror(number))
-    name = type(failure.value).__name__
-    return Cause(name, f"{name}: {failure.value}")
-
-
-_TLS_ALERTS = (
-    # What OpenSSL says, lower case; our word; a clause for a person.
-    ("certificate required", "client_certificate", "the broker wants a client certificate"),
-    (
-        "handshake failure",
-        "handshake",
-        "the broker refuses the TLS handshake (it may want a client certificate)",
-    ),
-    ("unknown ca", "client_ca", "the broker does not trust the issuer of our certificate"),
-    ("certificate expired", "client_expired", "the broker says that our certificate has expired"),
-    ("bad certificate", "client_bad", "the broker refuses our client certificate"),
-    ("wrong version number", "not_tls", "the port does not speak TLS"),
-    ("packet length too long", "not_tls", "the port does not speak TLS"),
-    ("unexpected eof", "eof", "the broker ended the TLS handshake (does the port speak TLS?)"),
-    ("certificate verify failed", "certificate", "the broker's certificate cannot be trusted"),
-)
-
-
-def _of_tls_alert(failure: Failure) -> Cause:
-    said = str(failure.value).lower()
-    for words, kind, text in _TLS_ALERTS:
-        if words in said:
-            return Cause(f"tls_{kind}", text, for_a_person=True)
-    return Cause("tls", f"TLS failed: {failure.value}", for_a_person=True)

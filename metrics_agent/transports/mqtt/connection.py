@@ -30,10 +30,10 @@ from metrics_agent.transports.mqtt.dial import Dial, dial
 from metrics_agent.transports.mqtt.engine import Subscribed, Unsubscribed
 from metrics_agent.transports.mqtt.intake import Intake, Stats
 from metrics_agent.transports.mqtt.link import Link
-from metrics_agent.transports.mqtt.outage import PROVEN_S, OutageReport
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.subscriber import Subscriber
 from metrics_agent.transports.mqtt.topics import Deliver, SubscriptionTable
+from metrics_agent.transports.outage import PROVEN_S, OutageReport
 
 __all__ = ["MqttConnection"]
 

@@ -8,7 +8,7 @@ from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.transports.mqtt.outage import PROVEN_S
+from metrics_agent.transports.outage import PROVEN_S
 from tests.transports.mqtt.scripted import (
     NOW_NS,
     PINGRESP,

@@ -2,7 +2,7 @@
 
 An outage lasts from the loss to the time when a new connection has proved itself for
 `PROVEN_S`; a connection that is closed again before that is the same outage going on. Each
-cause is said once an outage and address. A broker that was there and went away is not told
+cause is said once an outage and address. A server that was there and went away is not told
 again as "refused" or "silent" afterwards: that is the same news.
 """
 
@@ -13,7 +13,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from metrics_agent.transports.mqtt.causes import Cause
+from metrics_agent.transports.causes import Cause
 
 __all__ = ["PROVEN_S", "OutageReport"]
 
@@ -36,29 +36,29 @@ class OutageReport:
         self._down_since: float | None = None
         self._ever_up = False
 
-    def failed(self, broker: str, cause: Cause) -> None:
+    def failed(self, address: str, cause: Cause) -> None:
         """Tell that a connection could not be had."""
-        self._tell("Cannot connect to {broker}: {cause}. Trying again.", broker, cause)
+        self._tell("Cannot connect to {address}: {cause}. Trying again.", address, cause)
 
-    def lost(self, broker: str, cause: Cause) -> None:
+    def lost(self, address: str, cause: Cause) -> None:
         """Tell that a connection that the broker had accepted has ended."""
-        self._tell("Lost the connection to {broker}: {cause}. Trying again.", broker, cause)
-        self._said |= {(broker, kind) for kind in _SAME_NEWS}
+        self._tell("Lost the connection to {address}: {cause}. Trying again.", address, cause)
+        self._said |= {(address, kind) for kind in _SAME_NEWS}
 
-    def up(self, broker: str) -> None:
+    def up(self, address: str) -> None:
         """Tell that there is a connection again (or for the first time)."""
         if self._down_since is None:
-            self._log.info("Connected to {broker}.", broker=broker)
+            self._log.info("Connected to {address}.", address=address)
         elif self._ever_up:
             self._log.info(
-                "Connected to {broker} again after {seconds:.0f} s.",
-                broker=broker,
+                "Connected to {address} again after {seconds:.0f} s.",
+                address=address,
                 seconds=self._seconds() - self._down_since,
             )
         else:
             self._log.info(
-                "Connected to {broker} after {seconds:.0f} s.",
-                broker=broker,
+                "Connected to {address} after {seconds:.0f} s.",
+                address=address,
                 seconds=self._seconds() - self._down_since,
             )
         self._ever_up = True
@@ -68,14 +68,14 @@ class OutageReport:
         """Note that the connection has held for a while: what comes next is news again."""
         self._said.clear()
 
-    def _tell(self, text: str, broker: str, cause: Cause) -> None:
+    def _tell(self, text: str, address: str, cause: Cause) -> None:
         if self._down_since is None:
             self._down_since = self._seconds()
-        if (broker, cause.kind) in self._said:
-            self._log.debug(text, broker=broker, cause=cause.text)
+        if (address, cause.kind) in self._said:
+            self._log.debug(text, address=address, cause=cause.text)
             return
-        self._said.add((broker, cause.kind))
+        self._said.add((address, cause.kind))
         if cause.for_a_person:
-            self._log.error(text, broker=broker, cause=cause.text)
+            self._log.error(text, address=address, cause=cause.text)
         else:
-            self._log.warn(text, broker=broker, cause=cause.text)
+            self._log.warn(text, address=address, cause=cause.text)
