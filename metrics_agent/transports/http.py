@@ -1,0 +1,369 @@
+"""An HTTP client on which everything is bounded: time, size, where it goes.
+
+One connection for each request, made for servers that are asked every few minutes. The time limit
+holds for the whole exchange, from the name's look-up to the last byte of the body, so that a
+server that sends a byte a minute is no different from one that is silent. The size limit counts
+what the connection delivers, so that headers, chunk sizes and interim answers are within it too.
+Nothing is decompressed (a small body could become a large one), no redirect is followed (it would
+carry a token to another host), nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
+from zope.interface import implementer
+
+from metrics_agent._version import __version__
+from metrics_agent.errors import MetricsAgentError, MissingDependency
+from metrics_agent.transports.http_faults import HttpFault, causes_of, explain, was_cancelled
+
+try:
+    from treq.client import HTTPClient
+except ImportError as missing:
+    raise MissingDependency(
+        f"HTTP needs a package that is not installed ({missing}): "
+        "pip install 'metrics-agent[http]' and restart"
+    ) from missing
+
+__all__ = ["HttpClient", "HttpFault", "HttpReply"]
+
+_USER_AGENT: Final = f"metrics-agent/{__version__}"
+_OVERHEAD: Final = 64 * 1024
+"""Bytes that a reply may take beside its body."""
+
+
+@frozen
+class HttpReply:
+    """What a server answered, whatever its status.
+
+    Attributes:
+        status: 200, 403, 301 ...
+        body: all of it; not in the repr, since it may hold a token.
+        headers: by lower-case name, the last of each.
+    """
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+
+
+class HttpClient:
+    """Sends requests.
+
+    Args:
+        reactor: clock, TCP, name resolution.
+        timeout_s: for one exchange as a whole.
+        body_limit: bytes of a body.
+        ca_file: PEM file with the authorities to trust; empty for those of the system.
+    """
+
+    def __init__(
+        self, reactor: Any, *, timeout_s: float, body_limit: int, ca_file: str = ""
+    ) -> None:
+        self._reactor = reactor
+        self._timeout_s = timeout_s
+        self._body_limit = body_limit
+        self._ca_file = ca_file
+
+    async def get(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpReply:
+        """Get a resource.
+
+        Args:
+            url: ``https://`` or ``http://``; no secret in it.
+            params: of the query.
+            headers: beside Accept and User-Agent.
+
+        Raises:
+            HttpFault: there is no reply.
+        """
+        return await self._request("GET", url, params, headers, None)
+
+    async def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None
+    ) -> HttpReply:
+        """Post a body; give its Content-Type among the headers.
+
+        Raises:
+            HttpFault: there is no reply.
+        """
+        return await self._request("POST", url, None, headers, body)
+
+    async def _request(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+    ) -> HttpReply:
+        attempt = _Attempt(
+            self._reactor, _host(url), self._timeout_s, self._body_limit, self._ca_file
+        )
+        sent = Headers({"User-Agent": [_USER_AGENT], "Accept": ["application/json"]})
+        for name, value in (headers or {}).items():
+            sent.setRawHeaders(name, [value])
+        client = HTTPClient(attempt, data_to_body_producer=_BytesProducer)
+        work = ensureDeferred(
+            attempt.read(
+                client.request(
+                    method,
+                    url,
+                    params=dict(params or {}),
+                    headers=sent,
+                    data=body,
+                    allow_redirects=False,
+                    unbuffered=True,
+                    reactor=self._reactor,
+                )
+            )
+        )
+        deadline = self._reactor.callLater(self._timeout_s, attempt.expire, work)
+        try:
+            return await work
+        except Exception as fault:
+            raise attempt.explain(fault) from None
+        finally:
+            attempt.close()
+            if deadline.active():
+                deadline.cancel()
+
+
+@implementer(IAgent, IAgentEndpointFactory)
+class _Attempt:
+    """One exchange on its own connection: what is allowed, and what went wrong.
+
+    Args:
+        reactor: the reactor.
+        host: for the texts.
+        timeout_s, body_limit, ca_file: see `HttpClient`.
+    """
+
+    def __init__(
+        self, reactor: Any, host: str, timeout_s: float, body_limit: int, ca_file: str
+    ) -> None:
+        self._reactor = reactor
+        self._host = host
+        self._timeout_s = timeout_s
+        self._body_limit = body_limit
+        self._room = body_limit + _OVERHEAD
+        self._ca_file = ca_file
+        self._creator: Any = None
+        self._connection: _Bounded | None = None
+        self._fault: HttpFault | None = None
+        self._expired = False
+
+    # The agent below treq.
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: Any = None,
+    ) -> Deferred[IResponse]:
+        """Send; the answer must not be compressed."""
+        assert headers is not None
+        headers.setRawHeaders("Accept-Encoding", ["identity"])
+        pool = HTTPConnectionPool(self._reactor, persistent=False)  # type: ignore[no-untyped-call]
+        agent = Agent.usingEndpointFactory(self._reactor, self, pool)  # type: ignore[no-untyped-call]
+        answer: Deferred[IResponse] = agent.request(method, uri, headers, bodyProducer)
+        return answer.addCallback(self._refuse_coded)
+
+    def endpointForURI(self, uri: URI) -> Any:
+        """Return the way to a server, with the limits on it."""
+        host = uri.host.decode("ascii")
+        endpoint: Any = HostnameEndpoint(self._reactor, host, uri.port, timeout=self._timeout_s)
+        if uri.scheme == b"https":
+            from metrics_agent.transports.tls import (
+                TlsFileError,
+                VerifyingCreator,
+                tls_options,
+                wrap_tls,
+            )
+
+            try:
+                options = tls_options(ca_file=self._ca_file)
+            except TlsFileError as fault:
+                raise HttpFault(fault.key, fault.text, for_a_person=True) from fault
+            self._creator = VerifyingCreator(options, host.strip("[]"))
+            endpoint = wrap_tls(self._creator, endpoint, self._reactor)
+        return _BoundedEndpoint(endpoint, self)
+
+    def _refuse_coded(self, response: Any) -> IResponse:
+        coding = b",".join(response.headers.getRawHeaders(b"content-encoding", []))
+        if coding.strip().lower() not in {b"", b"identity"}:
+            raise self.give_up("encoding", f"its answer is encoded as {coding[:40]!r}, unasked")
+        return response  # type: ignore[no-any-return]
+
+    # The connection.
+
+    def connected(self, connection: _Bounded) -> None:
+        """Remember the connection, so that it can be ended."""
+        self._connection = connection
+        if self._fault is not None or self._expired:
+            connection.abortConnection()
+
+    def allows(self, count: int) -> bool:
+        """Count bytes that came in; False if they are too many."""
+        self._room -= count
+        if self._room >= 0:
+            return True
+        self._too_large()
+        return False
+
+    def give_up(self, kind: str, text: str) -> HttpFault:
+        """End the exchange; the first reason counts."""
+        if self._fault is None:
+            self._fault = HttpFault(kind, f"{self._host}: {text}")
+        self.close()
+        return self._fault
+
+    def _too_large(self) -> HttpFault:
+        return self.give_up("too_large", f"its answer is larger than {self._body_limit} bytes")
+
+    def expire(self, work: Deferred[Any]) -> None:
+        """End the exchange, its time is over."""
+        self._expired = True
+        work.cancel()
+        self.close()
+
+    def close(self) -> None:
+        """Leave no connection behind."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abortConnection()
+
+    # The result.
+
+    async def read(self, answer: Deferred[Any]) -> HttpReply:
+        """Wait for the answer and its body."""
+        response = await answer
+        length = response.length
+        if isinstance(length, int) and length > self._body_limit:
+            raise self._too_large()
+        body = _Body(self)
+        response.deliverBody(body)
+        received = await body.complete
+        if len(received) > self._body_limit:
+            raise self._too_large()
+        headers = {
+            name.decode("latin-1").lower(): values[-1].decode("latin-1")
+            for name, values in response.headers.getAllRawHeaders()
+        }
+        return HttpReply(response.code, received, headers)
+
+    def explain(self, fault: Exception) -> Exception:
+        """Return what to raise: a HttpFault, or the cancellation if somebody else cancelled."""
+        if self._fault is not None:
+            return self._fault
+        if self._expired:
+            return HttpFault("timeout", f"{self._host}: no answer within {self._timeout_s:g} s")
+        if isinstance(fault, MetricsAgentError):
+            return fault
+        causes = causes_of(fault)
+        if was_cancelled(causes):
+            return CancelledError()
+        why = self._creator.why if self._creator is not None else None
+        if why is not None:
+            return HttpFault(why.kind, f"{self._host}: {why.text}", for_a_person=True)
+        return explain(self._host, causes)
+
+
+class _Bounded(ProtocolWrapper):
+    """Counts what a connection delivers, and ends it when that is too much."""
+
+    factory: _BoundedFactory
+
+    def makeConnection(self, transport: Any) -> None:
+        super().makeConnection(transport)  # type: ignore[no-untyped-call]  # Twisted's is
+        self.factory.attempt.connected(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.factory.attempt.allows(len(data)):
+            super().dataReceived(data)  # type: ignore[no-untyped-call]  # as above
+
+
+class _BoundedFactory(WrappingFactory):
+    protocol = _Bounded
+    noisy = False
+
+    def __init__(self, wrapped: Any, attempt: _Attempt) -> None:
+        super().__init__(wrapped)  # type: ignore[no-untyped-call]  # as above
+        self.attempt = attempt
+
+
+@frozen
+class _BoundedEndpoint:
+    """An endpoint whose connections are counted."""
+
+    endpoint: Any
+    attempt: _Attempt
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        connecting: Deferred[Any] = self.endpoint.connect(_BoundedFactory(factory, self.attempt))
+        return connecting.addCallback(lambda wrapper: wrapper.wrappedProtocol)
+
+
+@implementer(IBodyProducer)
+class _BytesProducer:
+    """Sends a small body at once; treq's own reads it piece by piece with the global reactor."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.length = len(data)
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        consumer.write(self._data)
+        return succeed(None)
+
+    def stopProducing(self) -> None:
+        """Do nothing, all is sent."""
+
+    def pauseProducing(self) -> None:
+        """Do nothing, all is sent."""
+
+    def resumeProducing(self) -> None:
+        """Do nothing, all is sent."""
+
+
+class _Body(Protocol):
+    """Gathers a body."""
+
+    def __init__(self, attempt: _Attempt) -> None:
+        self._pieces: list[bytes] = []
+        self.complete: Deferred[bytes] = Deferred(lambda _complete: attempt.close())
+
+    def dataReceived(self, data: bytes) -> None:
+        self._pieces.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.complete.called:
+            return
+        # Without a length the end of the connection is the end of the body.
+        if isinstance(reason.value, (ResponseDone, PotentialDataLoss)):
+            self.complete.callback(b"".join(self._pieces))
+        else:
+            self.complete.errback(reason)
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or url[:60]
