@@ -22,6 +22,7 @@ from metrics_agent.errors import ConfigError
 from metrics_agent.output.sink import Sink
 from metrics_agent.plan import ModulePlan, Plan, build
 from metrics_agent.process.exit import ExitCode, ExitStatus
+from metrics_agent.process.notify import Notifier
 from metrics_agent.supervision.guard import Guard
 from metrics_agent.supervision.supervisor import State, Supervisor
 from metrics_agent.transports.mqtt.connections import Connections
@@ -50,6 +51,7 @@ class Parts:
         configure: applies the global settings of a plan that is going to run.
         log: the agent's own log.
         guard: contains the agent's own faults.
+        notifier: tells systemd, where it started us.
         observer: what twistd shall log with, None to leave that to twistd.
     """
 
@@ -61,6 +63,7 @@ class Parts:
     configure: Callable[[Plan], None]
     log: Logger
     guard: Guard
+    notifier: Notifier
     observer: ILogObserver | None = None
 
 
@@ -79,6 +82,7 @@ class Agent(MultiService):
     def __init__(self, parts: Parts, plan: Plan, load: Callable[[], AgentConfig]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is untyped
         self._parts = parts
+        self._notifier = parts.notifier
         self._log = parts.log
         self._guard = parts.guard
         self._plan = plan
@@ -141,6 +145,7 @@ class Agent(MultiService):
             )
         if not self._plan.modules and not self._plan.faulty:
             self._say_nothing_enabled()
+        self._notifier.ready()
 
     def _say_nothing_enabled(self) -> None:
         from metrics_agent.modules import known_kinds
@@ -177,7 +182,9 @@ class Agent(MultiService):
         again = True
         while again and not self.stopping:
             self._reload_again = False
+            self._notifier.reloading()
             await self._reload_once()
+            self._notifier.ready()
             again = self._reload_again
 
     async def _reload_once(self) -> None:
@@ -244,7 +251,10 @@ class Agent(MultiService):
 
     def _on_state(self, supervisor: Supervisor) -> None:
         """Decide, when a module's state changed, whether the process can still be of use."""
-        if supervisor.state is not State.PARKED or self.stopping:
+        if self.stopping:
+            return
+        self._notifier.status(self._summary())
+        if supervisor.state is not State.PARKED:
             return
         settings = self._plan.config.settings
         if settings.on_give_up == "exit":
@@ -253,6 +263,16 @@ class Agent(MultiService):
             )
         elif all(other.state is State.PARKED for other in self.supervisors):
             self.request_stop("no enabled module can run any more", ExitCode.GAVE_UP)
+
+    def _summary(self) -> str:
+        """Say in one line how the modules are."""
+        counts: dict[str, list[str]] = {}
+        for supervisor in self.supervisors:
+            counts.setdefault(supervisor.state.word, []).append(supervisor.module_name)
+        for name, _faults in self._plan.faulty:
+            counts.setdefault("wrong settings", []).append(name)
+        states = (f"{state}: {', '.join(names)}" for state, names in counts.items())
+        return "; ".join(states) or "no module is enabled"
 
     # -- stop --------------------------------------------------------------------------------
 
@@ -269,6 +289,7 @@ class Agent(MultiService):
         self._stop_requested_s = self._parts.reactor.seconds()
         drain_s = self._plan.config.settings.drain_timeout
         self._parts.exit_status.end_within(drain_s + _EXIT_GRACE_S)
+        self._notifier.stopping()
         self._log.info("Stopping: {reason}.", reason=reason)
 
     def stopService(self) -> Deferred[None]:

@@ -22,6 +22,7 @@ from metrics_agent.output.sink import Sink
 from metrics_agent.output.target import make_output
 from metrics_agent.plan import ModulePlan, Plan
 from metrics_agent.process.boot import Process
+from metrics_agent.process.notify import make_notifier
 from metrics_agent.process.stdin import StdinService
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters, CountersByModule
@@ -116,6 +117,7 @@ class _Assembly:
 
     def agent(self, log_with: ILogObserver | None) -> Agent:
         """Make the agent and what lives as long as it."""
+        notifier = make_notifier(self._reactor, os.environ, log=self._log)
         parts = Parts(
             reactor=self._reactor,
             sink=self._sink,
@@ -125,12 +127,14 @@ class _Assembly:
             configure=self._configure,
             log=self._log,
             guard=self._guard,
+            notifier=notifier,
             observer=log_with,
         )
         agent = self._agent = Agent(parts, self._plan, self._load)
         self._self_metrics = self._make_self_metrics()
         settings = self._first
         for service in (
+            notifier,
             self._self_metrics,
             StdinService(self._reactor, lambda: agent.request_stop("stdin was closed")),
             Watchdog(

@@ -2,11 +2,133 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, ensureDeferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from metrics_agent.agent import Agent
+from metrics_agent.assembly import assemble
+from metrics_agent.commands.loading import loader
+from metrics_agent.demo.children import DemoChildren, Ended
+from metrics_agent.demo.configuration import TRIGGER_FILE, demo_configuration
+from metrics_agent.errors import MetricsAgentError
+from metrics_agent.logs.capture import begin_logging, bridge_logging, redirect_stdout
+from metrics_agent.logs.logger import make_logger
+from metrics_agent.logs.observer import StderrObserver
+from metrics_agent.plan import build
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
+from metrics_agent.process.running import run_service
 
 __all__ = ["demo"]
 
+_LAST_WORDS_S: Final = 1.0
+
 
 def demo(process: Process, for_s: float | None) -> ExitCode:
-    raise NotImplementedError
+    """Run the demo until it is asked to stop.
+
+    Args:
+        process: what `boot` made.
+        for_s: stop in order after so many seconds; None: run until asked to stop.
+    """
+    from twisted.internet import reactor
+
+    observer = StderrObserver()
+    begin_logging(observer)
+    bridge_logging(observer)
+    redirect_stdout()
+    try:
+        with tempfile.TemporaryDirectory(prefix="metrics-agent-demo-") as directory:
+            service = DemoService(process, reactor, observer, Path(directory), make_logger())
+            if for_s is not None:
+                reactor.callLater(for_s, service.request_stop, f"{for_s:g} s are over")
+            run_service(reactor, service)
+    finally:
+        observer.final_flush(_LAST_WORDS_S)
+    return process.exit_status.code
+
+
+class DemoService(Service):
+    """The two children, and the agent once they are ready.
+
+    Args:
+        process: signals and exit code.
+        reactor: the reactor.
+        observer: the log.
+        directory: for the configuration, state and the trigger file.
+        log: of the demo itself.
+    """
+
+    def __init__(
+        self, process: Process, reactor: Any, observer: StderrObserver, directory: Path, log: Logger
+    ) -> None:
+        self._process = process
+        self._reactor = reactor
+        self._observer = observer
+        self._directory = directory
+        self._log = log
+        self._children = DemoChildren(reactor, log, self._child_ended)
+        self._agent: Agent | None = None
+
+    def startService(self) -> None:
+        """Start the children, then the agent."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._observer.attach(self._reactor)
+        self._process.signals.attach(
+            self._reactor, lambda name: self.request_stop(f"got {name}"), lambda: None
+        )
+        self._log.info("Starting a broker and six simulated devices on this machine.")
+        self._children.start().addCallback(self._ready).addErrback(self._failed)
+
+    def request_stop(self, reason: str, code: ExitCode = ExitCode.STOPPED) -> None:
+        """Stop all in order."""
+        if self._agent is not None:
+            self._agent.request_stop(reason, code)
+        elif self.running:
+            self._process.exit_status.set(code)
+            self._reactor.stop()
+
+    def stopService(self) -> Any:
+        """Stop the agent, then the children."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        return ensureDeferred(self._stop())
+
+    async def _stop(self) -> None:
+        if self._agent is not None:
+            await maybeDeferred(self._agent.stopService)
+        await self._children.stop()
+
+    def _ready(self, port: int) -> None:
+        if not self.running:
+            return
+        path = self._directory / "metrics-agent.toml"
+        path.write_text(demo_configuration(port, self._directory), encoding="utf-8")
+        load = loader(str(path))
+        agent = assemble(self._process, self._reactor, build(load()), load, self._observer)
+        self._agent = agent
+        self._log.info(
+            "Metrics go to stdout, this log to stderr; Ctrl-C ends it. The configuration is "
+            "{path}. To see a failure contained: touch {trigger}",
+            path=str(path),
+            trigger=str(self._directory / TRIGGER_FILE),
+        )
+        agent.startService()
+
+    def _failed(self, failure: Failure) -> None:
+        if isinstance(failure.value, CancelledError):
+            return
+        if isinstance(failure.value, (MetricsAgentError, OSError)):
+            self._log.error("The demo cannot run: {reason}", reason=failure.value)
+        else:
+            self._log.failure("The demo cannot run", failure)
+        self.request_stop("the demo cannot run", ExitCode.GAVE_UP)
+
+    def _child_ended(self, ended: Ended) -> None:
+        self._log.error("{ended}.", ended=ended)
+        self.request_stop("a part of the demo is gone", ExitCode.GAVE_UP)
