@@ -1,0 +1,123 @@
+"""An MQTT broker for machines without one: ``python -m metrics_agent.demo.broker --port 1883``.
+
+Listens on 127.0.0.1 only and lets everybody in. Made of ``amqtt`` (the extra ``demo``); speaks MQTT
+3.1.1. Nothing is written to standard output. Standard error gets the line ``ready 127.0.0.1:PORT``
+once connections are accepted, and what the broker warns of. ``ending`` says when it ends.
+
+Exit status: 0 told to end; 1 it cannot listen, or amqtt is missing; 2 wrong arguments.
+
+The socket is ours and not amqtt's: port 0 takes a free one that can be told, and a port that is
+taken is one clear line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from metrics_agent.demo.ending import Ending, ignore_interrupt
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+
+__all__ = ["HOST", "READY", "main"]
+
+HOST = "127.0.0.1"
+READY = "ready"
+"""The first word of the line that tells that a process is ready."""
+
+_LISTENER = "default"
+_BACKLOG = 128
+_MAX_PORT = 65535
+
+# amqtt ends a connection exactly at the keepalive, MQTT says at one and a half; clients send their
+# ping at the keepalive.
+_PATIENCE_S = 30
+_STOP_TIMEOUT_S = 0.5
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the broker until its end; return the exit status."""
+    ignore_interrupt()
+    port = _read_port(arguments)
+    ending = Ending()
+    try:
+        from amqtt.broker import Broker  # noqa: F401 - is it there?
+    except ImportError as error:
+        from metrics_agent.demo.requirements import missing_broker
+
+        return _fail(str(missing_broker(error)))
+    import asyncio
+    import socket
+
+    try:
+        listening = socket.create_server((HOST, port), backlog=_BACKLOG)
+    except OSError as error:
+        return _fail(
+            f"cannot listen on {HOST}:{port}: {error.strerror}; "
+            "choose another port with --port, 0 takes a free one"
+        )
+    asyncio.run(_serve(listening, ending))
+    return 0
+
+
+def _read_port(arguments: list[str] | None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m metrics_agent.demo.broker", description="An MQTT broker on 127.0.0.1."
+    )
+    parser.add_argument("--port", type=_port, default=1883, help="TCP port, 0 for any free one")
+    port: int = parser.parse_args(arguments).port
+    return port
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _MAX_PORT:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to {_MAX_PORT}, got {text!r}")
+    return int(text)
+
+
+def _fail(reason: str) -> int:
+    sys.stderr.write(f"{reason[0].upper()}{reason[1:]}\n")
+    return 1
+
+
+async def _serve(listening: socket.socket, ending: Ending) -> None:
+    import asyncio
+    import logging
+    from contextlib import suppress
+
+    from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
+    from amqtt.broker import Broker
+
+    # Only warnings and worse, by the handler of last resort: to stderr, the text alone.
+    broker = Broker(
+        {
+            "listeners": {_LISTENER: {"type": "external"}},
+            "timeout_disconnect_delay": _PATIENCE_S,
+            "plugins": {
+                "amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}
+            },
+        }
+    )
+    await broker.start()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await broker.external_connected(
+            StreamReaderAdapter(reader), StreamWriterAdapter(writer), _LISTENER
+        )
+
+    server = await asyncio.start_server(connected, sock=listening)
+    sys.stderr.write(f"{READY} {HOST}:{listening.getsockname()[1]}\n")
+    sys.stderr.flush()
+    await asyncio.to_thread(ending.wait)
+    # From here on a connection that breaks is no news.
+    logging.disable(logging.CRITICAL)
+    server.close()
+    with suppress(Exception):
+        await asyncio.wait_for(broker.shutdown(), _STOP_TIMEOUT_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
