@@ -46,7 +46,9 @@ def main(log_path: str, allowed_path: str) -> int:
         if line and not line.startswith("#")
     ]
     result = counts(log)
-    failed = result.get("failures", 0) + result.get("errors", 0) + result.get("unexpectedSuccesses", 0)
+    failed = (
+        result.get("failures", 0) + result.get("errors", 0) + result.get("unexpectedSuccesses", 0)
+    )
     code = 1 if failed or not result.get("tests") else 0
     for reason, count in skip_reasons(log).most_common():
         is_allowed = any(re.fullmatch(pattern, reason) for pattern in allowed)

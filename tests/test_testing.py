@@ -159,7 +159,7 @@ class Rest(SynchronousTestCase):
         error = ValueError("x")
         context.fail(error)
         log = context.log
-        log.warn("{what} is odd.", what="This")  # noqa: G010 - Twisted's
+        log.warn("{what} is odd.", what="This")
         log.info("Fine.")
         self.assertEqual(context.metrics, [POINT])
         self.assertEqual(context.dropped, {"null_value": 3})

@@ -1,0 +1,67 @@
+"""The tests notice what they are there for: the code is broken on purpose, and they must fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import metrics_agent
+from tests.deliberate_breaks import BREAKS, Break
+
+PACKAGE = Path(metrics_agent.__file__).parent
+HERE = Path(__file__).parent.parent
+LIMIT_S = 120
+
+
+class BreakTests(SynchronousTestCase):
+    """One test for each break; they are added below."""
+
+    def test_there_are_twenty(self) -> None:
+        """The list is as long as promised, and each break has its own name."""
+        self.assertGreaterEqual(len({each.name for each in BREAKS}), 20)
+
+    def check(self, each: Break) -> None:
+        """Break a copy of the package, and see its tests fail."""
+        directory = Path(tempfile.mkdtemp(prefix="broken-"))
+        self.addCleanup(shutil.rmtree, directory)
+        copy = directory / "metrics_agent"
+        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        path = copy / each.path
+        text = path.read_text("utf-8")
+        self.assertEqual(text.count(each.old), 1, f"{each.old!r} in {each.path}")
+        path.write_text(text.replace(each.old, each.new), "utf-8")
+        (directory / "tests").symlink_to(HERE / "tests")
+        ran = subprocess.run(
+            [sys.executable, "-m", "twisted.trial", *each.tests.split()],
+            cwd=directory,
+            env={**os.environ, "PYTHONPATH": str(directory), "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        self.assertNotEqual(ran.returncode, 0, f"nobody noticed:\n{ran.stdout[-2000:]}")
+        # They must fail because of the break, not because they cannot be run.
+        self.assertNotIn("ImportError", ran.stdout)
+        self.assertNotIn("does not name an object", ran.stdout)
+        self.assertIn("FAILED (", ran.stdout)
+
+
+def _test_of(each: Break) -> Callable[[BreakTests], None]:
+    def test(self: BreakTests) -> None:
+        self.check(each)
+
+    test.__doc__ = f"{each.name.replace('_', ' ').capitalize()}: noticed by {each.tests}."
+    return test
+
+
+for _each in BREAKS:
+    setattr(BreakTests, f"test_{_each.name}", _test_of(_each))
