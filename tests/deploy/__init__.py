@@ -1,0 +1,1 @@
+"""What deploy/ ships: units, snippets, the installer; with real processes throughout."""

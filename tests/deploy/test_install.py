@@ -1,0 +1,417 @@
+"""deploy/install.sh in scratch roots, with a wheel that stands in for ours."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from metrics_agent.config import load
+from metrics_agent.modules import find_kind, known_kinds
+from tests.deploy.paths import CHECKOUT, DEPLOY, SAMPLE
+from tests.deploy.stand_in import make_wheel
+
+LIMIT_S = 240
+SCRIPT = DEPLOY / "install.sh"
+
+
+def mode_of(path: Path) -> str:
+    """Return the permissions as they are written."""
+    return oct(stat.S_IMODE(path.lstat().st_mode))
+
+
+def snapshot(root: Path) -> dict[str, tuple[Any, ...]]:
+    """Return what would show that a file was written anew or a directory changed."""
+    seen: dict[str, tuple[Any, ...]] = {}
+    for path in sorted(root.rglob("*")):
+        status = path.lstat()
+        seen[str(path.relative_to(root))] = (status.st_ino, status.st_mode, status.st_mtime_ns)
+    return seen
+
+
+def version_of(command: Path) -> str:
+    """Run a command and return the version that it says."""
+    result = subprocess.run(
+        [command, "--version"], capture_output=True, text=True, timeout=60, check=True
+    )
+    return result.stdout.strip()
+
+
+class CommandWatch:
+    """Looks all the time, in threads, whether a command is there and runs.
+
+    Attributes:
+        versions: what the command said, in order.
+        failures: what went wrong.
+    """
+
+    def __init__(self, command: Path) -> None:
+        self.versions: list[str] = []
+        self.failures: list[object] = []
+        self._command = command
+        self._over = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(look,), daemon=True)
+            for look in (self._look, self._use)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _repeat(self, look: Callable[[], None]) -> None:
+        try:
+            while not self._over.is_set():
+                look()
+        except Exception as error:
+            self.failures.append(error)
+
+    def _look(self) -> None:
+        if not os.access(self._command, os.X_OK):
+            self.failures.append("not there")
+            self._over.wait(0.1)
+
+    def _use(self) -> None:
+        self.versions.append(version_of(self._command))
+
+
+class InstallTestCase(SynchronousTestCase):
+    """A scratch root, and the script run on it."""
+
+    timeout = LIMIT_S
+
+    def setUp(self) -> None:
+        self.work = Path(self.mktemp()).absolute()
+        self.work.mkdir()
+        self.root = self.work / "root"
+        self.command = self.root / "usr/local/bin/metrics-agent"
+        self.config = self.root / "etc/metrics-agent/metrics-agent.toml"
+        self.snippet = self.root / "etc/telegraf/telegraf.d/metrics-agent.conf"
+        self.unit = self.root / "etc/systemd/system/metrics-agent.service"
+        self.dropins = self.root / "etc/systemd/system/telegraf.service.d"
+        self.versions = self.root / "opt/metrics-agent/versions"
+        self.addCleanup(shutil.rmtree, self.work, ignore_errors=True)
+
+    def wheel(self, version: str, **options: str) -> Path:
+        return make_wheel(self.work, version, **options)
+
+    def run_script(self, *arguments: str | Path, expect: int = 0, root: bool = True) -> str:
+        """Run it without an index and return what it said on both streams."""
+        where = ["--root", str(self.root)] if root else []
+        result = subprocess.run(
+            [SCRIPT, "--python", sys.executable, *where, *map(str, arguments)],
+            env={**os.environ, "PIP_NO_INDEX": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        self.assertEqual(result.returncode, expect, result.stdout)
+        return result.stdout
+
+    def assert_same(self, after: dict[str, Any], before: dict[str, Any]) -> None:
+        """Check that two snapshots are equal, and name what differs."""
+        different = {
+            name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+        }
+        self.assertEqual(different, set())
+
+    def version(self) -> str:
+        return version_of(self.command)
+
+    def version_directories(self) -> list[str]:
+        return sorted(path.name for path in self.versions.iterdir())
+
+
+class InstallTests(InstallTestCase):
+    """The first time and every time after."""
+
+    def test_first(self) -> None:
+        """All that the guide names is there, with its owner and mode, and the command runs."""
+        said = self.run_script(self.wheel("1.0"))
+        self.assertIn("installed metrics-agent 1.0", said)
+        self.assertEqual(self.version(), "metrics-agent 1.0")
+        self.assertTrue(self.command.is_symlink())
+        self.assertEqual(mode_of(self.config), "0o640")
+        self.assertEqual(mode_of(self.config.parent), "0o750")
+        self.assertEqual(mode_of(self.root / "var/lib/metrics-agent"), "0o750")
+        self.assertEqual(
+            self.snippet.read_text(), (DEPLOY / "telegraf/metrics-agent.conf").read_text()
+        )
+        self.assertEqual(mode_of(self.snippet), "0o644")
+        self.assertEqual([path.name for path in self.dropins.iterdir()], ["metrics-agent.conf"])
+        self.assertFalse(self.unit.exists())
+        caches = list(self.versions.rglob("twisted/plugins/dropin.cache"))
+        self.assertEqual([cache.read_text() for cache in caches], ["1.0"])
+        self.check_configuration()
+
+    def check_configuration(self) -> None:
+        """Check that the configuration is the sample, right as it stands, and starts nothing."""
+        text = self.config.read_text("utf-8")
+        self.assertEqual(
+            text.replace("enabled = false", "enabled = true"), SAMPLE.read_text("utf-8")
+        )
+        config = load(self.config, find_kind, known_kinds())
+        self.assertEqual(
+            ([module.instance for module in config.modules if module.enabled], config.faults),
+            ([], ()),
+        )
+
+    def test_again(self) -> None:
+        """The same wheel again writes nothing at all, and edited files are left alone."""
+        wheel = self.wheel("1.0")
+        self.run_script(wheel)
+        self.config.write_text("# mine\n")
+        self.snippet.write_text("# mine too\n")
+        before = snapshot(self.root)
+        said = self.run_script(wheel)
+        self.assertIn("this very wheel is installed already", said)
+        self.assertIn(f"warning: {self.snippet} is kept as it is", said)
+        self.assert_same(snapshot(self.root), before)
+        self.run_script("--reinstall", wheel)
+        self.assertEqual(self.version_directories(), ["1", "2"])
+        self.assertEqual(
+            (self.config.read_text(), self.snippet.read_text()), ("# mine\n", "# mine too\n")
+        )
+
+    def test_upgrade(self) -> None:
+        """At every moment of an upgrade the command is there and runs; two versions are kept."""
+        self.run_script(self.wheel("1.0"))
+        watch = CommandWatch(self.command)
+        try:
+            for version in ("1.1", "1.2"):
+                self.run_script(self.wheel(version))
+        finally:
+            watch.end()
+        self.assertEqual(watch.failures, [])
+        self.assertIn("metrics-agent 1.0", watch.versions)
+        self.assertEqual(watch.versions, sorted(watch.versions))
+        self.assertEqual(self.version(), "metrics-agent 1.2")
+        self.assertEqual(self.version_directories(), ["2", "3"])
+
+    def test_new_version_that_does_not_run(self) -> None:
+        """It is not switched to, and nothing of it is left."""
+        self.run_script(self.wheel("1.0"))
+        before = snapshot(self.root)
+        # Something was made in there and taken away again.
+        versions = before.pop("opt/metrics-agent/versions")
+        said = self.run_script(self.wheel("2.0", on_version="raise SystemExit(3)"), expect=1)
+        self.assertIn("the new version does not run", said)
+        said = self.run_script(self.wheel("3.0", on_version="").with_name("x.whl"), expect=1)
+        self.assertIn("no such file", said)
+        broken = self.work / "metrics_agent-4.0-py3-none-any.whl"
+        broken.write_text("no archive")
+        self.assertIn("pip could not install", self.run_script(broken, expect=1))
+        after = snapshot(self.root)
+        self.assertEqual(after.pop("opt/metrics-agent/versions")[:2], versions[:2])
+        self.assert_same(after, before)
+        self.assertEqual(self.version(), "metrics-agent 1.0")
+
+    def test_faults_in_the_configuration(self) -> None:
+        """A configuration that the installed version refuses is said at once."""
+        wheel = self.wheel("1.0")
+        self.run_script(wheel)
+        self.config.write_text("FAULT\n")
+        said = self.run_script(wheel)
+        self.assertIn(f"warning: {self.config} has faults", said)
+        self.assertIn("E! a fault of the stand-in", said)
+
+    def test_another_program_of_that_name(self) -> None:
+        """One that is in the command's place is kept under another name."""
+        self.command.parent.mkdir(parents=True)
+        self.command.write_text("the Go agent")
+        said = self.run_script(self.wheel("1.0"))
+        replaced = self.command.with_name("metrics-agent.replaced")
+        self.assertEqual(replaced.read_text(), "the Go agent")
+        self.assertIn(str(replaced), said)
+        self.assertEqual(self.version(), "metrics-agent 1.0")
+
+    def test_index_name(self) -> None:
+        """A name is looked for where pip looks, with the optional parts asked for."""
+        self.wheel("1.0")
+        said = self.run_script("metrics-agent==1.1", expect=1)
+        self.assertIn("pip could not install metrics-agent[all]==1.1;", said)
+        said = self.run_script("--extras", "none", "metrics-agent", expect=1)
+        self.assertIn("pip could not install metrics-agent;", said)
+
+    def test_not_root(self) -> None:
+        """A scratch root needs no rights at all."""
+        python = "/usr/bin/python3"
+        if os.geteuid() != 0:
+            raise SkipTest("only root can become somebody else; the other tests show it then")
+        if (
+            shutil.which("setpriv") is None
+            or subprocess.run(
+                [python, "-c", "import ensurepip, venv"], check=False, capture_output=True
+            ).returncode
+        ):
+            raise SkipTest(f"needs setpriv, and a {python} with venv that everybody may use")
+        room = Path(f"/tmp/install-{os.getpid()}")
+        room.mkdir()
+        self.addCleanup(shutil.rmtree, room, ignore_errors=True)
+        shutil.copytree(DEPLOY, room / "deploy")
+        wheel = make_wheel(room, "1.0")
+        os.chown(room, 65534, 65534)
+        result = subprocess.run(
+            ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+             room / "deploy/install.sh", "--python", python, "--root", room / "root", wheel],
+            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PIP_NO_INDEX": "1"},
+            cwd=room, capture_output=True, text=True, timeout=LIMIT_S, check=False,
+        )  # fmt: skip
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual((room / "root/etc/metrics-agent").stat().st_uid, 65534)
+
+
+class ServiceTests(InstallTestCase):
+    """--service: systemd runs the agent."""
+
+    def test_there_and_back(self) -> None:
+        """Unit, socket and output are in place; back at Telegraf they are gone."""
+        wheel = self.wheel("1.0")
+        self.run_script("--service", "--user", "somebody", wheel)
+        unit = self.unit.read_text()
+        self.assertIn("\nUser=somebody\n", unit)
+        self.assertIn("\nGroup=somebody\n", unit)
+        self.assertIn("inputs.socket_listener", self.snippet.read_text())
+        self.assertEqual(
+            sorted(path.name for path in self.dropins.iterdir()),
+            ["metrics-agent-socket.conf", "metrics-agent.conf"],
+        )
+        output = "unix:path=/run/telegraf/metrics-agent.sock"
+        self.assertEqual(load(self.config, find_kind, known_kinds()).settings.output, output)
+        before = snapshot(self.root)
+        self.run_script("--service", "--user", "somebody", wheel)
+        self.assert_same(snapshot(self.root), before)
+
+        self.run_script(wheel)
+        self.assertFalse(self.unit.exists())
+        self.assertIn("inputs.execd", self.snippet.read_text())
+        self.assertEqual([path.name for path in self.dropins.iterdir()], ["metrics-agent.conf"])
+
+    def test_from_telegraf(self) -> None:
+        """The snippet is exchanged; a configuration without an output is warned of."""
+        wheel = self.wheel("1.0")
+        self.run_script(wheel)
+        said = self.run_script("--service", wheel)
+        self.assertIn("inputs.socket_listener", self.snippet.read_text())
+        self.assertIn(f"{self.config} has no output", said)
+
+    def test_edited_snippet(self) -> None:
+        """A snippet that would start a second agent stops the script before it does anything."""
+        wheel = self.wheel("1.0")
+        self.run_script(wheel)
+        self.snippet.write_text("  [[inputs.execd]] # mine\n")
+        before = snapshot(self.root)
+        said = self.run_script("--service", wheel, expect=1)
+        self.assertIn("starts an agent too", said)
+        self.assert_same(snapshot(self.root), before)
+
+
+class UninstallTests(InstallTestCase):
+    """--uninstall."""
+
+    def files(self) -> list[str]:
+        return sorted(
+            str(path.relative_to(self.root))
+            for path in self.root.rglob("*")
+            if path.is_symlink() or path.is_file()
+        )
+
+    def test_keeps_what_is_yours(self) -> None:
+        """Configuration and state stay, also edited ones of ours; again is harmless."""
+        self.run_script("--service", self.wheel("1.0"))
+        state = self.root / "var/lib/metrics-agent/state.json"
+        state.write_text("{}")
+        self.snippet.write_text("# edited\n")
+        self.run_script("--uninstall")
+        kept = [
+            "etc/metrics-agent/metrics-agent.toml",
+            "etc/telegraf/telegraf.d/metrics-agent.conf.removed",
+            "var/lib/metrics-agent/state.json",
+        ]
+        self.assertEqual(self.files(), kept)
+        self.run_script("--uninstall")
+        self.assertEqual(self.files(), kept)
+        self.run_script(self.wheel("1.0"))
+        self.assertEqual(self.version(), "metrics-agent 1.0")
+
+    def test_purge(self) -> None:
+        """--purge leaves no file; a program that is not ours is no business of it."""
+        self.run_script(self.wheel("1.0"))
+        self.command.unlink()
+        self.command.write_text("another program")
+        self.run_script("--uninstall", "--purge")
+        self.assertEqual(self.files(), ["usr/local/bin/metrics-agent"])
+
+
+class ArgumentTests(InstallTestCase):
+    """What it refuses, before it does anything."""
+
+    def test_refused(self) -> None:
+        """Each says what was got and what was expected."""
+        empty = self.work / "empty"
+        empty.mkdir()
+        old = self.work / "old-python"
+        old.write_text("#!/bin/sh\n[ $1 = -c ] && exit 1\necho Python 3.9.2\n")
+        old.chmod(0o755)
+        for arguments, expected in (
+            (["--frobnicate"], "unknown option --frobnicate, see --help"),
+            (["--extras"], "--extras needs a value, see --help"),
+            (["a", "b"], 'one SOURCE only, got "a" and "b"'),
+            (["--purge"], "--purge goes with --uninstall only"),
+            (["./nothing.whl"], "SOURCE ./nothing.whl: no such file or directory"),
+            ([empty], f"SOURCE {empty}: a directory without a setup.py"),
+            (["--python", "no-such-python", "x"], "--python no-such-python: no such command"),
+            (["--python", old, "x"], f"{old} is Python 3.9.2, expected 3.10 or newer"),
+        ):
+            said = self.run_script(*arguments, expect=1)
+            self.assertIn(f"install.sh: {expected}", said)
+        self.assertFalse((self.root / "opt").exists())
+
+    def test_two_at_once(self) -> None:
+        """The second is refused while the first is at work."""
+        if shutil.which("flock") is None:
+            raise SkipTest("needs flock")
+        base = self.root / "opt/metrics-agent"
+        base.mkdir(parents=True)
+        with subprocess.Popen(
+            ["flock", base / ".lock", "sh", "-c", "echo locked; cat"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as other:
+            assert other.stdin is not None
+            assert other.stdout is not None
+            self.assertEqual(other.stdout.readline(), b"locked\n")
+            said = self.run_script(self.wheel("1.0"), expect=1)
+            other.stdin.close()
+        self.assertIn("another install.sh is at work", said)
+
+    def test_help(self) -> None:
+        """--help names every option that the script knows."""
+        said = self.run_script("--help", root=False)
+        for line in SCRIPT.read_text().splitlines():
+            option = line.strip().partition(")")[0]
+            if option.startswith("--") and " " not in option:
+                self.assertIn(f"  {option}", said)
+
+    def test_shellcheck(self) -> None:
+        """Nothing is left for shellcheck to say."""
+        if shutil.which("shellcheck") is None:
+            raise SkipTest("shellcheck is not installed")
+        result = subprocess.run(
+            ["shellcheck", SCRIPT], capture_output=True, text=True, cwd=CHECKOUT, check=False
+        )
+        self.assertEqual(result.stdout, "")
