@@ -9,13 +9,16 @@ HERE = Path(__file__).parent
 
 TLS = ["twisted[tls]>=24.7"]
 HTTP = ["treq>=24.9", "oauthlib>=3.2", *TLS]
+DIGEST = ["httpx2>=2; python_version >= '3.11'", "httpx>=0.27; python_version < '3.11'"]
 SPEED = ["orjson>=3.10"]
 DEMO = ["amqtt>=0.11.3"]
 TEST = [
     "hypothesis>=6.100",
     "line-protocol-parser>=2.0",
     "coverage[toml]>=7.6",
+    "websockets>=13",
     *HTTP,
+    *DIGEST,
     *SPEED,
     *DEMO,
 ]
@@ -47,8 +50,9 @@ setup(
     extras_require={
         "tls": TLS,
         "http": HTTP,
+        "digest": DIGEST,
         "speed": SPEED,
-        "all": [*HTTP, *SPEED],
+        "all": [*HTTP, *DIGEST, *SPEED],
         "demo": [*DEMO, *SPEED],
         "test": TEST,
         "lint": LINT,

@@ -1,0 +1,287 @@
+"""One life of a WebSocket: from an open transport to its end.
+
+A link is made for every connection and never used again. Its owner learns that it opened, of each
+message, and of the end: exactly once, last, with the cause.
+
+Signs of life. A server may have nothing to say for days, so what counts is not data but whole
+frames: a ping goes out each `ping_interval`, and if until `ping_timeout` later neither its answer
+nor any other whole frame has come, the server is dead. The bytes of a frame that never ends are no
+sign of life. The handshake has one time limit for all of it, however slowly it drips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+from typing import Protocol as TypingProtocol
+
+from attrs import frozen
+from twisted.internet import error
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from metrics_agent.transports.causes import Cause, of_error
+from metrics_agent.transports.websocket.conversation import (
+    Broken,
+    Closed,
+    Conversation,
+    Event,
+    Opened,
+    Received,
+    Refused,
+    Reply,
+    TooLarge,
+)
+
+__all__ = ["Handshake", "Link", "LinkOwner"]
+
+GOODBYE_S: Final = 0.25
+"""How long the server has to close after our close frame before we do."""
+_NO_STATUS: Final = 1005
+_SHOWN: Final = 60
+
+
+@frozen
+class Handshake:
+    """What a link asks for, and its limits.
+
+    Attributes:
+        authority, target: see `Conversation.open`.
+        authorization: the header's value, empty to leave it out.
+        timeout_s: for the whole handshake.
+        ping_interval_s, ping_timeout_s: see above.
+        max_message: in bytes.
+    """
+
+    authority: str
+    target: str
+    authorization: str
+    timeout_s: float
+    ping_interval_s: float
+    ping_timeout_s: float
+    max_message: int
+
+    def __repr__(self) -> str:
+        return f"Handshake({self.authority}{self.target})"
+
+
+class LinkOwner(TypingProtocol):
+    """Who is told of a link's events; none of it may raise."""
+
+    def link_opened(self) -> None:
+        """Take note that the server speaks WebSocket with us."""
+        ...
+
+    def link_received(self, data: bytes) -> None:
+        """Take a whole message."""
+        ...
+
+    def link_oversized(self) -> None:
+        """Take note that a message was too large and is gone."""
+        ...
+
+    def link_ended(self, link: Link, cause: Cause, refused: Refused | None) -> None:
+        """Take note that the link is over; called once, last.
+
+        Args:
+            link: which.
+            cause: why; of a refusal its owner knows better.
+            refused: the answer to the handshake, if it was none of WebSocket.
+        """
+        ...
+
+
+class Link(Protocol):
+    """The Twisted protocol of one connection.
+
+    Args:
+        reactor: the clock.
+        handshake: what to ask for.
+        owner: who is told of events.
+        log: for faults of our own.
+
+    Attributes:
+        opened: the handshake succeeded; stays True at the end.
+        ended: the link is over.
+    """
+
+    def __init__(self, reactor: Any, handshake: Handshake, owner: LinkOwner, log: Logger) -> None:
+        self._reactor = reactor
+        self._handshake = handshake
+        self._owner = owner
+        self._log = log
+        self._conversation = Conversation(handshake.max_message)
+        self._cause: Cause | None = None
+        self._refused: Refused | None = None
+        self._timer: IDelayedCall | None = None
+        self._frames = 0
+        self._full = False
+        self._leaving = False
+        self.opened = False
+        self.ended = False
+
+    # What the owner asks for.
+
+    def leave(self) -> None:
+        """Say goodbye: a close frame, then the server closes, or we do."""
+        if self._leaving or self.ended:
+            return
+        self._leaving = True
+        self._stop_timer()
+        goodbye = self._conversation.close()
+        if not goodbye:
+            self._abort()
+            return
+        self._write(goodbye)
+        self._timer = self._reactor.callLater(GOODBYE_S, self._abort)
+
+    def end(self, cause: Cause) -> None:
+        """Cut the connection because of what is wrong with it."""
+        if self._cause is None:
+            self._cause = cause
+            self._abort()
+
+    # What the transport tells.
+
+    def connectionMade(self) -> None:
+        """Ask for the WebSocket."""
+        handshake = self._handshake
+        transport = cast("Any", self.transport)
+        transport.registerProducer(_WriteGate(self._set_full), streaming=True)
+        self._timer = self._reactor.callLater(handshake.timeout_s, self._handshake_timeout)
+        headers = [(b"Authorization", handshake.authorization.encode())]
+        self._contained(self._open, headers if handshake.authorization else [])
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what the server sent; whatever is in it, nothing is raised."""
+        if self._cause is None and not self._leaving:
+            self._contained(self._read, data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Clean up and tell the owner."""
+        self._stop_timer()
+        self.ended = True
+        self._owner.link_ended(self, self._cause or self._of_loss(reason), self._refused)
+
+    # Inside.
+
+    def _open(self, headers: list[tuple[bytes, bytes]]) -> None:
+        handshake = self._handshake
+        self._write(self._conversation.open(handshake.authority, handshake.target, headers))
+
+    def _read(self, data: bytes) -> None:
+        for event in self._conversation.receive(data):
+            self._handle(event)
+            if self._cause is not None or self._leaving:
+                return
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, Reply):
+            self._write(event.data)
+            return
+        self._frames += 1
+        if isinstance(event, Received):
+            self._owner.link_received(event.data)
+        elif isinstance(event, TooLarge):
+            self._owner.link_oversized()
+        elif isinstance(event, Opened):
+            self.opened = True
+            self._stop_timer()
+            self._tick_later()
+            self._owner.link_opened()
+        elif isinstance(event, Refused):
+            self._refused = event
+            self.end(Cause(f"http_{event.status}", f"HTTP {event.status}"))
+        elif isinstance(event, Closed):
+            self._closed(event)
+        elif isinstance(event, Broken):
+            self.end(_of_breach(event))
+
+    def _closed(self, event: Closed) -> None:
+        code = "" if event.code == _NO_STATUS else f" with code {event.code}"
+        reason = f" ({event.reason[:_SHOWN]!r})" if event.reason else ""
+        self._cause = Cause("closed", f"the server closed the connection{code}{reason}")
+        self._stop_timer()
+        # It closes now that it has our answer (RFC 6455, 7.1.1); we do if it does not.
+        self._timer = self._reactor.callLater(GOODBYE_S, self._abort)
+
+    def _of_loss(self, reason: Failure) -> Cause:
+        when = "" if self.opened else " before answering the handshake"
+        if reason.check(error.ConnectionDone):  # type: ignore[no-untyped-call]  # Twisted's is
+            return Cause("closed", f"the server closed the connection{when}")
+        if reason.check(error.ConnectionLost, error.ConnectionAborted):  # type: ignore[no-untyped-call]
+            return Cause("closed", f"the connection was cut{when}")
+        return of_error(reason)
+
+    def _handshake_timeout(self) -> None:
+        seconds = self._handshake.timeout_s
+        self.end(Cause("silent", f"no answer to the handshake within {seconds:g} s"))
+
+    # Signs of life.
+
+    def _tick_later(self) -> None:
+        self._timer = self._reactor.callLater(self._handshake.ping_interval_s, self._tick)
+
+    def _tick(self) -> None:
+        self._write(self._conversation.ping())
+        timeout_s = self._handshake.ping_timeout_s
+        self._timer = self._reactor.callLater(timeout_s, self._judge, self._frames)
+
+    def _judge(self, frames_before: int) -> None:
+        if self._frames == frames_before:
+            seconds = self._handshake.ping_timeout_s
+            self.end(Cause("silent", f"no answer to a ping within {seconds:g} s"))
+        else:
+            self._tick_later()
+
+    # The transport.
+
+    def _contained(self, call: Callable[..., None], *args: Any) -> None:
+        try:
+            call(*args)
+        except Exception:
+            self._log.failure("while talking WebSocket")
+            self.end(Cause("internal", "a fault of our own, see the line above"))
+
+    def _set_full(self, full: bool) -> None:
+        self._full = full
+
+    def _write(self, data: bytes) -> None:
+        # A server that asks without reading what we answer is not answered any more.
+        if data and not self._full and self.transport is not None:
+            self.transport.write(data)
+
+    def _abort(self) -> None:
+        abort: Callable[[], object] | None = getattr(self.transport, "abortConnection", None)
+        if abort is not None:
+            abort()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+
+class _WriteGate:
+    """Told by the transport when its buffer is full."""
+
+    def __init__(self, set_full: Callable[[bool], None]) -> None:
+        self._set_full = set_full
+
+    def pauseProducing(self) -> None:
+        self._set_full(True)
+
+    def resumeProducing(self) -> None:
+        self._set_full(False)
+
+    def stopProducing(self) -> None:
+        """The connection is being closed."""
+
+
+def _of_breach(event: Broken) -> Cause:
+    text = event.text[:_SHOWN]
+    if event.opened:
+        return Cause("protocol", f"the server broke the protocol ({text})")
+    return Cause("not_websocket", f"the port does not speak WebSocket ({text})", for_a_person=True)

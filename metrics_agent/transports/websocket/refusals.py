@@ -1,0 +1,93 @@
+"""An answer that is no WebSocket: why, in words for the person who must mend it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final
+
+from attrs import frozen
+
+from metrics_agent.transports.causes import Cause
+from metrics_agent.transports.websocket.conversation import Refused
+
+__all__ = ["Refusal", "explain_refusal"]
+
+_SHOWN: Final = 80
+_LOGIN_IN_URL: Final = re.compile(r"//[^/\s]*@")
+_LONGEST_WAIT_S: Final = 3600.0
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_TEXTS: Final[Mapping[int, str]] = {
+    HTTPStatus.UNAUTHORIZED: "it refuses the user name or password",
+    HTTPStatus.FORBIDDEN: "it does not let us in",
+    HTTPStatus.NOT_FOUND: "there is no WebSocket at that path",
+    HTTPStatus.TOO_MANY_REQUESTS: "it says that requests come too fast",
+    HTTPStatus.SERVICE_UNAVAILABLE: "it says that it is not available",
+}
+# What passes by itself; everything else that is not a fault of the server needs a person.
+_PASSING: Final = frozenset(
+    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+)
+_SERVER_FAULT: Final = 500
+_OK: Final = 200
+
+
+@frozen
+class Refusal:
+    """What a refusal means.
+
+    Attributes:
+        cause: in words.
+        retry_after_s: how long the server wants to be left alone; 0 if it does not say.
+    """
+
+    cause: Cause
+    retry_after_s: float = 0.0
+
+
+def explain_refusal(refused: Refused, now_s: float) -> Refusal:
+    """Say what an HTTP answer to the handshake means.
+
+    Args:
+        refused: the answer.
+        now_s: the wall clock, for a server that names a date.
+    """
+    status = refused.status
+    kind = f"http_{status}"
+    if status in _REDIRECTS:
+        return Refusal(Cause(kind, _redirect(refused), for_a_person=True))
+    if _OK <= status < _OK + 100:
+        text = f"it answers with a page, not with a WebSocket (HTTP {status})"
+        return Refusal(Cause(kind, text, for_a_person=True))
+    text = _TEXTS.get(status, "it has a fault of its own" if status >= _SERVER_FAULT else "")
+    text = f"{text} (HTTP {status})" if text else f"it refuses the WebSocket (HTTP {status})"
+    for_a_person = status < _SERVER_FAULT and status not in _PASSING
+    return Refusal(Cause(kind, text, for_a_person), _retry_after_s(refused, now_s))
+
+
+def _header(refused: Refused, name: bytes) -> str:
+    found = (value for key, value in refused.headers if key == name)
+    return next(found, b"").decode("latin-1").strip()
+
+
+def _redirect(refused: Refused) -> str:
+    place = _LOGIN_IN_URL.sub("//***@", _header(refused, b"location")).partition("?")[0]
+    place = place if len(place) <= _SHOWN else place[:_SHOWN] + "..."
+    where = f"to {place!r}" if place else "without saying where to"
+    return f"it redirects {where}, set url to where the WebSocket is (HTTP {refused.status})"
+
+
+def _retry_after_s(refused: Refused, now_s: float) -> float:
+    text = _header(refused, b"retry-after")
+    if not text:
+        return 0.0
+    if text.isascii() and text.isdigit():
+        seconds = float(text[:9])
+    else:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now_s
+        except (ValueError, OverflowError):
+            return 0.0
+    return min(max(0.0, seconds), _LONGEST_WAIT_S)

@@ -1,0 +1,141 @@
+"""The settings of a WebSocket connection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar, Final, Literal
+
+from attrs import frozen
+
+from metrics_agent.config import Duration, Fault, Secret, Size, setting
+from metrics_agent.config.types import format_duration
+from metrics_agent.transports.websocket.address import WebSocketAddress, parse_address
+
+__all__ = ["WebSocketSettings"]
+
+_HOUR_S: Final = 3600
+_CONTROL: Final = re.compile("[\\x00-\\x1f\\x7f]")
+_TLS_KEYS: Final = ("tls_ca", "tls_certificate", "tls_key", "tls_server_name", "tls_insecure")
+
+
+@frozen
+class WebSocketSettings:
+    """How to reach a WebSocket; base class of the settings of each module that uses one.
+
+    Attributes:
+        default_path: where an address names none.
+    """
+
+    default_path: ClassVar[str] = "/"
+
+    url: str = setting(
+        default="",
+        doc=(
+            "Address: host, host:port, or a URL that begins with http://, https://, ws:// or "
+            "wss://."
+        ),
+        example="http://device.example",
+    )
+    username: str = setting(default="", doc="Login name.")
+    password: Secret | None = setting(default=None, doc="Password, where one is asked for.")
+    login: Literal["auto", "basic", "digest"] = setting(
+        default="auto",
+        doc=(
+            "How to log in. auto: as the server asks, Digest before Basic; basic: at once; "
+            "digest: nothing else, so that nobody on the way can ask for the password itself."
+        ),
+        choices=("auto", "basic", "digest"),
+    )
+    connect_timeout: Duration = setting(
+        default="10s",
+        doc="Time to connect, and again to be let in.",
+        minimum=0.1,
+        maximum=300,
+    )
+    ping_interval: Duration = setting(
+        default="15s", doc="How often the server is asked for a sign of life.", minimum=0.1
+    )
+    ping_timeout: Duration = setting(
+        default="10s",
+        doc="A server that has not answered by then is taken for dead.",
+        minimum=0.1,
+        maximum=300,
+    )
+    max_message: Size = setting(
+        default="1MiB",
+        doc="A larger message is dropped and counted.",
+        minimum=1024,
+        maximum=64 << 20,
+    )
+    tls_ca: str = setting(
+        default="",
+        doc="PEM file with the authorities to trust; empty for those of the system.",
+        example="/etc/metrics-agent/ca.pem",
+    )
+    tls_certificate: str = setting(
+        default="", doc="PEM file with our certificate, where the server asks for one."
+    )
+    tls_key: str = setting(default="", doc="PEM file with the key of tls_certificate.")
+    tls_server_name: str = setting(
+        default="", doc="Name in the server's certificate; empty for the host of its address."
+    )
+    tls_insecure: bool = setting(
+        default=False,
+        doc="Do not verify the server's certificate: whoever is in between can read all.",
+    )
+    reconnect_min: Duration = setting(
+        default="1s", doc="Wait after the first failed attempt.", minimum=0.1, maximum=_HOUR_S
+    )
+    reconnect_max: Duration = setting(
+        default="60s",
+        doc="Longest wait between attempts; the waits grow and vary by chance.",
+        minimum=0.1,
+        maximum=_HOUR_S,
+    )
+
+    @property
+    def address(self) -> WebSocketAddress:
+        """Where to connect to.
+
+        Raises:
+            ValueError: it is wrong; `check_connection` says so beforehand.
+        """
+        return parse_address(self.url, self.default_path)
+
+    def check_connection(self) -> Iterator[Fault]:
+        """Yield what is wrong although each setting alone is right; paths are the keys."""
+        secure = True
+        try:
+            secure = self.address.secure
+        except ValueError as error:
+            yield Fault("url", str(error))
+        if not secure:
+            for key in _TLS_KEYS:
+                if getattr(self, key):
+                    yield Fault(
+                        key,
+                        "a setting of TLS",
+                        "a url with https:// or wss://",
+                        "remove it or change url",
+                    )
+        yield from self._check_login()
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            given, missing = "tls_certificate", "tls_key"
+            if self.tls_key:
+                given, missing = missing, given
+            yield Fault(missing, "nothing", "a PEM file", f"{given} is set and needs it")
+        if self.reconnect_max < self.reconnect_min:
+            yield Fault(
+                "reconnect_max",
+                format_duration(self.reconnect_max),
+                f"at least reconnect_min ({format_duration(self.reconnect_min)})",
+            )
+
+    def _check_login(self) -> Iterator[Fault]:
+        if self.password is not None and not self.username:
+            yield Fault("username", "nothing", "a name", "password is set and needs it")
+        if ":" in self.username or _CONTROL.search(self.username):
+            yield Fault("username", "a colon or a control character", "a name without them")
+        if self.password is not None and _CONTROL.search(self.password.reveal()):
+            yield Fault("password", "a control character in it", "a text without them")

@@ -1,0 +1,63 @@
+"""Answers that are no WebSocket, in words."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.transports.websocket.conversation import Refused
+from metrics_agent.transports.websocket.refusals import explain_refusal
+
+NOW_S = 1_700_000_000.0
+
+
+class RefusalTests(SynchronousTestCase):
+    """One clear line each."""
+
+    def explain(self, status: int, **headers: str):
+        pairs = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
+        return explain_refusal(Refused(status, pairs), NOW_S)
+
+    def test_texts(self) -> None:
+        """What it is, and whether waiting helps."""
+        for status, words, for_a_person in (
+            (200, "answers with a page", True),
+            (401, "refuses the user name or password", True),
+            (403, "does not let us in", True),
+            (404, "no WebSocket at that path", True),
+            (408, "refuses the WebSocket", False),
+            (418, "refuses the WebSocket", True),
+            (429, "too fast", False),
+            (500, "a fault of its own", False),
+            (503, "not available", False),
+            (599, "a fault of its own", False),
+        ):
+            cause = self.explain(status).cause
+            self.assertIn(words, cause.text)
+            self.assertIn(f"(HTTP {status})", cause.text)
+            self.assertEqual((cause.kind, cause.for_a_person), (f"http_{status}", for_a_person))
+
+    def test_redirect(self) -> None:
+        """Where to is said, without a login, a token or an endless tail."""
+        for status in (301, 302, 303, 307, 308):
+            cause = self.explain(status, location="https://a:s3cr3t@dtu/live?t=s3cr3t").cause
+            self.assertIn("redirects to 'https://***@dtu/live', set url", cause.text)
+            self.assertTrue(cause.for_a_person)
+        self.assertLess(len(self.explain(301, location="x" * 5000).cause.text), 200)
+        self.assertIn("without saying where", self.explain(302).cause.text)
+
+    def test_retry_after(self) -> None:
+        """Seconds or a date; within reason, and nothing of what cannot be read."""
+        for text, seconds in (
+            ("60", 60.0),
+            ("0", 0.0),
+            ("99999999999999999999999", 3600.0),
+            ("Tue, 14 Nov 2023 22:15:20 GMT", 120.0),
+            ("Tue, 14 Nov 2023 22:13:00 GMT", 0.0),
+            ("soon", 0.0),
+            ("-5", 0.0),
+            ("٣", 0.0),
+            ("", 0.0),
+        ):
+            refusal = self.explain(429, retry_after=text)
+            self.assertEqual(refusal.retry_after_s, seconds, text)
+        self.assertEqual(self.explain(503, retry_after="7").retry_after_s, 7.0)
