@@ -285,7 +285,7 @@ class _Attempt:
         why = self._creator.why if self._creator is not None else None
         if why is not None:
             return HttpFault(why.kind, f"{self._host}: {why.text}", for_a_person=True)
-        return explain(self._host, causes)
+        return explain(self._host, causes, self._timeout_s)
 
 
 class _Bounded(ProtocolWrapper):
