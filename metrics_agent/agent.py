@@ -309,7 +309,8 @@ class Agent(MultiService):
 
     async def _stop(self) -> None:
         parts = self._parts
-        await self._step("reload", lambda: self._working or succeed(None), self._remaining_s())
+        reload_s = self._remaining_s() / 2
+        await self._step("reload", lambda: self._working or succeed(None), reload_s)
         # What the brokers have delivered is taken before anything closes; the queue may grow
         # beyond its high mark for this.
         parts.connections.resume("pressure")

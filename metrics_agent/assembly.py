@@ -180,6 +180,9 @@ class _Assembly:
         self._self_metrics.reschedule()
 
     def _on_pressure(self, pressed: bool) -> None:
+        if pressed and self._agent.stopping:
+            # What the brokers have delivered is taken: the reader has until the end of the stop.
+            return
         if pressed:
             self._connections.pause("pressure")
         else:
