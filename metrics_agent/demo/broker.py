@@ -13,6 +13,7 @@ taken is one clear line.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         listening = socket.create_server((HOST, port), backlog=_BACKLOG)
     except OSError as error:
         return _fail(
-            f"cannot listen on {HOST}:{port}: {error.strerror}; "
+            f"cannot listen on {HOST}:{port}: {os.strerror(error.errno or 0)}; "
             "choose another port with --port, 0 takes a free one"
         )
     asyncio.run(_serve(listening, ending))

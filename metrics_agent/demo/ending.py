@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import stat
+import time
 
 __all__ = ["Ending", "ignore_interrupt"]
 
@@ -39,10 +40,15 @@ class Ending:
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the end has come, at most for a time; say whether it has."""
-        if not self._ended:
-            ready, _, _ = select.select(self._watched, [], [], timeout_s)
-            self._ended = self._wakes in ready or (_STDIN in ready and not _drain())
-        return self._ended
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while not self._ended:
+            left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
+            ready, _, _ = select.select(self._watched, [], [], left_s)
+            if not ready:
+                return False
+            # What a parent writes is read and means nothing.
+            self._ended = self._wakes in ready or not _drain()
+        return True
 
 
 def _has_parent() -> bool:
