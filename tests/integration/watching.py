@@ -1,0 +1,134 @@
+"""What tests of whole processes share: waiting, looking at a process, reading the output."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from attrs import frozen
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
+__all__ = [
+    "Said",
+    "argv",
+    "children",
+    "environment",
+    "is_alive",
+    "memory_bytes",
+    "pause",
+    "python_path",
+    "sequences",
+    "until",
+]
+
+POLL_S = 0.02
+
+_SEQUENCE = re.compile(rb"electricity,(?:\S+,)?device=([^, ]+).* (?:\S+,)?energy_total=(\d+)")
+
+
+@frozen
+class Said:
+    """A line of the agent's log, as its parent understood it.
+
+    Attributes:
+        level: ``E``, ``W``, ``I``, ``D`` or ``T``.
+        text: what follows the prefix.
+    """
+
+    level: str
+    text: str
+
+
+async def until(
+    true: Callable[[], object], what: str | Callable[[], str], limit_s: float = 20.0
+) -> None:
+    """Wait for a condition; polling is good enough for other processes.
+
+    Raises:
+        AssertionError: it did not come true in time; ``what`` says what was waited for.
+    """
+    deadline_s = time.monotonic() + limit_s
+    while not true():
+        if time.monotonic() > deadline_s:
+            told = what if isinstance(what, str) else what()
+            raise AssertionError(f"waited {limit_s:g} s for {told}")
+        await deferLater(reactor, POLL_S)
+
+
+async def pause(seconds: float) -> None:
+    """Let time pass."""
+    await deferLater(reactor, seconds)
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment for an agent: it uses the same packages as this process."""
+    kept = {name: text for name, text in os.environ.items() if name not in _NOT_OURS}
+    return {**kept, "PYTHONPATH": python_path(), **(more or {})}
+
+
+def python_path(*first: Path) -> str:
+    """Return a PYTHONPATH with some directories before those of this process."""
+    paths = [*first, *(Path(path).absolute() for path in sys.path)]
+    return os.pathsep.join(map(str, paths))
+
+
+_NOT_OURS = ("JOURNAL_STREAM", "NOTIFY_SOCKET", "SYSTEMD_EXEC_PID", "STATE_DIRECTORY")
+
+
+def argv(command: str, *arguments: str) -> list[str]:
+    """Return how to start ``metrics-agent`` or ``twistd``: as installed beside this Python."""
+    if command == "twistd":
+        return [*_script("twistd", "-c", _TWISTD), "-n", "--pidfile=", "metrics-agent", *arguments]
+    return [*_script(command, "-m", "metrics_agent"), *arguments]
+
+
+_TWISTD = "from twisted.scripts.twistd import run; run()"
+
+
+def _script(name: str, *instead: str) -> list[str]:
+    path = Path(sys.executable).with_name(name)
+    return [str(path)] if path.exists() else [sys.executable, *instead]
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes whose parent is ``pid``."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                status = (entry / "stat").read_text("utf-8", "replace")
+            except OSError:
+                continue
+            if int(status.rpartition(")")[2].split()[1]) == pid:
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process is there and not a zombie."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def memory_bytes(pid: int) -> int:
+    """Return the resident memory of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def sequences(lines: Iterable[bytes]) -> dict[str, list[int]]:
+    """Return what `load.Load` has numbered: by device, in the order of the output."""
+    found: dict[str, list[int]] = {}
+    for line in lines:
+        match = _SEQUENCE.match(line)
+        if match is not None:
+            found.setdefault(match[1].decode(), []).append(int(match[2]))
+    return found
