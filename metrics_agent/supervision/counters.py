@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Final
 
 __all__ = ["Counters", "CountersByModule"]
@@ -35,12 +36,20 @@ class Counters:
         _add(self.errors, place, 1)
 
     def drop(self, reason: str, count: int = 1) -> None:
-        """Count what was left."""
-        _add(self.dropped, reason, count)
+        """Count what was left.
+
+        Raises:
+            TypeError: the count is no int; a float would change the type of a field.
+            ValueError: it is negative.
+        """
+        if index(count) < 0:
+            raise ValueError(f"got a count of {count}, expected 0 or more")
+        _add(self.dropped, reason, index(count))
 
 
 def _add(counts: dict[str, int], name: str, count: int) -> None:
-    if name not in counts and len(counts) >= MAX_NAMES:
+    # Called while a fault is told, so a name that is none must not become the next one.
+    if not isinstance(name, str) or (name not in counts and len(counts) >= MAX_NAMES):
         name = OTHER
     counts[name] = counts.get(name, 0) + count
 

@@ -79,6 +79,8 @@ class Ticker:
 
     def start(self, *, now: bool) -> None:
         """Set the first tick: in the reactor's next turn, or after an interval."""
+        if self._ended:
+            return
         if not now:
             self._next_s += self._interval_s
         delay_s = max(0.0, self._next_s - self._clock.seconds())
@@ -108,9 +110,14 @@ class Ticker:
 
     def _wait_for(self, result: Awaitable[Any]) -> None:
         failures: list[BaseException] = []
-        work = self._work = as_deferred(result)
-        self._call = self._clock.callLater(self._limits.timeout_s, self._timed_out, work)
+        work = as_deferred(result)
         self._guard.watch(self._place, work, on_error=failures.append)
+        if self._ended:
+            # The tick has cancelled its own timer.
+            self._guard.run(self._place, work.cancel)
+            return
+        self._work = work
+        self._call = self._clock.callLater(self._limits.timeout_s, self._timed_out, work)
 
         def ended(metrics: Any) -> None:
             if self._work is not work:

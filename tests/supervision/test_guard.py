@@ -1,0 +1,136 @@
+"""The guard: nothing passes, everything is told once and counted."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
+from twisted.python.failure import Failure
+
+from tests.supervision.fakes import FAULTS, SupervisionCase, raiser, recurse
+
+
+class RunTests(SupervisionCase):
+    """A call inside the guard."""
+
+    def test_result(self) -> None:
+        """What the call returns comes back, its arguments go in, nothing is told."""
+        self.assertEqual(self.guard.run("make", divmod, 7, 3), (2, 1))
+        self.assertEqual((self.events, self.counters.errors), ([], {}))
+
+    def test_every_fault(self) -> None:
+        """Whatever is raised: None comes back, one line is told, the place is counted."""
+        for kind in FAULTS:
+            self.forget()
+            raised: list[BaseException] = []
+            result = self.guard.run("tick", raiser(kind("why")), on_error=raised.append)
+            self.assertIsNone(result)
+            self.assertEqual(self.told(), [f"Error in tick: {kind.__name__}('why')"])
+            self.assertEqual([type(each) for each in raised], [kind])
+        self.assertEqual(self.counters.errors, {"tick": len(FAULTS)})
+
+    def test_detail(self) -> None:
+        """The line says what it was about, and never which of many would fold apart."""
+        self.guard.run("message", raiser(ValueError("no")), detail="tele/plug/SENSOR")
+        self.assertEqual(self.told(), ["Error in message of 'tele/plug/SENSOR': ValueError('no')"])
+        self.assertEqual(self.events[0]["fold"], ("place",))
+
+    def test_traceback_is_kept(self) -> None:
+        """The event has the traceback, for the debug level."""
+        self.guard.run("tick", raiser(ValueError("no")))
+        self.assertIn("in fail", self.events[0]["log_failure"].getTraceback())
+
+    def test_endless_recursion(self) -> None:
+        """Code that calls itself for ever ends at the guard."""
+        self.assertIsNone(self.guard.run("decode", recurse))
+        self.assertEqual(self.counters.errors, {"decode": 1})
+
+    def test_recursion_through_the_guard(self) -> None:
+        """Where no stack is left to tell of it, the fault goes up until there is."""
+
+        def deep() -> None:
+            self.guard.run("deep", deep)
+
+        self.guard.run("outer", deep)
+        self.assertIn("Error in deep: RecursionError", "\n".join(self.told()))
+
+    def test_nested(self) -> None:
+        """A fault ends at the inner guard, the outer one goes on."""
+
+        def outer() -> str:
+            self.guard.run("inner", raiser(SystemExit(1)))
+            return "went on"
+
+        self.assertEqual(self.guard.run("outer", outer), "went on")
+        self.assertEqual(self.counters.errors, {"inner": 1})
+
+
+class WatchTests(SupervisionCase):
+    """A Deferred inside the guard."""
+
+    def test_result(self) -> None:
+        """A result passes through."""
+        self.assertEqual(self.successResultOf(self.guard.watch("work", succeed(3))), 3)
+        self.assertEqual(self.events, [])
+
+    def test_every_fault(self) -> None:
+        """Whatever it fails with: the result is None, told and counted once."""
+        for kind in FAULTS:
+            self.forget()
+            raised: list[BaseException] = []
+            work = self.guard.watch("work", fail(kind("why")), on_error=raised.append)
+            self.assertIsNone(self.successResultOf(work))
+            self.assertEqual(self.told(), [f"Error in work: {kind.__name__}('why')"])
+            self.assertEqual([type(each) for each in raised], [kind])
+        self.assertEqual(self.counters.errors, {"work": len(FAULTS)})
+
+    def test_callback_raises(self) -> None:
+        """What a callback raises, SystemExit too, is contained like a failure."""
+        work: Deferred[object] = Deferred()
+        work.addCallback(raiser(SystemExit(5)))
+        self.guard.watch("work", work)
+        work.callback(None)
+        self.assertEqual(self.told(), ["Error in work: SystemExit(5)"])
+
+    def test_coroutine_raises(self) -> None:
+        """So is what a coroutine raises."""
+        for kind in FAULTS:
+            waiting: Deferred[None] = Deferred()
+
+            async def work(error: BaseException, waiting: Deferred[None]) -> None:
+                await waiting
+                raise error
+
+            watched = self.guard.watch("work", ensureDeferred(work(kind("why"), waiting)))
+            waiting.callback(None)
+            self.assertIsNone(self.successResultOf(watched))
+        self.assertEqual(self.counters.errors, {"work": len(FAULTS)})
+
+    def test_cancelled(self) -> None:
+        """A Deferred that somebody cancelled has not failed."""
+        work = self.guard.watch("work", Deferred(), on_error=self.fail)
+        work.cancel()
+        self.assertIsNone(self.successResultOf(work))
+        self.assertEqual((self.events, self.counters.errors), ([], {}))
+
+
+class CaughtTests(SupervisionCase):
+    """A fault that somebody else caught."""
+
+    def test_failure_without_traceback(self) -> None:
+        """A Failure that was made and never raised is told like any other."""
+        self.guard.caught("body", Failure(ValueError("made")))
+        self.assertEqual(self.told(), ["Error in body: ValueError('made')"])
+
+    def test_exception_that_was_never_raised(self) -> None:
+        """So is an exception without a traceback."""
+        self.guard.caught("life", ValueError("made"))
+        self.assertEqual(self.told(), ["Error in life: ValueError('made')"])
+
+    def test_unprintable(self) -> None:
+        """An exception whose text cannot be made is told by its type."""
+
+        class Odd(Exception):  # noqa: N818 - a fake
+            def __repr__(self) -> str:
+                raise SystemExit(1)
+
+        self.guard.caught("life", Odd())
+        self.assertEqual(self.told(), ["Error in life: Odd (its text cannot be shown)"])
