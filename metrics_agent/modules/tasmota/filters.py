@@ -16,10 +16,9 @@ from metrics_agent.modules.tasmota.topics import (
     DEFAULT_FULL_TOPIC,
     DEFAULT_PREFIXES,
     Shape,
-    covers,
 )
 from metrics_agent.transports.mqtt.settings import MqttSettings
-from metrics_agent.transports.mqtt.topics import valid_filter
+from metrics_agent.transports.mqtt.topics import covers, valid_filter
 
 __all__ = ["MAX_SHAPES", "Filters", "user_filters"]
 

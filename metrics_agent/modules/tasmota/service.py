@@ -304,6 +304,6 @@ class TasmotaModule(Service):
             "and have another FullTopic than %prefix%/%topic%/ (set topics); the login may not "
             "read {prefix}/# and tele/#.",
             seconds=self._settings.silent_after,
-            broker=" or ".join(address.url for address in self._settings.brokers),
+            broker=" or ".join(map(str, self._settings.brokers)),
             prefix=self._settings.discovery_prefix,
         )

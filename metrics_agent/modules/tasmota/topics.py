@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-__all__ = ["DEFAULT_FULL_TOPIC", "DEFAULT_PREFIXES", "Identity", "Shape", "build_base", "covers"]
+__all__ = ["DEFAULT_FULL_TOPIC", "DEFAULT_PREFIXES", "Identity", "Shape", "build_base"]
 
 DEFAULT_FULL_TOPIC = "%prefix%/%topic%/"
 DEFAULT_PREFIXES = ("cmnd", "stat", "tele")
@@ -108,20 +108,6 @@ class Shape(NamedTuple):
                     _fill(self.telemetry, varying),
                 )
         return None
-
-
-def covers(wide: str, narrow: str) -> bool:
-    """Say whether every topic of the filter ``narrow`` is one of the filter ``wide``."""
-    wanted = wide.split("/")
-    given = narrow.split("/")
-    for index, level in enumerate(wanted):
-        if level == "#":
-            return True
-        if index == len(given) or given[index] == "#":
-            return False
-        if level not in {"+", given[index]}:
-            return False
-    return len(wanted) == len(given)
 
 
 def _varying(mine: str, base: str) -> list[str] | None:

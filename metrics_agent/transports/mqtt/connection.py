@@ -289,6 +289,7 @@ class MqttConnection(Service):
         """Take the answer to a SUBSCRIBE or UNSUBSCRIBE; called by the link."""
         if isinstance(answer, Subscribed):
             self._subscriber.answered(answer, self.broker)
+            self._flush_soon()
         else:
             self._subscriber.given_up(answer)
 
@@ -330,9 +331,9 @@ class MqttConnection(Service):
     def _subscriptions_changed(self, topic_filter: str, added: bool) -> None:
         if added:
             self._subscriber.ask(topic_filter)
-            self._flush_soon()
         else:
             self._subscriber.hold()
+        self._flush_soon()
 
     def _flush_soon(self) -> None:
         # Modules subscribe one filter at a time; one packet carries what one turn brings.

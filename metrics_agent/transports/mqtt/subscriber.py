@@ -3,8 +3,11 @@
 A filter is asked for again whenever a module subscribes to it, so that its retained messages come
 again. It is given up only by `reconcile`, once everybody has subscribed that is going to: during a
 reload a filter that both the old and the new modules want must never be unsubscribed, messages
-would be lost. A persistent session keeps filters also over our restart; what we asked for is
-therefore kept in a small file, written before the broker is told.
+would be lost. The exception is a filter whose topics are all covered by another one that the broker
+has granted: nothing is lost with it, and some brokers send a message once for each filter that it
+matches.
+A persistent session keeps filters also over our restart; what we asked for is therefore kept in a
+small file, written before the broker is told.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Final, TypeVar
 from twisted.logger import Logger
 
 from metrics_agent.transports.mqtt.engine import Engine, Subscribed, Unsubscribed
+from metrics_agent.transports.mqtt.topics import covers
 
 __all__ = ["Subscriber"]
 
@@ -51,6 +55,7 @@ class Subscriber:
         self._asked: dict[str, None] = {}
         self._unanswered: dict[int, list[str]] = {}
         self._giving_up: dict[int, list[str]] = {}
+        self._granted: set[str] = set()
         self._refused: dict[str, str] = {}
         self._reconciled = False
         self._at_broker = self._load()
@@ -68,12 +73,13 @@ class Subscriber:
         """
         self._unanswered.clear()
         self._giving_up.clear()
+        self._granted.clear()
         if not session_present:
             self._at_broker.clear()
         self._asked = dict.fromkeys(wanted)
 
     def flush(self, engine: Engine, wanted: Mapping[str, int], broker: str) -> None:
-        """Send what was asked for, and after a `reconcile` also give up what nobody wants.
+        """Send what was asked for and give up what nobody wants, as far as that is safe now.
 
         Args:
             engine: of a connection that the broker accepted.
@@ -90,20 +96,19 @@ class Subscriber:
             packet_id = engine.subscribe(some)
             if packet_id is not None:
                 self._unanswered[packet_id] = [name for name, _ in some]
-        if self._reconciled:
-            self._give_up(engine, wanted, broker)
-
-    def _give_up(self, engine: Engine, wanted: Mapping[str, int], broker: str) -> None:
         on_their_way = {name for names in self._giving_up.values() for name in names}
-        stale = sorted(self._at_broker - wanted.keys() - on_their_way)
-        for names in _pieces(stale):
+        stale = self._at_broker - wanted.keys() - on_their_way
+        in_force = [name for name in wanted if name in self._granted]
+        doubled = {name for name in stale if any(covers(wide, name) for wide in in_force)}
+        unwanted = stale - doubled if self._reconciled else set()
+        for names in _pieces(sorted(doubled | unwanted)):
             packet_id = engine.unsubscribe(names)
             if packet_id is not None:
                 self._giving_up[packet_id] = names
-        if stale:
+        if unwanted:
             self._log.info(
                 "Unsubscribed from {filters} at {broker}: no module wants it any more.",
-                filters=", ".join(stale),
+                filters=", ".join(sorted(unwanted)),
                 broker=broker,
             )
 
@@ -118,8 +123,10 @@ class Subscriber:
         news: list[str] = []
         for name, code in zip(names, answer.codes, strict=False):
             if code < FIRST_REFUSAL:
+                self._granted.add(name)
                 self._refused.pop(name, None)
                 continue
+            self._granted.discard(name)
             why = _REFUSALS.get(code, f"code 0x{code:02x}")
             if self._refused.get(name) != why:
                 self._refused[name] = why

@@ -20,6 +20,7 @@ __all__ = [
     "Route",
     "Subscription",
     "SubscriptionTable",
+    "covers",
     "inner_filter",
     "valid_filter",
     "valid_topic",
@@ -102,6 +103,22 @@ def inner_filter(topic_filter: str) -> str:
     if topic_filter.startswith("$share/"):
         return topic_filter.split("/", 2)[2]
     return topic_filter.removeprefix("$queue/")
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Say whether every topic of the filter ``narrow`` is one of the filter ``wide``."""
+    wanted = wide.split("/")
+    given = narrow.split("/")
+    if given[0].startswith("$") and wanted[0] != given[0]:
+        return False  # a wildcard does not stand for it, see `SubscriptionTable._find`
+    for index, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if index == len(given) or given[index] == "#":
+            return False
+        if level not in {"+", given[index]}:
+            return False
+    return len(wanted) == len(given)
 
 
 class Subscription:

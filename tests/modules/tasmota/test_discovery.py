@@ -10,7 +10,7 @@ from metrics_agent.modules.tasmota.discovery import DeviceConfig, parse_config
 from metrics_agent.modules.tasmota.filters import user_filters
 from metrics_agent.modules.tasmota.holding import MAX_BYTES, Holding
 from metrics_agent.modules.tasmota.registry import MAX_STRANGERS, Registry
-from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, Shape, covers
+from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, Shape
 from metrics_agent.transports.mqtt.message import Message
 from tests.modules.tasmota.support import announcement
 
@@ -121,23 +121,6 @@ class Topics(SynchronousTestCase):
             self.assertEqual((shape.topic_of(foreign), shape.bases(foreign)), (None, None))
         fixed = Shape.of("fixed/%prefix%/", DEFAULT_PREFIXES)
         self.assertEqual(fixed.topic_of("fixed/tele"), "fixed/tele")
-
-    def test_covers(self) -> None:
-        for wide, narrow, expected in (
-            ("#", "a/b", True),
-            ("a/#", "a/b/c", True),
-            ("a/#", "a", True),
-            ("a/+", "a/b", True),
-            ("a/+", "a/+", True),
-            ("+/+", "a/+", True),
-            ("a/b", "a/b", True),
-            ("a/b", "a/+", False),
-            ("a/+", "a/#", False),
-            ("a/+", "a", False),
-            ("a/+", "a/b/c", False),
-            ("b/+", "a/b", False),
-        ):
-            self.assertIs(covers(wide, narrow), expected, (wide, narrow))
 
     def test_user_filters(self) -> None:
         """A token or a slash at the end makes a FullTopic, anything else is a filter."""

@@ -110,6 +110,37 @@ class Cases:
         script.clock.advance(0)
         self.assertEqual(script.filters(script.written(), UNSUBSCRIBE), [])
 
+    def test_a_filter_that_another_covers_is_given_up(self) -> None:
+        """Some brokers send a message for each filter it matches: the narrow one goes, at once.
+
+        But not before the broker has granted the wide one, or there might be a gap.
+        """
+        script = self.make()
+        narrow = script.connection.subscribe("tele/+/SENSOR", 1, script.lines_of)
+        script.start()
+        script.connection.subscribe("+/+/SENSOR", 1, script.lines_of)
+        narrow.cancel()
+        script.clock.advance(0)
+        [(first, body)] = script.written()
+        self.assertEqual(first, SUBSCRIBE)
+        script.send(suback(script.v5, int.from_bytes(body[:2], "big"), 1))
+        script.clock.advance(0)
+        self.assertEqual(script.filters(script.written(), UNSUBSCRIBE), ["tele/+/SENSOR"])
+        self.assertEqual(script.told(LogLevel.info), ["Connected to tcp://broker:1883."])
+
+    def test_a_filter_is_kept_when_the_wider_one_is_refused(self) -> None:
+        """A login that may read the narrow filter only does not lose that."""
+        script = self.make()
+        narrow = script.connection.subscribe("tele/+/SENSOR", 1, script.lines_of)
+        script.start()
+        script.connection.subscribe("+/+/SENSOR", 1, script.lines_of)
+        narrow.cancel()
+        script.clock.advance(0)
+        [(_, body)] = script.written()
+        script.send(suback(script.v5, int.from_bytes(body[:2], "big"), 0x80))
+        script.clock.advance(0)
+        self.assertEqual(script.written(), [])
+
     def test_an_unsubscription_is_sent_once(self) -> None:
         """While the answer to UNSUBSCRIBE is awaited, and after it, it is not sent again."""
         script = self.make()

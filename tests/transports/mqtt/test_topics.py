@@ -11,6 +11,7 @@ from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.topics import (
     Deliver,
     SubscriptionTable,
+    covers,
     inner_filter,
     valid_filter,
     valid_topic,
@@ -102,6 +103,40 @@ class ValidTests(SynchronousTestCase):
         self.assertEqual(inner_filter("$share/g/a/+"), "a/+")
         self.assertEqual(inner_filter("$queue/a/#"), "a/#")
         self.assertEqual(inner_filter("a/b"), "a/b")
+
+
+class CoverTests(SynchronousTestCase):
+    """Which filter makes another one superfluous."""
+
+    def test_covers(self) -> None:
+        """Level by level, a wildcard stands for a name and for the same wildcard."""
+        for wide, narrow, expected in (
+            ("#", "a/b", True),
+            ("a/#", "a/b/c", True),
+            ("a/#", "a", True),
+            ("a/+", "a/b", True),
+            ("a/+", "a/+", True),
+            ("+/+", "a/+", True),
+            ("a/b", "a/b", True),
+            ("a/b", "a/+", False),
+            ("a/+", "a/#", False),
+            ("a/+", "a", False),
+            ("a/+", "a/b/c", False),
+            ("b/+", "a/b", False),
+            ("#", "$SYS/a", False),
+            ("+/a", "$SYS/a", False),
+            ("+/+/+/a", "$share/g/+/a", False),
+            ("$share/g/+/a", "$share/g/b/a", True),
+            ("$share/g/+/a", "$share/h/b/a", False),
+        ):
+            self.assertIs(covers(wide, narrow), expected, (wide, narrow))
+
+    @bounded
+    @given(topic_filters(), topic_filters(), topics)
+    def test_no_topic_slips_through(self, wide: str, narrow: str, topic: str) -> None:
+        """What a covered filter matches, by paho's own rule, the other one matches too."""
+        if covers(wide, narrow) and topic_matches_sub(narrow, topic):
+            self.assertTrue(topic_matches_sub(wide, topic))
 
 
 class MatchTests(SynchronousTestCase):
