@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from attrs import frozen
@@ -33,11 +34,6 @@ KILL_AFTER_S: Final = 1.0
 
 _LAST_LINES: Final = 5
 _MAX_LINE: Final = 4096
-
-# SIGINT is ignored from before the interpreter starts: Ctrl-C may come at any time, and would
-# otherwise show a traceback of the interpreter's own start.
-_SHELL: Final = "/bin/sh"
-_SHELL_SCRIPT: Final = 'trap "" INT; exec "$0" "$@"'
 
 
 class DemoError(MetricsAgentError):
@@ -130,9 +126,8 @@ class DemoChildren:
         module = f"metrics_agent.demo.{name}"
         # Warnings of the libraries are for those who write them.
         command = [self._python, "-W", "ignore", "-m", module, *arguments]
-        self._reactor.spawnProcess(
-            child, _SHELL, [_SHELL, "-c", _SHELL_SCRIPT, *command], env=dict(os.environ)
-        )
+        with _interrupt_blocked():
+            self._reactor.spawnProcess(child, self._python, command, env=dict(os.environ))
         self._children.append(child)
         return child.ready
 
@@ -256,6 +251,20 @@ class _Child(ProcessProtocol):
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None if delay_s is None else self._reactor.callLater(delay_s, *call)
+
+
+@contextmanager
+def _interrupt_blocked() -> Iterator[None]:
+    """Have a process made in here never see SIGINT.
+
+    Ctrl-C may come at any time, and would show a traceback of the interpreter's own start. That a
+    signal is blocked outlasts exec; that it is ignored does not, spawnProcess sees to it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _status_of(reason: BaseException | None) -> str:

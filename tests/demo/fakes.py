@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
@@ -77,6 +78,7 @@ class FakeProcess:
         self.command = command
         self.signals: list[str] = []
         self.exited = False
+        self.interrupt_blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
     def signalProcess(self, name: str) -> None:
         if self.exited:
@@ -88,10 +90,10 @@ class FakeProcess:
     def say(self, text: str) -> None:
         self.protocol.errReceived(text.encode())
 
-    def end(self, status: int = 0, signal: int | None = None) -> None:
+    def end(self, status: int = 0, by: int | None = None) -> None:
         self.exited = True
-        done = ProcessDone(0) if not status and signal is None else None
-        self.protocol.processEnded(Failure(done or ProcessTerminated(status or None, signal)))
+        done = ProcessDone(0) if not status and by is None else None
+        self.protocol.processEnded(Failure(done or ProcessTerminated(status or None, by)))
 
 
 class ProcessClock(Clock):

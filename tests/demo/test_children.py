@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -41,17 +42,18 @@ class Life(SynchronousTestCase):
         started = self.children.start()
         (broker,) = self.reactor.processes
         self.assertEqual(
-            broker.command[3:],
+            broker.command,
             ["/python", "-W", "ignore", "-m", "metrics_agent.demo.broker", "--port", "0"],
         )
-        self.assertEqual(broker.command[2], 'trap "" INT; exec "$0" "$@"')
+        self.assertTrue(broker.interrupt_blocked)
+        self.assertNotIn(signal.SIGINT, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
         broker.say("ready 127.0.0.1:40")
         self.assertEqual(len(self.reactor.processes), 1)
         broker.say("123\n")
         self.assertEqual(self.children.port, 40123)
         _, fleet = self.reactor.processes
         self.assertEqual(
-            fleet.command[7:],
+            fleet.command[4:],
             ["metrics_agent.demo.fleet", "--port", "40123", "--interval", "0.5"],
         )
         self.assertNoResult(started)
@@ -94,7 +96,7 @@ class Life(SynchronousTestCase):
             [Ended("broker", "exit status 3", ("line 5", "line 6", "line 7", "line 8", "last"))],
         )
         self.assertIn("broker ended with exit status 3: line 5 | line 6", str(self.ends[0]))
-        fleet.end(signal=9)
+        fleet.end(by=9)
         self.assertEqual(str(self.ends[1]), "the demo's fleet ended with signal SIGKILL")
         self.successResultOf(self.children.stop())
         self.assertEqual(broker.signals + fleet.signals, [])
@@ -144,7 +146,7 @@ class Life(SynchronousTestCase):
         self.assertEqual(broker.signals, ["TERM"])
         self.reactor.advance(0.2)
         self.assertEqual((broker.signals, fleet.signals), (["TERM", "KILL"], ["TERM"]))
-        broker.end(signal=9)
+        broker.end(by=9)
         self.assertIsNone(self.successResultOf(stopped))
         self.assertIsNone(self.successResultOf(again))
         self.assertEqual(self.ends, [])
@@ -157,7 +159,7 @@ class Life(SynchronousTestCase):
         stopped = self.children.stop()
         broker.say("ready 127.0.0.1:1\n")
         self.assertNoResult(started)
-        broker.end(signal=15)
+        broker.end(by=15)
         self.failureResultOf(started, CancelledError)
         self.successResultOf(stopped)
         self.assertEqual(len(self.reactor.processes), 1)
@@ -186,7 +188,7 @@ class Life(SynchronousTestCase):
     def _end_all(self) -> None:
         stopped = self.children.stop()
         for process in self.reactor.processes:
-            process.end(signal=15)
+            process.end(by=15)
         self.successResultOf(stopped)
 
     def _no_timer_left(self) -> None:
