@@ -1,0 +1,110 @@
+"""The system calls by which a file is replaced, one method each, so that tests can stop at each.
+
+Nothing in here decides anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+from typing import Final
+
+__all__ = ["Files", "Stamp"]
+
+Stamp = tuple[int, int, int]
+"""Tells one state of a file from another: inode, time of change, size."""
+
+_NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+
+
+class Files:
+    """The real ones. Each method raises OSError; each may be the last thing this process does."""
+
+    def make_directory(self, path: Path) -> None:
+        """Make a directory that only its owner can enter; one that is there is left."""
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def stamp(self, path: Path) -> Stamp:
+        """Return the state of a file."""
+        status = path.stat()
+        return (status.st_ino, status.st_mtime_ns, status.st_size)
+
+    def read(self, path: Path, limit: int) -> bytes:
+        """Read at most so many bytes."""
+        with path.open("rb") as file:
+            return file.read(limit)
+
+    def is_open_to_others(self, path: Path) -> bool:
+        """Tell whether anybody but its owner may read a file."""
+        return bool(path.stat().st_mode & 0o077)
+
+    def close_to_others(self, path: Path) -> None:
+        """Let nobody but its owner read or write a file."""
+        path.chmod(0o600)
+
+    def create(self, path: Path) -> int:
+        """Make a new file for its owner alone and return its descriptor; follows no link."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(path, flags, 0o600)
+
+    def write(self, descriptor: int, data: bytes, offset: int) -> int:
+        """Write at a place; return how much was written."""
+        return os.pwrite(descriptor, data, offset)
+
+    def truncate(self, descriptor: int, length: int) -> None:
+        """Cut a file."""
+        os.ftruncate(descriptor, length)
+
+    def sync(self, descriptor: int) -> None:
+        """Wait until a file's content is on the disk."""
+        os.fsync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        """Close a descriptor."""
+        os.close(descriptor)
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Give a file another's name: whoever looks finds the one or the other, whole."""
+        old.replace(new)
+
+    def sync_file(self, path: Path) -> None:
+        """Wait until the content of a file that is closed is on the disk."""
+        _sync(path, 0)
+
+    def sync_directory(self, path: Path) -> None:
+        """Wait until a directory's names are on the disk."""
+        _sync(path, os.O_DIRECTORY)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file; one that is not there is gone."""
+        path.unlink(missing_ok=True)
+
+    def lock(self, path: Path) -> int | None:
+        """Take the lock of a file, which ends with the process.
+
+        Returns:
+            A descriptor to close, or None if another has the lock.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError as error:
+            # A file system without locks: there is only this process's word then.
+            if error.errno not in _NO_LOCKS:
+                os.close(descriptor)
+                raise
+        return descriptor
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,129 @@
+"""What a token endpoint answers: tokens, or what is wrong and whether a person is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from metrics_agent.config.secret import Secret
+from metrics_agent.errors import MetricsAgentError, PayloadError
+from metrics_agent.json_payload import loads, text_number
+from metrics_agent.transports.http import HttpReply
+from metrics_agent.transports.oauth2.provider import Provider
+from metrics_agent.transports.oauth2.tokens import Tokens, is_token
+
+__all__ = ["ClientRefused", "GrantRefused", "TokenFault", "read_reply"]
+
+_OK: Final = 200
+_LONGEST_LIFETIME_S: Final = 400 * 24 * 3600
+_MAX_DEPTH: Final = 8
+_SHOWN: Final = 80
+_MAX_SCOPES: Final = 100
+_CLIENT_ERRORS: Final = frozenset({"invalid_client", "unauthorized_client"})
+_GRANT_ERRORS: Final = frozenset({"invalid_grant", "redirect_uri_mismatch"})
+
+
+class TokenFault(MetricsAgentError):  # noqa: N818 - says what is the case
+    """There are no tokens this time; the old ones may still be good.
+
+    Args:
+        kind: a word that is the same for the same fault.
+        text: a clause for a person, without a token in it.
+        for_a_person: nothing will change until somebody changes a setting.
+    """
+
+    def __init__(self, kind: str, text: str, *, for_a_person: bool = False) -> None:
+        self.kind = kind
+        self.for_a_person = for_a_person
+        super().__init__(text)
+
+
+class GrantRefused(TokenFault):
+    """The code or refresh token is not accepted: used, revoked, or too old."""
+
+
+class ClientRefused(TokenFault):
+    """The client's id or secret is wrong; a login would not help."""
+
+
+def read_reply(
+    reply: HttpReply, provider: Provider, now_s: float, *, previous: Secret | None = None
+) -> Tokens:
+    """Read the answer to a code or a refresh token.
+
+    Args:
+        reply: of the token endpoint.
+        provider: who was asked.
+        now_s: seconds since the epoch.
+        previous: the refresh token that was sent; it stays where the server gives no other.
+
+    Raises:
+        GrantRefused, ClientRefused: see there.
+        TokenFault: anything else, such as a server under maintenance.
+    """
+    document = _document(reply)
+    if reply.status != _OK or "error" in document:
+        raise _fault(reply, document, provider, previous)
+    access, refresh = document.get("access_token"), document.get("refresh_token")
+    if refresh is None and previous is not None:
+        refresh = previous.reveal()
+    if not is_token(access) or not is_token(refresh):
+        raise TokenFault("no_tokens", f"{provider.name} answered without tokens")
+    lifetime_s = _lifetime_s(document, provider)
+    return Tokens(
+        client_id=provider.client_id,
+        access=Secret(str(access)),
+        refresh=Secret(str(refresh)),
+        obtained_at_s=now_s,
+        expires_at_s=now_s + lifetime_s,
+        scopes=_scopes(document.get("scope")),
+    )
+
+
+def _document(reply: HttpReply) -> Mapping[str, Any]:
+    """Return the JSON object of a reply, an empty one if it holds none."""
+    try:
+        document = loads(reply.body, max_depth=_MAX_DEPTH)
+    except PayloadError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _lifetime_s(document: Mapping[str, Any], provider: Provider) -> float:
+    for key in ("expires_in", "expire_in"):
+        lifetime_s = text_number(document.get(key))
+        if lifetime_s is not None and 0 < lifetime_s <= _LONGEST_LIFETIME_S:
+            return lifetime_s
+    return provider.default_lifetime_s
+
+
+def _scopes(value: object) -> tuple[str, ...]:
+    """Read scopes: a text with blanks (RFC 6749), or a list of texts (Netatmo)."""
+    if isinstance(value, str):
+        value = value.split()
+    if not isinstance(value, list):
+        return ()
+    return tuple(scope for scope in value[:_MAX_SCOPES] if is_token(scope))
+
+
+def _fault(
+    reply: HttpReply, document: Mapping[str, Any], provider: Provider, previous: Secret | None
+) -> TokenFault:
+    word = document.get("error")
+    if not isinstance(word, str):
+        # An object: the answer of an API, such as "too many requests". Or no JSON at all.
+        return TokenFault(f"http_{reply.status}", f"{provider.name} answered {reply.status}")
+    told = document.get("error_description")
+    detail = ""
+    if isinstance(told, str) and told:
+        # Some servers quote what they refuse.
+        for secret in (provider.client_secret, previous):
+            if secret is not None and secret.reveal():
+                told = told.replace(secret.reveal(), "***")
+        detail = f" ({told[:_SHOWN]!r})"
+    text = f"{provider.name} answered {word[:_SHOWN]!r}{detail}"
+    if word in _CLIENT_ERRORS:
+        return ClientRefused(word, f"{text}: check client_id and client_secret", for_a_person=True)
+    if word in _GRANT_ERRORS:
+        return GrantRefused(word, text, for_a_person=True)
+    return TokenFault(word[:_SHOWN], text)
