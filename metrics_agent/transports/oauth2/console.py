@@ -58,7 +58,6 @@ async def log_in_on_console(
     next_line: Callable[[], Deferred[str | None]],
     say: Callable[[str], object],
     page: LoginPage | None,
-    page_done: Deferred[None],
 ) -> bool:
     """Lead a person through a login.
 
@@ -69,7 +68,6 @@ async def log_in_on_console(
         next_line: what the person types, None at its end.
         say: shows a text.
         page: takes the browser's answer if it runs here; None without.
-        page_done: fires when a login on the page is complete.
 
     Returns:
         True if there is a login now.
@@ -85,7 +83,8 @@ async def log_in_on_console(
         f"   page ({provider.redirect_uri}...), copy its whole address and paste it here:\n"
     )
     try:
-        return await _wait(provider, logins, finish, next_line, say, page_done, listening)
+        on_page: Deferred[None] = Deferred() if page is None else page.completed
+        return await _wait(provider, logins, finish, next_line, say, on_page, listening)
     finally:
         if page is not None:
             await page.stop()
@@ -111,13 +110,13 @@ async def _wait(
     finish: Callable[[Granted], Awaitable[None]],
     next_line: Callable[[], Deferred[str | None]],
     say: Callable[[str], object],
-    page_done: Deferred[None],
+    on_page: Deferred[None],
     listening: bool,
 ) -> bool:
     line = next_line()
     while True:
-        await _first_of(line, page_done)
-        if page_done.called:
+        await _first_of(line, on_page)
+        if on_page.called:
             line.addBoth(lambda _result: None)
             line.cancel()
             return True
@@ -126,7 +125,7 @@ async def _wait(
             if not listening:
                 say("There is nothing more to read, and no login.\n")
                 return False
-            await page_done
+            await on_page
             return True
         if text.strip() and await _take(text, provider, logins, finish, say):
             return True

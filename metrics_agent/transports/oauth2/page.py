@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
+from twisted.protocols.policies import WrappingFactory
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
@@ -36,7 +37,7 @@ _COOKIE: Final = b"metrics_agent_login"
 _MAX_BODY: Final = 4096
 _MAX_CONNECTIONS: Final = 32
 _IDLE_S: Final = 30
-_LINGER_S: Final = 30.0
+_LINGER_S: Final = 10.0
 """How long after a success the last page can still be had, if no browser asks for it before."""
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -57,6 +58,10 @@ class LoginPage:
         logins: the logins under way.
         finish: turns a code into tokens; what it raises is shown.
         log: where to; nothing of a request.
+
+    Attributes:
+        address: of the first page.
+        completed: fires when a login is complete and the page is closed.
     """
 
     def __init__(
@@ -73,10 +78,13 @@ class LoginPage:
         self._reactor = reactor
         self._host = host
         self._port = port
-        self._site = _Site(_Root(self, provider, look, logins, finish, log), reactor)
+        root = _Root(self, provider, look, logins, finish, log)
+        site = _Site(root, _Request, timeout=_IDLE_S, reactor=reactor)  # type: ignore[no-untyped-call]
+        self._server = _Few(site)  # type: ignore[no-untyped-call]  # Twisted's is
         self._listening: Any = None
         self._end: Any = None
         self.address = _first_address(provider.redirect_uri)
+        self.completed: Deferred[None] = Deferred()
 
     def start(self) -> None:
         """Begin to listen.
@@ -86,7 +94,7 @@ class LoginPage:
         """
         try:
             self._listening = self._reactor.listenTCP(
-                self._port, self._site, interface=self._host, backlog=_MAX_CONNECTIONS
+                self._port, self._server, interface=self._host, backlog=_MAX_CONNECTIONS
             )
         except CannotListenError as error:
             reason = getattr(error.socketError, "strerror", None) or error.socketError
@@ -104,7 +112,7 @@ class LoginPage:
 
     def _linger_over(self) -> None:
         self._end = None
-        ensureDeferred(_awaited(self.stop()))
+        self.stop().addCallback(self.completed.callback)
 
     def stop(self) -> Deferred[None]:
         """Close; harmless before the start and the second time."""
@@ -117,7 +125,7 @@ class LoginPage:
             done.callback(None)
             return done
         stopped = listening.stopListening()
-        self._site.drop_connections()
+        self._server.drop_connections()
         if isinstance(stopped, Deferred):
             stopped.addBoth(lambda _result: done.callback(None))
         else:
@@ -148,33 +156,30 @@ class _Request(Request):
 
 
 class _Site(Site):
-    """A server that logs nothing and has few connections."""
+    """A server that logs nothing."""
 
     noisy = False
     displayTracebacks = False
 
-    def __init__(self, root: Resource, reactor: Any) -> None:
-        super().__init__(root, _Request, timeout=_IDLE_S, reactor=reactor)  # type: ignore[no-untyped-call]
-        self._channels: set[Any] = set()
-
     def log(self, request: Any) -> None:
         """Write nothing: an address may hold a code."""
 
+
+class _Few(WrappingFactory):
+    """Takes few connections at once, and knows them."""
+
+    noisy = False
+
     def buildProtocol(self, addr: Any) -> Any:
         """Make the protocol of a connection, unless there are many."""
-        self._channels = {each for each in self._channels if each.transport is not None}
-        if len(self._channels) >= _MAX_CONNECTIONS:
+        if len(self.protocols) >= _MAX_CONNECTIONS:
             return None
-        channel = super().buildProtocol(addr)  # type: ignore[no-untyped-call]  # Twisted's is
-        self._channels.add(channel)
-        return channel
+        return super().buildProtocol(addr)
 
     def drop_connections(self) -> None:
         """End what connections are left, after they have sent what they have to send."""
-        channels, self._channels = self._channels, set()
-        for channel in channels:
-            if channel.transport is not None:
-                channel.loseConnection()
+        for each in list(self.protocols):
+            each.loseConnection()
 
 
 class _Root(Resource):
