@@ -1,0 +1,176 @@
+"""The command: which rows, which peers, what to do with the result."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.bench import Bench, Options
+from benchmarks.broker import mosquitto_path
+from benchmarks.figures import Figure, Note
+from benchmarks.machine import describe, load_average
+from benchmarks.report import Report, update
+from benchmarks.rows import ROWS, Row
+from benchmarks.rows.base import Notebook
+from benchmarks.subjects import CLIENTS, Agent, CommandSubject, ParsingClient, Subject, Telegraf
+
+__all__ = ["main"]
+
+_TELEGRAF = "telegraf"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the rows that are asked for, and print the table.
+
+    Returns:
+        0; 1 if a row could not be measured or a floor was not reached; 2 for wrong arguments.
+    """
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.list:
+        for row in ROWS:
+            sys.stdout.write(f"{row.name:10} {row.about}\n")
+        return 0
+    if mosquitto_path() is None:
+        parser.error("mosquitto is not installed; the benchmarks start one of their own")
+    try:
+        peers = _peers(given.peers, given.command, given.peer_json)
+    except ValueError as error:
+        parser.error(str(error))
+    options = Options(
+        agent=Agent(shlex.split(given.agent)),
+        peers=peers,
+        repeat=given.repeat,
+        quick=given.quick,
+    )
+    reason = options.agent.missing()
+    if reason:
+        parser.error(reason)
+    wanted = [row for row in ROWS if not given.rows or row.name in given.rows]
+    report, failed = _run(wanted, options)
+    sys.stdout.write(report.as_text())
+    if given.json:
+        Path(given.json).write_text(report.as_json(), "utf-8")
+    if given.update:
+        update(Path(given.update), report.as_markdown())
+    missed = [figure for figure in report.figures if _below_floor(figure)]
+    return 1 if failed or missed else 0
+
+
+def _run(rows: Sequence[Row], options: Options) -> tuple[Report, bool]:
+    started_s = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - started_s:6.0f} s] {text}", file=sys.stderr, flush=True)
+
+    bench = Bench(options, say)
+    before = load_average()
+    figures: list[Figure] = []
+    notes: list[Note] = []
+    failed = False
+    for row in rows:
+        notebook = Notebook(row.name)
+        try:
+            row.measure(bench, notebook)
+        except (OSError, RuntimeError) as error:
+            failed = True
+            say(f"{row.name} could not be measured: {error}")
+            notebook.note(f"could not be measured to its end: {str(error).splitlines()[0]}")
+        for result in notebook.results():
+            if isinstance(result, Figure):
+                figures.append(result)
+            else:
+                notes.append(result)
+    report = Report(
+        machine=describe([options.agent, *options.peers]),
+        load_average=(before, load_average()),
+        figures=figures,
+        notes=notes,
+        about={row.name: row.about for row in rows},
+        quick=options.quick,
+    )
+    return report, failed
+
+
+def _below_floor(figure: Figure) -> bool:
+    return figure.floor is not None and figure.verdict == "missed"
+
+
+def _peers(names: str, commands: Sequence[str], json_module: str) -> tuple[Subject, ...]:
+    """Return the peers that are asked for.
+
+    Raises:
+        ValueError: one is unknown, or a command has no name.
+    """
+    peers: list[Subject] = []
+    for name in filter(None, names.split(",")):
+        if name in CLIENTS:
+            peers.append(ParsingClient(name, json_module))
+        elif name == _TELEGRAF:
+            peers.append(Telegraf())
+        else:
+            raise ValueError(f"unknown peer {name!r}, expected {_TELEGRAF}, {', '.join(CLIENTS)}")
+    for text in commands:
+        name, equals, line = text.partition("=")
+        if not equals or not name or not line.strip():
+            raise ValueError(f"--command {text!r}, expected NAME=COMMAND LINE")
+        peers.append(CommandSubject(name, line))
+    return tuple(peers)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measures the agent and its peers side by side, at a mosquitto of its own on "
+        "the loopback interface, and prints one table.",
+    )
+    parser.add_argument(
+        "rows",
+        nargs="*",
+        choices=[[], *(row.name for row in ROWS)],
+        metavar="ROW",
+        help="what to measure; all rows without any. See --list",
+    )
+    parser.add_argument("--list", action="store_true", help="say which rows there are")
+    parser.add_argument("--repeat", type=_positive, metavar="N", help="repetitions of each row")
+    parser.add_argument("--quick", action="store_true", help="small loads, to see that all works")
+    parser.add_argument(
+        "--peers",
+        default=",".join([*CLIENTS, _TELEGRAF]),
+        metavar="NAMES",
+        help="whom to compare with, by commas; those not installed are left out (%(default)s)",
+    )
+    parser.add_argument(
+        "--peer-json",
+        default="json",
+        choices=("json", "orjson"),
+        help="what the clients in Python parse with (%(default)s)",
+    )
+    parser.add_argument(
+        "--command",
+        action="append",
+        default=[],
+        metavar="NAME=LINE",
+        help="one more peer by its command line; {config}, {url} and {port} are replaced",
+    )
+    parser.add_argument(
+        "--agent",
+        default="",
+        metavar="LINE",
+        help="how to start the agent (this Python with -m metrics_agent)",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write all values to a file as well")
+    parser.add_argument(
+        "--update", metavar="FILE", help="put the tables into the generated block of a document"
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number above 0")
+    return int(text)

@@ -1,0 +1,34 @@
+"""The rows of the table, in its order."""
+
+from typing import Final
+
+from benchmarks.rows import (
+    cost,
+    discovery,
+    encoding,
+    fleet_size,
+    idle,
+    latency,
+    memory,
+    sharing,
+    signals,
+    startup,
+    sustained,
+)
+from benchmarks.rows.base import Row
+
+__all__ = ["ROWS", "Row"]
+
+ROWS: Final[tuple[Row, ...]] = (
+    cost.ROW,
+    sustained.ROW,
+    fleet_size.ROW,
+    latency.ROW,
+    memory.ROW,
+    startup.ROW,
+    idle.ROW,
+    encoding.ROW,
+    signals.ROW,
+    discovery.ROW,
+    sharing.ROW,
+)
