@@ -7,15 +7,18 @@ does nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from operator import length_hint
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from metrics_agent.errors import MetricRefused, PayloadError
 from metrics_agent.interfaces import Cancellable, Collect, Handler
@@ -32,6 +35,7 @@ __all__ = ["Context", "Resources"]
 
 T = TypeVar("T")
 _PURGE_AT: Final = 64
+_CANCEL_ROUNDS: Final = 3
 _STATE_DIR_MODE: Final = 0o700
 
 
@@ -92,12 +96,13 @@ class Context:
             counters=counters,
             log=log,
         )
-        self._owned: list[Cancellable] = []
+        self._owned: dict[_Owned, None] = {}
         self._calls: list[IDelayedCall] = []
         self._purge_at = _PURGE_AT
         self._work: dict[Deferred[Any], None] = {}
-        self._has_failed = False
+        self._fail_call: IDelayedCall | None = None
         self._closed = False
+        self._cancelling = False
 
     @property
     def guard(self) -> Guard:
@@ -113,7 +118,7 @@ class Context:
     def emit(self, metrics: Iterable[Metric]) -> None:
         """Queue metrics; never raises."""
         if self._closed:
-            self._counters.drop("after_stop")
+            self._drop_late(metrics)
         else:
             self._emitter.emit(metrics)
 
@@ -140,9 +145,7 @@ class Context:
             return _Nothing()
         connection = self._resources.connection(broker)
         deliver = self._deliverer(handler, place)
-        subscription: Cancellable = connection.subscribe(topic_filter, qos, deliver)
-        self._owned.append(subscription)
-        return subscription
+        return self._own("subscription", connection.subscribe(topic_filter, qos, deliver))
 
     def publish(self, broker: MqttSettings, topic: str, payload: bytes, *, qos: int = 0) -> bool:
         """Send a message if the broker is connected; False when it is not."""
@@ -164,15 +167,22 @@ class Context:
             limits=self._resources.limits,
             on_hopeless=self._hopeless,
         )
-        if not self._closed:
-            self._owned.append(ticker)
-            ticker.start(now=now)
-        return ticker
+        if self._closed:
+            return _Nothing()
+        ticker.start(now=now)
+        return self._own("timer", ticker)
 
     def later(
         self, delay_s: float, call: Callable[..., object], *args: object, place: str = "timer"
     ) -> IDelayedCall:
-        """Call once after a delay, unless the module stops before."""
+        """Call once after a delay, unless the module stops before.
+
+        Raises:
+            ValueError: the delay is negative, or no number.
+        """
+        if not delay_s >= 0:
+            # NaN above all: it has no place in the order of the reactor's timers.
+            raise ValueError(f"got a delay of {delay_s!r} s, expected 0 or more")
         delayed: IDelayedCall = self.reactor.callLater(delay_s, self._guard.run, place, call, *args)
         if self._closed:
             delayed.cancel()
@@ -184,7 +194,11 @@ class Context:
         return delayed
 
     def watch(self, work: Awaitable[Any], *, place: str = "deferred") -> Deferred[Any]:
-        """Own a Deferred or coroutine: errors are contained, it is cancelled at stop."""
+        """Own a Deferred or coroutine: errors are contained, it is cancelled at stop.
+
+        What waits for the result when the module stops waits in vain: it must not go on, since it
+        might go round for ever.
+        """
         deferred = as_deferred(work)
         self._work[deferred] = None
 
@@ -192,7 +206,11 @@ class Context:
             self._work.pop(deferred, None)
             return result
 
+        def hand_on(result: T) -> T | Deferred[T]:
+            return Deferred() if self._closed else result
+
         self._guard.watch(place, deferred.addBoth(over))
+        deferred.addBoth(hand_on)
         if self._closed:
             self._cancel_work()
         return deferred
@@ -202,15 +220,18 @@ class Context:
     ) -> Deferred[Any]:
         """Run a blocking call in the reactor's thread pool; owned like ``watch``."""
         if self._closed:
-            return self.watch(_cancelled(), place=place)
+            return Deferred()  # as for watch
         pool = self.reactor.getThreadPool()
         return self.watch(deferToThreadPool(self.reactor, pool, call, *args), place=place)
 
     def fail(self, reason: BaseException) -> None:
         """Say that this module's life is over; its supervisor restarts it after a backoff."""
-        if not self._has_failed and not self._closed:
-            self._guard.caught("life", reason)
-            self._give_up(reason)
+        if self._fail_call is None and not self._closed:
+            error = reason.value if isinstance(reason, Failure) else reason
+            if not isinstance(error, BaseException):
+                error = TypeError(f"got {reason!r} as a reason, expected an exception")
+            self._guard.caught("life", error)
+            self._give_up(error)
 
     def state_path(self, name: str) -> Path:
         """Return the path of a state file; its directory exists, only its owner can enter.
@@ -219,7 +240,7 @@ class Context:
             ValueError: the name is not that of a file.
             OSError: the directory cannot be made.
         """
-        if not name or Path(name).name != name:
+        if name in {"", ".."} or Path(name).name != name:
             raise ValueError(f"got {name!r}, expected the name of a file without a directory")
         directory = self._resources.state_dir / self.name.replace(":", "@")
         directory.mkdir(mode=_STATE_DIR_MODE, parents=True, exist_ok=True)
@@ -237,25 +258,40 @@ class Context:
             return ""
         self._emitter.flush()
         self._closed = True
-        owned, self._owned = self._owned, []
+        owned, self._owned = list(self._owned), {}
         calls = [each for each in self._calls if each.active()]
         self._calls.clear()
-        timers = len(calls) + sum(isinstance(each, Ticker) for each in owned)
-        left = (
-            (len(owned) + len(calls) - timers, "subscription"),
-            (timers, "timer"),
-            (len(self._work), "request"),
-        )
+        left = Counter(each.noun for each in owned)
+        left["timer"] += len(calls)
+        left["request"] += len(self._work)
         for each in owned:
             self._guard.run("clean_up", each.cancel)
+        if self._fail_call is not None:
+            calls.append(self._fail_call)
         for call in calls:
-            call.cancel()
+            # Cancelling something else may have run code of the module that cancelled this.
+            if call.active():
+                call.cancel()
         self._cancel_work()
         return ", ".join(
-            f"{count} {noun}" if count == 1 else f"{count} {noun}s" for count, noun in left if count
+            f"{left[noun]} {noun}" if left[noun] == 1 else f"{left[noun]} {noun}s"
+            for noun in ("subscription", "timer", "request")
+            if left[noun]
         )
 
     # Inside.
+
+    def _own(self, noun: str, thing: Cancellable) -> Cancellable:
+        owned = _Owned(noun, thing, self._forget)
+        self._owned[owned] = None
+        return owned
+
+    def _forget(self, owned: _Owned) -> None:
+        self._owned.pop(owned, None)
+
+    def _drop_late(self, metrics: Iterable[Metric]) -> None:
+        count = self._guard.run("emit", length_hint, metrics, 1)
+        self._counters.drop("after_stop", count or 1)
 
     def _deliverer(self, handler: Handler, place: str) -> Callable[[Message, list[bytes]], None]:
         """Wrap a handler: this is the path of every message, so it holds all in local names."""
@@ -264,6 +300,9 @@ class Context:
         refused = self._emitter.refused
 
         def deliver(message: Message, lines: list[bytes]) -> None:
+            if self._closed:
+                counters.drop("after_stop")
+                return
             before = len(lines)
             try:
                 for metric in handler(message):
@@ -281,15 +320,16 @@ class Context:
         return deliver
 
     def _message_fault(self, place: str, message: Message, error: BaseException) -> None:
-        if not isinstance(error, PayloadError):
+        reason = getattr(error, "reason", None)
+        if not isinstance(error, PayloadError) or not isinstance(reason, str):
             self._guard.caught(place, error, detail=message.topic)
             return
-        self._counters.drop(error.reason)
+        self._counters.drop(reason)
         self.log.warn(
             "A message on {topic!r} was dropped: {error}",
             topic=message.topic,
             error=error,
-            reason=error.reason,
+            reason=reason,
             fold=("topic", "reason"),
         )
 
@@ -302,15 +342,21 @@ class Context:
         self._give_up(reason)
 
     def _give_up(self, reason: BaseException) -> None:
-        if not self._has_failed and not self._closed:
-            self._has_failed = True
+        if self._fail_call is None and not self._closed:
             # In a later turn: we may be inside the module's own start or one of its callbacks.
-            self._calls.append(self.reactor.callLater(0, self._on_fail, reason))
+            self._fail_call = self.reactor.callLater(0, self._on_fail, reason)
 
     def _cancel_work(self) -> None:
-        work, self._work = list(self._work), {}
-        for deferred in work:
-            self._guard.run("clean_up", deferred.cancel)
+        """Cancel what is under way, and what that starts instead, but not for ever."""
+        if self._cancelling:
+            return
+        self._cancelling = True
+        for _ in range(_CANCEL_ROUNDS):
+            work, self._work = list(self._work), {}
+            for deferred in work:
+                self._guard.run("clean_up", deferred.cancel)
+        self._work.clear()
+        self._cancelling = False
 
 
 class _Nothing:
@@ -320,7 +366,17 @@ class _Nothing:
         """Do nothing."""
 
 
-def _cancelled() -> Deferred[Any]:
-    deferred: Deferred[Any] = Deferred()
-    deferred.errback(CancelledError())
-    return deferred
+class _Owned:
+    """Something that is cancelled at stop, unless the module has done so before."""
+
+    __slots__ = ("_forget", "_thing", "noun")
+
+    def __init__(self, noun: str, thing: Cancellable, forget: Callable[[_Owned], object]) -> None:
+        self.noun = noun
+        self._thing = thing
+        self._forget = forget
+
+    def cancel(self) -> None:
+        """End it; harmless when it has ended."""
+        self._forget(self)
+        self._thing.cancel()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from operator import length_hint
 from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall
@@ -24,6 +25,9 @@ from metrics_agent.supervision.guard import Guard
 __all__ = ["Emitter"]
 
 METRICS_A_TURN: Final = 500
+METRICS_AT_ONCE: Final = 200_000
+"""What a flush writes at most: a generator without end must not hold up the end of a module."""
+
 MAX_WAITING: Final = 1000
 """Calls of ``emit`` that may wait behind a flood; a module that floods for ever is cut there."""
 
@@ -59,7 +63,9 @@ class Emitter:
         self._counters = counters
         self._log = log
         self._waiting: deque[Iterator[Metric]] = deque()
+        self._lines: list[bytes] = []
         self._call: IDelayedCall | None = None
+        self._budget = 0
         self._busy = False
 
     def emit(self, metrics: Iterable[Metric]) -> None:
@@ -68,7 +74,7 @@ class Emitter:
         if iterator is None:
             return
         if len(self._waiting) >= MAX_WAITING:
-            self._counters.drop("flood")
+            self._drop(iterator)
             return
         self._waiting.append(iterator)
         # Busy: a generator that is at work emits itself, its metrics come after its own.
@@ -76,46 +82,54 @@ class Emitter:
             self._work(METRICS_A_TURN)
 
     def flush(self) -> None:
-        """Queue all that waits, at once."""
+        """Queue all that waits, at once; what is beyond `METRICS_AT_ONCE` is dropped, counted."""
+        if self._busy:
+            return
+        self._work(METRICS_AT_ONCE)
         if self._call is not None:
             self._call.cancel()
             self._call = None
         while self._waiting:
-            self._work(None)
+            self._drop(self._waiting.popleft())
 
     def _go_on(self) -> None:
         self._call = None
         self._work(METRICS_A_TURN)
 
-    def _work(self, limit: int | None) -> None:
-        """Take metrics up to the limit; set a timer for what is left."""
-        lines: list[bytes] = []
+    def _work(self, budget: int) -> None:
+        """Take so many metrics; set a timer for what is left."""
         self._busy = True
-        while self._waiting and (limit is None or len(lines) < limit):
-            iterator = self._waiting[0]
-            some = islice(iterator, limit)
-            before = len(lines)
-            taken = self._guard.run(PLACE, self._encode_all, some, lines)
-            if taken is None or limit is None or taken < limit:
-                self._waiting.popleft()
-            elif len(lines) == before:
-                break  # all of them were refused; that took its time too
-        self._busy = False
-        if lines:
+        self._budget = budget
+        try:
+            while self._waiting and self._budget:
+                self._guard.run(PLACE, self._encode_all, islice(self._waiting[0], self._budget))
+                if self._budget:  # it has ended, or raised
+                    self._waiting.popleft()
+        finally:
+            # Where the stack ran out, not even the guard can do its work: the next call goes on.
+            self._busy = False
+        if self._lines:
+            lines, self._lines = self._lines, []
             self._counters.metrics += len(lines)
             self._write(Batch(b"".join(lines), len(lines)))
         if self._waiting and self._call is None:
             self._call = self._clock.callLater(0, self._go_on)
 
-    def _encode_all(self, metrics: Iterable[Metric], lines: list[bytes]) -> int:
-        taken = 0
+    def _encode_all(self, metrics: Iterable[Metric]) -> None:
         for metric in metrics:
-            taken += 1
+            self._budget -= 1
             try:
-                lines.append(self._encode(metric))
+                self._lines.append(self._encode(metric))
             except MetricRefused as refused:
                 self.refused(refused)
-        return taken
+            except BaseException as error:
+                # Its fields may be any mapping, with any code.
+                self._guard.caught(PLACE, error)
+
+    def _drop(self, iterator: Iterator[Metric]) -> None:
+        # A generator cannot say how many there are.
+        count = self._guard.run(PLACE, length_hint, iterator, 1)
+        self._counters.drop("flood", count or 1)
 
     def refused(self, refused: MetricRefused) -> None:
         """Count and tell a metric that line protocol cannot carry."""

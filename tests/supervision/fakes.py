@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.events import read_event
 from metrics_agent.logs.levels import Level, Levels
 from metrics_agent.logs.logger import make_logger
+from metrics_agent.output.batch import Batch
+from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.guard import Guard
+from metrics_agent.supervision.ticker import TickerLimits
+from metrics_agent.transports.mqtt.settings import MqttSettings
+from metrics_agent.transports.mqtt.topics import Deliver
 
 FAULTS: tuple[type[BaseException], ...] = (
     ValueError,
@@ -49,11 +57,97 @@ def recurse() -> None:
     recurse()
 
 
+class TurnClock(Clock):
+    """A clock that can tell one turn of a reactor from the next."""
+
+    def turn(self) -> None:
+        """Run what is due now; what is set for now meanwhile is for the next turn."""
+        for call in [call for call in self.calls if call.getTime() <= self.seconds()]:
+            if call.active():
+                self.calls.remove(call)
+                call.called = 1
+                call.func(*call.args, **call.kw)
+
+
+class FakeThreads:
+    """A thread pool whose work is done when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+
+    def callInThreadWithCallback(
+        self, onResult: Callable[[bool, Any], None], call: Callable[..., Any], *args: Any
+    ) -> None:
+        def work() -> None:
+            try:
+                result = call(*args)
+            except BaseException:
+                onResult(False, Failure())
+            else:
+                onResult(True, result)
+
+        self.waiting.append(work)
+
+    def work(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for each in waiting:
+            each()
+
+
+class FakeReactor(TurnClock):
+    """What a context needs of a reactor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads = FakeThreads()
+
+    def getThreadPool(self) -> FakeThreads:
+        return self.threads
+
+    def callFromThread(self, call: Callable[..., object], *args: object) -> None:
+        self.callLater(0, call, *args)
+
+
+class FakeSubscription:
+    """What a `FakeConnection` gives out."""
+
+    def __init__(self, topic_filter: str, qos: int, deliver: Deliver) -> None:
+        self.topic_filter = topic_filter
+        self.qos = qos
+        self.deliver = deliver
+        self.cancelled = 0
+        self.on_cancel: Callable[[], object] = lambda: None
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+        self.on_cancel()
+
+
+class FakeConnection:
+    """The connection to a broker, as a context sees it."""
+
+    def __init__(self) -> None:
+        self.subscriptions: list[FakeSubscription] = []
+        self.published: list[tuple[str, bytes, int]] = []
+        self.connected = True
+
+    def subscribe(self, topic_filter: str, qos: int, deliver: Deliver) -> FakeSubscription:
+        if "#/" in topic_filter:
+            raise ValueError(f"got {topic_filter!r}")
+        self.subscriptions.append(FakeSubscription(topic_filter, qos, deliver))
+        return self.subscriptions[-1]
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> bool:
+        if self.connected:
+            self.published.append((topic, payload, qos))
+        return self.connected
+
+
 class SupervisionCase(SynchronousTestCase):
     """Has a clock, and what one module's faults are told and counted by."""
 
     def setUp(self) -> None:
-        self.clock = Clock()
+        self.clock = FakeReactor()
         self.events: list[dict[str, Any]] = []
         self.log = make_logger("demo", self.events.append)  # type: ignore[arg-type]  # takes an event
         self.counters = Counters()
@@ -73,3 +167,37 @@ class SupervisionCase(SynchronousTestCase):
     def forget(self) -> None:
         """Begin anew with an empty log."""
         self.events.clear()
+
+
+BROKER = MqttSettings(broker="tcp://broker.test")
+
+
+class ContextCase(SupervisionCase):
+    """Makes contexts whose connection, sink and thread pool are fakes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.connection = FakeConnection()
+        self.batches: list[Batch] = []
+        self.failures: list[BaseException] = []
+        self.state_dir = Path(self.mktemp())
+        self.resources = Resources(
+            reactor=self.clock,
+            now_ns=lambda: 1_700_000_000_000_000_000,
+            encode=Encoder().encode,
+            write=self.batches.append,
+            connection={BROKER: self.connection}.__getitem__,
+            state_dir=self.state_dir,
+            limits=TickerLimits(failed_in_row=3, timeout_s=25.0),
+        )
+
+    def make_context(self, on_fail: Callable[[BaseException], None] | None = None) -> Context:
+        on_fail = self.failures.append if on_fail is None else on_fail
+        context = Context("demo", self.log, self.resources, self.counters, on_fail)
+        # Runs before check_no_calls.
+        self.addCleanup(context.close)
+        return context
+
+    def lines(self) -> list[str]:
+        """Return what was written."""
+        return b"".join(batch.data for batch in self.batches).decode().splitlines()
