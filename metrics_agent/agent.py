@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import frozen
 from twisted.application.service import IServiceCollection, MultiService
-from twisted.internet.defer import Deferred, DeferredList, ensureDeferred, succeed
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
@@ -23,6 +23,7 @@ from metrics_agent.output.sink import Sink
 from metrics_agent.plan import ModulePlan, Plan, build
 from metrics_agent.process.exit import ExitCode, ExitStatus
 from metrics_agent.process.notify import Notifier
+from metrics_agent.supervision.group import ModuleGroup
 from metrics_agent.supervision.guard import Guard
 from metrics_agent.supervision.supervisor import State, Supervisor
 from metrics_agent.transports.mqtt.connections import Connections
@@ -34,8 +35,9 @@ OnState = Callable[[Supervisor], None]
 _EXIT_GRACE_S = 2.0
 """How long after ``drain_timeout`` a stop that hangs is ended the hard way."""
 
-_START_WAIT_S = 1.0
-"""A reload waits this long for modules to be started before it reads messages again."""
+_SWAP_WAIT_S = 0.05
+"""A reload waits this long for old modules to be gone, and as long again for new ones to have
+started: one that hangs must not keep the others from their messages."""
 
 
 @frozen
@@ -88,7 +90,7 @@ class Agent(MultiService):
         self._plan = plan
         self._load = load
         self.reloads = 0
-        self._modules = MultiService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._modules = ModuleGroup(parts.guard)
         self._modules.setServiceParent(self)  # type: ignore[no-untyped-call]  # as above
         self._working: Deferred[None] | None = None
         self._reload_again = False
@@ -116,7 +118,7 @@ class Agent(MultiService):
     @property
     def supervisors(self) -> list[Supervisor]:
         """The supervisors of the modules of the plan."""
-        return [child for child in self._modules if isinstance(child, Supervisor)]
+        return self._modules.supervisors
 
     @property
     def stopping(self) -> bool:
@@ -161,6 +163,9 @@ class Agent(MultiService):
 
         def done(_result: object) -> None:
             self._working = None
+            if self._reload_again:
+                self._reload_again = False
+                self.request_reload()
 
         working: Deferred[Any] = ensureDeferred(work)
         self._working = working
@@ -179,21 +184,19 @@ class Agent(MultiService):
         self._work(self._reload())
 
     async def _reload(self) -> None:
-        again = True
-        while again and not self.stopping:
-            self._reload_again = False
-            self._notifier.reloading()
+        self._notifier.reloading()
+        try:
             await self._reload_once()
+        finally:
             self._notifier.ready()
-            again = self._reload_again
 
     async def _reload_once(self) -> None:
-        try:
-            plan = self._load_plan()
-        except ConfigError as error:
+        plan = self._guard.run("load", self._plan_or_reasons)
+        if not isinstance(plan, Plan):
             self._log.error(
-                "The configuration was not reloaded, all modules run on as they are: {faults}",
-                faults=str(error),
+                "The configuration was not reloaded, all modules run on as they are: {reasons}",
+                reasons=plan or "reading it failed, see the line above",
+                fold=False,
             )
             return
         started_s = self._parts.reactor.seconds()
@@ -208,52 +211,45 @@ class Agent(MultiService):
         if not plan.modules:
             self._say_nothing_enabled()
 
-    def _load_plan(self) -> Plan:
+    def _plan_or_reasons(self) -> Plan | str:
         """Read the configuration again; for a reload the fault of any module counts."""
-        plan = build(self._load())
-        if plan.faults:
-            raise ConfigError(plan.faults)
-        return plan
+        try:
+            plan = build(self._load())
+        except ConfigError as error:
+            return str(error)
+        return str(ConfigError(plan.faults)) if plan.faults else plan
 
     async def _apply(self, plan: Plan) -> None:
         connections = self._parts.connections
         # While the modules are swapped TCP holds what the brokers send.
         connections.pause("reload")
         try:
-            await self._stop_modules()
+            await self._at_most(_SWAP_WAIT_S, self._modules.stop_all())
             self._plan = plan
             self._guard.run("configure", self._parts.configure, plan)
             await connections.reconcile(plan.brokers)
-            if not self.stopping:
-                await self._start_modules(plan)
-                connections.reconcile_subscriptions()
+            for module in plan.modules:
+                self._start_module(module, plan)
+            await self._at_most(_SWAP_WAIT_S, self._modules.settled())
         finally:
             connections.resume("reload")
 
-    async def _start_modules(self, plan: Plan) -> None:
-        for module in plan.modules:
-            supervisor = self._guard.run(
-                "supervisor", self._parts.make_supervisor, module, plan, self._on_state
-            )
-            if isinstance(supervisor, Supervisor):
-                # A child of a running parent is started as it is added.
-                self._guard.run("supervisor", supervisor.setServiceParent, self._modules)
-        settled = DeferredList([supervisor.settled() for supervisor in self.supervisors])
-        await self._at_most(_START_WAIT_S, settled)
-
-    async def _stop_modules(self) -> None:
-        leaving: list[Deferred[Any]] = []
-        for supervisor in self.supervisors:
-            gone = self._guard.run("stop", supervisor.disownServiceParent)
-            if isinstance(gone, Deferred):
-                leaving.append(gone)
-        await DeferredList(leaving, consumeErrors=True)
+    def _start_module(self, module: ModulePlan, plan: Plan) -> None:
+        self._modules.start_when_gone(
+            module.name,
+            lambda: self._parts.make_supervisor(module, plan, self._on_state),
+            lambda: plan is self._plan and not self.stopping,
+        )
 
     def _on_state(self, supervisor: Supervisor) -> None:
         """Decide, when a module's state changed, whether the process can still be of use."""
         if self.stopping:
             return
         self._notifier.status(self._summary())
+        states = [other.state for other in self.supervisors]
+        if len(states) == len(self._plan.modules) and {State.RUNNING, State.PARKED} >= set(states):
+            # Everybody who will has subscribed: what nobody wants may be given up.
+            self._parts.connections.reconcile_subscriptions()
         if supervisor.state is not State.PARKED:
             return
         settings = self._plan.config.settings
@@ -261,7 +257,7 @@ class Agent(MultiService):
             self.request_stop(
                 f"module {supervisor.module_name} gave up and on_give_up is exit", ExitCode.GAVE_UP
             )
-        elif all(other.state is State.PARKED for other in self.supervisors):
+        elif len(states) == len(self._plan.modules) and set(states) == {State.PARKED}:
             self.request_stop("no enabled module can run any more", ExitCode.GAVE_UP)
 
     def _summary(self) -> str:
@@ -317,15 +313,15 @@ class Agent(MultiService):
         settle_s = self._remaining_s() / 2
         await self._step("settle", lambda: parts.connections.settle(settle_s), settle_s)
         parts.connections.pause("stop")
-        await self._step("stop modules", self._stop_all_modules, self._remaining_s())
-        left = await self._step(
+        await self._step("stop modules", self._modules.stop_all, self._remaining_s())
+        await self._step(
             "drain", lambda: parts.sink.drain(self._remaining_s()), self._remaining_s() + 0.1
         )
         # The acknowledgements that the drain has freed go out before the connection closes.
         await self._step("disconnect", parts.connections.stopService, max(0.2, self._remaining_s()))
         await self._step("close output", parts.sink.stopService, 0.2)
         await self._step("services", super().stopService, 0.2)
-        written = parts.sink.taken_metrics
+        written, left = parts.sink.taken_metrics, parts.sink.left_metrics
         if left:
             self._log.error(
                 "Stopped: {written} metrics written, {left} were not read by {timeout:g} s after "
@@ -336,9 +332,6 @@ class Agent(MultiService):
             )
         else:
             self._log.info("Stopped: {written} metrics written, none lost.", written=written)
-
-    async def _stop_all_modules(self) -> None:
-        await self._stop_modules()
 
     async def _step(
         self, place: str, step: Callable[[], Awaitable[Any] | None], timeout_s: float

@@ -148,8 +148,8 @@ class _Assembly:
         self._observer.attach(self._reactor)
         self._process.signals.attach(
             self._reactor,
-            lambda name: agent.request_stop(f"got {name}"),
-            agent.request_reload,
+            lambda name: self._guard.run("signal", agent.request_stop, f"got {name}"),
+            lambda: self._guard.run("signal", agent.request_reload),
         )
         return agent
 

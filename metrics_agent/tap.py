@@ -48,7 +48,7 @@ def makeService(options: Options) -> Agent:
     """
     from metrics_agent.commands.loading import complain, plan_or_complain
     from metrics_agent.errors import OutputError
-    from metrics_agent.logs.capture import bridge_logging
+    from metrics_agent.logs.capture import bridge_logging, contain_observers
     from metrics_agent.logs.logger import make_logger
     from metrics_agent.logs.observer import StderrObserver
 
@@ -72,6 +72,7 @@ def makeService(options: Options) -> Agent:
     except OutputError as error:
         _end(complain(error, log))
     bridge_logging(observer)
+    contain_observers()
     return agent
 
 

@@ -17,7 +17,12 @@ from metrics_agent.commands.loading import loader
 from metrics_agent.demo.children import DemoChildren, Ended
 from metrics_agent.demo.configuration import TRIGGER_FILE, demo_configuration
 from metrics_agent.errors import MetricsAgentError
-from metrics_agent.logs.capture import begin_logging, bridge_logging, redirect_stdout
+from metrics_agent.logs.capture import (
+    begin_logging,
+    bridge_logging,
+    contain_observers,
+    redirect_stdout,
+)
 from metrics_agent.logs.logger import make_logger
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.plan import build
@@ -42,6 +47,7 @@ def demo(process: Process, for_s: float | None) -> ExitCode:
     observer = StderrObserver()
     begin_logging(observer)
     bridge_logging(observer)
+    contain_observers()
     redirect_stdout()
     try:
         with tempfile.TemporaryDirectory(prefix="metrics-agent-demo-") as directory:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from metrics_agent.commands.loading import complain, plan_or_complain
 from metrics_agent.errors import OutputError
-from metrics_agent.logs.capture import begin_logging, bridge_logging, redirect_stdout
+from metrics_agent.logs.capture import (
+    begin_logging,
+    bridge_logging,
+    contain_observers,
+    redirect_stdout,
+)
 from metrics_agent.logs.logger import make_logger
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.process.boot import Process
@@ -30,6 +35,7 @@ def run(process: Process, config: str | None, *, for_s: float | None = None) -> 
     observer = StderrObserver()
     begin_logging(observer)
     bridge_logging(observer)
+    contain_observers()
     redirect_stdout()
     try:
         return _run(process, config, observer, for_s)

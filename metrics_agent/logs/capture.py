@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from twisted.logger import (
     ILogObserver,
+    LogEvent,
     Logger,
     LoggingFile,
     LogLevel,
+    LogPublisher,
     globalLogBeginner,
     globalLogPublisher,
 )
@@ -19,7 +21,13 @@ from twisted.python.failure import Failure
 from metrics_agent.logs.levels import Level
 from metrics_agent.logs.observer import StderrObserver
 
-__all__ = ["LoggingBridge", "begin_logging", "bridge_logging", "redirect_stdout"]
+__all__ = [
+    "LoggingBridge",
+    "begin_logging",
+    "bridge_logging",
+    "contain_observers",
+    "redirect_stdout",
+]
 
 _NAMESPACE: Final = "stdlib"
 
@@ -30,6 +38,36 @@ def begin_logging(observer: ILogObserver, beginner: Any = globalLogBeginner) -> 
     For the ``metrics-agent`` command; twistd begins by itself, with the application's observer.
     """
     beginner.beginLoggingTo([observer], redirectStandardIO=False)
+
+
+class _ContainedPublisher(LogPublisher):
+    """A publisher whose observers may raise anything.
+
+    Twisted's own contains what is an Exception. A SystemExit of an observer that a module has added
+    would come out wherever a line is logged, and end the reactor.
+    """
+
+    def __call__(self, event: LogEvent) -> None:
+        try:
+            super().__call__(event)
+        except BaseException as error:
+            if "observer_fault" in event:
+                return  # it raises for this line too; the observers before it have it
+            text = "An observer of the log raised {observer_fault!r}; that is contained."
+            self(
+                {
+                    "log_namespace": __name__,
+                    "log_level": LogLevel.error,
+                    "log_time": event.get("log_time"),
+                    "log_format": text,
+                    "observer_fault": error,
+                }
+            )
+
+
+def contain_observers(publisher: Any = globalLogPublisher) -> None:
+    """Have no observer's fault, whatever it is, come out of a call that logs."""
+    publisher.__class__ = _ContainedPublisher
 
 
 def redirect_stdout(observer: ILogObserver | None = None) -> None:

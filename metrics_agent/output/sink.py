@@ -99,6 +99,11 @@ class Sink(Service):
         return self._queue.in_flight_metrics + self._queue.taken_metrics
 
     @property
+    def left_metrics(self) -> int:
+        """Metrics that the reader has not taken, as far as we have looked."""
+        return self._queue.queued_metrics + self._queue.in_flight_metrics
+
+    @property
     def taken_metrics(self) -> int:
         """Metrics that the reader has taken, as far as we have looked."""
         return self._queue.taken_metrics
@@ -137,7 +142,7 @@ class Sink(Service):
             cancelled.
         """
         self._flush()
-        left = self._left()
+        left = self.left_metrics
         if not left or self._writer is None or self._is_lost:
             return succeed(left)
         waiting: Deferred[int] = Deferred(self._forget_drain)
@@ -194,7 +199,9 @@ class Sink(Service):
         """Log the end of a trouble once."""
         if self.problem:
             self.problem = ""
-            self._log.info("The output works again, {count} metrics waited.", count=self._left())
+            self._log.info(
+                "The output works again, {count} metrics waited.", count=self.left_metrics
+            )
 
     def lost(self, reason: str) -> None:
         """Tell in the next turn that the reader is gone: we may be inside somebody's `write`."""
@@ -204,9 +211,6 @@ class Sink(Service):
             self._reactor.callLater(0, self._tell_loss, reason)
 
     # Inside.
-
-    def _left(self) -> int:
-        return self._queue.queued_metrics + self._queue.in_flight_metrics
 
     def _press(self, *, pressed: bool) -> None:
         self._pressed = pressed
@@ -235,7 +239,7 @@ class Sink(Service):
         if taken:
             self._look_delay_s = FIRST_LOOK_S
             self._settle(taken, delivered=True)
-        if self._drains and not self._left():
+        if self._drains and not self.left_metrics:
             self._finish_drains()
         if self._drains or self._queue.awaited:
             self._look_later()
@@ -283,7 +287,7 @@ class Sink(Service):
 
     def _finish_drain(self, waiting: Deferred[int]) -> None:
         self._forget_drain(waiting)
-        waiting.callback(self._left())
+        waiting.callback(self.left_metrics)
 
     def _forget_drain(self, waiting: Deferred[int]) -> None:
         timeout = self._drains.pop(waiting)

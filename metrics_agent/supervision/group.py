@@ -1,0 +1,81 @@
+"""The supervisors of all modules that run, and those of old ones that are still leaving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, DeferredList, succeed
+
+from metrics_agent.supervision.guard import Guard
+from metrics_agent.supervision.supervisor import Supervisor
+
+__all__ = ["ModuleGroup"]
+
+
+class ModuleGroup(MultiService):
+    """Parent of the supervisors. There are never two instances of one name at the same time.
+
+    Args:
+        guard: contains the faults of making, starting and stopping a supervisor.
+    """
+
+    def __init__(self, guard: Guard) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._guard = guard
+        self._leaving: dict[str, Deferred[Any]] = {}
+
+    @property
+    def supervisors(self) -> list[Supervisor]:
+        """Those that were started and not told to stop, in the order of the file."""
+        return [child for child in self if isinstance(child, Supervisor)]
+
+    def start_when_gone(
+        self, name: str, make: Callable[[], Supervisor], still_wanted: Callable[[], bool]
+    ) -> None:
+        """Make and start a supervisor as soon as no old one of that name is there.
+
+        Args:
+            name: of the instance.
+            make: makes the supervisor; may raise.
+            still_wanted: asked when it is time.
+        """
+
+        def start(_gone: object) -> None:
+            if not still_wanted():
+                return
+            supervisor = self._guard.run("supervisor", make)
+            if supervisor is not None:
+                # A child of a running parent is started as it is added.
+                self._guard.run("supervisor", supervisor.setServiceParent, self)
+
+        self._gone(name).addCallback(start)
+
+    def stop_all(self) -> Deferred[Any]:
+        """Tell all to stop; fires when these and those that were leaving before are gone."""
+        for supervisor in self.supervisors:
+            gone = self._guard.run("stop", supervisor.disownServiceParent)
+            if isinstance(gone, Deferred):
+                self._note(supervisor.module_name, gone)
+        return DeferredList([self._gone(name) for name in self._leaving])
+
+    def settled(self) -> Deferred[Any]:
+        """Fires when the first start of each has gone through or failed."""
+        return DeferredList([supervisor.settled() for supervisor in self.supervisors])
+
+    def _note(self, name: str, gone: Deferred[Any]) -> None:
+        def left(_result: object) -> None:
+            if self._leaving.get(name) is gone:
+                del self._leaving[name]
+
+        self._leaving[name] = gone
+        self._guard.watch("stop", gone).addCallback(left)
+
+    def _gone(self, name: str) -> Deferred[None]:
+        leaving = self._leaving.get(name)
+        if leaving is None:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        leaving.addCallback(lambda _result: waiting.callback(None))
+        return waiting
