@@ -19,12 +19,16 @@ from metrics_agent.modules.tasmota.state import decode_inputs, decode_power, dec
 from metrics_agent.modules.tasmota.values import Drop, Points, Units, point_time
 
 __all__ = [
+    "ZIGBEE",
     "decode_availability",
     "decode_document",
     "decode_reply",
     "decode_state_document",
     "read_object",
 ]
+
+ZIGBEE: Final = "ZbReceived"
+"""The object of what a Zigbee bridge passes on; with SetOption118 a subtopic of that name."""
 
 _DEFAULT_CONFIG: Final = DeviceConfig("-")
 _ENERGY_REPLIES: Final = ("EnergyTotal", "EnergyToday", "EnergyYesterday")
@@ -96,12 +100,8 @@ def _decode_object(
     """Find out what an object is by its keys, and read it."""
     if name in IGNORED_OBJECTS or stem_of(name) in IGNORED_OBJECTS:
         return
-    if name == "ZbReceived":
-        for address, child in content.items():
-            if isinstance(child, dict):
-                called = child.get("Name")
-                called = called if isinstance(called, str) and called else address
-                decode_sensor(called, child, points, drop, units)
+    if name == ZIGBEE:
+        _decode_zigbee(content, points, drop, units)
     elif name in meters:
         decode_meter(name, content, points, drop, meters[name])
     elif has_meter_keys(content):
@@ -110,6 +110,15 @@ def _decode_object(
         decode_sensor(name, content, points, drop, units)
     else:
         drop("unknown_object", name)
+
+
+def _decode_zigbee(content: Mapping[str, object], points: Points, drop: Drop, units: Units) -> None:
+    """Read what a Zigbee bridge passes on: objects by address, or with SetOption119 one itself."""
+    for address, child in ({"": content} if "Device" in content else content).items():
+        if isinstance(child, dict):
+            names = (child.get("Name"), child.get("Device"), address, ZIGBEE)
+            called = next(each for each in names if isinstance(each, str) and each)
+            decode_sensor(called, child, points, drop, units)
 
 
 def decode_state_document(

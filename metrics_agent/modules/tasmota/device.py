@@ -78,6 +78,12 @@ class Device:
         self._naming = naming
         self._series: dict[str | tuple[str, str, str], Series] = {}
 
+    def succeed(self, earlier: Device) -> None:
+        """Take over what is remembered of a device that announced itself anew."""
+        self.complained |= earlier.complained
+        self.asked_at_s = earlier.asked_at_s
+        self.asked_for = earlier.asked_for
+
     @property
     def command_base(self) -> str:
         """The base of the topics it takes commands on; empty if that is unknown."""

@@ -26,7 +26,7 @@ MAX_SHAPES: Final = 256
 """Distinct shapes that are learnt; a fleet has a handful."""
 
 _STATE_FILE: Final = "topics.json"
-_TELEMETRY: Final = ("SENSOR", "STATE", "LWT")
+_TELEMETRY: Final = ("SENSOR", "STATE", "LWT", "ZbReceived")
 _STATUS: Final = ("RESULT", "ENERGYTOTAL", "STATUS8", "STATUS10", "STATUS11")
 
 

@@ -119,14 +119,14 @@ _DEFAULT: Final[MeterTable] = {
     ),
     **_phases("phase_angle", "phase_angle_p#", codes=("81_7_4", "81_7_15", "81_7_26")),
 }
-# Keys that say nothing about an object being a meter, since sensors have them too.
-_COMMON: Final = frozenset({"power", "energy", "frequency"})
+# Keys that say nothing about an object being a meter, since sensors have them too, written so.
+_COMMON: Final = frozenset({"Power", "Energy", "Frequency"})
 _TEXTS: Final = frozenset({"meter_id", "meter_number", "server_id"})
 
 
 def has_meter_keys(meter: Mapping[str, object]) -> bool:
     """Say whether an object without a mapping of its own is a meter."""
-    return any(key.lower() in _DEFAULT and key.lower() not in _COMMON for key in meter)
+    return any(key.lower() in _DEFAULT and key not in _COMMON for key in meter)
 
 
 def decode_meter(
@@ -149,11 +149,13 @@ def decode_meter(
         mapping: the user's fields by key, before the default ones.
     """
     found: list[tuple[MeterField, float, str]] = []
+    mapped = mapping or {}
     for key, value in meter.items():
-        meaning = (mapping or {}).get(key) or _DEFAULT.get(key.lower())
+        meaning = mapped.get(key) or _DEFAULT.get(key.lower())
         where = f"{name}.{key}"
         if meaning is not None:
-            number = float_of(value, drop, where)
+            # Who names a key knows what it is: Teleinfo (TIC) quotes its numbers.
+            number = float_of(value, drop, where, text=key in mapped)
             if number is not None:
                 found.append((meaning, _scaled(number, meaning.factor), where))
         elif key.lower() not in _TEXTS and not isinstance(value, str):

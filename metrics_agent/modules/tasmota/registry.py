@@ -71,10 +71,12 @@ class Registry:
             self.remove(mac)
         device = Device(config.topic, self._naming, config)
         if known is not None:
-            device.complained = known.complained
+            device.succeed(known)
         self._by_mac[mac] = device
         for base in config.bases:
-            self._forget_stranger(base)
+            stranger = self._forget_stranger(base)
+            if stranger is not None:
+                device.succeed(stranger)
             self._by_base[base] = device
         self._shapes[config.shape] = None
         return device
@@ -124,13 +126,14 @@ class Registry:
         levels = [level for level in base.split("/") if level not in _PREFIXES]
         return "/".join(levels) or base, ""
 
-    def _forget_stranger(self, base: str) -> None:
-        """Make room for the device that a base now belongs to."""
+    def _forget_stranger(self, base: str) -> Device | None:
+        """Make room for the device that a base now belongs to; return who was there."""
         known = self._by_base.get(base)
         if known is None or known.config is not None:
-            return
+            return None
         stranger = self._strangers[known.topic]
         stranger.bases.remove(base)
         del self._by_base[base]
         if not stranger.bases:
             del self._strangers[known.topic]
+        return known

@@ -22,7 +22,9 @@ _MAX_ITEMS: Final = 32
 _NUMBERED_KEY = re.compile(r"(.*?)(\d{0,3})(?:_(\d{1,2}))?")
 _TRAILING_NUMBER = re.compile(r"\d+\Z")
 
-# DS18x20: the register's value at power-on, and what some versions print for "no answer".
+# DS18x20: the register's value at power-on, and what some versions print for "no answer". An alias
+# is recognised by the Id, an old version's single sensor, which has none, by its name.
+_ONE_WIRE: Final = frozenset({"DS18B20", "DS18S20", "DS1822", "MAX31850"})
 _ONE_WIRE_SENTINELS: Final = (85.0, -127.0)
 _TOLERANCE: Final = 0.01
 
@@ -159,14 +161,14 @@ class _Reader:
             found = self._units.convert(found, reading.unit, self._drop, where)
         if found is None:
             return
-        if key == "Temperature" and "Id" in siblings and _is_one_wire_sentinel(found):
+        if (
+            key == "Temperature"
+            and ("Id" in siblings or stem_of(self._name) in _ONE_WIRE)
+            and any(abs(found - sentinel) < _TOLERANCE for sentinel in _ONE_WIRE_SENTINELS)
+        ):
             self._drop("sentinel", where)
             return
         field = reading.field
         if reading.fraction and isinstance(value, float):
             field = reading.fraction
         self._points.add(reading.measurement, field, found, channel, self._name)
-
-
-def _is_one_wire_sentinel(celsius: float) -> bool:
-    return any(abs(celsius - sentinel) < _TOLERANCE for sentinel in _ONE_WIRE_SENTINELS)

@@ -23,6 +23,7 @@ from metrics_agent.logs.burst import Burst
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.config import TasmotaSettings
 from metrics_agent.modules.tasmota.decode import (
+    ZIGBEE,
     decode_availability,
     decode_document,
     decode_reply,
@@ -91,6 +92,7 @@ class TasmotaModule(Service):
             "SENSOR": self._read_sensor,
             "STATE": self._read_state,
             "LWT": self._read_lwt,
+            ZIGBEE: self._read_zigbee,
             "RESULT": self._read_reply,
             "ENERGYTOTAL": self._read_reply,
             "STATUS8": self._read_status_sensor,
@@ -159,6 +161,10 @@ class TasmotaModule(Service):
         if len(metrics) > 1 and self._settings.request_channel_totals:
             self._ask_totals(device, document)
         return metrics
+
+    def _read_zigbee(self, device: Device, message: Message) -> list[Metric]:
+        document = {ZIGBEE: read_object(message.payload)}
+        return decode_document(document, device, message.received_ns, self._drop, self._meters)
 
     def _read_status_sensor(self, device: Device, message: Message) -> list[Metric]:
         document = read_object(message.payload, "StatusSNS")

@@ -1,140 +1,246 @@
-"""What Tasmota devices send, row by row, and the golden case that shows it.
+"""What Tasmota devices send, row by row, and the golden cases that show it.
 
 The rows are those of the tables and lists of the notes on the firmware that the module was built
-from; ``test_cases`` sees to it that none is without a case and no case without a row.
+from. `test_cases` sees to it that no row is without a case and no case without a row, and that all
+that a row names (objects, keys, texts) does stand in the messages of its cases.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+__all__ = ["COUNTS", "TABLES", "Row"]
+
+
+class Row(NamedTuple):
+    """One row of a table.
+
+    Attributes:
+        cases: folders in ``cases``.
+        words: what must begin a text or key in the messages of these cases.
+    """
+
+    cases: tuple[str, ...]
+    words: tuple[str, ...] = ()
+
+
+def _row(cases: str, words: str = "") -> Row:
+    return Row(tuple(cases.split()), tuple(words.split(", ")) if words else ())
+
+
+def _phases(cases: str, patterns: str, codes: str) -> Row:
+    """Describe what has a key for each phase: patterns with ``#``, and OBIS codes."""
+    names = [pattern.replace("#", str(n)) for pattern in patterns.split(", ") for n in (1, 2, 3)]
+    return Row((cases,), (*names, *codes.split(", ")))
+
+
 TIME = {
-    "TimeFormat 0, local": ("time_local",),
-    "TimeFormat 1, Epoch": ("time_epoch",),
-    "TimeFormat 2, a number": ("time_number",),
-    "TimeFormat 3, milliseconds": ("time_milliseconds",),
-    "SetOption52, offset": ("time_offset",),
-    "before NTP, versions 5 and 6": ("time_before_ntp",),
+    "TimeFormat 0, local": _row("time_local", "2025-02-11T07:30:00"),
+    "TimeFormat 1, Epoch": _row("time_epoch", "Time, Epoch"),
+    "TimeFormat 2, a number": _row("time_number", "Time"),
+    "TimeFormat 3, milliseconds": _row("time_milliseconds", "2023-11-14T12:00:00.123"),
+    "SetOption52, offset": _row("time_offset", "2023-11-14T22:00:00.500+02:00, Epoch"),
+    "before NTP, versions 5 and 6": _row("time_before_ntp", "1970-01-01, 2018.02.15 01:00:50"),
 }
 
 ENERGY = {
-    "TotalStartTime": ("energy_total_start_time", "energy_scalar"),
-    "Total": ("energy_total", "energy_two_channels", "energy_three_phases_setoption129"),
-    "TotalTariff": ("energy_total_tariff",),
-    "Yesterday, Today": ("energy_yesterday_today",),
-    "ExportActive": ("energy_export_active",),
-    "ExportTariff": ("energy_export_tariff",),
-    "TodaySumImport, TodaySumExport": ("energy_today_sums",),
-    "ImportActive, ImportReactive, ExportReactive": ("energy_import_reactive",),
-    "Period": ("energy_period",),
-    "Power": ("energy_power",),
-    "ApparentPower, ReactivePower": ("energy_apparent_reactive",),
-    "Factor": ("energy_factor",),
-    "Frequency": ("energy_frequency",),
-    "Voltage": ("energy_voltage",),
-    "Current": ("energy_current",),
-    "CurrentNeutral": ("energy_current_neutral",),
-    "driver extras": ("energy_driver_extras",),
-    "nested BL09XX, BL0906": ("energy_nested_chip",),
-    "up to 8 channels on ESP32": ("energy_eight_channels",),
-    "sum beside channels": ("counters_of_channels",),
-    "EnergyTotal replies": ("energy_total_reply",),
-    "integers and floats": ("energy_integers_are_floats",),
-    "Teleinfo": ("energy_teleinfo",),
+    "TotalStartTime": _row("energy_total_start_time energy_scalar", "TotalStartTime"),
+    "Total": _row("energy_total energy_two_channels energy_three_phases_setoption129", "Total"),
+    "TotalTariff": _row("energy_total_tariff", "TotalTariff"),
+    "Yesterday, Today": _row("energy_yesterday_today", "Yesterday, Today"),
+    "ExportActive": _row("energy_export_active", "ExportActive"),
+    "ExportTariff": _row("energy_export_tariff", "ExportTariff"),
+    "TodaySumImport, TodaySumExport": _row("energy_today_sums", "TodaySumImport, TodaySumExport"),
+    "ImportActive, ImportReactive, ExportReactive": _row(
+        "energy_import_reactive", "ImportActive, ImportReactive, ExportReactive"
+    ),
+    "Period": _row("energy_period", "Period"),
+    "Power": _row("energy_power", "Power"),
+    "ApparentPower, ReactivePower": _row(
+        "energy_apparent_reactive", "ApparentPower, ReactivePower"
+    ),
+    "Factor": _row("energy_factor", "Factor"),
+    "Frequency": _row("energy_frequency", "Frequency"),
+    "Voltage": _row("energy_voltage", "Voltage"),
+    "Current": _row("energy_current", "Current"),
+    "CurrentNeutral": _row("energy_current_neutral", "CurrentNeutral"),
+    "driver extras": _row(
+        "energy_driver_extras",
+        "PhaseAngle, MaxPower, ResetTotalActive, TotalActive, TotalReactive, ImportPower, "
+        "ExportPower, Load, Address, SolarPower, Pv1Voltage",
+    ),
+    "nested BL09XX, BL0906": _row("energy_nested_chip", "BL09XX, BL0906"),
+    "up to 8 channels on ESP32": _row("energy_eight_channels"),
+    "sum beside channels": _row("counters_of_channels"),
+    "EnergyTotal replies": _row("energy_total_reply", "EnergyTotal, EnergyToday, EnergyYesterday"),
+    "integers and floats": _row("energy_integers_are_floats"),
+    "Teleinfo": _row("energy_teleinfo meter_mapping", "TIC"),
 }
 
 SENSORS = {
-    "AM2301, SHT3X and their like": ("sensor_temperature_humidity",),
-    "MS01": ("sensor_ms01",),
-    "DS18B20 and its like": ("sensor_ds18b20",),
-    "BMP280 and its like": ("sensor_bmp280",),
-    "BME280, BME680": ("sensor_bme680", "sensor_units"),
-    "SCD30, SCD40": ("sensor_scd40",),
-    "MHZ19B": ("sensor_mhz19b",),
-    "S8, SAIR, C8-CO2": ("sensor_senseair",),
-    "HC8": ("sensor_hc8",),
-    "CCS811, SGP30, IAQ, ENS16X": ("sensor_tvoc",),
-    "SGP40, SGP41": ("sensor_sgp41",),
-    "BH1750, TSL2561 and their like": ("sensor_light",),
-    "PMS5003, PMSA003I": ("sensor_pms5003",),
-    "SDS0X1, HPMA": ("sensor_sds0x1",),
-    "SPS30": ("sensor_sps30",),
-    "SEN5X, SEN6X": ("sensor_sen5x",),
-    "VINDRIKTNING": ("sensor_vindriktning",),
-    "ANALOG": ("sensor_analog",),
-    "COUNTER": ("sensor_counter",),
-    "HX711": ("sensor_hx711",),
-    "SR04, VL53L0X and their like": ("sensor_distance",),
-    "LD2410": ("sensor_ld2410",),
-    "LD2410S, LD2402": ("sensor_ld2402",),
-    "AS3935": ("sensor_as3935",),
-    "INA219, INA226": ("sensor_ina219",),
-    "INA3221": ("sensor_ina3221",),
-    "TX20, TX22, TX23": ("sensor_tx23",),
-    "MLX90614": ("sensor_mlx90614",),
-    "VEML6070, VEML6075": ("sensor_veml6075",),
-    "CHIRP": ("sensor_chirp",),
-    "MAX17043": ("sensor_max17043",),
-    "ESP32": ("sensor_esp32",),
-    "Global": ("sensor_global",),
-    "BLE: LYWSD03, Flora, MJ_HT_V1": ("sensor_ble",),
-    "ZbReceived": ("sensor_zbreceived",),
-    "Switch1..28, SwitchText": ("sensor_switches",),
-    "PN532, RDM6300, RfReceived and other events": ("sensor_events",),
-    "TuyaSNS, MtrReceived, PCF8574": ("sensor_mixed",),
-    "TempUnit, PressureUnit, SpeedUnit": ("sensor_units", "sensor_tx23"),
-    "Shutter": ("sensor_shutter",),
+    "AM2301 and its like": _row(
+        "sensor_temperature_humidity",
+        "AM2301, DHT11, DHT22, SI7021, SHT1X, SHT3X, SHT4X, HTU21, AHT1X, AHT2X, AHT3X, HDC1080, "
+        "HYT, ENS210, Temperature, Humidity, DewPoint, HeatIndex",
+    ),
+    "MS01": _row("sensor_ms01", "MS01, Humidity, Raw"),
+    "DS18B20 and its like": _row(
+        "sensor_ds18b20", "DS18B20, DS18S20, DS1822, MAX31850, DS18Sens-7, Boiler, Id"
+    ),
+    "BMP280 and its like": _row(
+        "sensor_bmp280", "BMP180, BMP280, SPL06, QMP6988, LPS35HW, Pressure, SeaPressure"
+    ),
+    "BME280, BME68X": _row("sensor_bme680 sensor_units", "BME280, BME680, BME68X, Gas"),
+    "SCD30, SCD40": _row("sensor_scd40", "SCD30, SCD40, CarbonDioxide, eCO2, DewPoint"),
+    "MHZ19B": _row("sensor_mhz19b", "MHZ19B, Model, CarbonDioxide"),
+    "S8, SAIR, C8-CO2": _row("sensor_senseair", "S8, SAIR, C8-CO2"),
+    "HC8": _row("sensor_hc8", "HC8, 612"),
+    "CCS811, SGP30, IAQ, ENS16X": _row(
+        "sensor_tvoc", "CCS811, SGP30, IAQ, ENS16X, eCO2, TVOC, aHumidity, Resistance, AQIS"
+    ),
+    "SGP40, SGP41": _row("sensor_sgp41", "SGP40, SGP41, VOC_Raw, NOX_Raw, TVOC, VOC, NOx"),
+    "BH1750 and its like": _row(
+        "sensor_light",
+        "BH1750, TSL2561, TSL2591, MAX44009, VEML7700, Illuminance, IR, Broadband, White",
+    ),
+    "PMS5003, PMSA003I": _row(
+        "sensor_pms5003",
+        "PMS3003, PMS5003, PMS7003, PMSA003I, CF1, CF2.5, CF10, PM1, PM2.5, PM10, PB0.3, PB0.5, "
+        "PB1, PB2.5, PB5, PB10, US_AQI",
+    ),
+    "SDS0X1, HPMA": _row("sensor_sds0x1", "SDS0X1, HPMA, PM2.5, PM10"),
+    "SPS30": _row(
+        "sensor_sps30",
+        "SPS30, PM1_0, PM2_5, PM4_0, PM10, NCPM0_5, NCPM1_0, NCPM2_5, NCPM4_0, NCPM10, TYPSIZ",
+    ),
+    "SEN5X, SEN6X": _row("sensor_sen5x", "SEN5X, SEN6X, PM1, PM2.5, PM4, PM10, NOx, VOC"),
+    "VINDRIKTNING": _row("sensor_vindriktning", "VINDRIKTNING"),
+    "ANALOG": _row(
+        "sensor_analog",
+        "ANALOG, A0, A1, Temperature1, Illuminance2, Range3, pH4, MQ135_1, Voltage2, Current1, "
+        "CTEnergy1, Energy",
+    ),
+    "COUNTER": _row("sensor_counter", "COUNTER, C1, C8"),
+    "HX711": _row("sensor_hx711", "HX711, Weight, WeightRaw, AbsRaw"),
+    "SR04, VL53L0X and their like": _row(
+        "sensor_distance", "SR04, VL53L0X_1, VL53L1X, ME007, TOF10120, Distance"
+    ),
+    "LD2410": _row("sensor_ld2410", "LD2410, Distance, Energy"),
+    "LD2410S, LD2402": _row("sensor_ld2402", "LD2410S, LD2402, People, Energy, Update threshold"),
+    "AS3935": _row("sensor_as3935", "AS3935, Event, Distance, Energy, Stage"),
+    "INA219, INA226": _row("sensor_ina219", "INA219-1, INA219-41, INA226, Id"),
+    "INA3221": _row("sensor_ina3221", "INA3221, 0x40, Voltage, Current, Power"),
+    "TX20, TX22, TX23": _row(
+        "sensor_tx23",
+        "TX20, TX22, TX23, Speed, Act, Avg, Min, Max, Dir, Card, Deg, AvgCard, Range, SpeedAvg, "
+        "SpeedMax, Direction, Degree",
+    ),
+    "MLX90614": _row("sensor_mlx90614", "MLX90614, OBJTMP, AMBTMP"),
+    "VEML6070, VEML6075": _row(
+        "sensor_veml6075", "VEML6070, VEML6075, UvLevel, UvIndex, UvIndexText, UvPower"
+    ),
+    "CHIRP": _row("sensor_chirp", "CHIRP0, CHIRP1, CHIRP2, Moisture, Darkness, sleeping"),
+    "MAX17043": _row("sensor_max17043", "MAX17043, Voltage, BatteryPercentage, Alert"),
+    "ESP32": _row("sensor_esp32", "ESP32"),
+    "Global": _row("sensor_global", "Global"),
+    "BLE": _row(
+        "sensor_ble",
+        "LYWSD03-52680f, Flora-, MJ_HT_V1-, Moisture, Fertility, Battery, Firmware, RSSI, MAC",
+    ),
+    "ZbReceived": _row("sensor_zbreceived topic_zigbee", "ZbReceived, 0x5ADF, Name, LinkQuality"),
+    "Switch1..28, SwitchText": _row("sensor_switches", "Switch1, Switch28, Door"),
+    "events": _row("sensor_events", "PN532, RDM6300, RC522, RfReceived, IrReceived, GM861"),
+    "TuyaSNS and other mixed ones": _row("sensor_mixed", "TuyaSNS, MtrReceived, MCP230XX, PCF8574"),
+    "TempUnit, PressureUnit, SpeedUnit": _row(
+        "sensor_units sensor_tx23", "C, F, hPa, mmHg, inHg, m/s, km/h, kn, mph, ft/s, yd/s"
+    ),
+    "Shutter": _row("sensor_shutter", "Shutter1, Position, Direction, Target, Tilt"),
 }
 
 STATE = {
-    "STATE": ("state",),
-    "renamed state texts": ("state_renamed_power",),
+    "STATE": _row(
+        "state",
+        "Uptime, UptimeSec, BatteryPercentage, Vcc, Heap, SleepMode, Sleep, LoadAvg, MqttCount, "
+        "Berry, POWER, POWER1, POWER2, Dimmer, Color, HSBColor, White, CT, Channel, Scheme, Fade, "
+        "Speed, LedTable, FanSpeed, PWM, Wifi, AP, SSId, BSSId, Mode, RSSI, Signal, LinkCount, "
+        "Downtime, Hostname, IPAddress",
+    ),
+    "renamed state texts": _row("state_renamed_power", "AUS, AN, ON"),
 }
 
 METERS = {
-    "import total": ("meter_import_total",),
-    "export total": ("meter_export_total",),
-    "power": ("meter_power",),
-    "per phase power": ("meter_phase_power",),
-    "voltage": ("meter_voltage",),
-    "current": ("meter_current",),
-    "other": ("meter_other",),
-    "free names, mapped": ("meter_mapping",),
-    "0 until the first telegram": ("meter_before_first_telegram",),
+    "import total": _row(
+        "meter_import_total",
+        "Total_in, E_in, total_in, 1_8_0, energy_imported, total_kwh, Zaehlerstand, Bezug, "
+        "counter_pos, Total, total, energy",
+    ),
+    "export total": _row(
+        "meter_export_total",
+        "Total_out, E_out, total_out, 2_8_0, energy_exported, Einspeisung, counter_neg",
+    ),
+    "power": _row(
+        "meter_power",
+        "Power_curr, power, Power_cur, Power, P, curr_w, power_curr, Leistung, 16_7_0, 1_7_0",
+    ),
+    "per phase power": _phases(
+        "meter_phase_power", "Power_p#, Power_P#, Power_L#, P_L#, L#", "36_7_0, 56_7_0, 76_7_0"
+    ),
+    "voltage": _phases(
+        "meter_voltage", "Volt_p#, Voltage_L#, Voltage_P#, Spannung_L#", "32_7_0, 52_7_0, 72_7_0"
+    ),
+    "current": _phases(
+        "meter_current", "Curr_p#, Current_L#, Current_P#, Amperage_p#", "31_7_0, 51_7_0, 71_7_0"
+    ),
+    "other": _row(
+        "meter_other",
+        "frequency, freq, HZ, 14_7_0, phase_angle_p1, phase_angle_p2, phase_angle_p3, meter_id, "
+        "Meter_number, Meter_Number, Server_ID, Count",
+    ),
+    "free names, mapped": _row("meter_mapping"),
+    "0 until the first telegram": _row("meter_before_first_telegram"),
 }
 
 REJECT = {
-    "null, nan, inf": ("reject_null",),
-    "empty and truncated payloads": ("reject_empty_and_truncated",),
-    "wraps and jumps of counters": ("pass_counter_wraps",),
-    "negative zero, 85.0, -127, zero totals, 0 K": ("reject_sentinels",),
-    "numbers as texts": ("reject_text_numbers",),
-    "arrays shorter, scalars for arrays, Total as an object": ("reshape_arrays",),
-    "Energy that is not kWh": ("energy_is_not_always_kwh",),
+    "null, nan, inf": _row("reject_null"),
+    "empty and truncated payloads": _row("reject_empty_and_truncated"),
+    "wraps and jumps of counters": _row("pass_counter_wraps"),
+    "negative zero, 85.0, -127, zero totals, 0 K": _row("reject_sentinels sensor_ds18b20"),
+    "numbers as texts": _row("reject_text_numbers meter_mapping", "612, 12.5, 012345678"),
+    "arrays shorter, scalars for arrays, Total as an object": _row("reshape_arrays", "Phase1"),
+    "Energy that is not kWh": _row("energy_is_not_always_kwh", "LD2410, AS3935"),
 }
 
 TOPICS = {
-    "%topic%/%prefix%/": ("topic_order",),
-    "# and // in a FullTopic": ("topic_home",),
-    "prefixes": ("topic_prefixes",),
-    "no %prefix%": ("topic_without_prefix",),
-    "topic with a slash": ("topic_with_slash",),
-    "%id% both ways": ("topic_id_whole",),
-    "%hostname%": ("topic_hostname",),
-    "topics from the settings": ("topic_from_settings",),
-    "held until discovery": ("held_until_discovery",),
-    "held and given up": ("held_and_given_up",),
-    "removal by an empty payload": ("removed_device",),
-    "sho and sht": ("discovery_of_a_shutter",),
-    "dn not escaped": ("discovery_unescaped_name",),
-    "unusable announcements": ("discovery_unusable",),
-    "discovery/.../sensors": ("discovery_sensors_is_stale",),
-    "LWT": ("lwt", "lwt_renamed"),
-    "deep sleep": ("lwt_deep_sleep",),
-    "retained SENSOR": ("retained_telemetry",),
-    "STATUS8, STATUS10, STATUS11": ("status_replies",),
-    "friendly names": ("friendly_names",),
-    "names of the Go agent": ("original_scalar", "original_channels", "original_meter"),
+    "%topic%/%prefix%/": _row("topic_order", "%topic%/%prefix%/"),
+    "# and // in a FullTopic": _row("topic_home", "home//%prefix%/%topic%#/"),
+    "prefixes": _row("topic_prefixes", "befehl, status, daten"),
+    "no %prefix%": _row("topic_without_prefix", "%topic%/"),
+    "topic with a slash": _row("topic_with_slash", "house/plug"),
+    "%id% both ways": _row("topic_id_whole", "%prefix%/%id%/"),
+    "%hostname%": _row("topic_hostname", "%prefix%/%hostname%/"),
+    "topics from the settings": _row("topic_from_settings"),
+    "topics that are not read": _row("topics_not_read", "Info1, Info2, Info3, Margins"),
+    "held until discovery": _row("held_until_discovery"),
+    "held and given up": _row("held_and_given_up"),
+    "removal by an empty payload": _row("removed_device"),
+    "all keys of an announcement": _row(
+        "discovery_all_keys",
+        "ip, dn, fn, hn, mac, md, ty, if, cam, ofln, onln, state, sw, t, ft, tp, rl, swc, swn, "
+        "btn, so, lk, lt_st, bat, dslp, sho, sht, ver",
+    ),
+    "an announcement of an old version": _row("discovery_old"),
+    "sho and sht": _row("discovery_of_a_shutter", "sho, sht"),
+    "dn not escaped": _row("discovery_unescaped_name"),
+    "unusable announcements": _row("discovery_unusable"),
+    "discovery/.../sensors": _row("discovery_sensors_is_stale", "sn"),
+    "LWT": _row("lwt lwt_renamed"),
+    "deep sleep": _row("lwt_deep_sleep", "dslp"),
+    "retained SENSOR": _row("retained_telemetry"),
+    "STATUS8, STATUS10, STATUS11": _row("status_replies", "StatusSNS, StatusSTS"),
+    "friendly names": _row("friendly_names"),
+    "names of the Go agent": _row("original_scalar original_channels original_meter"),
 }
 
 TABLES = (TIME, ENERGY, SENSORS, STATE, METERS, REJECT, TOPICS)
-COUNTS = (6, 23, 40, 2, 9, 7, 21)
+COUNTS = (6, 23, 40, 2, 9, 7, 24)
 """How many rows each table has: a row that gets lost is seen."""

@@ -115,9 +115,9 @@ class Robust(SynchronousTestCase):
             config_topic("B")
             if subtopic == "config"
             else f"tele/plug/{subtopic}"
-            if subtopic in {"SENSOR", "STATE", "LWT"}
+            if subtopic in {"STATE", "LWT", "ZbReceived"}
             else f"stat/plug/{subtopic}"
-            if subtopic.startswith(("STATUS", "RESULT", "ENERGY"))
+            if subtopic in {"RESULT", "ENERGYTOTAL", "STATUS8", "STATUS10", "STATUS11"}
             else "tele/plug/SENSOR",
             payload,
         )

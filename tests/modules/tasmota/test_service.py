@@ -36,6 +36,7 @@ DEFAULT_FILTERS = [
     "tele/+/LWT",
     "tele/+/SENSOR",
     "tele/+/STATE",
+    "tele/+/ZbReceived",
 ]
 
 
@@ -106,9 +107,9 @@ class Shapes(SynchronousTestCase):
                 config_topic(mac), announcement(t=topic, mac=mac, ft="home/%prefix%/%topic%/")
             )
         new = sorted(set(context.filters()) - set(DEFAULT_FILTERS))
-        self.assertEqual(len(new), 8)
-        self.assertEqual(new[-1], "home/tele/+/STATE")
-        self.assertEqual(len(context.subscriptions), len(DEFAULT_FILTERS) + 8)
+        self.assertEqual(len(new), 9)
+        self.assertEqual(new[-1], "home/tele/+/ZbReceived")
+        self.assertEqual(len(context.subscriptions), len(DEFAULT_FILTERS) + 9)
 
     def test_a_filter_that_covers_others_replaces_them(self) -> None:
         """A message must not come to us twice because two of our filters match it."""
@@ -160,7 +161,7 @@ class Shapes(SynchronousTestCase):
         _, context = make()
         context.deliver(config_topic(), announcement(ft="$share/g/%prefix%/%topic%/"))
         context.deliver(config_topic("B"), announcement(mac="B", ft="a\x01/%prefix%/%topic%/"))
-        self.assertEqual(context.dropped, {"bad_topic": 16})
+        self.assertEqual(context.dropped, {"bad_topic": 18})
         self.assertEqual(context.filters(), DEFAULT_FILTERS)
         for index in range(300):
             mac = f"{index:012X}"
@@ -265,6 +266,14 @@ class Telling(SynchronousTestCase):
         for part in ("broker.example", "60 s", "SetOption19", "FullTopic", "tasmota/discovery/#"):
             self.assertIn(part, text)
 
+    def test_a_token_is_not_told(self) -> None:
+        """What stands in the query of a broker's address may be a secret."""
+        _, context = make(broker="wss://broker.example/mqtt?token=geheim", silent_after=1)
+        context.advance(1)
+        (text,) = context.logged("warn")
+        self.assertIn("wss://broker.example:443/mqtt.", text)
+        self.assertNotIn("geheim", text)
+
     def test_no_warning_when_something_was_seen(self) -> None:
         """Neither an announcement, nor a stranger, nor a held message counts as silence."""
         for topic, payload in ((config_topic(), announcement()), ("tele/plug/SENSOR", POWER)):
@@ -325,6 +334,21 @@ class ChannelTotals(SynchronousTestCase):
             self.context.advance(after_s)
             self.send(total)
             self.assertEqual(len(self.context.published), count, (total, after_s))
+
+    def test_once_a_minute_also_for_a_device_that_announces_itself_anew(self) -> None:
+        """An announcement after the first message, or a changed one, does not start it over."""
+        _, context = make()
+        context.deliver("tele/plug/SENSOR", TWO_CHANNELS % 5)
+        context.advance(5)
+        context.deliver("tele/plug/SENSOR", TWO_CHANNELS % 6)
+        for name in ("One", "Two"):
+            context.deliver(config_topic(), announcement(fn=[name]))
+            context.advance(1)
+            context.deliver("tele/plug/SENSOR", TWO_CHANNELS % 7)
+        self.assertEqual(len(context.published), 1)
+        context.advance(60)
+        context.deliver("tele/plug/SENSOR", TWO_CHANNELS % 7)
+        self.assertEqual(len(context.published), 2)
 
     def test_not_where_the_message_tells(self) -> None:
         """Neither with one channel, nor with SetOption129 1, nor for a reply to STATUS 10."""
