@@ -1,0 +1,202 @@
+"""A machine to break: a real systemd in namespaces of its own, on a copy-on-write view of this one.
+
+systemd is process 1 of its own process, mount, host name, IPC and cgroup namespaces. /etc, /opt,
+/usr/local and /var are overlays whose upper halves are in memory, /run is empty, /proc/sys and /sys
+are read-only: whatever a test installs or breaks in there is gone with it. Only the network is this
+machine's, since the tests need its loopback and pip its index.
+
+Nothing of this machine's own services is started: systemd sees the units in /etc/systemd/system,
+which is empty at first, and stubs of the targets that every service refers to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+__all__ = ["Box"]
+
+_SYSTEMD = "/lib/systemd/systemd"
+_BOOT_LIMIT_S = 60
+_NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--cgroup"]
+
+_BOOT = r"""
+set -eu
+mount --make-rprivate /
+mount -o bind /proc/sys /proc/sys
+mount -o remount,bind,ro /proc/sys
+umount -R /sys/fs/cgroup
+mount -o bind /sys /sys
+mount -o remount,bind,ro /sys
+mount -t tmpfs -o mode=755 tmpfs /run
+for place in etc opt usr/local var; do
+    own=/run/box/$place
+    mkdir -p $own/upper $own/work
+    mount -t overlay -o lowerdir=/$place,upperdir=$own/upper,workdir=$own/work overlay /$place
+done
+mount -t tmpfs -o mode=755 tmpfs /etc/systemd/system
+mkdir /run/box/units
+cd /run/box/units
+for target in basic box local-fs multi-user network-online shutdown sysinit time-sync; do
+    printf '[Unit]\nDefaultDependencies=no\n' >$target.target
+done
+cat >systemd-journald.socket <<EOF
+[Unit]
+DefaultDependencies=no
+[Socket]
+ListenStream=/run/systemd/journal/stdout
+ListenDatagram=/run/systemd/journal/socket
+SocketMode=0666
+PassCredentials=yes
+Service=systemd-journald.service
+EOF
+cat >systemd-journald.service <<EOF
+[Unit]
+DefaultDependencies=no
+[Service]
+Type=notify
+Sockets=systemd-journald.socket
+ExecStart=/lib/systemd/systemd-journald
+EOF
+printf '[Unit]\nDefaultDependencies=no\nRequires=systemd-journald.socket\n' >box.target
+mkdir -p /etc/systemd/journald.conf.d
+printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\nRateLimitBurst=0\n' \
+    >/etc/systemd/journald.conf.d/box.conf
+# systemd hands mounts to services by propagation (credentials); it goes no further than the box.
+mount --make-rshared /
+export container=box SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/box/units
+exec /lib/systemd/systemd --system --unit=box.target --log-target=console --show-status=no
+"""
+
+
+class Box:
+    """A booted systemd; it ends, with all in it, when the test case's clean-up runs.
+
+    Args:
+        case: whose clean-up ends it; skipped where a box cannot be had.
+    """
+
+    def __init__(self, case: SynchronousTestCase) -> None:
+        self._cgroup = _own_cgroup(case)
+        self._output = Path(case.mktemp()).absolute()
+        with self._output.open("wb") as output:
+            self._outer = subprocess.Popen(
+                [*_NAMESPACES, "--mount-proc", "sh", "-c", _BOOT],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=self._enter_cgroup,  # noqa: PLW1509 - no threads of ours use locks
+                env={key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"},
+            )
+        case.addCleanup(self.end)
+        self._init = self._wait_for_boot()
+
+    def _enter_cgroup(self) -> None:
+        (self._cgroup / "cgroup.procs").write_text("0")
+
+    def _wait_for_boot(self) -> int:
+        deadline_s = time.monotonic() + _BOOT_LIMIT_S
+        children = Path(f"/proc/{self._outer.pid}/task/{self._outer.pid}/children")
+        while time.monotonic() < deadline_s and self._outer.poll() is None:
+            init = children.read_text().split()
+            if init:
+                self._init = int(init[0])
+                state = self.run("systemctl", "is-system-running", check=False)
+                if state.stdout.strip() in {"running", "degraded"}:
+                    return self._init
+            time.sleep(0.1)
+        raise AssertionError(f"systemd did not come up: {self._output.read_text()}")
+
+    def run(
+        self, *command: str | Path, check: bool = True, timeout_s: float = 600
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the box as root, without standard input.
+
+        Raises:
+            AssertionError: it failed, and `check` was set; carries all that it said.
+        """
+        result = subprocess.run(
+            ["nsenter", "--target", str(self._init), "--all", "--wd=/", "--", *map(str, command)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        if check and result.returncode != 0:
+            raise AssertionError(f"{command} ended with {result.returncode}: {result.stdout}")
+        return result
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file in the box; its directory is made."""
+        self.run("sh", "-c", 'mkdir -p "${1%/*}"; printf %s "$2" >"$1"', "write", path, text)
+
+    def read(self, path: str) -> str:
+        """Return a file of the box, empty if it is not there."""
+        return self.run("sh", "-c", f"cat {path} 2>/dev/null || :").stdout
+
+    def show(self, unit: str, name: str) -> str:
+        """Return a property of a unit."""
+        return self.run("systemctl", "show", "--property", name, "--value", unit).stdout.strip()
+
+    def journal(self, unit: str) -> str:
+        """Return what a unit has logged, with systemd's lines about it."""
+        return self.run("journalctl", "--no-pager", "--quiet", "--unit", unit).stdout
+
+    def wait_until(self, unit: str, name: str, *wanted: str, timeout_s: float = 60) -> str:
+        """Wait until a property of a unit has one of the values, and return it.
+
+        Raises:
+            AssertionError: it did not get one in time.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while (value := self.show(unit, name)) not in wanted:
+            if time.monotonic() > deadline_s:
+                journal = self.journal(unit)
+                raise AssertionError(f"{unit}: {name} is {value}, not {wanted}: {journal}")
+            time.sleep(0.1)
+        return value
+
+    def end(self) -> None:
+        """Kill process 1 of the box, and with it all others in there."""
+        init = getattr(self, "_init", 0)
+        if init:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(init, signal.SIGKILL)
+        else:
+            self._outer.kill()
+        self._outer.wait(30)
+        for directory, _, _ in os.walk(self._cgroup, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(directory).rmdir()
+
+
+def _own_cgroup(case: SynchronousTestCase) -> Path:
+    """Make a cgroup for a box.
+
+    Raises:
+        SkipTest: a box cannot be had here, and why.
+    """
+    if os.geteuid() != 0:
+        raise SkipTest("only root can start a systemd of its own")
+    if not Path(_SYSTEMD).exists() or shutil.which("nsenter") is None:
+        raise SkipTest("needs systemd and nsenter")
+    if subprocess.run([*_NAMESPACES, "true"], check=False, capture_output=True).returncode:
+        raise SkipTest("no namespaces can be made here (a container without the right)")
+    for hierarchy in ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup"):
+        if Path(hierarchy, "cgroup.procs").exists():
+            cgroup = Path(hierarchy, f"metrics-agent-box-{os.getpid()}-{id(case)}")
+            try:
+                cgroup.mkdir()
+            except OSError as error:
+                raise SkipTest(f"no cgroup can be made here: {error}") from error
+            return cgroup
+    raise SkipTest("no cgroup hierarchy of systemd is mounted here")
