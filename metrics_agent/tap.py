@@ -6,6 +6,7 @@ anything slow is imported.
 
 from __future__ import annotations
 
+import atexit
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from metrics_agent.process.boot import Process, boot
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from metrics_agent.plan import Plan
 
 __all__ = ["CONFIG_HELP", "Options", "makeService"]
+
+_LAST_WORDS_S: Final = 1.0
+"""How long the end of the process waits for whoever reads stderr."""
 
 CONFIG_HELP: Final = (
     "The configuration, TOML or JSON; without it ./metrics-agent.toml, "
@@ -54,6 +58,8 @@ def makeService(options: Options) -> Agent:
 
     twistd: Any = options.parent or {}
     observer = StderrObserver()
+    # Before the handlers that are registered already; twistd itself does not wait for the log.
+    atexit.register(observer.final_flush, _LAST_WORDS_S)
     # twistd begins to log when it has the service: what keeps it from that is told directly.
     log = make_logger(observer=observer)
     found = plan_or_complain(options["config"], log)

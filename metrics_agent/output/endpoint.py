@@ -17,9 +17,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from metrics_agent.output.pollable import ask_kernel
 from metrics_agent.output.writer import Source
-from metrics_agent.process.descriptors import hung_up
+from metrics_agent.process.descriptors import ask_kernel, hung_up
 
 __all__ = ["EndpointWriter", "OutputProtocol", "next_delay_s"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import array
-import fcntl
 import os
 import socket
 import termios
@@ -15,18 +13,11 @@ from zope.interface import implementer
 
 from metrics_agent.output.hangup import GONE, HangupCheck
 from metrics_agent.output.writer import MAX_CHUNKS_PER_TURN, Source
-from metrics_agent.process.descriptors import Kind, hung_up
+from metrics_agent.process.descriptors import Kind, ask_kernel, hung_up
 
-__all__ = ["PollWriter", "ask_kernel"]
+__all__ = ["PollWriter"]
 
 DISCARD_BYTES = 64 * 1024
-
-
-def ask_kernel(fd: int, request: int) -> int:
-    """Return what an ioctl that fills in one int says, such as FIONREAD or TIOCOUTQ."""
-    answer = array.array("i", [0])
-    fcntl.ioctl(fd, request, answer)
-    return answer[0]
 
 
 @implementer(IReadWriteDescriptor)

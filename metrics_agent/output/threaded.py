@@ -16,9 +16,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from metrics_agent.output.hangup import GONE, HangupCheck
-from metrics_agent.output.pollable import ask_kernel
 from metrics_agent.output.writer import Source
-from metrics_agent.process.descriptors import Kind
+from metrics_agent.process.descriptors import Kind, ask_kernel
 
 __all__ = ["ThreadWriter", "start_daemon"]
 

@@ -9,14 +9,25 @@ changed. Who needs a non-blocking descriptor opens a private description by `reo
 
 from __future__ import annotations
 
+import array
 import enum
 import errno
 import fcntl
 import os
 import select
 import stat
+import termios
 
-__all__ = ["Kind", "hung_up", "kind_of", "reopen", "secure_descriptors", "take_stdout"]
+__all__ = [
+    "Kind",
+    "ask_kernel",
+    "hung_up",
+    "kind_of",
+    "reopen",
+    "secure_descriptors",
+    "take_stdout",
+    "unread_bytes",
+]
 
 STDOUT = 1
 STDERR = 2
@@ -70,6 +81,20 @@ def hung_up(fd: int) -> bool:
     poll.register(fd, 0)
     wrong = select.POLLERR | select.POLLHUP | select.POLLNVAL
     return any(events & wrong for _fd, events in poll.poll(0))
+
+
+def ask_kernel(fd: int, request: int) -> int:
+    """Return what an ioctl that fills in one int says, such as FIONREAD or TIOCOUTQ."""
+    answer = array.array("i", [0])
+    fcntl.ioctl(fd, request, answer)
+    return answer[0]
+
+
+def unread_bytes(fd: int) -> int:
+    """Return how many bytes in a pipe wait for a reader that is there; 0 for all else."""
+    if kind_of(fd) is not Kind.PIPE or hung_up(fd):
+        return 0
+    return ask_kernel(fd, termios.FIONREAD)
 
 
 def reopen(fd: int) -> int:

@@ -4,6 +4,9 @@
 here and applied by an atexit handler; it is registered before anything else, hence runs after
 all others. A stop that hangs (a thread that never returns is joined by the reactor) is ended
 by a daemon thread.
+
+Telegraf closes its end of the log's pipe when we have ended, and what it has not read by then is
+lost: the very lines that say why. So the last thing done is to wait until they are read.
 """
 
 from __future__ import annotations
@@ -11,9 +14,18 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
+from collections.abc import Callable
 from enum import IntEnum
+from typing import Any, Final
 
-__all__ = ["ExitCode", "ExitStatus"]
+from metrics_agent.process.descriptors import STDERR, unread_bytes
+
+__all__ = ["ExitCode", "ExitStatus", "wait_until_read"]
+
+_LAST_WORDS_S: Final = 0.5
+"""How long the end waits for the reader of stderr; with the drain before it, less than 5 s."""
+_LOOK_S: Final = 0.005
 
 
 class ExitCode(IntEnum):
@@ -47,6 +59,7 @@ class ExitStatus:
         atexit.register(self._at_exit)
 
     def _at_exit(self) -> None:
+        wait_until_read(STDERR, _LAST_WORDS_S)
         if self.code is not ExitCode.STOPPED:
             self._hard_exit(int(self.code))
 
@@ -66,3 +79,29 @@ class ExitStatus:
     def now(self) -> None:
         """End the process at once, with the code so far."""
         self._hard_exit(int(self.code))
+
+
+def wait_until_read(
+    fd: int,
+    timeout_s: float,
+    *,
+    unread: Callable[[int], int] = unread_bytes,
+    clock: Any = time,
+) -> bool:
+    """Wait until the reader of a pipe has taken all of it; blocks.
+
+    Args:
+        fd: for anything but a pipe with a reader there is nothing to wait for.
+        timeout_s: the longest wait.
+        unread: tells how many bytes wait in the pipe; but for tests the kernel.
+        clock: provides ``monotonic`` and ``sleep``.
+
+    Returns:
+        False if the reader was not that fast.
+    """
+    end_s = clock.monotonic() + timeout_s
+    while unread(fd):
+        if clock.monotonic() >= end_s:
+            return False
+        clock.sleep(_LOOK_S)
+    return True

@@ -31,7 +31,7 @@ def install_modules(directory: Path, modules: Mapping[str, str]) -> None:
         modules: names and objects, such as ``{"probe": "tests.integration.probe:MODULE"}``.
     """
     info = directory / "for_tests-1.0.dist-info"
-    info.mkdir(parents=True)
+    info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: for-tests\nVersion: 1.0\n")
     lines = [f"{name} = {where}\n" for name, where in modules.items()]
     (info / "entry_points.txt").write_text("[metrics_agent.modules]\n" + "".join(lines))

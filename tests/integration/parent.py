@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import termios
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from metrics_agent.output.pollable import ask_kernel
 from tests.integration.watching import Said, environment, is_alive, until
 
 __all__ = ["FAST", "SLOW", "HarnessParent", "Pace"]
@@ -45,22 +47,22 @@ SLOW = Pace(1300, 0.001)
 
 
 @implementer(IReadDescriptor)
-class _Stdout:
-    """The parent's end of the pipe that the agent writes its metrics to."""
+class _Reader:
+    """The parent's end of a pipe that the agent writes to."""
 
-    def __init__(self, fd: int, take: Any) -> None:
+    def __init__(self, fd: int, take: Any, pace: Pace) -> None:
         self._fd = fd
         self._take = take
         self._call: Any = None
         self._reading = False
-        self.pace = FAST
+        self.pace = pace
         fdesc.setNonBlocking(fd)
 
     def fileno(self) -> int:
         return self._fd
 
     def logPrefix(self) -> str:
-        return "stdout of the agent"
+        return "pipe of the agent"
 
     def start(self) -> None:
         self._reading = True
@@ -105,22 +107,18 @@ class _Stdout:
 class _Child(ProcessProtocol):
     """One run of the agent."""
 
-    def __init__(self, parent: HarnessParent, stdout: _Stdout) -> None:
+    def __init__(self, parent: HarnessParent, stdout: _Reader, stderr: _Reader) -> None:
         self.parent = parent
         self.stdout = stdout
+        self.stderr = stderr
         self.ended = False
         self.timers: list[Any] = []
-        self._rest = b""
-
-    def errReceived(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self.parent.log.append(_understood(line.decode("utf-8", "replace")))
 
     def processExited(self, reason: Failure) -> None:
         self.ended = True
         # As Go's Cmd.Wait: what has not been read by now never will be.
         self.stdout.close()
+        self.stderr.close()
         for timer in self.timers:
             if timer.active():
                 timer.cancel()
@@ -168,6 +166,8 @@ class HarnessParent:
         self._stopping = False
         self._child: _Child | None = None
         self._pace = FAST
+        self._log_pace = FAST
+        self._half_line = b""
         self._frozen = False
         self.output = bytearray()
         self.log: list[Said] = []
@@ -191,18 +191,21 @@ class HarnessParent:
         """Start the agent, and again whenever it ends."""
         self._restart = None
         self.starts += 1
-        mine, its = os.pipe()
-        stdout = _Stdout(mine, self.output.extend)
-        stdout.pace = self._pace
-        self._child = _Child(self, stdout)
+        (mine, its), (my_log, its_log) = os.pipe(), os.pipe()
+        self._half_line = b""
+        stdout = _Reader(mine, self.output.extend, self._pace)
+        stderr = _Reader(my_log, self._take_log, self._log_pace)
+        self._child = _Child(self, stdout, stderr)
         reactor.spawnProcess(
             self._child,
             self._command[0],
             self._command,
             env=self._env,
-            childFDs={0: "w", 1: its, 2: "r"},
+            childFDs={0: "w", 1: its, 2: its_log},
         )
         os.close(its)
+        os.close(its_log)
+        stderr.start()
         if not self._frozen:
             stdout.start()
 
@@ -231,20 +234,19 @@ class HarnessParent:
     def kill(self) -> None:
         """Vanish: all pipes are closed, and nothing is started any more."""
         self._stopping = True
-        self.close_output()
+        self._child.stdout.close()
+        self._child.stderr.close()
         self._child.transport.loseConnection()
 
     def freeze(self) -> None:
-        """Read nothing more, neither metrics nor log."""
+        """Read no more metrics; Telegraf reads the log in another thread, so that goes on."""
         self._frozen = True
         self._child.stdout.stop()
-        self._child.transport.pauseProducing()
 
     def thaw(self) -> None:
         """Read again."""
         self._frozen = False
         self._child.stdout.start()
-        self._child.transport.resumeProducing()
 
     def signal_agent(self, number: signal.Signals) -> None:
         """Send the agent a signal."""
@@ -258,6 +260,12 @@ class HarnessParent:
         if self._child is not None:
             self._child.stdout.pace = pace
 
+    def read_log_at(self, pace: Pace) -> None:
+        """Read stderr at that pace, from now on and over restarts."""
+        self._log_pace = pace
+        if self._child is not None:
+            self._child.stderr.pace = pace
+
     def close_output(self) -> None:
         """Let the reader of stdout be gone."""
         self._child.stdout.close()
@@ -266,7 +274,17 @@ class HarnessParent:
         """Write to the agent's stdin, as Telegraf does with ``signal = "STDIN"``."""
         self._child.transport.writeToChild(0, data)
 
+    def stdin_is_empty(self) -> bool:
+        """Tell whether the agent has read all that was written to its stdin."""
+        pipe = self._child.transport.pipes[0]
+        unsent = len(pipe.dataBuffer) - pipe.offset + pipe._tempDataLen
+        return not unsent and not ask_kernel(pipe.fd, termios.FIONREAD)
+
     # Inside.
+
+    def _take_log(self, data: bytes) -> None:
+        *lines, self._half_line = (self._half_line + data).split(b"\n")
+        self.log += [_understood(line.decode("utf-8", "replace")) for line in lines]
 
     def child_ended(self, code: int) -> None:
         """Take note of an exit, and plan the next start; called by the child."""
@@ -284,6 +302,7 @@ class HarnessParent:
             await until(lambda: not self.agent_pid and not is_alive(pid), "the end of a child")
         if self._child is not None:
             self._child.stdout.close()
+            self._child.stderr.close()
 
 
 def _understood(line: str) -> Said:

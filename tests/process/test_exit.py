@@ -1,0 +1,92 @@
+"""The last words of a process, and its code."""
+
+from __future__ import annotations
+
+import os
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.process.descriptors import unread_bytes
+from metrics_agent.process.exit import ExitCode, ExitStatus, wait_until_read
+
+
+class FakeClock:
+    """Time that passes only by sleeping; the reader takes a byte at each sleep."""
+
+    def __init__(self, unread: int) -> None:
+        self.now_s = 0.0
+        self.left = unread
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.left -= 1
+
+    def unread(self, _fd: int) -> int:
+        return self.left
+
+
+class WaitUntilReadTests(SynchronousTestCase):
+    """The end of the process waits for whoever reads the log."""
+
+    def wait(self, unread: int, timeout_s: float = 1.0) -> tuple[bool, float]:
+        clock = FakeClock(unread)
+        return wait_until_read(2, timeout_s, unread=clock.unread, clock=clock), clock.now_s
+
+    def test_nothing_unread_waits_for_nothing(self) -> None:
+        self.assertEqual(self.wait(0), (True, 0.0))
+
+    def test_it_waits_until_the_last_byte_is_read(self) -> None:
+        read, took_s = self.wait(20)
+        self.assertTrue(read)
+        self.assertAlmostEqual(took_s, 0.1)
+
+    def test_a_reader_that_never_reads_is_waited_for_no_longer_than_that(self) -> None:
+        read, took_s = self.wait(10**6, 0.5)
+        self.assertFalse(read)
+        self.assertAlmostEqual(took_s, 0.5, places=2)
+
+
+class UnreadBytesTests(SynchronousTestCase):
+    """What the kernel says of a descriptor."""
+
+    def setUp(self) -> None:
+        self.reader, self.writer = os.pipe()
+        self.addCleanup(self.close)
+
+    def close(self) -> None:
+        for fd in (self.reader, self.writer):
+            if fd >= 0:
+                os.close(fd)
+
+    def test_a_pipe_counts_what_is_not_read(self) -> None:
+        os.write(self.writer, b"12345")
+        os.read(self.reader, 2)
+        self.assertEqual(unread_bytes(self.writer), 3)
+
+    def test_a_pipe_without_a_reader_has_nothing_to_wait_for(self) -> None:
+        os.write(self.writer, b"12345")
+        os.close(self.reader)
+        self.reader = -1
+        self.assertEqual(unread_bytes(self.writer), 0)
+
+    def test_what_is_no_pipe_or_closed_has_nothing_to_wait_for(self) -> None:
+        with open(os.devnull, "wb") as null:  # noqa: PTH123 - a device
+            fd = null.fileno()
+            self.assertEqual(unread_bytes(fd), 0)
+        self.assertEqual(unread_bytes(fd), 0)
+
+
+class ExitStatusTests(SynchronousTestCase):
+    """The first code that is not 0 wins."""
+
+    def test_the_first_fault_is_kept(self) -> None:
+        ended: list[int] = []
+        status = ExitStatus(ended.append)
+        status.set(ExitCode.STOPPED)
+        status.set(ExitCode.GAVE_UP)
+        status.set(ExitCode.CONFIG)
+        status.now()
+        self.assertEqual(ended, [1])
