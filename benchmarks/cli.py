@@ -18,7 +18,7 @@ from benchmarks.rows import ROWS, Row
 from benchmarks.rows.base import Notebook
 from benchmarks.subjects import CLIENTS, Agent, CommandSubject, ParsingClient, Subject, Telegraf
 
-__all__ = ["main"]
+__all__ = ["choose_peers", "main"]
 
 _TELEGRAF = "telegraf"
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if mosquitto_path() is None:
         parser.error("mosquitto is not installed; the benchmarks start one of their own")
     try:
-        peers = _peers(given.peers, given.command, given.peer_json)
+        peers = choose_peers(given.peers, given.command, given.peer_json)
     except ValueError as error:
         parser.error(str(error))
     options = Options(
@@ -100,7 +100,7 @@ def _below_floor(figure: Figure) -> bool:
     return figure.floor is not None and figure.verdict == "missed"
 
 
-def _peers(names: str, commands: Sequence[str], json_module: str) -> tuple[Subject, ...]:
+def choose_peers(names: str, commands: Sequence[str], json_module: str) -> tuple[Subject, ...]:
     """Return the peers that are asked for.
 
     Raises:

@@ -1,0 +1,94 @@
+"""The table, and the block of a document that it goes into."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks.cli import choose_peers
+from benchmarks.figures import Figure, Note
+from benchmarks.report import BEGIN, END, Report, update
+from benchmarks.rows import ROWS
+
+REPORT = Report(
+    machine={"processor": "some, 2 cores"},
+    load_average=(0.1, 1.5),
+    figures=[
+        Figure("cost", "CPU", "ours", "us", (12.0, 9.5, 11.0), target=10, floor=12),
+        Figure("cost", "rate", "theirs", "msg/s", (41_234.0,)),
+    ],
+    notes=[Note("cost", "somebody was left out.")],
+    about={"cost": "CPU per message"},
+)
+
+
+class ReportTests(SynchronousTestCase):
+    """What a person and a program read."""
+
+    def test_text(self) -> None:
+        text = REPORT.as_text()
+        self.assertIn("processor: some, 2 cores", text)
+        self.assertIn("load average before and after the run: 0.10, 1.50", text)
+        self.assertIn("cost: CPU per message", text)
+        self.assertRegex(text, r"CPU +ours +11\.0 us +9\.5 to 12\.0 +3 +<= 10\.0 us +floor")
+        self.assertRegex(text, r"rate +theirs +41,234 msg/s")
+        self.assertIn("note: somebody was left out.", text)
+
+    def test_json_has_all_values(self) -> None:
+        document = json.loads(REPORT.as_json())
+        self.assertEqual(document["figures"][0]["values"], [12.0, 9.5, 11.0])
+        self.assertEqual(document["figures"][0]["verdict"], "floor")
+        self.assertEqual(document["machine"]["processor"], "some, 2 cores")
+
+    def test_markdown_is_a_table(self) -> None:
+        text = REPORT.as_markdown()
+        self.assertIn("### cost: CPU per message", text)
+        self.assertIn("| CPU | ours | 11.0 us | 9.5 to 12.0 | 3 | <= 10.0 us | floor |", text)
+
+    def test_only_the_block_of_a_document_is_replaced(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", "utf-8")
+        update(path, "new\n")
+        update(path, "newer\n")
+        self.assertEqual(path.read_text("utf-8"), f"before\n{BEGIN}\nnewer\n{END}\nafter\n")
+
+    def test_a_document_without_the_block_is_left_alone(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text("nothing", "utf-8")
+        with self.assertRaisesRegex(ValueError, "has no block"):
+            update(path, "new\n")
+        self.assertEqual(path.read_text("utf-8"), "nothing")
+
+
+class DocumentTests(SynchronousTestCase):
+    """The documents keep up with the rows."""
+
+    root = Path(__file__).resolve().parents[2]
+
+    def test_every_row_is_explained(self) -> None:
+        text = (self.root / "benchmarks" / "README.md").read_text("utf-8")
+        for row in ROWS:
+            self.assertIn(f"| `{row.name}` |", text)
+
+    def test_the_figures_of_the_document_can_be_renewed(self) -> None:
+        text = (self.root / "docs" / "performance.md").read_text("utf-8")
+        self.assertEqual((text.count(BEGIN), text.count(END)), (1, 1))
+
+
+class PeersTests(SynchronousTestCase):
+    """Whom the command line asks for."""
+
+    def test_known_peers_and_commands(self) -> None:
+        found = choose_peers("paho,telegraf", ["go=/opt/go-agent -c {config}"], "orjson")
+        self.assertEqual([peer.name for peer in found], ["paho + orjson", "telegraf", "go"])
+
+    def test_nobody(self) -> None:
+        self.assertEqual(choose_peers("", [], "json"), ())
+
+    def test_what_is_wrong_is_named(self) -> None:
+        with self.assertRaisesRegex(ValueError, "unknown peer 'nobody'"):
+            choose_peers("nobody", [], "json")
+        with self.assertRaisesRegex(ValueError, "expected NAME=COMMAND LINE"):
+            choose_peers("", ["/opt/go-agent"], "json")
