@@ -105,6 +105,13 @@ class LaneTests(SynchronousTestCase):
         lane.feed(packets.puback(1) + packets.puback(2) + packets.PINGRESP)
         self.assertEqual((lane.taken, lane.answered, lane.settled), (2, True, True))
 
+    def test_at_qos_1_the_answer_to_the_ping_stands_for_no_acknowledgement(self) -> None:
+        lane, _sock = make_lane(range(2), rounds=1, qos=1)
+        lane.send(2)
+        lane.ping()
+        lane.feed(packets.puback(1) + packets.PINGRESP)
+        self.assertEqual((lane.taken, lane.answered, lane.settled), (1, True, False))
+
     def test_another_answer_than_expected_is_told(self) -> None:
         lane, _sock = make_lane(range(2), rounds=1, qos=1)
         lane.send(2)

@@ -60,13 +60,15 @@ class ReadingTests(SynchronousTestCase):
         b"\x20\x02\x00\x00"
         + packets.publish("tele/x", b"y" * 300)
         + packets.publish("a", b"b", qos=1, packet_id=7)
+        + packets.publish("a", b"c" * 125)  # its length is 128: the digit 0 with a mark, then 1
         + packets.PINGRESP
     )
 
     def check(self, found: list[tuple[int, bytes]]) -> None:
-        self.assertEqual([first for first, _ in found], [0x20, 0x30, 0x32, 0xD0])
+        self.assertEqual([first for first, _ in found], [0x20, 0x30, 0x32, 0x30, 0xD0])
         self.assertEqual(packets.topic_and_payload(*found[1]), ("tele/x", b"y" * 300))
         self.assertEqual(packets.topic_and_payload(*found[2]), ("a", b"b"))
+        self.assertEqual(packets.topic_and_payload(*found[3]), ("a", b"c" * 125))
 
     def test_whole(self) -> None:
         self.check(packets.PacketReader().feed(self.stream))
