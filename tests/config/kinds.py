@@ -80,6 +80,17 @@ class Tasmota:
 
 
 @frozen
+class OpenDtu:
+    """The keys of the module of that name."""
+
+    url: str = setting(default="", doc="d")
+    username: str = setting(default="admin", doc="d")
+    password: Secret | None = setting(default=None, doc="d")
+    field_names: str = setting(default="standard", choices=("standard", "original"), doc="d")
+    friendly_name_overrides: dict[str, str] = setting(default={}, doc="d")
+
+
+@frozen
 class Demo:
     """The keys of the module of that name."""
 
@@ -101,6 +112,7 @@ _KINDS = {
         _make,
         custom_ignored={"keep_alive": "use keepalive", "ping_timeout": "see keepalive"},
     ),
+    "opendtu": ModuleKind("opendtu", OpenDtu, _make),
     "demo": ModuleKind("demo", Demo, _make),
 }
 KNOWN = tuple(_KINDS)

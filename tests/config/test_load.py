@@ -340,11 +340,11 @@ class SampleTests(LoadCase):
         secret = Path(self.mktemp()).resolve()
         secret.write_text("p")
         uncommented = re.sub(r'(?m)^# ?(?=\w+ = |\[|")', "", text)
-        uncommented = uncommented.replace("/etc/metrics-agent/mqtt-password", str(secret))
+        uncommented = re.sub(r"/etc/metrics-agent/\w+-password", str(secret), uncommented)
         config = self.load(uncommented)
         self.assertEqual(config.faults, ())
         names = [module.instance for module in config.modules]
-        self.assertEqual(names, ["demo", "tasmota", "tasmota:garage"])
+        self.assertEqual(names, ["demo", "tasmota", "tasmota:garage", "opendtu"])
         self.assertEqual(config.settings.state_dir, "/var/lib/metrics-agent")
 
 

@@ -48,8 +48,8 @@ class WebSocketConnection(Service):
         received: takes each whole message; must not raise.
         random: gives floats from 0 to below 1, for the jitter.
         now_ns: the wall clock, nanoseconds since the epoch.
-        changed: told True when the WebSocket is open and False when it is not any more; must not
-            raise.
+        changed: told True when the WebSocket is open, False when it is not any more or cannot be
+            had at first; not told of a stop. Must not raise.
         oversized: told of each message that was too large; must not raise.
         hints: what else to say of a cause, by its kind (``http_404``, ``http_401``).
         dialer: makes the way to the address; a seam for tests.
@@ -87,6 +87,7 @@ class WebSocketConnection(Service):
         self._link: Link | None = None
         self._timer: IDelayedCall | None = None  # until the next attempt, or until proven
         self._answered_challenge = False
+        self._is_open: bool | None = None
         self._short_lives = 0
         self._told_up = True
         self._proven = False
@@ -171,6 +172,7 @@ class WebSocketConnection(Service):
 
     def _failed(self, cause: Cause, wait_s: float = 0.0) -> None:
         self._report.failed(str(self._address), cause)
+        self._set_open(False)
         self._retry_later(cause, wait_s)
 
     def _retry_later(self, cause: Cause, wait_s: float = 0.0) -> None:
@@ -196,7 +198,7 @@ class WebSocketConnection(Service):
         self._told_up = self._short_lives == 0
         if self._told_up:
             self._report.up(str(self._address))
-        self._changed(True)
+        self._set_open(True)
 
     def link_received(self, data: bytes) -> None:
         """Hand a message on; called by the link."""
@@ -212,8 +214,6 @@ class WebSocketConnection(Service):
             return  # its endpoint had a better one
         self._link = None
         self._cancel_timer()
-        if link.opened:
-            self._changed(False)
         if not self.running:
             waiting, self._stopped = self._stopped, []
             for ended in waiting:
@@ -231,6 +231,7 @@ class WebSocketConnection(Service):
             text = "it keeps closing the connection soon after accepting it"
             cause = Cause("short_lives", f"{text} (too many clients?)")
         self._report.lost(str(self._address), self._explained(cause))
+        self._set_open(False)
         self._retry_later(cause)
 
     def _was_refused(self, refused: Refused) -> None:
@@ -249,6 +250,11 @@ class WebSocketConnection(Service):
                 self._timer = self._reactor.callLater(0, self._connect)
                 return
         self._failed(self._explained(cause), refusal.retry_after_s)
+
+    def _set_open(self, is_open: bool) -> None:
+        if is_open is not self._is_open:
+            self._is_open = is_open
+            self._changed(is_open)
 
     def _has_proven_itself(self) -> None:
         self._timer = None

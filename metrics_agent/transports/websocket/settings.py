@@ -33,7 +33,7 @@ class WebSocketSettings:
         default="",
         doc=(
             "Address: host, host:port, or a URL that begins with http://, https://, ws:// or "
-            "wss://."
+            "wss://. Without a path it is the one that such a device has."
         ),
         example="http://device.example",
     )

@@ -1,0 +1,107 @@
+"""The service: one source, the socket or the broker, whose readings become points."""
+
+from __future__ import annotations
+
+import random as random_module
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from metrics_agent.interfaces import IModule, ModuleContext
+from metrics_agent.metric import Metric
+from metrics_agent.modules.opendtu.complaints import Complaints
+from metrics_agent.modules.opendtu.config import OpenDtuSettings
+from metrics_agent.modules.opendtu.naming import Naming
+from metrics_agent.modules.opendtu.original import to_original
+from metrics_agent.modules.opendtu.tracker import Tracker
+
+__all__ = ["OpenDtuModule", "Points", "Source"]
+
+
+class Source(Protocol):
+    """Where readings come from."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def stop(self) -> Deferred[None] | None:
+        """End; safe before the start and twice."""
+        ...
+
+
+class Points:
+    """What sources share: complaints, what is known of the inverters, and the way out.
+
+    Args:
+        settings: checked ones.
+        context: the door to the agent.
+
+    Attributes:
+        naming: of the series.
+        tracker: readings to points.
+        drop: tells and counts what is left out.
+    """
+
+    def __init__(self, settings: OpenDtuSettings, context: ModuleContext) -> None:
+        self._context = context
+        self._original = settings.field_names == "original"
+        self._found: set[str] = set()
+        self.drop = Complaints(context).drop
+        self.naming = Naming(settings.friendly_name_overrides, context.name)
+        self.tracker = Tracker(self.naming, self.drop)
+
+    def emit(self, metrics: list[Metric]) -> None:
+        """Send points on their way, under the names that were asked for."""
+        for serial in self.tracker.serials:
+            if serial not in self._found:
+                self._found.add(serial)
+                self._context.log.info("Found inverter {serial}.", serial=serial)
+        if self._original:
+            metrics = to_original(metrics, self._found)
+        self._context.emit(metrics)
+
+
+@implementer(IModule)
+class OpenDtuModule(Service):
+    """Collects from one DTU.
+
+    Args:
+        settings: checked ones.
+        context: the door to the agent.
+        random: gives floats from 0 to below 1, for the jitter of reconnects.
+    """
+
+    def __init__(
+        self,
+        settings: OpenDtuSettings,
+        context: ModuleContext,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        self._source = _make_source(settings, context, random)
+
+    def startService(self) -> None:
+        """Begin to collect."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._source.start()
+
+    def stopService(self) -> Deferred[None] | None:
+        """End; fires when the socket is closed, so that the next one is the only one."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        return self._source.stop()
+
+
+def _make_source(
+    settings: OpenDtuSettings, context: ModuleContext, random: Callable[[], float]
+) -> Source:
+    points = Points(settings, context)
+    if settings.mqtt is not None:
+        from metrics_agent.modules.opendtu.broker import BrokerSource
+
+        return BrokerSource(settings.mqtt, context, points)
+    from metrics_agent.modules.opendtu.live import LiveSource
+
+    return LiveSource(settings, context, points, random)
