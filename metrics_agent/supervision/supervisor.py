@@ -11,9 +11,10 @@ from typing import Any
 
 from attrs import frozen
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from metrics_agent.supervision.context import Context
 from metrics_agent.supervision.counters import Counters
@@ -165,14 +166,23 @@ class Supervisor(Service):
         if not isinstance(result, Awaitable):
             self._of(life, Event.STARTED)
             return
-        life.starting = as_deferred(result)
+        starting = life.starting = as_deferred(result)
         life.timeout = self._clock.callLater(self._timeouts.start_s, self._start_timed_out, life)
-        guard.watch("start", life.starting, on_error=failed)
-        life.starting.addCallback(lambda _result: self._start_over(life))
 
-    def _start_over(self, life: _Life) -> None:
+        def not_by_us(failure: Failure) -> Failure:
+            # For the guard what was cancelled has not failed; a start that was has.
+            if life.starting is starting and isinstance(failure.value, CancelledError):
+                raise RuntimeError("the module cancelled its own start")
+            return failure
+
+        guard.watch("start", starting.addErrback(not_by_us), on_error=failed)
+        starting.addCallback(lambda _result: self._start_over(life, starting))
+
+    def _start_over(self, life: _Life, starting: Deferred[Any]) -> None:
+        if life.starting is not starting:
+            return  # it failed, or is being stopped: the timeout is the stop's now
+        life.starting = None
         self._stop_timeout(life)
-        # After a failure this comes too late to mean anything.
         self._of(life, Event.STARTED)
 
     def _start_timed_out(self, life: _Life) -> None:
@@ -230,7 +240,9 @@ class Supervisor(Service):
             return  # let go before
         self._stop_timeout(life)
         context, life.context, life.module = life.context, None, None
-        left = context.close() if context is not None else ""
+        left = ""
+        if context is not None:
+            left = context.guard.run("clean_up", context.close) or ""
         if life is not self._life:
             return
         if self.state is State.STOPPING:

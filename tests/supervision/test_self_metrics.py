@@ -1,0 +1,143 @@
+"""The agent's own rows: what they hold, when they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from metrics_agent.catalogue import METRICS_AGENT
+from metrics_agent.line_protocol import Encoder
+from metrics_agent.metric import FieldValue, Metric
+from metrics_agent.supervision.counters import Counters
+from metrics_agent.supervision.lifecycle import State
+from metrics_agent.supervision.self_metrics import CONFIG_ERROR, ModuleReport, SelfMetrics
+from tests.supervision.fakes import SupervisionCase, raiser
+
+
+class SelfMetricsTests(SupervisionCase):
+    """With one module and the agent."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.interval_s = 60.0
+        self.reports = [ModuleReport("demo", State.RUNNING.value, self.counters)]
+        self.values: dict[str, FieldValue] = {"uptime": 1.5, "metrics": 7, "reloads": 0}
+        self.agent_counters = Counters()
+        self.emitted: list[Metric] = []
+        self.service = SelfMetrics(
+            self.clock,
+            now_ns=lambda: 17,
+            interval_s=lambda: self.interval_s,
+            modules=lambda: iter(self.reports),
+            agent=lambda: (self.values, self.agent_counters),
+            emit=self.emit,
+            guard=self.guard,
+        )
+        self.addCleanup(self.service.stopService)
+
+    def emit(self, metrics: Iterable[Metric]) -> None:
+        self.emitted.extend(metrics)
+
+    def lines(self) -> list[str]:
+        encoder = Encoder()
+        return [encoder.encode(each).decode().rstrip("\n") for each in self.emitted]
+
+    def test_rows(self) -> None:
+        """One of the whole, one of each module, counters by place and reason and their sums."""
+        self.counters.restarts, self.counters.metrics = 2, 9
+        self.counters.error("tick")
+        self.counters.error("tick")
+        self.counters.error("message")
+        self.counters.drop("oversized", 4)
+        self.agent_counters.drop("queue_full", 5)
+        self.service.startService()
+        self.clock.advance(60)
+        agent, demo = self.lines()
+        self.assertEqual(
+            agent,
+            "metrics_agent,module=agent dropped=5i,dropped_queue_full=5i,errors=0i,"
+            "metrics=7i,reloads=0i,uptime=1.5 17",
+        )
+        self.assertEqual(
+            demo,
+            "metrics_agent,module=demo dropped=4i,dropped_oversized=4i,errors=3i,"
+            "errors_message=1i,errors_tick=2i,metrics=9i,restarts=2i,state=2i,"
+            'state_text="running" 17',
+        )
+
+    def test_in_the_catalogue(self) -> None:
+        """Every field of a row is one that docs/metrics.md describes, with its type."""
+        self.counters.error("tick")
+        self.counters.drop("oversized")
+        self.service.startService()
+        self.clock.advance(60)
+        for row in self.emitted:
+            for name, value in row.fields.items():
+                kinds = [each.kind for each in METRICS_AGENT.fields if each.covers(name)]
+                self.assertIn(type(value).__name__, kinds, name)
+
+    def test_states(self) -> None:
+        """Each state has its number and word, a module with wrong settings too."""
+        self.reports = [
+            ModuleReport("a", State.PARKED.value, Counters()),
+            ModuleReport("b", CONFIG_ERROR, Counters()),
+        ]
+        self.service.startService()
+        self.clock.advance(60)
+        fields = [dict(each.fields) for each in self.emitted[1:]]
+        self.assertEqual(
+            [(each["state"], each["state_text"]) for each in fields],
+            [(4, "parked"), (5, "config_error")],
+        )
+
+    def test_interval(self) -> None:
+        """The first round comes after an interval, then one each interval."""
+        self.service.startService()
+        self.assertEqual(self.emitted, [])
+        self.clock.pump([59, 1, 60, 60])
+        self.assertEqual(len(self.emitted), 6)
+
+    def test_off(self) -> None:
+        """With an interval of 0 there are none."""
+        self.interval_s = 0
+        self.service.startService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_reschedule(self) -> None:
+        """A new interval counts from when it comes into force; so do off and on."""
+        self.service.startService()
+        self.clock.advance(50)
+        for interval_s, rounds in ((10.0, 1), (0.0, 0), (20.0, 1)):
+            self.emitted.clear()
+            self.interval_s = interval_s
+            self.service.reschedule()
+            self.clock.advance(interval_s)
+            self.assertEqual(len(self.emitted), 2 * rounds)
+
+    def test_reschedule_when_it_does_not_run(self) -> None:
+        """Before the start and after the stop a new interval starts nothing."""
+        self.service.reschedule()
+        self.service.startService()
+        self.service.stopService()
+        self.service.reschedule()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stop(self) -> None:
+        """Safe before start and twice; nothing is written afterwards."""
+        self.service.stopService()
+        self.service.startService()
+        self.service.stopService()
+        self.service.stopService()
+        self.clock.advance(600)
+        self.assertEqual(self.emitted, [])
+
+    def test_own_fault(self) -> None:
+        """A fault in making the rows costs one round."""
+        reports: Any = self.service._modules
+        self.service._modules = raiser(RecursionError("deep"))
+        self.service.startService()
+        self.clock.advance(60)
+        self.assertEqual((self.emitted, self.counters.errors), ([], {"self_metrics": 1}))
+        self.service._modules = reports
+        self.clock.advance(60)
+        self.assertEqual(len(self.emitted), 2)
