@@ -35,6 +35,9 @@ OnState = Callable[[Supervisor], None]
 _EXIT_GRACE_S = 2.0
 """How long after ``drain_timeout`` a stop that hangs is ended the hard way."""
 
+_REACTOR_GRACE_S = 0.5
+"""How long the reactor may take once we have stopped: it joins threads, and one may never end."""
+
 _SWAP_WAIT_S = 0.05
 """A reload waits this long for old modules to be gone, and as long again for new ones to have
 started: one that hangs must not keep the others from their messages."""
@@ -321,6 +324,7 @@ class Agent(MultiService):
         await self._step("disconnect", parts.connections.stopService, max(0.2, self._remaining_s()))
         await self._step("close output", parts.sink.stopService, 0.2)
         await self._step("services", super().stopService, 0.2)
+        parts.exit_status.end_within(_REACTOR_GRACE_S)
         written, left = parts.sink.taken_metrics, parts.sink.left_metrics
         if left:
             self._log.error(

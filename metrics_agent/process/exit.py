@@ -64,11 +64,11 @@ class ExitStatus:
             self._hard_exit(int(self.code))
 
     def end_within(self, seconds: float) -> None:
-        """End the process after that long, however it hangs; the first call counts."""
-        if self._deadline is None:
-            self._deadline = threading.Timer(seconds, self.now)
-            self._deadline.daemon = True
-            self._deadline.start()
+        """End the process after that long, however it hangs; a later call replaces this one."""
+        self.cancel_deadline()
+        self._deadline = threading.Timer(seconds, self.now)
+        self._deadline.daemon = True
+        self._deadline.start()
 
     def cancel_deadline(self) -> None:
         """Take the deadline back: the stop went through."""

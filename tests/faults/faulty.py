@@ -1,0 +1,451 @@
+"""Modules for the fault matrix: one that breaks on purpose, and a steady one beside it.
+
+They run in a real agent; a test makes them known by entry points (`integration.case`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from attrs import frozen
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from metrics_agent.config import Duration, Fault, setting
+from metrics_agent.interfaces import IModule, ModuleContext, ModuleKind
+from metrics_agent.metric import Metric, Series
+from metrics_agent.transports.mqtt.message import Message
+from metrics_agent.transports.mqtt.settings import MqttSettings
+
+__all__ = ["FAULTY", "STEADY", "strikes"]
+
+STEADY_INTERVAL_S: Final = 0.01
+TICK_S: Final = 0.05
+STRIKE_AFTER_S: Final = 0.3
+FLOOD: Final = 100_000
+
+
+# -- the steady module ---------------------------------------------------------------------------
+
+
+@frozen
+class SteadySettings:
+    """Nothing to set."""
+
+
+@implementer(IModule)
+class Steady(Service):
+    """Counts every 10 ms; each instance has a number of its own, so that holes can be seen."""
+
+    def __init__(self, _settings: SteadySettings, context: ModuleContext) -> None:
+        self._context = context
+        self._number = 0
+        self._series = Series("steady", {"module": context.name, "life": str(time.monotonic_ns())})
+
+    def startService(self) -> None:
+        """Count."""
+        super().startService()
+        self._context.every(STEADY_INTERVAL_S, self._tick)
+
+    def _tick(self) -> Iterator[Metric]:
+        self._number += 1
+        yield Metric(self._series, {"number": self._number}, time.monotonic_ns())
+
+
+STEADY = ModuleKind(name="steady", settings=SteadySettings, make=Steady)
+
+
+# -- the faulty module ---------------------------------------------------------------------------
+
+
+@frozen
+class FaultySettings(MqttSettings):
+    """Where it breaks, how, and how often."""
+
+    place: str = setting(doc="One of `_PLACES`.")
+    fault: str = setting(doc="One of `_FAULTS`.")
+    strikes: str = setting(doc="A file to which each strike appends when it was.")
+    times: int = setting(default=1, doc="How often it strikes, over all instances.")
+    uses_mqtt: bool = setting(default=False, doc="It subscribes at the broker.")
+    pause: Duration = setting(default="300ms", doc="From the start to the strike.")
+
+    def check(self) -> Iterator[Fault]:
+        """Break where settings are checked, if that is the place."""
+        yield from MqttSettings.check(self)
+        if self.place == "settings":
+            strike(self)
+
+
+def strikes(path: Path) -> list[int]:
+    """Return when it struck: nanoseconds of the monotonic clock."""
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def strike(settings: FaultySettings) -> Any:
+    """Break, unless it has struck often enough; note when it was."""
+    path = Path(settings.strikes)
+    if len(strikes(path)) >= settings.times:
+        return None
+    with path.open("a", encoding="ascii") as file:
+        file.write(f"{time.monotonic_ns()}\n")
+    return _FAULTS[settings.fault]()
+
+
+@implementer(IModule)
+class Faulty(Service):
+    """Does its work, and breaks at its place."""
+
+    def __init__(self, settings: FaultySettings, context: ModuleContext) -> None:
+        self.settings = settings
+        self.context = context
+        self._number = 0
+        self._series = Series("faulty", {"life": str(time.monotonic_ns())})
+        self._at(("init",))
+
+    def strike(self, *_ignored: object) -> Any:
+        """Break, see `strike`."""
+        return strike(self.settings)
+
+    def startService(self) -> Any:
+        """Begin to work: a number each tick shows that it lives."""
+        super().startService()
+        self.context.every(TICK_S, self._tick)
+        self._at(("start",))
+        if self.settings.uses_mqtt:
+            for name in ("message", "discovery", "decode"):
+                self.context.subscribe(
+                    self.settings.connection_settings(),
+                    f"{name}/+",
+                    self._handler(name),
+                    place=name,
+                )
+        begin = _PLACES.get(self.settings.place)
+        return begin(self) if begin is not None else None
+
+    def stopService(self) -> Any:
+        """Break at the stop, if that is the place."""
+        super().stopService()
+        return self._at(("stop",))
+
+    def later(self, call: Callable[..., object], place: str) -> None:
+        """Break after a moment of work, by way of the context."""
+        self.context.later(self.settings.pause, call, place=place)
+
+    def _at(self, places: tuple[str, ...]) -> Any:
+        return self.strike() if self.settings.place in places else None
+
+    def _tick(self) -> Any:
+        self._at(("tick",))
+        return self._numbers()
+
+    def _numbers(self) -> Iterator[Metric]:
+        self._number += 1
+        yield Metric(self._series, {"number": self._number}, time.monotonic_ns())
+
+    def _handler(self, place: str) -> Callable[[Message], Iterator[Metric]]:
+        def handle(message: Message) -> Iterator[Metric]:
+            fields = {"number": int(message.payload)}
+            yield Metric(Series(place, {"topic": message.topic}), fields, time.monotonic_ns())
+            self._at((place,))
+
+        return handle
+
+
+def _make(settings: FaultySettings, context: ModuleContext) -> Faulty:
+    if settings.place == "make":
+        strike(settings)
+    return Faulty(settings, context)
+
+
+def _brokers(settings: FaultySettings) -> tuple[MqttSettings, ...]:
+    if settings.place == "brokers":
+        strike(settings)
+    return (settings.connection_settings(),) if settings.uses_mqtt else ()
+
+
+FAULTY = ModuleKind(name="faulty", settings=FaultySettings, make=_make, brokers=_brokers)
+
+
+# -- places that need more than a call ------------------------------------------------------------
+
+
+def _start_deferred(faulty: Faulty) -> Deferred[Any]:
+    started: Deferred[Any] = Deferred()
+    started.addCallback(faulty.strike)
+    faulty.context.reactor.callLater(0.05, started.callback, None)
+    return started
+
+
+async def _start_coroutine(faulty: Faulty) -> None:
+    moment: Deferred[None] = Deferred()
+    faulty.context.reactor.callLater(0.05, moment.callback, None)
+    await moment
+    faulty.strike()
+
+
+def _start_result(faulty: Faulty) -> Any:
+    """Return what the fault makes, such as a Deferred that never fires."""
+    return faulty.strike()
+
+
+def _timer(faulty: Faulty) -> None:
+    faulty.later(faulty.strike, "timer")
+
+
+def _own_timer(faulty: Faulty) -> None:
+    """Go behind the context's back."""
+    faulty.context.reactor.callLater(faulty.settings.pause, faulty.strike)
+
+
+def _looping_call(faulty: Faulty) -> None:
+    def start() -> None:
+        faulty.context.watch(LoopingCall(faulty.strike).start(1.0), place="looping_call")
+
+    faulty.later(start, "timer")
+
+
+def _callback(faulty: Faulty) -> None:
+    work: Deferred[Any] = Deferred()
+    faulty.context.watch(work.addCallback(faulty.strike), place="callback")
+    faulty.later(lambda: work.callback(None), "timer")
+
+
+def _errback(faulty: Faulty) -> None:
+    work: Deferred[Any] = Deferred()
+    faulty.context.watch(work.addErrback(faulty.strike), place="errback")
+    faulty.later(lambda: work.errback(Failure(ValueError("a device said no"))), "timer")
+
+
+def _coroutine(faulty: Faulty) -> None:
+    async def work() -> None:
+        moment: Deferred[None] = Deferred()
+        faulty.later(lambda: moment.callback(None), "timer")
+        await moment
+        faulty.strike()
+
+    faulty.context.watch(work(), place="coroutine")
+
+
+def _collected(faulty: Faulty) -> None:
+    def forget() -> None:
+        work: Deferred[Any] = Deferred()
+        work.addCallback(faulty.strike)
+        work.callback(None)
+        del work
+        gc.collect()
+
+    faulty.later(forget, "timer")
+
+
+def _thread(faulty: Faulty) -> None:
+    def start() -> None:
+        faulty.context.in_thread(faulty.strike)
+
+    faulty.later(start, "timer")
+
+
+def _emit(faulty: Faulty) -> None:
+    def metrics() -> Iterator[Metric]:
+        yield from faulty._numbers()
+        made = faulty.strike()
+        if made is not None:
+            yield from made
+        yield from faulty._numbers()
+
+    faulty.later(lambda: faulty.context.emit(metrics()), "timer")
+
+
+class _Hostile(Mapping[str, float]):
+    """Fields that break when they are read."""
+
+    def __init__(self, strike: Callable[[], Any]) -> None:
+        self._strike = strike
+
+    def __getitem__(self, key: str) -> float:
+        self._strike()
+        return 1.0
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("value",))
+
+    def __len__(self) -> int:
+        return 1
+
+
+def _serialise(faulty: Faulty) -> None:
+    def emit() -> None:
+        hostile = Metric(Series("hostile", {}), _Hostile(faulty.strike), 1)
+        faulty.context.emit([hostile, *faulty._numbers()])
+
+    faulty.later(emit, "timer")
+
+
+def _signal_handler(faulty: Faulty) -> None:
+    signal.signal(signal.SIGUSR1, faulty.strike)
+    # From another thread: it hits the reactor wherever it is just then.
+    sender = threading.Timer(faulty.settings.pause, os.kill, (os.getpid(), signal.SIGUSR1))
+    sender.daemon = True
+    sender.start()
+
+
+def _log_observer(faulty: Faulty) -> None:
+    def add() -> None:
+        globalLogPublisher.addObserver(faulty.strike)
+        faulty.context.log.info("A line that an observer breaks on.")
+
+    faulty.later(add, "timer")
+
+
+_PLACES: Final[Mapping[str, Callable[[Faulty], Awaitable[Any] | None]]] = {
+    "start_deferred": _start_deferred,
+    "start_coroutine": _start_coroutine,
+    "start_result": _start_result,
+    "timer": _timer,
+    "own_timer": _own_timer,
+    "looping_call": _looping_call,
+    "callback": _callback,
+    "errback": _errback,
+    "coroutine": _coroutine,
+    "collected": _collected,
+    "thread": _thread,
+    "emit": _emit,
+    "serialise": _serialise,
+    "signal_handler": _signal_handler,
+    "log_observer": _log_observer,
+}
+
+
+# -- faults ----------------------------------------------------------------------------------------
+
+
+def _exception() -> NoReturn:
+    raise RuntimeError("broken on purpose")
+
+
+def _recursion() -> None:
+    _recursion()
+
+
+def _memory() -> bytes:
+    return bytes(1 << 62)
+
+
+def _system_exit() -> NoReturn:
+    sys.exit(3)
+
+
+def _keyboard_interrupt() -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _generator_exit() -> NoReturn:
+    raise GeneratorExit
+
+
+def _failure() -> Failure:
+    """Make a failure that was never raised, so it has no traceback."""
+    return Failure(ValueError("never raised"))
+
+
+def _never() -> Deferred[Any]:
+    return Deferred()
+
+
+def _fired_twice() -> None:
+    work: Deferred[Any] = Deferred()
+    work.callback(1)
+    work.callback(2)
+
+
+def _busy() -> None:
+    until_s = time.monotonic() + 10
+    while time.monotonic() < until_s:
+        pass
+
+
+def _forever() -> NoReturn:
+    while True:
+        time.sleep(0.05)
+
+
+def _close_descriptors() -> None:
+    for fd in range(3, 64):
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
+def _segmentation_fault() -> None:
+    ctypes.string_at(0)
+
+
+def _flood() -> Iterator[Metric]:
+    series = Series("flood", {})
+    return (Metric(series, {"number": number}, 1 + number) for number in range(FLOOD))
+
+
+def _bad_metrics() -> Iterator[Any]:
+    """Make metrics with every kind of bad field; one good one is the last."""
+    series = Series("bad", {})
+    for fields in (
+        {},
+        {"none": None},
+        {"nan": float("nan"), "infinite": float("inf")},
+        {"huge": 1 << 70},
+        {"object": object()},
+        {"list": [1]},
+        {"": 1.0},
+        {"bytes": b"x"},
+        {"long": "x" * 100_000},
+        {5: 1.0},
+    ):
+        yield Metric(series, fields, 1)  # type: ignore[arg-type]  # that is the point
+    yield Metric(Series("", {}), {"value": 1.0}, 1)
+    yield Metric(series, {"value": 1.0}, "now")  # type: ignore[arg-type]  # as above
+    yield None
+    yield Metric(Series("good", {"line\nbreak": 'quote"\\'}), {"value": 1.0}, 1)
+
+
+def _print() -> None:
+    print("printed,by=python value=1", flush=True)  # noqa: T201 - that is the point
+
+
+def _write_from_c() -> None:
+    libc = ctypes.CDLL(None)
+    libc.puts(b"written,by=c value=1")
+    libc.fflush(None)
+    os.write(1, b"written,by=number value=1\n")
+
+
+_FAULTS: Final[Mapping[str, Callable[[], Any]]] = {
+    "exception": _exception,
+    "recursion": _recursion,
+    "memory": _memory,
+    "system_exit": _system_exit,
+    "keyboard_interrupt": _keyboard_interrupt,
+    "generator_exit": _generator_exit,
+    "failure": _failure,
+    "never": _never,
+    "fired_twice": _fired_twice,
+    "busy": _busy,
+    "forever": _forever,
+    "close_descriptors": _close_descriptors,
+    "segmentation_fault": _segmentation_fault,
+    "flood": _flood,
+    "bad_metrics": _bad_metrics,
+    "print": _print,
+    "write_from_c": _write_from_c,
+}
