@@ -181,7 +181,8 @@ def read_value(
     if factor is None:
         drop("unknown_unit")
         return None
-    if quantity.raw16 and digits is not None and round(value * 10**digits) == _FULL_SCALE:
+    # No rounding here: the product may be infinite.
+    if quantity.raw16 and digits is not None and abs(value * 10**digits - _FULL_SCALE) < 0.5:  # noqa: PLR2004
         drop("sentinel")
         return None
     value = float(f"{value:.{_FLOAT32_DIGITS}g}") if digits is None else round(value, digits)
