@@ -222,16 +222,20 @@ class Watchdog(Service):
         self._ticks += 1
         if not self._asked:
             self._asked = True
-            self._reactor.callFromThread(self._pulse)
+            try:
+                self._reactor.callFromThread(self._pulse)
+            except OSError as error:
+                # Somebody has closed its descriptors: it will never run again.
+                self._end(f"The reactor cannot be woken ({error.strerror})")
+                return
         if self._exit_after_s and self._ticks * self._tick_s >= self._exit_after_s:
-            self._end()
+            self._end(f"The reactor made no progress for {self._exit_after_s:g} s")
 
-    def _end(self) -> None:
+    def _end(self, why: str) -> None:
         def last_words() -> None:
             self._log.critical(
-                "The reactor made no progress for {seconds:g} s: this process ends with status "
-                "{status}, only a new one can go on.",
-                seconds=self._exit_after_s,
+                "{why}: this process ends with status {status}, only a new one can go on.",
+                why=why,
                 status=EXIT_STATUS,
             )
 

@@ -392,6 +392,10 @@ def _segmentation_fault() -> None:
     ctypes.string_at(0)
 
 
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _flood() -> Iterator[Metric]:
     series = Series("flood", {})
     return (Metric(series, {"number": number}, 1 + number) for number in range(FLOOD))
@@ -444,6 +448,7 @@ _FAULTS: Final[Mapping[str, Callable[[], Any]]] = {
     "forever": _forever,
     "close_descriptors": _close_descriptors,
     "segmentation_fault": _segmentation_fault,
+    "kill": _kill,
     "flood": _flood,
     "bad_metrics": _bad_metrics,
     "print": _print,

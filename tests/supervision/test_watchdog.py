@@ -159,6 +159,18 @@ class WatchdogTest(SynchronousTestCase):
         self.reactor.run()
         self.assertEqual(self.told(), [(LogLevel.warn, "The reactor was blocked for 20.0 s.")])
 
+    def test_a_reactor_that_cannot_be_woken_is_not_waited_for(self):
+        """Its descriptors were closed by somebody: it will never run again."""
+
+        def closed(_call: object) -> None:
+            raise OSError(9, "Bad file descriptor")
+
+        watchdog = self.started(exit_after_s=60.0)
+        self.reactor.callFromThread = closed
+        watchdog._tick()
+        self.assertEqual(self.exits, [70])
+        self.assertIn("Bad file descriptor", self.events[-1]["why"])
+
     def test_a_short_delay_is_not_worth_a_line(self):
         watchdog = self.started()
         self.tick(watchdog, 5)

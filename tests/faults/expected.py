@@ -1,0 +1,21 @@
+"""The rows that must be shown, all of them; CI fails if one is missing, skipped or failing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from tests.faults.inside import INSIDE
+from tests.faults.next_layer import NEXT_LAYER
+from tests.faults.outside import OUTSIDE
+from tests.faults.row import Row
+
+__all__ = ["ROWS", "SECTIONS"]
+
+SECTIONS: Final[Mapping[str, tuple[Row, ...]]] = {
+    "inside": tuple(scenario.row for scenario in INSIDE),
+    "next layer": tuple(fatal.row for fatal in NEXT_LAYER),
+    "outside": OUTSIDE,
+}
+
+ROWS: Final = tuple(row for rows in SECTIONS.values() for row in rows)

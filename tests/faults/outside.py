@@ -1,0 +1,114 @@
+"""The rows of faults outside the process: brokers, networks, disks, clocks, readers, signals.
+
+Each is a test ``test_<name>`` in one of the modules ``test_outside_*``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.faults.row import Row
+
+__all__ = ["OUTSIDE", "outside"]
+
+_ROWS: Final = (
+    # name, place, fault, must
+    (
+        "broker_killed",
+        "broker",
+        "killed and started again",
+        "one line down, one up; telemetry goes on",
+    ),
+    (
+        "broker_frozen",
+        "broker",
+        "SIGSTOP for longer than the keepalive",
+        "found dead, tried again, back",
+    ),
+    (
+        "broker_restarted_persistent",
+        "broker",
+        "restarted, keeps its sessions",
+        "nothing lost at QoS 1",
+    ),
+    ("broker_restarted_empty", "broker", "restarted, has forgotten all", "subscribed again"),
+    (
+        "broker_refuses_login",
+        "broker",
+        "refuses the login",
+        "one line, tried again, the others run",
+    ),
+    (
+        "broker_closes_after_connack",
+        "broker",
+        "closes after CONNACK, for ever",
+        "one line, with backoff",
+    ),
+    ("broker_sends_garbage", "broker", "sends garbage", "one line names it, tried again"),
+    (
+        "broker_sends_half_packets",
+        "broker",
+        "sends half a packet and stops",
+        "given up by the keepalive",
+    ),
+    (
+        "broker_redelivers",
+        "broker",
+        "delivers again what was not acknowledged",
+        "at least once, in order",
+    ),
+    ("client_id_taken_over", "broker", "another client takes our id, for ever", "said in one line"),
+    (
+        "network_cut",
+        "network",
+        "cut between agent and broker",
+        "one line down, one up, telemetry goes on",
+    ),
+    ("network_slow", "network", "one byte at a time", "slow, but whole"),
+    ("dns_silent", "network", "a name server that does not answer", "one line, the others run"),
+    ("payload_huge", "network", "a message of 100 MB", "discarded in place and counted"),
+    ("state_disk_full", "disk", "no room for state", "one line, all runs"),
+    ("state_read_only", "disk", "state directory is read-only", "one line, all runs"),
+    (
+        "output_disk_full",
+        "disk",
+        "no room for the output file",
+        "one line, kept in bounds, goes on later",
+    ),
+    (
+        "clock_jumps",
+        "clock",
+        "the wall clock jumps by a day and back",
+        "timers and watchdog do not mind",
+    ),
+    ("no_descriptors", "process", "no file descriptor left", "told, what runs goes on"),
+    (
+        "memory_limit",
+        "process",
+        "memory limit reached by a module",
+        "that module's fault, the others run",
+    ),
+    ("stdout_slow", "stdout", "a slow reader", "all arrives, memory bounded"),
+    (
+        "stdout_stopped",
+        "stdout",
+        "a reader that stops for a while",
+        "bounded, then all of QoS 1 arrives",
+    ),
+    ("stdout_dead", "stdout", "the reader is gone", "the agent stops"),
+    ("stderr_dead", "stderr", "the reader is gone", "all runs, silently"),
+    ("stderr_stopped", "stderr", "nobody reads, the pipe is full", "the reactor never waits"),
+    ("stdin_odd", "stdin", "newlines by the hundred thousand", "read and ignored"),
+    ("sighup_storm", "signals", "1,000 SIGHUPs", "some reloads, all well, nothing lost"),
+    ("sigterm_during_start", "signals", "SIGTERM while it starts", "ends in order"),
+    ("sigterm_during_reload", "signals", "SIGTERM while it reloads", "ends in order"),
+    ("sigterm_during_backoff", "signals", "SIGTERM while a module waits", "ends in order"),
+)
+
+OUTSIDE: Final = tuple(Row(*values) for values in _ROWS)
+
+
+def outside(name: str) -> Row:
+    """Return the row of that name."""
+    (row,) = [row for row in OUTSIDE if row.name == name]
+    return row

@@ -1,0 +1,65 @@
+"""The matrix as a page: the expected rows, and what a run has measured for each.
+
+    python -m tests.faults.report RESULTS                  says what is missing; exits with 1 then
+    python -m tests.faults.report RESULTS docs/robustness.md    writes the figures into the page
+
+RESULTS is the file that METRICS_AGENT_FAULT_RESULTS named while the tests ran.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from metrics_agent.config.describe import update
+from tests.faults.expected import ROWS, SECTIONS
+from tests.faults.row import Measured, Row, results
+
+__all__ = ["main", "table"]
+
+HEAD = (
+    "| where | fault | what must happen | works again after | longest gap of others | lost of "
+    "others | lost |\n|---|---|---|---|---|---|---|"
+)
+
+
+def table(rows: tuple[Row, ...], measured: Mapping[str, Measured]) -> str:
+    """Return one section's table."""
+    return "\n".join((HEAD, *(_line(row, measured.get(row.name)) for row in rows)))
+
+
+def _line(row: Row, seen: Measured | None) -> str:
+    must = f"*next layer*: {row.must}; healed by {row.next_layer}" if row.next_layer else row.must
+    cells = [row.place, row.fault, must]
+    if seen is None:
+        cells += ["not measured", "", "", ""]
+    else:
+        cells += [_ms(seen.recovered_ms), _ms(seen.gap_ms), str(seen.others_lost), str(seen.lost)]
+    return f"| {' | '.join(cells)} |"
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value / 1000:.1f} s" if value >= 1000 else f"{value:.0f} ms"  # noqa: PLR2004 - a second
+
+
+def main(results_path: str, page: str = "") -> int:
+    """Check a run, or write the page; return the exit code."""
+    path = Path(results_path)
+    measured = results(path) if path.exists() else {}
+    missing = [row.name for row in ROWS if row.name not in measured]
+    sys.stdout.write(f"fault matrix: {len(ROWS) - len(missing)} of {len(ROWS)} rows shown\n")
+    for name in missing:
+        sys.stdout.write(f"  not shown: {name}\n")
+    if page:
+        text = Path(page).read_text("utf-8")
+        for name, rows in SECTIONS.items():
+            text = update(text, name, table(rows, measured))
+        Path(page).write_text(text, "utf-8")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:3]))
