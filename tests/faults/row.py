@@ -67,5 +67,6 @@ def results(path: Path) -> dict[str, Measured]:
     found: dict[str, Measured] = {}
     for line in path.read_text("utf-8").splitlines():
         values = json.loads(line)
-        found[values.pop("name")] = Measured(**values)
+        name = values.pop("name")
+        found[name] = Measured(**values)
     return found
