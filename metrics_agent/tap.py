@@ -71,6 +71,9 @@ def makeService(options: Options) -> Agent:
     from twisted.internet import reactor
 
     from metrics_agent.assembly import assemble
+    from metrics_agent.process.running import use_monotonic_clock
+
+    use_monotonic_clock(reactor)
 
     log_with = observer if _logs_by_default(twistd) else None
     try:

@@ -28,7 +28,7 @@ from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.plan import build
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
-from metrics_agent.process.running import run_service
+from metrics_agent.process.running import run_service, use_monotonic_clock
 
 __all__ = ["demo"]
 
@@ -43,6 +43,8 @@ def demo(process: Process, for_s: float | None) -> ExitCode:
         for_s: stop in order after so many seconds; None: run until asked to stop.
     """
     from twisted.internet import reactor
+
+    use_monotonic_clock(reactor)
 
     observer = StderrObserver()
     begin_logging(observer)

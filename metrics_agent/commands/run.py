@@ -55,7 +55,9 @@ def _run(
     from twisted.internet import reactor
 
     from metrics_agent.assembly import assemble
-    from metrics_agent.process.running import run_service
+    from metrics_agent.process.running import run_service, use_monotonic_clock
+
+    use_monotonic_clock(reactor)
 
     try:
         agent = assemble(process, reactor, plan, load, observer)
