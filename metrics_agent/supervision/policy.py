@@ -73,9 +73,7 @@ class RestartPolicy:
             self._backoff.reset()
         on_probation = self._proven_at_s is not None and now_s < self._proven_at_s
         if on_probation or (self._limit and len(restarts) >= self._limit):
-            restarts.clear()
             self._proven_at_s = now_s + self._park_s + self._window_s
             return Verdict(self._park_s, parked=True, restart=0)
-        self._proven_at_s = None
         restarts.append(now_s)
         return Verdict(self._backoff.next_delay_s(), parked=False, restart=len(restarts))

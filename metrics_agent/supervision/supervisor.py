@@ -236,15 +236,11 @@ class Supervisor(Service):
         guard.run("stop", stopping.cancel)
 
     def _cleared(self, life: _Life) -> None:
-        if life.module is None and life.context is None:
+        context, life.context, life.module = life.context, None, None
+        if context is None:
             return  # let go before
         self._stop_timeout(life)
-        context, life.context, life.module = life.context, None, None
-        left = ""
-        if context is not None:
-            left = context.guard.run("clean_up", context.close) or ""
-        if life is not self._life:
-            return
+        left = context.guard.run("clean_up", context.close)
         if self.state is State.STOPPING:
             told = f"Stopped, and cleaned up: {left}." if left else "Stopped."
             self._log.info("{told}", told=told, fold=False)

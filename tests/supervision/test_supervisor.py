@@ -203,6 +203,23 @@ class FailTests(SupervisorCase):
         self.assertIs(supervisor.state, State.RUNNING)
         self.assertEqual(len(self.modules), 2)
 
+    def test_start_of_a_former_instance(self) -> None:
+        """A start that was given up and fails late is told, and does not concern the next one."""
+        clean_up: Deferred[Any] = Deferred()
+
+        async def start(_context: object) -> None:
+            try:
+                await Deferred()
+            except CancelledError:
+                await clean_up
+
+        supervisor = self.start(FakeModule(start=start), FakeModule())
+        self.clock.pump([30, 1])
+        self.forget()
+        clean_up.errback(ValueError("late"))
+        self.assertEqual(self.told(), ["Error in start: ValueError('late')"])
+        self.assertEqual((supervisor.state, len(self.modules)), (State.RUNNING, 2))
+
     def test_in_a_stop(self) -> None:
         """A module that says so while it is stopped is just stopped."""
         supervisor = self.start(FakeModule(stop=lambda context: context.fail(ValueError("x"))))
