@@ -13,6 +13,7 @@ import signal
 import termios
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -143,6 +144,7 @@ class HarnessParent:
         command: the agent and its arguments.
         restart_delay_s: from the end of the agent to its next start.
         env: added to the environment.
+        cwd: where it runs.
 
     Attributes:
         output: all that was read of the agent's stdout, over restarts.
@@ -158,7 +160,9 @@ class HarnessParent:
         *,
         restart_delay_s: float = 1.0,
         env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> None:
+        self._cwd = cwd
         self._command = list(command)
         self._env = environment(env)
         self._restart_delay_s = restart_delay_s
@@ -201,6 +205,7 @@ class HarnessParent:
             self._command[0],
             self._command,
             env=self._env,
+            path=None if self._cwd is None else str(self._cwd),
             childFDs={0: "w", 1: its, 2: its_log},
         )
         os.close(its)

@@ -133,6 +133,11 @@ class TelegrafParent:
         return self._said
 
     @property
+    def whole_log(self) -> str:
+        """All that Telegraf logged, about whatever."""
+        return bytes(self._log.all()).decode("utf-8", "replace")
+
+    @property
     def exits(self) -> list[int]:
         """The status of each run that ended, negative for a signal."""
         found = []

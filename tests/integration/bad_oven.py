@@ -1,0 +1,5 @@
+"""A module whose import fails."""
+
+from __future__ import annotations
+
+raise ImportError("no module named oven")
