@@ -41,6 +41,9 @@ __all__ = [
 Headers = Sequence[tuple[bytes, bytes]]
 
 NORMAL_CLOSURE: Final = CloseReason.NORMAL_CLOSURE
+_HTTP: Final = b"HTTP/"
+_TLS_ALERT: Final = b"\x15\x03"
+_SHOWN: Final = 24
 
 
 @frozen
@@ -126,6 +129,7 @@ class Conversation:
         self._ws = WSConnection(ConnectionType.CLIENT)
         self._opened = False
         self._over = False
+        self._begun = b""
         self._message = bytearray()
         self._too_large = False
 
@@ -155,6 +159,13 @@ class Conversation:
         """Yield what the server says; what comes after its end is ignored."""
         if self._over:
             return
+        if not self._begun.startswith(_HTTP):
+            # Without this a server of another kind would be waited for until it says enough.
+            self._begun += data[: len(_HTTP)]
+            if not _HTTP.startswith(self._begun[: len(_HTTP)]):
+                self._over = True
+                yield Broken(_wrong_speech(self._begun + data[len(_HTTP) :]), opened=False)
+                return
         try:
             self._ws.receive_data(data)
             for event in self._ws.events():
@@ -201,3 +212,9 @@ class Conversation:
         yield Reply(self._ws.send(event.response()))
         reason = event.reason or ""
         yield Closed(int(event.code), reason) if by_server else Broken(reason, opened=True)
+
+
+def _wrong_speech(data: bytes) -> str:
+    if data.startswith(_TLS_ALERT):
+        return "it speaks TLS, use https:// or wss://"
+    return f"it answered {data[:_SHOWN]!r}"

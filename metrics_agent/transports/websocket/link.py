@@ -40,6 +40,7 @@ __all__ = ["Handshake", "Link", "LinkOwner"]
 GOODBYE_S: Final = 0.25
 """How long the server has to close after our close frame before we do."""
 _NO_STATUS: Final = 1005
+_TOO_EARLY: Final = " before answering (is it the right port, with or without TLS?)"
 _SHOWN: Final = 60
 
 
@@ -208,7 +209,7 @@ class Link(Protocol):
         self._timer = self._reactor.callLater(GOODBYE_S, self._abort)
 
     def _of_loss(self, reason: Failure) -> Cause:
-        when = "" if self.opened else " before answering the handshake"
+        when = "" if self.opened else _TOO_EARLY
         if reason.check(error.ConnectionDone):  # type: ignore[no-untyped-call]  # Twisted's is
             return Cause("closed", f"the server closed the connection{when}")
         if reason.check(error.ConnectionLost, error.ConnectionAborted):  # type: ignore[no-untyped-call]

@@ -106,6 +106,17 @@ class HandshakeTests(SynchronousTestCase):
                 self.assertIsInstance(broken, Broken)
                 self.assertFalse(broken.opened)
 
+    def test_another_protocol_is_told_by_its_first_bytes(self) -> None:
+        """What does not begin as HTTP is not waited for, and TLS is named."""
+        for data, words in (
+            (b"\x15\x03\x03\x00\x02\x02\x46", "it speaks TLS, use https:// or wss://"),
+            (b"SSH-2.0", "it answered b'SSH-2.0'"),
+            (b"HTTX", "it answered b'HTTX'"),
+            (b"\x00" * 1000, "it answered b'" + r"\x00" * 24),
+        ):
+            [broken] = Talk(opened=False).feed(data)
+            self.assertIn(words, broken.text)
+
     def test_half_an_answer(self) -> None:
         """Nothing is said as long as the answer is not complete."""
         self.assertEqual(Talk(opened=False).feed(b"HTTP/1.1 101 Swi"), [])
