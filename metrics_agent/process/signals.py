@@ -20,7 +20,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Signals:
-    """SIGHUP, SIGTERM and SIGINT; early ones are kept until ``attach``.
+    """SIGHUP, SIGTERM and SIGINT; early ones are kept until the reactor runs.
 
     Args:
         exit_now: called, in the handler itself, for the second request to stop: the reactor may
@@ -31,6 +31,7 @@ class Signals:
         self._exit_now = exit_now
         self._pending: list[int] = []
         self._reactor: Any = None
+        self._runs = False
         self._on_stop: Callable[[str], object] = lambda _name: None
         self._on_reload: Callable[[], object] = lambda: None
         self._asked_to_stop = False
@@ -58,24 +59,25 @@ class Signals:
 
     def _running(self) -> None:
         self.install_early()
+        self._runs = True
         pending, self._pending = self._pending, []
         for number in pending:
-            self._hand_over(number)
+            # In the next turn, when everything is started; and each by itself.
+            self._reactor.callFromThread(self._hand_over, number)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if self._reactor is None:
-            if number in _STOPPING and any(early in _STOPPING for early in self._pending):
-                self._exit_now()
-            self._pending.append(number)
-        elif number in _STOPPING and self._asked_to_stop:
+        stops = number in _STOPPING
+        if stops and self._asked_to_stop:
             self._exit_now()
-        else:
-            self._asked_to_stop = self._asked_to_stop or number in _STOPPING
+            return
+        self._asked_to_stop = self._asked_to_stop or stops
+        if self._runs:
             self._reactor.callFromThread(self._hand_over, number)
+        else:
+            self._pending.append(number)
 
     def _hand_over(self, number: int) -> None:
         if number == signal.SIGHUP:
             self._on_reload()
         else:
-            self._asked_to_stop = True
             self._on_stop(signal.Signals(number).name)
