@@ -105,17 +105,19 @@ class StdinService(Service):
     Args:
         reactor: IReactorFDSet.
         on_eof: as for `watch_stdin`.
+        fd: the descriptor to watch.
     """
 
-    def __init__(self, reactor: Any, on_eof: Callable[[], object]) -> None:
+    def __init__(self, reactor: Any, on_eof: Callable[[], object], fd: int = 0) -> None:
         self._reactor = reactor
         self._on_eof = on_eof
+        self._fd = fd
         self._watch: StdinWatch | None = None
 
     def startService(self) -> None:
         """Begin to watch."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        self._watch = watch_stdin(self._reactor, self._on_eof)
+        self._watch = watch_stdin(self._reactor, self._on_eof, self._fd)
 
     def stopService(self) -> None:
         """Stop watching; safe before start and twice."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.process import exit as exit_module
 from metrics_agent.process.descriptors import unread_bytes
 from metrics_agent.process.exit import ExitCode, ExitStatus, wait_until_read
 
@@ -90,3 +92,87 @@ class ExitStatusTests(SynchronousTestCase):
         status.set(ExitCode.CONFIG)
         status.now()
         self.assertEqual(ended, [1])
+
+    def test_at_the_end_of_the_process(self) -> None:
+        """A code other than 0 is applied last of all, 0 leaves the end as it is."""
+        handlers: list[Callable[[], object]] = []
+        self.patch(exit_module, "atexit", FakeAtExit(handlers))
+        self.patch(exit_module, "wait_until_read", lambda *_args: True)
+        for code, expected in ((ExitCode.STOPPED, []), (ExitCode.HUNG, [70])):
+            ended: list[int] = []
+            status = ExitStatus(ended.append)
+            status.register()
+            status.set(code)
+            handlers.pop()()
+            self.assertEqual(ended, expected)
+
+    def test_the_codes(self) -> None:
+        """The contract with the parent."""
+        self.assertEqual([int(code) for code in ExitCode], [0, 1, 70, 78])
+
+    def test_ends_by_default(self) -> None:
+        """Without another way the process is ended by the system call."""
+        self.assertIs(ExitStatus()._hard_exit, os._exit)
+
+
+class DeadlineTests(SynchronousTestCase):
+    """The end of a stop that hangs."""
+
+    def setUp(self) -> None:
+        self.timers: list[FakeTimer] = []
+        self.ended: list[int] = []
+        self.patch(exit_module, "threading", self)
+        self.status = ExitStatus(self.ended.append)
+
+    def Timer(self, seconds: float, call: Callable[[], object]) -> FakeTimer:
+        self.timers.append(FakeTimer(seconds, call))
+        return self.timers[-1]
+
+    def running(self) -> list[float]:
+        return [each.seconds for each in self.timers if each.state == "started"]
+
+    def test_ends_with_the_code(self) -> None:
+        """When the time is over the process ends with the code so far, from another thread."""
+        self.status.end_within(6)
+        self.status.set(ExitCode.GAVE_UP)
+        self.assertEqual(self.running(), [6])
+        self.assertTrue(self.timers[0].daemon)
+        self.timers[0].call()
+        self.assertEqual(self.ended, [1])
+
+    def test_a_later_one_replaces_it(self) -> None:
+        """There is one deadline at a time."""
+        self.status.end_within(6)
+        self.status.end_within(0.5)
+        self.assertEqual(self.running(), [0.5])
+
+    def test_taken_back(self) -> None:
+        """Nothing ends when it was taken back; twice, and without one, is harmless."""
+        self.status.cancel_deadline()
+        self.status.end_within(6)
+        self.status.cancel_deadline()
+        self.status.cancel_deadline()
+        self.assertEqual(self.running(), [])
+
+
+class FakeAtExit:
+    """Keeps what is registered."""
+
+    def __init__(self, handlers: list[Callable[[], object]]) -> None:
+        self.register = handlers.append
+
+
+class FakeTimer:
+    """A thread's timer that never runs."""
+
+    def __init__(self, seconds: float, call: Callable[[], object]) -> None:
+        self.seconds = seconds
+        self.call = call
+        self.daemon = False
+        self.state = "new"
+
+    def start(self) -> None:
+        self.state = "started"
+
+    def cancel(self) -> None:
+        self.state = "cancelled"

@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.process.stdin import watch_stdin
+from metrics_agent.process.stdin import StdinService, watch_stdin
 from tests.output.fakes import FakeReactor
 
 
@@ -99,3 +99,33 @@ class StdinTests(SynchronousTestCase):
             self.watch(fd).stop()
             self.assertEqual(self.reactor.readers, [])
         self.assertTrue(os.get_blocking(terminal))
+
+
+class ServiceTests(SynchronousTestCase):
+    """The service, in place of fd 0."""
+
+    def setUp(self) -> None:
+        self.reactor = FakeReactor()
+        self.ends: list[str] = []
+        self.reader, self.writer = os.pipe()
+        self.addCleanup(os.close, self.reader)
+        self.service = StdinService(self.reactor, lambda: self.ends.append("end"), self.reader)
+
+    def test_from_start_to_stop(self) -> None:
+        """It watches while it runs, and the end of stdin is told."""
+        self.assertEqual(self.reactor.readers, [])
+        self.service.startService()
+        (watch,) = self.reactor.readers
+        os.close(self.writer)
+        watch.doRead()  # type: ignore[attr-defined]
+        self.assertEqual((self.ends, self.reactor.readers), (["end"], []))
+        self.service.stopService()
+
+    def test_stop(self) -> None:
+        """Safe before start and twice; the end is not told afterwards."""
+        self.addCleanup(os.close, self.writer)
+        self.service.stopService()
+        self.service.startService()
+        self.service.stopService()
+        self.service.stopService()
+        self.assertEqual((self.reactor.readers, self.ends), ([], []))

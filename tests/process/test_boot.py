@@ -1,0 +1,85 @@
+"""The first thing that runs, and a service with its reactor."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.process import boot as boot_module
+from metrics_agent.process.boot import Process, boot
+from metrics_agent.process.exit import ExitStatus
+from metrics_agent.process.running import run_service, use_monotonic_clock
+from metrics_agent.process.signals import Signals
+
+
+class BootTests(SynchronousTestCase):
+    """What happens to the process."""
+
+    def test_order(self) -> None:
+        """Handlers first: the default action of SIGHUP is death."""
+        done: list[str] = []
+        self.patch(Signals, "install_early", lambda _self: done.append("signals"))
+        self.patch(boot_module, "secure_descriptors", lambda: done.append("descriptors"))
+        self.patch(ExitStatus, "register", lambda _self: done.append("exit"))
+        self.assertIsInstance(boot(), Process)
+        self.assertEqual(done, ["signals", "descriptors", "exit"])
+
+    def test_stdout_is_taken_once(self) -> None:
+        """The private descriptor is the same each time: taking it again would take stderr."""
+        taken: list[int] = []
+        self.patch(boot_module, "take_stdout", lambda: taken.append(9) or 9)  # type: ignore[func-returns-value]
+        process = Process()
+        self.assertEqual((process.stdout(), process.stdout(), taken), (9, 9, [9]))
+
+    def test_second_request_to_stop(self) -> None:
+        """It ends the process with the code that is known by then."""
+        process = Process()
+        self.assertEqual(process.signals._exit_now, process.exit_status.now)
+
+
+class RunTests(SynchronousTestCase):
+    """From start to end."""
+
+    def test_started_run_and_stopped(self) -> None:
+        """The service starts in the running reactor, and its stop holds up the reactor's."""
+        seen: list[Any] = []
+        stopping: Deferred[None] = Deferred()
+
+        class Recorded(Service):
+            def startService(self) -> None:
+                seen.append(("start", reactor.running))
+
+            def stopService(self) -> Deferred[None]:
+                seen.append("stop")
+                return stopping
+
+        reactor = MemoryReactorClock()
+        run_service(reactor, Recorded())
+        self.assertEqual(seen, [("start", True)])
+        self.assertTrue(reactor.hasRun)
+        ((call, args, kwargs),) = reactor.triggers["before"]["shutdown"]
+        self.assertIs(call(*args, **kwargs), stopping)
+
+
+class ClockTests(SynchronousTestCase):
+    """Time that does not jump."""
+
+    def test_monotonic(self) -> None:
+        """The reactor's timers follow the monotonic clock."""
+        reactor = Clock()
+        use_monotonic_clock(reactor)
+        self.assertIs(reactor.seconds, time.monotonic)
+
+    def test_not_while_a_timer_runs(self) -> None:
+        """A timer that was set by the other clock would come at some other time."""
+        reactor = Clock()
+        call = reactor.callLater(5, list)
+        use_monotonic_clock(reactor)
+        self.assertEqual(reactor.seconds(), 0.0)
+        call.cancel()
