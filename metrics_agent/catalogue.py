@@ -239,6 +239,7 @@ CLIMATE: Final = Measurement(
         *_alike("km/h", "wind_speed", "wind_speed_avg", "wind_speed_min", "wind_speed_max"),
         Field("wind_angle", "°", doc="where it comes from; absent when calm"),
         Field("wind_angle_avg", "°"),
+        Field("wind_angle_max", "°", doc="of `wind_speed_max`"),
         Field("gust_speed", "km/h"),
         Field("gust_angle", "°"),
         Field("lightning_distance", "km"),

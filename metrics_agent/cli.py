@@ -57,6 +57,10 @@ def _other_command(options: Namespace, process: Process) -> int:
         from metrics_agent.commands.run import run
 
         return run(process, options.config, for_s=options.seconds)
+    if options.command == "login":
+        from metrics_agent.commands.login import login
+
+        return login(process, options.config, options.module)
     from metrics_agent.commands.demo import demo
 
     return demo(process, options.seconds)
@@ -82,7 +86,11 @@ def _parser() -> ArgumentParser:
     once.add_argument(
         "--seconds", type=_seconds, default=10.0, metavar="N", help="how long (default: 10)"
     )
-    for command in (run, check, once):
+    login = commands.add_parser(
+        "login", help="log in to the service of a module, on a terminal: netatmo"
+    )
+    login.add_argument("module", metavar="MODULE", help="its name, such as netatmo")
+    for command in (run, check, once, login):
         _add_config(command, SUPPRESS)
     commands.add_parser("modules", help="list the modules that can be enabled")
     show = commands.add_parser(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from attrs import field, frozen
 from twisted.application.service import IService
@@ -32,6 +32,10 @@ Handler = Callable[["Message"], Iterable[Metric]]
 
 Collect = Callable[[], Iterable[Metric] | Awaitable[Iterable[Metric] | None] | None]
 """One tick: gives metrics, or something that can be awaited for them, or None."""
+
+
+Login = Callable[[Any, Path, Any, TextIO, TextIO], Awaitable[bool]]
+"""See `ModuleKind.login`."""
 
 
 class IModule(IService):
@@ -133,6 +137,10 @@ class ModuleKind:
         make: settings and context to a module that is not started. May import what only this
             module needs. Must do no I/O.
         brokers: the brokers whose connections the settings ask for.
+        login: leads a person through a login on a terminal, for `metrics-agent login`; None for a
+            module without one. Takes the settings, the directory of the module's state, the
+            reactor, and where to read lines and write text; gives something to await that is
+            True if there is a login now.
         custom_ignored: keys of the Go agent's ``custom`` table that mean nothing here, with
             what to say about each.
     """
@@ -142,3 +150,4 @@ class ModuleKind:
     make: Callable[[Any, ModuleContext], Any]
     brokers: Callable[[Any], Sequence[MqttSettings]] = lambda _settings: ()
     custom_ignored: Mapping[str, str] = field(factory=dict)
+    login: Login | None = None

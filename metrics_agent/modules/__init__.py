@@ -13,7 +13,7 @@ from metrics_agent.interfaces import ModuleKind
 
 __all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "find_kind", "known_kinds"]
 
-BUILT_IN = ("demo", "opendtu", "tasmota")
+BUILT_IN = ("demo", "netatmo", "opendtu", "tasmota")
 ENTRY_POINT_GROUP = "metrics_agent.modules"
 
 

@@ -63,6 +63,20 @@ class Account:
 
 
 @frozen
+class Netatmo:
+    """The keys of the module of that name."""
+
+    client_id: str = setting(doc="d")
+    client_secret: Secret = setting(doc="d")
+    timeout: Duration = setting(default="10s", doc="d")
+    interval: Duration = setting(default="5m", doc="d")
+    home_coaches: bool = setting(default=False, doc="d")
+    login_port: int = setting(default=9127, doc="d")
+    field_names: str = setting(default="standard", choices=("standard", "original"), doc="d")
+    friendly_name_overrides: dict[str, str] = setting(default={}, doc="d")
+
+
+@frozen
 class Tasmota:
     """The keys of the module of that name."""
 
@@ -105,7 +119,7 @@ def _make(settings: object, context: object) -> object:
 _KINDS = {
     "plain": ModuleKind("plain", Plain, _make),
     "account": ModuleKind("account", Account, _make, custom_ignored={"hostname": "not needed"}),
-    "netatmo": ModuleKind("netatmo", Account, _make, custom_ignored={"hostname": "not needed"}),
+    "netatmo": ModuleKind("netatmo", Netatmo, _make, custom_ignored={"hostname": "not needed"}),
     "tasmota": ModuleKind(
         "tasmota",
         Tasmota,

@@ -22,7 +22,7 @@ from metrics_agent.config import (
     state_directory,
 )
 from metrics_agent.errors import ConfigError
-from tests.config.kinds import KNOWN, Account, Plain, Tasmota, kinds
+from tests.config.kinds import KNOWN, Netatmo, Plain, Tasmota, kinds
 
 BAD = Path(__file__).parent / "bad"
 SAMPLE = Path(metrics_agent.config.__file__).parent / "sample.toml"
@@ -247,7 +247,7 @@ class CustomTests(LoadCase):
         )
         self.assertEqual(
             netatmo.settings,
-            Account(client_id="id", client_secret=Secret("secret"), timeout=30.0, interval=300.0),
+            Netatmo(client_id="id", client_secret=Secret("secret"), timeout=30.0, interval=300.0),
         )
         self.assertEqual(
             config.warnings,
@@ -340,11 +340,11 @@ class SampleTests(LoadCase):
         secret = Path(self.mktemp()).resolve()
         secret.write_text("p")
         uncommented = re.sub(r'(?m)^# ?(?=\w+ = |\[|")', "", text)
-        uncommented = re.sub(r"/etc/metrics-agent/\w+-password", str(secret), uncommented)
+        uncommented = re.sub(r"/etc/metrics-agent/\w+-(password|secret)", str(secret), uncommented)
         config = self.load(uncommented)
         self.assertEqual(config.faults, ())
         names = [module.instance for module in config.modules]
-        self.assertEqual(names, ["demo", "tasmota", "tasmota:garage", "opendtu"])
+        self.assertEqual(names, ["demo", "tasmota", "tasmota:garage", "opendtu", "netatmo"])
         self.assertEqual(config.settings.state_dir, "/var/lib/metrics-agent")
 
 

@@ -46,7 +46,16 @@ _NEW_S: Final = 600.0
 
 
 class LoginNeeded(MetricsAgentError):  # noqa: N818 - says what is the case
-    """Only a person can go on: there are no tokens, or they are refused; the text says why."""
+    """Only a person can go on: there are no tokens, or they are refused; the text says why.
+
+    Args:
+        text: a clause.
+        is_cheap: nobody was asked to find this out, or not often: asking the keeper again is fine.
+    """
+
+    def __init__(self, text: str, *, is_cheap: bool = True) -> None:
+        self.is_cheap = is_cheap
+        super().__init__(text)
 
 
 class Keeper:
@@ -123,7 +132,8 @@ class Keeper:
         if tokens is not None and tokens.access == refused:
             age_s = self._now_s() - tokens.obtained_at_s
             if 0 <= age_s < _NEW_S:
-                raise LoginNeeded(f"{self._provider.name} refuses tokens that it gave just now")
+                text = f"{self._provider.name} refuses tokens that it gave just now"
+                raise LoginNeeded(text, is_cheap=False)
             tokens = None
         if tokens is None:
             tokens = await self._alone(lambda: self._refresh(unless=refused))

@@ -100,6 +100,11 @@ class LoginPage:
             reason = getattr(error.socketError, "strerror", None) or error.socketError
             raise CannotServe(f"{self._host} port {self._port}: {reason}") from None
 
+    @property
+    def is_completing(self) -> bool:
+        """A login is complete, and the browser may still ask for the last page."""
+        return self._end is not None
+
     def succeeded(self) -> None:
         """Close when the browser has its last page."""
         if self._end is None:

@@ -34,6 +34,9 @@ _LIMIT: Final = 64 * 1024
 class StoreFault(MetricsAgentError):  # noqa: N818 - says what is the case
     """The file cannot be read or written; the text names it and the system's reason."""
 
+    kind = "store"
+    for_a_person = True
+
 
 class StoreBusy(MetricsAgentError):  # noqa: N818 - says what is the case
     """Another process, or instance, is about to replace the tokens."""

@@ -1,0 +1,98 @@
+"""`metrics-agent login MODULE`: a login on a terminal, for the modules that need one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from metrics_agent.commands.loading import loader
+from metrics_agent.config import AgentConfig, ModuleConfig, state_directory
+from metrics_agent.errors import ConfigError
+from metrics_agent.process.boot import Process
+from metrics_agent.process.exit import ExitCode
+
+__all__ = ["login"]
+
+
+def login(process: Process, config: str | None, instance: str) -> ExitCode:
+    """Lead a person through the login of a module; stdin and stdout are the person's.
+
+    Args:
+        process: what `boot` made.
+        config: the configuration file, None to look for it.
+        instance: the module, ``netatmo`` or ``netatmo:second``; it need not be enabled.
+
+    Returns:
+        0 if there is a login now, 1 if not, 78 if the configuration cannot be used.
+    """
+    try:
+        found = loader(config)()
+        module = _module(found, instance)
+    except ConfigError as error:
+        for fault in error.faults:
+            sys.stderr.write(f"error: {fault}\n")
+        return ExitCode.CONFIG
+    if module.settings is None:
+        for fault in module.faults:
+            sys.stderr.write(f"error: {fault}\n")
+        return ExitCode.CONFIG
+    directory = state_directory(found.settings, os.environ) / instance.replace(":", "@")
+    return _log_in(process, module, directory.absolute())
+
+
+def _module(config: AgentConfig, instance: str) -> ModuleConfig:
+    """Return the table of a module that has a login.
+
+    Raises:
+        ConfigError: there is none; the text says which there are.
+    """
+    from metrics_agent.config import Fault
+
+    with_login = [
+        module.instance
+        for module in config.modules
+        if module.kind is not None and module.kind.login is not None
+    ]
+    for module in config.modules:
+        if module.instance == instance and instance in with_login:
+            return module
+    known = ", ".join(with_login) or "there is none in this configuration"
+    hint = f"modules with a login: {known}"
+    raise ConfigError([Fault(str(config.path), f"no module {instance!r} with a login", hint=hint)])
+
+
+def _log_in(process: Process, module: ModuleConfig, directory: Path) -> ExitCode:
+    from twisted.internet import reactor
+    from twisted.internet.defer import Deferred, ensureDeferred
+    from twisted.python.failure import Failure
+
+    assert module.kind is not None
+    assert module.kind.login is not None
+    log_in = module.kind.login
+    running: Any = reactor
+    codes: list[ExitCode] = []
+
+    async def run() -> bool:
+        return await log_in(module.settings, directory, reactor, sys.stdin, sys.stdout)
+
+    def over(result: bool | Failure) -> None:
+        if isinstance(result, Failure):
+            sys.stderr.write(f"error: {result.value!r}\n")
+        codes.append(ExitCode.STOPPED if result is True else ExitCode.GAVE_UP)
+        running.callWhenRunning(_stop, running)
+
+    def begin() -> None:
+        work: Deferred[bool] = ensureDeferred(run())
+        work.addBoth(over)
+
+    running.callWhenRunning(begin)
+    process.signals.attach(running, lambda _name: _stop(running), lambda: None)
+    running.run()
+    return codes[0] if codes else ExitCode.GAVE_UP
+
+
+def _stop(reactor: Any) -> None:
+    if reactor.running:
+        reactor.stop()

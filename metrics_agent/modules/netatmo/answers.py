@@ -1,0 +1,150 @@
+"""What an answer of the API means for what to do next. Pure.
+
+The numbers of errors are the vendor's, and only some of them are documented; what is not known is
+tried again later, and never costs a refresh at once: each refresh uses up a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from metrics_agent.config import Secret
+from metrics_agent.errors import PayloadError
+from metrics_agent.json_payload import loads
+from metrics_agent.transports.http import HttpReply
+
+__all__ = ["Action", "Verdict", "judge"]
+
+_OK: Final = 200
+_REDIRECTS: Final = range(300, 400)
+_UNASKABLE: Final = frozenset({400, 404})
+_UNAUTHORISED: Final = 401
+_FORBIDDEN: Final = 403
+_TOKEN_CODES: Final = frozenset({2, 3})
+_BUSY_CODE: Final = 11
+_SCOPE_CODE: Final = 13
+_USAGE_CODE: Final = 26
+_TOKEN_WORDS: Final = frozenset({"invalid_token", "expired_token", "token_expired"})
+_SHOWN: Final = 80
+_LONGEST_WAIT_S: Final = 3600.0
+
+
+class Action(Enum):
+    """What to do about an answer."""
+
+    USE = "there are devices in it"
+    RENEW = "the access token is not good: get another and ask again, once"
+    DOUBT = "something about access: ask again, and if it stays so try another token"
+    PAUSE = "too many requests: wait until the next hour begins"
+    RETRY = "ask again, waiting longer each time"
+    LEAVE = "nothing to collect here; look again at the usual time"
+
+
+@frozen
+class Verdict:
+    """An answer, judged.
+
+    Attributes:
+        action: what to do.
+        kind: a word that is the same for the same fault.
+        text: a clause about the service, for a person.
+        for_a_person: nothing will change until somebody changes something.
+        wait_s: how long the server wants us to wait, 0 if it does not say.
+        document: the JSON object, if there are devices in it.
+    """
+
+    action: Action
+    kind: str
+    text: str
+    for_a_person: bool = False
+    wait_s: float = 0.0
+    document: Mapping[str, Any] = field(factory=dict, repr=False)
+
+
+def judge(reply: HttpReply, token: Secret) -> Verdict:
+    """Judge the answer to a request for devices.
+
+    Args:
+        reply: of the API.
+        token: that was shown to it; whatever it answers, this is not in the verdict's text.
+    """
+    try:
+        document = loads(reply.body)
+    except PayloadError as error:
+        if reply.status == _OK:
+            # The detail of the error shows what stands there.
+            return Verdict(Action.RETRY, "unreadable", f"its answer is no JSON ({error.reason})")
+        document = None
+    if not isinstance(document, dict):
+        document = {}
+    if reply.status != _OK or "error" in document:
+        return _judge_error(reply, document.get("error"), token)
+    return _judge_devices(document)
+
+
+def _judge_devices(document: Mapping[str, Any]) -> Verdict:
+    body = document.get("body")
+    if not isinstance(body, dict):
+        return Verdict(Action.RETRY, "no_body", "its answer has no body")
+    devices = body.get("devices")
+    if isinstance(devices, list) and devices:
+        return Verdict(Action.USE, "", "", document=document)
+    if body.get("errors"):
+        return Verdict(Action.LEAVE, "body_errors", "its answer holds errors and no devices")
+    return Verdict(Action.LEAVE, "no_devices", "there are no such devices in this account")
+
+
+def _judge_error(reply: HttpReply, error: object, token: Secret) -> Verdict:
+    code = error.get("code") if isinstance(error, dict) else None
+    said = _said(reply.status, error, token)
+    known = _by_code(code, reply.status, said) if isinstance(code, int) else None
+    if known is not None:
+        return known
+    if reply.status == _UNAUTHORISED or (isinstance(error, str) and error in _TOKEN_WORDS):
+        return Verdict(Action.RENEW, "token", said)
+    if reply.status == _FORBIDDEN:
+        return Verdict(Action.DOUBT, "forbidden", said)
+    if reply.status in _UNASKABLE:
+        return Verdict(Action.LEAVE, f"http_{reply.status}", said, for_a_person=True)
+    if reply.status in _REDIRECTS:
+        text = f"{said} and wants to send us elsewhere (is api_url right?)"
+        return Verdict(Action.LEAVE, "redirect", text, for_a_person=True)
+    return Verdict(Action.RETRY, f"http_{reply.status}", said, wait_s=_wait_s(reply))
+
+
+def _by_code(code: int, status: int, said: str) -> Verdict | None:
+    if code == _USAGE_CODE:
+        return Verdict(Action.PAUSE, "usage", said)
+    if code == _SCOPE_CODE:
+        text = f"{said}: the login does not allow this (log in again, with all that is asked for)"
+        return Verdict(Action.LEAVE, "scope", text, for_a_person=True)
+    if code == _BUSY_CODE:
+        return Verdict(Action.RETRY, "busy", said)
+    if code in _TOKEN_CODES and status in {_UNAUTHORISED, _FORBIDDEN}:
+        return Verdict(Action.RENEW, "token", said)
+    return None
+
+
+def _said(status: int, error: object, token: Secret) -> str:
+    """Return what was answered, bounded and in one line."""
+    if isinstance(error, dict):
+        message = error.get("message")
+        detail = ""
+        if isinstance(message, str) and message:
+            # Masked before it is cut: half a token would not be found.
+            detail = f": {message.replace(token.reveal(), '***')[:_SHOWN]!r}"
+        code = error.get("code")
+        number = f" ({code})" if isinstance(code, int) else ""
+        return f"it answered {status}{number}{detail}"
+    if isinstance(error, str) and error:
+        return f"it answered {status}: {error.replace(token.reveal(), '***')[:_SHOWN]!r}"
+    return f"it answered {status}"
+
+
+def _wait_s(reply: HttpReply) -> float:
+    text = reply.headers.get("retry-after", "")
+    return min(float(text), _LONGEST_WAIT_S) if text.isascii() and text.isdigit() else 0.0

@@ -1,0 +1,105 @@
+"""`metrics-agent login netatmo`: a login on a terminal, and a look at what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from twisted.logger import LogEvent, Logger, LogLevel, formatEvent
+
+from metrics_agent.errors import MetricsAgentError
+from metrics_agent.modules.netatmo.account import TOKEN_FILE, Account
+from metrics_agent.modules.netatmo.answers import Action
+from metrics_agent.modules.netatmo.config import NetatmoSettings
+from metrics_agent.transports.oauth2.console import Lines, log_in_on_console
+from metrics_agent.transports.oauth2.logins import Granted, Logins
+from metrics_agent.transports.oauth2.owner import become_owner
+from metrics_agent.transports.oauth2.page import LoginPage
+
+__all__ = ["log_in"]
+
+
+async def log_in(
+    settings: NetatmoSettings, directory: Path, reactor: Any, lines: TextIO, out: TextIO
+) -> bool:
+    """Lead a person through a login.
+
+    Args:
+        settings: checked ones.
+        directory: of the module's state. Run by root, this process becomes the owner of the
+            agent's directory above it, so that the service can use what is left here.
+        reactor: running.
+        lines: what the person types.
+        out: what the person reads.
+
+    Returns:
+        True if there is a login now.
+    """
+
+    def say(text: str) -> None:
+        out.write(text)
+        out.flush()
+
+    try:
+        owner = become_owner(directory)
+    except OSError as error:
+        say(f"{directory.parent}: cannot become its owner: {error.strerror}.\n")
+        return False
+    if owner is not None:
+        say(f"(Going on as user {owner.user}, to whom {directory.parent} belongs.)\n\n")
+    log = Logger(namespace="login", observer=_Observer(say))  # type: ignore[arg-type]  # takes an event
+    account = Account(settings, reactor, directory / TOKEN_FILE, log)
+    logins = Logins(account.provider, reactor.seconds)
+
+    async def finish(granted: Granted) -> None:
+        await account.keeper.log_in(granted.code, granted.verifier)
+
+    page = LoginPage(
+        reactor,
+        settings.login_host,
+        settings.login_port,
+        account.provider,
+        account.look,
+        logins,
+        finish,
+        log,
+    )
+    done = await log_in_on_console(
+        account.provider,
+        logins,
+        finish,
+        next_line=Lines(lines, reactor.callFromThread).get,
+        say=say,
+        page=page,
+    )
+    if done:
+        say(f"\nThe login is stored in {directory / TOKEN_FILE}.\n")
+        await _show(account, say)
+    return done
+
+
+async def _show(account: Account, say: Callable[[str], object]) -> None:
+    """Say what the login gives; what goes wrong here changes nothing of it."""
+    for endpoint in account.endpoints:
+        try:
+            verdict = await account.ask(endpoint, await account.keeper.access())
+        except MetricsAgentError as fault:
+            say(f"{endpoint.name}: {fault}\n")
+            continue
+        if verdict.action is not Action.USE:
+            say(f"{endpoint.name}: {verdict.text}\n")
+            continue
+        devices = verdict.document["body"]["devices"]
+        say(f"{endpoint.name}: {len(devices)} found\n")
+
+
+class _Observer:
+    """Shows what the parts have to say."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say = say
+
+    def __call__(self, event: LogEvent) -> None:
+        if event.get("log_level") not in {LogLevel.debug, LogLevel.info}:
+            self._say(f"{formatEvent(event)}\n")

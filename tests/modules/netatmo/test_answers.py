@@ -1,0 +1,103 @@
+"""What answers of the API mean."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.config import Secret
+from metrics_agent.modules.netatmo.answers import Action, Verdict, judge
+from metrics_agent.transports.http import HttpReply
+from tests.modules.netatmo.support import HTML, USAGE, document, error, reply, station
+
+TOKEN = Secret("uid|access-1")
+
+
+def of(answer: HttpReply) -> Verdict:
+    """Judge an answer."""
+    return judge(answer, TOKEN)
+
+
+class Judge(SynchronousTestCase):
+    """Statuses and codes."""
+
+    def test_devices(self) -> None:
+        verdict = of(reply(document(station())))
+        self.assertIs(verdict.action, Action.USE)
+        self.assertEqual(len(verdict.document["body"]["devices"]), 1)
+        self.assertNotIn("anna", repr(verdict))
+
+    def test_only_the_token_s_own_faults_cost_a_refresh(self) -> None:
+        """Every status with every code: a new token is fetched for these and for no others."""
+        renewed = set()
+        for status in (200, 301, 400, 401, 403, 404, 406, 418, 429, 500, 502, 503):
+            for code in (None, 1, 2, 3, 9, 11, 13, 21, 26, 30, "3"):
+                value = {"error": {"code": code}} if code is not None else {}
+                if of(reply(value, status)).action is Action.RENEW:
+                    renewed.add((status, code))
+        self.assertEqual(
+            renewed,
+            {(403, 2), (403, 3)} | {(401, code) for code in (None, 1, 2, 3, 9, 21, 30, "3")},
+        )
+
+    def test_table(self) -> None:
+        """The table of the vendor's errors."""
+        for answer, action, kind, person in (
+            (USAGE, Action.PAUSE, "usage", False),
+            (error(429, 26), Action.PAUSE, "usage", False),
+            (error(403, 13, "no good scope rights"), Action.LEAVE, "scope", True),
+            (error(429, 11), Action.RETRY, "busy", False),
+            (error(403, 11), Action.RETRY, "busy", False),
+            (reply({}, 429), Action.RETRY, "http_429", False),
+            (error(404, 9), Action.LEAVE, "http_404", True),
+            (error(400, 21, "invalid argument"), Action.LEAVE, "http_400", True),
+            (error(403, 77), Action.DOUBT, "forbidden", False),
+            (HttpReply(403, b"<html>"), Action.DOUBT, "forbidden", False),
+            (reply({"error": "invalid_token"}, 403), Action.RENEW, "token", False),
+            (HTML, Action.RETRY, "http_500", False),
+            (HttpReply(503, b""), Action.RETRY, "http_503", False),
+            (HttpReply(406, b""), Action.RETRY, "http_406", False),
+            (HttpReply(302, b""), Action.LEAVE, "redirect", True),
+            (reply({"error": {"code": 26}}, 200), Action.PAUSE, "usage", False),
+        ):
+            verdict = of(answer)
+            self.assertEqual(
+                (verdict.action, verdict.kind, verdict.for_a_person), (action, kind, person)
+            )
+
+    def test_no_devices(self) -> None:
+        for value, kind in (
+            (document(), "no_devices"),
+            ({"body": {"devices": None}, "status": "ok"}, "no_devices"),
+            ({"body": {}, "status": "ok"}, "no_devices"),
+            ({"body": {"errors": [{"code": 6}]}, "status": "ok"}, "body_errors"),
+        ):
+            verdict = of(reply(value))
+            self.assertEqual((verdict.action, verdict.kind), (Action.LEAVE, kind))
+
+    def test_unreadable(self) -> None:
+        """A good status with a body that is none is tried again, and never shown."""
+        for body in (b"", b"<html>uid|access-1", b"[", b"\xff", b"[]", b"null", b'{"body":[]}'):
+            verdict = of(HttpReply(200, body))
+            self.assertIs(verdict.action, Action.RETRY)
+            self.assertNotIn("uid", verdict.text)
+            self.assertNotIn("html", verdict.text)
+
+    def test_retry_after(self) -> None:
+        """A wait that the server asks for is kept, within reason."""
+        for text, wait_s in (("120", 120), ("999999", 3600), ("soon", 0), ("-5", 0), ("", 0)):
+            answer = HttpReply(503, b"", {"retry-after": text})
+            self.assertEqual(of(answer).wait_s, wait_s)
+
+    def test_texts(self) -> None:
+        """What was answered is shown in one line, bounded, without the token."""
+        told = f"Invalid access token {TOKEN.reveal()}\n" + "x" * 1000
+        for answer in (error(403, 2, told), reply({"error": told}, 403)):
+            text = of(answer).text
+            self.assertIn("Invalid access token ***", text)
+            self.assertNotIn("uid", text)
+            self.assertNotIn("\n", text)
+            self.assertLess(len(text), 150)
+        cut = json.dumps({"error": {"code": 2, "message": "x" * 75 + TOKEN.reveal()}}).encode()
+        self.assertNotIn("uid", of(HttpReply(403, cut)).text)

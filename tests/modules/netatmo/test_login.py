@@ -1,0 +1,90 @@
+"""`metrics-agent login netatmo`, without a terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredQueue, ensureDeferred
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.config import Secret
+from metrics_agent.modules.netatmo import account, login
+from metrics_agent.modules.netatmo.config import NetatmoSettings
+from metrics_agent.transports.oauth2.tokens import read_stored
+from tests.modules.netatmo.support import SECRET, Api, document, error, station
+
+
+class LoginTests(SynchronousTestCase):
+    """What a person reads, types, and gets."""
+
+    def setUp(self) -> None:
+        self.api = Api(codes={"c0de"}, devices={"getstationsdata": document(station(), station())})
+        self.lines: DeferredQueue[str | None] = DeferredQueue()
+        self.out = io.StringIO()
+        scratch = tempfile.TemporaryDirectory(prefix="metrics-agent-")
+        self.addCleanup(scratch.cleanup)
+        self.directory = Path(scratch.name) / "netatmo"
+        self.patch(account, "HttpClient", lambda *_args, **_more: self.api)
+        self.patch(login, "Lines", lambda *_args: self)
+        self.patch(login, "become_owner", lambda _directory: None)
+
+    def get(self) -> Deferred[str | None]:
+        return self.lines.get()
+
+    def start(self, **changes: Any) -> Deferred[bool]:
+        settings = NetatmoSettings(client_id="client", client_secret=Secret(SECRET), **changes)
+        reactor = MemoryReactorClock()
+        reactor.callFromThread = None
+        self.addCleanup(lambda: [server[1].doStop() for server in reactor.tcpServers])
+        return ensureDeferred(
+            login.log_in(settings, self.directory, reactor, io.StringIO(), self.out)
+        )
+
+    def state(self) -> str:
+        return re.findall(r"state=([^&\s]+)", self.out.getvalue())[-1]
+
+    def test_pasted(self) -> None:
+        """The tokens are stored for the service, and what they give is shown."""
+        done = self.start()
+        self.lines.put(f"http://localhost:9127/callback?state={self.state()}&code=c0de")
+        self.assertTrue(self.successResultOf(done))
+        path = self.directory / "tokens.json"
+        self.assertEqual(read_stored(path.read_bytes()).refresh.reveal(), "uid|refresh-2")
+        text = self.out.getvalue()
+        self.assertIn(f"The login is stored in {path}.", text)
+        self.assertIn("weather stations: 2 found", text)
+        for word in (SECRET, "uid|", "c0de"):
+            self.assertNotIn(word, text)
+
+    def test_what_the_login_does_not_allow(self) -> None:
+        """A login that works and does not allow something is a login; that is said."""
+        done = self.start()
+        self.api.answers = [error(403, 13, "no good scope rights")]
+        self.lines.put(f"?state={self.state()}&code=c0de")
+        self.assertTrue(self.successResultOf(done))
+        self.assertIn("weather stations: it answered 403 (13)", self.out.getvalue())
+
+    def test_no_login(self) -> None:
+        """Without one nothing is stored."""
+        done = self.start()
+        self.lines.put(f"?state={self.state()}&code=wrong")
+        self.assertIn(
+            "could not be completed: Netatmo answered 'invalid_grant'", self.out.getvalue()
+        )
+        self.assertNoResult(done)
+        done.cancel()
+        self.failureResultOf(done)
+        self.assertFalse((self.directory / "tokens.json").exists())
+
+    def test_directory_that_cannot_be_entered(self) -> None:
+        def refuse(_directory: Path) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        self.patch(login, "become_owner", refuse)
+        self.assertFalse(self.successResultOf(self.start()))
+        self.assertIn("cannot become its owner: Operation not permitted", self.out.getvalue())
