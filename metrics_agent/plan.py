@@ -81,14 +81,16 @@ def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
     try:
         brokers = tuple(module.kind.brokers(module.settings))
         hash(brokers)
-    except Exception as error:
+        wrong = [each for each in brokers if not isinstance(each, MqttSettings)]
+    except BaseException as error:
         # A module of another package may do anything in here; it must not reach the others.
-        fault = Fault(
-            path=f"modules.{module.instance}",
-            got=f"{type(error).__name__}: {error}",
-            expected="settings that name its brokers",
-        )
-        return iter((fault,))
+        return iter((_wrong_brokers(module, f"{type(error).__name__}: {error}"),))
+    if wrong:
+        return iter((_wrong_brokers(module, f"a {type(wrong[0]).__name__}"),))
     return ModulePlan(
         name=module.instance, kind=module.kind, settings=module.settings, brokers=brokers
     )
+
+
+def _wrong_brokers(module: ModuleConfig, got: str) -> Fault:
+    return Fault(f"modules.{module.instance}", got, "settings that name its brokers")

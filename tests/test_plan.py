@@ -1,0 +1,122 @@
+"""From a configuration to what shall run, whatever a module's own code does meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.config import AgentConfig, AgentSettings, Fault, ModuleConfig, setting
+from metrics_agent.interfaces import ModuleKind
+from metrics_agent.plan import Plan, build
+from metrics_agent.transports.mqtt.settings import MqttSettings
+from tests.supervision.fakes import FAULTS, raiser
+
+BROKER = MqttSettings(broker="tcp://one.test")
+OTHER = MqttSettings(broker="tcp://two.test")
+FAULT = Fault("modules.bad.interval", "0", "more than 0")
+
+
+@frozen
+class Settings:
+    """Settings of a module."""
+
+    interval: float = setting(default=1.0, doc="An interval.")
+
+
+def kind(brokers: Callable[[Any], Sequence[MqttSettings]] = lambda _settings: ()) -> ModuleKind:
+    """Make a kind; nothing in here makes a module."""
+    return ModuleKind("kind", Settings, raiser(AssertionError("made")), brokers=brokers)
+
+
+def module(
+    name: str,
+    of: ModuleKind | None = None,
+    *,
+    enabled: bool = True,
+    faults: tuple[Fault, ...] = (),
+) -> ModuleConfig:
+    """Make a module's part of a configuration."""
+    settings = None if faults else Settings()
+    return ModuleConfig(name, of or kind(), enabled, None, settings, faults)
+
+
+def planned(*modules: ModuleConfig) -> Plan:
+    """Plan a configuration of these."""
+    return build(AgentConfig(Path("agent.toml"), AgentSettings(), modules, ()))
+
+
+class BuildTests(SynchronousTestCase):
+    """What runs and what cannot."""
+
+    def test_nothing(self) -> None:
+        """A configuration without modules is a plan without any."""
+        plan = planned()
+        self.assertEqual((plan.modules, plan.faulty, plan.faults), ((), (), ()))
+        self.assertFalse(plan.nothing_can_run)
+        self.assertEqual(plan.brokers, frozenset())
+
+    def test_in_the_order_of_the_file(self) -> None:
+        """Enabled modules whose settings are right, with what makes them."""
+        of = kind(lambda _settings: [BROKER])
+        plan = planned(module("b", of), module("a"), module("off", enabled=False))
+        self.assertEqual([each.name for each in plan.modules], ["b", "a"])
+        first = plan.modules[0]
+        self.assertEqual((first.kind, first.settings), (of, Settings()))
+        self.assertEqual(first.brokers, (BROKER,))
+
+    def test_wrong_settings(self) -> None:
+        """An enabled module with faults is faulty, the others run."""
+        plan = planned(module("bad", faults=(FAULT,)), module("good"))
+        self.assertEqual([each.name for each in plan.modules], ["good"])
+        self.assertEqual(plan.faulty, (("bad", (FAULT,)),))
+        self.assertEqual(plan.faults, (FAULT,))
+        self.assertFalse(plan.nothing_can_run)
+
+    def test_unknown_kind(self) -> None:
+        """So is one of no known kind."""
+        unknown = ModuleConfig("x", None, True, None, None, (FAULT,))
+        self.assertEqual(planned(unknown).faulty, (("x", (FAULT,)),))
+
+    def test_nothing_can_run(self) -> None:
+        """Enabled modules of which none is right; one that is off does not count."""
+        self.assertTrue(planned(module("bad", faults=(FAULT,))).nothing_can_run)
+        off = planned(module("bad", faults=(FAULT,), enabled=False))
+        self.assertEqual((off.nothing_can_run, off.faults), (False, ()))
+
+    def test_brokers(self) -> None:
+        """All connections of all modules, each once."""
+        plan = planned(
+            module("a", kind(lambda _settings: [BROKER])),
+            module("b", kind(lambda _settings: iter([OTHER, BROKER]))),  # type: ignore[arg-type,return-value]
+        )
+        self.assertEqual(plan.brokers, {BROKER, OTHER})
+
+
+class HostileTests(SynchronousTestCase):
+    """A module of another package may do anything where it is asked for its brokers."""
+
+    def fault(self, brokers: Any) -> Fault:
+        plan = planned(module("odd:one", kind(brokers)), module("good"))
+        self.assertEqual([each.name for each in plan.modules], ["good"])
+        ((name, (fault,)),) = plan.faulty
+        self.assertEqual((name, fault.path), ("odd:one", "modules.odd:one"))
+        return fault
+
+    def test_every_fault(self) -> None:
+        """Whatever it raises: it is faulty, the others run."""
+        for error in FAULTS:
+            self.assertEqual(
+                str(self.fault(raiser(error("why")))),
+                f"modules.odd:one: got {error.__name__}: why, "
+                "expected settings that name its brokers",
+            )
+
+    def test_what_are_no_brokers(self) -> None:
+        """What is no list of broker settings is found out now, not when connections are made."""
+        for brokers in (None, 5, "tcp://one.test", ["tcp://one.test"], [BROKER, None], [[]]):
+            fault = self.fault(lambda _settings, brokers=brokers: brokers)
+            self.assertIn("expected settings that name its brokers", str(fault))
