@@ -14,6 +14,7 @@ from typing import Any
 from attrs import frozen
 from twisted.application.service import IServiceCollection, MultiService
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
@@ -34,6 +35,9 @@ OnState = Callable[[Supervisor], None]
 
 _EXIT_GRACE_S = 2.0
 """How long after ``drain_timeout`` a stop that hangs is ended the hard way."""
+
+_RELOAD_GAP_S = 0.1
+"""From the end of a reload to the next: in a storm of SIGHUPs modules must come to their work."""
 
 _REACTOR_GRACE_S = 0.5
 """How long the reactor may take once we have stopped: it joins threads, and one may never end."""
@@ -97,6 +101,7 @@ class Agent(MultiService):
         self._modules.setServiceParent(self)  # type: ignore[no-untyped-call]  # as above
         self._working: Deferred[None] | None = None
         self._reload_again = False
+        self._next_reload: IDelayedCall | None = None
         self._stop_requested_s: float | None = None
         self._stopped: Deferred[None] | None = None
 
@@ -166,9 +171,9 @@ class Agent(MultiService):
 
         def done(_result: object) -> None:
             self._working = None
-            if self._reload_again:
-                self._reload_again = False
-                self.request_reload()
+            if not self.stopping:
+                later = self._parts.reactor.callLater
+                self._next_reload = later(_RELOAD_GAP_S, self._reload_latched)
 
         working: Deferred[Any] = ensureDeferred(work)
         self._working = working
@@ -181,10 +186,16 @@ class Agent(MultiService):
         """Read the configuration again and restart all modules; callable at any time."""
         if self.stopping:
             return
-        if self._working is not None:
+        if self._working is not None or self._next_reload is not None:
             self._reload_again = True
             return
         self._work(self._reload())
+
+    def _reload_latched(self) -> None:
+        self._next_reload = None
+        if self._reload_again:
+            self._reload_again = False
+            self.request_reload()
 
     async def _reload(self) -> None:
         self._notifier.reloading()
@@ -310,6 +321,9 @@ class Agent(MultiService):
         parts = self._parts
         reload_s = self._remaining_s() / 2
         await self._step("reload", lambda: self._working or succeed(None), reload_s)
+        if self._next_reload is not None:
+            self._next_reload.cancel()
+            self._next_reload = None
         # What the brokers have delivered is taken before anything closes; the queue may grow
         # beyond its high mark for this.
         parts.connections.resume("pressure")
