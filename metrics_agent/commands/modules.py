@@ -25,6 +25,8 @@ def _purpose(name: str) -> str:
         kind = find_kind(name)
     except MissingDependency as error:
         return f"cannot be used: {error}"
-    text = (sys.modules[kind.make.__module__].__doc__ or "") if kind is not None else ""
+    # A maker may be any object that can be called.
+    module = sys.modules.get(str(getattr(kind.make, "__module__", ""))) if kind else None
+    text = (module and module.__doc__) or ""
     first = text.strip().partition("\n")[0].rstrip(".")
     return first.partition(": ")[2] or first

@@ -1,0 +1,98 @@
+"""From the command line to a plan, or to a complaint and a code."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from metrics_agent.commands.loading import complain, loader, plan_or_complain
+from metrics_agent.config import Fault
+from metrics_agent.errors import ConfigError, OutputError
+from metrics_agent.logs.events import read_event
+from metrics_agent.logs.levels import Level, Levels
+from metrics_agent.logs.logger import make_logger
+from metrics_agent.plan import Plan
+from tests.commands.case import FAULTY, GLOBAL_FAULT, GOOD, NOTHING, CommandCase
+
+LAST = "Not started: the configuration cannot be used."
+
+
+class LoadingTests(CommandCase):
+    """Over files."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.events: list[dict[str, Any]] = []
+        self.log = make_logger(observer=self.events.append)  # type: ignore[arg-type]  # takes an event
+
+    def errors(self) -> list[str]:
+        entries = [read_event(event, Levels()) for event in self.events]
+        return [each.text for each in entries if each is not None and each.level is Level.ERROR]
+
+    def plan(self, text: str) -> Any:
+        return plan_or_complain(self.write(text), self.log)
+
+    def test_plan(self) -> None:
+        """The plan, and what reads the file again."""
+        plan, load = self.plan(GOOD)
+        self.assertIsInstance(plan, Plan)
+        self.assertEqual([each.name for each in plan.modules], ["demo"])
+        self.write(NOTHING)
+        self.assertFalse(load().modules[0].enabled)
+        self.assertEqual(self.events, [])
+
+    def test_read_again_from_anywhere(self) -> None:
+        """A relative path is meant from where the command was given: a daemon goes elsewhere."""
+        self.go_there()
+        self.write(GOOD, "some.toml")
+        load = loader("some.toml")
+        os.chdir("/")
+        self.assertEqual(load().path, self.directory / "some.toml")
+
+    def test_stays_with_its_file(self) -> None:
+        """The file that was found is read again, also when another would be found by now."""
+        self.go_there()
+        self.write(GOOD, "config/metrics-agent.toml")
+        load = loader(None)
+        self.write(NOTHING, "metrics-agent.toml")
+        self.assertEqual(load().path, self.directory / "config" / "metrics-agent.toml")
+
+    def test_nothing_enabled(self) -> None:
+        """Nothing to do is a plan: an exit would be a restart loop."""
+        plan, _load = self.plan(NOTHING)
+        self.assertEqual(plan.modules, ())
+
+    def test_some_faulty(self) -> None:
+        """A faulty module beside a right one is a plan."""
+        plan, _load = self.plan(GOOD + FAULTY.replace("demo", '"demo:two"'))
+        self.assertEqual((len(plan.modules), len(plan.faulty)), (1, 1))
+
+    def test_nothing_can_run(self) -> None:
+        """All faulty: every fault on a line of its own, and 78."""
+        self.assertEqual(self.plan(FAULTY + FAULTY.replace("demo", '"demo:two"')), 78)
+        self.assertEqual(len(self.errors()), 3)
+        self.assertEqual(self.errors()[-1], LAST)
+
+    def test_global_fault(self) -> None:
+        """A wrong global key is one too, whatever modules there are."""
+        self.assertEqual(self.plan(GLOBAL_FAULT + GOOD), 78)
+        self.assertEqual(len(self.errors()), 3)
+
+    def test_no_file(self) -> None:
+        """So is a file that is missing, here and when it is read again."""
+        self.assertEqual(plan_or_complain(str(self.directory / "none.toml"), self.log), 78)
+        self.assertIn("none.toml", self.errors()[0])
+        load = loader(self.write(GOOD))
+        Path(self.directory / "agent.toml").unlink()
+        with self.assertRaises(ConfigError):
+            load()
+
+    def test_complain(self) -> None:
+        """Each reason is a line that is never folded, and a last one that says what it means."""
+        self.assertEqual(complain(OutputError("output '' is empty"), self.log), 78)
+        faults = [Fault("a", "1", "2"), Fault("b", "1", "2")]
+        self.assertEqual(complain(ConfigError(faults), self.log), 78)
+        a, b = (str(fault) for fault in faults)
+        self.assertEqual(self.errors(), ["output '' is empty", LAST, a, b, LAST])
+        self.assertEqual({event["fold"] for event in self.events}, {False})
