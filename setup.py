@@ -11,12 +11,11 @@ TLS = ["twisted[tls]>=24.7"]
 HTTP = ["treq>=24.9", "oauthlib>=3.2", *TLS]
 DIGEST = ["httpx2>=2; python_version >= '3.11'", "httpx>=0.27; python_version < '3.11'"]
 SPEED = ["orjson>=3.10"]
-DEMO = ["amqtt>=0.11.3"]
+DEMO = ["amqtt>=0.11.3", "websockets>=13"]
 TEST = [
     "hypothesis>=6.100",
     "line-protocol-parser>=2.0",
     "coverage[toml]>=7.6",
-    "websockets>=13",
     *HTTP,
     *DIGEST,
     *SPEED,

@@ -63,7 +63,7 @@ def demo(process: Process, for_s: float | None) -> ExitCode:
 
 
 class DemoService(Service):
-    """The two children, and the agent once they are ready.
+    """The children, and the agent once they are ready.
 
     Args:
         process: signals and exit code.
@@ -91,7 +91,9 @@ class DemoService(Service):
         self._process.signals.attach(
             self._reactor, lambda name: self.request_stop(f"got {name}"), lambda: None
         )
-        self._log.info("Starting a broker and six simulated devices on this machine.")
+        self._log.info(
+            "Starting a broker, six devices and a DTU with three inverters, all simulated."
+        )
         self._children.start().addCallback(self._ready).addErrback(self._failed)
 
     def request_stop(self, reason: str, code: ExitCode = ExitCode.STOPPED) -> None:
@@ -116,7 +118,8 @@ class DemoService(Service):
         if not self.running:
             return
         path = self._directory / "metrics-agent.toml"
-        path.write_text(demo_configuration(port, self._directory), encoding="utf-8")
+        text = demo_configuration(port, self._children.dtu_port, self._directory)
+        path.write_text(text, encoding="utf-8")
         load = loader(str(path))
         agent = assemble(self._process, self._reactor, build(load()), load, self._observer)
         self._agent = agent

@@ -1,4 +1,4 @@
-"""The demo's two child processes: started in order, watched, ended together.
+"""The demo's child processes: started in order, watched, ended together.
 
 Each child holds one end of three pipes. By its standard error it says that it is ready, and what
 is odd, which becomes a line of our log. Its standard input ends with us, however we end, and then
@@ -45,7 +45,7 @@ class Ended:
     """How a child ended.
 
     Attributes:
-        name: ``broker`` or ``fleet``.
+        name: ``broker``, ``fleet`` or ``opendtu``.
         status: ``exit status 1``, ``signal SIGKILL``.
         last_lines: the last it said on standard error, at most five.
     """
@@ -61,7 +61,7 @@ class Ended:
 
 
 class DemoChildren:
-    """Starts the broker, then the devices; ends both.
+    """Starts the broker, then the devices at it, then the DTU; ends them all.
 
     Args:
         reactor: IReactorProcess and IReactorTime; it must handle SIGCHLD, as ``run`` does.
@@ -72,6 +72,7 @@ class DemoChildren:
 
     Attributes:
         port: where the broker listens; 0 until it is ready.
+        dtu_port: where the DTU listens; 0 until it is ready.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class DemoChildren:
         python: str = sys.executable,
     ) -> None:
         self.port = 0
+        self.dtu_port = 0
         self._reactor = reactor
         self._log = log
         self._on_end = on_end
@@ -93,10 +95,10 @@ class DemoChildren:
         self._stopping = False
 
     def start(self) -> Deferred[int]:
-        """Start both; call it once.
+        """Start all; call it once.
 
         Returns:
-            Fires with the broker's port once every device has been connected. Fails with
+            Fires with the broker's port once every device is there. Fails with
             MissingDependency, with DemoError where a child ended or was not ready in time, with
             OSError where none can be made, with CancelledError after ``stop``. After a failure
             ``stop`` ends what was started.
@@ -107,13 +109,14 @@ class DemoChildren:
         check_requirements()
         self.port = await self._spawn("broker", "--port", "0")
         await self._spawn("fleet", "--port", str(self.port), "--interval", str(self._interval_s))
+        self.dtu_port = await self._spawn("opendtu", "--port", "0")
         return self.port
 
     def stop(self) -> Deferred[None]:
-        """End both: SIGTERM, after a second SIGKILL. Harmless before the start and twice.
+        """End all: SIGTERM, after a second SIGKILL. Harmless before the start and twice.
 
         Returns:
-            Fires when both are gone and have been waited for.
+            Fires when all are gone and have been waited for.
         """
         self._stopping = True
         waiting = [child.end(KILL_AFTER_S) for child in self._children]

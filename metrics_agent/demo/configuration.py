@@ -27,6 +27,10 @@ enabled = true
 broker = {broker}
 # Names come from the devices themselves.
 
+[modules.opendtu]
+enabled = true
+url = {dtu}
+
 [modules.demo]
 enabled = true
 interval = "1s"
@@ -35,15 +39,17 @@ trigger_file = {trigger_file}
 """
 
 
-def demo_configuration(port: int, directory: Path) -> str:
+def demo_configuration(port: int, dtu_port: int, directory: Path) -> str:
     """Return the text of the demo's configuration, TOML.
 
     Args:
         port: where the demo's broker listens.
+        dtu_port: where the demo's DTU listens.
         directory: for state and the trigger file; it exists and is the demo's own.
     """
     return _TEXT.format(
         broker=json.dumps(f"tcp://{HOST}:{port}"),
+        dtu=json.dumps(f"http://{HOST}:{dtu_port}"),
         # JSON's texts are texts in TOML, too.
         state_dir=json.dumps(str(directory / "state")),
         trigger_file=json.dumps(str(directory / TRIGGER_FILE)),

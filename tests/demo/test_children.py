@@ -17,6 +17,7 @@ from metrics_agent.demo.children import DemoChildren, DemoError, Ended
 from metrics_agent.demo.configuration import TRIGGER_FILE, demo_configuration
 from metrics_agent.errors import MissingDependency
 from metrics_agent.modules.demo import MODULE as DEMO
+from metrics_agent.modules.opendtu import MODULE as OPENDTU
 from metrics_agent.modules.tasmota import MODULE as TASMOTA
 from tests.demo.fakes import FakeProcess, ProcessClock
 
@@ -56,9 +57,13 @@ class Life(SynchronousTestCase):
             fleet.command[4:],
             ["metrics_agent.demo.fleet", "--port", "40123", "--interval", "0.5"],
         )
-        self.assertNoResult(started)
         fleet.say("ready 127.0.0.1:40123\n")
+        self.assertNoResult(started)
+        *_, dtu = self.reactor.processes
+        self.assertEqual(dtu.command[4:], ["metrics_agent.demo.opendtu", "--port", "0"])
+        dtu.say("ready 127.0.0.1:40124\n")
         self.assertEqual(self.successResultOf(started), 40123)
+        self.assertEqual(self.children.dtu_port, 40124)
         self.assertEqual(self.events, [])
         self._end_all()
 
@@ -98,7 +103,7 @@ class Life(SynchronousTestCase):
         self.assertIn("broker ended with exit status 3: line 5 | line 6", str(self.ends[0]))
         fleet.end(by=9)
         self.assertEqual(str(self.ends[1]), "the demo's fleet ended with signal SIGKILL")
-        self.successResultOf(self.children.stop())
+        self._end_all()
         self.assertEqual(broker.signals + fleet.signals, [])
 
     def test_a_child_that_ends_at_once_fails_the_start(self) -> None:
@@ -147,6 +152,8 @@ class Life(SynchronousTestCase):
         self.reactor.advance(0.2)
         self.assertEqual((broker.signals, fleet.signals), (["TERM", "KILL"], ["TERM"]))
         broker.end(by=9)
+        self.assertNoResult(stopped)
+        self.reactor.processes[-1].end()
         self.assertIsNone(self.successResultOf(stopped))
         self.assertIsNone(self.successResultOf(again))
         self.assertEqual(self.ends, [])
@@ -171,19 +178,19 @@ class Life(SynchronousTestCase):
         self.assertEqual(self.reactor.processes, [])
 
     def test_a_child_that_has_just_exited_takes_no_signal(self) -> None:
-        broker, fleet = self._ready()
+        broker, _ = self._ready()
         broker.exited = True
         stopped = self.children.stop()
-        broker.end()
-        fleet.end()
+        for process in self.reactor.processes:
+            process.end()
         self.successResultOf(stopped)
 
     def _ready(self) -> list[FakeProcess]:
         started = self.children.start()
-        for index in (0, 1):
+        for index in (0, 1, 2):
             self.reactor.processes[index].say("ready 127.0.0.1:40123\n")
         self.successResultOf(started)
-        return self.reactor.processes
+        return self.reactor.processes[:2]
 
     def _end_all(self) -> None:
         stopped = self.children.stop()
@@ -216,13 +223,14 @@ class Configuration(SynchronousTestCase):
         directory = Path(self.mktemp()).resolve() / 'a "quoted\\" nämé\x7f'
         directory.mkdir(parents=True)
         path = directory / "demo.toml"
-        path.write_text(demo_configuration(40123, directory), "utf-8")
-        kinds = {"tasmota": TASMOTA, "demo": DEMO}
+        path.write_text(demo_configuration(40123, 40124, directory), "utf-8")
+        kinds = {"tasmota": TASMOTA, "opendtu": OPENDTU, "demo": DEMO}
         config = load(path, kinds.get, list(kinds))
         self.assertEqual((config.faults, config.warnings), ((), ()))
         self.assertEqual(config.settings.state_dir, str(directory / "state"))
-        tasmota, demo = config.modules
-        self.assertTrue(tasmota.enabled and demo.enabled)
+        tasmota, opendtu, demo = config.modules
+        self.assertTrue(tasmota.enabled and opendtu.enabled and demo.enabled)
+        self.assertEqual(str(opendtu.settings.address), "ws://127.0.0.1:40124/livedata")
         (address,) = tasmota.settings.brokers
         self.assertEqual((address.host, address.port), ("127.0.0.1", 40123))
         self.assertEqual(tasmota.settings.friendly_name_overrides, {})

@@ -16,8 +16,11 @@ from line_protocol_parser import parse_line
 from twisted.trial.unittest import SynchronousTestCase
 
 LIMIT_S = 60
-MEASUREMENTS = frozenset({"electricity", "climate", "device", "switch", "demo"})
-DEVICES = 6
+MEASUREMENTS = frozenset(
+    {"electricity", "climate", "device", "switch", "inverter", "battery", "demo"}
+)
+DEVICES = 13
+"""Six of Tasmota; three inverters, their total, a battery, a power meter and the DTU."""
 
 
 @skipUnless(importlib.util.find_spec("amqtt"), "amqtt is not installed")

@@ -305,7 +305,7 @@ class Devices(SynchronousTestCase):
 
 
 class Demo(TestCase):
-    """Both children together, as the command runs them."""
+    """The children together, as the command runs them."""
 
     skip = NO_AMQTT
     timeout = 2 * LIMIT_S
@@ -350,9 +350,9 @@ class Demo(TestCase):
         """Not even a zombie; that they end is no news."""
         await self.demo.start()
         pids = self.pids()
-        self.assertEqual([alive(pid) for pid in pids], [True, True])
+        self.assertEqual([alive(pid) for pid in pids], [True] * 3)
         await self.demo.stop()
-        self.assertEqual([alive(pid) for pid in pids], [False, False])
+        self.assertEqual([alive(pid) for pid in pids], [False] * 3)
         self.assertEqual(self.ends, [])
 
     async def test_stop_kills_what_does_not_end(self) -> None:
@@ -362,9 +362,9 @@ class Demo(TestCase):
         started_s = time.monotonic()
         await self.demo.stop()
         self.assertGreater(time.monotonic() - started_s, 0.9)
-        self.assertEqual([alive(pid) for pid in pids], [False, False])
+        self.assertEqual([alive(pid) for pid in pids], [False] * 3)
 
-    async def test_sigint_ends_neither(self) -> None:
+    async def test_sigint_ends_none(self) -> None:
         """Nor keeps them from starting: Ctrl-C may come at any time, from the first moment."""
         started = self.demo.start()
         children: list[int] = []
@@ -379,7 +379,7 @@ class Demo(TestCase):
         port = await started
         listener = Listener(self, port)
         await until(lambda: listener.count(PLUG, "SENSOR") >= 2, "telemetry")
-        self.assertEqual([alive(pid) for pid in children], [True, True])
+        self.assertEqual([alive(pid) for pid in children], [True] * 3)
         self.assertEqual(self.ends, [])
         self.assertEqual([formatEvent(event) for event in self.events], [])
 
@@ -422,7 +422,7 @@ class ParentKilled(SynchronousTestCase):
         self.addCleanup(parent.wait)
         self.addCleanup(parent.kill)
         pids = [int(word) for word in parent.stdout.readline().split()]
-        self.assertEqual([alive(pid) for pid in pids], [True, True])
+        self.assertEqual([alive(pid) for pid in pids], [True] * 3)
         parent.kill()
         parent.wait()
         # They are init's now, which may take its time to wait for them.
