@@ -30,18 +30,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code, see `process.exit.ExitCode`; 2 where the arguments are wrong.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words in (["--version"], ["-V"]):
-        from metrics_agent._version import __version__
-
-        sys.stdout.write(f"metrics-agent {__version__}\n")
-        return 0
+    if words in (["--version"], ["-V"]):  # at once: the parser takes longer than all of it
+        return _print_version()
     process = boot()
     options = _parser().parse_args(words)
+    if options.version:
+        return _print_version()
     if options.command in {None, "run"}:
         from metrics_agent.commands.run import run
 
         return run(process, options.config)
     return _other_command(options, process)
+
+
+def _print_version() -> int:
+    from metrics_agent._version import __version__
+
+    sys.stdout.write(f"metrics-agent {__version__}\n")
+    return 0
 
 
 def _other_command(options: Namespace, process: Process) -> int:

@@ -1,0 +1,148 @@
+"""`twistd metrics-agent`: from its options to the agent, or to a code."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import mock
+
+from twisted.internet.task import Clock
+from twisted.logger import formatEvent
+from twisted.python import usage
+
+from metrics_agent import assembly
+from metrics_agent.errors import OutputError
+from metrics_agent.logs import capture, observer
+from metrics_agent.process import running
+from metrics_agent.process.boot import Process
+from tests.commands.case import FAULTY, GOOD, CommandCase
+
+with mock.patch("metrics_agent.process.boot.boot", Process):
+    # Importing it installs handlers, which the tests' own process does not want.
+    from metrics_agent import tap
+from metrics_agent.tap import Options, makeService
+
+
+class FakeObserver:
+    """Stands for the log."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, event: Any) -> None:
+        self.lines.append(f"{event['log_level'].name}: {formatEvent(event)}")
+
+    def final_flush(self, _timeout_s: float) -> None:
+        """Do nothing."""
+
+
+class MakeServiceTests(CommandCase):
+    """With everything of the process replaced by fakes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.seen: list[Any] = []
+        self.at_exit: list[Any] = []
+        self.log = FakeObserver()
+        self.reactor = Clock()
+        self.use_reactor(self.reactor)
+        self.patch(observer, "StderrObserver", lambda: self.log)
+        self.patch(running, "use_monotonic_clock", lambda _reactor: self.seen.append("clock"))
+        self.patch(assembly, "assemble", self.assemble)
+        self.patch(capture, "bridge_logging", lambda _observer: self.seen.append("bridge"))
+        self.patch(capture, "contain_observers", lambda: self.seen.append("contain"))
+        self.patch(tap, "atexit", self)
+
+    def register(self, call: Any, *args: Any) -> None:
+        """Stand for atexit's."""
+        self.at_exit.append((call, *args))
+
+    def assemble(
+        self, process: Any, reactor: Any, plan: Any, load: Any, log: Any, *, log_with: Any
+    ) -> Any:
+        self.assertEqual((process, reactor, log), (tap.PROCESS, self.reactor, self.log))
+        self.assertEqual(load().path, plan.config.path)
+        self.seen.append(([module.name for module in plan.modules], log_with))
+        return "agent"
+
+    def make(self, text: str = GOOD, **twistd: Any) -> Any:
+        options = Options()
+        options.parseOptions(["-c", self.write(text)])
+        options.parent = {"nodaemon": True, **twistd}
+        return makeService(options)
+
+    def ends(self, *args: Any, **twistd: Any) -> list[str]:
+        """Check that it ends with 78; return what was told."""
+        with self.assertRaises(SystemExit) as caught:
+            self.make(*args, **twistd)
+        self.assertEqual(caught.exception.code, 78)
+        self.assertIs(type(caught.exception.code), int)
+        return self.log.lines
+
+    def test_agent(self) -> None:
+        """In the foreground: the agent, and twistd logs with our observer."""
+        self.assertEqual(self.make(), "agent")
+        self.assertEqual(self.seen, ["clock", (["demo"], self.log), "bridge", "contain"])
+        self.assertEqual([call for call, *_args in self.at_exit], [self.log.final_flush])
+
+    def test_without_twistd(self) -> None:
+        """Options that twistd did not parse count as those of the foreground."""
+        options = Options()
+        options.parseOptions(["--config", self.write(GOOD)])
+        self.assertEqual(makeService(options), "agent")
+
+    def test_log_of_somebody_else(self) -> None:
+        """Whoever asks twistd for another log gets it."""
+        for name in ("logfile", "syslog", "logger"):
+            self.seen.clear()
+            self.make(**{name: "x"})
+            self.assertEqual(self.seen[1], (["demo"], None))
+
+    def test_wrong_configuration(self) -> None:
+        """Told on stderr, line by line, and 78; nothing is made."""
+        lines = self.ends(FAULTY)
+        self.assertTrue(lines[0].startswith("error: modules.demo.interval: got"), lines)
+        self.assertEqual(lines[-1], "error: Not started: the configuration cannot be used.")
+        self.assertEqual(self.seen, [])
+
+    def test_background_without_an_output(self) -> None:
+        """A daemon has no stdout: refused, with what to do instead."""
+        lines = self.ends(nodaemon=False)
+        self.assertEqual(len(lines), 1)
+        self.assertIn("twistd -n metrics-agent", lines[0])
+        self.assertEqual(self.seen, [])
+
+    def test_background_with_an_output(self) -> None:
+        """With another output it may be one; the log is twistd's then."""
+        self.assertEqual(self.make('output = "/tmp/x.lp"\n' + GOOD, nodaemon=False), "agent")
+        self.assertEqual(self.seen[1], (["demo"], None))
+
+    def test_wrong_output(self) -> None:
+        """An output that cannot be used is told like a fault of the configuration."""
+
+        def assemble(*_args: Any, **_named: Any) -> Any:
+            raise OutputError("output 'x:' is not right")
+
+        self.patch(assembly, "assemble", assemble)
+        self.assertEqual(self.ends()[0], "error: output 'x:' is not right")
+
+    def test_options(self) -> None:
+        """The only option is the file; anything else is a usage error."""
+        options = Options()
+        options.parseOptions([])
+        self.assertIsNone(options["config"])
+        with self.assertRaises(usage.UsageError):
+            Options().parseOptions(["--walk"])
+        with self.assertRaises(usage.UsageError):
+            Options().parseOptions(["extra"])
+
+
+class PluginTests(CommandCase):
+    """What twistd finds."""
+
+    def test_found(self) -> None:
+        """The plugin is found by its name, and leads to this module."""
+        from twisted.application.service import IServiceMaker
+        from twisted.plugin import getPlugins
+
+        found = [each for each in getPlugins(IServiceMaker) if each.tapname == "metrics-agent"]
+        self.assertEqual([each.module for each in found], ["metrics_agent.tap"])
