@@ -141,6 +141,15 @@ class Mosquitto:
         """End it at once (SIGKILL)."""
         self._end(signal.SIGKILL)
 
+    def set_users(self, users: Mapping[str, str]) -> None:
+        """Change names and passwords; they hold from the next `reload`."""
+        self._write_passwords(users)
+
+    def reload(self) -> None:
+        """Have it read its password file and certificates again."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+
     def freeze(self) -> None:
         """Stop the process as SIGSTOP does: connections stay, nothing answers."""
         assert self.process is not None

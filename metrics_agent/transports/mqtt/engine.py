@@ -148,7 +148,6 @@ class Engine:
         settings: protocol version, login, keepalive, session.
         client_id: the id to connect with.
         write: takes the bytes for the transport; called at once, also from `feed`.
-        max_packet_bytes: told to an MQTT 5 broker as Maximum Packet Size.
     """
 
     def __init__(
@@ -156,11 +155,9 @@ class Engine:
         settings: MqttSettings,
         client_id: str,
         write: Callable[[bytes], None],
-        max_packet_bytes: int,
     ) -> None:
         self.v5 = settings.protocol == "5"
         self._settings = settings
-        self._max_packet_bytes = max_packet_bytes
         self._pipe = _Pipe(write)
         self._events: list[Event] = []
         version: dict[str, Any] = (
@@ -255,9 +252,10 @@ class Engine:
         return max(1, round(self._settings.keepalive))
 
     def _connect_properties(self) -> Properties:
-        # Never a Topic Alias Maximum: PUBLISH is decoded without a table of aliases.
+        # Never a Topic Alias Maximum: PUBLISH is decoded without a table of aliases. Nor a Maximum
+        # Packet Size: mosquitto 2.0.11 leaves out what is larger, but at QoS 1 goes on counting it
+        # as in flight, and sends nothing more after 20 of them. The splitter discards it anyway.
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's is
-        properties.MaximumPacketSize = self._max_packet_bytes
         if self._settings.persistent_session:
             properties.SessionExpiryInterval = round(self._settings.session_expiry)
         return properties

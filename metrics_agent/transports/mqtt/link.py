@@ -109,9 +109,8 @@ class Link(Protocol):
         self._intake = intake
         self._owner = owner
         self._log = log
-        max_packet_bytes = settings.max_payload + PUBLISH_HEADER_BYTES
-        self._splitter = PacketSplitter(max_packet_bytes)
-        self.engine = Engine(settings, client_id, self._write, max_packet_bytes)
+        self._splitter = PacketSplitter(settings.max_payload + PUBLISH_HEADER_BYTES)
+        self.engine = Engine(settings, client_id, self._write)
         self._v5 = self.engine.v5
         self.acknowledgements = AckWindow(self._write, lambda call: reactor.callLater(0, call))
         self._pings: deque[Deferred[bool] | None] = deque()

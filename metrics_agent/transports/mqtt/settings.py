@@ -60,10 +60,7 @@ class MqttSettings:
     )
     protocol: Literal["3.1.1", "5"] = setting(
         default="3.1.1",
-        doc=(
-            "MQTT version. 3.1.1 is spoken by every broker; 5 lets a forgotten session expire "
-            "and lets the broker leave out messages that are too large."
-        ),
+        doc=("MQTT version. 3.1.1 is spoken by every broker; 5 lets a forgotten session expire."),
         choices=("3.1.1", "5"),
     )
     keepalive: Duration = setting(

@@ -63,8 +63,7 @@ class PacketSplitter:
     """Cuts what a broker sends into packets; one for each connection, thrown away with it.
 
     Args:
-        max_packet_bytes: the largest packet to be handed out, counted with its fixed header as
-            MQTT 5 counts its Maximum Packet Size.
+        max_packet_bytes: the largest packet to be handed out, counted with its fixed header.
     """
 
     __slots__ = ("_discard", "_limit", "_needed", "_pending")

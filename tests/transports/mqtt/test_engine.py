@@ -22,8 +22,6 @@ from metrics_agent.transports.mqtt.engine import (
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from tests.transports.mqtt.scripted import connack, suback, unsuback
 
-LIMIT = 2_000_000
-
 
 class SeamTests(SynchronousTestCase):
     """A paho that has changed where we hook in must fail here, not in the field."""
@@ -40,7 +38,7 @@ class SeamTests(SynchronousTestCase):
 
     def test_no_socket_and_no_thread(self) -> None:
         """An engine that has connected owns neither a descriptor nor a thread."""
-        made = Engine(MqttSettings(), "id", lambda _: None, LIMIT)
+        made = Engine(MqttSettings(), "id", lambda _: None)
         made.connect()
         client = made._client
         self.assertEqual(client.socket().fileno(), -1)
@@ -61,7 +59,7 @@ class Cases:
 
     def make(self, **settings) -> Engine:
         self.written = b""
-        made = Engine(MqttSettings(protocol=self.protocol, **settings), "me", self._write, LIMIT)
+        made = Engine(MqttSettings(protocol=self.protocol, **settings), "me", self._write)
         made.connect()
         return made
 
@@ -160,11 +158,10 @@ class Mqtt5Tests(Cases, SynchronousTestCase):
     protocol = "5"
 
     def test_properties_of_connect(self) -> None:
-        """Session expiry and largest packet are told, topic aliases are never allowed."""
+        """Session expiry and nothing else: no topic alias, no Maximum Packet Size."""
         self.make(session_expiry=3600.0)
-        self.assertIn(b"\x11\x00\x00\x0e\x10", self.written)
-        self.assertIn(b"\x27" + LIMIT.to_bytes(4, "big"), self.written)
-        self.assertNotIn(b"\x22", self.written)
+        # After protocol, version, flags and keepalive.
+        self.assertEqual(self.written[12:18], b"\x05\x11\x00\x00\x0e\x10")
 
     def test_disconnect_from_the_broker(self) -> None:
         """Its reason becomes an event."""
