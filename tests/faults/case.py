@@ -139,5 +139,6 @@ class FaultCase(AgentCase):
         self.assertEqual(others_lost, 0, "metrics of healthy modules are missing")
         if not row.next_layer:
             # What the machine itself does to a timer is not the agent's doing.
-            self.assertLess(gap_ms, GAP_LIMIT_MS + control_ms, f"the machine's: {control_ms:.0f}")
+            limit_ms = GAP_LIMIT_MS + 2 * control_ms
+            self.assertLess(gap_ms, limit_ms, f"the machine's own: {control_ms:.0f} ms")
         record(row, Measured(recovered_ms, gap_ms, others_lost, lost))

@@ -392,6 +392,10 @@ def _segmentation_fault() -> None:
     ctypes.string_at(0)
 
 
+def _allocate() -> None:
+    bytearray(400 * 1024 * 1024)
+
+
 def _kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -448,6 +452,7 @@ _FAULTS: Final[Mapping[str, Callable[[], Any]]] = {
     "forever": _forever,
     "close_descriptors": _close_descriptors,
     "segmentation_fault": _segmentation_fault,
+    "allocate": _allocate,
     "kill": _kill,
     "flood": _flood,
     "bad_metrics": _bad_metrics,

@@ -67,8 +67,13 @@ _ROWS: Final = (
     ("network_slow", "network", "one byte at a time", "slow, but whole"),
     ("dns_silent", "network", "a name server that does not answer", "one line, the others run"),
     ("payload_huge", "network", "a message of 100 MB", "discarded in place and counted"),
-    ("state_disk_full", "disk", "no room for state", "one line, all runs"),
-    ("state_read_only", "disk", "state directory is read-only", "one line, all runs"),
+    ("state_disk_full", "disk", "no room for state", "told; everything runs all the same"),
+    (
+        "state_read_only",
+        "disk",
+        "state directory is read-only",
+        "told; everything runs all the same",
+    ),
     (
         "output_disk_full",
         "disk",

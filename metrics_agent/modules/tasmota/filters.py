@@ -107,16 +107,15 @@ class Filters:
 
     def restore(self) -> None:
         """Subscribe to the shapes that devices had before the last stop."""
-        path = self._context.state_path(_STATE_FILE)
         try:
+            path = self._context.state_path(_STATE_FILE)
+            if not path.exists():
+                return
             stored = json.loads(path.read_text("utf-8"))
-        except FileNotFoundError:
-            return
         except (OSError, ValueError) as error:
             self._log.warn(
-                "The topics of devices that were known cannot be read from {path} ({error}); "
-                "they will announce themselves again.",
-                path=str(path),
+                "The topics of devices that were known cannot be read ({error}); they will "
+                "announce themselves again.",
                 error=str(error),
             )
             return
@@ -134,15 +133,14 @@ class Filters:
         if wanted == self._remembered:
             return
         self._remembered = wanted
-        path = self._context.state_path(_STATE_FILE)
-        scratch = path.with_name(f"{path.name}.new")
         try:
+            path = self._context.state_path(_STATE_FILE)
+            scratch = path.with_name(f"{path.name}.new")
             scratch.write_text(json.dumps(wanted), "utf-8")
             scratch.replace(path)
         except OSError as error:
             self._log.warn(
-                "The topics of devices cannot be written to {path} ({error}); after a restart "
-                "messages are missed until the devices announce themselves.",
-                path=str(path),
+                "The topics of devices cannot be kept ({error}); after a restart messages are "
+                "missed until the devices announce themselves.",
                 error=str(error),
             )

@@ -154,7 +154,7 @@ class Shapes(SynchronousTestCase):
             )
         _, context = make(state_dir=Path(self.mktemp()))
         context.deliver(config_topic(), announcement(ft="home/%prefix%/%topic%/"))
-        self.assertIn("cannot be written", context.logged("warn")[0])
+        self.assertIn("cannot be kept", context.logged("warn")[0])
 
     def test_bad_and_too_many_topics(self) -> None:
         """What a device announces cannot subscribe us to everything, or without end."""

@@ -1,0 +1,163 @@
+"""Faults of the machine: disks, the clock, limits."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+from unittest import SkipTest
+
+from tests.faults.case import TOP
+from tests.faults.outside_case import OutsideCase
+from tests.integration.broker import Mosquitto
+from tests.integration.load import Load
+from tests.integration.watching import memory_bytes, pause, until
+
+DAY_S = 24 * 3600
+MEBI = 1024 * 1024
+FAKETIME = (
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+)
+
+
+class MachineTests(OutsideCase):
+    """What the machine does to us."""
+
+    def mount(self, name: str, options: str) -> Path:
+        """Mount a file system in memory; it is gone with the test."""
+        if os.getuid() != 0:
+            raise SkipTest("mounting needs root")
+        path = self.directory / name
+        path.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            raise SkipTest("mounting is not allowed on this machine")
+        self.addCleanup(subprocess.run, ["umount", "-l", str(path)], check=True)
+        return path
+
+    def enlarge(self, disk: Path) -> None:
+        """Give a mounted disk more room."""
+        subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
+
+    def faketime(self) -> str:
+        """Return the library that gives a process a clock of its own."""
+        for path in FAKETIME:
+            if Path(path).exists():
+                return path
+        raise SkipTest("libfaketime is not installed")
+
+    def limit_memory(self, pid: int, more: int) -> None:
+        """Let a process have so much more than it has."""
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + more
+        resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
+
+    async def state_fault(self, name: str, state: Path) -> None:
+        """Run with a state directory that cannot be used: told, and everything works."""
+        broker = Mosquitto.start(self)
+        self.at_broker(broker.url)
+        text = self.config_path.read_text()
+        self.config_path.write_text(text.replace(f"{self.directory}/state", str(state)))
+        parent = await self.start_beside()
+        load = await self.loaded(broker, parent)
+        await self.works_again(parent, load, time.monotonic())
+        told = [said.text for said in parent.log if str(state) in said.text]
+        self.assertTrue(told)
+        self.assertEqual(len(told), len(set(told)), told)
+        self.assertFalse(self.lines_with(parent, "", "E"))
+        await self.finish(name, parent)
+
+    async def test_state_disk_full(self) -> None:
+        """There is no room where state is kept."""
+        state = self.mount("full", "size=4k,nr_inodes=3")
+        with (state / "fill").open("wb") as file:
+            file.write(bytes(4096))
+        (state / "mqtt").mkdir()
+        await self.state_fault("state_disk_full", state)
+
+    async def test_state_read_only(self) -> None:
+        """Nothing can be written where state is kept."""
+        await self.state_fault("state_read_only", self.mount("read-only", "ro"))
+
+    async def test_output_disk_full(self) -> None:
+        """The disk of the output file is full for a while: kept in bounds, then all is written."""
+        disk = self.mount("disk", "size=64k")
+        output = disk / "metrics"
+        self.healthy_beside("", TOP + f'output = "{output}"\n')
+        parent = await self.start_beside()
+        await self.said(parent, "Cannot write to the output", "E")
+        taken = output.read_bytes()
+        self.assertEqual(len(self.lines_with(parent, "Cannot write to the output")), 1)
+        since_s = time.monotonic()
+        self.enlarge(disk)
+        await self.said(parent, "The output works again", "I")
+        recovered_ms = (time.monotonic() - since_s) * 1000
+        await pause(0.2)
+        self.assertEqual(output.read_bytes()[: len(taken)], taken)
+        parent.begin_stop()
+        await until(lambda: parent.exits, "the end")
+        # The output of this agent is a file: it stands for what the parent would have read.
+        parent.output += output.read_bytes()
+        await self.finish("output_disk_full", parent, recovered_ms=recovered_ms)
+
+    async def test_clock_jumps(self) -> None:
+        """The wall clock jumps by a day, and back: timers and watchdog do not mind."""
+        library = self.faketime()
+        offset = self.directory / "offset"
+        offset.write_text("+0")
+        self.healthy_beside("", TOP + 'watchdog_dump = "1s"\nwatchdog_exit = "3s"\n')
+        parent = await self.start_beside(
+            env={
+                "LD_PRELOAD": library,
+                "FAKETIME_TIMESTAMP_FILE": str(offset),
+                "FAKETIME_NO_CACHE": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
+        )
+        for jump in (f"+{DAY_S}", f"-{DAY_S}", "+0"):
+            offset.write_text(jump)
+            await pause(1)
+        await self.finish("clock_jumps", parent)
+
+    async def test_no_descriptors(self) -> None:
+        """No descriptor is left when the broker comes back: told, and connected once there is."""
+        broker = Mosquitto.start(self)
+        self.at_broker(broker.url)
+        parent = await self.start_beside()
+        await self.loaded(broker, parent)
+        pid = parent.agent_pid
+        broker.kill()
+        await self.said(parent, "Lost the connection", "W")
+        _soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        # Below what is open: none can be opened, what is open stays.
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
+        broker.start_again()
+        await pause(1.5)
+        self.assertFalse(self.lines_with(parent, "again after"))
+        parent.signal_agent(signal.SIGHUP)  # the configuration cannot be opened either
+        await self.said(parent, "was not reloaded", "E")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (1024, hard))
+        since_s = time.monotonic()
+        await self.said(parent, "again after", "I")
+        load = await Load.connect(self, broker.port, devices=2, rate=200)
+        recovered_ms = await self.works_again(parent, load, since_s)
+        await self.finish("no_descriptors", parent, recovered_ms=recovered_ms)
+
+    async def test_memory_limit(self) -> None:
+        """A module asks for more than there is: its fault, and nobody else's."""
+        struck = self.directory / "strikes"
+        self.healthy_beside(
+            f'[modules.faulty]\nenabled = true\nplace = "timer"\nfault = "allocate"\n'
+            f'strikes = "{struck}"\npause = "1s"\n'
+        )
+        parent = await self.start_beside()
+        pid = parent.agent_pid
+        self.limit_memory(pid, 100 * MEBI)
+        await self.said(parent, "MemoryError", "E")
+        self.assertLess(memory_bytes(pid), 200 * MEBI)
+        await pause(0.3)
+        await self.finish("memory_limit", parent)

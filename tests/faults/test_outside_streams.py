@@ -1,0 +1,186 @@
+"""Faults of the streams that the parent holds, and signals at bad moments."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from tests.faults.case import MODULES, TOP
+from tests.faults.outside import outside
+from tests.faults.outside_case import OutsideCase
+from tests.integration.broker import Mosquitto
+from tests.integration.parent import SLOW, Pace
+from tests.integration.watching import memory_bytes, pause, sequences, until
+
+MEBI = 1024 * 1024
+STOPPED = Pace(1, 3600.0)
+FLOOD = """
+[modules.faulty]
+enabled = true
+place = "emit"
+fault = "flood"
+strikes = "{strikes}"
+"""
+
+
+class StreamTests(OutsideCase):
+    """Whoever reads us may be slow, stop, or be gone."""
+
+    def flooded(self) -> str:
+        """Return the table of a module that emits 100,000 metrics at once."""
+        return FLOOD.format(strikes=self.directory / "strikes")
+
+    async def test_stdout_slow(self) -> None:
+        """Ten lines, then a millisecond: everything arrives, memory stays bounded."""
+        self.healthy_beside(self.flooded())
+        parent = self.parent_of_modules()
+        parent.read_at(SLOW)
+        parent.start()
+        await self.said(parent, "Started with modules")
+        await until(lambda: b"flood number=50000i" in bytes(parent.output), "half of it", 60)
+        self.assertLess(memory_bytes(parent.agent_pid), 120 * MEBI)
+        parent.read_at(Pace(64 * 1024, 0.0))
+        await until(lambda: b"flood number=99999i" in bytes(parent.output), "all of it", 60)
+        numbers = [point.number for point in self.points(parent, "flood")]
+        self.assertEqual(numbers, list(range(100_000)))
+        await self.finish("stdout_slow", parent)
+
+    async def test_stdout_stopped(self) -> None:
+        """Nobody reads for 3 s under load: bounded, and all of QoS 1 arrives afterwards."""
+        broker = Mosquitto.start(self, settings=["max_queued_messages 0"])
+        self.at_broker(broker.url, top=TOP + 'queue_high_mark = "16KiB"\nqueue_low_mark = "8KiB"\n')
+        parent = await self.start_beside()
+        load = await self.loaded(broker, parent, qos=1)
+        load.start()
+        await pause(0.5)
+        parent.freeze()
+        await pause(3)
+        load.stop()
+        sent = await load.barrier()
+        self.assertLess(memory_bytes(parent.agent_pid), 120 * MEBI)
+        parent.thaw()
+        since_s = time.monotonic()
+        await self.received(parent, sent)
+        recovered_ms = (time.monotonic() - since_s) * 1000
+        self.assert_nothing_lost(sequences(parent.lines()), sent)
+        self.assertEqual(len(self.mqtt_lines(parent)), 1, self.mqtt_lines(parent))
+        await self.finish("stdout_stopped", parent, recovered_ms=recovered_ms)
+
+    async def test_stdout_dead(self) -> None:
+        """The reader is gone: Telegraf is, so the agent ends too, in order."""
+        self.healthy_beside("")
+        parent = await self.start_beside(restart_delay_s=60.0)
+        await pause(0.3)
+        since_s = time.monotonic()
+        parent.close_output()
+        await until(lambda: parent.exits, "the end", 10)
+        self.assertLess(time.monotonic() - since_s, 5)
+        self.assertEqual(parent.exits, [0])
+        await self.judge(outside("stdout_dead"), parent)
+
+    async def test_stderr_dead(self) -> None:
+        """Nobody hears the log: all runs, and nothing comes of writing it."""
+        self.healthy_beside("")
+        parent = await self.start_beside()
+        parent._child.stderr.close()
+        parent.signal_agent(signal.SIGHUP)  # makes some lines
+        await pause(0.5)
+        await self.finish("stderr_dead", parent)
+
+    async def test_stderr_stopped(self) -> None:
+        """The log's pipe is full: lines are dropped and counted, the reactor never waits."""
+        self.healthy_beside("")
+        parent = await self.start_beside()
+        parent.read_log_at(STOPPED)
+        for _ in range(200):
+            parent.signal_agent(signal.SIGHUP)
+            await pause(0.01)
+        await pause(0.5)
+        parent.read_log_at(Pace(64 * 1024, 0.0))
+        await self.finish("stderr_stopped", parent)
+
+    async def test_stdin_odd(self) -> None:
+        """What comes on stdin is read and ignored, newlines by the hundred thousand too."""
+        self.healthy_beside("")
+        parent = await self.start_beside()
+        parent.write_stdin(b"\n" * 200_000 + os.urandom(50_000))
+        await until(parent.stdin_is_empty, "all to be read")
+        await pause(0.2)
+        await self.finish("stdin_odd", parent)
+
+    def parent_of_modules(self) -> Any:
+        """Make a parent for the modules of the matrix, and start the control."""
+        self._start_control()
+        return self.parent(modules=MODULES)
+
+
+class SignalTests(OutsideCase):
+    """Signals when they are least wanted."""
+
+    async def test_sighup_storm(self) -> None:
+        """1,000 SIGHUPs: some reloads, all is well afterwards, and no message is lost."""
+        broker = Mosquitto.start(self)
+        self.at_broker(broker.url)
+        parent = await self.start_beside()
+        load = await self.loaded(broker, parent)
+        load.start()
+        for _ in range(1000):
+            parent.signal_agent(signal.SIGHUP)
+            await pause(0)
+        await self.said(parent, "Reloaded", "I")
+        await pause(0.5)
+        load.stop()
+        sent = await load.barrier()
+        await self.received(parent, sent)
+        self.assert_complete(sequences(parent.lines()), sent)
+        await self.finish("sighup_storm", parent)
+
+    async def test_sigterm_during_start(self) -> None:
+        """Asked to stop while a module starts: it ends in order."""
+        struck = self.directory / "strikes"
+        self.healthy_beside(
+            f'[modules.faulty]\nenabled = true\nplace = "start_result"\nfault = "never"\n'
+            f'strikes = "{struck}"\n',
+            TOP.replace('module_start_timeout = "500ms"', 'module_start_timeout = "30s"'),
+        )
+        parent = await self.start_beside(restart_delay_s=60.0)
+        await self.ends("sigterm_during_start", parent)
+
+    async def test_sigterm_during_reload(self) -> None:
+        """Asked to stop while modules are swapped, one of which hangs: it ends in order."""
+        struck = self.directory / "strikes"
+        self.healthy_beside(
+            f'[modules.faulty]\nenabled = true\nplace = "stop"\nfault = "never"\n'
+            f'strikes = "{struck}"\n',
+            TOP.replace('module_stop_timeout = "300ms"', 'module_stop_timeout = "2s"'),
+        )
+        parent = await self.start_beside(restart_delay_s=60.0)
+        await pause(0.3)
+        parent.signal_agent(signal.SIGHUP)
+        await until(struck.exists, "the module to hang")
+        await self.ends("sigterm_during_reload", parent)
+
+    async def test_sigterm_during_backoff(self) -> None:
+        """Asked to stop while a module waits for its restart: it ends in order."""
+        struck = self.directory / "strikes"
+        self.healthy_beside(
+            f'[modules.faulty]\nenabled = true\nplace = "start"\nfault = "exception"\n'
+            f'strikes = "{struck}"\n',
+            TOP.replace('"100ms"\nrestart_backoff_max = "200ms"', '"30s"'),
+        )
+        parent = await self.start_beside(restart_delay_s=60.0)
+        await self.said(parent, "Restart 1 in", "W")
+        await self.ends("sigterm_during_backoff", parent)
+
+    async def ends(self, name: str, parent: Any) -> None:
+        """Send SIGTERM, and judge the end."""
+        await pause(0.3)
+        since_s = time.monotonic()
+        parent.signal_agent(signal.SIGTERM)
+        await until(lambda: parent.exits, "the end", 10)
+        self.assertEqual(parent.exits, [0])
+        self.assertLess(time.monotonic() - since_s, 5)
+        self.assertTrue(self.lines_with(parent, "Stopped: ", "I"))
+        await self.judge(outside(name), parent)
