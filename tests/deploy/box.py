@@ -1,9 +1,10 @@
 """A machine to break: a real systemd in namespaces of its own, on a copy-on-write view of this one.
 
 systemd is process 1 of its own process, mount, host name, IPC and cgroup namespaces. /etc, /opt,
-/usr/local and /var are overlays whose upper halves are in memory, /run is empty, /proc/sys and /sys
-are read-only: whatever a test installs or breaks in there is gone with it. Only the network is this
-machine's, since the tests need its loopback and pip its index.
+/tmp, /usr/local and /var are overlays whose upper halves are in memory, /run is empty, /proc/sys and
+/sys are read-only, and of the cgroups it has a part of the unified hierarchy: whatever a test
+installs or breaks in there is gone with it. Only the network is this machine's, since the tests
+need its loopback and pip its index.
 
 Nothing of this machine's own services is started: systemd sees the units in /etc/systemd/system,
 which is empty at first, and stubs of the targets that every service refers to.
@@ -36,9 +37,10 @@ umount -R /sys/fs/cgroup
 mount -o bind /sys /sys
 mount -o remount,bind,ro /sys
 mount -t tmpfs -o mode=755 tmpfs /run
-for place in etc opt usr/local var; do
+for place in etc opt tmp usr/local var; do
     own=/run/box/$place
     mkdir -p $own/upper $own/work
+    chmod --reference=/$place $own/upper
     mount -t overlay -o lowerdir=/$place,upperdir=$own/upper,workdir=$own/work overlay /$place
 done
 mount -t tmpfs -o mode=755 tmpfs /etc/systemd/system
@@ -71,6 +73,8 @@ printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\nRateLimitBurst=0\n' 
     >/etc/systemd/journald.conf.d/box.conf
 # systemd hands mounts to services by propagation (credentials); it goes no further than the box.
 mount --make-rshared /
+# The other hierarchies, where there are some, are left alone.
+export SYSTEMD_PROC_CMDLINE='systemd.unified_cgroup_hierarchy=1'
 export container=box SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/box/units
 exec /lib/systemd/systemd --system --unit=box.target --log-target=console --show-status=no
 """
@@ -191,12 +195,12 @@ def _own_cgroup(case: SynchronousTestCase) -> Path:
         raise SkipTest("needs systemd and nsenter")
     if subprocess.run([*_NAMESPACES, "true"], check=False, capture_output=True).returncode:
         raise SkipTest("no namespaces can be made here (a container without the right)")
-    for hierarchy in ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup"):
-        if Path(hierarchy, "cgroup.procs").exists():
+    for hierarchy in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup"):
+        if Path(hierarchy, "cgroup.controllers").exists():
             cgroup = Path(hierarchy, f"metrics-agent-box-{os.getpid()}-{id(case)}")
             try:
                 cgroup.mkdir()
             except OSError as error:
                 raise SkipTest(f"no cgroup can be made here: {error}") from error
             return cgroup
-    raise SkipTest("no cgroup hierarchy of systemd is mounted here")
+    raise SkipTest("no unified hierarchy of cgroups is mounted here")
