@@ -42,6 +42,16 @@ class SecureCase(TestCase):
         self.assertEqual(client.told(LogLevel.error), [line], "a person is needed")
         return line
 
+    async def exchange(self, url: str, **changes) -> None:
+        client = self.client(url, **changes)
+        client.subscribe("a")
+        await client.start()
+        for payload in (b"x", b"y" * 100_000):
+            self.assertTrue(client.connection.publish("a", payload, qos=1))
+        await until(lambda: len(client.payloads) == 2, "two messages")
+        self.assertEqual(client.payloads, [b"x", b"y" * 100_000])
+        await client.connection.stopService()
+
 
 class Cases:
     """TLS in both versions."""
@@ -144,6 +154,70 @@ class Mqtt5TlsTests(Cases, SecureCase):
     protocol = "5"
 
 
+class WebSocketCases:
+    """WebSocket in both versions, against mosquitto."""
+
+    def start_broker(self, *more: str) -> int:
+        """Start a broker and return the port of its WebSocket listener."""
+        self.mosquitto = Mosquitto.start(self)
+        self.mosquitto.stop()
+        port = free_port()
+        self.mosquitto.configure(f"listener {port} 127.0.0.1", "protocol websockets", *more)
+        try:
+            self.mosquitto.start_again()
+        except AssertionError:
+            if "protocol websockets" in self.mosquitto.log:
+                raise SkipTest("mosquitto is built without WebSocket") from None
+            raise
+        return port
+
+    async def test_plain(self) -> None:
+        """Messages of all sizes go both ways in a WebSocket."""
+        await self.exchange(f"ws://127.0.0.1:{self.start_broker()}/mqtt")
+
+    async def test_over_tls(self) -> None:
+        """And in one over TLS."""
+        certificate, key = self.authority.issue("server", "localhost")
+        port = self.start_broker(f"certfile {certificate}", f"keyfile {key}")
+        url = f"wss://localhost:{port}/mqtt"
+        await self.exchange(url, tls_ca=str(self.authority.path))
+        other = Authority(self.directory, "other")
+        line = await self.refused(url, tls_ca=str(other.path))
+        self.assertIn("authority that we do not trust", line)
+
+    async def test_paused(self) -> None:
+        """A pause holds what a WebSocket has at hand, and nothing is lost."""
+        client = self.client(f"ws://127.0.0.1:{self.start_broker()}/mqtt", keepalive=1.0)
+        client.subscribe("a")
+        await client.start()
+        client.connection.pause_reading("pressure")
+        sent = [b"%d" % number for number in range(500)]
+        await publish(self.mosquitto.port, "a", sent)
+        await deferLater(reactor, 2.5)
+        self.assertEqual(client.payloads, [])
+        client.connection.resume_reading("pressure")
+        await until(lambda: client.payloads == sent, "all messages, in order")
+        self.assertEqual(client.connection.stats.reconnects, 0)
+
+    async def test_no_websocket_there(self) -> None:
+        """A port of plain MQTT is not one of WebSocket."""
+        broker = Mosquitto.start(self)
+        client = self.client(f"ws://127.0.0.1:{broker.port}/mqtt")
+        client.connection.startService()
+        await until(client.told, "the line down")
+        self.assertIn("Cannot connect to ws://127.0.0.1", client.told()[0])
+
+
+class Mqtt311WebSocketTests(WebSocketCases, SecureCase):
+    """MQTT 3.1.1 in a WebSocket."""
+
+
+class Mqtt5WebSocketTests(WebSocketCases, SecureCase):
+    """MQTT 5 in a WebSocket."""
+
+    protocol = "5"
+
+
 AMQTT = """
 import asyncio, json, sys
 from amqtt.broker import Broker
@@ -156,8 +230,8 @@ asyncio.run(main())
 """
 
 
-class WebSocketTests(SecureCase):
-    """WebSocket against amqtt, since Debian's mosquitto may be built without it."""
+class OtherBrokerTests(SecureCase):
+    """Against amqtt, a broker of another make, which speaks MQTT 3.1.1."""
 
     def start_broker(self, **listener) -> int:
         import json
@@ -192,16 +266,6 @@ class WebSocketTests(SecureCase):
         self.assertEqual(process.stdout.readline(), b"ready\n")
         return port
 
-    async def exchange(self, url: str, **changes) -> None:
-        client = self.client(url, **changes)
-        client.subscribe("a")
-        await client.start()
-        for payload in (b"x", b"y" * 100_000):
-            self.assertTrue(client.connection.publish("a", payload, qos=1))
-        await until(lambda: len(client.payloads) == 2, "two messages")
-        self.assertEqual(client.payloads, [b"x", b"y" * 100_000])
-        await client.connection.stopService()
-
     async def test_plain(self) -> None:
         """Messages of all sizes go both ways in a WebSocket."""
         await self.exchange(f"ws://127.0.0.1:{self.start_broker()}/mqtt")
@@ -215,14 +279,6 @@ class WebSocketTests(SecureCase):
         other = Authority(self.directory, "other")
         line = await self.refused(url, tls_ca=str(other.path))
         self.assertIn("authority that we do not trust", line)
-
-    async def test_no_websocket_there(self) -> None:
-        """A port of plain MQTT is not one of WebSocket."""
-        broker = Mosquitto.start(self)
-        client = self.client(f"ws://127.0.0.1:{broker.port}/mqtt")
-        client.connection.startService()
-        await until(client.told, "the line down")
-        self.assertIn("Cannot connect to ws://127.0.0.1", client.told()[0])
 
 
 class BrokerHelperTests(SecureCase):
