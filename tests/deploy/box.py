@@ -1,8 +1,8 @@
 """A machine to break: a real systemd in namespaces of its own, on a copy-on-write view of this one.
 
 systemd is process 1 of its own process, mount, host name, IPC and cgroup namespaces. /etc, /opt,
-/tmp, /usr/local and /var are overlays whose upper halves are in memory, /run is empty, /proc/sys and
-/sys are read-only, and of the cgroups it has a part of the unified hierarchy: whatever a test
+/tmp, /usr/local and /var are overlays whose upper halves are in memory, /run is empty, /proc/sys
+and /sys are read-only, and of the cgroups it has a part of the unified hierarchy: whatever a test
 installs or breaks in there is gone with it. Only the network is this machine's, since the tests
 need its loopback and pip its index.
 
