@@ -88,8 +88,8 @@ BREAKS: Final = (
     Break(
         "a_filter_is_given_up_before_everybody_has_subscribed",
         "transports/mqtt/subscriber.py",
-        "if self._reconciled:",
-        "if True:",
+        "unwanted = stale - doubled if self._reconciled else set()",
+        "unwanted = stale - doubled",
         "tests.transports.mqtt.test_connection",
     ),
     Break(
@@ -126,5 +126,62 @@ BREAKS: Final = (
         "self._exit(EXIT_STATUS)",
         "None",
         "tests.supervision.test_watchdog",
+    ),
+    Break(
+        "a_module_that_exits_takes_the_process_along",
+        "supervision/guard.py",
+        "        except BaseException as error:",
+        "        except Exception as error:",
+        "tests.supervision.test_guard",
+    ),
+    Break(
+        "a_timer_stops_after_one_fault",
+        "supervision/ticker.py",
+        "self._failed = 0 if fault is None else self._failed + 1",
+        "return",
+        "tests.supervision.test_ticker",
+    ),
+    Break(
+        "restarts_are_never_forgotten",
+        "supervision/policy.py",
+        "restarts[0] <= now_s - self._window_s",
+        "False",
+        "tests.supervision.test_policy",
+    ),
+    Break(
+        "timers_of_a_stopped_module_go_on",
+        "supervision/context.py",
+        '            self._guard.run("clean_up", each.cancel)',
+        "            pass",
+        "tests.supervision.test_context",
+    ),
+    Break(
+        "a_flood_blocks_the_others",
+        "supervision/emitter.py",
+        "if self._call is None and not self._busy:\n            self._work(METRICS_A_TURN)",
+        "if self._call is None and not self._busy:\n            self._work(METRICS_AT_ONCE)",
+        "tests.supervision.test_emitter",
+    ),
+    Break(
+        "a_module_whose_stop_hangs_is_waited_for_for_ever",
+        "supervision/supervisor.py",
+        "self._timeouts.stop_s, self._let_go",
+        "1e6, self._let_go",
+        "tests.supervision.test_supervisor",
+    ),
+    Break(
+        "a_broken_configuration_stops_everything",
+        "agent.py",
+        "        if not isinstance(plan, Plan):",
+        "        if isinstance(plan, str):\n            await self._modules.stop_all()\n"
+        "        if not isinstance(plan, Plan):",
+        "tests.test_agent",
+    ),
+    Break(
+        "a_second_sigterm_is_ignored",
+        "process/signals.py",
+        "if stops and self._asked_to_stop:",
+        "if False:",
+        "tests.process.test_signals",
     ),
 )
