@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import frozen
-from twisted.application.service import IServiceCollection, MultiService
+from twisted.application.service import IServiceCollection, MultiService, Service
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import ILogObserver, Logger
@@ -27,6 +27,7 @@ from metrics_agent.process.notify import Notifier
 from metrics_agent.supervision.group import ModuleGroup
 from metrics_agent.supervision.guard import Guard
 from metrics_agent.supervision.supervisor import State, Supervisor
+from metrics_agent.supervision.ticker import as_deferred
 from metrics_agent.transports.mqtt.connections import Connections
 
 __all__ = ["Agent", "Parts"]
@@ -41,6 +42,9 @@ _RELOAD_GAP_S = 0.1
 
 _REACTOR_GRACE_S = 0.5
 """How long the reactor may take once we have stopped: it joins threads, and one may never end."""
+
+_RECONCILE_WAIT_S = 1.0
+"""A reload waits this long for connections that are not wanted any more to be closed."""
 
 _SWAP_WAIT_S = 0.05
 """A reload waits this long for old modules to be gone, and as long again for new ones to have
@@ -136,14 +140,21 @@ class Agent(MultiService):
     # -- start -------------------------------------------------------------------------------
 
     def startService(self) -> None:
-        """Open the output and start the modules."""
-        self._parts.sink.startService()
-        self._parts.connections.startService()
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        """Open the output and start the modules; what cannot be started is told."""
+        failures: list[BaseException] = []
+        self._guard.run("start", self._parts.sink.startService, on_error=failures.append)
+        if failures:
+            self.request_stop("the output cannot be opened", ExitCode.GAVE_UP)
+        # Each by itself: one that fails, such as where no thread can be made, costs only itself.
+        Service.startService(self)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        for service in (self._parts.connections, *self):
+            self._guard.run("start", service.startService)
         self._work(self._start())
 
     async def _start(self) -> None:
         await self._apply(self._plan)
+        if self.stopping:
+            return
         names = ", ".join(module.name for module in self._plan.modules)
         if names:
             self._log.info("Started with modules {names}.", names=names)
@@ -186,7 +197,7 @@ class Agent(MultiService):
         """Read the configuration again and restart all modules; callable at any time."""
         if self.stopping:
             return
-        if self._working is not None or self._next_reload is not None:
+        if not self.running or self._working is not None or self._next_reload is not None:
             self._reload_again = True
             return
         self._work(self._reload())
@@ -202,7 +213,8 @@ class Agent(MultiService):
         try:
             await self._reload_once()
         finally:
-            self._notifier.ready()
+            if not self.stopping:
+                self._notifier.ready()
 
     async def _reload_once(self) -> None:
         plan = self._guard.run("load", self._plan_or_reasons)
@@ -215,6 +227,8 @@ class Agent(MultiService):
             return
         started_s = self._parts.reactor.seconds()
         await self._apply(plan)
+        if self.stopping:
+            return
         self.reloads += 1
         self._log.info(
             "Reloaded {path}: modules {names} restarted in {ms:.0f} ms.",
@@ -241,7 +255,9 @@ class Agent(MultiService):
             await self._at_most(_SWAP_WAIT_S, self._modules.stop_all())
             self._plan = plan
             self._guard.run("configure", self._parts.configure, plan)
-            await connections.reconcile(plan.brokers)
+            await self._step(
+                "connections", lambda: connections.reconcile(plan.brokers), _RECONCILE_WAIT_S
+            )
             for module in plan.modules:
                 self._start_module(module, plan)
             await self._at_most(_SWAP_WAIT_S, self._modules.settled())
@@ -251,13 +267,16 @@ class Agent(MultiService):
     def _start_module(self, module: ModulePlan, plan: Plan) -> None:
         self._modules.start_when_gone(
             module.name,
-            lambda: self._parts.make_supervisor(module, plan, self._on_state),
+            lambda: self._parts.make_supervisor(module, plan, self._state_changed),
             lambda: plan is self._plan and not self.stopping,
         )
 
-    def _on_state(self, supervisor: Supervisor) -> None:
+    def _state_changed(self, supervisor: Supervisor) -> None:
+        self._guard.run("state", self._decide, supervisor)
+
+    def _decide(self, supervisor: Supervisor) -> None:
         """Decide, when a module's state changed, whether the process can still be of use."""
-        if self.stopping:
+        if self.stopping or supervisor not in self.supervisors:
             return
         self._notifier.status(self._summary())
         states = [other.state for other in self.supervisors]
@@ -298,16 +317,20 @@ class Agent(MultiService):
     def _begin_stop(self, reason: str) -> None:
         self._stop_requested_s = self._parts.reactor.seconds()
         drain_s = self._plan.config.settings.drain_timeout
-        self._parts.exit_status.end_within(drain_s + _EXIT_GRACE_S)
+        self._end_within(drain_s + _EXIT_GRACE_S)
         self._notifier.stopping()
         self._log.info("Stopping: {reason}.", reason=reason)
+
+    def _end_within(self, seconds: float) -> None:
+        # It needs a thread; where there are no more of them the stop goes on without.
+        self._guard.run("stop", self._parts.exit_status.end_within, seconds)
 
     def stopService(self) -> Deferred[None]:
         """Stop in order; fires when all is stopped, at the latest at ``drain_timeout``."""
         if self._stopped is None:
             if not self.stopping:
                 self._begin_stop("the service was stopped")
-            self._stopped = ensureDeferred(self._stop())
+            self._stopped = self._guard.watch("stop", ensureDeferred(self._stop()))
         waiting: Deferred[None] = Deferred()
         self._stopped.addBoth(lambda _result: waiting.callback(None))
         return waiting
@@ -319,18 +342,20 @@ class Agent(MultiService):
 
     async def _stop(self) -> None:
         parts = self._parts
-        reload_s = self._remaining_s() / 2
+        # No step gets all that is left: the drain, on which most depends, is one of the last.
+        reload_s = self._remaining_s() / 4
         await self._step("reload", lambda: self._working or succeed(None), reload_s)
         if self._next_reload is not None:
             self._next_reload.cancel()
             self._next_reload = None
         # What the brokers have delivered is taken before anything closes; the queue may grow
         # beyond its high mark for this.
+        parts.connections.resume("reload")
         parts.connections.resume("pressure")
         settle_s = self._remaining_s() / 2
         await self._step("settle", lambda: parts.connections.settle(settle_s), settle_s)
         parts.connections.pause("stop")
-        await self._step("stop modules", self._modules.stop_all, self._remaining_s())
+        await self._step("stop modules", self._modules.stop_all, self._remaining_s() / 2)
         await self._step(
             "drain", lambda: parts.sink.drain(self._remaining_s()), self._remaining_s() + 0.1
         )
@@ -338,7 +363,7 @@ class Agent(MultiService):
         await self._step("disconnect", parts.connections.stopService, max(0.2, self._remaining_s()))
         await self._step("close output", parts.sink.stopService, 0.2)
         await self._step("services", super().stopService, 0.2)
-        parts.exit_status.end_within(_REACTOR_GRACE_S)
+        self._end_within(_REACTOR_GRACE_S)
         written, left = parts.sink.taken_metrics, parts.sink.left_metrics
         if left:
             self._log.error(
@@ -351,17 +376,11 @@ class Agent(MultiService):
         else:
             self._log.info("Stopped: {written} metrics written, none lost.", written=written)
 
-    async def _step(
-        self, place: str, step: Callable[[], Awaitable[Any] | None], timeout_s: float
-    ) -> Any:
-        """Take one step of the stop: contained, and at most that long."""
+    async def _step(self, place: str, step: Callable[[], Any], timeout_s: float) -> None:
+        """Take one step of a stop or a reload: contained, and at most that long."""
         work = self._guard.run(place, step)
-        if work is None:
-            return None
-        waiting: Deferred[Any] = (
-            work if isinstance(work, Deferred) else ensureDeferred(work)  # type: ignore[arg-type]  # coroutines only
-        )
-        return await self._at_most(timeout_s, self._guard.watch(place, waiting))
+        if isinstance(work, Awaitable):
+            await self._at_most(timeout_s, self._guard.watch(place, as_deferred(work)))
 
     async def _at_most(self, timeout_s: float, waiting: Deferred[Any]) -> Any:
         """Wait for a Deferred, or give up waiting and leave it to itself."""

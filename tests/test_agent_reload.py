@@ -1,0 +1,257 @@
+"""The agent: reading its configuration again, and replacing all modules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from metrics_agent.errors import ConfigError
+from metrics_agent.supervision.lifecycle import State
+from tests.agent_case import FAULT, AgentCase
+from tests.supervision.fakes import FAULTS, raiser
+from tests.supervision.supervised import FakeModule
+
+
+class ReloadTests(AgentCase):
+    """What a reload does."""
+
+    def instances(self) -> dict[str, int]:
+        return {name: len(modules) for name, modules in self.modules.items()}
+
+    def test_order(self) -> None:
+        """Stop reading, stop all modules, connections, start all, read again."""
+        self.lives["a"] = lambda: FakeModule(
+            start=lambda _context: self.seen.append("start"),
+            stop=lambda _context: self.seen.append("stop"),
+        )
+        agent = self.started("a")
+        del self.seen[:]
+        agent.request_reload()
+        self.assertEqual(
+            self.seen,
+            ["pause reload", "stop", "reconcile", "start", "filters", "resume reload"],
+        )
+        self.assertEqual((agent.reloads, self.instances()), (1, {"a": 2}))
+        self.assertIn("Reloaded agent.toml: modules a restarted in 0 ms.", self.told("info"))
+
+    def test_other_modules(self) -> None:
+        """What is new is started, what is gone is stopped."""
+        agent = self.started("a", "b")
+        self.loads = [self.config("b", "c", log_level="debug")]
+        agent.request_reload()
+        self.assertEqual(self.alive(), ["b", "c"])
+        self.assertEqual([each.module_name for each in agent.supervisors], ["b", "c"])
+        self.assertEqual(self.configured[-1].config.settings.log_level, "debug")
+        self.assertIs(agent.plan, self.configured[-1])
+
+    def test_nothing_enabled(self) -> None:
+        """A reload that leaves nothing to do says so, and the agent stays."""
+        agent = self.started("a")
+        self.loads = [self.config()]
+        agent.request_reload()
+        self.assertIn("No module is enabled", self.told("warn")[0])
+        self.assertEqual((self.alive(), self.clock.stops), ([], 0))
+
+    def test_a_parked_module(self) -> None:
+        """A module that gave up is tried anew, with a clean record."""
+        self.lives["a"] = lambda: FakeModule(start=raiser(ValueError("x")))
+        agent = self.started("a", "b")
+        self.clock.advance(1)
+        self.lives["a"] = FakeModule
+        agent.request_reload()
+        self.assertEqual({each.state for each in agent.supervisors}, {State.RUNNING})
+
+    def test_all_parked_and_one_new(self) -> None:
+        """What the old modules were does not count in deciding over the new ones."""
+        self.lives["a"] = lambda: FakeModule(start=raiser(ValueError("x")))
+        agent = self.started("a", "b")
+        self.clock.advance(1)
+        self.loads = [self.config("a")]
+        agent.request_reload()
+        self.assertEqual(self.clock.stops, 0)
+        self.clock.advance(1)
+        self.assertEqual((self.clock.stops, int(self.exit.code)), (1, 1))
+
+    def test_systemd_is_told(self) -> None:
+        """That it reloads, and that it is ready again, also after a failure."""
+        agent = self.started("a")
+        for load in (self.config("a"), ConfigError([FAULT]), SystemExit(1)):
+            self.loads = [load]
+            self.notifier.told.clear()
+            agent.request_reload()
+            self.clock.advance(0.2)
+            told = [each for each in self.notifier.told if not each.startswith("running")]
+            self.assertEqual((told[0], told[-1], len(told)), ("reloading", "ready", 2))
+
+
+class RefusedTests(AgentCase):
+    """Configurations that change nothing."""
+
+    def refused(self, load: Any) -> str:
+        """Reload that; check that nothing has changed; return what was told."""
+        agent = self.started("a")
+        plan, before = agent.plan, self.modules["a"][-1]
+        configured = len(self.configured)
+        self.forget()
+        del self.seen[:]
+        self.loads = [load]
+        agent.request_reload()
+        self.assertEqual(self.seen, [])
+        self.assertIs(agent.plan, plan)
+        self.assertEqual((before.started, before.stopped, agent.reloads), (1, 0, 0))
+        self.assertEqual(len(self.configured), configured)
+        # The next one is taken.
+        self.clock.advance(0.2)
+        self.loads = [self.config("a")]
+        agent.request_reload()
+        self.assertEqual(agent.reloads, 1)
+        return "\n".join(self.told())
+
+    def test_wrong_file(self) -> None:
+        """A file that cannot be used: one line that says why."""
+        self.assertEqual(
+            self.refused(ConfigError([FAULT])),
+            f"The configuration was not reloaded, all modules run on as they are: {FAULT}",
+        )
+
+    def test_wrong_module(self) -> None:
+        """At a reload the fault of any enabled module counts: whoever made it is there."""
+        self.assertIn(str(FAULT), self.refused(self.config("a", bad=("bad",))))
+
+    def test_anything_raised(self) -> None:
+        """Whatever reading it raises, for modules of others take part in it."""
+        for kind in FAULTS:
+            self.loads.clear()
+            told = self.refused(kind("why"))
+            self.assertIn(f"Error in load: {kind.__name__}('why')", told)
+            self.assertIn("The configuration was not reloaded", told)
+
+
+class LatchTests(AgentCase):
+    """Requests that come while one is at work."""
+
+    def hang(self) -> Deferred[Any]:
+        """Make the next reload wait for this in the middle."""
+        work: Deferred[Any] = Deferred()
+        self.connections.reconciled = lambda: work
+        return work
+
+    def go_on(self, work: Deferred[Any]) -> None:
+        self.connections.reconciled = type(self.connections)(self.seen).reconciled
+        work.callback(None)
+
+    def test_any_number_is_one_more(self) -> None:
+        """All that come meanwhile are one more, which begins after the one under way."""
+        agent = self.started("a")
+        work = self.hang()
+        agent.request_reload()
+        for _ in range(1000):
+            agent.request_reload()
+        self.assertEqual(agent.reloads, 0)
+        self.go_on(work)
+        self.assertEqual(agent.reloads, 1)
+        for _ in range(20):
+            self.clock.advance(0.2)
+        self.assertEqual((agent.reloads, len(self.modules["a"])), (2, 3))
+        self.assertEqual(self.connections.paused, [])
+
+    def test_the_latest_file(self) -> None:
+        """The one more reads the file that is there then."""
+        agent = self.started("a")
+        work = self.hang()
+        agent.request_reload()
+        agent.request_reload()
+        self.loads = [self.config("b")]
+        self.go_on(work)
+        self.clock.advance(0.2)
+        self.assertEqual(self.alive(), ["b"])
+
+    def test_during_the_start(self) -> None:
+        """A request during the start is not forgotten."""
+        work = self.hang()
+        agent = self.make_agent("a")
+        agent.startService()
+        agent.request_reload()
+        self.go_on(work)
+        for _ in range(5):
+            self.clock.advance(0.2)
+        self.assertEqual((agent.reloads, len(self.modules["a"])), (1, 2))
+
+    def test_before_the_start(self) -> None:
+        """A request before the start waits for it: two at a time would be one too many."""
+        agent = self.make_agent("a")
+        agent.request_reload()
+        self.assertEqual(self.seen, [])
+        agent.startService()
+        self.assertEqual(self.alive(), ["a"])
+        for _ in range(5):
+            self.clock.advance(0.2)
+        self.assertEqual((agent.reloads, len(self.modules["a"])), (1, 2))
+
+    def test_storm(self) -> None:
+        """However many come, modules have their time between two reloads, and it ends."""
+        agent = self.started("a")
+        for _ in range(100):
+            agent.request_reload()
+            self.clock.advance(0.01)
+        self.assertLess(agent.reloads, 12)
+        for _ in range(10):
+            self.clock.advance(0.2)
+        self.assertEqual(self.alive(), ["a"])
+
+    def test_after_a_stop(self) -> None:
+        """When it stops there is no reload any more."""
+        agent = self.started("a")
+        self.successResultOf(agent.stopService())
+        del self.seen[:]
+        agent.request_reload()
+        self.assertEqual(self.seen, [])
+
+
+class HostileTests(AgentCase):
+    """Modules and connections that hang or fail in the middle of a reload."""
+
+    def reload(self, agent: Any) -> None:
+        agent.request_reload()
+        for _ in range(40):
+            self.clock.advance(0.1)
+        self.assertEqual(agent.reloads, 1)
+        self.assertNotIn("reload", self.connections.paused)
+
+    def test_stop_never_ends(self) -> None:
+        """A module that does not stop is let go; the others are replaced meanwhile."""
+        self.lives["a"] = lambda: FakeModule(stop=lambda _context: Deferred())
+        agent = self.started("a", "b")
+        agent.request_reload()
+        self.clock.advance(0.1)
+        self.assertEqual((len(self.modules["b"]), self.connections.paused), (2, []))
+        self.assertEqual(len(self.modules["a"]), 1)
+        for _ in range(20):
+            self.clock.advance(0.1)
+        self.assertEqual(self.alive(), ["a", "b"])
+        self.assertEqual(len(self.modules["a"]), 2)
+
+    def test_every_fault(self) -> None:
+        """Whatever stopping or starting raises, the others are replaced."""
+        for kind in FAULTS:
+            self.modules.clear()
+            bad = raiser(kind("why"))
+            self.lives["a"] = lambda bad=bad: FakeModule(stop=bad)
+            agent = self.started("a", "b")
+            self.lives["a"] = lambda bad=bad: FakeModule(start=bad)
+            self.reload(agent)
+            self.assertEqual(self.alive(), ["b"])
+            self.assertEqual([each.stopped for each in self.modules["b"]], [1, 0])
+            self.end(agent)
+
+    def test_connections(self) -> None:
+        """Connections that fail or hang cost their own modules' messages, nothing else."""
+        for reconciled in (raiser(SystemExit(1)), Deferred):
+            self.modules.clear()
+            self.connections.reconciled = type(self.connections)(self.seen).reconciled
+            agent = self.started("a")
+            self.connections.reconciled = reconciled
+            self.reload(agent)
+            self.assertEqual(len(self.modules["a"]), 2)
+            self.end(agent)

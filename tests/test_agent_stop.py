@@ -1,0 +1,292 @@
+"""The agent: stopping in order, whatever hangs or fails, and within its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from metrics_agent.agent import Agent
+from metrics_agent.process.exit import ExitCode
+from tests.agent_case import AgentCase
+from tests.supervision.fakes import FAULTS, raiser
+from tests.supervision.supervised import FakeModule
+
+DRAIN_S = 4.0
+MUCH_LATER_S = 1.0
+"""How much longer than ``drain_timeout`` the worst of all stops may take."""
+
+
+class StopTests(AgentCase):
+    """What a stop does."""
+
+    def test_order(self) -> None:
+        """Settle, stop reading, stop modules, drain, disconnect, close."""
+        self.lives["a"] = lambda: FakeModule(stop=lambda _context: self.seen.append("a stops"))
+        agent = self.started("a")
+        del self.seen[:]
+        self.successResultOf(agent.stopService())
+        self.assertEqual(
+            self.seen,
+            [
+                "resume reload",
+                "resume pressure",
+                "settle",
+                "pause stop",
+                "a stops",
+                "drain",
+                "connections stop",
+                "sink stops",
+            ],
+        )
+        self.assertEqual(self.told("info")[-1], "Stopped: 7 metrics written, none lost.")
+
+    def test_asked_for(self) -> None:
+        """A request says why, sets the code, and has the reactor stop; a second one is ignored."""
+        agent = self.started("a")
+        agent.request_stop("got SIGTERM")
+        agent.request_stop("stdin was closed", ExitCode.GAVE_UP)
+        self.assertTrue(agent.stopping)
+        self.assertEqual((self.clock.stops, int(self.exit.code)), (1, 0))
+        self.assertEqual(self.told("info")[-1], "Stopping: got SIGTERM.")
+        self.assertEqual(self.notifier.told[-1], "stopping")
+
+    def test_time_counts_from_the_request(self) -> None:
+        """What passed between the request and the reactor's stop is not granted again."""
+        left: list[float] = []
+        self.sink.drained = lambda timeout_s: left.append(timeout_s) or succeed(0)  # type: ignore[func-returns-value]
+        agent = self.started("a")
+        agent.request_stop("got SIGTERM")
+        self.clock.advance(1.5)
+        self.successResultOf(agent.stopService())
+        self.assertEqual(left, [DRAIN_S - 1.5])
+
+    def test_hard_end(self) -> None:
+        """From the request on the process ends at the latest some time after the drain's."""
+        agent = self.started("a")
+        agent.request_stop("got SIGTERM")
+        self.assertEqual(self.exit.deadlines, [6.0])
+        self.successResultOf(agent.stopService())
+        self.assertEqual(len(self.exit.deadlines), 2)
+        self.assertLess(self.exit.deadlines[1], 1.0)
+
+    def test_twice(self) -> None:
+        """Every caller is told of the one end; steps are taken once."""
+        work: Deferred[Any] = Deferred()
+        self.sink.drained = lambda _timeout_s: work
+        agent = self.started("a")
+        first, second = agent.stopService(), agent.stopService()
+        self.assertNoResult(first)
+        self.assertNoResult(second)
+        work.callback(0)
+        for stopped in (first, second, agent.stopService()):
+            self.successResultOf(stopped)
+        self.assertEqual(self.seen.count("drain"), 1)
+
+    def test_before_the_start(self) -> None:
+        """Harmless."""
+        agent = self.make_agent("a")
+        self.successResultOf(agent.stopService())
+        self.assertEqual(self.modules, {})
+
+    def test_lost_metrics(self) -> None:
+        """What the reader did not take is told as an error with its number."""
+        self.sink.left_metrics = 3
+        agent = self.started("a")
+        self.successResultOf(agent.stopService())
+        self.assertEqual(
+            self.told()[-1],
+            "Stopped: 7 metrics written, 3 were not read by 4 s after the request to stop and are "
+            "lost.",
+        )
+
+    def test_lost_metrics_when_the_drain_fails(self) -> None:
+        """So where waiting for the reader failed or hung: nothing is claimed that is not so."""
+        for drained in (raiser(ValueError("x")), lambda _timeout_s: Deferred()):
+            self.sink.left_metrics = 3
+            self.sink.drained = drained
+            self.end(self.started("a"))
+            self.assertIn("3 were not read", self.told()[-1])
+            self.assertNotIn("none lost", "".join(self.told("info")))
+
+    def test_everything_is_stopped(self) -> None:
+        """Nothing is left that could do something."""
+        agent = self.started("a", "b")
+        self.successResultOf(agent.stopService())
+        self.assertEqual((self.alive(), self.clock.getDelayedCalls()), ([], []))
+        self.assertFalse(agent.running)
+
+
+class MeetingTests(AgentCase):
+    """A stop that meets a start or a reload."""
+
+    def test_stop_during_start(self) -> None:
+        """A stop while the start waits: no module is started any more, and it ends in time."""
+        work: Deferred[Any] = Deferred()
+        self.connections.reconciled = lambda: work
+        agent = self.make_agent("a")
+        agent.startService()
+        stopped = agent.stopService()
+        work.callback(None)
+        self.clock.advance(0.1)
+        self.successResultOf(stopped)
+        self.assertEqual((self.modules, self.connections.paused), ({}, ["stop"]))
+        self.assertNotIn("Started with", "".join(self.told("info")))
+
+    def test_stop_requested_before_start(self) -> None:
+        """A stop that was asked for before the start: no module is started at all."""
+        agent = self.make_agent("a")
+        agent.request_stop("got SIGTERM")
+        agent.startService()
+        self.clock.advance(0.1)
+        self.assertEqual(self.modules, {})
+        self.successResultOf(agent.stopService())
+
+    def test_stop_while_a_module_starts(self) -> None:
+        """A module in the middle of its start is stopped."""
+        self.lives["a"] = lambda: FakeModule(start=lambda _context: Deferred())
+        agent = self.started("a")
+        self.successResultOf(agent.stopService())
+        self.assertEqual(self.modules["a"][0].stopped, 1)
+
+    def test_stop_during_reload(self) -> None:
+        """The reload is over first; its new modules are not started, a latched one is not begun."""
+        agent = self.started("a")
+        work: Deferred[Any] = Deferred()
+        self.connections.reconciled = lambda: work
+        agent.request_reload()
+        agent.request_reload()
+        stopped = agent.stopService()
+        self.assertNoResult(stopped)
+        work.callback(None)
+        self.clock.advance(0.1)
+        self.successResultOf(stopped)
+        self.assertEqual((len(self.modules["a"]), agent.reloads), (1, 0))
+        self.assertNotIn("Reloaded", "".join(self.told("info")))
+
+    def test_reload_hangs(self) -> None:
+        """A reload that hangs holds up the stop for a part of its time, and reading goes on."""
+        agent = self.started("a")
+        self.connections.reconciled = Deferred
+        agent.request_reload()
+        left: list[float] = []
+        paused: list[list[str]] = []
+
+        def settled(_timeout_s: float) -> Any:
+            paused.append(list(self.connections.paused))
+            return succeed(None)
+
+        self.connections.settled = settled
+        self.sink.drained = lambda timeout_s: left.append(timeout_s) or succeed(0)  # type: ignore[func-returns-value]
+        self.end(agent)
+        self.assertGreater(left[0], 1.0)
+        self.assertEqual(paused, [[]])
+
+    def test_reload_requested_during_stop(self) -> None:
+        """A reload while it stops is ignored."""
+        agent = self.started("a")
+        self.sink.drained = lambda _timeout_s: Deferred()
+        agent.stopService()
+        agent.request_reload()
+        self.clock.advance(0.5)
+        self.assertEqual(len(self.modules["a"]), 1)
+
+    def test_parked_during_stop(self) -> None:
+        """A module that gives up while it stops does not change the code."""
+        self.lives["a"] = lambda: FakeModule(start=raiser(ValueError("x")))
+        agent = self.started("a")
+        agent.request_stop("got SIGTERM")
+        self.clock.advance(1)
+        self.assertEqual(int(self.exit.code), 0)
+        self.successResultOf(agent.stopService())
+
+
+def failing(name: str) -> list[tuple[str, Callable[..., Any]]]:
+    """Return ways in which a step may fail."""
+    ways = [(f"{name} raises {kind.__name__}", raiser(kind("why"))) for kind in FAULTS]
+    ways.append((f"{name} fails", lambda *_args: fail(SystemExit(1))))
+    ways.append((f"{name} hangs", lambda *_args: Deferred()))
+    ways.append((f"{name} gives nonsense", lambda *_args: 5))
+    return ways
+
+
+class StepTests(AgentCase):
+    """Each step failing or hanging still leads to the end, in time, by way of all other steps."""
+
+    STEPS = ("settle", "drain", "connections stop", "sink stops")
+
+    def check(self, agent: Agent, what: str) -> None:
+        """Stop it; see that all steps are taken and it ends in time."""
+        del self.seen[:]
+        begun_s = self.clock.seconds()
+        stopped = agent.stopService()
+        ended: list[float] = []
+        stopped.addCallback(lambda _result: ended.append(self.clock.seconds() - begun_s))
+        for _ in range(60):
+            self.clock.advance(0.1)
+        self.assertEqual(len(ended), 1, what)
+        self.assertLessEqual(ended[0], DRAIN_S + MUCH_LATER_S, what)
+        self.assertEqual([each for each in self.seen if each in self.STEPS], list(self.STEPS), what)
+        self.assertIn("Stopped: ", "\n".join(self.told("info") + self.told()), what)
+        self.assertFalse(agent.running, what)
+        self.forget()
+
+    def test_settle(self) -> None:
+        """Brokers that do not answer."""
+        for what, way in failing("settle"):
+            self.connections.settled = way
+            self.check(self.started("a"), what)
+
+    def test_modules(self) -> None:
+        """Modules that do not stop: the others are stopped, and the drain has its time."""
+        for what, way in failing("stop"):
+            self.modules.clear()
+            self.lives["a"] = lambda way=way: FakeModule(stop=way)
+            left: list[float] = []
+            self.sink.drained = lambda timeout_s, left=left: left.append(timeout_s) or succeed(0)
+            self.check(self.started("a", "b"), what)
+            self.assertEqual([each.stopped for each in self.modules["b"]], [1])
+            self.assertGreater(left[0], 0.9)
+
+    def test_drain(self) -> None:
+        """A reader that never reads."""
+        for what, way in failing("drain"):
+            self.sink.drained = way
+            self.check(self.started("a"), what)
+
+    def test_disconnect(self) -> None:
+        """Connections that do not close."""
+        for what, way in failing("disconnect"):
+            self.connections.on_stop = way
+            self.check(self.started("a"), what)
+
+    def test_output(self) -> None:
+        """An output that does not close."""
+        for what, way in failing("output"):
+            self.sink.on_stop = way
+            self.check(self.started("a"), what)
+
+    def test_all_hang(self) -> None:
+        """Everything at a time."""
+        self.lives["a"] = lambda: FakeModule(stop=lambda _context: Deferred())
+        agent = self.started("a")
+        self.connections.reconciled = Deferred
+        agent.request_reload()
+        self.connections.settled = self.sink.drained = lambda _timeout_s: Deferred()
+        self.connections.on_stop = self.sink.on_stop = Deferred
+        self.check(agent, "all")
+
+    def test_no_more_threads(self) -> None:
+        """Where no thread can be made for the hard end, the orderly one is taken all the same."""
+        self.exit.on_deadline = raiser(RuntimeError("can't start new thread"))
+        agent = self.started("a")
+        agent.request_stop("got SIGTERM")
+        self.assertEqual(self.clock.stops, 1)
+        self.check(agent, "thread")
+        self.check(self.started("a"), "thread, not asked for")
+
+    def test_no_time(self) -> None:
+        """With a drain_timeout of 0 everything is tried once, and it ends."""
+        self.lives["a"] = lambda: FakeModule(stop=lambda _context: Deferred())
+        self.check(self.started("a", drain_timeout="0s"), "no time")
