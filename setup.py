@@ -15,7 +15,7 @@ DEMO = ["amqtt>=0.11.3", "websockets>=13"]
 TEST = [
     "hypothesis>=6.100",
     "line-protocol-parser>=2.0",
-    "coverage[toml]>=7.6",
+    "coverage[toml]>=7.10",
     *HTTP,
     *DIGEST,
     *SPEED,

@@ -8,7 +8,8 @@
     |-- PayloadError                a device's message that cannot be read; carries a reason
     |-- ProtocolError               a peer broke its protocol (MQTT, WebSocket)
     |-- MissingDependency           an optional package is not installed; says what to install
-    `-- OutputError                 the output cannot be opened or written
+    |-- OutputError                 the output cannot be opened or written
+    `-- DemoError                   a part of `metrics-agent demo` cannot be started
 """
 
 from __future__ import annotations
