@@ -101,21 +101,26 @@ class TasmotaModule(Service):
         }
 
     def startService(self) -> None:
-        """Subscribe: telemetry first, so that nothing that is sent meanwhile is missed."""
+        """Subscribe: announcements first, so that the retained LWT of a fleet find their names.
+
+        All goes out in one turn, so no telemetry is missed by being later. Announcements are
+        retained and come again whenever they are needed, hence QoS 0: at QoS 1 mosquitto keeps
+        1,000 messages for a client and drops the rest of a burst.
+        """
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
         shapes, filters = self._wanted
+        self._context.subscribe(
+            self._broker,
+            f"{self._settings.discovery_prefix}/+/config",
+            self._on_config,
+            qos=0,
+            place="discovery",
+        )
         self._filters.restore()
         for shape in shapes:
             self._filters.add_shape(shape)
         for topic_filter in filters:
             self._filters.add(topic_filter)
-        self._context.subscribe(
-            self._broker,
-            f"{self._settings.discovery_prefix}/+/config",
-            self._on_config,
-            qos=self._settings.qos,
-            place="discovery",
-        )
         if self._settings.silent_after:
             self._context.later(self._settings.silent_after, self._look_around, place="look_around")
 

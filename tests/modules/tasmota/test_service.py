@@ -51,12 +51,15 @@ class Life(SynchronousTestCase):
         hash(MODULE.brokers(settings)[0])
         self.assertIn("keep_alive", MODULE.custom_ignored)
 
-    def test_subscribes_telemetry_before_discovery(self) -> None:
-        """One subscription a shape and subtopic; the announcements are asked for last."""
-        _, context = make(qos=0)
-        self.assertEqual(context.filters(), DEFAULT_FILTERS)
-        self.assertEqual(context.subscriptions[-1].topic_filter, "tasmota/discovery/+/config")
-        self.assertEqual({each.qos for each in context.subscriptions}, {0})
+    def test_subscribes_to_announcements_first(self) -> None:
+        """One subscription a shape and subtopic; names come before what is to bear them."""
+        for qos in (0, 1):
+            _, context = make(qos=qos)
+            self.assertEqual(context.filters(), DEFAULT_FILTERS)
+            first, *others = context.subscriptions
+            self.assertEqual(first.topic_filter, "tasmota/discovery/+/config")
+            self.assertEqual(first.qos, 0, "a retained burst must not fill the broker's queue")
+            self.assertEqual({each.qos for each in others}, {qos})
 
     def test_shared_group(self) -> None:
         """Agents of a group share telemetry; each of them gets all announcements."""
