@@ -245,18 +245,21 @@ def _flag(value: object) -> bool | None:
 
 
 def _age_s(content: Mapping[str, object]) -> float | None:
-    milliseconds = number(content.get("data_age_ms"))
-    if milliseconds is not None and milliseconds >= 0:
-        return milliseconds / 1000
-    seconds = number(content.get("data_age"))
-    return seconds if seconds is not None and seconds >= 0 else None
+    milliseconds = _count(content.get("data_age_ms"))
+    return _count(content.get("data_age")) if milliseconds is None else milliseconds / 1000
+
+
+def _count(value: object) -> float | None:
+    """Return a number that is not negative, not even a negative zero; None for all else."""
+    found = number(value)
+    return found + 0.0 if found is not None and found >= 0 else None
 
 
 def _status(content: Mapping[str, object]) -> dict[str, FieldValue]:
     radio = content.get("radio_stats")
-    events = number(content.get("events"))
+    events = _count(content.get("events"))
     status = read_status(content, radio if isinstance(radio, dict) else {})
-    if events is not None and events >= 0:
+    if events is not None:
         status[_key("events")] = events
     return status
 
@@ -280,8 +283,8 @@ def read_status(
         if limit is not None and limit > 0:
             status[name] = round(limit, 2)
     for key, name in _RADIO.items():
-        count = number(radio.get(key))
         # Before the first answer there is no signal that could have a strength.
-        if count is not None and (key != "rssi" or radio.get("rx_success")):
-            status[name] = count
+        count = number(radio.get(key)) if key != "rssi" or radio.get("rx_success") else None
+        if count is not None:
+            status[name] = count + 0.0
     return status

@@ -72,6 +72,7 @@ class LiveSource:
 
     def stop(self) -> Deferred[None]:
         """Close the socket."""
+        self._stop_waiting()
         return self._connection.stopService()
 
     # What the connection tells; each of these is contained by the context.
@@ -87,7 +88,9 @@ class LiveSource:
 
     def _on_frame(self, data: bytes) -> None:
         received_ns = self._context.now_ns()
-        self._heard = True
+        if not self._heard:
+            self._heard = True
+            self._stop_waiting()
         try:
             frame = decode_frame(data, self._points.drop)
         except PayloadError as error:
@@ -99,12 +102,16 @@ class LiveSource:
         series = self._points.naming.part(DEVICE.name, DTU)
         online = {DEVICE.key("online"): is_open}
         self._points.emit([Metric(series, online, self._context.now_ns())])
-        if self._patience is not None and self._patience.active():
-            self._patience.cancel()
+        self._stop_waiting()
         if is_open and not self._heard:
             self._patience = self._context.later(
                 _SILENT_AFTER_S, self._say_silent, place="look_around"
             )
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
+        self._patience = None
 
     def _say_silent(self) -> None:
         if not self._heard:
