@@ -43,8 +43,8 @@ class Pace:
 
 
 FAST = Pace(64 * 1024, 0.0)
-SLOW = Pace(1300, 0.001)
-"""About as a busy Telegraf: some ten lines, then something else for a millisecond."""
+SLOW = Pace(4096, 0.003)
+"""A busy Telegraf: some forty lines, then something else for three milliseconds."""
 
 
 @implementer(IReadDescriptor)

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from attrs import frozen
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from metrics_agent.config import Duration, setting
@@ -23,6 +25,7 @@ from metrics_agent.metric import Metric, Series
 __all__ = ["MODULE", "TABLE"]
 
 FLOOD_A_TICK: Final = 1000
+SLOW_STOP_S: Final = 0.4
 
 TABLE: Final = (
     Metric(Series("plain", {"device": "a"}), {"value": 1.5}, 1_700_000_000_123_456_789),
@@ -79,6 +82,13 @@ class Probe(Service):
             self._act(self)
         self.context.every(self._interval_s, self._tick)
 
+    def stopService(self) -> Deferred[None] | None:
+        """End; some take their time."""
+        super().stopService()
+        if self._act is not _stop_slowly:
+            return None
+        return deferLater(self.context.reactor, SLOW_STOP_S)
+
     def _tick(self) -> Any:
         self.count += 1
         return self._act(self)
@@ -86,6 +96,10 @@ class Probe(Service):
 
 def _nothing(_probe: Probe) -> None:
     """Be idle."""
+
+
+def _stop_slowly(_probe: Probe) -> None:
+    """Be idle, and take a while to stop."""
 
 
 def _table(probe: Probe) -> tuple[Metric, ...]:
@@ -135,6 +149,7 @@ def _print(probe: Probe) -> Iterator[Metric]:
 
 _ACTS: Mapping[str, Callable[[Probe], Any]] = {
     "nothing": _nothing,
+    "stop_slowly": _stop_slowly,
     "table": _table,
     "count": _count,
     "flood": _flood,

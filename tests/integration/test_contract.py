@@ -5,12 +5,16 @@ from __future__ import annotations
 import signal
 
 from line_protocol_parser import parse_line
+from twisted.internet.defer import ensureDeferred
 
 from tests.integration import probe
 from tests.integration.broker import Mosquitto
 from tests.integration.case import QUIET, AgentCase, OnTelegraf
 from tests.integration.load import Load
 from tests.integration.watching import is_alive, pause, sequences, until
+
+BACKLOG = 3000
+"""Messages that make 250 KiB on the socket; a read takes 64."""
 
 NO_SELF_METRICS = 'self_metrics_interval = "0s"'
 
@@ -69,9 +73,16 @@ class Contract:
         parent = await self.start()
         await self.subscribed(parent, load)
         load.start()
-        await pause(1.5)
+        await pause(1)
+        # There shall be more in its socket, when the stop begins, than it reads at once.
+        parent.signal_agent(signal.SIGSTOP)
+        await pause(0.1)
+        load.send(BACKLOG)
         delivered = await load.barrier()
-        took_s = await parent.stop()
+        stopping = ensureDeferred(parent.stop())
+        await pause(0.2)
+        parent.signal_agent(signal.SIGCONT)
+        took_s = await stopping
         load.stop()
         self.assertLess(took_s, 5)
         self.assert_complete(sequences(parent.lines()), delivered)
@@ -87,8 +98,12 @@ class Contract:
         await self.subscribed(parent, load)
         load.start()
         await pause(1)
+        parent.signal_agent(signal.SIGSTOP)
+        await pause(0.1)
+        load.send(BACKLOG)
         delivered = await load.barrier()
         parent.signal_agent(signal.SIGTERM)
+        parent.signal_agent(signal.SIGCONT)
         await self.said(parent, "Stopping: got SIGTERM.")
         await until(lambda: parent.exits, "the exit")
         self.assertEqual(parent.exits, [0])
