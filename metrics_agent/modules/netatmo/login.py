@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -41,6 +42,7 @@ async def log_in(
         out.write(text)
         out.flush()
 
+    _load_what_comes_late()
     try:
         owner = become_owner(directory)
     except OSError as error:
@@ -77,6 +79,15 @@ async def log_in(
         say(f"\nThe login is stored in {directory / TOKEN_FILE}.\n")
         await _show(account, say)
     return done
+
+
+def _load_what_comes_late() -> None:
+    """Import what others import when they first need it.
+
+    Whom we become may not be allowed to read our packages, which may be root's.
+    """
+    for name in ("encodings.idna", "metrics_agent.transports.tls"):
+        import_module(name)
 
 
 async def _show(account: Account, say: Callable[[str], object]) -> None:

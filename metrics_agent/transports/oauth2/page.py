@@ -295,7 +295,8 @@ class _Root(Resource):
             name=self._provider.name,
             fault=str(fault) or type(fault).__name__,
         )
-        reason = _sentence(fault) if isinstance(fault, MetricsAgentError) else "An error occurred."
+        why = str(fault) if isinstance(fault, MetricsAgentError) else "an error occurred"
+        reason = f"The login could not be completed: {why}."
         self._remember(self._pages.failed(reason, "Nothing is lost; begin again."))
         self._send_later(request, "failed")
 

@@ -91,7 +91,7 @@ class Page:
             f"<p>You log in at {name} itself; your password is never seen here. Afterwards you "
             "come back to this page.</p>"
             '<form method="post" action="start">'
-            f'<button class="button" autofocus>Log in at {name}</button></form>',
+            f'<button class="button">Log in at {name}</button></form>',
             f"If {name} says that the redirect address is wrong: register "
             f"<code>{escape(self.look.register)}</code> for your app there.",
         )

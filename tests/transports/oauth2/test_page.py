@@ -247,8 +247,8 @@ class Flow(PageCase):
     def test_code_that_cannot_be_used(self) -> None:
         """A fault in getting the tokens is shown and logged, without a secret."""
         for fault, text in (
-            (MetricsAgentError("api.example: no answer within 30 s"), "No answer within 30 s"),
-            (RuntimeError("secret c0de"), "An error occurred."),
+            (MetricsAgentError("api.example: no answer"), "completed: api.example: no answer."),
+            (RuntimeError("secret c0de"), "completed: an error occurred."),
         ):
             state = self.begin()
             self.browser.ask("GET", f"/callback?state={state}&code=c0de")
@@ -257,7 +257,7 @@ class Flow(PageCase):
             failed = self.browser.ask("GET", "/failed")
             self.assertIn(text.casefold(), failed.body.casefold())
             self.assert_safe(failed)
-        self.assertIn("could not be completed: api.example", self.logged())
+        self.assertIn("could not be completed: api.example: no answer", self.logged())
         self.assertIsNotNone(self.page._listening)
 
 
