@@ -107,6 +107,7 @@ class GuideTests(SynchronousTestCase):
             deadline_s = time.monotonic() + 30
             for line in broker.stderr:
                 if "running" in line or "Error" in line or time.monotonic() > deadline_s:
-                    broker.terminate()
+                    # A SIGTERM just before its main loop begins would be forgotten.
+                    broker.kill()
                     return "running" in line
         return False
