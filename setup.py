@@ -16,6 +16,7 @@ TEST = [
     "hypothesis>=6.100",
     "line-protocol-parser>=2.0",
     "coverage[toml]>=7.10",
+    "selenium>=4.20",
     *HTTP,
     *DIGEST,
     *SPEED,
