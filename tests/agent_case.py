@@ -166,6 +166,7 @@ class AgentCase(ContextCase):
         self.modules: dict[str, list[FakeModule]] = {}
         self.loads: list[Any] = []
         self.limit = 1
+        self.stop_s = 2.0
         self.sink = FakeSink(self.seen)
         self.connections = FakeConnections(self.seen)
         self.exit = FakeExit()
@@ -240,7 +241,7 @@ class AgentCase(ContextCase):
                 park_s=600.0,
                 random=lambda: 1.0,
             ),
-            timeouts=Timeouts(start_s=30.0, stop_s=2.0),
+            timeouts=Timeouts(start_s=30.0, stop_s=self.stop_s),
             counters=self.counters,
             log=self.log,
             on_state=on_state,

@@ -232,6 +232,18 @@ class HostileTests(AgentCase):
         self.assertEqual(self.alive(), ["a", "b"])
         self.assertEqual(len(self.modules["a"]), 2)
 
+    def test_gives_up_while_another_waits(self) -> None:
+        """A module that waits for its former instance to be gone can still run: no end yet."""
+        self.lives["a"] = lambda: FakeModule(stop=lambda _context: Deferred())
+        agent = self.started("a", "b")
+        self.lives["a"] = FakeModule
+        self.lives["b"] = lambda: FakeModule(start=raiser(ValueError("x")))
+        agent.request_reload()
+        self.clock.pump([0.1, 1.0])
+        self.assertEqual([each.state for each in agent.supervisors], [State.PARKED])
+        self.clock.pump([0.5, 0.5])
+        self.assertEqual((self.alive(), self.clock.stops), (["a"], 0))
+
     def test_every_fault(self) -> None:
         """Whatever stopping or starting raises, the others are replaced."""
         for kind in FAULTS:

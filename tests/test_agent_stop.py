@@ -134,6 +134,15 @@ class MeetingTests(AgentCase):
         self.assertEqual((self.modules, self.connections.paused), ({}, ["stop"]))
         self.assertNotIn("Started with", "".join(self.told("info")))
 
+    def test_stop_right_after_start(self) -> None:
+        """Nothing of the start is left behind, nor of the time after it without a reload."""
+        agent = self.make_agent("a")
+        agent.startService()
+        agent.request_reload()
+        self.successResultOf(agent.stopService())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(len(self.modules["a"]), 1)
+
     def test_stop_requested_before_start(self) -> None:
         """A stop that was asked for before the start: no module is started at all."""
         agent = self.make_agent("a")
@@ -248,6 +257,16 @@ class StepTests(AgentCase):
             self.check(self.started("a", "b"), what)
             self.assertEqual([each.stopped for each in self.modules["b"]], [1])
             self.assertGreater(left[0], 0.9)
+
+    def test_modules_that_may_take_longer_than_all(self) -> None:
+        """Modules that may take longer for their stop than there is: the drain has its share."""
+        self.stop_s = 60.0
+        self.lives["a"] = lambda: FakeModule(stop=lambda _context: Deferred())
+        left: list[float] = []
+        self.sink.drained = lambda timeout_s: left.append(timeout_s) or succeed(0)  # type: ignore[func-returns-value]
+        self.check(self.started("a"), "stop")
+        self.assertGreater(left[0], 0.9)
+        self.clock.advance(60)
 
     def test_drain(self) -> None:
         """A reader that never reads."""
