@@ -16,6 +16,19 @@ from tests.integration.watching import is_alive, pause, sequences, until
 
 CONNECTED = re.compile(f"New client connected from .* as {CLIENT_ID}")
 
+NOTE_SIGNALS = """
+import pathlib, signal, sys
+
+def noted(number, handler, real=signal.signal):
+    if number == signal.SIGHUP:
+        with open(pathlib.Path(__file__).with_name("SIGHUP"), "a") as file:
+            file.write(" ".join(sys.modules) + "\\n")
+    return real(number, handler)
+
+signal.signal = noted
+"""
+"""A sitecustomize.py that notes what is imported whenever a handler of SIGHUP is installed."""
+
 
 class SignalTests(AgentCase):
     """Under ``metrics-agent``."""
@@ -120,6 +133,24 @@ class SignalTests(AgentCase):
         self.assertEqual((parent.starts, parent.exits), (1, []))
         self.assertNotIn("disconnect", broker.log)
 
+    async def test_the_handlers_come_first(self) -> None:
+        """SIGHUP kills until its handler is there, so nothing slow is imported before."""
+        self.configure(self.probe("count"))
+        parent = self.parent(restart_delay_s=60)
+        (self.directory / "packages" / "sitecustomize.py").write_text(NOTE_SIGNALS, "utf-8")
+        parent.start()
+        await self.said(parent, "Started with modules")
+        first = (self.directory / "packages" / "SIGHUP").read_text("utf-8").split("\n")[0]
+        for slow in self.not_before_the_handlers:
+            self.assertNotIn(slow, first.split())
+
+    not_before_the_handlers: tuple[str, ...] = (
+        "twisted",
+        "attr",
+        "argparse",
+        "metrics_agent.config",
+    )
+
     async def test_hup_during_the_start(self) -> None:
         """As early as a process can be reached it survives, and runs in the end."""
         self.configure(self.probe("count"))
@@ -203,6 +234,7 @@ class TwistdSignalTests(SignalTests):
     """Under twistd."""
 
     command = "twistd"
+    not_before_the_handlers = ("twisted.internet.reactor", "attrs", "metrics_agent.config")
 
 
 def handles_hup(pid: int) -> bool:
