@@ -17,6 +17,9 @@ __all__ = ["BEGIN", "END", "Report", "update"]
 BEGIN: Final = "<!-- generated: figures -->"
 END: Final = "<!-- end: figures -->"
 
+BUSY: Final = 0.5
+"""A load average before the run above which it is said that something else was running."""
+
 _HEAD: Final = ("what", "subject", "median", "smallest to largest", "n", "target", "")
 
 
@@ -88,6 +91,11 @@ class Report:
         lines = [f"{name}: {value}" for name, value in self.machine.items()]
         before, after = self.load_average
         lines.append(f"load average before and after the run: {before:.2f}, {after:.2f}")
+        if before > BUSY:
+            lines.append(
+                "the machine was busy with something else: times of day and rates say little, CPU "
+                "times and ratios suffer less"
+            )
         if self.quick:
             lines.append("quick run: small loads and few repetitions, the figures are rough")
         return lines

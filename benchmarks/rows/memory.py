@@ -18,7 +18,8 @@ _BACKLOG: Final = 20_000
 _MB: Final = 1e6
 _BARE: Final = {
     "bare Python": "",
-    "with the Twisted reactor": "import twisted.internet.reactor",
+    "with the reactor, OpenSSL kept out": "import sys\nsys.modules['OpenSSL'] = None\n"
+    "import twisted.internet.reactor",
     "with the reactor and TLS": "import twisted.internet.reactor, twisted.internet.ssl",
 }
 

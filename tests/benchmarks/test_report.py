@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.cli import choose_peers
@@ -35,6 +36,10 @@ class ReportTests(SynchronousTestCase):
         self.assertRegex(text, r"CPU +ours +11\.0 us +9\.5 to 12\.0 +3 +<= 10\.0 us +floor")
         self.assertRegex(text, r"rate +theirs +41,234 msg/s")
         self.assertIn("note: somebody was left out.", text)
+
+    def test_a_busy_machine_is_named(self) -> None:
+        self.assertNotIn("busy", REPORT.as_text())
+        self.assertIn("busy", evolve(REPORT, load_average=(1.0, 1.0)).as_text())
 
     def test_json_has_all_values(self) -> None:
         document = json.loads(REPORT.as_json())
