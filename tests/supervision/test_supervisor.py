@@ -6,8 +6,10 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 
+from metrics_agent.metric import metric
 from metrics_agent.supervision.lifecycle import State
-from tests.supervision.fakes import FAULTS, raiser
+from metrics_agent.transports.mqtt.message import Message
+from tests.supervision.fakes import BROKER, FAULTS, raiser
 from tests.supervision.supervised import FakeModule, SupervisorCase
 
 
@@ -219,6 +221,25 @@ class FailTests(SupervisorCase):
         clean_up.errback(ValueError("late"))
         self.assertEqual(self.told(), ["Error in start: ValueError('late')"])
         self.assertEqual((supervisor.state, len(self.modules)), (State.RUNNING, 2))
+
+    def test_in_a_handler(self) -> None:
+        """A handler that says so still gives what it has; the next instance subscribes anew."""
+
+        def start(context: Any) -> None:
+            def handler(_message: object) -> list[Any]:
+                context.fail(ValueError("x"))
+                return [metric("m", {}, {"f": 1.0})]
+
+            context.subscribe(BROKER, "a", handler)
+
+        supervisor = self.start(FakeModule(start=start), FakeModule(start=start))
+        lines: list[bytes] = []
+        message = Message("a", b"", 0, retain=False, received_ns=1)
+        self.connection.subscriptions[0].deliver(message, lines)
+        self.assertEqual(lines, [b"m f=1.0\n"])
+        self.clock.pump([0, 1])
+        self.assertIs(supervisor.state, State.RUNNING)
+        self.assertEqual([each.cancelled for each in self.connection.subscriptions], [1, 0])
 
     def test_in_a_stop(self) -> None:
         """A module that says so while it is stopped is just stopped."""
