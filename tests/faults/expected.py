@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from tests.faults.https import HTTPS
 from tests.faults.inside import INSIDE
 from tests.faults.next_layer import NEXT_LAYER
 from tests.faults.outside import OUTSIDE
@@ -16,6 +17,7 @@ SECTIONS: Final[Mapping[str, tuple[Row, ...]]] = {
     "inside": tuple(scenario.row for scenario in INSIDE),
     "next layer": tuple(fatal.row for fatal in NEXT_LAYER),
     "outside": OUTSIDE,
+    "https": HTTPS,
 }
 
 ROWS: Final = tuple(row for rows in SECTIONS.values() for row in rows)

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import ssl
 import subprocess
 import sys
@@ -105,6 +106,7 @@ class NetatmoPeer:
         self.redirect_uri = f"http://localhost:{self.login_port}/callback"
         self.certificate = self.authority.issue("peer", "localhost")
         self._process: subprocess.Popen[str] | None = None
+        self._known: list[dict[str, Any]] = []
         case.addCleanup(self.stop)
 
     @classmethod
@@ -151,6 +153,26 @@ class NetatmoPeer:
             process.wait(_LIMIT_S)
             assert process.stdout is not None
             process.stdout.close()
+
+    def vanish(self) -> None:
+        """End the process; `return_` starts it again with the tokens that it knew."""
+        self._known = self.control()["pairs"]
+        self.stop()
+
+    def return_(self) -> None:
+        """Be there again."""
+        self.start_again()
+        self.control(pairs=self._known, documents=documents())
+
+    def freeze(self) -> None:
+        """Take connections and do nothing with them, as a machine that hangs."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def control(self, **wish: Any) -> dict[str, Any]:
         """Tell it what to do; return what happened so far."""

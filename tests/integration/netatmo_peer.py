@@ -68,6 +68,7 @@ class Peer(ThreadingHTTPServer):
             for name in ("pkce", "lifetime_s", "expired"):
                 if name in wish:
                     setattr(brain, name, wish[name])
+            brain.pairs += wish.get("pairs", [])
             if wish.get("give_pair"):
                 brain.give_pair()
             return {
