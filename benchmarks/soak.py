@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from attrs import asdict, define, field, frozen
 
@@ -48,14 +48,14 @@ class Minute:
 
     Attributes:
         fault: its name.
-        recovered_ms: from the end of its cause until all works again.
+        recovered_ms: from the end of its cause until all works again; None if it never did.
         lost: messages by QoS.
         wrongly_lost: those that a healthy agent would have had.
         reading: at the end of the minute.
     """
 
     fault: str
-    recovered_ms: float
+    recovered_ms: float | None
     lost: tuple[int, int]
     wrongly_lost: int
     reading: Reading
@@ -113,6 +113,11 @@ class Soak:
             if minute.wrongly_lost
         ]
         found += [
+            f"{minute.fault}: it did not all work again"
+            for minute in self.minutes
+            if minute.recovered_ms is None
+        ]
+        found += [
             f"{name} grew from {before:,.0f} to {after:,.0f}"
             for name, before, after, flat in self.growth()
             if not flat
@@ -141,8 +146,7 @@ async def soak(cleanups: Cleanups, minutes: int, period_s: float, keep: Path | N
         found.minutes.append(minute)
         _say(number + 1, minute)
         _count(found, stage, time.monotonic() - began_s)
-        if keep is not None:
-            keep.write_text(json.dumps(asdict(found), indent=1) + "\n", "utf-8")
+        _keep(found, keep)
         await pause(max(0.0, next_s - time.monotonic()))
     for load in stage.loads.values():
         load.stop()
@@ -152,11 +156,20 @@ async def soak(cleanups: Cleanups, minutes: int, period_s: float, keep: Path | N
     return found
 
 
+def _keep(found: Soak, path: Path | None) -> None:
+    if path is not None:
+        path.write_text(json.dumps(asdict(found), indent=1) + "\n", "utf-8")
+
+
 async def _strike(stage: Stage, fault: Fault) -> Minute:
     before = _missing(stage)
-    gone_s = await fault.strike(stage)
-    recovered_ms = (time.monotonic() - gone_s) * 1000
-    await stage.all_arrived()
+    recovered_ms: float | None = None
+    try:
+        gone_s = await fault.strike(stage)
+        recovered_ms = (time.monotonic() - gone_s) * 1000
+        await stage.all_arrived()
+    except AssertionError as late:
+        print(f"{fault.name}: {late}", file=sys.stderr, flush=True)
     lost = tuple(now - then for now, then in zip(_missing(stage), before, strict=True))
     wrongly = sum(count for qos, count in enumerate(lost) if qos not in fault.loses)
     # At least one report of everything, after what was freed is free.
@@ -182,7 +195,7 @@ def _count(found: Soak, stage: Stage, seconds: float) -> None:
 def _say(number: int, minute: Minute) -> None:
     reading = minute.reading
     print(
-        f"[{number:3}] {minute.fault}: works again after {minute.recovered_ms:.0f} ms, lost "
+        f"[{number:3}] {minute.fault}: works again after {_ms(minute.recovered_ms)}, lost "
         f"{minute.lost[0]} at QoS 0 and {minute.lost[1]} at QoS 1; {reading.descriptors} "
         f"descriptors, {reading.threads} threads, {reading.delayed_calls} delayed calls, "
         f"{reading.objects:,} objects, {reading.rss / _MB:.1f} MB",
@@ -193,11 +206,14 @@ def _say(number: int, minute: Minute) -> None:
 
 def table(found: Soak) -> str:
     """Return the page's block: what was measured, and a row for each fault."""
-    lines = [
+    summary = (
         f"{len(found.minutes)} faults in {found.seconds / 60:.0f} minutes, "
         f"{found.messages:,} messages, {found.lines:,} lines, {found.invalid} of them invalid; "
         f"{found.holes} metrics of a healthy module missing; started {found.starts} time, ended "
-        f"with {', '.join(map(str, found.exits))}. Log: {_counts(found.log)}.",
+        f"with {', '.join(map(str, found.exits))}. Log: {_counts(found.log)}."
+    )
+    lines = [
+        summary,
         "",
         "| vital sign | second round | last round | flat |",
         "|---|---|---|---|",
@@ -213,11 +229,21 @@ def table(found: Soak) -> str:
     for fault in FAULTS:
         struck = [minute for minute in found.minutes if minute.fault == fault.name]
         if struck:
-            worst_ms = max(minute.recovered_ms for minute in struck)
+            worst_ms = max((minute.recovered_ms for minute in struck), key=_or_never)
             lost = [str(sum(minute.lost[qos] for minute in struck)) for qos in (0, 1)]
-            cells = [fault.name, str(len(struck)), f"{worst_ms:.0f} ms", *lost]
+            cells = [fault.name, str(len(struck)), _ms(worst_ms), *lost]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return "never"
+    return f"{value / 1000:.1f} s" if value >= 1000 else f"{value:.0f} ms"
+
+
+def _or_never(value: float | None) -> float:
+    return float("inf") if value is None else value
 
 
 def _counts(log: dict[str, int]) -> str:

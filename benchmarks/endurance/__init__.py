@@ -1,0 +1,1 @@
+"""What must stay flat however long an agent runs: descriptors, threads, timers, objects, memory."""
