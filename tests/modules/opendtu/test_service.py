@@ -279,6 +279,14 @@ class BrokerTests(Case):
         dtu.wait(1)
         self.assertEqual([line.rpartition(" ")[0] for line in dtu.lines()], expected)
 
+    def test_never_heard(self) -> None:
+        """As on the socket: that it is reachable says nothing before it was heard."""
+        dtu = self.start(BROKER)
+        for key, value in (("reachable", b"1"), ("producing", b"0"), ("last_update", b"0")):
+            dtu.context.deliver(f"solar/{SERIAL}/status/{key}", value)
+        dtu.wait(1)
+        self.assertEqual((dtu.lines(), dtu.context.dropped), ([], {"never_heard": 1}))
+
     def test_flood_of_devices(self) -> None:
         """No more are kept than there can be."""
         dtu = self.start(BROKER)

@@ -67,8 +67,7 @@ class TimeTests(Case):
     def test_clock_that_is_set_back(self) -> None:
         """After our clock jumped back by an hour values have the new time at once."""
         self.assertEqual(self.times(READING), [0.0])
-        other = evolve(READING, values={"power": 101.0})
-        self.assertEqual(self.times(other, -3600), [-3600.0])
+        self.assertEqual(self.times(evolve(READING, age_s=3.0), -3600), [-3603.0])
         self.assertEqual(self.times(READING, 5), [-3595.0])
 
     def test_changed_by_the_dtu(self) -> None:
