@@ -77,7 +77,7 @@ _PLUG: Final = Kind(
     '{"Time":"2025-02-11T07:30:00","ENERGY":{"TotalStartTime":"2023-06-01T08:12:44",'
     '"Total":@SEQNO@.207,"Yesterday":3.915,"Today":@STAMP_US@,"Period":41,"Power":%(watt)d,'
     '"ApparentPower":501,"ReactivePower":94,"Factor":0.98,"Frequency":49.98,"Voltage":%(volt)d,'
-    '"Current":2.%(milliampere)d},"TempUnit":"C"}',
+    '"Current":2.%(milliampere)d}}',
     b"energy_total=",
 )
 _DUAL: Final = Kind(
@@ -85,7 +85,7 @@ _DUAL: Final = Kind(
     '{"Time":"2025-02-11T07:30:00","ENERGY":{"TotalStartTime":"2023-06-01T08:12:44",'
     '"Total":@SEQNO@.207,"Yesterday":3.915,"Today":@STAMP_US@,"Period":[41,0],'
     '"Power":[%(watt)d,0],"ApparentPower":[501,0],"ReactivePower":[94,0],"Factor":[0.98,0.00],'
-    '"Frequency":50,"Voltage":%(volt)d,"Current":[2.%(milliampere)d,0.000]},"TempUnit":"C"}',
+    '"Frequency":50,"Voltage":%(volt)d,"Current":[2.%(milliampere)d,0.000]},"ESP32":{"Temperature":46.1},"TempUnit":"C"}',
     b"energy_total=",
 )
 _CLIMATE: Final = Kind(
