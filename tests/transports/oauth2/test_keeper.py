@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -200,6 +202,23 @@ class OneAtATime(KeeperCase):
         """Tokens that appear in the file are used, the old refresh token is not sent."""
         self.account.held = None
         self.harness.put(tokens(5, obtained_at_s=START_S + OUT, expires_at_s=START_S + 2 * OUT))
+        self.assertEqual(self.access(), "uid|access-5")
+        self.assertEqual(self.account.forms, [])
+
+    def test_another_process_was_faster_at_the_last_moment(self) -> None:
+        """What appears in the file between our look at it and our lock is used, too."""
+        self.account.held = None
+        self.harness.clock.advance(-1)
+        self.access()
+        self.harness.clock.advance(1)
+        later = tokens(5, obtained_at_s=START_S + OUT, expires_at_s=START_S + 2 * OUT)
+        lock = Disk.lock
+
+        def faster(disk: Disk, path: Path) -> int | None:
+            put(disk, write_stored(later))
+            return lock(disk, path)
+
+        self.patch(Disk, "lock", faster)
         self.assertEqual(self.access(), "uid|access-5")
         self.assertEqual(self.account.forms, [])
 

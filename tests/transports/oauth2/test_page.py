@@ -121,6 +121,8 @@ class PageCase(SynchronousTestCase):
         self.logins = Logins(PROVIDER, self.reactor.seconds, lambda: f"random-{next(self.numbers)}")
         self.page = self.make()
         self.page.start()
+        # As a real port does; with it the server would begin to write its own log.
+        self.reactor.tcpServers[-1][1].doStart()
         self.browser = Browser(self.reactor)
         self.addCleanup(self.nothing_is_left)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.transports.oauth2.files import Files
 from metrics_agent.transports.oauth2.store import Damaged, StoreBusy, StoreFault, TokenStore
 from metrics_agent.transports.oauth2.tokens import write_stored
 from tests.transports.oauth2.disk import Disk, Inode, Killed
@@ -80,6 +81,17 @@ class RealDisk(SynchronousTestCase):
         (self.directory / "tokens.json.lock").unlink()
         (self.directory / "tokens.json.lock").symlink_to(self.directory.parent / "new-victim")
         self.assertRaises(StoreFault, self.store.lock)
+
+    def test_a_new_file_is_new(self) -> None:
+        """What is in the way of a new file, a link above all, is an error and is not written to."""
+        self.directory.mkdir(parents=True)
+        victim = self.directory / "victim"
+        link, file = self.directory / "link", self.directory / "file"
+        link.symlink_to(victim)
+        file.write_text("there")
+        for path in (link, file):
+            self.assertRaises(FileExistsError, Files().create, path)
+        self.assertFalse(victim.exists())
 
     def test_open_to_others(self) -> None:
         self.assertFalse(self.store.narrow())
