@@ -26,7 +26,8 @@ def client_id(settings: MqttSettings, host_name: str, instance: str, ordinal: in
     Args:
         settings: of the connection; ``settings.client_id`` wins if it is set.
         host_name: of this machine.
-        instance: the agent's ``instance`` setting, empty where there is one agent on a host.
+        instance: the agent's ``instance`` setting; it stands for the host's name, which changes
+            from start to start in a container. Empty where there is one agent on a host.
         ordinal: counts the connections of one process with different settings to the same
             broker as the same user, in the order of the configuration; they need ids of
             their own.
@@ -35,6 +36,7 @@ def client_id(settings: MqttSettings, host_name: str, instance: str, ordinal: in
         return settings.client_id
     brokers = [address.url for address in settings.brokers]
     user = settings.username or ""
-    identity = json.dumps([host_name, instance, brokers, user, ordinal])
+    host = "" if instance else host_name
+    identity = json.dumps([host, instance, brokers, user, ordinal])
     digest = hashlib.blake2b(identity.encode(), digest_size=_DIGITS // 2).hexdigest()
     return _PREFIX + digest

@@ -50,6 +50,12 @@ class ClientIdTests(SynchronousTestCase):
         ):
             self.assertEqual(client_id(same, "host", ""), expected)
 
+    def test_instance_stands_for_the_host(self) -> None:
+        """In a container the host's name is another at each start."""
+        self.assertEqual(
+            client_id(MqttSettings(), "4f1c", "kitchen"), client_id(MqttSettings(), "", "kitchen")
+        )
+
     def test_explicit(self) -> None:
         """An id in the settings wins as it stands."""
         self.assertEqual(client_id(MqttSettings(client_id="mine"), "host", "", 3), "mine")
