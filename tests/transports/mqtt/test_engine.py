@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import socket
+from importlib.metadata import PackageNotFoundError, requires
+from unittest import SkipTest
+from unittest.mock import patch
 
 import paho.mqtt
 from paho.mqtt.client import Client
@@ -29,6 +33,49 @@ class SeamTests(SynchronousTestCase):
     def test_version(self) -> None:
         """Version 2 of paho is what we know."""
         self.assertEqual(paho.mqtt.__version__.partition(".")[0], "2")
+
+    def test_the_next_major_version_is_not_installed(self) -> None:
+        """The distribution asks for paho below 3: another seam must not come by an upgrade."""
+        try:
+            required = requires("metrics-agent") or ()
+        except PackageNotFoundError:
+            raise SkipTest("metrics-agent is not installed") from None
+        (paho_mqtt,) = [each for each in required if each.startswith("paho-mqtt")]
+        self.assertIn("<3", paho_mqtt)
+
+    def test_connecting_does_not_look_up_a_name(self) -> None:
+        """`connect` takes what `_create_socket` gives, and asks no resolver for its host."""
+        made = Engine(MqttSettings(), "id", lambda _: None)
+        with patch.object(socket, "getaddrinfo", side_effect=AssertionError("a look-up")):
+            made.connect()
+        self.assertIs(made._client.socket(), made._pipe)
+
+    def test_a_packet_is_read_in_one_call(self) -> None:
+        """`loop_read` takes a whole packet from our pipe and leaves nothing in it."""
+        for v5 in (False, True):
+            made = Engine(MqttSettings(protocol="5" if v5 else "3.1.1"), "id", lambda _: None)
+            made.connect()
+            made._pipe.put(connack(v5))
+            made._client.loop_read()
+            self.assertTrue(made._pipe.empty)
+            self.assertEqual(len(made._events), 1)
+
+    def test_why_callbacks_must_not_raise(self) -> None:
+        """A packet whose callback raised is handled again: it is why ours only take notes."""
+        made = Engine(MqttSettings(), "id", lambda _: None)
+        made.connect()
+        made.feed(connack(v5=False)[0], connack(v5=False)[2:])
+        calls = []
+
+        def on_subscribe(*_arguments: object) -> None:
+            calls.append(1)
+            raise ZeroDivisionError
+
+        made._client.on_subscribe = on_subscribe
+        made._pipe.put(suback(False, 1, 0))
+        for _ in range(3):
+            self.assertRaises(ZeroDivisionError, made._client.loop_read)
+        self.assertEqual(len(calls), 3)
 
     def test_socket_is_made_in_one_place(self) -> None:
         """`reconnect` takes its socket from `_create_socket`, which takes no argument."""

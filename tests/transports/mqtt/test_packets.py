@@ -188,7 +188,7 @@ class OracleTests(SynchronousTestCase):
     def test_spoiled_bodies(
         self, packets: list[tuple[Publish, bytes]], cut: int, flips: list[tuple[int, int]]
     ) -> None:
-        """A spoiled body gives the same as with paho, or a ProtocolError; nothing else."""
+        """A spoiled body gives the same as with paho, or one of the known differences."""
         assume(packets)
         for packet, properties in packets:
             for v5 in (False, True):
@@ -204,6 +204,11 @@ class OracleTests(SynchronousTestCase):
                 ours, we_read = read_by_us([stream], v5)
                 if they_read and we_read:
                     self.assertEqual(ours, theirs)
+                elif they_read:
+                    # Refused by us alone: packet id 0; and in MQTT 5 sizes that do not add up.
+                    self.assertTrue(v5 or theirs[0].packet_id == 0 < theirs[0].qos, stream)
+                elif we_read:
+                    self.assertTrue(v5, "only the values of properties are not looked at")
 
     @bounded
     @given(st.binary(max_size=60))
