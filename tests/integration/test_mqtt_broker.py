@@ -188,6 +188,32 @@ class Cases:
         self.assertEqual(set(taken) | set(second.payloads), {*sent, b"while away"})
         self.assertIn(first.payloads[-1], second.payloads, "what was not acknowledged comes again")
 
+    async def test_a_late_acknowledgement(self) -> None:
+        """What came on a connection that is lost is not acknowledged on the next one.
+
+        There its packet ids may be those of other messages; it comes again, and then is.
+        """
+        broker = Mosquitto.start(self)
+        client = self.client(broker)
+        client.settle_at_once = False
+        client.subscribe("a")
+        await client.start()
+        sent = numbers(5)
+        await publish(broker.port, "a", sent)
+        await until(lambda: len(client.payloads) == 5, "all messages")
+        first, client.unsettled = client.unsettled, []
+        client.connection._link._call_transport("abortConnection")
+        await until(lambda: client.connection.stats.reconnects == 1, "the next connection")
+        await until(lambda: len(client.payloads) == 10, "all messages again")
+        for settle in first:
+            settle(True)
+        self.assertTrue(await client.connection.settle(5))
+        self.assertNotIn("PUBACK from agent", broker.log)
+        for settle in client.unsettled:
+            settle(True)
+        await until(lambda: broker.log.count("PUBACK from agent") == 5, "acknowledgements")
+        self.assertEqual(client.payloads, sent * 2)
+
     async def test_paused_for_keepalives(self) -> None:
         """Paused for more than twice the keepalive, the broker keeps us and loses nothing."""
         broker = Mosquitto.start(self)
