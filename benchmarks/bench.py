@@ -315,9 +315,16 @@ def generate(
 
 
 def environment() -> dict[str, str]:
-    """Return what children need beside our own environment."""
+    """Return what children need beside our own environment.
+
+    They keep their bytecode, as what is installed does: else a start would compile the agent anew.
+    """
     before = os.environ.get("PYTHONPATH")
-    return {"PYTHONPATH": f"{ROOT}{os.pathsep}{before}" if before else str(ROOT)}
+    return {
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{before}" if before else str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONUNBUFFERED": "",
+    }
 
 
 @contextmanager
