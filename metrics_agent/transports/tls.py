@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from inspect import signature
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,10 @@ def wrap_tls(creator: VerifyingCreator, endpoint: Any, clock: Any) -> Any:
     """
     if endpoints.TLSMemoryBIOFactory is None:
         raise MissingDependency("TLS was not loaded when the agent started: restart it")
-    return endpoints.wrapClientTLS(creator, endpoint, clock)
+    wrap: Any = endpoints.wrapClientTLS
+    # Older versions of Twisted take no clock here.
+    more = (clock,) if "clock" in signature(wrap).parameters else ()
+    return wrap(creator, endpoint, *more)
 
 
 def _read(key: str, path: str, load: Callable[[bytes], Any]) -> Any:

@@ -11,6 +11,7 @@ from attrs import define, field
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from metrics_agent.transports.oauth2.owner import Identity, Privileges, become_owner
+from tests.integration.watching import environment
 
 ROOT, SERVICE = Identity(0, 0), Identity(990, 991)
 
@@ -111,6 +112,7 @@ class AsRoot(SynchronousTestCase):
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT, "netatmo", str(self.root_owned)],
             cwd=self.state,
+            env=environment(),
             capture_output=True,
             text=True,
             check=False,
