@@ -10,6 +10,7 @@ from tests.faults.inside import INSIDE
 from tests.faults.next_layer import NEXT_LAYER
 from tests.faults.outside import OUTSIDE
 from tests.faults.row import Row
+from tests.faults.websocket import WEBSOCKET
 
 __all__ = ["ROWS", "SECTIONS"]
 
@@ -18,6 +19,7 @@ SECTIONS: Final[Mapping[str, tuple[Row, ...]]] = {
     "next layer": tuple(fatal.row for fatal in NEXT_LAYER),
     "outside": OUTSIDE,
     "https": HTTPS,
+    "websocket": WEBSOCKET,
 }
 
 ROWS: Final = tuple(row for rows in SECTIONS.values() for row in rows)
