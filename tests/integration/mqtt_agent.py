@@ -170,9 +170,9 @@ class Chameleon:
         self.port = self._listening.getHost().port
         case.addCleanup(self._listening.stopListening)
 
-    def become(self, broker: Mosquitto) -> None:
-        """From now on pass everything on to a broker."""
-        self._forward = ProxyFactory("127.0.0.1", broker.port)
+    def become(self, port: int) -> None:
+        """From now on pass everything on to a port of a broker."""
+        self._forward = ProxyFactory("127.0.0.1", port)
         self._forward.noisy = False
 
     def _answer(self, address: Any) -> Protocol:

@@ -19,6 +19,7 @@ from tests.integration.mqtt_agent import Chameleon, MqttCase, take_over
 from tests.integration.watching import pause, until
 
 ATTEMPTS = 4
+UNACCEPTABLE_VERSION = b"\x20\x02\x00\x01"
 CONNACK_5 = b"\x20\x03\x00\x00\x00"
 TAKEN_OVER_5 = b"\xe0\x02\x8e\x00"
 
@@ -175,13 +176,15 @@ class Faults:
 
     # A port that speaks something else.
 
-    async def speaks(self, speaker: Any, scheme: str, text: str) -> None:
-        broker = Mosquitto.start(self)
+    async def speaks(
+        self, speaker: Any, text: str, scheme: str = "tcp", path: str = "", port: int = 0
+    ) -> None:
+        port = port or Mosquitto.start(self).port
         server = Chameleon(self, speaker)
-        parent = await self.run_at(f"{scheme}://127.0.0.1:{server.port}")
+        where = f"{scheme}://127.0.0.1:{server.port}{path}"
+        parent = await self.run_at(where)
         await until(lambda: server.visits >= ATTEMPTS, "several attempts")
-        server.become(broker)
-        where = f"{scheme}://127.0.0.1:{server.port}"
+        server.become(port)
         await self.judge(
             parent,
             f"E! [mqtt] Cannot connect to {where}: {text}. Trying again.",
@@ -192,7 +195,6 @@ class Faults:
         """A server that greets first."""
         await self.speaks(
             lambda: Banner(b"SSH-2.0-OpenSSH_9.2\r\n"),
-            "tcp",
             "the port does not speak MQTT, it answered b'SSH-2.0-OpenSSH_9.2\\r\\n'",
         )
 
@@ -200,7 +202,6 @@ class Faults:
         """A server of HTTP."""
         await self.speaks(
             lambda: Banner(b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-            "tcp",
             "the port speaks HTTP, not MQTT (for MQTT over WebSocket use ws://)",
         )
 
@@ -208,8 +209,22 @@ class Faults:
         """A server of TLS, which answers with an alert."""
         await self.speaks(
             lambda: Banner(b"", b"\x15\x03\x03\x00\x02\x02\x46"),
-            "tcp",
             "the port speaks TLS (use mqtts:// or wss://)",
+        )
+
+    async def test_port_without_websocket(self) -> None:
+        """A web server that knows no WebSocket at that path."""
+        broker = Mosquitto.start(self)
+        broker.stop()
+        port = free_port()
+        broker.configure(f"listener {port} 127.0.0.1", "protocol websockets")
+        broker.start_again()
+        await self.speaks(
+            lambda: Banner(b"", b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+            "the WebSocket is refused with HTTP status 404",
+            "ws",
+            "/mqtt",
+            port,
         )
 
 
@@ -350,13 +365,19 @@ class Mqtt5FaultTests(Faults, FaultCase):
 
     protocol = "5"
 
+    async def test_broker_of_the_old_version_only(self) -> None:
+        """It answers in the words of MQTT 3.1.1."""
+        await self.speaks(
+            lambda: Banner(b"", UNACCEPTABLE_VERSION), "the broker does not speak MQTT 5"
+        )
+
     async def test_taken_over_by_a_brokers_own_word(self) -> None:
         """Other brokers say why they end a connection: that is quoted at once."""
         broker = Mosquitto.start(self)
         server = Chameleon(self, lambda: Banner(b"", CONNACK_5 + TAKEN_OVER_5))
         parent = await self.run_at(f"tcp://127.0.0.1:{server.port}")
         await until(lambda: server.visits >= ATTEMPTS, "several attempts")
-        server.become(broker)
+        server.become(broker.port)
         where = f"tcp://127.0.0.1:{server.port}"
         again = f"I! [mqtt] Connected to {where} again after N s."
         await self.judge(

@@ -136,6 +136,19 @@ class Devices:
         await publish(broker, "tele/a/SENSOR", b'{"ENERGY":{"Power":2}}')
         await self.values(parent, [1, 1, 1, 2], limit_s=3)
 
+    async def test_no_rights_to_the_announcements(self) -> None:
+        """Where the login may read telemetry only, it is taken all the same."""
+        rights = self.directory / "acl"
+        rights.write_text("topic readwrite tele/#\ntopic write tasmota/#\n")
+        broker = Mosquitto.start(self, settings=[f"acl_file {rights}"])
+        await self.announce(broker, "plug")
+        parent = await self.run_at(broker)
+        await self.connected(parent)
+        await pause(0.3)
+        await publish(broker, "tele/plug/SENSOR", b'{"ENERGY":{"Power":1}}')
+        await self.values(parent, [1])
+        self.assertEqual(self.tags(parent), [{"device": "plug"}])
+
     async def test_held_messages_are_acknowledged_on_holding(self) -> None:
         """More of them than the broker's window do not hold up the device that follows."""
         broker = Mosquitto.start(self)
