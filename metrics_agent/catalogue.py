@@ -154,7 +154,11 @@ def _energy(name: str, original_name: str, doc: str = "") -> Field:
 ELECTRICITY: Final = Measurement(
     "electricity",
     "Power and energy of plugs, meters, inverters and sensor chips.",
-    (*_COMMON, _CHANNEL, Tag("sensor", "a meter or sensor chip beside the device's own meter")),
+    (
+        *_COMMON,
+        _CHANNEL,
+        Tag("sensor", "a meter or chip beside the device's own; `phase` of a three-phase inverter"),
+    ),
     (
         Field("power", "W", original_name="power", doc="negative when fed into the grid"),
         Field("voltage", "V", original_name="voltage"),
