@@ -38,7 +38,7 @@ def install_modules(directory: Path, modules: Mapping[str, str]) -> None:
 
 
 class AgentCase(TestCase):
-    """Makes what most tests of whole agents need.
+    """Makes what most tests of whole agents need; in each of them stdout is line protocol only.
 
     Attributes:
         make_parent: the class of the parent.
@@ -88,7 +88,9 @@ class AgentCase(TestCase):
         install_modules(packages, modules or {"probe": "tests.integration.probe:MODULE"})
         env["PYTHONPATH"] = python_path(packages)
         command = how.pop("argv", None) or argv(self.command, "-c", str(self.config_path))
-        return self.make_parent(self, command, env=env, **how)
+        parent = self.make_parent(self, command, env=env, **how)
+        self.addCleanup(self.assert_valid, parent)
+        return parent
 
     async def start(self, **how: Any) -> Any:
         """Make a parent, start it, wait until the agent says that it has started."""
