@@ -184,4 +184,34 @@ BREAKS: Final = (
         "if False:",
         "tests.process.test_signals",
     ),
+    Break(
+        "tokens_are_renamed_before_they_are_on_the_disk",
+        "transports/oauth2/store.py",
+        "            self._files.truncate(descriptor, len(data))\n"
+        "            self._files.sync(descriptor)\n",
+        "            self._files.truncate(descriptor, len(data))\n",
+        "tests.transports.oauth2.test_store",
+    ),
+    Break(
+        "a_stop_cancels_a_refresh",
+        "transports/oauth2/keeper.py",
+        "        self._turn.run(lambda: ensureDeferred(locked())).addBoth(hand_on)\n"
+        "        return waiter",
+        "        return self._turn.run(lambda: ensureDeferred(locked()))",
+        "tests.transports.oauth2.test_keeper",
+    ),
+    Break(
+        "a_login_can_be_answered_twice",
+        "transports/oauth2/logins.py",
+        "        del self._pending[state]\n",
+        "",
+        "tests.transports.oauth2.test_logins",
+    ),
+    Break(
+        "too_many_requests_cost_a_refresh",
+        "modules/netatmo/answers.py",
+        'return Verdict(Action.PAUSE, "usage", said)',
+        'return Verdict(Action.RENEW, "usage", said)',
+        "tests.modules.netatmo.test_answers",
+    ),
 )
