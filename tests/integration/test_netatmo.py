@@ -11,6 +11,10 @@ import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from twisted.internet.threads import deferToThread
 
 from metrics_agent.config import Secret
 from metrics_agent.transports.oauth2.store import TokenStore
@@ -413,6 +417,27 @@ class LosingTokens(NetatmoCase):
             await until(lambda starts=starts: parent.starts > starts, "its next start", 30)
             await self.said(parent, "Started with", times=parent.starts)
         self.assertEqual(self.lines_with(parent, "login"), [])
+
+
+class Page(NetatmoCase):
+    """The login page over a reload; what is on it is in the browser's test."""
+
+    async def test_reload(self) -> None:
+        """Each instance that needs a login has its page at the same address, a stopped one none."""
+        self.configure(self.peer.config())
+        parent = await self.start()
+        url = f"http://localhost:{self.peer.login_port}/"
+        for count in (1, 2, 3):
+            await self.said(parent, f"Open {url} in a browser", "E", times=count)
+            page = await deferToThread(urlopen, url, None, 10)
+            self.assertIn(b"Connect to Netatmo", page.read())
+            page.close()
+            parent.signal_agent(signal.SIGHUP)
+        await self.said(parent, f"Open {url} in a browser", "E", times=4)
+        self.assertEqual(self.lines_with(parent, "cannot be served"), [])
+        await parent.stop()
+        with self.assertRaises(URLError):
+            await deferToThread(urlopen, url, None, 10)
 
 
 class Files(NetatmoCase):
