@@ -177,6 +177,7 @@ class Held(SynchronousTestCase):
 
     def test_at_most_a_thousand_messages(self) -> None:
         """The oldest device's messages go out early, in order, when there are too many."""
+        self.assertEqual((holding.MAX_MESSAGES, holding.HOLD_S), (1_000, 5))
         _, context = make()
         for index in range(holding.MAX_MESSAGES):
             context.deliver(f"tele/t{index}/SENSOR", POWER)
