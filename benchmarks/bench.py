@@ -65,6 +65,7 @@ class Outcome:
         seconds: from the first message sent to the last one read from the subject.
         cpu_s: CPU time of the subject for it.
         broker_cpu_s: that of the broker.
+        wakeups: how often the subject has waited and been woken up.
         pieces: what was read from the subject.
         before, after: memory of the subject.
     """
@@ -75,6 +76,7 @@ class Outcome:
     seconds: float
     cpu_s: float
     broker_cpu_s: float
+    wakeups: int
     pieces: Sequence[Piece]
     before: Memory
     after: Memory
@@ -246,6 +248,7 @@ class Running:
         collector.begin()
         before = child.memory
         cpu_s, broker_cpu_s = child.cpu_s, cpu_s_of(self.broker.pid)
+        wakeups = child.wakeups
         sent = generate(load, collector, meanwhile)
         self._await(load.messages, idle_s=_IDLE_S, limit_s=load.limit_s)
         if not child.alive:
@@ -258,6 +261,7 @@ class Running:
             seconds=(last_ns - sent.started_ns) / 1e9,
             cpu_s=child.cpu_s - cpu_s,
             broker_cpu_s=cpu_s_of(self.broker.pid) - broker_cpu_s,
+            wakeups=child.wakeups - wakeups,
             pieces=list(collector.pieces[0]),
             before=before,
             after=child.memory,

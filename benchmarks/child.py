@@ -126,6 +126,11 @@ class Child:
         return cpu_s_of(self.pid)
 
     @property
+    def wakeups(self) -> int:
+        """How often its threads have waited for something so far."""
+        return sum(map(_waits_of, Path(f"/proc/{self.pid}/task").iterdir()))
+
+    @property
     def memory(self) -> Memory:
         """Its memory now."""
         return Memory.of(self.pid)
@@ -156,3 +161,11 @@ class Child:
         state = "runs" if self.alive else f"ended with {self.process.returncode}"
         tail = "\n".join(self.stderr.splitlines()[-15:])
         return RuntimeError(f"{what}; {' '.join(self.argv)} {state}; its stderr ends:\n{tail}")
+
+
+def _waits_of(task: Path) -> int:
+    with contextlib.suppress(OSError):  # a thread that has just ended
+        for line in (task / "status").read_text("ascii", "replace").splitlines():
+            if line.startswith("voluntary_ctxt_switches"):
+                return int(line.split()[1])
+    return 0

@@ -72,7 +72,10 @@ def _run(rows: Sequence[Row], options: Options) -> tuple[Report, bool]:
     figures: list[Figure] = []
     notes: list[Note] = []
     failed = False
+    interrupted = False
     for row in rows:
+        if interrupted:
+            break
         notebook = Notebook(row.name)
         try:
             row.measure(bench, notebook)
@@ -80,6 +83,9 @@ def _run(rows: Sequence[Row], options: Options) -> tuple[Report, bool]:
             failed = True
             say(f"{row.name} could not be measured: {error}")
             notebook.note(f"could not be measured to its end: {str(error).splitlines()[0]}")
+        except KeyboardInterrupt:
+            failed = interrupted = True
+            notebook.note("stopped by hand before its end; what was measured stands here.")
         for result in notebook.results():
             if isinstance(result, Figure):
                 figures.append(result)

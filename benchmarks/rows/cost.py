@@ -58,6 +58,8 @@ def _one(bench: Bench, notebook: Notebook, subject: Subject, qos: int) -> None:
     target = 10.0 if is_agent and qos == 0 else None
     notebook.add(_full(qos), subject.name, full.cpu_us, "us", target=target)
     notebook.add(_paced(qos), subject.name, paced.cpu_us, "us", target=target)
+    waited = paced.wakeups / max(1, paced.arrived)
+    notebook.add(f"wake-ups per message, QoS {qos}, {_PACE:,.0f} msg/s", subject.name, waited)
     notebook.add(f"rate at full speed, QoS {qos}", subject.name, full.rate, "msg/s")
     _count_losses(notebook, running, full, paced, is_agent=is_agent)
 

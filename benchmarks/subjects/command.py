@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks.collector import count_lines
 from benchmarks.subjects.base import Setup
@@ -38,8 +39,8 @@ class CommandSubject:
         return "" if shutil.which(program) else f"{program} is not there"
 
     def version(self) -> str:
-        """Return the command: what its version is only its owner knows."""
-        return self._line
+        """Return the program's name: what its version is only its owner knows."""
+        return Path(shlex.split(self._line)[0]).name
 
     def count(self, data: bytes, before: int) -> int:
         """Count messages."""
