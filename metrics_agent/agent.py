@@ -373,6 +373,13 @@ class Agent(MultiService):
                 left=left,
                 timeout=self._plan.config.settings.drain_timeout,
             )
+        elif dropped := sum(parts.sink.dropped.values()):
+            self._log.warn(
+                "Stopped: {written} metrics written, {dropped} were dropped before from a full "
+                "queue.",
+                written=written,
+                dropped=dropped,
+            )
         else:
             self._log.info("Stopped: {written} metrics written, none lost.", written=written)
 

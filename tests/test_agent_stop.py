@@ -42,6 +42,16 @@ class StopTests(AgentCase):
         )
         self.assertEqual(self.told("info")[-1], "Stopped: 7 metrics written, none lost.")
 
+    def test_metrics_that_were_dropped_before(self) -> None:
+        """The last line does not say that none was lost."""
+        self.sink.dropped = {"queue_full": 5}
+        agent = self.started("a")
+        self.successResultOf(agent.stopService())
+        self.assertEqual(
+            self.told("warn")[-1],
+            "Stopped: 7 metrics written, 5 were dropped before from a full queue.",
+        )
+
     def test_asked_for(self) -> None:
         """A request says why, sets the code, and has the reactor stop; a second one is ignored."""
         agent = self.started("a")

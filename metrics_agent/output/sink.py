@@ -79,6 +79,7 @@ class Sink(Service):
         self._look_delay_s = FIRST_LOOK_S
         self._drains: dict[Deferred[int], IDelayedCall] = {}
         self._dropped: dict[str, int] = {}
+        self._overflow = 0  # metrics dropped since the queue was last known to have room
         self.problem = ""
 
     # What the agent sees.
@@ -176,6 +177,8 @@ class Sink(Service):
         self._queue.advance(count)
         if self._pressed and self._queue.queued_bytes <= self._low_mark_bytes:
             self._press(pressed=False)
+        if self._overflow and self._queue.queued_bytes <= self._low_mark_bytes:
+            self._tell_room()
         if not self._flushing:  # a flush looks itself
             self._look_later()
 
@@ -267,8 +270,18 @@ class Sink(Service):
     def _drop(self, batches: Sequence[Batch], reason: str) -> None:
         count = sum(batch.count for batch in batches)
         self._dropped[reason] = self._dropped.get(reason, 0) + count
+        if not self._overflow:
+            self._log.error(
+                "The queue is full, the output is not read fast enough: the oldest metrics are "
+                "dropped from now on, and counted."
+            )
+        self._overflow += count
         if not self._is_lost:  # with it the broker has them still, for the next process
             self._settle(batches, delivered=False)
+
+    def _tell_room(self) -> None:
+        count, self._overflow = self._overflow, 0
+        self._log.info("The queue has room again, {count} metrics were dropped.", count=count)
 
     def _tell_loss(self, reason: str) -> None:
         self._stop_timers()

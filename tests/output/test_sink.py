@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger, LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.output.batch import Batch
@@ -144,6 +147,42 @@ class PressureTests(SinkTestCase):
         """Pressure rises even when nothing is open yet."""
         self.write("x" * 2000)
         self.assertEqual(self.pressure, [True])
+
+
+class OverflowTests(SinkTestCase):
+    """A person is told once that metrics are dropped, and once that it is over."""
+
+    def told(self) -> list[str]:
+        return [formatEvent(event) for event in self.events]
+
+    def test_one_line_when_it_begins_and_one_when_it_is_over(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.patch(Sink, "_log", Logger(observer=self.events.append))
+        self.start(room=0)
+        for _ in range(20):
+            self.write("x" * 9999)
+        self.assertEqual(len(self.told()), 1)
+        self.assertIn("full", self.told()[0])
+        self.assertEqual(self.events[0]["log_level"], LogLevel.error)
+        self.writer.room = 10**6
+        self.writer.wake()
+        self.assertEqual(len(self.told()), 2)
+        self.assertIn("10 metrics were dropped", self.told()[1])
+        self.assertEqual(self.sink.dropped, {"queue_full": 10})
+
+    def test_the_next_overflow_is_told_again(self) -> None:
+        self.events = []
+        self.patch(Sink, "_log", Logger(observer=self.events.append))
+        self.start(room=0)
+        for _ in range(2):
+            for _ in range(11):
+                self.write("x" * 9999)
+            self.writer.room = 10**6
+            self.writer.wake()
+            self.writer.room = 0
+        self.assertEqual(
+            [event["log_level"] for event in self.events], [LogLevel.error, LogLevel.info] * 2
+        )
 
 
 class DeliveryTests(SinkTestCase):
