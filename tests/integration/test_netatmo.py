@@ -118,8 +118,8 @@ class Collecting(NetatmoCase):
         await self.metrics(parent)
         for fault in ("403", "code_2", "cut", "not_http", "redirect"):
             self.peer.control(faults={"data": fault, "token": "400"})
-            parent.signal_agent(signal.SIGHUP)
             asked = self.peer.asked("getstationsdata")
+            parent.signal_agent(signal.SIGHUP)
             await until(lambda asked=asked: self.peer.asked("getstationsdata") > asked, fault)
             await pause(0.3)
         self.assert_nothing_secret(parent)
@@ -204,8 +204,8 @@ class Faults(NetatmoCase):
         before = memory_bytes(parent.agent_pid)
         for fault, said in (("endless", "larger than"), ("bomb", "is encoded as b'gzip'")):
             self.peer.control(faults={"data": fault})
-            parent.signal_agent(signal.SIGHUP)
             asked = self.peer.asked("getstationsdata")
+            parent.signal_agent(signal.SIGHUP)
             await until(lambda asked=asked: self.peer.asked("getstationsdata") > asked, fault, 30)
             await self.said(parent, said, "W", times=2 if fault == "endless" else 1)
         self.assertLess(memory_bytes(parent.agent_pid) - before, 24 << 20)
@@ -315,6 +315,7 @@ class LosingTokens(NetatmoCase):
         await pause(1.1)
         self.peer.control(faults={"token": "served_late"})
         pairs = len(self.peer.control()["pairs"])
+        asked = self.peer.asked("getstationsdata")
         parent.signal_agent(signal.SIGHUP)
         await until(lambda: len(self.peer.control()["pairs"]) > pairs, "a refresh", 30)
         self.peer.control(faults={"token": ""})
@@ -325,7 +326,6 @@ class LosingTokens(NetatmoCase):
             lambda: f"the new pair: {told(parent.log)}",
             30,
         )
-        asked = self.peer.asked("getstationsdata")
         await until(lambda: self.peer.asked("getstationsdata") > asked, "a turn", 30)
         self.assertEqual(self.lines_with(parent, "login"), [])
 
