@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.logger import ILogObserver
 
@@ -34,9 +34,11 @@ from metrics_agent.supervision.supervisor import Supervisor, Timeouts
 from metrics_agent.supervision.ticker import TickerLimits
 from metrics_agent.supervision.watchdog import Watchdog
 from metrics_agent.transports.mqtt.client_id import client_id
-from metrics_agent.transports.mqtt.connection import MqttConnection
 from metrics_agent.transports.mqtt.connections import Connections
 from metrics_agent.transports.mqtt.settings import MqttSettings
+
+if TYPE_CHECKING:
+    from metrics_agent.transports.mqtt.connection import MqttConnection
 
 __all__ = ["assemble"]
 
@@ -197,6 +199,9 @@ class _Assembly:
         return client_id(settings, socket.gethostname(), self._first.instance, ordinal)
 
     def _make_connection(self, settings: MqttSettings, name: str) -> MqttConnection:
+        # Not loaded where no module uses MQTT.
+        from metrics_agent.transports.mqtt.connection import MqttConnection
+
         return MqttConnection(
             self._reactor,
             settings,

@@ -51,6 +51,7 @@ def makeService(options: Options) -> Agent:
         SystemExit: it cannot be started; the reason is on stderr, the code is 78.
     """
     from metrics_agent.commands.loading import complain, plan_or_complain
+    from metrics_agent.commands.reactor import import_reactor
     from metrics_agent.errors import OutputError
     from metrics_agent.logs.capture import bridge_logging, contain_observers
     from metrics_agent.logs.logger import make_logger
@@ -68,12 +69,9 @@ def makeService(options: Options) -> Agent:
     plan, load = found
     _check_stdout(twistd, plan, log)
 
-    from twisted.internet import reactor
+    reactor = import_reactor(plan)
 
     from metrics_agent.assembly import assemble
-    from metrics_agent.process.running import use_monotonic_clock
-
-    use_monotonic_clock(reactor)
 
     log_with = observer if _logs_by_default(twistd) else None
     try:

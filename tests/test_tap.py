@@ -10,9 +10,9 @@ from twisted.logger import formatEvent
 from twisted.python import usage
 
 from metrics_agent import assembly
+from metrics_agent.commands import reactor as reactor_of_plan
 from metrics_agent.errors import OutputError
 from metrics_agent.logs import capture, observer
-from metrics_agent.process import running
 from metrics_agent.process.boot import Process
 from tests.commands.case import FAULTY, GOOD, CommandCase
 
@@ -46,7 +46,10 @@ class MakeServiceTests(CommandCase):
         self.reactor = Clock()
         self.use_reactor(self.reactor)
         self.patch(observer, "StderrObserver", lambda: self.log)
-        self.patch(running, "use_monotonic_clock", lambda _reactor: self.seen.append("clock"))
+        self.patch(
+            reactor_of_plan, "use_monotonic_clock", lambda _reactor: self.seen.append("clock")
+        )
+        self.patch(reactor_of_plan, "leave_out_openssl", lambda: None)
         self.patch(assembly, "assemble", self.assemble)
         self.patch(capture, "bridge_logging", lambda _observer: self.seen.append("bridge"))
         self.patch(capture, "contain_observers", lambda: self.seen.append("contain"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metrics_agent.commands.loading import complain, plan_or_complain
+from metrics_agent.commands.reactor import import_reactor
 from metrics_agent.errors import OutputError
 from metrics_agent.logs.capture import (
     begin_logging,
@@ -52,12 +53,10 @@ def _run(
         return found
     plan, load = found
 
-    from twisted.internet import reactor
+    reactor = import_reactor(plan)
 
     from metrics_agent.assembly import assemble
-    from metrics_agent.process.running import run_service, use_monotonic_clock
-
-    use_monotonic_clock(reactor)
+    from metrics_agent.process.running import run_service
 
     try:
         agent = assemble(process, reactor, plan, load, observer)

@@ -39,9 +39,13 @@ def find_kind(name: str) -> ModuleKind | None:
             # this is done for foreign names only.
             from importlib.metadata import entry_points
 
+            from metrics_agent.process.openssl import allow_openssl
+
             found = entry_points(group=ENTRY_POINT_GROUP, name=name)
             if not found:
                 return None
+            # It may take for granted what is installed.
+            allow_openssl()
             kind = next(iter(found)).load()
     except Exception as error:
         raise MissingDependency(

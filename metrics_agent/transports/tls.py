@@ -20,6 +20,9 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
 from metrics_agent.errors import MetricsAgentError, MissingDependency
+from metrics_agent.process.openssl import allow_openssl
+
+allow_openssl()
 
 try:
     from OpenSSL import SSL, crypto
@@ -116,13 +119,7 @@ def tls_options(
 
 
 def wrap_tls(creator: VerifyingCreator, endpoint: Any, clock: Any) -> Any:
-    """Put TLS over an endpoint.
-
-    Raises:
-        MissingDependency: the process was started without TLS.
-    """
-    if endpoints.TLSMemoryBIOFactory is None:
-        raise MissingDependency("TLS was not loaded when the agent started: restart it")
+    """Put TLS over an endpoint."""
     wrap: Any = endpoints.wrapClientTLS
     # Older versions of Twisted take no clock here.
     more = (clock,) if "clock" in signature(wrap).parameters else ()

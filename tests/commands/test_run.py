@@ -7,10 +7,10 @@ from typing import Any
 from twisted.internet.testing import MemoryReactorClock
 
 from metrics_agent import assembly
+from metrics_agent.commands import reactor as reactor_of_plan
 from metrics_agent.commands import run as run_module
 from metrics_agent.commands.run import run
 from metrics_agent.errors import OutputError
-from metrics_agent.process import running
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
 from tests.commands.case import FAULTY, GOOD, CommandCase
@@ -42,7 +42,10 @@ class RunTests(CommandCase):
         self.process = Process()
         self.agent = FakeAgent(self.seen)
         self.use_reactor(self.reactor)
-        self.patch(running, "use_monotonic_clock", lambda _reactor: self.seen.append("clock"))
+        self.patch(
+            reactor_of_plan, "use_monotonic_clock", lambda _reactor: self.seen.append("clock")
+        )
+        self.patch(reactor_of_plan, "leave_out_openssl", lambda: None)
         self.patch(assembly, "assemble", self.assemble)
         self.patch(run_module, "StderrObserver", lambda: self)
         for name in ("begin_logging", "bridge_logging", "contain_observers", "redirect_stdout"):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from metrics_agent.transports.mqtt.connection import MqttConnection
 from metrics_agent.transports.mqtt.settings import MqttSettings
+
+if TYPE_CHECKING:
+    from metrics_agent.transports.mqtt.connection import MqttConnection
 
 __all__ = ["Connections"]
 
-MakeConnection = Callable[[MqttSettings, str], MqttConnection]
+MakeConnection = Callable[[MqttSettings, str], "MqttConnection"]
 MakeClientId = Callable[[MqttSettings, int], str]
 
 
