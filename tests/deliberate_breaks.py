@@ -175,7 +175,7 @@ BREAKS: Final = (
         "        if not isinstance(plan, Plan):",
         "        if isinstance(plan, str):\n            await self._modules.stop_all()\n"
         "        if not isinstance(plan, Plan):",
-        "tests.test_agent",
+        "tests.test_agent_reload",
     ),
     Break(
         "a_second_sigterm_is_ignored",
