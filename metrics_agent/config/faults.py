@@ -50,11 +50,11 @@ def join(path: str, key: object) -> str:
     return f"{path}.{name}" if path else name
 
 
-def quote(text: str) -> str:
+def quote(text: str, shown: int = _SHOWN) -> str:
     """Show a text of the user: quoted, one line, cut, printable, without logins in URLs."""
     text = _LOGIN_IN_URL.sub("://***@", text)
-    if len(text) > _SHOWN:
-        text = text[:_SHOWN] + "..."
+    if len(text) > shown:
+        text = text[:shown] + "..."
     quoted = json.dumps(text, ensure_ascii=False)
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")

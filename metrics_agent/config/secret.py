@@ -16,6 +16,7 @@ __all__ = ["FORMS", "Secret", "Sources", "read_secret"]
 
 FORMS: Final = 'a string, { env = "NAME" } or { file = "path" }'
 _LIMIT_BYTES = 64 * 1024
+_PATH_SHOWN = 1024
 
 
 class Secret:
@@ -110,7 +111,7 @@ def _from_environment(name: str, where: str, sources: Sources) -> Secret | Fault
 
 def _from_file(name: str, where: str, sources: Sources) -> Secret | Fault:
     path = sources.locate(name)
-    shown = f"the file {quote(str(path))}"
+    shown = f"the file {quote(str(path), _PATH_SHOWN)}"
     try:
         # Looked at before it is opened: opening a FIFO would wait for a writer.
         if not stat.S_ISREG(path.stat().st_mode):

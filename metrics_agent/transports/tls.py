@@ -119,7 +119,13 @@ def tls_options(
 
 
 def wrap_tls(creator: VerifyingCreator, endpoint: Any, clock: Any) -> Any:
-    """Put TLS over an endpoint."""
+    """Put TLS over an endpoint.
+
+    Raises:
+        MissingDependency: Twisted's endpoints were imported when OpenSSL could not be.
+    """
+    if endpoints.TLSMemoryBIOFactory is None:
+        raise MissingDependency("TLS was not loaded when the agent started: restart it")
     wrap: Any = endpoints.wrapClientTLS
     # Older versions of Twisted take no clock here.
     more = (clock,) if "clock" in signature(wrap).parameters else ()

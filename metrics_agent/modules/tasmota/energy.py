@@ -60,6 +60,7 @@ _UNUSED: Final = frozenset(
         "TotalStartTime",
     }
 )
+_new: Final = tuple.__new__
 _SHARED: Final = frozenset({"Frequency", "Voltage"})
 _OLD_TOTAL_LENGTH: Final = 3
 _PHOTOVOLTAIC = re.compile(r"Pv(\d)(Voltage|Current|Power)")
@@ -90,7 +91,8 @@ def decode_energy(
         elif key not in _UNUSED:
             break
     else:
-        return [Metric(device.series(_NAME), fields, time_ns)] if fields else []
+        # By way of tuple: a named tuple's own constructor costs twice as much.
+        return [_new(Metric, (device.series(_NAME), fields, time_ns))] if fields else []
     points = Points()
     decode_energy_fully(energy, points, drop, units)
     return points.metrics(device, time_ns)

@@ -48,13 +48,18 @@ class Holding:
         """Hold a message.
 
         Returns:
-            What has to go out now to make room, by base, oldest first.
+            What has to go out now to make room, by base, oldest first; the message itself with
+            what its own device had there.
         """
         released = []
         size = len(message.payload)
         while self._waiting and (self._count >= MAX_MESSAGES or self._size + size > MAX_BYTES):
             oldest = next(iter(self._waiting))
             released.append((oldest, self.take(oldest)))
+            if oldest == base:
+                # It would be overtaken by the next one, for which the device is known by then.
+                released[-1][1].append(message)
+                return released
         waiting = self._waiting.get(base)
         if waiting is None:
             waiting = self._waiting[base] = _Waiting(now_s + HOLD_S)

@@ -187,6 +187,15 @@ class Held(SynchronousTestCase):
         context.advance(holding.HOLD_S)
         self.assertEqual(len(context.metrics), holding.MAX_MESSAGES + 1)
 
+    def test_order_when_a_device_makes_room_for_itself(self) -> None:
+        """What comes later of one device does not overtake what makes room for it."""
+        _, context = make()
+        for number in range(1, holding.MAX_MESSAGES + 3):
+            context.deliver("tele/one/SENSOR", b'{"ENERGY":{"Total":%d}}' % number)
+        context.advance(holding.HOLD_S)
+        totals = [each.fields["energy_total"] for each in context.metrics]
+        self.assertEqual(totals, list(range(1, holding.MAX_MESSAGES + 3)))
+
     def test_expiry_goes_on(self) -> None:
         """Messages that come while others wait have their own five seconds."""
         _, context = make()
