@@ -200,12 +200,12 @@ async def _large_message(stage: Stage) -> float:
 
 
 async def _dtu_killed(stage: Stage) -> float:
-    before = len(stage.parent.log)
+    is_back = ensureDeferred(stage.writes(b"dtu"))
     stage.stop_dtu()
     await pause(5)
     stage.start_dtu()
     gone_s = time.monotonic()
-    await stage.said("again after", before)
+    await is_back
     return gone_s
 
 
@@ -226,7 +226,7 @@ async def _no_descriptors(stage: Stage) -> float:
     """Let the DTU vanish while the agent may open nothing."""
     pid = stage.parent.agent_pid
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    before = len(stage.parent.log)
+    is_back = ensureDeferred(stage.writes(b"dtu"))
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
     try:
         stage.stop_dtu()
@@ -235,7 +235,7 @@ async def _no_descriptors(stage: Stage) -> float:
     finally:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
     gone_s = time.monotonic()
-    await stage.said("again after", before)
+    await is_back
     return gone_s
 
 

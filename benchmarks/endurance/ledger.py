@@ -55,7 +55,7 @@ class Ledger:
     Attributes:
         lines: all of them.
         invalid: those that are no line protocol, the first few.
-        measurements: how many of each; ``dtu`` for those of the DTU itself.
+        measurements: how many of each; ``dtu`` says that its socket is open.
         devices: of the loads.
         steady: by life.
         answers: of the module `vitals`, by the number of the question.
@@ -100,8 +100,8 @@ class Ledger:
             match = _STEADY.match(line)
             if match is not None:
                 self.steady.setdefault(match[1], Series()).take(int(match[2]))
-        elif measurement == b"device" and b",device=dtu" in line:
-            # At night the inverters have nothing to say, but the DTU is there or not.
+        elif b",device=dtu," in line and b" online=true " in line:
+            # Once for each connection, whatever the inverters have to say.
             self.measurements[b"dtu"] = self.measurements.get(b"dtu", 0) + 1
         elif measurement == b"vitals":
             answer = parse(line)

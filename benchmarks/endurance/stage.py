@@ -9,8 +9,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from twisted.internet.defer import ensureDeferred
@@ -90,6 +91,7 @@ class Stage:
         case: whose cleanup ends everything.
         directory: an absolute path, for configuration, state and files.
         judge_every: see `Ledger`.
+        more_modules: to be known and enabled beside, see `install_modules`.
 
     Attributes:
         broker: of the devices.
@@ -98,7 +100,14 @@ class Stage:
         loads: by the name that their devices' names begin with.
     """
 
-    def __init__(self, case: Any, directory: Path, *, judge_every: int = 1) -> None:
+    def __init__(
+        self,
+        case: Any,
+        directory: Path,
+        *,
+        judge_every: int = 1,
+        more_modules: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.case = case
         self.directory = directory
         self.config_path = directory / "agent.toml"
@@ -111,7 +120,8 @@ class Stage:
         self._questions = 0
         self._ask_path = directory / "ask"
         packages = directory / "packages"
-        install_modules(packages, MODULES)
+        install_modules(packages, {**MODULES, **more_modules})
+        self._more = "".join(f"[modules.{name}]\nenabled = true\n" for name in more_modules)
         self.parent = HarnessParent(
             case,
             argv("metrics-agent", "-c", str(self.config_path)),
@@ -124,18 +134,19 @@ class Stage:
         self.case.addCleanup(self.stop_dtu)
         self.start_dtu()
         self.configure()
+        all_write = ensureDeferred(self.writes(b"steady", b"demo", b"dtu"))
         self.parent.start()
         self._taking.start(_TAKE_EVERY_S)
         self.case.addCleanup(self._taking.stop)
         await self.said("Started with modules", 0)
         await self.said("Connected to", 0)
-        await self.writes(b"steady", b"demo", b"dtu")
+        await all_write
 
     def configure(self, more: str = "") -> None:
         """Write the configuration."""
         text = _CONFIG.format(directory=self.directory, url=self.broker.url, dtu_port=self.dtu_port)
         new = self.config_path.with_suffix(".new")
-        new.write_text(text + more, "utf-8")
+        new.write_text(text + self._more + more, "utf-8")
         new.chmod(0o640)
         new.replace(self.config_path)
 
@@ -199,10 +210,17 @@ class Stage:
         self.parent.signal_agent(number)
 
     async def reload(self) -> None:
-        """Have all modules restarted, and wait until they are."""
-        before = len(self.parent.log)
+        """Have all modules restarted, and wait until they are.
+
+        The log is no witness: of twenty and more reloads in ten seconds it tells the count.
+        """
+        lives = len(self.ledger.steady)
         self.signal(signal.SIGHUP)
-        await self.said("Reloaded ", before)
+        await until(
+            lambda: len(self.ledger.steady) > lives,
+            lambda: f"new instances: {self.log_end()}",
+            _LIMIT_S,
+        )
 
     async def said(self, text: str, since: int, limit_s: float = _LIMIT_S) -> None:
         """Wait until a text is in the log, from a line on."""
