@@ -118,7 +118,8 @@ def _judge(data: bytes) -> object:
 
 def _place(data: str | bytes, position: int, what: str) -> str:
     excerpt = data[max(0, position - _EXCERPT_BEFORE) :][:_EXCERPT]
-    return f"{what} at {position} of {len(data)}, near {excerpt!r}"
+    # Some of the decoder's sentences end in "at" already.
+    return f"{what.removesuffix(' at')} at {position} of {len(data)}, near {excerpt!r}"
 
 
 def _check_depth(data: bytes, max_depth: int) -> None:

@@ -122,6 +122,7 @@ class LoadsTests(SynchronousTestCase):
             (b'{"CHIRP0":{"sleeping"}}', "invalid_json", 'near \'{"CHIRP0":{"sleeping"}}\''),
             (b'{"SEN5X":{"PM10":2.6,}}', "invalid_json", "at 2"),
             (b'{"a":1', "invalid_json", "at 6 of 6"),
+            (b'{"a', "invalid_json", "starting at 1 of 3"),
             (b'{"dn":"Bo"iler"}', "invalid_json", "at 10 of 16"),
             (b'{"a":"\xff"}', "invalid_utf8", "at 6 of 9"),
             (b"Online", "invalid_json", "near 'Online'"),

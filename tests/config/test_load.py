@@ -286,6 +286,23 @@ class CustomTests(LoadCase):
             ),
         )
 
+    def test_numbers_of_json(self) -> None:
+        """B25: JSON numbers never reached integers, bad durations were ignored, null panicked."""
+        for given, found in (("2", 2), ("2.5", None), ('"soon"', None), ("null", None)):
+            custom = f'{{"count": {given}}}'
+            text = f'{{"modules": {{"plain": {{"enabled": true, "custom": {custom}}}}}}}'
+            config = self.load(text, "config.json")
+            if found is None:
+                [fault] = config.faults
+                self.assertEqual(fault.path, "modules.plain.custom.count")
+            else:
+                self.assertEqual(config.modules[0].settings, Plain(count=found))
+        for given in ('"soon"', '""', "null", "-1"):
+            custom = f'{{"interval": {given}}}'
+            text = f'{{"modules": {{"plain": {{"enabled": true, "custom": {custom}}}}}}}'
+            [fault] = self.load(text, "config.json").faults
+            self.assertEqual(fault.path, "modules.plain.custom.interval")
+
     def test_custom_has_to_be_a_table(self) -> None:
         (fault,) = self.faults("[modules.plain]\nenabled = true\ncustom = 5")
         self.assertEqual(fault, "modules.plain.custom: got an integer, expected a table")

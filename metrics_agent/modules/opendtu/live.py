@@ -94,7 +94,7 @@ class LiveSource:
         try:
             frame = decode_frame(data, self._points.drop)
         except PayloadError as error:
-            self._points.drop("", error.reason, f"a message ({error})")
+            self._points.drop("", error.reason, f"a message: {error.detail}")
             return
         self._points.emit(self._points.tracker.frame(frame, received_ns))
 

@@ -71,6 +71,7 @@ class Filters:
         self._shapes: dict[Shape, None] = {}
         self._remembered: list[Shape] = []
         self._subscribed: dict[str, Cancellable] = {}
+        self._said_full = False
 
     def add_shape(self, shape: Shape) -> None:
         """Subscribe to all that devices of a shape send."""
@@ -78,11 +79,22 @@ class Filters:
             return
         if len(self._shapes) >= MAX_SHAPES:
             self._context.drop("too_many_topics")
+            self._say_full(shape)
             return
         self._shapes[shape] = None
         for base, subtopics in ((shape.telemetry, _TELEMETRY), (shape.status, _STATUS)):
             for subtopic in subtopics:
                 self.add(f"{base}/{subtopic}")
+
+    def _say_full(self, shape: Shape) -> None:
+        if not self._said_full:
+            self._said_full = True
+            self._log.warn(
+                "Devices have more than {most} different FullTopics: {base}/# and what else is new "
+                "is not subscribed to until the next start, unless a filter in topics covers it.",
+                most=MAX_SHAPES,
+                base=shape.telemetry,
+            )
 
     def learn(self, shape: Shape) -> None:
         """Subscribe as ``add_shape`` does, at the next start without an announcement."""

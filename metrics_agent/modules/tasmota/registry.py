@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from metrics_agent.modules.tasmota.device import Device, Naming
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
+from metrics_agent.modules.tasmota.filters import MAX_SHAPES
 from metrics_agent.modules.tasmota.topics import Shape
 
 __all__ = ["MAX_DEVICES", "MAX_STRANGERS", "Registry"]
@@ -78,7 +79,8 @@ class Registry:
             if stranger is not None:
                 device.succeed(stranger)
             self._by_base[base] = device
-        self._shapes[config.shape] = None
+        if len(self._shapes) < MAX_SHAPES:
+            self._shapes[config.shape] = None
         return device
 
     def remove(self, mac: str) -> Device | None:

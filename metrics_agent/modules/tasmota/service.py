@@ -155,7 +155,7 @@ class TasmotaModule(Service):
         try:
             metrics = reader(device, message)
         except PayloadError as error:
-            self._drop(error.reason, f"a message on {message.topic}: {error}")
+            self._drop(error.reason, f"a message on {message.topic}: {error.detail}")
             return ()
         return to_original(metrics, device) if self._original else metrics
 

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent.errors import PayloadError
 from metrics_agent.modules.tasmota.device import Device, Naming
 from metrics_agent.modules.tasmota.discovery import DeviceConfig, parse_config
-from metrics_agent.modules.tasmota.filters import user_filters
+from metrics_agent.modules.tasmota.filters import MAX_SHAPES, user_filters
 from metrics_agent.modules.tasmota.holding import MAX_BYTES, Holding
 from metrics_agent.modules.tasmota.registry import MAX_STRANGERS, Registry
 from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, Shape
@@ -216,6 +216,14 @@ class Devices(SynchronousTestCase):
         self.assertIsNone(self.registry.find("tele/4"))
         self.assertIsNotNone(self.registry.find("tele/5"))
         self.assertEqual(len(self.registry._by_base), MAX_STRANGERS)
+
+    def test_shapes_are_bounded(self) -> None:
+        """A device that announces another FullTopic each time takes no memory without end."""
+        for index in range(MAX_SHAPES + 5):
+            config = DeviceConfig("x", full_topic=f"room{index}/%prefix%/%topic%/")
+            self.registry.discover("A", config)
+        self.assertEqual(len(self.registry), 1)
+        self.assertEqual(len(self.registry._shapes), MAX_SHAPES)
 
     def test_removing_what_is_not_known(self) -> None:
         self.assertIsNone(self.registry.remove("A"))
