@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final, Literal
 from urllib.parse import quote, unquote
 
 from attrs import frozen
+
+from metrics_agent.transports.host_port import (
+    HOST_PORT,
+    SCHEME,
+    UNPRINTABLE,
+    read_host,
+    read_port,
+    shown,
+)
 
 __all__ = ["BrokerAddress", "Kind", "parse_address"]
 
@@ -24,16 +32,6 @@ _KINDS: Final[dict[str, Kind]] = {
 }
 _PORTS: Final[dict[Kind, int]] = {"tcp": 1883, "tls": 8883, "ws": 80, "wss": 443, "unix": 0}
 _WEBSOCKETS: Final = frozenset({"ws", "wss"})
-_MAX_PORT: Final = 65_535
-_SHOWN: Final = 60
-_MAX_HOST: Final = 253
-
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_HOST_PORT: Final = re.compile(
-    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%[0-9A-Za-z_.-]+)?)\]|(?P<host>[^\s:/@\[\]?#\\]+))"
-    r"(?::(?P<port>[0-9]{1,5}))?"
-)
-_UNPRINTABLE: Final = re.compile("[\\x00-\\x20\\x7f-\\x9f]")
 _EXPECTED: Final = (
     "host, host:port, or a URL such as tcp://host:1883, tls://host:8883, "
     "ws://host/mqtt, wss://host/mqtt, unix:///path"
@@ -85,13 +83,13 @@ def parse_address(text: str) -> BrokerAddress:
         ValueError: with a sentence that says what was got and what was expected, and never
             shows a login.
     """
-    scheme = _SCHEME.match(text)
+    scheme = SCHEME.match(text)
     kind: Kind = "tcp"
     rest = text
     if scheme:
         if scheme[1].lower() not in _KINDS:
             known = ", ".join(f"{name}://" for name in _KINDS)
-            raise ValueError(f"got the scheme {_shown(scheme[1])}, expected one of {known}")
+            raise ValueError(f"got the scheme {shown(scheme[1])}, expected one of {known}")
         kind = _KINDS[scheme[1].lower()]
         rest = text[scheme.end() :]
     # Before anything is shown, and wherever the "@" stands: a password may hold a "/".
@@ -100,39 +98,19 @@ def parse_address(text: str) -> BrokerAddress:
     if kind == "unix":
         return _unix(rest)
     authority, slash, path = rest.partition("/")
-    if _UNPRINTABLE.search(rest):
-        raise ValueError(f"got a space or a control character in {_shown(text)}")
-    where = _HOST_PORT.fullmatch(authority)
+    if UNPRINTABLE.search(rest):
+        raise ValueError(f"got a space or a control character in {shown(text)}")
+    where = HOST_PORT.fullmatch(authority)
     if where is None:
-        raise ValueError(f"got {_shown(text)}, expected {_EXPECTED}")
+        raise ValueError(f"got {shown(text)}, expected {_EXPECTED}")
     if kind not in _WEBSOCKETS and path:
-        raise ValueError(f"got the path {_shown('/' + path)}, expected none for {kind}://")
+        raise ValueError(f"got the path {shown('/' + path)}, expected none for {kind}://")
     return BrokerAddress(
-        kind, _host(where, text), _port(where["port"], kind), _path(kind, slash, path)
+        kind,
+        read_host(where, text),
+        read_port(where["port"], _PORTS[kind]),
+        _path(kind, slash, path),
     )
-
-
-def _host(where: re.Match[str], text: str) -> str:
-    host: str = where["v6"] or where["host"]
-    if where["v6"]:
-        from ipaddress import AddressValueError, IPv6Address
-
-        try:
-            IPv6Address(host)
-        except AddressValueError:
-            raise ValueError(f"got {_shown(text)}, expected an IPv6 address in []") from None
-    elif len(host) > _MAX_HOST:
-        raise ValueError(f"got a host of {len(host)} characters, expected at most {_MAX_HOST}")
-    return host.lower()
-
-
-def _port(text: str | None, kind: Kind) -> int:
-    if text is None:
-        return _PORTS[kind]
-    port = int(text)
-    if not 1 <= port <= _MAX_PORT:
-        raise ValueError(f"got the port {port}, expected 1 to {_MAX_PORT}")
-    return port
 
 
 def _path(kind: Kind, slash: str, path: str) -> str:
@@ -148,11 +126,7 @@ def _unix(rest: str) -> BrokerAddress:
     path = unquote(rest)
     if not path.startswith("/") or path == "/" or "\0" in path:
         raise ValueError(
-            f"got {_shown('unix://' + rest)}, expected unix:// with an absolute path, "
+            f"got {shown('unix://' + rest)}, expected unix:// with an absolute path, "
             "such as unix:///run/mosquitto.sock"
         )
     return BrokerAddress("unix", "", 0, path)
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")

@@ -8,20 +8,19 @@ from urllib.parse import quote
 
 from attrs import frozen
 
+from metrics_agent.transports.host_port import (
+    HOST_PORT,
+    SCHEME,
+    UNPRINTABLE,
+    read_host,
+    read_port,
+    shown,
+)
+
 __all__ = ["WebSocketAddress", "parse_address"]
 
 _SECURE: Final = {"ws": False, "http": False, "wss": True, "https": True}
 _PORTS: Final = {False: 80, True: 443}
-_MAX_PORT: Final = 65_535
-_MAX_HOST: Final = 253
-_SHOWN: Final = 60
-
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_AUTHORITY: Final = re.compile(
-    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%[0-9A-Za-z_.-]+)?)\]|(?P<host>[^\s:/@\[\]?#\\]+))"
-    r"(?::(?P<port>[0-9]{1,5}))?"
-)
-_UNPRINTABLE: Final = re.compile("[\\x00-\\x20\\x7f-\\x9f]")
 # What may stand in a target as it is; the rest is written with percent signs.
 _KEPT_IN_TARGET: Final = "/?:@!$&'()*+,;=%-._~"
 
@@ -65,60 +64,32 @@ def parse_address(text: str, default_path: str = "/") -> WebSocketAddress:
         ValueError: with a sentence that says what was got and what was expected, and never
             shows a login.
     """
-    scheme = _SCHEME.match(text)
+    scheme = SCHEME.match(text)
     name = scheme[1].lower() if scheme else "ws"
     rest = text[scheme.end() :] if scheme else text
     if name not in _SECURE:
         known = ", ".join(f"{each}://" for each in _SECURE)
-        raise ValueError(f"got the scheme {_shown(name)}, expected one of {known}")
+        raise ValueError(f"got the scheme {shown(name)}, expected one of {known}")
     # Before anything is shown, and wherever the "@" stands: a password may hold a "/".
     if "@" in rest.partition("?")[0]:
         raise ValueError("got a login in the address, use the settings username and password")
-    if _UNPRINTABLE.search(rest):
-        raise ValueError(f"got a space or a control character in {_shown(text)}")
+    if UNPRINTABLE.search(rest):
+        raise ValueError(f"got a space or a control character in {shown(text)}")
     end = re.search(r"[/?#]|$", rest)
     assert end is not None
     authority, target = rest[: end.start()], rest[end.start() :]
-    where = _AUTHORITY.fullmatch(authority)
+    where = HOST_PORT.fullmatch(authority)
     if where is None:
         raise ValueError(
-            f"got {_shown(text)}, expected a URL such as http://host:port{default_path}"
+            f"got {shown(text)}, expected a URL such as http://host:port{default_path}"
         )
     secure = _SECURE[name]
     return WebSocketAddress(
-        secure, _host(where, text), _port(where["port"], secure), _target(target, default_path)
+        secure,
+        read_host(where, text),
+        read_port(where["port"], _PORTS[secure]),
+        _target(target, default_path),
     )
-
-
-def _host(where: re.Match[str], text: str) -> str:
-    host: str = where["v6"] or where["host"]
-    if where["v6"]:
-        from ipaddress import AddressValueError, IPv6Address
-
-        try:
-            IPv6Address(host)
-        except AddressValueError:
-            raise ValueError(f"got {_shown(text)}, expected an IPv6 address in []") from None
-    elif len(host) > _MAX_HOST or not _is_name(host):
-        raise ValueError(f"got the host {_shown(host)}, expected a name or an IP address")
-    return host.lower()
-
-
-def _is_name(host: str) -> bool:
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        return False
-    return True
-
-
-def _port(text: str | None, secure: bool) -> int:
-    if text is None:
-        return _PORTS[secure]
-    port = int(text)
-    if not 1 <= port <= _MAX_PORT:
-        raise ValueError(f"got the port {port}, expected 1 to {_MAX_PORT}")
-    return port
 
 
 def _target(text: str, default_path: str) -> str:
@@ -128,7 +99,3 @@ def _target(text: str, default_path: str) -> str:
     if path in {"", "/"}:
         path = default_path
     return quote(path + mark + query, safe=_KEPT_IN_TARGET)
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")

@@ -24,6 +24,8 @@ class ParseTests(SynchronousTestCase):
             ("tcp://h", "tcp", "h", 1883, ""),
             ("mqtt://h:1", "tcp", "h", 1, ""),
             ("MQTT://h/", "tcp", "h", 1883, ""),
+            ("host_1.example.:1", "tcp", "host_1.example.", 1, ""),
+            ("b\xfccher.example", "tcp", "b\xfccher.example", 1883, ""),
             ("ssl://h", "tls", "h", 8883, ""),
             ("tls://h", "tls", "h", 8883, ""),
             ("mqtts://h:65535/", "tls", "h", 65535, ""),
@@ -60,7 +62,10 @@ class ParseTests(SynchronousTestCase):
             ("unix://run/m.sock", "expected unix:// with an absolute path"),
             ("unix:///", "expected unix:// with an absolute path"),
             ("unix:///a%00b", "expected unix:// with an absolute path"),
-            ("h" * 254, "got a host of 254 characters"),
+            ("h" * 254, "expected a name or an IP address"),
+            ("tcp://a..b:1883", "got the host 'a..b', expected a name or an IP address"),
+            ("\xfc..b", "expected a name or an IP address"),
+            ("h" * 64, "expected a name or an IP address"),
         ):
             with self.subTest(text=text):
                 self.assertIn(part, str(self.assertRaises(ValueError, parse_address, text)))
