@@ -157,7 +157,8 @@ class Agent(MultiService):
             return
         names = ", ".join(module.name for module in self._plan.modules)
         if names:
-            self._log.info("Started with modules {names}.", names=names)
+            path = str(self._plan.config.path)
+            self._log.info("Started with modules {names} ({path}).", names=names, path=path)
         for name, faults in self._plan.faulty:
             self._log.error(
                 "Module {name} is not started, its settings are wrong: {faults}",

@@ -45,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _print_version() -> int:
     from metrics_agent._version import __version__
+    from metrics_agent.commands.saying import say
 
-    sys.stdout.write(f"metrics-agent {__version__}\n")
+    say(f"metrics-agent {__version__}")
     return 0
 
 

@@ -77,7 +77,7 @@ def makeService(options: Options) -> Agent:
     try:
         agent = assemble(PROCESS, reactor, plan, load, observer, log_with=log_with)
     except OutputError as error:
-        _end(complain(error, log))
+        _end(complain(error, log, plan.config.path))
     bridge_logging(observer)
     contain_observers()
     return agent

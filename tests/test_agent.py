@@ -46,7 +46,7 @@ class StartTests(AgentCase):
         )
         self.assertEqual(self.alive(), ["a", "b"])
         self.assertEqual([plan.config for plan in self.configured], [agent.plan.config])
-        self.assertIn("Started with modules a, b.", self.told("info"))
+        self.assertIn(f"Started with modules a, b ({agent.plan.config.path}).", self.told("info"))
         self.assertEqual((self.told(), agent.reloads), ([], 0))
 
     def test_configured_before_modules(self) -> None:

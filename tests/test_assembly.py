@@ -149,7 +149,9 @@ class RunTests(AssemblyCase):
         """Start and stop are told, each line with its module."""
         self.end(self.started(DEMO + BAD))
         told = "\n".join(self.target.lines)
-        self.assertIn("I! [agent] Started with modules demo.", told)
+        self.assertIn(
+            f"I! [agent] Started with modules demo ({self.directory / 'agent.toml'}).", told
+        )
         self.assertIn("I! [demo] Started.", told)
         self.assertIn("E! [agent] Module demo:bad is not started", told)
         self.assertIn("I! [demo] Stopped, and cleaned up: 1 timer.", told)

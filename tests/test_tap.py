@@ -104,7 +104,9 @@ class MakeServiceTests(CommandCase):
         """Told on stderr, line by line, and 78; nothing is made."""
         lines = self.ends(FAULTY)
         self.assertTrue(lines[0].startswith("error: modules.demo.interval: got"), lines)
-        self.assertEqual(lines[-1], "error: Not started: the configuration cannot be used.")
+        self.assertRegex(
+            lines[-1], r"\Aerror: Not started: the configuration /\S+ cannot be used\.\Z"
+        )
         self.assertEqual(self.seen, [])
 
     def test_background_without_an_output(self) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from metrics_agent.commands.loading import loader
+from metrics_agent.commands.loading import load_from, locate
+from metrics_agent.commands.saying import say
+from metrics_agent.config import Fault
 from metrics_agent.errors import ConfigError
 from metrics_agent.plan import build
 from metrics_agent.process.exit import ExitCode
@@ -18,26 +21,24 @@ def check(config: str | None) -> ExitCode:
     Returns:
         0, or 78 if there is a fault.
     """
-    say = sys.stdout.write
+    path = None
     try:
-        found = loader(config)()
+        path = locate(config)
+        plan = build(load_from(path))
     except ConfigError as error:
-        for fault in error.faults:
-            say(f"error: {fault}\n")
-        say(_verdict(len(error.faults)))
-        return ExitCode.CONFIG
-    plan = build(found)
-    for warning in found.warnings:
-        say(f"warning: {warning}\n")
-    for fault in plan.faults:
-        say(f"error: {fault}\n")
+        return _condemn(error.faults, path)
+    for warning in plan.config.warnings:
+        say(f"warning: {warning}")
     if plan.faults:
-        say(_verdict(len(plan.faults)))
-        return ExitCode.CONFIG
+        return _condemn(plan.faults, path)
     names = ", ".join(module.name for module in plan.modules) or "none"
-    say(f"{found.path} is right; modules that will run: {names}\n")
+    say(f"{path} is right; modules that will run: {names}")
     return ExitCode.STOPPED
 
 
-def _verdict(count: int) -> str:
-    return "1 error\n" if count == 1 else f"{count} errors\n"
+def _condemn(faults: Sequence[Fault], path: Path | None) -> ExitCode:
+    for fault in faults:
+        say(f"error: {fault}")
+    count = "1 error" if len(faults) == 1 else f"{len(faults)} errors"
+    say(count if path is None else f"{count} in {path}")
+    return ExitCode.CONFIG

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from twisted.logger import Logger
@@ -13,10 +14,33 @@ from metrics_agent.modules import find_kind, known_kinds
 from metrics_agent.plan import Plan, build
 from metrics_agent.process.exit import ExitCode
 
-__all__ = ["Load", "complain", "loader", "plan_or_complain"]
+__all__ = ["Load", "complain", "load_from", "loader", "locate", "plan_or_complain"]
 
 Load = Callable[[], AgentConfig]
 """Reads the configuration file; raises ConfigError."""
+
+
+def locate(config: str | None) -> Path:
+    """Return the path of the configuration: absolute, since a daemon changes its directory.
+
+    Raises:
+        ConfigError: none was asked for, and there is none in the usual places.
+    """
+    try:
+        directory = Path.cwd()
+    except OSError:
+        # Somebody removed it under us; the path may still be an absolute one.
+        directory = Path()
+    return find(config, directory)
+
+
+def load_from(path: Path) -> AgentConfig:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: it cannot be read, or a global key is wrong.
+    """
+    return load(path, find_kind, known_kinds())
 
 
 def loader(config: str | None) -> Load:
@@ -25,27 +49,35 @@ def loader(config: str | None) -> Load:
     Raises:
         ConfigError: there is no file.
     """
-    # Absolute: a daemon changes its directory.
-    path = find(config, Path.cwd())
-    return lambda: load(path, find_kind, known_kinds())
+    return partial(load_from, locate(config))
 
 
 def plan_or_complain(config: str | None, log: Logger) -> tuple[Plan, Load] | ExitCode:
     """Return the plan and what reads it again, or the exit code after all faults were logged."""
+    path = None
     try:
-        read = loader(config)
-        plan = build(read())
+        path = locate(config)
+        plan = build(load_from(path))
     except ConfigError as error:
-        return complain(error, log)
+        return complain(error, log, path)
     if plan.nothing_can_run:
-        return complain(ConfigError(plan.faults), log)
-    return plan, read
+        return complain(ConfigError(plan.faults), log, path)
+    return plan, partial(load_from, path)
 
 
-def complain(error: ConfigError | OutputError, log: Logger) -> ExitCode:
-    """Log what keeps the agent from starting, and return the exit code."""
+def complain(error: ConfigError | OutputError, log: Logger, path: Path | None) -> ExitCode:
+    """Log what keeps the agent from starting, and return the exit code.
+
+    Args:
+        error: what does.
+        log: where to.
+        path: of the configuration; None where there is none.
+    """
     reasons = error.faults if isinstance(error, ConfigError) else (error,)
     for reason in reasons:
         log.error("{reason}", reason=reason, fold=False)
-    log.error("Not started: the configuration cannot be used.", fold=False)
+    if path is None:
+        log.error("Not started: there is no configuration.", fold=False)
+    else:
+        log.error("Not started: the configuration {path} cannot be used.", path=path, fold=False)
     return ExitCode.CONFIG

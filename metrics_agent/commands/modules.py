@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from metrics_agent.commands.saying import say
 from metrics_agent.errors import MissingDependency
 from metrics_agent.modules import find_kind, known_kinds
 from metrics_agent.process.exit import ExitCode
@@ -16,7 +17,7 @@ def modules() -> ExitCode:
     names = known_kinds()
     width = max(map(len, names))
     for name in names:
-        sys.stdout.write(f"{name:<{width}}  {_purpose(name)}\n")
+        say(f"{name:<{width}}  {_purpose(name)}")
     return ExitCode.STOPPED
 
 

@@ -61,7 +61,7 @@ def _run(
     try:
         agent = assemble(process, reactor, plan, load, observer)
     except OutputError as error:
-        return complain(error, log)
+        return complain(error, log, plan.config.path)
     if for_s is not None:
         reactor.callLater(for_s, agent.request_stop, f"{for_s:g} s are over")
     run_service(reactor, agent)

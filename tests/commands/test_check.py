@@ -26,13 +26,13 @@ class CheckTests(CommandCase):
         self.assertEqual(check(self.write(FAULTY)), 78)
         fault, verdict = self.said()
         self.assertTrue(fault.startswith("error: modules.demo.interval: got"), fault)
-        self.assertEqual(verdict, "1 error")
+        self.assertEqual(verdict, f"1 error in {self.directory / 'agent.toml'}")
 
     def test_every_fault_at_once(self) -> None:
         """Global faults and those of modules come together, each on a line."""
         self.assertEqual(check(self.write(GLOBAL_FAULT + FAULTY)), 78)
         self.assertEqual(len(self.said()), 4)
-        self.assertEqual(self.said()[-1], "3 errors")
+        self.assertEqual(self.said()[-1], f"3 errors in {self.directory / 'agent.toml'}")
 
     def test_warnings(self) -> None:
         """What is odd but stops nothing is a warning, and the code 0; faults come beside it."""
@@ -46,7 +46,9 @@ class CheckTests(CommandCase):
         self.assertEqual(check(str(self.directory / "none.toml")), 78)
         self.assertIn("none.toml", self.said()[0])
         self.go_there()
+        self.stdout.truncate(0)
         self.assertEqual(check(None), 78)
+        self.assertEqual(self.said()[-1], "1 error")
         self.assertIn(str(self.directory / "metrics-agent.toml"), self.stdout.getvalue())
 
     def test_found(self) -> None:

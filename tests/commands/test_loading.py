@@ -15,8 +15,6 @@ from metrics_agent.logs.logger import make_logger
 from metrics_agent.plan import Plan
 from tests.commands.case import FAULTY, GLOBAL_FAULT, GOOD, NOTHING, CommandCase
 
-LAST = "Not started: the configuration cannot be used."
-
 
 class LoadingTests(CommandCase):
     """Over files."""
@@ -29,6 +27,10 @@ class LoadingTests(CommandCase):
     def errors(self) -> list[str]:
         entries = [read_event(event, Levels()) for event in self.events]
         return [each.text for each in entries if each is not None and each.level is Level.ERROR]
+
+    def last(self, name: str = "agent.toml") -> str:
+        """Return the line behind the faults."""
+        return f"Not started: the configuration {self.directory / name} cannot be used."
 
     def plan(self, text: str) -> Any:
         return plan_or_complain(self.write(text), self.log)
@@ -72,7 +74,7 @@ class LoadingTests(CommandCase):
         """All faulty: every fault on a line of its own, and 78."""
         self.assertEqual(self.plan(FAULTY + FAULTY.replace("demo", '"demo:two"')), 78)
         self.assertEqual(len(self.errors()), 3)
-        self.assertEqual(self.errors()[-1], LAST)
+        self.assertEqual(self.errors()[-1], self.last())
 
     def test_global_fault(self) -> None:
         """A wrong global key is one too, whatever modules there are."""
@@ -83,16 +85,36 @@ class LoadingTests(CommandCase):
         """So is a file that is missing, here and when it is read again."""
         self.assertEqual(plan_or_complain(str(self.directory / "none.toml"), self.log), 78)
         self.assertIn("none.toml", self.errors()[0])
+        self.assertEqual(self.errors()[-1], self.last("none.toml"))
         load = loader(self.write(GOOD))
         Path(self.directory / "agent.toml").unlink()
         with self.assertRaises(ConfigError):
             load()
 
+    def test_no_file_found(self) -> None:
+        """There is no name to say then but those of the places looked at."""
+        self.go_there()
+        self.assertEqual(plan_or_complain(None, self.log), 78)
+        self.assertEqual(self.errors()[1:], ["Not started: there is no configuration."])
+
+    def test_directory_gone(self) -> None:
+        """An absolute path can be read from a directory that was removed; others are not there."""
+        path = self.write(GOOD)
+        gone = self.directory / "gone"
+        gone.mkdir()
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(gone)
+        gone.rmdir()
+        self.assertEqual(loader(path)().path, Path(path))
+        self.assertEqual(plan_or_complain("agent.toml", self.log), 78)
+        self.assertEqual(self.errors()[0], "agent.toml: no such file")
+
     def test_complain(self) -> None:
         """Each reason is a line that is never folded, and a last one that says what it means."""
-        self.assertEqual(complain(OutputError("output '' is empty"), self.log), 78)
+        path = self.directory / "agent.toml"
+        self.assertEqual(complain(OutputError("output '' is empty"), self.log, path), 78)
         faults = [Fault("a", "1", "2"), Fault("b", "1", "2")]
-        self.assertEqual(complain(ConfigError(faults), self.log), 78)
+        self.assertEqual(complain(ConfigError(faults), self.log, path), 78)
         a, b = (str(fault) for fault in faults)
-        self.assertEqual(self.errors(), ["output '' is empty", LAST, a, b, LAST])
+        self.assertEqual(self.errors(), ["output '' is empty", self.last(), a, b, self.last()])
         self.assertEqual({event["fold"] for event in self.events}, {False})

@@ -30,7 +30,7 @@ MODULES = {
 LIMIT_S = 60
 AT_ONCE = 3
 
-NOT_STARTED = "Not started: the configuration cannot be used."
+NOT_STARTED = "Not started: the configuration {path} cannot be used."
 
 
 class BadConfigurations(TestCase):
@@ -97,8 +97,9 @@ class BadConfigurations(TestCase):
         return done
 
     def assert_not_started(self, name: str, done: subprocess.CompletedProcess[str]) -> None:
-        faults = self.expected(name, self.configurations()[name])
-        said = [f"E! [agent] {line}" for line in (*faults, NOT_STARTED)]
+        path = self.configurations()[name]
+        faults = self.expected(name, path)
+        said = [f"E! [agent] {line}" for line in (*faults, NOT_STARTED.format(path=path))]
         self.assertEqual(done.stderr.splitlines(), said, name)
         self.assertEqual((done.returncode, done.stdout), (78, ""), name)
 
@@ -117,14 +118,15 @@ class BadConfigurations(TestCase):
     async def test_check_says_every_fault_and_exits_with_78(self) -> None:
         """`check` writes them to stdout, with a verdict."""
         for name, done in (await self.run_all("metrics-agent", "check")).items():
-            faults = self.expected(name, self.configurations()[name])
+            path = self.configurations()[name]
+            faults = self.expected(name, path)
             *lines, verdict = done.stdout.splitlines()
             self.assertEqual(
                 [line for line in lines if not line.startswith("warning: ")],
                 [f"error: {fault}" for fault in faults],
                 name,
             )
-            self.assertRegex(verdict, rf"\A{len(faults)} errors?\Z", name)
+            self.assertRegex(verdict, rf"\A{len(faults)} errors? in {path}\Z", name)
             self.assertEqual((done.returncode, done.stderr), (78, ""), name)
 
     def test_check_of_a_right_file(self) -> None:
