@@ -69,7 +69,6 @@ def decode_document(
         meters: the user's mappings by name of the object.
     """
     time_ns = point_time(document, received_ns)
-    units = Units(document)
     metrics: list[Metric] = []
     points: Points | None = None
     for name, content in document.items():
@@ -78,11 +77,11 @@ def decode_document(
                 points = Points()
             continue
         if name == "ENERGY":
-            metrics = decode_energy(content, device, time_ns, drop, units)
+            metrics = decode_energy(content, device, time_ns, drop, document)
             continue
         if points is None:
             points = Points()
-        _decode_object(name, content, points, drop, units, meters)
+        _decode_object(name, content, points, drop, Units(document), meters)
     if points is None:
         return metrics
     decode_inputs(document, points, _states(device))

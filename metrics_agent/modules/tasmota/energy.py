@@ -72,7 +72,7 @@ def decode_energy(
     device: Device,
     time_ns: int,
     drop: Drop,
-    units: Units,
+    document: Mapping[str, object],
 ) -> list[Metric]:
     """Return the points of an ENERGY object: the whole first, then the channels.
 
@@ -94,7 +94,7 @@ def decode_energy(
         # By way of tuple: a named tuple's own constructor costs twice as much.
         return [_new(Metric, (device.series(_NAME), fields, time_ns))] if fields else []
     points = Points()
-    decode_energy_fully(energy, points, drop, units)
+    decode_energy_fully(energy, points, drop, Units(document))
     return points.metrics(device, time_ns)
 
 

@@ -55,6 +55,10 @@ class Intake:
         count: called with a reason and a number for what was dropped.
         log: for a fault in this class or in a delivery that broke its promise not to raise.
         max_payload_bytes: a longer payload is dropped.
+
+    Attributes:
+        stats: counters.
+        acknowledges: the last read brought messages that the broker waits to be acknowledged.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Intake:
         self._time_ns = 0
         self._lines: list[bytes] = []
         self._packet_ids: list[int] = []
+        self.acknowledges = False
 
     def begin(self) -> None:
         """Start with the messages of one read."""
@@ -143,6 +148,7 @@ class Intake:
         """Hand on the lines of this read in one batch."""
         lines, packet_ids = self._lines, self._packet_ids
         self._lines, self._packet_ids = [], []
+        self.acknowledges = bool(packet_ids)
         if not lines:
             if packet_ids:
                 acknowledgements.release(packet_ids)

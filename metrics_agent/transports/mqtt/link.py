@@ -4,6 +4,10 @@ A link is made for every connection and never used again. It owns the engine, th
 acknowledgements and the pings of its connection, so nothing of it can touch the next one. Its
 owner learns of three events: accepted, subscribed, ended (exactly once, with the cause).
 
+Breath. Waking up for a few messages costs more than the messages do. When a read brings some, at
+QoS 0, the next one waits for some milliseconds, in which more gather. Where messages come one by
+one none waits; a full read means that we are behind, and at QoS 1 the broker waits for us.
+
 Pings. One is written each half keepalive, whatever else is written: it keeps us with the broker
 also while reading is paused and its answers stay unread, and at the next tick tells a dead broker
 from a silent one. A ping is also a barrier: the broker answers in order, so when the answer is
@@ -54,6 +58,11 @@ CONNACK_FIRST: Final = 0x20
 PINGRESP_FIRST: Final = 0xD0
 QOS_0_OR_1_MASK: Final = 0xF4
 PUBLISH_FIRST: Final = 0x30
+BREATH_S: Final = 0.008
+BREATH_FROM_BYTES: Final = 1536
+"""Some five messages of a sensor: a thousand a second come one by one."""
+BREATH_BELOW_BYTES: Final = 32 * 1024
+"""Half of what Twisted reads at once."""
 SILENT_TICKS: Final = 3
 """Half keepalives without a byte after which the broker is taken for dead."""
 GOODBYE_S: Final = 0.15
@@ -120,6 +129,7 @@ class Link(Protocol):
         self._keepalive_s = float(settings.keepalive)
         self._silent_ticks = 0
         self._paused = False
+        self._breath: IDelayedCall | None = None
         self._held_frames: list[Frame | Skipped] = []
         self._held_data = b""
         self._spoken = False
@@ -167,6 +177,7 @@ class Link(Protocol):
     def leave(self) -> None:
         """Say goodbye in order: acknowledgements, DISCONNECT, then the broker closes."""
         self.acknowledgements.flush()
+        self._end_breath()
         self._leaving = True
         self._held_frames, self._held_data = [], b""
         self._stop_timer()
@@ -220,10 +231,13 @@ class Link(Protocol):
             self.end(causes.of_protocol_error(fault))
         else:
             self._guarded(iter(frames))
+            if BREATH_FROM_BYTES <= len(data) < BREATH_BELOW_BYTES:
+                self._take_breath()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Clean up and tell the owner."""
         self._stop_timer()
+        self._end_breath()
         self.acknowledgements.close()
         waiting = [passed for passed in self._pings if passed is not None]
         self._pings.clear()
@@ -234,6 +248,23 @@ class Link(Protocol):
             passed.callback(False)
 
     # Reading.
+
+    def _take_breath(self) -> None:
+        if self._intake.acknowledges or self._paused or self._leaving or self._cause is not None:
+            return
+        if self._breath is None:
+            self._call_transport("pauseProducing")
+            self._breath = self._reactor.callLater(BREATH_S, self._breathe_in)
+
+    def _breathe_in(self) -> None:
+        self._breath = None
+        if not self._paused:
+            self._call_transport("resumeProducing")
+
+    def _end_breath(self) -> None:
+        if self._breath is not None:
+            self._breath.cancel()
+            self._breathe_in()
 
     def _guarded(self, frames: Iterator[Frame | Skipped]) -> None:
         try:

@@ -208,7 +208,7 @@ class FastPath(SynchronousTestCase):
         slow: list[tuple[str, str]] = []
         decode_energy_fully(energy, points, lambda *what: slow.append(what), units)
         fast: list[tuple[str, str]] = []
-        metrics = decode_energy(energy, device, 1, lambda *what: fast.append(what), units)
+        metrics = decode_energy(energy, device, 1, lambda *what: fast.append(what), {})
         self.assertEqual(metrics, points.metrics(device, 1))
         self.assertEqual(fast, slow)
 

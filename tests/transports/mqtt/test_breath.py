@@ -1,0 +1,93 @@
+"""Small reads at QoS 0 gather for a moment, and nothing else ever waits."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.transports.mqtt.link import (
+    BREATH_BELOW_BYTES,
+    BREATH_FROM_BYTES,
+    BREATH_S,
+)
+from tests.transports.mqtt.scripted import Scripted, publish
+
+MESSAGE = publish(False, b"a", b"x" * 300)
+SOME = MESSAGE * (BREATH_FROM_BYTES // len(MESSAGE) + 1)
+
+
+class BreathTests(SynchronousTestCase):
+    """When reading pauses by itself, and that it always goes on."""
+
+    def setUp(self) -> None:
+        self.script = Scripted()
+        self.script.connection.subscribe("a", 1, self.script.lines_of)
+        self.transport = self.script.start()
+        self.addCleanup(self.stop)
+
+    def stop(self) -> None:
+        done = self.script.connection.stopService()
+        self.script.clock.advance(1)
+        self.successResultOf(done)
+        self.assertEqual(self.script.clock.getDelayedCalls(), [], "a timer is left")
+
+    @property
+    def reading(self) -> bool:
+        return self.transport.producerState == "producing"
+
+    def test_some_messages(self) -> None:
+        """They are handed on at once; the next read waits."""
+        self.script.send(SOME)
+        self.assertEqual(
+            sum(batch.count for batch in self.script.batches), len(SOME) // len(MESSAGE)
+        )
+        self.assertFalse(self.reading)
+        self.script.clock.advance(BREATH_S)
+        self.assertTrue(self.reading)
+
+    def test_a_few_messages(self) -> None:
+        """A thousand a second come one by one: nothing waits."""
+        self.script.send(MESSAGE * 2)
+        self.assertTrue(self.reading)
+
+    def test_a_full_read(self) -> None:
+        """We are behind: nothing waits."""
+        self.script.send(MESSAGE * (BREATH_BELOW_BYTES // len(MESSAGE) + 1))
+        self.assertTrue(self.reading)
+
+    def test_qos_1(self) -> None:
+        """The broker waits for our acknowledgements: nothing waits for more."""
+        self.script.send(SOME + publish(False, b"a", b"x", 7))
+        self.assertTrue(self.reading)
+
+    def test_pause_meanwhile(self) -> None:
+        """Who has paused decides when it goes on."""
+        self.script.send(SOME)
+        self.script.connection.pause_reading("pressure")
+        self.script.clock.advance(BREATH_S)
+        self.assertFalse(self.reading)
+        self.script.connection.resume_reading("pressure")
+        self.assertTrue(self.reading)
+
+    def test_no_breath_while_paused(self) -> None:
+        """What comes in spite of a pause is kept, as ever."""
+        self.script.connection.pause_reading("pressure")
+        self.script.send(SOME)
+        self.assertEqual(self.script.batches, [])
+        self.script.connection.resume_reading("pressure")
+        self.script.clock.advance(BREATH_S)
+        self.assertTrue(self.reading)
+
+    def test_stop_meanwhile(self) -> None:
+        """A goodbye needs the broker's answer: reading goes on."""
+        self.transport.hangs_at_close = True
+        self.script.send(SOME)
+        done = self.script.connection.stopService()
+        self.assertTrue(self.reading)
+        self.script.clock.advance(1)
+        self.successResultOf(done)
+
+    def test_lost_meanwhile(self) -> None:
+        """No timer outlives its connection."""
+        self.script.send(SOME)
+        self.transport.abortConnection()
+        self.script.clock.advance(BREATH_S)
