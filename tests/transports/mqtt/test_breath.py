@@ -83,7 +83,7 @@ class BreathTests(SynchronousTestCase):
         self.script.send(SOME)
         done = self.script.connection.stopService()
         self.assertTrue(self.reading)
-        self.script.clock.advance(1)
+        self.script.clock.pump([1, 1])
         self.successResultOf(done)
 
     def test_lost_meanwhile(self) -> None:
