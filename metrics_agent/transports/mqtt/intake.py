@@ -113,7 +113,9 @@ class Intake:
         if len(payload) > self._max_payload_bytes:
             self._drop_oversized()
             return
-        name, wanted = self._table.match(topic)
+        # A retained message comes once for each subscription, and of each device.
+        match = self._table.match_once if retain else self._table.match
+        name, wanted = match(topic)
         if name is None:
             self.stats.undecodable += 1
             self._count("undecodable", 1)

@@ -219,7 +219,16 @@ class SubscriptionTable:
             topic: the raw bytes of a PUBLISH packet; any bytes.
         """
         route = self._cache.get(topic)
-        return self._look_up(topic) if route is None else route
+        if route is None:
+            route = self._look_up(topic)
+            if len(self._cache) >= self._cached_topics:
+                self._cache.clear()
+            self._cache[topic] = route
+        return route
+
+    def match_once(self, topic: bytes) -> Route:
+        """Return the same, for a topic that will hardly be asked for again: not kept."""
+        return self._cache.get(topic) or self._look_up(topic)
 
     def _look_up(self, topic: bytes) -> Route:
         try:
@@ -234,9 +243,6 @@ class SubscriptionTable:
             delivers = tuple([subscription._deliver for subscription in found])  # noqa: SLF001
             # Thousands of topics share a handful of these.
             route = Route(text, self._delivers.setdefault(delivers, delivers))
-        if len(self._cache) >= self._cached_topics:
-            self._cache.clear()
-        self._cache[topic] = route
         return route
 
     def _find(self, topic: str) -> Iterator[Subscription]:

@@ -52,6 +52,20 @@ def reached(table: SubscriptionTable, topic: str) -> list[int]:
     return [int(line) for line in lines]
 
 
+class OnceTests(SynchronousTestCase):
+    """Retained topics are many and come once."""
+
+    def test_the_same_route_and_nothing_kept(self) -> None:
+        """The answer is that of `match`; memory does not grow with it."""
+        table = SubscriptionTable()
+        table.add("a/+", 0, lambda _message, _lines: None)
+        route = table.match_once(b"a/1")
+        self.assertEqual(len(route.delivers), 1)
+        self.assertEqual(len(table._cache), 0)
+        self.assertEqual(table.match(b"a/1"), route)
+        self.assertIs(table.match_once(b"a/1"), table.match(b"a/1"))
+
+
 class ValidTests(SynchronousTestCase):
     """What may be subscribed to and published to."""
 
