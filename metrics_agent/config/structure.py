@@ -12,6 +12,7 @@ adds its faults to the `Walk` and becomes `FAULTY`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Generic, TypeVar, cast
 
 from attrs import NOTHING, Attribute, field, fields, frozen, has
@@ -124,9 +125,10 @@ def _read_fields(
         if attribute.default is NOTHING and name not in entries:
             noun = setting_shape(attribute, types[name]).noun
             walk.faults.append(Fault(join(place.path, name), "nothing", noun, "it is required"))
-    if len(walk.faults) > before:
-        return FAULTY
-    return _checked(cls, values, place, walk)
+    if len(walk.faults) == before:
+        return _checked(cls, values, place, walk)
+    _check_the_rest(cls, attributes, values, place, walk)
+    return FAULTY
 
 
 def _read_field(attribute: Attribute[Any], hint: Any, entry: Entry, walk: Walk) -> Any:
@@ -154,21 +156,56 @@ def ignored_key(path: str, why: str = "") -> Fault:
 
 def _checked(cls: type[Any], values: dict[str, Any], place: Place, walk: Walk) -> Any:
     """Make the instance and run what the class itself checks across its settings."""
+    before = len(walk.faults)
     try:
         instance = cls(**values)
-        check = getattr(instance, "check", None)
-        found = tuple(check()) if callable(check) else ()
+        for fault in _own_faults(instance):
+            _add(fault, place, walk)
     except Exception as error:
         # A module's own code: whatever it raises is a fault of this table and of no other.
         text = f"its own check failed with {type(error).__name__}: {error}"
         walk.faults.append(Fault(place.path or cls.__name__, text))
-        return FAULTY
-    for fault in found:
-        path = f"{place.path}.{fault.path}" if place.path and fault.path else ""
-        walk.faults.append(
-            Fault(path or fault.path or place.path, fault.got, fault.expected, fault.hint)
-        )
-    return FAULTY if found else instance
+    return FAULTY if len(walk.faults) > before else instance
+
+
+def _check_the_rest(
+    cls: type[Any],
+    attributes: Mapping[str, Any],
+    values: Mapping[str, Any],
+    place: Place,
+    walk: Walk,
+) -> None:
+    """Run that check too where settings are wrong: what is wrong in others is to be told as well.
+
+    The wrong ones are taken out of the instance. A check that asks for one ends there; what it has
+    said before did not depend on it.
+    """
+    given = {alias: value for alias, value in values.items() if value is not FAULTY}
+    wrong = [
+        attribute
+        for name, attribute in attributes.items()
+        if values.get(attribute.alias) is FAULTY
+        or (attribute.default is NOTHING and attribute.alias not in values)
+    ]
+    with suppress(Exception):
+        instance = cls(**given, **{each.alias: None for each in wrong})
+        for each in wrong:
+            object.__delattr__(instance, each.name)
+        for fault in _own_faults(instance):
+            _add(fault, place, walk)
+
+
+def _own_faults(instance: Any) -> Iterable[Fault]:
+    check = getattr(instance, "check", None)
+    return check() if callable(check) else ()
+
+
+def _add(fault: Fault, place: Place, walk: Walk) -> None:
+    """Add what a class says of itself, with the place of its table."""
+    path = f"{place.path}.{fault.path}" if place.path and fault.path else ""
+    walk.faults.append(
+        Fault(path or fault.path or place.path, fault.got, fault.expected, fault.hint)
+    )
 
 
 @frozen(eq=False, repr=False)

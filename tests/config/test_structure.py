@@ -234,13 +234,21 @@ class FaultTests(SynchronousTestCase):
     def test_a_value_that_is_no_table_is_one_fault(self) -> None:
         self.assertEqual(faults(Plain, [1]), ["m: got a list, expected a table"])
 
-    def test_a_class_checks_across_its_settings_once_each_is_right(self) -> None:
+    def test_a_class_checks_across_its_settings(self) -> None:
         expected = 'active: got true, expected false while name is "both"'
         raw = {"name": "both", "active": True}
         self.assertEqual(faults(Plain, raw), [f"m.{expected}"])
         self.assertEqual(faults(Plain, raw, ""), [expected])
         self.assertEqual(faults(Whole, {}), ["m: got nothing, expected anything"])
-        self.assertEqual(len(faults(Plain, {**raw, "count": 0})), 1)
+
+    def test_what_is_wrong_hides_only_what_is_said_of_itself(self) -> None:
+        across = 'm.active: got true, expected false while name is "both"'
+        raw = {"name": "both", "active": True}
+        self.assertEqual(faults(Plain, {**raw, "count": 0})[1:], [across])
+        self.assertEqual(faults(Plain, {**raw, "unheard": 0})[1:], [across])
+        self.assertEqual(len(faults(Plain, {**raw, "name": 5})), 1)
+        self.assertEqual(len(faults(Plain, {**raw, "active": "yes"})), 1)
+        self.assertEqual(len(faults(Raising, {"name": 5})), 1)
 
     def test_a_nested_table_is_checked_whatever_is_wrong_outside_of_it(self) -> None:
         expected = 'm.tls.verify: got true, expected false while ca is "none"'
