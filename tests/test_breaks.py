@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -27,19 +27,26 @@ class BreakTests(SynchronousTestCase):
         """The list is as long as promised, and each break has its own name."""
         self.assertGreaterEqual(len({each.name for each in BREAKS}), 20)
 
-    def check(self, each: Break) -> None:
-        """Break a copy of the package, and see its tests fail."""
+    def test_without_a_break_they_pass(self) -> None:
+        """The same copy, unbroken: what fails with a break fails because of it."""
+        directory, _copy = self.copy()
+        names = sorted({name for each in BREAKS for name in each.tests.split()})
+        ran = self.run_tests(directory, names)
+        self.assertEqual(ran.returncode, 0, ran.stdout[-2000:])
+
+    def copy(self) -> tuple[Path, Path]:
+        """Copy the package; return the directory to run tests in, and the copy in it."""
         directory = Path(tempfile.mkdtemp(prefix="broken-"))
         self.addCleanup(shutil.rmtree, directory)
         copy = directory / "metrics_agent"
         shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        path = copy / each.path
-        text = path.read_text("utf-8")
-        self.assertEqual(text.count(each.old), 1, f"{each.old!r} in {each.path}")
-        path.write_text(text.replace(each.old, each.new), "utf-8")
         (directory / "tests").symlink_to(HERE / "tests")
-        ran = subprocess.run(
-            [sys.executable, "-m", "twisted.trial", *each.tests.split()],
+        return directory, copy
+
+    def run_tests(self, directory: Path, names: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run tests on the copy."""
+        return subprocess.run(
+            [sys.executable, "-m", "twisted.trial", *names],
             cwd=directory,
             env={**os.environ, "PYTHONPATH": str(directory), "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.DEVNULL,
@@ -48,6 +55,15 @@ class BreakTests(SynchronousTestCase):
             timeout=LIMIT_S,
             check=False,
         )
+
+    def check(self, each: Break) -> None:
+        """Break a copy of the package, and see its tests fail."""
+        directory, copy = self.copy()
+        path = copy / each.path
+        text = path.read_text("utf-8")
+        self.assertEqual(text.count(each.old), 1, f"{each.old!r} in {each.path}")
+        path.write_text(text.replace(each.old, each.new), "utf-8")
+        ran = self.run_tests(directory, each.tests.split())
         self.assertNotEqual(ran.returncode, 0, f"nobody noticed:\n{ran.stdout[-2000:]}")
         # They must fail because of the break, not because they cannot be run.
         self.assertNotIn("ImportError", ran.stdout)
