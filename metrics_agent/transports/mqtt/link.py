@@ -58,7 +58,7 @@ CONNACK_FIRST: Final = 0x20
 PINGRESP_FIRST: Final = 0xD0
 QOS_0_OR_1_MASK: Final = 0xF4
 PUBLISH_FIRST: Final = 0x30
-BREATH_S: Final = 0.008
+BREATH_S: Final = 0.004
 BREATH_FROM_BYTES: Final = 1536
 """Some five messages of a sensor: a thousand a second come one by one."""
 BREATH_BELOW_BYTES: Final = 32 * 1024
