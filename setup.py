@@ -43,7 +43,6 @@ setup(
         "paho-mqtt>=2.1,<3",
         "zope.interface>=6",
         "attrs>=23.2",
-        "cattrs>=24.1",
         "wsproto>=1.2",
         "tomli>=2; python_version < '3.11'",
     ],

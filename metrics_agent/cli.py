@@ -115,8 +115,8 @@ def _add_config(parser: ArgumentParser, default: str | None) -> None:
         "--config",
         metavar="FILE",
         default=default,
-        help="the configuration, TOML or JSON; without it ./metrics-agent.toml, "
-        "./config/metrics-agent.toml and /etc/metrics-agent/metrics-agent.toml are looked for",
+        help="the configuration; without it metrics-agent.toml or metrics-agent.json is looked for "
+        "in ./, ./config/ and /etc/metrics-agent/",
     )
 
 

@@ -27,8 +27,8 @@ _LAST_WORDS_S: Final = 1.0
 """How long the end of the process waits for whoever reads stderr."""
 
 CONFIG_HELP: Final = (
-    "The configuration, TOML or JSON; without it ./metrics-agent.toml, "
-    "./config/metrics-agent.toml and /etc/metrics-agent/metrics-agent.toml are looked for."
+    "The configuration; without it metrics-agent.toml or metrics-agent.json is looked for in ./, "
+    "./config/ and /etc/metrics-agent/."
 )
 
 

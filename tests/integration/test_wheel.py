@@ -42,7 +42,7 @@ class ContentTests(TestCase):
         self.assertEqual([name for name in names if name.startswith("tests/")], [])
 
     def test_the_sdist_has_the_plugin(self) -> None:
-        """So that a wheel that is built from it has it too."""
+        """So that a wheel that is built from it has it too; and the tests as a whole."""
         found = list(wheel_path().parent.glob("*.tar.gz"))
         if not found:
             raise SkipTest("no sdist beside the wheel")
@@ -50,6 +50,9 @@ class ContentTests(TestCase):
             names = {name.partition("/")[2] for name in sdist.getnames()}
         for wanted in (PLUGIN, "setup.py", "LICENSE", "metrics_agent/config/sample.toml"):
             self.assertIn(wanted, names)
+        here = Path(__file__).parents[1]
+        tests = {f"tests/{path.relative_to(here)}" for path in here.rglob("*.py")}
+        self.assertEqual(tests - names, set())
 
 
 class InstallTests(TestCase):
