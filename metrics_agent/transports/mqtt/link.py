@@ -237,7 +237,9 @@ class Link(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Clean up and tell the owner."""
         self._stop_timer()
-        self._end_breath()
+        if self._breath is not None:
+            self._breath.cancel()
+            self._breath = None
         self.acknowledgements.close()
         waiting = [passed for passed in self._pings if passed is not None]
         self._pings.clear()

@@ -127,7 +127,9 @@ class _Stream(Protocol):
     def _handle(self, event: Event) -> None:
         if isinstance(event, Message):
             if isinstance(event, BytesMessage):
-                self._inner.dataReceived(bytes(event.data))
+                # A frame may be empty, a read of a stream never is.
+                if event.data:
+                    self._inner.dataReceived(bytes(event.data))
             else:
                 self._break_off("", ProtocolError("text_frame", "the broker sent text"))
         elif isinstance(event, Ping):
@@ -144,6 +146,8 @@ class _Stream(Protocol):
         if event.code not in _GOOD_CLOSURES:
             self._broken = ProtocolError("websocket", f"code {event.code}, {event.reason}")
         if not self._closing:
+            # From here on nothing may be sent, however long the socket takes to close.
+            self._closing = True
             self._send(event.response())
         self._below.loseConnection()
 

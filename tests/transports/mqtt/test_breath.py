@@ -86,6 +86,12 @@ class BreathTests(SynchronousTestCase):
         self.script.clock.pump([1, 1])
         self.successResultOf(done)
 
+    def test_closed_meanwhile(self) -> None:
+        """A transport that is gone is not asked to read; some raise when they are."""
+        self.script.send(SOME)
+        self.transport.loseConnection()
+        self.assertFalse(self.script.connection.connected)
+
     def test_lost_meanwhile(self) -> None:
         """No timer outlives its connection."""
         self.script.send(SOME)

@@ -31,11 +31,15 @@ class Inner(Protocol):
     """Notes what it sees of its stream."""
 
     def __init__(self) -> None:
-        self.data = b""
+        self.reads: list[bytes] = []
         self.reason = None
 
+    @property
+    def data(self) -> bytes:
+        return b"".join(self.reads)
+
     def dataReceived(self, data: bytes) -> None:
-        self.data += data
+        self.reads.append(data)
 
     def connectionLost(self, reason) -> None:
         self.reason = reason
@@ -159,6 +163,23 @@ class WebSocketTests(SynchronousTestCase):
         inner = self.accepted()
         self.send(CloseConnection(code=1000))
         inner.reason.trap(ConnectionDone)
+
+    def test_writes_after_the_server_closed(self) -> None:
+        """While the socket below is still closing, what is written is forgotten, and no error."""
+        for breach in (lambda: self.send(CloseConnection(code=1000)), self._no_frame):
+            inner = self.accepted()
+            self.transport.hangs_at_close = True
+            breach()
+            self.transport.clear()
+            inner.transport.write(b"late")
+            inner.transport.loseConnection()
+            self.assertEqual(self.transport.value(), b"")
+
+    def test_empty_frames(self) -> None:
+        """A frame without bytes is nothing: a stream has no empty reads."""
+        inner = self.accepted()
+        self.send(BytesMessage(data=b"one", message_finished=False), BytesMessage(data=b""))
+        self.assertEqual(inner.reads, [b"one"])
 
     def test_closed_by_us(self) -> None:
         """Closing sends a close frame once, and nothing after it."""
