@@ -114,7 +114,8 @@ class _Stream(Protocol):
             self._frames.receive_data(data)
             for event in self._frames.events():
                 self._handle(event)
-        except WebSocketError as fault:
+        except (WebSocketError, ValueError) as fault:
+            # ValueError: header fields that are not ASCII where wsproto expects it.
             self._break_off(f"the port does not speak WebSocket ({fault})", fault)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

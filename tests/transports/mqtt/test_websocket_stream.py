@@ -134,6 +134,14 @@ class WebSocketTests(SynchronousTestCase):
         self.assertIn("not speak WebSocket", str(self.failureResultOf(opened, CannotConnect).value))
         self.assertTrue(self.transport.aborted)
 
+    def test_refused_for_odd_bytes(self) -> None:
+        """An answer whose header fields are not ASCII is no WebSocket's."""
+        opened = self.open()
+        self.received()
+        answer = self.server.send(AcceptConnection(subprotocol="mqtt"))
+        self.transport.protocol.dataReceived(answer.replace(b"mqtt", b"\xffqtt"))
+        self.assertIn("not speak WebSocket", str(self.failureResultOf(opened, CannotConnect).value))
+
     def test_lost_in_the_handshake(self) -> None:
         """A socket that closes before the acceptance fails the attempt with its reason."""
         opened = self.open()
