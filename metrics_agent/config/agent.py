@@ -157,9 +157,10 @@ class AgentSettings:
                 f'"{format_duration(self.watchdog_dump)}"',
                 f'less than watchdog_exit ("{format_duration(self.watchdog_exit)}")',
             )
-        if self.state_dir is not None and not f"{self.state_dir}/".startswith(("/", "~/")):
+        state_dir = self.state_dir
+        if state_dir is not None and state_dir != "~" and not state_dir.startswith(("/", "~/")):
             yield Fault(
-                "state_dir", quote(self.state_dir), "an absolute path, or one that starts with ~/"
+                "state_dir", quote(state_dir), "an absolute path, or one that starts with ~/"
             )
         if not self.output:
             yield Fault("output", '""', "`stdout`, a path or an endpoint")
