@@ -336,10 +336,12 @@ class Agent(MultiService):
         self._stopped.addBoth(lambda _result: waiting.callback(None))
         return waiting
 
-    def _remaining_s(self) -> float:
+    def _stopping_for_s(self) -> float:
         assert self._stop_requested_s is not None
-        spent = self._parts.reactor.seconds() - self._stop_requested_s
-        return float(max(0.0, self._plan.config.settings.drain_timeout - spent))
+        return float(self._parts.reactor.seconds() - self._stop_requested_s)
+
+    def _remaining_s(self) -> float:
+        return max(0.0, self._plan.config.settings.drain_timeout - self._stopping_for_s())
 
     async def _stop(self) -> None:
         parts = self._parts
@@ -368,11 +370,11 @@ class Agent(MultiService):
         written, left = parts.sink.taken_metrics, parts.sink.left_metrics
         if left:
             self._log.error(
-                "Stopped: {written} metrics written, {left} were not read by {timeout:g} s after "
-                "the request to stop and are lost.",
+                "Stopped: {written} metrics written, {left} were not read within {seconds:.1f} s "
+                "and are lost.",
                 written=written,
                 left=left,
-                timeout=self._plan.config.settings.drain_timeout,
+                seconds=self._stopping_for_s(),
             )
         elif dropped := sum(parts.sink.dropped.values()):
             self._log.warn(

@@ -73,7 +73,7 @@ def makeService(options: Options) -> Agent:
 
     from metrics_agent.assembly import assemble
 
-    log_with = observer if _logs_by_default(twistd) else None
+    log_with = observer if _logs_by_default(twistd, plan) else None
     try:
         agent = assemble(PROCESS, reactor, plan, load, observer, log_with=log_with)
     except OutputError as error:
@@ -97,9 +97,16 @@ def _check_stdout(twistd: Any, plan: Plan, log: Logger) -> None:
     _end(ExitCode.CONFIG)
 
 
-def _logs_by_default(twistd: Any) -> bool:
-    """Tell whether the log is ours: nobody asked for another, and there is a stderr."""
-    asked = any(twistd.get(name) for name in ("logfile", "syslog", "logger"))
+def _logs_by_default(twistd: Any, plan: Plan) -> bool:
+    """Tell whether the log is ours: nobody asked for another, and there is a stderr.
+
+    ``--logfile=-`` asks for stdout, and that is for metrics.
+    """
+    from metrics_agent.output.target import STDOUT
+
+    logfile = twistd.get("logfile")
+    to_stdout = logfile == "-" and plan.config.settings.output == STDOUT
+    asked = twistd.get("syslog") or twistd.get("logger") or (logfile and not to_stdout)
     return bool(twistd.get("nodaemon", True)) and not asked
 
 

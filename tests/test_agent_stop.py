@@ -101,14 +101,17 @@ class StopTests(AgentCase):
         self.assertEqual(self.modules, {})
 
     def test_lost_metrics(self) -> None:
-        """What the reader did not take is told as an error with its number."""
+        """What the reader did not take is told as an error with its number, and the time it had."""
+        waiting: Deferred[int] = Deferred()
         self.sink.left_metrics = 3
-        agent = self.started("a")
-        self.successResultOf(agent.stopService())
+        self.sink.drained = lambda _timeout_s: waiting
+        stopped = self.started("a").stopService()
+        self.clock.advance(1.5)
+        waiting.callback(3)
+        self.successResultOf(stopped)
         self.assertEqual(
             self.told()[-1],
-            "Stopped: 7 metrics written, 3 were not read by 4 s after the request to stop and are "
-            "lost.",
+            "Stopped: 7 metrics written, 3 were not read within 1.5 s and are lost.",
         )
 
     def test_lost_metrics_when_the_drain_fails(self) -> None:

@@ -100,6 +100,14 @@ class MakeServiceTests(CommandCase):
             self.make(**{name: "x"})
             self.assertEqual(self.seen[1], (["demo"], None))
 
+    def test_log_to_stdout(self) -> None:
+        """There it would be among the metrics; where they go elsewhere it may."""
+        self.make(logfile="-")
+        self.assertEqual(self.seen[1], (["demo"], self.log))
+        self.seen.clear()
+        self.make('output = "/tmp/x.lp"\n' + GOOD, logfile="-")
+        self.assertEqual(self.seen[1], (["demo"], None))
+
     def test_wrong_configuration(self) -> None:
         """Told on stderr, line by line, and 78; nothing is made."""
         lines = self.ends(FAULTY)
