@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from unittest import skipUnless
@@ -29,12 +31,16 @@ class DemoTests(SynchronousTestCase):
 
     def start(self) -> subprocess.Popen[str]:
         """Start the demo in a process group of its own, as a shell does."""
+        # A demo that is killed cannot clean up behind itself.
+        directory = tempfile.mkdtemp(prefix="demo-")
+        self.addCleanup(shutil.rmtree, directory)
         process = subprocess.Popen(
             [sys.executable, "-m", "metrics_agent", "demo"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env={**os.environ, "TMPDIR": directory},
             start_new_session=True,
         )
         self.addCleanup(self.end, process)
