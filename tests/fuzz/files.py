@@ -1,0 +1,176 @@
+"""Targets: what people write (configuration files), and what modules hand out (metrics)."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import hypothesis.strategies as st
+from attrs import frozen
+
+import metrics_agent
+from metrics_agent.config.load import load
+from metrics_agent.errors import ConfigError
+from metrics_agent.metric import Metric, Series
+from metrics_agent.modules import BUILT_IN, find_kind
+from metrics_agent.plan import Plan, build
+from tests.fuzz.mutations import ODD_VALUES, Draw, Vocabulary, bytes_bent, json_bent
+from tests.fuzz.oracle import Target, check_metrics
+from tests.modules.tasmota.support import read_toml
+
+__all__ = ["FILES"]
+
+_SECRET: Final = "pa55-w0rd-of-nobody"
+
+
+@frozen
+class FileCase:
+    """A file by the end of its name, and what stands in it."""
+
+    suffix: str
+    content: bytes
+
+
+# Configuration.
+
+_KEY_LINE: Final = re.compile(r"^#?(\w+) = (.*)$", re.MULTILINE)
+_TOML_VALUES: Final = (
+    *("true", "false", "0", "-1", "1.5", "1e400", "inf", "nan", "9" * 30, '""', '"x"', '"5s"'),
+    *('"0s"', '"1KiB"', '"99999999d"', '"-5s"', "[]", "{}", '["a", 1]', "{ a = 1 }", "1979-05-27"),
+    *('{ env = "NAME" }', '{ env = "HOME" }', '{ file = "/nonexistent" }', '{ file = "." }'),
+    *('"tcp://"', '"mqtts://h:0"', '"ws://[::1"', '["tcp://a", "ssl://b:99999"]', '"unix:///x"'),
+    *('"http://u:p@h/"', '"https://h:1/x?y#z"', "'''a\nb'''", '"\\u0000"', '"é☀"', '"a/#"'),
+    *(f'"{_SECRET}"', '"%prefix%/%topic%/"', '["%topic%", "#", "+/x", "$SYS/#"]', '"power@9 kW"'),
+    *('{ "Strom" = { "Wirk" = "power" } }', '{ "a" = { "b" = "nothing" } }', '{ "a" = 1 }'),
+)
+_TABLES: Final = (
+    *("[modules]", "[modules.tasmota]", "[modules.opendtu]", "[modules.netatmo]", "[modules.demo]"),
+    *('[modules."tasmota:x"]', '[modules."a b"]', "[modules.nothing]", "[[modules.tasmota]]"),
+    *(
+        "[modules.opendtu.mqtt]",
+        "[modules.tasmota.custom]",
+        "[modules.netatmo.custom]",
+        "[]",
+        "[x]",
+    ),
+    "[modules.tasmota.friendly_name_overrides]",
+)
+
+
+_SAMPLE: Final = Path(metrics_agent.__file__).parent / "config" / "sample.toml"
+_WRITTEN: Final = tuple(
+    path for path in sorted(Path(__file__).parent.parent.rglob("*.toml")) if path.is_file()
+)
+"""The files of the tests: the golden cases of modules, and what is wrong on purpose."""
+
+
+def _lines() -> Iterator[str]:
+    for path in (_SAMPLE, *_WRITTEN):
+        yield from path.read_text("utf-8", "replace").splitlines()
+
+
+_LINES: Final = tuple(dict.fromkeys(line.lstrip("#") for line in _lines() if line.strip()))
+_KEYS: Final = tuple(sorted({match[1] for match in map(_KEY_LINE.match, _LINES) if match}))
+
+
+@st.composite
+def _toml(draw: Draw) -> bytes:
+    """Write some lines, some of them of no file that anybody wrote."""
+    lines = []
+    for _ in range(draw(st.integers(1, 8))):
+        what = draw(st.sampled_from(("line", "line", "key", "key", "table")))
+        if what == "line":
+            lines.append(draw(st.sampled_from(_LINES)))
+        elif what == "key":
+            value = draw(st.sampled_from((*_TOML_VALUES, *ODD_VALUES)))
+            lines.append(f"{draw(st.sampled_from(_KEYS))} = {value}")
+        else:
+            lines += [draw(st.sampled_from(_TABLES)), "enabled = true"]
+    return draw(bytes_bent("\n".join(lines).encode("utf-8", "surrogatepass"), often=4))
+
+
+def _documents() -> Iterator[str]:
+    for path in _WRITTEN:
+        try:
+            raw: dict[str, Any] = read_toml(path.read_text("utf-8"))
+        except ValueError:
+            continue
+        if path.parent.parent.name == "cases":
+            raw = {"modules": {path.parent.parent.parent.name: {"enabled": True, **raw}}}
+        yield json.dumps(raw, default=str)
+
+
+def run_config(case: FileCase) -> None:
+    """Read a file, and plan what is in it: there is a plan, or an error that names the faults."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as directory:
+        path = Path(directory) / f"agent{case.suffix}"
+        path.write_bytes(case.content)
+        try:
+            config = load(path, find_kind, BUILT_IN, {"HOME": _SECRET})
+        except ConfigError as error:
+            assert error.faults
+            assert all(str(fault) for fault in error.faults), error
+            return
+    plan = build(config)
+    assert isinstance(plan, Plan)
+    told = [*map(str, plan.faults), *config.warnings, repr(config)]
+    assert all(told), told
+    assert not plan.nothing_can_run or plan.faults
+
+
+# Metrics.
+
+_NAMES: Final = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(("electricity", "time", "_x", "#", "a b", "a,b", "a=b", "\\", "a\\", "\n", "")),
+    st.just("k" * 1_100),
+)
+_FIELD_VALUES: Final = st.one_of(
+    st.floats(),
+    st.integers(),
+    st.booleans(),
+    st.text(max_size=20),
+    st.sampled_from((None, "x" * 70_000, "\ud800", "\\", '"', "\r", 2**63, -(2**63), [], {}, b"x")),
+)
+
+
+def run_metrics(case: list[tuple[Any, ...]]) -> None:
+    """Encode metrics of any kind."""
+    check_metrics(
+        Metric(Series(measurement, tags), fields, time_ns)
+        for measurement, tags, fields, time_ns in case
+    )
+
+
+FILES: Final = (
+    Target(
+        "config",
+        "configuration files",
+        st.one_of(
+            st.builds(FileCase, st.just(".toml"), _toml()),
+            st.builds(FileCase, st.just(".json"), json_bent(Vocabulary.of(_documents()))),
+        ),
+        run_config,
+        60,
+    ),
+    Target(
+        "metrics",
+        "metrics of any kind",
+        st.lists(
+            st.tuples(
+                _NAMES,
+                st.dictionaries(_NAMES, st.one_of(_NAMES, st.none()), max_size=4),
+                st.dictionaries(_NAMES, _FIELD_VALUES, max_size=5),
+                st.one_of(st.none(), st.integers(), st.floats(), st.just(1_700_000_000 * 10**9)),
+            ),
+            min_size=1,
+            max_size=4,
+        ),
+        run_metrics,
+        60,
+    ),
+)
