@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import json
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Sequence
@@ -108,7 +110,10 @@ def _start_coverage() -> Any:
 
     package = Path(metrics_agent.__file__).parent
     coverage = Coverage(
-        data_file=None, branch=True, include=[str(package / name) for name in DECODERS]
+        data_file=None,
+        config_file=False,
+        branch=True,
+        include=[str(package / name) for name in DECODERS],
     )
     coverage.set_option(
         "report:exclude_also", ["if TYPE_CHECKING:", "except ImportError", r"\.\.\.$"]
@@ -118,8 +123,17 @@ def _start_coverage() -> Any:
 
 
 def _report(coverage: Any) -> float:
+    """Print a table, and return how many percent of all branches were taken."""
     coverage.stop()
-    return float(coverage.report(file=sys.stdout, show_missing=True, skip_empty=True))
+    coverage.report(file=sys.stdout, show_missing=True)
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        coverage.json_report(outfile=file.name)
+        totals = json.loads(Path(file.name).read_text("utf-8"))["totals"]
+    percent = 100 * totals["covered_branches"] / totals["num_branches"]
+    sys.stdout.write(
+        f"{totals['covered_branches']} of {totals['num_branches']} branches: {percent:.1f} %\n"
+    )
+    return float(percent)
 
 
 if __name__ == "__main__":
