@@ -271,10 +271,20 @@ build() {
     half_made=$new
     "$python" -m venv "$new" || die "the virtual environment $new could not be made"
     requirement=$source
+    if [ -d "$source" ]; then
+        # Built from a copy: what is left of an earlier build would be packed again, and what root
+        # leaves in a checkout its owner cannot remove.
+        requirement=$scratch/source
+        mkdir -- "$requirement"
+        tar -C "$source" --exclude=./build --exclude='./*.egg-info' --exclude=./.git \
+            --exclude=./.venv --exclude=./.test --exclude=./_trial_temp --exclude=__pycache__ \
+            -cf "$scratch/source.tar" . || die "$source cannot be read"
+        tar -C "$requirement" --no-same-owner -xf "$scratch/source.tar"
+    fi
     if [ "$extras" != none ]; then
-        case $source in
-            /*) requirement="${source}[$extras]" ;;
-            *) requirement=$(say "$source" | sed "s/^[[:alnum:]._-]*/&[$extras]/") ;;
+        case $requirement in
+            /*) requirement="${requirement}[$extras]" ;;
+            *) requirement=$(say "$requirement" | sed "s/^[[:alnum:]._-]*/&[$extras]/") ;;
         esac
     fi
     "$new/bin/python" -m pip install --no-input --disable-pip-version-check --quiet \

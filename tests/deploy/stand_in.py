@@ -24,6 +24,21 @@ def main():
             sys.exit("E! a fault of the stand-in")
 """
 
+_BACKEND = """
+import os, shutil
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    os.mkdir("build")
+    return os.path.basename(shutil.copy({wheel!r}, directory))
+"""
+
+_PYPROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+
 _PLUGIN = """
 from pathlib import Path
 
@@ -33,6 +48,23 @@ def getPlugins(interface):
     (Path(__file__).parent / "plugins" / "dropin.cache").write_text("{version}")
     return []
 """
+
+
+def make_checkout(directory: Path, wheel: Path) -> Path:
+    """Write a directory that pip builds that wheel from, without an index; return its path.
+
+    As setuptools does, it leaves a directory ``build`` where it is built; one that is there before
+    makes it fail.
+    """
+    checkout = directory / "checkout"
+    checkout.mkdir()
+    for name, text in (
+        ("setup.py", ""),
+        ("pyproject.toml", _PYPROJECT),
+        ("backend.py", _BACKEND.format(wheel=str(wheel))),
+    ):
+        (checkout / name).write_text(text, "utf-8")
+    return checkout
 
 
 def make_wheel(directory: Path, version: str, *, on_version: str = "pass") -> Path:

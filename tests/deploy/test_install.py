@@ -17,7 +17,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from metrics_agent.config import load
 from metrics_agent.modules import find_kind, known_kinds
 from tests.deploy.paths import CHECKOUT, DEPLOY, SAMPLE
-from tests.deploy.stand_in import make_wheel
+from tests.deploy.stand_in import make_checkout, make_wheel
 
 LIMIT_S = 240
 SCRIPT = DEPLOY / "install.sh"
@@ -238,6 +238,15 @@ class InstallTests(InstallTestCase):
         self.assertEqual(replaced.read_text(), "the Go agent")
         self.assertIn(str(replaced), said)
         self.assertEqual(self.version(), "metrics-agent 1.0")
+
+    def test_checkout(self) -> None:
+        """It is built from a copy, without what is left of former builds: nothing changes in it."""
+        checkout = make_checkout(self.work, self.wheel("1.0"))
+        (checkout / "build").mkdir()
+        before = snapshot(checkout)
+        self.run_script(checkout)
+        self.assertEqual(self.version(), "metrics-agent 1.0")
+        self.assert_same(snapshot(checkout), before)
 
     def test_index_name(self) -> None:
         """A name is looked for where pip looks, with the optional parts asked for."""
