@@ -45,6 +45,7 @@ _TOML_VALUES: Final = (
     *('"tcp://"', '"mqtts://h:0"', '"ws://[::1"', '["tcp://a", "ssl://b:99999"]', '"unix:///x"'),
     *('"http://u:p@h/"', '"https://h:1/x?y#z"', "'''a\nb'''", '"\\u0000"', '"é☀"', '"a/#"'),
     *(f'"{_SECRET}"', '"%prefix%/%topic%/"', '["%topic%", "#", "+/x", "$SYS/#"]', '"power@9 kW"'),
+    *("[" * 3_000 + "]" * 3_000, "{a=" * 3_000 + "1" + "}" * 3_000),
     *('{ "Strom" = { "Wirk" = "power" } }', '{ "a" = { "b" = "nothing" } }', '{ "a" = 1 }'),
 )
 _TABLES: Final = (
@@ -104,6 +105,13 @@ def _documents() -> Iterator[str]:
         yield json.dumps(raw, default=str)
 
 
+_DEEP: Final = tuple(
+    (opening * depth + b"1" + closing * depth)
+    for depth in (100, 100_000)
+    for opening, closing in ((b"[", b"]"), (b'{"modules":', b"}"))
+)
+
+
 def run_config(case: FileCase) -> None:
     """Read a file, and plan what is in it: there is a plan, or an error that names the faults."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as directory:
@@ -153,9 +161,10 @@ FILES: Final = (
         st.one_of(
             st.builds(FileCase, st.just(".toml"), _toml()),
             st.builds(FileCase, st.just(".json"), json_bent(Vocabulary.of(_documents()))),
+            st.builds(FileCase, st.just(".json"), st.sampled_from(_DEEP)),
         ),
         run_config,
-        60,
+        80,
     ),
     Target(
         "metrics",

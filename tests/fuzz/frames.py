@@ -13,7 +13,10 @@ SMALL: Final = 2_000
 
 # Where an answer to a handshake is spoilt, and by what; half of them are not.
 SPOILS: Final = st.one_of(
-    st.none(), st.none(), st.tuples(st.integers(0, 200), st.binary(max_size=3))
+    st.none(),
+    st.none(),
+    st.tuples(st.integers(0, 200), st.binary(max_size=3)),
+    st.tuples(st.integers(30, 160), st.sampled_from((b"\xff", b"\x80", b"\0", b"\r\n", b""))),
 )
 
 

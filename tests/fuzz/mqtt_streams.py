@@ -150,7 +150,7 @@ class _Tunnelled(mqtt.Scripted):
 @st.composite
 def _tunnel_cases(draw: Draw) -> TunnelCase:
     protocol = draw(st.sampled_from(("3.1.1", "5")))
-    accepts = draw(st.sampled_from(("mqtt", "mqtt", "mqtt", "mqtt", "other", None)))
+    accepts = draw(st.sampled_from(("mqtt", "mqtt", "mqtt", "mqtt", "other", "\xffqtt", None)))
     if accepts is None:
         data = draw(bytes_bent(draw(st.sampled_from(REFUSALS)), often=2))
     else:
@@ -179,7 +179,7 @@ def run_tunnel(case: TunnelCase) -> None:
         server.receive_data(transport.value())
         list(server.events())
         answer = server.send(AcceptConnection(subprotocol="mqtt"))
-        answer = answer.replace(b"Protocol: mqtt", b"Protocol: " + case.accepts.encode())
+        answer = answer.replace(b"Protocol: mqtt", b"Protocol: " + case.accepts.encode("latin-1"))
         broker.send(spoilt(answer, case.spoil))
     for piece in case.pieces:
         if not transport.gone:

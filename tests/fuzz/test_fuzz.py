@@ -17,7 +17,7 @@ from tests.fuzz.explore import explore
 from tests.fuzz.oracle import Target, check_context, check_metrics, judge_line
 from tests.fuzz.targets import TARGETS
 
-CASES_OF_ALL: Final = 5_000
+CASES_OF_ALL: Final = 4_000
 SEED: Final = 0
 """The long run counts from 1."""
 

@@ -96,6 +96,10 @@ _ANSWERS: Final = (
     b"HTTP/1.1 200 OK\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n",
     b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 3000\r\n\r\n" + b"z" * 3_000,
+    b"HTTP/1.1 200 OK\r\n\r\n" + b"z" * 3_000,
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + (b"400\r\n" + b"z" * 1_024 + b"\r\n") * 3
+    + b"0\r\n\r\n",
     b"\x15\x03\x03\x00\x02\x02\x46",
     b"220 mail.example ESMTP\r\n",
 )
@@ -140,6 +144,6 @@ def run_http(case: tuple[list[bytes], str, bool]) -> None:
 
 
 WEB_STREAMS: Final = (
-    Target("websocket", "what a server sends on a socket", _socket_cases(), run_websocket, 40),
-    Target("http", "answers to a request", _http_cases(), run_http, 30),
+    Target("websocket", "what a server sends on a socket", _socket_cases(), run_websocket, 60),
+    Target("http", "answers to a request", _http_cases(), run_http, 50),
 )
