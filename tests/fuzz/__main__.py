@@ -40,6 +40,7 @@ DECODERS: Final = (
 )
 """What turns bytes of others into values, in the package."""
 _FLOOR: Final = 90.0
+_TOLD_EVERY: Final = 20_000
 _SILENT_S: Final = 600.0
 """A portion takes some seconds."""
 
@@ -86,6 +87,8 @@ def _run(target: Target, cases: int, seed: int) -> tuple[int, bool]:
     def progress(count: int) -> None:
         nonlocal done
         done = count
+        if count % _TOLD_EVERY == 0 and count:
+            sys.stderr.write(f"{target.name}: {count:,} of {cases:,}\n")
         faulthandler.dump_traceback_later(_SILENT_S, exit=True)
 
     progress(0)
