@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -163,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
 
     async def work(cleanups: Cleanups) -> int:
-        stage = Stage(cleanups, Path(tempfile.mkdtemp(prefix="leaks-")), judge_every=100)
+        stage = Stage(cleanups, cleanups.directory(), judge_every=100)
         await stage.start()
         courses = [
             await after_restarts(stage, given.restarts, max(1, given.restarts // 10), _say),

@@ -15,7 +15,6 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -133,8 +132,7 @@ class Soak:
 
 async def soak(cleanups: Cleanups, minutes: int, period_s: float, keep: Path | None) -> Soak:
     """Do it."""
-    directory = Path(tempfile.mkdtemp(prefix="soak-"))
-    stage = Stage(cleanups, directory)
+    stage = Stage(cleanups, cleanups.directory())
     found = Soak()
     began_s = time.monotonic()
     await stage.start()
@@ -212,13 +210,11 @@ def table(found: Soak) -> str:
         f"{found.holes} metrics of a healthy module missing; started {found.starts} time, ended "
         f"with {', '.join(map(str, found.exits))}. Log: {_counts(found.log)}."
     )
-    lines = [
-        summary,
-        "",
-        "| vital sign | second round | last round | flat |",
-        "|---|---|---|---|",
-    ]
-    for name, before, after, flat in found.growth():
+    lines = [summary]
+    growth = list(found.growth())
+    if growth:
+        lines += ["", "| vital sign | second round | last round | flat |", "|---|---|---|---|"]
+    for name, before, after, flat in growth:
         cells = [name.replace("_", " "), _shown(name, before), _shown(name, after)]
         lines.append(f"| {' | '.join([*cells, 'yes' if flat else 'no'])} |")
     lines += [

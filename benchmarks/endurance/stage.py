@@ -6,9 +6,11 @@ who ends it.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -74,6 +76,12 @@ class Cleanups:
     def addCleanup(self, call: Callable[..., Any], *args: Any) -> None:
         """Have something called at the end, the last one first."""
         self._calls.append((call, args))
+
+    def directory(self) -> Path:
+        """Make a directory that goes away in the end."""
+        directory = Path(tempfile.mkdtemp(prefix="endurance-"))
+        self.addCleanup(shutil.rmtree, directory, True)
+        return directory
 
     async def clean_up(self) -> None:
         """Call all of it."""
@@ -276,27 +284,26 @@ class Stage:
 
 
 def run(main: Callable[[Cleanups], Awaitable[int]]) -> int:
-    """Run a command on the reactor, clean up, return its status."""
+    """Run a command on the reactor, clean up, also after Ctrl-C, and return its status."""
     from twisted.internet import reactor
     from twisted.python.failure import Failure
 
     codes: list[int] = []
+    cleanups = Cleanups()
 
     async def all_of_it() -> None:
-        cleanups = Cleanups()
-        try:
-            codes.append(await main(cleanups))
-        finally:
-            await cleanups.clean_up()
+        codes.append(await main(cleanups))
 
     def failed(failure: Failure) -> None:
-        failure.printTraceback(sys.stderr)
+        # After Ctrl-C what was still waited for has been taken away.
+        if reactor.running:
+            failure.printTraceback(sys.stderr)
 
     def begin() -> None:
-        work = ensureDeferred(all_of_it())
-        work.addErrback(failed)
-        work.addBoth(lambda _result: reactor.stop())
+        work = ensureDeferred(all_of_it()).addErrback(failed)
+        work.addBoth(lambda _result: reactor.running and reactor.stop())
 
     reactor.callWhenRunning(begin)
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: ensureDeferred(cleanups.clean_up()))
     reactor.run()
     return codes[0] if codes else 1
