@@ -52,7 +52,7 @@ class Load:
         connections: how many share the devices between them.
         first_round: number of the first round, for the sequence numbers.
         first_device: number of the first device, for two generators beside each other.
-        origin_us: what stamps count from, microseconds of the monotonic clock.
+        origin_us: what stamps count from, microseconds of the monotonic clock; now.
         mixed: several kinds of devices instead of plugs only.
         window: unacknowledged messages of one connection at QoS 1.
         progress: file with a 64-bit count of what has arrived; empty: nobody counts.
@@ -68,7 +68,7 @@ class Load:
     connections: int = 8
     first_round: int = 0
     first_device: int = 0
-    origin_us: int = 0
+    origin_us: int = attrs.field(factory=lambda: time.monotonic_ns() // 1000)
     mixed: bool = False
     window: int = 1000
     progress: str = ""
@@ -166,6 +166,12 @@ class Lane:
         part = waiting[self._offset : self._offset + count]
         sequence = fleet.FIRST_SEQUENCE + self._load.first_round + self._round
         stamp = fleet.FIRST_STAMP + stamp_us - self._load.origin_us
+        if not fleet.FIRST_STAMP <= stamp < 10 * fleet.FIRST_STAMP:
+            # It has a fixed width: another would break the packets.
+            raise ValueError(
+                f"{stamp_us} us is not within {9 * fleet.FIRST_STAMP} us after the origin of the "
+                f"stamps, {self._load.origin_us} us"
+            )
         self._offset += len(part)
         self.sent += len(part)
         if self._offset == len(waiting):

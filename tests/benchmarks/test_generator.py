@@ -64,6 +64,12 @@ class LaneTests(SynchronousTestCase):
         lane, _sock = make_lane(range(1), rounds=1, origin_us=1_000_000)
         self.assertIn(b'"Today":1000000042,', lane.take(1, 1_000_042))
 
+    def test_a_stamp_that_has_no_room_is_refused(self) -> None:
+        lane, _sock = make_lane(range(1), rounds=2, origin_us=1_000_000)
+        for stamp_us in (999_999, 9_001_000_000):
+            with self.assertRaisesRegex(ValueError, f"{stamp_us} us is not within"):
+                lane.take(1, stamp_us)
+
     def test_a_packet_id_does_not_come_again_within_the_window(self) -> None:
         lane, sock = make_lane(range(3), rounds=50, qos=1, window=10)
         while lane.remaining:
@@ -119,7 +125,7 @@ class LaneTests(SynchronousTestCase):
             lane.feed(b"\x50\x02\x00\x01")
 
     def test_rounds_differ_in_the_sequence_number_alone(self) -> None:
-        lane, _sock = make_lane(range(2), rounds=3)
+        lane, _sock = make_lane(range(2), rounds=3, origin_us=0)
         first, second = lane.take(2, 0), lane.take(2, 0)
         differing = [index for index in range(len(first)) if first[index] != second[index]]
         self.assertEqual(len(first), len(second))
