@@ -40,6 +40,8 @@ __all__ = [
 
 MAX_INVERTERS: Final = 64
 """In one message; the firmware has at most ten."""
+_LONGEST_AGE_S: Final = 2.0**32
+"""The firmware counts milliseconds in 32 bits: more is not an age."""
 MAX_STRINGS: Final = 16
 """Of one inverter; the largest has six."""
 TOTAL: Final = "total"
@@ -246,7 +248,8 @@ def _flag(value: object) -> bool | None:
 
 def _age_s(content: Mapping[str, object]) -> float | None:
     milliseconds = _count(content.get("data_age_ms"))
-    return _count(content.get("data_age")) if milliseconds is None else milliseconds / 1000
+    age_s = _count(content.get("data_age")) if milliseconds is None else milliseconds / 1000
+    return None if age_s is None or age_s > _LONGEST_AGE_S else age_s
 
 
 def _count(value: object) -> float | None:

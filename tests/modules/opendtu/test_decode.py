@@ -294,6 +294,7 @@ class FrameTests(SynchronousTestCase):
             ({"data_age": -1, "data_age_ms": -1}, None),
             ({"data_age": "2", "data_age_ms": True}, None),
             ({"data_age_ms": -0.0}, 0.0),
+            ({"data_age": 1e308, "data_age_ms": None}, None),
         ):
             found = decode_frame(frame(inverter(**changes)).encode(), lambda *_what: None)
             self.assertEqual(str(found.inverters[0].age_s), str(age_s))
