@@ -3,13 +3,16 @@
 Nothing in the process can heal that, only a new process can; the parent starts one. Three layers,
 each for what the one before cannot reach:
 
-1. **The stack**, after ``dump_after_s``. faulthandler's own C thread writes it to stderr, also
-   while C code holds the GIL and no Python code can run.
-2. **The end**, after ``exit_after_s``: a Python thread that asks the reactor each second for a
-   sign of life ends the process with status 70. It counts its own ticks, not time: a process that
-   was stopped (SIGSTOP, a frozen container) or a machine that slept is not a reactor that hangs,
-   and a clock that jumps means nothing. The reactor is asked by ``callFromThread``, since its
-   timers follow the wall clock and a jump back would silence them.
+1. **The stacks**, after ``dump_after_s``. A Python thread that asks the reactor each second for a
+   sign of life writes those of the other threads to stderr. faulthandler's own thread
+   (``dump_traceback_later``) is no help: it reads the frames of threads that run on, which ends in
+   a segmentation fault now and then. For C code that holds the interpreter's lock there is a timer
+   of the kernel that counts CPU time: SIGPROF has faulthandler write the stack of the thread that
+   it interrupts.
+2. **The end**, after ``exit_after_s``: the thread ends the process with status 70. It counts its
+   own ticks, not time: a process that was stopped (SIGSTOP, a frozen container) or a machine that
+   slept is not a reactor that hangs, and a clock that jumps means nothing. The reactor is asked by
+   ``callFromThread``, since its timers follow the wall clock and a jump back would silence them.
 3. **The last resort** some seconds later, for code that holds the GIL: SIGALRM from the kernel,
    whose default action ends the process (a shell shows status 142).
 
@@ -21,12 +24,16 @@ unless the reactor has shown a sign of life in between. No Python code runs in t
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from twisted.application.service import Service
@@ -40,6 +47,8 @@ __all__ = ["EXIT_STATUS", "LastResort", "StackDump", "Watchdog"]
 EXIT_STATUS: Final = 70
 """The reactor hung."""
 
+_FRAMES: Final = 100
+"""Of a stack: a recursion has a thousand."""
 _LONGEST_TICK_S: Final = 1.0
 _TICKS_A_LIMIT: Final = 5
 _LAST_WORDS_S: Final = 1.0
@@ -47,46 +56,63 @@ _WORTH_TELLING_S: Final = 5.0
 """A block that long is told of afterwards where no stack is dumped."""
 
 
-class Alarm(Protocol):
-    """Something that happens unless it is armed again in time; calls are harmless twice."""
-
-    def arm(self) -> None:
-        """Start anew."""
-        ...
-
-    def disarm(self) -> None:
-        """Have it not happen."""
-        ...
-
-
 class StackDump:
-    """Writes the stacks of all threads to stderr.
-
-    faulthandler writes by a plain write(2): a stderr that nobody reads would block its thread, and
-    then whoever cancels it, for good. So it writes to a private description that does not
-    block; a socket has none, and is used only while it has room.
+    """Writes stacks to stderr, and never waits for its reader.
 
     Args:
         fd: stderr.
-        after_s: seconds without ``arm``.
+        after_s: seconds of CPU time without ``arm`` after which the stack of the thread that uses
+            them is written.
     """
 
     def __init__(self, fd: int, after_s: float) -> None:
         self._after_s = after_s
         self._stderr = Descriptor(fd)
+        # The thread of the watchdog must not set a timer that nobody handles any more.
+        self._lock = threading.Lock()
+        self._handles = False
 
     def arm(self) -> None:
-        """Write the stacks in ``after_s`` seconds unless called again."""
+        """Count CPU time anew; any thread may call this."""
         stderr = self._stderr
-        if stderr.fd >= 0 and (stderr.never_blocks or stderr.wait(0)):
-            faulthandler.dump_traceback_later(self._after_s, file=stderr.fd)
-        else:
-            faulthandler.cancel_dump_traceback_later()
+        with self._lock:
+            # faulthandler writes by a plain write(2), which may block where there is no private
+            # description: a socket is used only while it has room.
+            if stderr.fd >= 0 and (stderr.never_blocks or stderr.wait(0)):
+                if not self._handles:
+                    faulthandler.register(signal.SIGPROF, file=stderr.fd, all_threads=False)
+                    self._handles = True
+                signal.setitimer(signal.ITIMER_PROF, self._after_s)
+            elif self._handles:
+                signal.setitimer(signal.ITIMER_PROF, 0)
+
+    def write(self, headline: str) -> None:
+        """Write the stacks of all threads but the caller's, as far as there is room."""
+        text = "\n".join((headline, *_stacks(), "")).encode("utf-8", "backslashreplace")
+        with self._lock, contextlib.suppress(OSError):
+            while text:
+                text = text[self._stderr.write(text) :]
 
     def disarm(self) -> None:
-        """Write nothing, and close our descriptor."""
-        faulthandler.cancel_dump_traceback_later()
-        self._stderr.close()
+        """Write nothing any more, and close our descriptor; harmless twice."""
+        with self._lock:
+            if self._handles:
+                signal.setitimer(signal.ITIMER_PROF, 0)
+                faulthandler.unregister(signal.SIGPROF)
+                self._handles = False
+            self._stderr.close()
+
+
+def _stacks() -> Iterator[str]:
+    """Yield lines; no source text, since reading files may be what hangs."""
+    main, own = threading.main_thread().ident, threading.get_ident()
+    for ident, top in sys._current_frames().items():  # noqa: SLF001 - documented, for debuggers
+        if ident == own:
+            continue
+        name = "Main thread" if ident == main else f"Thread {ident:#x}"
+        yield f"{name} (most recent call first):"
+        for frame, line in islice(traceback.walk_stack(top), _FRAMES):
+            yield f'  File "{frame.f_code.co_filename}", line {line} in {frame.f_code.co_name}'
 
 
 class LastResort:
@@ -175,10 +201,12 @@ class Watchdog(Service):
         limits = [limit / _TICKS_A_LIMIT for limit in (dump_after_s, exit_after_s) if limit]
         self._tick_s = min([_LONGEST_TICK_S, *limits])
         self._told_after_s = dump_after_s or min(exit_after_s, _WORTH_TELLING_S)
-        self._alarms: list[Alarm] = []
+        self._stacks: StackDump | None = None
+        self._last_resort: LastResort | None = None
         self._stopped = threading.Event()
         self._asked = False
         self._ticks = 0
+        self._dumped = False
         self._pulse_s = 0.0
         self._pulse_cpu_s = 0.0
 
@@ -188,9 +216,10 @@ class Watchdog(Service):
         if not (self._dump_after_s or self._exit_after_s):
             return
         if self._dump_after_s:
-            self._alarms.append(StackDump(self._stderr_fd, self._dump_after_s))
+            self._stacks = StackDump(self._stderr_fd, self._dump_after_s)
+            self._stacks.arm()
         if self._exit_after_s:
-            self._alarms.append(LastResort(self._last_resort_s))
+            self._last_resort = LastResort(self._last_resort_s)
         self._begin()
         stopped = self._stopped = threading.Event()
 
@@ -204,16 +233,20 @@ class Watchdog(Service):
         """Disarm everything."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
         self._stopped.set()
-        alarms, self._alarms = self._alarms, []
-        for alarm in alarms:
-            alarm.disarm()
+        stacks, self._stacks = self._stacks, None
+        last_resort, self._last_resort = self._last_resort, None
+        if stacks is not None:
+            stacks.disarm()
+        if last_resort is not None:
+            last_resort.disarm()
 
     def _begin(self) -> None:
         self._ticks = 0
         self._pulse_s = self._clock()
         self._pulse_cpu_s = self._cpu_clock()
-        for alarm in self._alarms:
-            alarm.arm()
+        self._dumped = False
+        if self._last_resort is not None:
+            self._last_resort.arm()
 
     # -- in the thread -----------------------------------------------------------------------
 
@@ -228,8 +261,20 @@ class Watchdog(Service):
                 # Somebody has closed its descriptors: it will never run again.
                 self._end(f"The reactor cannot be woken ({error.strerror})")
                 return
+        self._show()
         if self._exit_after_s and self._ticks * self._tick_s >= self._exit_after_s:
             self._end(f"The reactor made no progress for {self._exit_after_s:g} s")
+
+    def _show(self) -> None:
+        """Write the stacks, once a block."""
+        stacks = self._stacks
+        if stacks is None:
+            return
+        # This thread runs, so no C code holds the interpreter's lock.
+        stacks.arm()
+        if not self._dumped and self._ticks * self._tick_s >= self._dump_after_s:
+            self._dumped = True
+            stacks.write(f"No progress for {self._dump_after_s:g} s. What the threads do:")
 
     def _end(self, why: str) -> None:
         def last_words() -> None:
@@ -259,8 +304,7 @@ class Watchdog(Service):
             self._log.warn("The reactor was blocked for {seconds:.1f} s.", seconds=gap_s)
         else:
             self._log.info(
-                "The process stood still for {seconds:.1f} s (stopped by a signal, or frozen); a "
-                "stack written meanwhile means nothing.",
+                "The process stood still for {seconds:.1f} s (stopped by a signal, or frozen).",
                 seconds=gap_s,
             )
 

@@ -119,6 +119,7 @@ class WatchdogProcessTest(SynchronousTestCase):
         status, err = child.finish()
         self.assertEqual(status, 0)
         self.assertRegex(err, r"I! \[agent\] The process stood still for \d+\.\d s")
+        self.assertNotIn("No progress", err)
 
     def test_a_block_that_ends_is_told_in_one_line(self):
         status, err = Child(self, "time.sleep(1); " + STOPS, exit=10).finish()

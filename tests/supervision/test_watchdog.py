@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import signal
 import socket
@@ -32,20 +31,6 @@ class FakeReactor:
             call()
 
 
-class FaultHandler:
-    """Records what faulthandler is asked for."""
-
-    def __init__(self) -> None:
-        self.armed: list[tuple[float, int]] = []
-        self.cancelled = 0
-
-    def dump_traceback_later(self, timeout: float, *, file: int) -> None:
-        self.armed.append((timeout, file))
-
-    def cancel_dump_traceback_later(self) -> None:
-        self.cancelled += 1
-
-
 class WatchdogTest(SynchronousTestCase):
     """The service, without time, threads and faulthandler."""
 
@@ -56,10 +41,9 @@ class WatchdogTest(SynchronousTestCase):
         self.threads: list[Callable[[], None]] = []
         self.exits: list[int] = []
         self.events: list[dict[str, Any]] = []
-        self.faulthandler = FaultHandler()
-        self.patch(watchdog_module, "faulthandler", self.faulthandler)
-        read_fd, self.stderr_fd = os.pipe()
-        self.addCleanup(os.close, read_fd)
+        self.read_fd, self.stderr_fd = os.pipe()
+        os.set_blocking(self.read_fd, False)
+        self.addCleanup(os.close, self.read_fd)
         self.addCleanup(os.close, self.stderr_fd)
 
     def make(self, **options: Any) -> Watchdog:
@@ -84,6 +68,14 @@ class WatchdogTest(SynchronousTestCase):
     def stop(self, watchdog: Watchdog) -> None:
         watchdog.stopService()
         self.assertEqual(signal.getitimer(signal.ITIMER_REAL), (0.0, 0.0))
+        self.assertEqual(signal.getitimer(signal.ITIMER_PROF), (0.0, 0.0))
+
+    def written(self) -> str:
+        """Return what is on stderr since the last call."""
+        try:
+            return os.read(self.read_fd, 65_536).decode()
+        except BlockingIOError:
+            return ""
 
     def tick(self, watchdog: Watchdog, times: int = 1, *, cpu_s: float = 0.0) -> None:
         """Let seconds pass in which the process runs."""
@@ -103,9 +95,29 @@ class WatchdogTest(SynchronousTestCase):
             self.tick(watchdog)
             self.reactor.run()
         self.assertEqual((self.exits, self.events), ([], []))
-        self.assertEqual(len(self.faulthandler.armed), 201)
-        self.assertEqual({after_s for after_s, _fd in self.faulthandler.armed}, {5.0})
+        self.assertEqual(self.written(), "")
         self.assertGreater(signal.getitimer(signal.ITIMER_REAL)[0], 64)
+        self.assertGreater(signal.getitimer(signal.ITIMER_PROF)[0], 4)
+
+    def test_the_stacks_are_written_once_a_block(self):
+        watchdog = self.started()
+        self.tick(watchdog, 4)
+        self.assertEqual(self.written(), "")
+        self.in_thread(lambda: self.tick(watchdog))
+        text = self.written()
+        self.assertTrue(text.startswith("No progress for 5 s. What the threads do:\nMain thread"))
+        self.assertRegex(text, r'File ".*test_watchdog.py", line \d+ in in_thread\n')
+        self.assertNotIn("_show", text)
+        self.tick(watchdog, 20)
+        self.assertEqual(self.written(), "")
+        self.reactor.run()
+        self.tick(watchdog, 5)
+        self.assertIn("No progress", self.written())
+
+    def in_thread(self, call: Callable[[], None]) -> None:
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join()
 
     def test_a_reactor_without_a_sign_of_life_ends_the_process_with_70(self):
         watchdog = self.started()
@@ -195,11 +207,11 @@ class WatchdogTest(SynchronousTestCase):
         watchdog = self.started()
         self.tick(watchdog)
         watchdog.stopService()
-        armed = len(self.faulthandler.armed)
         self.reactor.run()
-        self.assertEqual(len(self.faulthandler.armed), armed)
-        self.assertGreater(self.faulthandler.cancelled, 0)
+        self.tick(watchdog, 10)
         self.assertEqual(signal.getitimer(signal.ITIMER_REAL), (0.0, 0.0))
+        self.assertEqual(signal.getitimer(signal.ITIMER_PROF), (0.0, 0.0))
+        self.assertEqual(self.written(), "")
 
     def test_its_thread_ends_when_it_is_stopped(self):
         watchdog = self.started(dump_after_s=0.01, exit_after_s=0)
@@ -235,14 +247,15 @@ class WatchdogTest(SynchronousTestCase):
     def test_0_leaves_the_stack_out(self):
         watchdog = self.started(dump_after_s=0)
         self.tick(watchdog, 60)
-        self.assertEqual((self.faulthandler.armed, self.exits), ([], [70]))
+        self.assertEqual((self.written(), self.exits), ("", [70]))
+        self.assertEqual(signal.getitimer(signal.ITIMER_PROF), (0.0, 0.0))
 
     def test_0_leaves_the_end_out(self):
         watchdog = self.started(exit_after_s=0)
         self.tick(watchdog, 1000)
         self.assertEqual(self.exits, [])
         self.assertEqual(signal.getitimer(signal.ITIMER_REAL), (0.0, 0.0))
-        self.assertEqual(len(self.faulthandler.armed), 1)
+        self.assertIn("No progress", self.written())
 
     def test_two_0_leave_everything_out(self):
         self.started(dump_after_s=0, exit_after_s=0)
@@ -250,25 +263,26 @@ class WatchdogTest(SynchronousTestCase):
 
 
 class StackDumpTest(SynchronousTestCase):
-    """Where the stacks go."""
-
-    def setUp(self) -> None:
-        self.faulthandler = FaultHandler()
-        self.patch(watchdog_module, "faulthandler", self.faulthandler)
+    """Where the stacks go, and that nothing waits for it."""
 
     def dump(self, fd: int) -> StackDump:
         dump = StackDump(fd, 5.0)
         self.addCleanup(dump.disarm)
         return dump
 
-    def test_a_pipe_is_written_by_a_descriptor_that_does_not_block(self):
+    def left_s(self) -> float:
+        return signal.getitimer(signal.ITIMER_PROF)[0]
+
+    def test_a_pipe_that_nobody_reads_is_filled_and_left(self):
         read_fd, write_fd = os.pipe()
         self.addCleanup(os.close, read_fd)
         self.addCleanup(os.close, write_fd)
-        self.dump(write_fd).arm()
-        ((_after_s, fd),) = self.faulthandler.armed
-        self.assertNotEqual(fd, write_fd)
-        self.assertFalse(os.get_blocking(fd))
+        dump = self.dump(write_fd)
+        dump.arm()
+        self.assertGreater(self.left_s(), 4)
+        dump.write("x" * 100_000)
+        dump.write("more")
+        self.assertEqual(os.read(read_fd, 200_000), b"x" * 65_536)
         self.assertTrue(os.get_blocking(write_fd))
 
     def test_a_socket_is_used_only_while_it_has_room(self):
@@ -277,27 +291,31 @@ class StackDumpTest(SynchronousTestCase):
         self.addCleanup(theirs.close)
         dump = self.dump(ours.fileno())
         dump.arm()
-        self.assertEqual(len(self.faulthandler.armed), 1)
+        self.assertGreater(self.left_s(), 4)
         try:
             while True:
                 ours.send(b"x" * 65536, socket.MSG_DONTWAIT)
         except BlockingIOError:
             dump.arm()
-        self.assertEqual(len(self.faulthandler.armed), 1)
-        self.assertEqual(self.faulthandler.cancelled, 1)
+        self.assertEqual(self.left_s(), 0)
+        dump.write("lost")
 
     def test_a_closed_stderr_gets_no_stack(self):
-        self.dump(1_000_000).arm()
-        self.assertEqual(self.faulthandler.armed, [])
+        dump = self.dump(1_000_000)
+        dump.arm()
+        dump.write("lost")
+        self.assertEqual(self.left_s(), 0)
 
-    def test_the_real_faulthandler_takes_what_it_is_given(self):
-        self.patch(watchdog_module, "faulthandler", faulthandler)
+    def test_disarmed_it_cannot_be_armed_again_by_a_late_thread(self):
         read_fd, write_fd = os.pipe()
         self.addCleanup(os.close, read_fd)
         self.addCleanup(os.close, write_fd)
         dump = self.dump(write_fd)
         dump.arm()
+        dump.disarm()
         dump.arm()
+        self.assertEqual(self.left_s(), 0)
+        self.assertEqual(signal.getsignal(signal.SIGPROF), signal.SIG_DFL)
 
 
 class LastResortTest(SynchronousTestCase):
