@@ -45,6 +45,8 @@ def read_object(payload: bytes, inside: str = "") -> dict[str, object]:
         PayloadError: one of ``json_payload.REASONS``, or ``not_an_object``.
     """
     document = loads(payload)
+    if document.__class__ is dict and not inside:
+        return document
     if inside and isinstance(document, dict):
         document = document.get(inside)
     if not isinstance(document, dict):

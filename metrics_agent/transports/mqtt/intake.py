@@ -13,12 +13,14 @@ from twisted.logger import Logger
 from metrics_agent.output.batch import Batch, Settle
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
 from metrics_agent.transports.mqtt.message import Message
-from metrics_agent.transports.mqtt.packets import decode_publish
+from metrics_agent.transports.mqtt.packets import PUBLISH, decode_publish
 from metrics_agent.transports.mqtt.topics import SubscriptionTable
 
 __all__ = ["Intake", "Stats"]
 
 SECOND_NS = 1_000_000_000
+_TOPIC_AT = 2
+"""Before it stands its length."""
 _new = tuple.__new__
 
 
@@ -102,6 +104,13 @@ class Intake:
         Raises:
             ProtocolError: the packet is malformed.
         """
+        # Nearly all are at QoS 0, not retained and without properties: these take a short way, of
+        # which decode_publish is the oracle. A missing byte is its affair too.
+        if first == PUBLISH and len(body) > _TOPIC_AT:
+            topic_end = (body[0] << 8) + body[1] + _TOPIC_AT
+            if _TOPIC_AT < topic_end <= len(body) - v5 and not (v5 and body[topic_end]):
+                self.deliver(body[2:topic_end], body[topic_end + v5 :], 0, retain=False)
+                return
         publish = decode_publish(first, body, v5)
         if publish.qos:
             self._packet_ids.append(publish.packet_id)
