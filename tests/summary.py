@@ -1,4 +1,4 @@
-"""The last lines of a test run: what was skipped and why, and how many tests ran.
+"""The last lines of a test run: what was skipped and why, what failed, and how many tests ran.
 
     python summary.py TRIAL_LOG ALLOWED_SKIPS
 
@@ -17,6 +17,16 @@ from pathlib import Path
 RAN = re.compile(r"^Ran (\d+) tests? in [\d.]+s$", re.MULTILINE)
 COUNTS = re.compile(r"^(?:PASSED|FAILED)(?: \((.*)\))?$", re.MULTILINE)
 SKIPPED = re.compile(r"^\[SKIPPED\]\n(.*?)\n\n((?:tests\.\S+\n)+)", re.MULTILINE | re.DOTALL)
+FAULT = re.compile(
+    r"^\[(?:FAIL|ERROR|SUCCESS!\?!)\]\n.*?^((?:tests\.\S+\n)+)(?=={79}|-{79})",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def failed_tests(log: str) -> list[str]:
+    """Return the names of the tests that failed; one with several faults once."""
+    names = [name for block in FAULT.findall(log) for name in block.split()]
+    return list(dict.fromkeys(names))
 
 
 def skip_reasons(log: str) -> Counter[str]:
@@ -56,6 +66,8 @@ def main(log_path: str, allowed_path: str) -> int:
         if not is_allowed and os.environ.get("CI") == "true":
             print("  a failure here: in CI everything that the tests name must be installed")
             code = 1
+    for name in failed_tests(log):
+        print(f"failed: {name}")
     passed = result.get("successes", 0)
     print(f"{passed} passed, {failed} failed, {result.get('skips', 0)} skipped")
     return code
