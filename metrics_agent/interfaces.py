@@ -137,6 +137,8 @@ class ModuleKind:
         make: settings and context to a module that is not started. May import what only this
             module needs. Must do no I/O.
         brokers: the brokers whose connections the settings ask for.
+        needs: names of Python modules that it will import with these settings and that need
+            packages which may be missing; `metrics-agent check` tries them.
         login: leads a person through a login on a terminal, for `metrics-agent login`; None for a
             module without one. Takes the settings, the directory of the module's state, the
             reactor, and where to read lines and write text; gives something to await that is
@@ -149,5 +151,6 @@ class ModuleKind:
     settings: type[Any]
     make: Callable[[Any, ModuleContext], Any]
     brokers: Callable[[Any], Sequence[MqttSettings]] = lambda _settings: ()
+    needs: Callable[[Any], Sequence[str]] = lambda _settings: ()
     custom_ignored: Mapping[str, str] = field(factory=dict)
     login: Login | None = None

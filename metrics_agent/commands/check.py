@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from metrics_agent.commands.loading import load_from, locate
 from metrics_agent.commands.saying import say
 from metrics_agent.config import Fault
-from metrics_agent.errors import ConfigError
-from metrics_agent.plan import build
+from metrics_agent.errors import ConfigError, MissingDependency
+from metrics_agent.plan import Plan, build
 from metrics_agent.process.exit import ExitCode
 
 __all__ = ["check"]
@@ -29,11 +30,27 @@ def check(config: str | None) -> ExitCode:
         return _condemn(error.faults, path)
     for warning in plan.config.warnings:
         say(f"warning: {warning}")
-    if plan.faults:
-        return _condemn(plan.faults, path)
+    faults = (*plan.faults, *_missing(plan))
+    if faults:
+        return _condemn(faults, path)
     names = ", ".join(module.name for module in plan.modules) or "none"
     say(f"{path} is right; modules that will run: {names}")
     return ExitCode.STOPPED
+
+
+def _missing(plan: Plan) -> Iterator[Fault]:
+    """Find optional packages that the modules would ask for at their start."""
+    for module in plan.modules:
+        try:
+            needs = [*module.kind.needs(module.settings)]
+            needs += [name for broker in module.brokers for name in broker.needs]
+            for name in dict.fromkeys(needs):
+                import_module(name)
+        except MissingDependency as error:  # noqa: PERF203 - the others go on
+            yield Fault(f"modules.{module.name}", str(error))
+        except Exception as error:
+            # A module of another package may do anything in here.
+            yield Fault(f"modules.{module.name}", f"{type(error).__name__}: {error}")
 
 
 def _condemn(faults: Sequence[Fault], path: Path | None) -> ExitCode:

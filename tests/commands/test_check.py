@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from metrics_agent.commands import check as check_module
 from metrics_agent.commands.check import check
+from metrics_agent.errors import MissingDependency
 from tests.commands.case import FAULTY, GLOBAL_FAULT, GOOD, NOTHING, CommandCase
+
+TLS = "metrics_agent.transports.tls"
+NETATMO = '[modules.netatmo]\nenabled = true\nclient_id = "id"\nclient_secret = "secret"\n'
 
 
 class CheckTests(CommandCase):
@@ -56,3 +61,42 @@ class CheckTests(CommandCase):
         self.go_there()
         self.write(GOOD, "metrics-agent.toml")
         self.assertEqual(check(None), 0)
+
+    def without(self, *names: str) -> None:
+        """Have our modules of these names fail to import, as without their packages."""
+
+        def import_(name: str) -> object:
+            if name in names:
+                raise MissingDependency(f"{name} needs: pip install it")
+            return None
+
+        self.patch(check_module, "import_module", import_)
+
+    def test_packages_that_are_missing(self) -> None:
+        """What a module would ask for at its start is told, and only by those that need it."""
+        self.without(TLS)
+        for text in (
+            '[modules.tasmota]\nenabled = true\nbroker = "mqtts://127.0.0.1"\n',
+            '[modules.opendtu]\nenabled = true\nurl = "https://192.0.2.1"\n',
+            NETATMO,
+        ):
+            before = len(self.said())
+            self.assertEqual(check(self.write(text)), 78, text)
+            fault, _verdict = self.said()[before:][-2:]
+            self.assertRegex(fault, rf"^error: modules\.\w+: {TLS} needs: pip install it$")
+        for text in (
+            '[modules.tasmota]\nenabled = true\nbroker = "ws://127.0.0.1"\n',
+            '[modules.opendtu]\nenabled = true\nurl = "http://192.0.2.1"\n',
+            GOOD,
+        ):
+            self.assertEqual(check(self.write(text)), 0, text)
+
+    def test_a_package_for_websockets_that_is_missing(self) -> None:
+        self.without("metrics_agent.transports.mqtt.websocket_stream")
+        text = '[modules.tasmota]\nenabled = true\nbroker = "ws://127.0.0.1"\n'
+        self.assertEqual(check(self.write(text)), 78)
+
+    def test_what_modules_need_can_be_imported(self) -> None:
+        """The names are right."""
+        text = '[modules.tasmota]\nenabled = true\nbroker = "wss://127.0.0.1"\n'
+        self.assertEqual(check(self.write(f"{text}{NETATMO}")), 0, self.said())

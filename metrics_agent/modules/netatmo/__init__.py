@@ -29,6 +29,7 @@ MODULE = ModuleKind(
     name="netatmo",
     settings=NetatmoSettings,
     make=_make,
+    needs=lambda _settings: ("metrics_agent.transports.http", "metrics_agent.transports.tls"),
     custom_ignored=CUSTOM_IGNORED,
     login=_login,
 )

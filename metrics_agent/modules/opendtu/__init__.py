@@ -27,5 +27,6 @@ MODULE = ModuleKind(
     settings=OpenDtuSettings,
     make=_make,
     brokers=_brokers,
+    needs=lambda settings: () if settings.mqtt is not None else settings.needs,
     custom_ignored=CUSTOM_IGNORED,
 )

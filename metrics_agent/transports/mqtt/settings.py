@@ -145,6 +145,16 @@ class MqttSettings:
         """
         return tuple(map(parse_address, self._written_brokers()))
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of our modules that need packages which may be missing, see `ModuleKind`."""
+        found = []
+        if any(broker.secure for broker in self.brokers):
+            found.append("metrics_agent.transports.tls")
+        if any(broker.websocket for broker in self.brokers):
+            found.append("metrics_agent.transports.mqtt.websocket_stream")
+        return tuple(found)
+
     def connection_settings(self) -> MqttSettings:
         """Return only what concerns the connection, for comparing between modules.
 

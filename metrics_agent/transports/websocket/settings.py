@@ -103,6 +103,11 @@ class WebSocketSettings:
         """
         return parse_address(self.url, self.default_path)
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of our modules that need packages which may be missing, see `ModuleKind`."""
+        return ("metrics_agent.transports.tls",) if self.address.secure else ()
+
     def check_connection(self) -> Iterator[Fault]:
         """Yield what is wrong although each setting alone is right; paths are the keys."""
         secure = True
