@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from attrs import frozen
 
@@ -17,6 +18,10 @@ _VENDOR = "tasmota"
 _ORIGINAL_METER = "MT175"
 # A payload decides which sensors there are, so what is kept of it has a bound.
 _MAX_SERIES = 256
+# Shared by all devices that never gave a reason to complain: each frozenset() is a new one.
+_NO_COMPLAINTS: frozenset[str] = frozenset()
+
+_Key: TypeAlias = "str | tuple[str, str, str]"
 
 
 @frozen
@@ -50,8 +55,10 @@ class Device:
 
     __slots__ = (
         "_command_base",
+        "_first",
+        "_first_key",
         "_naming",
-        "_series",
+        "_others",
         "asked_at_s",
         "asked_for",
         "complained",
@@ -70,13 +77,15 @@ class Device:
         self.topic = topic
         self.config = config
         self._command_base = command_base
-        # An empty frozenset is shared by all devices that never gave a reason to complain.
-        self.complained: frozenset[str] = frozenset()
+        self.complained = _NO_COMPLAINTS
         self.asked_at_s: float | None = None
         self.asked_for: float | None = None
         self.never_ask = False
         self._naming = naming
-        self._series: dict[str | tuple[str, str, str], Series] = {}
+        # Most devices have one series, and a dictionary takes as much memory as that.
+        self._first_key: _Key = ""
+        self._first: Series | None = None
+        self._others: dict[_Key, Series] | None = None
 
     def succeed(self, earlier: Device) -> None:
         """Take over what is remembered of a device that announced itself anew."""
@@ -99,11 +108,21 @@ class Device:
         """
         # Most series have neither: a name is found faster than a tuple, and needs no memory.
         key = (measurement, channel, sensor) if channel or sensor else measurement
-        series = self._series.get(key)
-        if series is None:
-            series = Series(measurement, self._tags(measurement, channel, sensor))
-            if len(self._series) < _MAX_SERIES:
-                self._series[key] = series
+        first = self._first
+        if first is not None and key == self._first_key:
+            return first
+        others = self._others
+        series = others.get(key) if others is not None else None
+        return self._add(key, measurement, channel, sensor) if series is None else series
+
+    def _add(self, key: _Key, measurement: str, channel: str, sensor: str) -> Series:
+        series = Series(measurement, self._tags(measurement, channel, sensor))
+        if self._first is None:
+            self._first_key, self._first = key, series
+        elif self._others is None:
+            self._others = {key: series}
+        elif len(self._others) < _MAX_SERIES:
+            self._others[key] = series
         return series
 
     def _tags(self, measurement: str, channel: str, sensor: str) -> dict[str, str]:

@@ -45,7 +45,8 @@ class DeviceConfig:
         topic: ``t``, the device's name in its topics; may contain slashes.
         device_name: ``dn``, empty if there is none.
         friendly_names: ``fn`` without the unused slots at its end; empty texts for others.
-        hostname, mac: for the tokens of the FullTopic.
+        hostname: for the token of the FullTopic; empty where that has none.
+        mac: for another token, and to name the device by.
         full_topic: ``ft``.
         prefixes: ``tp``: for commands, status and telemetry.
         online, offline: the payloads of LWT.
@@ -116,16 +117,18 @@ def parse_config(payload: bytes) -> DeviceConfig:
     device_name = _text(document, "dn")
     if names and names[0] == device_name:
         device_name = names[0]
+    full_topic = intern(_text(document, "ft")) or DEFAULT_FULL_TOPIC
     states = _texts(document, "state")
     prefixes = _texts(document, "tp")
     return DeviceConfig(
         topic=topic,
         device_name=device_name,
         friendly_names=names,
-        hostname=_text(document, "hn"),
+        # Few name it in their topics, and the others need no memory for it.
+        hostname=_text(document, "hn") if "%hostname%" in full_topic else "",
         mac=_text(document, "mac"),
         # What thousands of devices have in common is kept once.
-        full_topic=intern(_text(document, "ft")) or DEFAULT_FULL_TOPIC,
+        full_topic=full_topic,
         prefixes=_one_of_each((prefixes[0], prefixes[1], prefixes[2]))
         if len(prefixes) == len(DEFAULT_PREFIXES)
         else DEFAULT_PREFIXES,

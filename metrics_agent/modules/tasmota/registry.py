@@ -73,7 +73,8 @@ class Registry:
         device = Device(config.topic, self._naming, config)
         if known is not None:
             device.succeed(known)
-        self._by_mac[mac] = device
+        # Of two equal texts one is kept.
+        self._by_mac[config.mac if config.mac == mac else mac] = device
         for base in config.bases:
             stranger = self._forget_stranger(base)
             if stranger is not None:

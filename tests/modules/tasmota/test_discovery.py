@@ -30,13 +30,16 @@ class ParseConfig(SynchronousTestCase):
                 topic="plug",
                 device_name="Plug",
                 friendly_names=("A", "", "C"),
-                hostname="tasmota-C0FFEE-8174",
                 mac="A4CF12C0FFEE",
                 prefixes=("c", "s", "t"),
                 states=("AUS", "AN"),
                 deep_sleep=True,
             ),
         )
+
+    def test_hostname_only_where_the_topic_has_it(self) -> None:
+        config = parse_config(announcement(ft="%prefix%/%hostname%/"))
+        self.assertEqual(config.hostname, "tasmota-C0FFEE-8174")
 
     def test_absent_keys(self) -> None:
         """Only the topic is needed."""
@@ -165,7 +168,7 @@ class Names(SynchronousTestCase):
         self.assertIs(device.series("climate", "", "A"), device.series("climate", "", "A"))
         for index in range(1000):
             device.series("climate", "", str(index))
-        self.assertEqual(len(device._series), 256)
+        self.assertEqual(len(device._others or ()), 256)
 
 
 class Devices(SynchronousTestCase):
