@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import termios
-from typing import Any
+from typing import Any, Final
 
 from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IDelayedCall,
     IPullProducer,
@@ -19,8 +20,12 @@ from zope.interface import implementer
 
 from metrics_agent.output.writer import Source
 from metrics_agent.process.descriptors import ask_kernel, hung_up
+from metrics_agent.transports.causes import of_connect_failure, of_error
 
 __all__ = ["EndpointWriter", "OutputProtocol", "next_delay_s"]
+
+_CONNECT_TIMEOUT_S: Final = 30.0
+"""An endpoint's own, where its description names no other."""
 
 next_delay_s = backoffPolicy(initialDelay=0.5, maxDelay=30.0, factor=1.5)
 """Attempt, from 0, to seconds until the next; with jitter."""
@@ -156,7 +161,8 @@ class EndpointWriter:
         if not self._closed:
             self._protocol = None
             self._source.rewind()
-            self._retry(reason)
+            ended = isinstance(reason.value, ConnectionDone)
+            self._retry("the other side closed the connection" if ended else of_error(reason).text)
 
     # Inside.
 
@@ -172,10 +178,10 @@ class EndpointWriter:
     def _failed(self, reason: Failure) -> None:
         self._connecting = None
         if not self._closed:
-            self._retry(reason)
+            self._retry(of_connect_failure(reason, _CONNECT_TIMEOUT_S).text)
 
-    def _retry(self, reason: Failure) -> None:
-        self._source.trouble(f"{self._name}: {reason.getErrorMessage()}")
+    def _retry(self, reason: str) -> None:
+        self._source.trouble(f"{self._name}: {reason}")
         if self._again is None and not self._closed:
             self._again = self._reactor.callLater(next_delay_s(self._attempts), self._connect)
             self._attempts += 1
