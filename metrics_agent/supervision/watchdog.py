@@ -8,7 +8,7 @@ each for what the one before cannot reach:
    (``dump_traceback_later``) is no help: it reads the frames of threads that run on, which ends in
    a segmentation fault now and then. For C code that holds the interpreter's lock there is a timer
    of the kernel that counts CPU time: SIGPROF has faulthandler write the stack of the thread that
-   it interrupts.
+   it interrupts. Only C code that holds the lock and sleeps is ended without its stack.
 2. **The end**, after ``exit_after_s``: the thread ends the process with status 70. It counts its
    own ticks, not time: a process that was stopped (SIGSTOP, a frozen container) or a machine that
    slept is not a reactor that hangs, and a clock that jumps means nothing. The reactor is asked by
@@ -261,7 +261,9 @@ class Watchdog(Service):
                 # Somebody has closed its descriptors: it will never run again.
                 self._end(f"The reactor cannot be woken ({error.strerror})")
                 return
-        self._show()
+        # Nothing that goes wrong with the words may keep the end from coming.
+        with contextlib.suppress(BaseException):
+            self._show()
         if self._exit_after_s and self._ticks * self._tick_s >= self._exit_after_s:
             self._end(f"The reactor made no progress for {self._exit_after_s:g} s")
 
@@ -284,11 +286,13 @@ class Watchdog(Service):
                 status=EXIT_STATUS,
             )
 
-        # The log may be what hangs; the end must come all the same.
-        speaker = threading.Thread(target=last_words, daemon=True)
-        speaker.start()
-        speaker.join(_LAST_WORDS_S)
-        self._exit(EXIT_STATUS)
+        # The log may be what hangs, and memory what is missing; the end must come all the same.
+        try:
+            speaker = threading.Thread(target=last_words, daemon=True)
+            speaker.start()
+            speaker.join(_LAST_WORDS_S)
+        finally:
+            self._exit(EXIT_STATUS)
 
     # -- in the reactor ----------------------------------------------------------------------
 

@@ -139,6 +139,18 @@ class WatchdogTest(SynchronousTestCase):
         self.tick(watchdog, 5)
         self.assertEqual((self.exits, over), ([70], []))
 
+    def test_words_that_fail_do_not_keep_it_from_ending(self):
+        def no_memory(*_args: object, **_options: object) -> None:
+            raise MemoryError
+
+        watchdog = self.started()
+        self.patch(watchdog_module, "_stacks", no_memory)
+        self.tick(watchdog, 59)
+        self.patch(watchdog_module.threading, "Thread", no_memory)
+        with self.assertRaises(MemoryError):
+            self.tick(watchdog)
+        self.assertEqual(self.exits, [70])
+
     def test_the_reactor_is_asked_once_while_it_does_not_answer(self):
         watchdog = self.started()
         self.tick(watchdog, 20)
