@@ -16,6 +16,7 @@ from metrics_agent.config import Secret
 from metrics_agent.errors import PayloadError
 from metrics_agent.json_payload import loads
 from metrics_agent.transports.http import HttpReply
+from metrics_agent.transports.oauth2.quoting import shown
 
 __all__ = ["Action", "Verdict", "judge"]
 
@@ -29,7 +30,6 @@ _BUSY_CODE: Final = 11
 _SCOPE_CODE: Final = 13
 _USAGE_CODE: Final = 26
 _TOKEN_WORDS: Final = frozenset({"invalid_token", "expired_token", "token_expired"})
-_SHOWN: Final = 80
 _LONGEST_WAIT_S: Final = 3600.0
 
 
@@ -133,16 +133,13 @@ def _said(status: int, error: object, token: Secret) -> str:
     """Return what was answered, bounded and in one line."""
     if isinstance(error, dict):
         message = error.get("message")
-        detail = ""
-        if isinstance(message, str) and message:
-            # Masked before it is cut: half a token would not be found.
-            detail = f": {message.replace(token.reveal(), '***')[:_SHOWN]!r}"
+        words = shown(message, [token]) if isinstance(message, str) else ""
+        detail = f": {words!r}" if words else ""
         code = error.get("code")
         number = f" ({code})" if isinstance(code, int) else ""
         return f"it answered {status}{number}{detail}"
-    if isinstance(error, str) and error:
-        return f"it answered {status}: {error.replace(token.reveal(), '***')[:_SHOWN]!r}"
-    return f"it answered {status}"
+    words = shown(error, [token]) if isinstance(error, str) else ""
+    return f"it answered {status}: {words!r}" if words else f"it answered {status}"
 
 
 def _wait_s(reply: HttpReply) -> float:

@@ -4,6 +4,7 @@
 
     provider.py    whose login it is: addresses, client, scopes; forms the requests (oauthlib)
     replies.py     what a token endpoint answers -> tokens, or what is wrong (pure)
+    quoting.py     what may be shown of its words: none of our secrets (pure)
     tokens.py      a pair of tokens, and the form in which it is stored (pure)
     files.py       the system calls by which a file is replaced
     store.py       the file of tokens: read, locked, replaced so that no crash can damage it

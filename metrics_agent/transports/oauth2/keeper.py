@@ -16,7 +16,7 @@ good tokens for a while, refused ones are tried again now and then too.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from attrs import evolve
@@ -146,7 +146,7 @@ class Keeper:
             GrantRefused, ClientRefused, TokenFault, HttpFault, StoreFault, StoreBusy.
         """
         form = self._provider.code_form(code, verifier)
-        await self._alone(lambda: self._ask(form, None))
+        await self._alone(lambda: self._ask(form, None, [Secret(code), Secret(verifier)]))
 
     def settled(self) -> Deferred[None]:
         """Return a Deferred that fires when no refresh is under way."""
@@ -194,6 +194,13 @@ class Keeper:
         if tokens is not None:
             found.append(tokens.refresh)
         return found
+
+    def _known(self) -> list[Secret]:
+        """Return the tokens that a server may repeat."""
+        known = [] if self._configured is None else [self._configured]
+        if self._tokens is not None:
+            known += [self._tokens.access, self._tokens.refresh]
+        return known
 
     def _usable(self) -> Tokens | None:
         """Return our tokens, unless the configuration has a newer refresh token."""
@@ -306,12 +313,26 @@ class Keeper:
         self._refused.add(candidate)
         self._ask_again_s = self._seconds() + self._backoff.next_delay_s()
 
-    async def _ask(self, form: bytes, previous: Secret | None) -> Tokens:
-        """Get tokens and keep them; with the lock held."""
+    async def _ask(
+        self, form: bytes, previous: Secret | None, sent: Iterable[Secret] = ()
+    ) -> Tokens:
+        """Get tokens and keep them; with the lock held.
+
+        Args:
+            form: for the server.
+            previous: the refresh token in it.
+            sent: other secrets in it, but for the client's.
+        """
         room: Reservation = await self._in_thread(self._store.prepare)
         try:
             reply = await self._http.post(self._provider.token_url, form, headers=_FORM)
-            tokens = read_reply(reply, self._provider, self._now_s(), previous=previous)
+            tokens = read_reply(
+                reply,
+                self._provider,
+                self._now_s(),
+                previous=previous,
+                others=[*sent, *self._known()],
+            )
             serial = 0 if self._tokens is None else self._tokens.serial
             tokens = evolve(tokens, serial=serial + 1, seed=self._seed)
             await self._commit(room, tokens)

@@ -8,14 +8,16 @@ else made, to have us collect from an account of theirs, is refused.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from attrs import field, frozen
 
+from metrics_agent.config.secret import Secret
 from metrics_agent.errors import MetricsAgentError
 from metrics_agent.transports.oauth2.provider import Provider
+from metrics_agent.transports.oauth2.quoting import shown
 
 __all__ = ["Granted", "Logins", "RedirectRefused", "Unknown"]
 
@@ -23,7 +25,6 @@ VALID_S: Final = 15 * 60.0
 _MOST: Final = 16
 _MAX_FIELDS: Final = 32
 _MAX_QUERY: Final = 8192
-_SHOWN: Final = 80
 
 
 class Unknown(MetricsAgentError):  # noqa: N818 - says what is the case
@@ -36,12 +37,13 @@ class RedirectRefused(MetricsAgentError):  # noqa: N818 - says what is the case
     Args:
         error: the server's word.
         told: its sentence, or empty.
+        secrets: what it may know and must not get into the text.
     """
 
-    def __init__(self, error: str, told: str) -> None:
-        self.error = error[:_SHOWN]
+    def __init__(self, error: str, told: str, secrets: Sequence[Secret] = ()) -> None:
+        self.error = shown(error, secrets) or "an error"
         self.declined = error == "access_denied"
-        super().__init__(told[:_SHOWN] or self.error)
+        super().__init__(shown(told, secrets) or self.error)
 
 
 @frozen
@@ -125,7 +127,9 @@ class Logins:
         if self._seconds() > pending.until_s:
             raise Unknown("this login took too long")
         if query.get("error"):
-            raise RedirectRefused(query["error"], query.get("error_description", ""))
+            told = query.get("error_description", "")
+            sent = map(Secret, (query.get("code", ""), pending.verifier))
+            raise RedirectRefused(query["error"], told, [self._provider.client_secret, *sent])
         if not query.get("code"):
             raise RedirectRefused("no_code", "there is no code in the answer")
         return Granted(query["code"], pending.verifier)

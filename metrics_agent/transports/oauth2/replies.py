@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from metrics_agent.config.secret import Secret
@@ -10,6 +10,7 @@ from metrics_agent.errors import MetricsAgentError, PayloadError
 from metrics_agent.json_payload import loads, text_number
 from metrics_agent.transports.http import HttpReply
 from metrics_agent.transports.oauth2.provider import Provider
+from metrics_agent.transports.oauth2.quoting import shown
 from metrics_agent.transports.oauth2.tokens import Tokens, is_token
 
 __all__ = ["ClientRefused", "GrantRefused", "TokenFault", "read_reply"]
@@ -17,7 +18,6 @@ __all__ = ["ClientRefused", "GrantRefused", "TokenFault", "read_reply"]
 _OK: Final = 200
 _LONGEST_LIFETIME_S: Final = 400 * 24 * 3600
 _MAX_DEPTH: Final = 8
-_SHOWN: Final = 80
 _MAX_SCOPES: Final = 100
 _CLIENT_ERRORS: Final = frozenset({"invalid_client", "unauthorized_client"})
 _GRANT_ERRORS: Final = frozenset({"invalid_grant", "redirect_uri_mismatch"})
@@ -28,7 +28,7 @@ class TokenFault(MetricsAgentError):  # noqa: N818 - says what is the case
 
     Args:
         kind: a word that is the same for the same fault.
-        text: a clause for a person, without a token in it.
+        text: a clause for a person, without a secret in it.
         for_a_person: nothing will change until somebody changes a setting.
     """
 
@@ -47,7 +47,12 @@ class ClientRefused(TokenFault):
 
 
 def read_reply(
-    reply: HttpReply, provider: Provider, now_s: float, *, previous: Secret | None = None
+    reply: HttpReply,
+    provider: Provider,
+    now_s: float,
+    *,
+    previous: Secret | None = None,
+    others: Iterable[Secret] = (),
 ) -> Tokens:
     """Read the answer to a code or a refresh token.
 
@@ -56,6 +61,8 @@ def read_reply(
         provider: who was asked.
         now_s: seconds since the epoch.
         previous: the refresh token that was sent; it stays where the server gives no other.
+        others: what else the server may know and must not get into a text, such as the code that
+            was sent or the tokens that it gave before.
 
     Raises:
         GrantRefused, ClientRefused: see there.
@@ -63,7 +70,10 @@ def read_reply(
     """
     document = _document(reply)
     if reply.status != _OK or "error" in document:
-        raise _fault(reply, document, provider, previous)
+        secrets = [provider.client_secret, *others, *_in_document(document)]
+        if previous is not None:
+            secrets.append(previous)
+        raise _fault(reply.status, document, provider, secrets)
     access, refresh = document.get("access_token"), document.get("refresh_token")
     if refresh is None and previous is not None:
         refresh = previous.reveal()
@@ -106,24 +116,28 @@ def _scopes(value: object) -> tuple[str, ...]:
     return tuple(scope for scope in value[:_MAX_SCOPES] if is_token(scope))
 
 
+def _in_document(document: Mapping[str, Any]) -> list[Secret]:
+    """Return the tokens of an answer that says it is an error."""
+    values = (document.get("access_token"), document.get("refresh_token"))
+    return [Secret(value) for value in values if isinstance(value, str)]
+
+
 def _fault(
-    reply: HttpReply, document: Mapping[str, Any], provider: Provider, previous: Secret | None
+    status: int, document: Mapping[str, Any], provider: Provider, secrets: list[Secret]
 ) -> TokenFault:
     word = document.get("error")
     if not isinstance(word, str):
         # An object: the answer of an API, such as "too many requests". Or no JSON at all.
-        return TokenFault(f"http_{reply.status}", f"{provider.name} answered {reply.status}")
+        return TokenFault(f"http_{status}", f"{provider.name} answered {status}")
     told = document.get("error_description")
-    detail = ""
-    if isinstance(told, str) and told:
-        # Some servers quote what they refuse.
-        for secret in (provider.client_secret, previous):
-            if secret is not None and secret.reveal():
-                told = told.replace(secret.reveal(), "***")
-        detail = f" ({told[:_SHOWN]!r})"
-    text = f"{provider.name} answered {word[:_SHOWN]!r}{detail}"
+    # Some servers quote what they refuse.
+    detail = shown(told, secrets) if isinstance(told, str) else ""
+    named = shown(word, secrets)
+    text = f"{provider.name} answered {named!r}" if named else f"{provider.name} answered an error"
+    if detail:
+        text = f"{text} ({detail!r})"
     if word in _CLIENT_ERRORS:
         return ClientRefused(word, f"{text}: check client_id and client_secret", for_a_person=True)
     if word in _GRANT_ERRORS:
         return GrantRefused(word, text, for_a_person=True)
-    return TokenFault(word[:_SHOWN], text)
+    return TokenFault(named or f"http_{status}", text)

@@ -93,6 +93,9 @@ class Judge(SynchronousTestCase):
     def test_texts(self) -> None:
         """What was answered is shown in one line, bounded, without the token."""
         told = f"Invalid access token {TOKEN.reveal()}\n" + "x" * 1000
+        for text in (of(error(403, 2, "no access-1")).text, of(reply({"error": "access-1"})).text):
+            self.assertNotIn("access-1", text)
+            self.assertIn("***", text)
         for answer in (error(403, 2, told), reply({"error": told}, 403)):
             text = of(answer).text
             self.assertIn("Invalid access token ***", text)

@@ -26,6 +26,7 @@ from tests.transports.oauth2.support import (
     Account,
     Harness,
     put,
+    reply,
     tokens,
 )
 
@@ -367,6 +368,15 @@ class Refused(KeeperCase):
             self.account.answers = [answer]
             self.failureResultOf(ensureDeferred(self.harness.keeper.log_in("c0de", "")), kind)
             self.assertEqual(self.stored(), 1)
+
+    def test_answers_that_repeat_a_secret(self) -> None:
+        """What was sent, and the tokens of before, are in no fault's text."""
+        self.fault(self.harness.access(), LoginNeeded)
+        told = f"no c0de-of-a-login, {'v' * 64}, access-1, refresh-1 or {SECRET}"
+        self.account.answers = [reply({"error": "invalid_grant", "error_description": told}, 400)]
+        login = ensureDeferred(self.harness.keeper.log_in("c0de-of-a-login", "v" * 64))
+        fault = self.failureResultOf(login, GrantRefused).value
+        self.assertIn("'no ***, ***, ***, *** or ***'", str(fault))
 
     def test_verifier(self) -> None:
         """Where the server takes PKCE, the code's secret goes with it."""

@@ -133,3 +133,17 @@ class LoginsTests(SynchronousTestCase):
                 RedirectRefused, self.logins.end, f"state={self.begin()}&{query}"
             )
             self.assertEqual((refusal.declined, str(refusal)), (declined, text))
+
+    def test_refusal_that_repeats_a_secret(self) -> None:
+        """A refusal is shown and logged: nothing secret is in it."""
+        for query, text in (
+            (f"error={SECRET}", "***"),
+            (f"error=x&error_description=bad+{SECRET}", "bad ***"),
+            ("error=x&code=c0de-of-a-login&error_description=c0de-of-a-login", "***"),
+            ("error=c0&code=c0", "an error"),
+        ):
+            refusal = self.assertRaises(
+                RedirectRefused, self.logins.end, f"state={self.begin()}&{query}"
+            )
+            self.assertEqual(str(refusal), text)
+            self.assertNotIn(SECRET, refusal.error)

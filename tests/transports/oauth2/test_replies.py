@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config.secret import Secret
@@ -106,3 +107,48 @@ class Bad(SynchronousTestCase):
         fault = self.fault(HttpReply(400, long), TokenFault)
         self.assertLess(len(str(fault)), 400)
         self.assertNotIn("\n", str(fault))
+
+    def test_every_secret_everywhere(self) -> None:
+        """The word of a fault is foreign text too, and all that the server knows is secret."""
+        secrets = [Secret("uid|access-of-before"), Secret("c0de-of-a-login")]
+        new = {"access_token": "uid|new-access-token", "refresh_token": "uid|new-refresh-token"}
+        for leak in (
+            SECRET,
+            SECRET.upper(),
+            "uid|refresh-of-before",
+            "refresh-of-before",
+            "uid%7Crefresh-of-before",
+            "access-of-before",
+            "c0de-of-a-login",
+            "new-access-token",
+            "uid|new-refresh-token",
+        ):
+            for document in (
+                {"error": f"{leak} is used", "error_description": f"it is {leak}!"},
+                {"error": f"{leak} is used", **new},
+                {"error": "x" * 75 + leak, "error_description": "y" * 70 + leak},
+            ):
+                fault = self.assertRaises(
+                    TokenFault,
+                    read_reply,
+                    reply({**document, **new}),
+                    PROVIDER,
+                    0.0,
+                    previous=Secret("uid|refresh-of-before"),
+                    others=secrets,
+                )
+                for text in (str(fault), fault.kind):
+                    for piece in (leak, leak[:5], leak[-5:]):
+                        self.assertNotIn(piece.lower(), text.lower(), document)
+        fault = self.fault(reply({"error": f"{SECRET} is used"}), TokenFault)
+        self.assertEqual(str(fault), "Service answered '*** is used'")
+
+    def test_short_secrets(self) -> None:
+        """Of a text with a short secret in it nothing is quoted: the gaps would tell it."""
+        provider = evolve(PROVIDER, client_secret=Secret("ab"))
+        document = {"error": "tab is used", "error_description": "no such secret: ab"}
+        fault = self.assertRaises(TokenFault, read_reply, reply(document, 400), provider, 0.0)
+        self.assertEqual((str(fault), fault.kind), ("Service answered an error", "http_400"))
+        document = {"error": "invalid_grant", "error_description": "it is used"}
+        fault = self.assertRaises(GrantRefused, read_reply, reply(document, 400), provider, 0.0)
+        self.assertEqual(str(fault), "Service answered 'invalid_grant' ('it is used')")
