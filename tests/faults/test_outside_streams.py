@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import signal
+import termios
 import time
 from typing import Any
 
+from metrics_agent.output.pollable import ask_kernel
 from tests.faults.case import MODULES, TOP
 from tests.faults.outside import outside
 from tests.faults.outside_case import OutsideCase
@@ -91,14 +95,29 @@ class StreamTests(OutsideCase):
 
     async def test_stderr_stopped(self) -> None:
         """The log's pipe is full: lines are dropped and counted, the reactor never waits."""
-        self.healthy_beside("")
-        parent = await self.start_beside()
-        parent.read_log_at(STOPPED)
-        for _ in range(200):
-            parent.signal_agent(signal.SIGHUP)
-            await pause(0.01)
-        await pause(0.5)
-        parent.read_log_at(Pace(64 * 1024, 0.0))
+        self.healthy_beside("[modules.noisy]\nenabled = true\n", f'{TOP}log_level = "debug"\n')
+        self._start_control()
+        parent = await self.start(modules={**MODULES, "noisy": "tests.faults.noisy:NOISY"})
+        pipe = parent._child.stderr
+        pipe.stop()
+        capacity = fcntl.fcntl(pipe.fileno(), fcntl.F_GETPIPE_SZ)
+
+        def held() -> int:
+            return ask_kernel(pipe.fileno(), termios.FIONREAD)
+
+        # A line goes in whole or not at all, so the last bytes of a pipe may stay empty.
+        await until(lambda: held() > 0.9 * capacity, lambda: f"{capacity} bytes, got {held()}")
+        before, full = self.last_number(parent), held()
+        await pause(3)
+        self.assertEqual(held(), full)
+        # 100 a second; what it says is rendered first, which takes its time.
+        self.assertGreater(self.last_number(parent) - before, 200)
+        self.assertFalse(self.lines_with(parent, "stderr was not read"))
+        pipe.start()
+        await self.said(parent, "log lines were dropped, stderr was not read", "W")
+        (told, *_) = self.lines_with(parent, "stderr was not read", "W")
+        dropped = re.search(r"(\d+) log lines were dropped", told.text)
+        self.assertGreater(int(dropped[1]) if dropped else 0, 50)
         await self.finish("stderr_stopped", parent)
 
     async def test_stdin_odd(self) -> None:
@@ -109,6 +128,13 @@ class StreamTests(OutsideCase):
         await until(parent.stdin_is_empty, "all to be read")
         await pause(0.2)
         await self.finish("stdin_odd", parent)
+
+    def last_number(self, parent: Any) -> int:
+        """Return how far the slower of the healthy modules has counted."""
+        last: dict[str, int] = {}
+        for point in self.points(parent, "steady"):
+            last[point.tags] = point.number
+        return min(last.values())
 
     def parent_of_modules(self) -> Any:
         """Make a parent for the modules of the matrix, and start the control."""
