@@ -31,11 +31,10 @@ from metrics_agent.metric import Metric, Series
 from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
-__all__ = ["FAULTY", "STEADY", "strikes"]
+__all__ = ["FAULTY", "STEADY", "STEADY_INTERVAL_S", "strikes"]
 
 STEADY_INTERVAL_S: Final = 0.01
 TICK_S: Final = 0.05
-STRIKE_AFTER_S: Final = 0.3
 FLOOD: Final = 100_000
 
 
@@ -49,7 +48,10 @@ class SteadySettings:
 
 @implementer(IModule)
 class Steady(Service):
-    """Counts every 10 ms; each instance has a number of its own, so that holes can be seen."""
+    """Counts every 10 ms, the first time in its start: a life without a metric is a lost one.
+
+    Each instance counts from 1, so that holes can be seen.
+    """
 
     def __init__(self, _settings: SteadySettings, context: ModuleContext) -> None:
         self._context = context
@@ -59,7 +61,8 @@ class Steady(Service):
     def startService(self) -> None:
         """Count."""
         super().startService()
-        self._context.every(STEADY_INTERVAL_S, self._tick)
+        self._context.emit(self._tick())
+        self._context.every(STEADY_INTERVAL_S, self._tick, now=False)
 
     def _tick(self) -> Iterator[Metric]:
         self._number += 1
@@ -113,6 +116,7 @@ class Faulty(Service):
         self.settings = settings
         self.context = context
         self._number = 0
+        self._began_s = time.monotonic()
         self._series = Series("faulty", {"life": str(time.monotonic_ns())})
         self._at(("init",))
 
@@ -149,7 +153,9 @@ class Faulty(Service):
         return self.strike() if self.settings.place in places else None
 
     def _tick(self) -> Any:
-        self._at(("tick",))
+        # Not at the first one: what is beside it has to be at work, or nothing is seen of a gap.
+        if time.monotonic() - self._began_s >= self.settings.pause:
+            self._at(("tick",))
         return self._numbers()
 
     def _numbers(self) -> Iterator[Metric]:

@@ -21,12 +21,14 @@ class Fatal:
         row: see there.
         fault: of `faulty.FaultySettings`, struck in a tick.
         exits: what the first process may end with; empty: it must not end.
+        at_least_s: so long nothing else can run, or the test has not seen the fault.
         said: must be on stderr, part by part, parted by ``|``.
     """
 
     row: Row
     fault: str
     exits: tuple[int, ...]
+    at_least_s: float
     said: str = ""
 
 
@@ -41,6 +43,7 @@ NEXT_LAYER: Final = (
         ),
         "busy",
         (),
+        9.5,
         "in _busy|The reactor was blocked for",
     ),
     Fatal(
@@ -53,6 +56,7 @@ NEXT_LAYER: Final = (
         ),
         "forever",
         (70,),
+        3.5,
         "in _forever|this process ends with status 70",
     ),
     Fatal(
@@ -65,6 +69,7 @@ NEXT_LAYER: Final = (
         ),
         "close_descriptors",
         (70,),
+        1.0,
     ),
     Fatal(
         Row(
@@ -76,10 +81,12 @@ NEXT_LAYER: Final = (
         ),
         "segmentation_fault",
         (-11,),
+        1.0,
     ),
     Fatal(
         Row("tick_kill", "timer tick", "SIGKILL", "the process is gone", _PARENT),
         "kill",
         (-9,),
+        1.0,
     ),
 )
