@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,11 @@ from tests.modules.tasmota.support import read_toml
 
 __all__ = ["FILES"]
 
-_SECRET: Final = "pa55-w0rd-of-nobody"
+LITERAL: Final = "pa55-w0rd-of-nobody"
+"""Stands in files, as a secret and by mutations elsewhere."""
+_LOOKED_UP: Final = "s3cr3t-of-the-environment"
+"""Stands in no file."""
+_SECRET_KEYS: Final = ("password", "client_secret", "refresh_token")
 
 
 @frozen
@@ -44,7 +48,7 @@ _TOML_VALUES: Final = (
     *('{ env = "NAME" }', '{ env = "HOME" }', '{ file = "/nonexistent" }', '{ file = "." }'),
     *('"tcp://"', '"mqtts://h:0"', '"ws://[::1"', '["tcp://a", "ssl://b:99999"]', '"unix:///x"'),
     *('"http://u:p@h/"', '"https://h:1/x?y#z"', "'''a\nb'''", '"\\u0000"', '"é☀"', '"a/#"'),
-    *(f'"{_SECRET}"', '"%prefix%/%topic%/"', '["%topic%", "#", "+/x", "$SYS/#"]', '"power@9 kW"'),
+    *('"%prefix%/%topic%/"', '["%topic%", "#", "+/x", "$SYS/#"]', '"power@9 kW"'),
     *("[" * 3_000 + "]" * 3_000, "{a=" * 3_000 + "1" + "}" * 3_000),
     *('{ "Strom" = { "Wirk" = "power" } }', '{ "a" = { "b" = "nothing" } }', '{ "a" = 1 }'),
 )
@@ -59,6 +63,15 @@ _TABLES: Final = (
         "[x]",
     ),
     "[modules.tasmota.friendly_name_overrides]",
+)
+
+
+_LOGINS: Final = (
+    '[modules.tasmota]; enabled = true; username = "u"; password = @',
+    '[modules.opendtu]; enabled = true; url = "http://h"; username = "u"; password = @',
+    '[modules.netatmo]; enabled = true; client_id = "c"; client_secret = @; refresh_token = @',
+    "[modules.netatmo]; enabled = true; refresh_token = @",
+    *(f"{key} = @" for key in _SECRET_KEYS),
 )
 
 
@@ -83,12 +96,15 @@ def _toml(draw: Draw) -> bytes:
     """Write some lines, some of them of no file that anybody wrote."""
     lines = []
     for _ in range(draw(st.integers(1, 8))):
-        what = draw(st.sampled_from(("line", "line", "key", "key", "table")))
+        what = draw(st.sampled_from(("line", "line", "key", "key", "table", "secret")))
         if what == "line":
             lines.append(draw(st.sampled_from(_LINES)))
         elif what == "key":
             value = draw(st.sampled_from((*_TOML_VALUES, *ODD_VALUES)))
             lines.append(f"{draw(st.sampled_from(_KEYS))} = {value}")
+        elif what == "secret":
+            value = draw(st.sampled_from((f'"{LITERAL}"', '{ env = "HOME" }')))
+            lines += draw(st.sampled_from(_LOGINS)).replace("@", value).split("; ")
         else:
             lines += [draw(st.sampled_from(_TABLES)), "enabled = true"]
     return draw(bytes_bent("\n".join(lines).encode("utf-8", "surrogatepass"), often=4))
@@ -103,6 +119,11 @@ def _documents() -> Iterator[str]:
         if path.parent.parent.name == "cases":
             raw = {"modules": {path.parent.parent.parent.name: {"enabled": True, **raw}}}
         yield json.dumps(raw, default=str)
+    for secret in (LITERAL, {"env": "HOME"}):
+        login = {"username": "u", "password": secret}
+        app = {"client_id": "c", "client_secret": secret, "refresh_token": secret}
+        modules = {"tasmota": login, "opendtu": {"url": "http://h", **login}, "netatmo": app}
+        yield json.dumps({"modules": {key: {"enabled": True, **modules[key]} for key in modules}})
 
 
 _DEEP: Final = tuple(
@@ -113,21 +134,72 @@ _DEEP: Final = tuple(
 
 
 def run_config(case: FileCase) -> None:
-    """Read a file, and plan what is in it: there is a plan, or an error that names the faults."""
+    """Read a file, and plan what is in it: there is a plan, or an error that names the faults.
+
+    Nothing that is told of it shows a secret.
+    """
     with tempfile.TemporaryDirectory(prefix="fuzz-") as directory:
         path = Path(directory) / f"agent{case.suffix}"
         path.write_bytes(case.content)
         try:
-            config = load(path, find_kind, BUILT_IN, {"HOME": _SECRET})
+            config = load(path, find_kind, BUILT_IN, {"HOME": _LOOKED_UP})
         except ConfigError as error:
             assert error.faults
             assert all(str(fault) for fault in error.faults), error
+            _check_told(case, [str(error), repr(error), *map(str, error.faults)])
             return
     plan = build(config)
     assert isinstance(plan, Plan)
-    told = [*map(str, plan.faults), *config.warnings, repr(config)]
-    assert all(told), told
     assert not plan.nothing_can_run or plan.faults
+    faults = [*plan.faults, *(fault for module in config.modules for fault in module.faults)]
+    assert all(str(fault) for fault in faults), faults
+    assert all(config.warnings), config.warnings
+    _check_told(case, [*map(str, faults), *config.warnings, repr(config), repr(plan)])
+
+
+def _check_told(case: FileCase, told: Iterable[str]) -> None:
+    secrets = [_LOOKED_UP] if _stands_elsewhere(case) else [_LOOKED_UP, LITERAL]
+    for text in told:
+        for secret in secrets:
+            # Also a piece of it, where a text is cut.
+            assert secret[:10] not in text, text
+
+
+def _stands_elsewhere(case: FileCase) -> bool:
+    """Tell whether the secret stands in a place whose values may be shown."""
+    try:
+        text = case.content.decode()
+        if case.suffix == ".json":
+            raw: Any = json.loads(text, object_pairs_hook=_Pairs)
+        else:
+            raw = read_toml(text)
+    except (ValueError, RecursionError):
+        return False
+    return any(not _is_secret(path) for path in _paths_of(raw, ()))
+
+
+class _Pairs(list[Any]):
+    """A JSON object with all its keys, also those that are there twice."""
+
+
+def _paths_of(raw: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Give where in a document the secret stands, the keys from the top."""
+    if isinstance(raw, str) and LITERAL[:10] in raw:
+        yield path
+    elif isinstance(raw, (dict, _Pairs)):
+        for key, value in raw.items() if isinstance(raw, dict) else raw:
+            if LITERAL[:10] in key:
+                yield path
+            yield from _paths_of(value, (*path, key))
+    elif isinstance(raw, list):
+        for value in raw:
+            yield from _paths_of(value, (*path, ""))
+
+
+def _is_secret(path: tuple[str, ...]) -> bool:
+    """Tell whether a path is that of a secret setting, and not a key of people's own names."""
+    *above, key = path or ("",)
+    return key in _SECRET_KEYS and above[2:] in ([], ["mqtt"], ["custom"])
 
 
 # Metrics.
