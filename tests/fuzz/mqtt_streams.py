@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
 import hypothesis.strategies as st
 from attrs import frozen
-from paho.mqtt.client import topic_matches_sub
+from paho.mqtt.client import Client, topic_matches_sub
+from paho.mqtt.enums import MQTTErrorCode
 from twisted.internet.error import ConnectionLost
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection
@@ -15,7 +18,7 @@ from wsproto.events import AcceptConnection
 from metrics_agent.transports.mqtt.address import parse_address
 from metrics_agent.transports.mqtt.dial import Dial
 from metrics_agent.transports.mqtt.splitter import MalformedLength, PacketSplitter
-from metrics_agent.transports.mqtt.topics import SubscriptionTable, valid_filter
+from metrics_agent.transports.mqtt.topics import Deliver, SubscriptionTable, valid_filter
 from metrics_agent.transports.mqtt.websocket_stream import over_websocket
 from tests.fuzz.frames import FRAMES, REFUSALS, SMALL, SPOILS, frame, spoilt
 from tests.fuzz.mutations import Draw, bytes_bent, cut_up, text_bent
@@ -232,31 +235,67 @@ _TOPICS: Final = (
 _LEVELS: Final = ("tele", "+", "#", "", "$SYS", "SENSOR", "a#", "+b", "é", "x" * 40, "$share", "g")
 
 
+# RFC 3629, section 4: the one form of each character, no surrogates; MQTT 1.5.3: no NUL.
+_UTF_8: Final = re.compile(
+    rb"(?:[\x01-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]"
+    rb"|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
+    rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})+"
+)
+
+
 def run_topics(case: tuple[list[str], list[bytes]]) -> None:
-    """Subscribe to filters and match topics; paho's matching is the judge."""
+    """Subscribe to filters and match topics; the specification and paho are the judges."""
     filters, topics = case
     table = SubscriptionTable()
-    subscribed = []
+    subscribed: list[tuple[str, Deliver]] = []
     for number, text in enumerate(filters):
-        if _subscribes(table, text, number % 2):
-            subscribed.append(text)
+        deliver = _handler()
+        if _subscribes(table, text, number % 2, deliver):
+            subscribed.append((text, deliver))
     for raw in topics:
         route = table.match(raw)
-        if route.topic_text is None:
+        assert table.match(raw) == route == table.match_once(raw), raw
+        if not _is_topic(raw):
+            assert route == (None, ()), (raw, route)
             continue
+        assert route.topic_text is not None, raw
         assert route.topic_text.encode() == raw, raw
-        wanted = [text for text in subscribed if _matches(text, route.topic_text)]
-        assert len(route.delivers) == len(wanted), (raw, wanted, route)
+        wanted = [deliver for text, deliver in subscribed if _matches(text, route.topic_text)]
+        assert list(route.delivers) == wanted, (raw, subscribed, route)
 
 
-def _subscribes(table: SubscriptionTable, text: str, qos: int) -> bool:
+def _handler() -> Deliver:
+    """Return one that equals no other."""
+    return lambda _message, _lines: None
+
+
+def _is_topic(raw: bytes) -> bool:
+    """Judge what a message may be published to, by MQTT 3.1.1, 4.7."""
+    return _UTF_8.fullmatch(raw) is not None and not {*raw} & {*b"+#"}
+
+
+def _subscribes(table: SubscriptionTable, text: str, qos: int, deliver: Deliver) -> bool:
     try:
-        table.add(text, qos, lambda _message, _lines: None)
+        table.add(text, qos, deliver)
     except ValueError:
         assert valid_filter(text) is not None, text
+        assert _may_be_refused(text), text
         return False
     assert valid_filter(text) is None, text
+    assert _paho_takes(text), text
     return True
+
+
+def _may_be_refused(text: str) -> bool:
+    """Tell whether a filter is invalid, or one of those that are legal and refused on purpose."""
+    odd = any(unicodedata.category(char) in {"Cc", "Cs", "Cn"} for char in text)
+    return odd or text.startswith(("$share", "$queue")) or not _paho_takes(text)
+
+
+def _paho_takes(text: str) -> bool:
+    check = Client._filter_wildcard_len_check
+    raw = text.encode("utf-8", "surrogatepass")
+    return bool(check(raw) == MQTTErrorCode.MQTT_ERR_SUCCESS)
 
 
 def _matches(topic_filter: str, topic: str) -> bool:
