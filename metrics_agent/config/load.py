@@ -222,8 +222,9 @@ class _Module:
             self._add("", f"an instance named {quote(part)}", "letters, digits, - and _", "")
         try:
             kind = self._kinds(name)
-        except Exception as error:
-            # The module's own code is imported here; what it raises concerns no other module.
+        except BaseException as error:
+            # The module's own code is imported here; what it raises, SystemExit too, concerns no
+            # other module.
             self._add("", f"this module cannot be loaded: {type(error).__name__}: {error}")
             return None
         if kind is None:

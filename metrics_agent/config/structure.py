@@ -161,8 +161,8 @@ def _checked(cls: type[Any], values: dict[str, Any], place: Place, walk: Walk) -
         instance = cls(**values)
         for fault in _own_faults(instance):
             _add(fault, place, walk)
-    except Exception as error:
-        # A module's own code: whatever it raises is a fault of this table and of no other.
+    except BaseException as error:
+        # A module's own code: whatever it raises, SystemExit too, is a fault of this table alone.
         text = f"its own check failed with {type(error).__name__}: {error}"
         walk.faults.append(Fault(place.path or cls.__name__, text))
     return FAULTY if len(walk.faults) > before else instance
@@ -187,7 +187,7 @@ def _check_the_rest(
         if values.get(attribute.alias) is FAULTY
         or (attribute.default is NOTHING and attribute.alias not in values)
     ]
-    with suppress(Exception):
+    with suppress(BaseException):  # as above
         instance = cls(**given, **{each.alias: None for each in wrong})
         for each in wrong:
             object.__delattr__(instance, each.name)

@@ -41,6 +41,16 @@ class Raising:
 
 
 @frozen
+class Exiting:
+    """Its own check wants to end the process."""
+
+    name: str = setting(default="", doc="")
+
+    def check(self) -> Iterator[Fault]:
+        raise SystemExit(3)
+
+
+@frozen
 class Whole:
     """Its check concerns the whole table."""
 
@@ -258,6 +268,9 @@ class FaultTests(SynchronousTestCase):
         expected = "m: its own check failed with LookupError: no a"
         self.assertEqual(faults(Raising, {"name": "a"}), [expected])
         self.assertIn("Raising: its own", faults(Raising, {}, "")[0])
+        expected = "m: its own check failed with SystemExit: 3"
+        self.assertEqual(faults(Exiting, {"name": "a"}), [expected])
+        self.assertEqual(len(faults(Exiting, {"name": 5})), 1)
 
 
 _values = st.recursive(
