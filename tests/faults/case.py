@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Final
 
 from attrs import frozen
+from line_protocol_parser import parse_line
 from twisted.internet.threads import deferToThread
 
 from tests.faults.row import Measured, Row, record
@@ -111,6 +113,12 @@ class FaultCase(AgentCase):
             for match in found
             if match and match[1].decode() == measurement
         ]
+
+    def self_metrics(self, parent: Any, module: str) -> Mapping[str, Any]:
+        """Return the fields of the last row that the agent wrote about a module."""
+        start = f"metrics_agent,module={module} ".encode()
+        rows = [line for line in parent.lines() if line.startswith(start)]
+        return parse_line(rows[-1])["fields"] if rows else {}
 
     def lives(self, parent: Any, module: str) -> list[list[Point]]:
         """Return the metrics of each instance of a healthy module, ``one`` or ``two``."""

@@ -31,11 +31,14 @@ from metrics_agent.metric import Metric, Series
 from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
-__all__ = ["FAULTY", "STEADY", "STEADY_INTERVAL_S", "strikes"]
+__all__ = ["BAD_METRICS", "BUSY_S", "FAULTY", "STEADY", "STEADY_INTERVAL_S", "strikes"]
 
 STEADY_INTERVAL_S: Final = 0.01
 TICK_S: Final = 0.05
 FLOOD: Final = 100_000
+BUSY_S: Final = 10.0
+BAD_METRICS: Final = 13
+"""How many of the metrics that `_bad_metrics` makes are bad."""
 
 
 # -- the steady module ---------------------------------------------------------------------------
@@ -83,6 +86,7 @@ class FaultySettings(MqttSettings):
     fault: str = setting(doc="One of `_FAULTS`.")
     strikes: str = setting(doc="A file to which each strike appends when it was.")
     times: int = setting(default=1, doc="How often it strikes, over all instances.")
+    after: str = setting(default="", doc="It strikes once this file is there; empty for at once.")
     uses_mqtt: bool = setting(default=False, doc="It subscribes at the broker.")
     pause: Duration = setting(default="300ms", doc="From the start to the strike.")
 
@@ -101,6 +105,8 @@ def strikes(path: Path) -> list[int]:
 def strike(settings: FaultySettings) -> Any:
     """Break, unless it has struck often enough; note when it was."""
     path = Path(settings.strikes)
+    if settings.after and not Path(settings.after).exists():
+        return None
     if len(strikes(path)) >= settings.times:
         return None
     with path.open("a", encoding="ascii") as file:
@@ -128,7 +134,7 @@ class Faulty(Service):
         """Begin to work: a number each tick shows that it lives."""
         super().startService()
         self.context.every(TICK_S, self._tick)
-        self._at(("start",))
+        self._at(("start", "reload_start"))
         if self.settings.uses_mqtt:
             for name in ("message", "discovery", "decode"):
                 self.context.subscribe(
@@ -172,7 +178,7 @@ class Faulty(Service):
 
 
 def _make(settings: FaultySettings, context: ModuleContext) -> Faulty:
-    if settings.place == "make":
+    if settings.place in {"make", "reload_make"}:
         strike(settings)
     return Faulty(settings, context)
 
@@ -378,7 +384,7 @@ def _fired_twice() -> None:
 
 
 def _busy() -> None:
-    until_s = time.monotonic() + 10
+    until_s = time.monotonic() + BUSY_S
     while time.monotonic() < until_s:
         pass
 

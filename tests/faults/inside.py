@@ -7,6 +7,7 @@ from typing import Final
 
 from attrs import frozen
 
+from tests.faults.faulty import BAD_METRICS, BUSY_S
 from tests.faults.row import Row
 
 __all__ = ["INSIDE", "Scenario"]
@@ -20,21 +21,28 @@ class Scenario:
         row: see there.
         place: of `faulty.FaultySettings`.
         fault: of `faulty.FaultySettings`.
-        said: part of the error line that must be in the log.
+        said: parts, parted by ``|``, of one line in the log, an error or a warning.
+        counted: the place that is counted for the module, once; empty where the agent cannot know
+            whose fault it was, and where there is none.
+        dropped: how many metrics of the module must be counted as dropped.
         restarts: a new instance must come; else the same one goes on.
         hup: the fault is at a reload.
-        message: the topic below which messages are sent, the second one strikes; empty for none.
-        first_hup: strike only at the second reading: a file is made before the reload.
+        refused: the module is not started; a reload, with which all is well, starts it.
+        message: the topic below which messages are sent, the first one strikes; empty for none.
+        lasts_s: how long the fault lasts; the test goes on for so long.
     """
 
     row: Row
     place: str
     fault: str
     said: str
+    counted: str = ""
+    dropped: int = 0
     restarts: bool = False
     hup: bool = False
+    refused: bool = False
     message: str = ""
-    times: int = 1
+    lasts_s: float = 0.0
 
 
 _PLAIN: Final = {
@@ -60,66 +68,76 @@ _TOLD: Final = {
 }
 
 _GOES_ON: Final = "told and counted; the same instance goes on"
+_UNKNOWN: Final = "told in the log, without the module; the same instance goes on"
+_REFUSED: Final = "told with the module's name; it is not started until a reload, the others run"
 _RESTARTED: Final = "told and counted; a new instance after the backoff"
 
 _PLACES: Final = (
-    # place, what the table calls it, where the log says it was, restarted, further options
-    ("make", "maker", "Error in make", True, {}),
-    ("init", "constructor", "Error in make", True, {}),
-    ("start", "startService", "Error in start", True, {}),
-    ("start_deferred", "Deferred of startService", "Error in start", True, {}),
-    ("start_coroutine", "startService as a coroutine", "Error in start", True, {}),
-    ("message", "message handler", "Error in message", False, {"message": "message"}),
-    ("discovery", "discovery handler", "Error in discovery", False, {"message": "discovery"}),
-    ("decode", "decode, after its first metric", "Error in decode", False, {"message": "decode"}),
-    ("tick", "timer tick", "Error in tick", False, {}),
-    ("timer", "call set for later", "Error in timer", False, {}),
-    ("own_timer", "call set behind the context's back", "while handling timed call", False, {}),
-    ("looping_call", "LoopingCall", "Error in looping_call", False, {}),
-    ("callback", "Deferred callback", "Error in callback", False, {}),
-    ("errback", "Deferred errback", "Error in errback", False, {}),
-    ("coroutine", "coroutine", "Error in coroutine", False, {}),
-    ("collected", "garbage-collected Deferred", "Unhandled error in Deferred", False, {}),
-    ("thread", "thread", "Error in thread", False, {}),
-    ("emit", "iterable handed to emit", "Error in emit", False, {}),
-    ("serialise", "fields that break when read", "Error in emit", False, {}),
-    ("stop", "stopService", "Error in stop", False, {"hup": True}),
-    ("signal_handler", "signal handler", "main loop", False, {}),
-    ("log_observer", "log observer", "", False, {}),
+    # place, what the table calls it, what is counted and told, restarted, further options
+    ("make", "maker", "make", True, {}),
+    ("init", "constructor", "make", True, {}),
+    ("start", "startService", "start", True, {}),
+    ("start_deferred", "Deferred of startService", "start", True, {}),
+    ("start_coroutine", "startService as a coroutine", "start", True, {}),
+    ("message", "message handler", "message", False, {"message": "message"}),
+    ("discovery", "discovery handler", "discovery", False, {"message": "discovery"}),
+    ("decode", "decode, after its first metric", "decode", False, {"message": "decode"}),
+    ("tick", "timer tick", "tick", False, {}),
+    ("timer", "call set for later", "timer", False, {}),
+    ("looping_call", "LoopingCall", "looping_call", False, {}),
+    ("callback", "Deferred callback", "callback", False, {}),
+    ("errback", "Deferred errback", "errback", False, {}),
+    ("coroutine", "coroutine", "coroutine", False, {}),
+    ("thread", "thread", "thread", False, {}),
+    ("emit", "iterable handed to emit", "emit", False, {}),
+    ("serialise", "fields that break when read", "emit", False, {}),
+    ("stop", "stopService", "stop", False, {"hup": True}),
+    ("reload_make", "maker at a reload", "make", True, {"hup": True}),
+    ("reload_start", "startService at a reload", "start", True, {"hup": True}),
+)
+
+_BEHIND: Final = (
+    # What is done behind the context's back: place, what the table calls it, what the log says
+    ("own_timer", "call set behind the context's back", "while handling timed call"),
+    ("collected", "garbage-collected Deferred", "Unhandled error in Deferred"),
+    ("signal_handler", "signal handler", "Unexpected error in main loop"),
+    ("log_observer", "log observer", "observer"),
+)
+
+_BEFORE: Final = (
+    # What is asked before there is an instance: place, what the table calls it
+    ("settings", "check of settings"),
+    ("brokers", "brokers of the settings"),
 )
 
 _RARE_PLACES: Final = frozenset({"start", "message", "tick", "callback", "thread", "emit"})
 
 
 def _everywhere() -> Iterator[Scenario]:
-    for place, title, said, restarts, options in _PLACES:
+    for place, title, counted, restarts, options in _PLACES:
         faults = {**_PLAIN, **(_RARE if place in _RARE_PLACES else {})}
         for fault, name in faults.items():
             must = _RESTARTED if restarts else _GOES_ON
             if options.get("message"):
                 must = "that message is dropped, told and counted; the next one is taken"
+            elif restarts and options.get("hup"):
+                must = f"the others are reloaded; {_RESTARTED}"
             elif options.get("hup"):
                 must = "told and counted; the new instance of the reload starts all the same"
             row = Row(f"{place}_{fault}", title, name, must)
-            yield Scenario(row, place, fault, _said(said, fault), restarts, **options)
-
-
-def _said(said: str, fault: str) -> str:
-    return f"{said}|{_TOLD[fault]}"
+            said = f"[faulty] Error in {counted}|{_TOLD[fault]}"
+            yield Scenario(row, place, fault, said, counted, restarts=restarts, **options)
+    for fault, name in _PLAIN.items():
+        for place, title, said in _BEHIND:
+            row = Row(f"{place}_{fault}", title, name, _UNKNOWN)
+            yield Scenario(row, place, fault, f"{said}|{_TOLD[fault]}")
+        for place, title in _BEFORE:
+            row = Row(f"{place}_{fault}", title, name, _REFUSED)
+            said = f"Module faulty is not started|modules.faulty|{_TOLD[fault]}"
+            yield Scenario(row, place, fault, said, refused=True)
 
 
 _SPECIAL: Final = (
-    Scenario(
-        Row(
-            "settings_exception",
-            "check of settings",
-            "Exception",
-            "this module is not started and its settings are told as wrong; the others run",
-        ),
-        "settings",
-        "exception",
-        "|faulty",
-    ),
     Scenario(
         Row(
             "start_never_fires",
@@ -129,7 +147,8 @@ _SPECIAL: Final = (
         ),
         "start_result",
         "never",
-        "Error in start|did not start within",
+        "[faulty] Error in start|did not start within",
+        "start",
         restarts=True,
     ),
     Scenario(
@@ -141,13 +160,15 @@ _SPECIAL: Final = (
         ),
         "callback",
         "failure",
-        "Error in callback|never raised",
+        "[faulty] Error in callback|never raised",
+        "callback",
     ),
     Scenario(
         Row("timer_fired_twice", "call set for later", "Deferred fired twice", _GOES_ON),
         "timer",
         "fired_twice",
-        "Error in timer|AlreadyCalledError",
+        "[faulty] Error in timer|AlreadyCalledError",
+        "timer",
     ),
     Scenario(
         Row(
@@ -158,7 +179,7 @@ _SPECIAL: Final = (
         ),
         "stop",
         "never",
-        "|did not stop within",
+        "[faulty] It did not stop within",
         hup=True,
     ),
     Scenario(
@@ -166,6 +187,7 @@ _SPECIAL: Final = (
         "thread",
         "busy",
         "",
+        lasts_s=BUSY_S,
     ),
     Scenario(
         Row("thread_forever", "thread", "blocks for ever", "the others go on; a stop still ends"),
@@ -193,13 +215,14 @@ _SPECIAL: Final = (
         ),
         "emit",
         "bad_metrics",
-        "|A metric was refused",
+        "[faulty] A metric was refused",
+        dropped=BAD_METRICS,
     ),
     Scenario(
         Row("tick_print", "timer tick", "prints to stdout", "it becomes a line of the log"),
         "tick",
         "print",
-        "|printed,by=python",
+        "printed,by=python",
     ),
     Scenario(
         Row(
@@ -210,7 +233,7 @@ _SPECIAL: Final = (
         ),
         "tick",
         "write_from_c",
-        "|written,by=c",
+        "written,by=c",
     ),
 )
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from tests.faults.case import FaultCase, Point
-from tests.faults.faulty import strikes
+from metrics_agent.supervision.lifecycle import State
+from metrics_agent.supervision.self_metrics import CONFIG_ERROR
+from tests.faults.case import HEALTHY_NAMES, FaultCase, Point
+from tests.faults.faulty import BAD_METRICS, strikes
 from tests.faults.inside import INSIDE, Scenario
 from tests.integration.broker import Mosquitto
 from tests.integration.load import Load
@@ -21,6 +23,10 @@ MESSAGES = 5
 class InsideTests(FaultCase):
     """The tests are added below, one for each scenario."""
 
+    def setUp(self) -> None:
+        super().setUp()
+        self.reload_file = self.directory / "reload"
+
     async def play(self, scenario: Scenario) -> None:
         """Run the agent, let it break, and see what becomes of it and of the others."""
         struck = self.directory / "strikes"
@@ -31,12 +37,19 @@ class InsideTests(FaultCase):
             await self.send(broker, scenario)
         if scenario.hup:
             await pause(OBSERVE_S)
+            self.assertFalse(strikes(struck), "it struck before the reload")
+            self.reload_file.touch()
             parent.signal_agent(signal.SIGHUP)
         await until(lambda: strikes(struck), "the fault", 20)
         recovered_ms = await self.recovered(parent, scenario, struck)
         await pause(OBSERVE_S)
         self.check_log(parent, scenario)
+        await self.check_counts(parent, scenario)
         self.check_result(parent, scenario)
+        if scenario.refused:
+            await self.starts_after_reload(parent)
+        if scenario.lasts_s:
+            await self.outlasts(parent, scenario, struck)
         lost = await self.lost_messages(parent, scenario) if scenario.message else 0
         took_s = await parent.stop()
         self.assertLess(took_s, 5)
@@ -45,10 +58,12 @@ class InsideTests(FaultCase):
 
     def faulty(self, scenario: Scenario, struck: Path, broker: Mosquitto | None) -> str:
         """Return the table of the faulty module."""
+        # At the first start there is nothing to see of a fault at a reload.
+        after = f'after = "{self.reload_file}"' if scenario.hup else ""
         mqtt = f'uses_mqtt = true\nbroker = "{broker.url}"' if broker is not None else ""
         return (
             f'[modules.faulty]\nenabled = true\nplace = "{scenario.place}"\n'
-            f'fault = "{scenario.fault}"\nstrikes = "{struck}"\n{mqtt}\n'
+            f'fault = "{scenario.fault}"\nstrikes = "{struck}"\n{mqtt}\n{after}\n'
         )
 
     async def send(self, broker: Mosquitto, scenario: Scenario) -> None:
@@ -61,7 +76,7 @@ class InsideTests(FaultCase):
 
     async def recovered(self, parent: Any, scenario: Scenario, struck: Path) -> float | None:
         """Wait until the faulty module works again; return how long that took, in ms."""
-        if scenario.place == "settings":
+        if scenario.refused:
             return None
         at_ns = strikes(struck)[0]
 
@@ -70,23 +85,47 @@ class InsideTests(FaultCase):
             return [point for point in points if point.time_ns > at_ns]
 
         if scenario.restarts:
-            await self.said(parent, "Started again", "I")
+            await self.said(parent, "[faulty] Started again", "I")
             at_restart = len(after())
             await until(lambda: len(after()) > at_restart, "a metric of the new instance")
             return (after()[at_restart].time_ns - at_ns) / 1e6
         await until(after, "a metric after the fault", 15)
-        lives = {point.tags for point in self.points(parent, "faulty")}
+        if not scenario.hup:
+            self.assert_one_life(parent)
+            return (after()[0].time_ns - at_ns) / 1e6
         old = {p.tags for p in self.points(parent, "faulty") if p.time_ns < at_ns}
-        if scenario.hup:
-            await until(
-                lambda: {point.tags for point in after()} - old, "the new instance of the reload"
-            )
-        else:
-            self.assertEqual(len(lives), 1, "it was restarted")
-        return (after()[0].time_ns - at_ns) / 1e6
+
+        def new() -> list[Point]:
+            return [point for point in after() if point.tags not in old]
+
+        await until(new, "the new instance of the reload")
+        return (new()[0].time_ns - at_ns) / 1e6
+
+    def assert_one_life(self, parent: Any) -> None:
+        lives = {point.tags for point in self.points(parent, "faulty")}
+        self.assertEqual(len(lives), 1, "it was restarted")
+
+    async def starts_after_reload(self, parent: Any) -> None:
+        """Reload once nothing breaks any more: the module that was refused runs."""
+        self.assertEqual(self.points(parent, "faulty"), [])
+        parent.signal_agent(signal.SIGHUP)
+        await self.said(parent, "[faulty] Started.", "I")
+        await until(lambda: self.points(parent, "faulty"), "a metric of the module")
+
+    async def outlasts(self, parent: Any, scenario: Scenario, struck: Path) -> None:
+        """Watch until the fault is over, and beyond: the module goes on all the time."""
+        over_ns = strikes(struck)[0] + scenario.lasts_s * 1e9
+
+        def beyond() -> bool:
+            return any(point.time_ns > over_ns for point in self.points(parent, "faulty"))
+
+        await until(beyond, "the end of the fault", scenario.lasts_s + 20)
+        await pause(OBSERVE_S)
+        self.assert_one_life(parent)
+        await self.check_counts(parent, scenario)
 
     def check_log(self, parent: Any, scenario: Scenario) -> None:
-        """The fault is in the log, with the module and the place."""
+        """The fault is in the log, in a line that says what the agent can know of it."""
         parts = [part for part in scenario.said.split("|") if part]
         if not parts:
             return
@@ -94,14 +133,36 @@ class InsideTests(FaultCase):
         told = [line for line in lines if all(part in line for part in parts)]
         self.assertTrue(told, "\n".join(lines))
 
+    async def check_counts(self, parent: Any, scenario: Scenario) -> None:
+        """The self-metrics have counted the fault once, for this module and no other."""
+        wanted = {
+            "errors": 1 if scenario.counted else 0,
+            "restarts": 1 if scenario.restarts else 0,
+            "dropped": scenario.dropped,
+            "state": CONFIG_ERROR[0] if scenario.refused else State.RUNNING.code,
+        }
+        if scenario.counted:
+            wanted[f"errors_{scenario.counted}"] = 1
+
+        def counts() -> dict[str, Any]:
+            row = self.self_metrics(parent, "faulty")
+            return {name: row.get(name) for name in wanted}
+
+        await until(lambda: counts() == wanted, lambda: f"{wanted}, got {counts()}", 5)
+        for module in HEALTHY_NAMES:
+            row = self.self_metrics(parent, f"steady:{module}")
+            seen = {name: row[name] for name in ("errors", "restarts", "dropped")}
+            self.assertEqual(seen, {"errors": 0, "restarts": 0, "dropped": 0}, module)
+
     def check_result(self, parent: Any, scenario: Scenario) -> None:
         """What the fault itself has to leave in the output."""
         if scenario.fault == "flood":
             numbers = [point.number for point in self.points(parent, "flood")]
             self.assertEqual(numbers, list(range(100_000)))
         if scenario.fault == "bad_metrics":
-            self.assertTrue([line for line in parent.lines() if line.startswith(b"good,")])
-            self.assertFalse([line for line in parent.lines() if line.startswith(b"bad,")][1:])
+            names = [line.replace(b" ", b",").split(b",")[0] for line in parent.lines()]
+            self.assertEqual((names.count(b"bad"), names.count(b"good")), (0, 1))
+            self.assertEqual(len(self.lines_with(parent, "A metric was refused", "W")), BAD_METRICS)
 
     async def lost_messages(self, parent: Any, scenario: Scenario) -> int:
         """Only the message that struck may be missing."""
