@@ -243,6 +243,7 @@ _REPLIES: Final = (
     '{"access_token":"uid|a","expires_in":"10800","expire_in":1,"scope":"a b"}',
     '{"error":"invalid_grant","error_description":"cl13nt-s3cr3t is used"}',
     '{"error":"invalid_client"}',
+    '{"error":"uid|refresh-before","error_description":"or was it access-before"}',
     '{"error":{"code":26,"message":"slow down"}}',
 )
 
@@ -252,11 +253,16 @@ def run_tokens(case: tuple[HttpReply, bool, bytes]) -> None:
     reply, has_previous, stored = case
     try:
         tokens = read_reply(
-            reply, _PROVIDER, 1.7e9, previous=Secret("uid|before") if has_previous else None
+            reply,
+            _PROVIDER,
+            1.7e9,
+            previous=Secret("uid|refresh-before") if has_previous else None,
+            others=[Secret("uid|access-before")],
         )
     except TokenFault as fault:
-        assert "cl13nt-s3cr3t" not in str(fault), fault
-        assert "uid|before" not in str(fault), fault
+        for text in (str(fault), fault.kind):
+            for secret in ("cl13nt-s3cr3t", "access-before", *["refresh-before"] * has_previous):
+                assert secret not in text, fault
     else:
         assert read_stored(write_stored(tokens)) == tokens
         assert isinstance(tokens.has_run_out(1.7e9), bool)
