@@ -83,7 +83,8 @@ class FaultCase(AgentCase):
     async def start_beside(self, **how: Any) -> Any:
         """Start the agent, and the control beside it."""
         self._start_control()
-        return await self.start(modules=MODULES, **how)
+        modules = {**MODULES, **how.pop("modules", {})}
+        return await self.start(modules=modules, **how)
 
     def _start_control(self) -> None:
         self.control = subprocess.Popen(

@@ -87,6 +87,7 @@ class FaultySettings(MqttSettings):
     strikes: str = setting(doc="A file to which each strike appends when it was.")
     times: int = setting(default=1, doc="How often it strikes, over all instances.")
     after: str = setting(default="", doc="It strikes once this file is there; empty for at once.")
+    peer: str = setting(default="", doc="URL of a server that gives numbers.")
     uses_mqtt: bool = setting(default=False, doc="It subscribes at the broker.")
     pause: Duration = setting(default="300ms", doc="From the start to the strike.")
 
@@ -124,6 +125,7 @@ class Faulty(Service):
         self._number = 0
         self._began_s = time.monotonic()
         self._series = Series("faulty", {"life": str(time.monotonic_ns())})
+        self.connection: Any = None
         self._at(("init",))
 
     def strike(self, *_ignored: object) -> Any:
@@ -149,6 +151,8 @@ class Faulty(Service):
     def stopService(self) -> Any:
         """Break at the stop, if that is the place."""
         super().stopService()
+        if self.connection is not None:
+            return self.connection.stopService()
         return self._at(("stop",))
 
     def later(self, call: Callable[..., object], place: str) -> None:
@@ -270,6 +274,18 @@ def _thread(faulty: Faulty) -> None:
     faulty.later(start, "timer")
 
 
+def _body(faulty: Faulty) -> None:
+    from tests.faults.faulty_peers import body
+
+    body(faulty)
+
+
+def _frame(faulty: Faulty) -> None:
+    from tests.faults.faulty_peers import frame
+
+    faulty.connection = frame(faulty)
+
+
 def _emit(faulty: Faulty) -> None:
     def metrics() -> Iterator[Metric]:
         yield from faulty._numbers()
@@ -334,6 +350,8 @@ _PLACES: Final[Mapping[str, Callable[[Faulty], Awaitable[Any] | None]]] = {
     "coroutine": _coroutine,
     "collected": _collected,
     "thread": _thread,
+    "body": _body,
+    "frame": _frame,
     "emit": _emit,
     "serialise": _serialise,
     "signal_handler": _signal_handler,

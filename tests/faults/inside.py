@@ -29,6 +29,7 @@ class Scenario:
         hup: the fault is at a reload.
         refused: the module is not started; a reload, with which all is well, starts it.
         message: the topic below which messages are sent, the first one strikes; empty for none.
+        peer: a server gives numbers, the first of which strikes.
         lasts_s: how long the fault lasts; the test goes on for so long.
     """
 
@@ -42,6 +43,7 @@ class Scenario:
     hup: bool = False
     refused: bool = False
     message: str = ""
+    peer: bool = False
     lasts_s: float = 0.0
 
 
@@ -82,6 +84,8 @@ _PLACES: Final = (
     ("message", "message handler", "message", False, {"message": "message"}),
     ("discovery", "discovery handler", "discovery", False, {"message": "discovery"}),
     ("decode", "decode, after its first metric", "decode", False, {"message": "decode"}),
+    ("body", "HTTP body", "body", False, {"peer": True}),
+    ("frame", "WebSocket frame", "frame", False, {"peer": True}),
     ("tick", "timer tick", "tick", False, {}),
     ("timer", "call set for later", "timer", False, {}),
     ("looping_call", "LoopingCall", "looping_call", False, {}),
@@ -120,6 +124,8 @@ def _everywhere() -> Iterator[Scenario]:
             must = _RESTARTED if restarts else _GOES_ON
             if options.get("message"):
                 must = "that message is dropped, told and counted; the next one is taken"
+            elif options.get("peer"):
+                must = "that one is dropped, told and counted; the next one is taken"
             elif restarts and options.get("hup"):
                 must = f"the others are reloaded; {_RESTARTED}"
             elif options.get("hup"):

@@ -12,12 +12,14 @@ from metrics_agent.supervision.self_metrics import CONFIG_ERROR
 from tests.faults.case import HEALTHY_NAMES, FaultCase, Point
 from tests.faults.faulty import BAD_METRICS, strikes
 from tests.faults.inside import INSIDE, Scenario
+from tests.faults.peers import PEERS
 from tests.integration.broker import Mosquitto
 from tests.integration.load import Load
 from tests.integration.watching import pause, until
 
 OBSERVE_S = 0.4
 MESSAGES = 5
+AT_PEERS = {"faulty": "tests.faults.faulty_peers:FAULTY"}
 
 
 class InsideTests(FaultCase):
@@ -32,7 +34,7 @@ class InsideTests(FaultCase):
         struck = self.directory / "strikes"
         broker = Mosquitto.start(self) if scenario.message else None
         self.healthy_beside(self.faulty(scenario, struck, broker))
-        parent = await self.start_beside()
+        parent = await self.start_beside(modules=AT_PEERS if scenario.peer else {})
         if broker is not None:
             await self.send(broker, scenario)
         if scenario.hup:
@@ -50,7 +52,11 @@ class InsideTests(FaultCase):
             await self.starts_after_reload(parent)
         if scenario.lasts_s:
             await self.outlasts(parent, scenario, struck)
-        lost = await self.lost_messages(parent, scenario) if scenario.message else 0
+        lost = 0
+        if scenario.message:
+            lost = await self.lost_messages(parent, scenario)
+        elif scenario.peer:
+            lost = await self.lost_numbers(parent, scenario.place)
         took_s = await parent.stop()
         self.assertLess(took_s, 5)
         self.assertEqual((parent.exits, parent.starts), ([0], 1))
@@ -60,10 +66,11 @@ class InsideTests(FaultCase):
         """Return the table of the faulty module."""
         # At the first start there is nothing to see of a fault at a reload.
         after = f'after = "{self.reload_file}"' if scenario.hup else ""
+        peer = f'peer = "{PEERS[scenario.place](self)}"' if scenario.peer else ""
         mqtt = f'uses_mqtt = true\nbroker = "{broker.url}"' if broker is not None else ""
         return (
             f'[modules.faulty]\nenabled = true\nplace = "{scenario.place}"\n'
-            f'fault = "{scenario.fault}"\nstrikes = "{struck}"\n{mqtt}\n{after}\n'
+            f'fault = "{scenario.fault}"\nstrikes = "{struck}"\n{mqtt}\n{after}\n{peer}\n'
         )
 
     async def send(self, broker: Mosquitto, scenario: Scenario) -> None:
@@ -172,6 +179,16 @@ class InsideTests(FaultCase):
             return [point.number for point in self.points(parent, scenario.message)]
 
         await until(lambda: numbers() == wanted, lambda: f"{wanted}, got {numbers()}")
+        return 1
+
+    async def lost_numbers(self, parent: Any, measurement: str) -> int:
+        """Only the first number, the one that struck, may be missing."""
+
+        def numbers() -> list[int]:
+            return [point.number for point in self.points(parent, measurement)]
+
+        await until(lambda: len(numbers()) >= MESSAGES, lambda: f"numbers, got {numbers()}")
+        self.assertEqual(numbers(), list(range(2, 2 + len(numbers()))))
         return 1
 
 
