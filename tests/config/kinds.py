@@ -133,7 +133,9 @@ KNOWN = tuple(_KINDS)
 
 
 def kinds(name: str) -> ModuleKind | None:
-    """Look a kind up; ``broken`` stands for a module whose import fails."""
+    """Look a kind up; ``broken`` and ``exiting`` stand for modules whose import fails."""
     if name == "broken":
         raise ImportError("no module named oven")
+    if name == "exiting":
+        raise SystemExit(3)
     return _KINDS.get(name)
