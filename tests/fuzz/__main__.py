@@ -34,11 +34,21 @@ DECODERS: Final = (
     *("modules/opendtu/decode.py", "modules/opendtu/quantities.py", "modules/opendtu/topics.py"),
     *("modules/opendtu/tracker.py", "modules/opendtu/original.py"),
     *("modules/netatmo/answers.py", "modules/netatmo/decode.py", "modules/netatmo/original.py"),
-    *("transports/mqtt/packets.py", "transports/mqtt/splitter.py"),
+    *("transports/mqtt/packets.py", "transports/mqtt/splitter.py", "transports/mqtt/topics.py"),
+    *("transports/mqtt/intake.py", "transports/mqtt/websocket_stream.py"),
+    *("transports/http.py", "transports/http_faults.py"),
     *("transports/websocket/conversation.py", "transports/websocket/refusals.py"),
-    *("transports/oauth2/replies.py", "transports/oauth2/tokens.py", "json_payload.py"),
+    *("transports/oauth2/quoting.py", "transports/oauth2/replies.py"),
+    *("transports/oauth2/tokens.py", "json_payload.py"),
+    *("config/document.py", "config/faults.py", "config/load.py", "config/shapes.py"),
+    *("config/structure.py", "config/types.py"),
 )
-"""What turns bytes of others into values, in the package."""
+"""What turns bytes of others into values, in the package.
+
+Not of config/: agent.py reads the environment, secret.py the states of files, half of compound.py
+is what `describe` shows or types that no module has, setting.py and describe.py take nothing from
+a file.
+"""
 _FLOOR: Final = 90.0
 _TOLD_EVERY: Final = 20_000
 _SILENT_S: Final = 600.0

@@ -133,6 +133,24 @@ _DEEP: Final = tuple(
 )
 
 
+_ODD_FILES: Final = (
+    *(
+        b"",
+        b" \n",
+        b"\xef\xbb\xbf{}",
+        b"\xff\xfe{\0}\0",
+        b"a = '\xff'",
+        b"[]",
+        b"null",
+        b"{}",
+        b"x",
+    ),
+    *(b"a = 2026-02-30", b"a = " + b"9" * 5_000, b'{"a": ' + b"9" * 5_000 + b"}", b"a = 1\na = 2"),
+    *(b'{"modules": [{"a": 1, "a": 2}], "b": 1, "b": 2}', b'{"modules": []}', b"modules = 1"),
+    *(b"[modules]\ntasmota = 1", b"x" * (4 * 1024 * 1024 + 1), b"log_level = 5\n[modules.demo]"),
+)
+
+
 def run_config(case: FileCase) -> None:
     """Read a file, and plan what is in it: there is a plan, or an error that names the faults.
 
@@ -234,6 +252,9 @@ FILES: Final = (
             st.builds(FileCase, st.just(".toml"), _toml()),
             st.builds(FileCase, st.just(".json"), json_bent(Vocabulary.of(_documents()))),
             st.builds(FileCase, st.just(".json"), st.sampled_from(_DEEP)),
+            st.builds(
+                FileCase, st.sampled_from((".toml", ".JSON", ".yaml")), st.sampled_from(_ODD_FILES)
+            ),
         ),
         run_config,
         80,

@@ -18,7 +18,14 @@ from wsproto.events import AcceptConnection
 from metrics_agent.transports.mqtt.address import parse_address
 from metrics_agent.transports.mqtt.dial import Dial
 from metrics_agent.transports.mqtt.splitter import MalformedLength, PacketSplitter
-from metrics_agent.transports.mqtt.topics import Deliver, SubscriptionTable, valid_filter
+from metrics_agent.transports.mqtt.topics import (
+    Deliver,
+    Subscription,
+    SubscriptionTable,
+    covers,
+    inner_filter,
+    valid_filter,
+)
 from metrics_agent.transports.mqtt.websocket_stream import over_websocket
 from tests.fuzz.frames import FRAMES, REFUSALS, SMALL, SPOILS, frame, spoilt
 from tests.fuzz.mutations import Draw, bytes_bent, cut_up, text_bent
@@ -248,10 +255,25 @@ def run_topics(case: tuple[list[str], list[bytes]]) -> None:
     filters, topics = case
     table = SubscriptionTable()
     subscribed: list[tuple[str, Deliver]] = []
+    cancels = []
     for number, text in enumerate(filters):
         deliver = _handler()
-        if _subscribes(table, text, number % 2, deliver):
+        subscription = _subscribe(table, text, number % 2, deliver)
+        if subscription is not None:
             subscribed.append((text, deliver))
+            cancels.append(subscription.cancel)
+    _check_routes(table, subscribed, topics)
+    for cancel in cancels[::2]:
+        cancel()
+        cancel()
+    subscribed = subscribed[1::2]
+    _check_routes(table, subscribed, topics)
+    assert {*table.wanted()} == {text for text, _deliver in subscribed}
+
+
+def _check_routes(
+    table: SubscriptionTable, subscribed: Sequence[tuple[str, Deliver]], topics: Sequence[bytes]
+) -> None:
     for raw in topics:
         route = table.match(raw)
         assert table.match(raw) == route == table.match_once(raw), raw
@@ -262,6 +284,15 @@ def run_topics(case: tuple[list[str], list[bytes]]) -> None:
         assert route.topic_text.encode() == raw, raw
         wanted = [deliver for text, deliver in subscribed if _matches(text, route.topic_text)]
         assert list(route.delivers) == wanted, (raw, subscribed, route)
+        _check_covers([inner_filter(text) for text, _deliver in subscribed], route.topic_text)
+
+
+def _check_covers(filters: Sequence[str], topic: str) -> None:
+    """What a filter covers has no topic that the filter has not."""
+    for wide in filters:
+        for narrow in filters:
+            if covers(wide, narrow) and _matches(narrow, topic):
+                assert _matches(wide, topic), (wide, narrow, topic)
 
 
 def _handler() -> Deliver:
@@ -274,16 +305,18 @@ def _is_topic(raw: bytes) -> bool:
     return _UTF_8.fullmatch(raw) is not None and not {*raw} & {*b"+#"}
 
 
-def _subscribes(table: SubscriptionTable, text: str, qos: int, deliver: Deliver) -> bool:
+def _subscribe(
+    table: SubscriptionTable, text: str, qos: int, deliver: Deliver
+) -> Subscription | None:
     try:
-        table.add(text, qos, deliver)
+        subscription = table.add(text, qos, deliver)
     except ValueError:
         assert valid_filter(text) is not None, text
         assert _may_be_refused(text), text
-        return False
+        return None
     assert valid_filter(text) is None, text
     assert _paho_takes(text), text
-    return True
+    return subscription
 
 
 def _may_be_refused(text: str) -> bool:
