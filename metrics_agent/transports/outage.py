@@ -3,7 +3,8 @@
 An outage lasts from the loss to the time when a new connection has proved itself for
 `PROVEN_S`; a connection that is closed again before that is the same outage going on. Each
 cause is said once an outage and address. A server that was there and went away is not told
-again as "refused" or "silent" afterwards: that is the same news.
+again as "refused" or "silent" afterwards: that is the same news. What was not told as down is not
+told as up either.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class OutageReport:
         self._said: set[tuple[str, str]] = set()
         self._down_since: float | None = None
         self._ever_up = False
+        self._told_down = False
 
     def failed(self, address: str, cause: Cause) -> None:
         """Tell that a connection could not be had."""
@@ -49,19 +51,17 @@ class OutageReport:
         """Tell that there is a connection again (or for the first time)."""
         if self._down_since is None:
             self._log.info("Connected to {address}.", address=address)
-        elif self._ever_up:
-            self._log.info(
-                "Connected to {address} again after {seconds:.0f} s.",
-                address=address,
-                seconds=self._seconds() - self._down_since,
-            )
         else:
-            self._log.info(
-                "Connected to {address} after {seconds:.0f} s.",
+            tell = self._log.info if self._told_down else self._log.debug
+            tell(
+                "Connected to {address} again after {seconds:.0f} s."
+                if self._ever_up
+                else "Connected to {address} after {seconds:.0f} s.",
                 address=address,
                 seconds=self._seconds() - self._down_since,
             )
         self._ever_up = True
+        self._told_down = False
         self._down_since = None
 
     def proven(self) -> None:
@@ -75,6 +75,7 @@ class OutageReport:
             self._log.debug(text, address=address, cause=cause.text)
             return
         self._said.add((address, cause.kind))
+        self._told_down = True
         if cause.for_a_person:
             self._log.error(text, address=address, cause=cause.text)
         else:

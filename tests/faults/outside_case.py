@@ -10,6 +10,7 @@ from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 
 from tests.faults.case import TOP, FaultCase
+from tests.faults.news import assert_news, downs
 from tests.faults.outside import outside
 from tests.integration.broker import Mosquitto
 from tests.integration.load import Load
@@ -18,6 +19,7 @@ from tests.integration.watching import until
 __all__ = ["CONNACK", "FakeBroker", "OutsideCase"]
 
 CONNACK = b"\x20\x02\x00\x00"
+DISCONNECT = b"\xe0\x00"
 QUICK = {"reconnect_min": "100ms", "reconnect_max": "300ms", "keepalive": "5s"}
 
 
@@ -54,12 +56,25 @@ class OutsideCase(FaultCase):
         return (time.monotonic() - since_s) * 1000
 
     async def finish(
-        self, name: str, parent: Any, *, recovered_ms: float | None = None, lost: int = 0
+        self,
+        name: str,
+        parent: Any,
+        *,
+        down: int = 0,
+        up: int = 0,
+        about: str = "",
+        recovered_ms: float | None = None,
+        lost: int = 0,
     ) -> None:
-        """Stop the agent in order, and judge."""
+        """Stop the agent in order, and judge.
+
+        The whole log, or what it says about something, has so many lines down, and up.
+        """
+        await assert_news(self, parent, down, up, subject=about)
         took_s = await parent.stop()
         self.assertLess(took_s, 5)
         self.assertEqual((parent.exits, parent.starts), ([0], 1))
+        self.assertEqual(len(downs(parent, about)), down, downs(parent, about))
         await self.judge(outside(name), parent, recovered_ms=recovered_ms, lost=lost)
 
 
@@ -97,9 +112,12 @@ class FakeBroker(Protocol):
         self._made.append(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Do whatever the test wants."""
+        """Do whatever the test wants; the end is as with any broker."""
         self.received += data
-        self._act(self, data)
+        if data == DISCONNECT:
+            self.transport.loseConnection()
+        else:
+            self._act(self, data)
 
     def connectionLost(self, reason: Any = connectionDone) -> None:
         """Nothing to do."""

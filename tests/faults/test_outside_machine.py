@@ -69,7 +69,8 @@ class MachineTests(OutsideCase):
         self.assertTrue(told)
         self.assertEqual(len(told), len(set(told)), told)
         self.assertFalse(self.lines_with(parent, "", "E"))
-        await self.finish(name, parent)
+        # Two things are kept there, or it is said once of all and once of one.
+        await self.finish(name, parent, down=2)
 
     async def test_state_disk_full(self) -> None:
         """There is no room where state is kept."""
@@ -102,7 +103,7 @@ class MachineTests(OutsideCase):
         await until(lambda: parent.exits, "the end")
         # The output of this agent is a file: it stands for what the parent would have read.
         parent.output += output.read_bytes()
-        await self.finish("output_disk_full", parent, recovered_ms=recovered_ms)
+        await self.finish("output_disk_full", parent, down=1, up=1, recovered_ms=recovered_ms)
 
     async def test_clock_jumps(self) -> None:
         """The wall clock jumps by a day, and back: timers and watchdog do not mind."""
@@ -145,7 +146,8 @@ class MachineTests(OutsideCase):
         await self.said(parent, "again after", "I")
         load = await Load.connect(self, broker.port, devices=2, rate=200)
         recovered_ms = await self.works_again(parent, load, since_s)
-        await self.finish("no_descriptors", parent, recovered_ms=recovered_ms)
+        # The loss, why it lasts, why nothing was read, and that nothing was reloaded.
+        await self.finish("no_descriptors", parent, down=4, up=1, recovered_ms=recovered_ms)
 
     async def test_memory_limit(self) -> None:
         """A module asks for more than there is: its fault, and nobody else's."""
@@ -160,4 +162,4 @@ class MachineTests(OutsideCase):
         await self.said(parent, "MemoryError", "E")
         self.assertLess(memory_bytes(pid), 200 * MEBI)
         await pause(0.3)
-        await self.finish("memory_limit", parent)
+        await self.finish("memory_limit", parent, down=1)

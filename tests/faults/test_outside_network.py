@@ -83,7 +83,7 @@ class NetworkTests(OutsideCase):
         await self.said(parent, "again after", "I", limit_s=40)
         recovered_ms = await self.works_again(parent, load, since_s)
         self.assertEqual(len(self.mqtt_lines(parent)), 3, self.mqtt_lines(parent))
-        await self.finish("network_cut", parent, recovered_ms=recovered_ms)
+        await self.finish("network_cut", parent, down=1, up=1, recovered_ms=recovered_ms)
 
     async def test_network_slow(self) -> None:
         """One byte at a time, in both directions: slow, but whole."""
@@ -114,7 +114,7 @@ class NetworkTests(OutsideCase):
         await pause(4)
         (line,) = self.mqtt_lines(parent)
         self.assertIn("broker.example", line)
-        await self.finish("dns_silent", parent)
+        await self.finish("dns_silent", parent, down=1, up=0)
 
     async def test_payload_huge(self) -> None:
         """A message of 100 MB is discarded as it comes, and counted; the next one is taken."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from metrics_agent.output.pollable import ask_kernel
 from tests.faults.case import MODULES, TOP
+from tests.faults.news import downs
 from tests.faults.outside import outside
 from tests.faults.outside_case import OutsideCase
 from tests.integration.broker import Mosquitto
@@ -118,7 +119,7 @@ class StreamTests(OutsideCase):
         (told, *_) = self.lines_with(parent, "stderr was not read", "W")
         dropped = re.search(r"(\d+) log lines were dropped", told.text)
         self.assertGreater(int(dropped[1]) if dropped else 0, 50)
-        await self.finish("stderr_stopped", parent)
+        await self.finish("stderr_stopped", parent, about="[steady:")
 
     async def test_stdin_odd(self) -> None:
         """What comes on stdin is read and ignored, newlines by the hundred thousand too."""
@@ -198,15 +199,16 @@ class SignalTests(OutsideCase):
         )
         parent = await self.start_beside(restart_delay_s=60.0)
         await self.said(parent, "Restart 1 in", "W")
-        await self.ends("sigterm_during_backoff", parent)
+        await self.ends("sigterm_during_backoff", parent, told=2)
 
-    async def ends(self, name: str, parent: Any) -> None:
-        """Send SIGTERM, and judge the end."""
+    async def ends(self, name: str, parent: Any, told: int = 1) -> None:
+        """Send SIGTERM, and judge the end; at most so many lines are told of trouble."""
         await pause(0.3)
         since_s = time.monotonic()
         parent.signal_agent(signal.SIGTERM)
         await until(lambda: parent.exits, "the end", 10)
         self.assertEqual(parent.exits, [0])
         self.assertLess(time.monotonic() - since_s, 5)
-        self.assertTrue(self.lines_with(parent, "Stopped: ", "I"))
+        self.assertEqual(len(self.lines_with(parent, "Stopped: ", "I")), 1)
+        self.assertLessEqual(len(downs(parent)), told, downs(parent))
         await self.judge(outside(name), parent)
