@@ -48,6 +48,9 @@ class InsideTests(FaultCase):
         self.check_log(parent, scenario)
         await self.check_counts(parent, scenario)
         self.check_result(parent, scenario)
+        if scenario.hup:
+            lives = {module: len(self.lives(parent, module)) for module in HEALTHY_NAMES}
+            self.assertEqual(lives, dict.fromkeys(HEALTHY_NAMES, 2), "of the healthy modules")
         if scenario.refused:
             await self.starts_after_reload(parent)
         if scenario.lasts_s:
