@@ -5,17 +5,14 @@ They run in a real agent; a test makes them known by entry points (`integration.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from attrs import frozen
 from twisted.application.service import Service
@@ -30,15 +27,12 @@ from metrics_agent.interfaces import IModule, ModuleContext, ModuleKind
 from metrics_agent.metric import Metric, Series
 from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MqttSettings
+from tests.faults.breakages import FAULTS
 
-__all__ = ["BAD_METRICS", "BUSY_S", "FAULTY", "STEADY", "STEADY_INTERVAL_S", "strikes"]
+__all__ = ["FAULTY", "STEADY", "STEADY_INTERVAL_S", "strikes"]
 
 STEADY_INTERVAL_S: Final = 0.01
 TICK_S: Final = 0.05
-FLOOD: Final = 100_000
-BUSY_S: Final = 10.0
-BAD_METRICS: Final = 13
-"""How many of the metrics that `_bad_metrics` makes are bad."""
 
 
 # -- the steady module ---------------------------------------------------------------------------
@@ -83,7 +77,7 @@ class FaultySettings(MqttSettings):
     """Where it breaks, how, and how often."""
 
     place: str = setting(doc="One of `_PLACES`.")
-    fault: str = setting(doc="One of `_FAULTS`.")
+    fault: str = setting(doc="One of `breakages.FAULTS`.")
     strikes: str = setting(doc="A file to which each strike appends when it was.")
     times: int = setting(default=1, doc="How often it strikes, over all instances.")
     after: str = setting(default="", doc="It strikes once this file is there; empty for at once.")
@@ -112,7 +106,7 @@ def strike(settings: FaultySettings) -> Any:
         return None
     with path.open("a", encoding="ascii") as file:
         file.write(f"{time.monotonic_ns()}\n")
-    return _FAULTS[settings.fault]()
+    return FAULTS[settings.fault]()
 
 
 @implementer(IModule)
@@ -356,136 +350,4 @@ _PLACES: Final[Mapping[str, Callable[[Faulty], Awaitable[Any] | None]]] = {
     "serialise": _serialise,
     "signal_handler": _signal_handler,
     "log_observer": _log_observer,
-}
-
-
-# -- faults ----------------------------------------------------------------------------------------
-
-
-def _exception() -> NoReturn:
-    raise RuntimeError("broken on purpose")
-
-
-def _recursion() -> None:
-    _recursion()
-
-
-def _memory() -> bytes:
-    return bytes(1 << 62)
-
-
-def _system_exit() -> NoReturn:
-    sys.exit(3)
-
-
-def _keyboard_interrupt() -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _generator_exit() -> NoReturn:
-    raise GeneratorExit
-
-
-def _failure() -> Failure:
-    """Make a failure that was never raised, so it has no traceback."""
-    return Failure(ValueError("never raised"))
-
-
-def _never() -> Deferred[Any]:
-    return Deferred()
-
-
-def _fired_twice() -> None:
-    work: Deferred[Any] = Deferred()
-    work.callback(1)
-    work.callback(2)
-
-
-def _busy() -> None:
-    until_s = time.monotonic() + BUSY_S
-    while time.monotonic() < until_s:
-        pass
-
-
-def _forever() -> NoReturn:
-    while True:
-        time.sleep(0.05)
-
-
-def _close_descriptors() -> None:
-    for fd in range(3, 64):
-        with contextlib.suppress(OSError):
-            os.close(fd)
-
-
-def _segmentation_fault() -> None:
-    ctypes.string_at(0)
-
-
-def _allocate() -> None:
-    bytearray(400 * 1024 * 1024)
-
-
-def _kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _flood() -> Iterator[Metric]:
-    series = Series("flood", {})
-    return (Metric(series, {"number": number}, 1 + number) for number in range(FLOOD))
-
-
-def _bad_metrics() -> Iterator[Any]:
-    """Make metrics with every kind of bad field; one good one is the last."""
-    series = Series("bad", {})
-    for fields in (
-        {},
-        {"none": None},
-        {"nan": float("nan"), "infinite": float("inf")},
-        {"huge": 1 << 70},
-        {"object": object()},
-        {"list": [1]},
-        {"": 1.0},
-        {"bytes": b"x"},
-        {"long": "x" * 100_000},
-        {5: 1.0},
-    ):
-        yield Metric(series, fields, 1)  # type: ignore[arg-type]  # that is the point
-    yield Metric(Series("", {}), {"value": 1.0}, 1)
-    yield Metric(series, {"value": 1.0}, "now")  # type: ignore[arg-type]  # as above
-    yield None
-    yield Metric(Series("good", {"line\nbreak": 'quote"\\'}), {"value": 1.0}, 1)
-
-
-def _print() -> None:
-    print("printed,by=python value=1", flush=True)  # noqa: T201 - that is the point
-
-
-def _write_from_c() -> None:
-    libc = ctypes.CDLL(None)
-    libc.puts(b"written,by=c value=1")
-    libc.fflush(None)
-    os.write(1, b"written,by=number value=1\n")
-
-
-_FAULTS: Final[Mapping[str, Callable[[], Any]]] = {
-    "exception": _exception,
-    "recursion": _recursion,
-    "memory": _memory,
-    "system_exit": _system_exit,
-    "keyboard_interrupt": _keyboard_interrupt,
-    "generator_exit": _generator_exit,
-    "failure": _failure,
-    "never": _never,
-    "fired_twice": _fired_twice,
-    "busy": _busy,
-    "forever": _forever,
-    "close_descriptors": _close_descriptors,
-    "segmentation_fault": _segmentation_fault,
-    "allocate": _allocate,
-    "kill": _kill,
-    "flood": _flood,
-    "bad_metrics": _bad_metrics,
-    "print": _print,
-    "write_from_c": _write_from_c,
 }

@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import frozen
 
-from tests.faults.faulty import BAD_METRICS, BUSY_S
+from tests.faults.breakages import BAD_METRICS, BUSY_S
 from tests.faults.row import Row
 
 __all__ = ["INSIDE", "Scenario"]

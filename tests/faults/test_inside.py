@@ -9,8 +9,9 @@ from typing import Any
 
 from metrics_agent.supervision.lifecycle import State
 from metrics_agent.supervision.self_metrics import CONFIG_ERROR
+from tests.faults.breakages import BAD_METRICS
 from tests.faults.case import HEALTHY_NAMES, FaultCase, Point
-from tests.faults.faulty import BAD_METRICS, strikes
+from tests.faults.faulty import strikes
 from tests.faults.inside import INSIDE, Scenario
 from tests.faults.peers import PEERS
 from tests.integration.broker import Mosquitto
