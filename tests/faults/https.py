@@ -28,7 +28,12 @@ _ROWS: Final = (
     ("https_hundred_megabytes", "server", "a body of 100 MB, announced", f"{_SAME}, no memory"),
     ("https_endless_chunks", "server", "a body of 100 MB in chunks", f"{_SAME}, no memory"),
     ("https_compressed", "server", "100 MB compressed to 100 kB", f"{_SAME}, no memory"),
-    ("https_usage_reached", "server", "too many requests", "waits for the next hour, no refresh"),
+    (
+        "https_usage_reached",
+        "server",
+        "too many requests",
+        "one line; waits for the next hour, no refresh",
+    ),
     ("https_wrong_authority", "TLS", "a certificate of another authority", "one line, not trusted"),
     ("https_wrong_host", "TLS", "a certificate for another host", "one line, not trusted"),
     ("https_expired", "TLS", "a certificate that has expired", "one line, not trusted"),
@@ -36,10 +41,20 @@ _ROWS: Final = (
     ("https_dns_dead", "network", "the name does not resolve", _SAME),
     ("https_dns_silent", "network", "nobody answers questions for names", _SAME),
     ("https_token_server_down", "tokens", "a refresh fails with 500", _SAME),
-    ("https_answer_lost", "tokens", "a refresh rotates, its answer is lost", _ASKS),
+    (
+        "https_answer_lost",
+        "tokens",
+        "a refresh rotates, its answer is lost",
+        f"a line each: no answer, refused; {_ASKS}",
+    ),
     ("https_killed_after_refresh", "tokens", "kill -9 after a refresh", "no login", "Telegraf"),
-    ("https_state_not_writable", "tokens", "no place for new tokens", "the old are not used up"),
-    ("https_file_damaged", "tokens", "the file of tokens is torn", f"set aside; {_ASKS}"),
+    (
+        "https_state_not_writable",
+        "tokens",
+        "no place for new tokens",
+        "one line; the old are not used up",
+    ),
+    ("https_file_damaged", "tokens", "the file of tokens is torn", f"one line: set aside; {_ASKS}"),
 )
 
 HTTPS: Final = tuple(Row(*row) for row in _ROWS)

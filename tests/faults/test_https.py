@@ -13,6 +13,7 @@ from twisted.internet import protocol, reactor
 from tests.faults.case import FaultCase
 from tests.faults.https import https
 from tests.faults.netns import Host
+from tests.faults.news import assert_news, downs
 from tests.integration.case import told
 from tests.integration.certificates import Authority
 from tests.integration.netatmo import NetatmoPeer
@@ -54,14 +55,29 @@ class HttpsTests(FaultCase):
         await until(lambda: self.climate(parent) > had, lambda: told(parent.log), RETRY_LIMIT_S)
         return (time.monotonic() - since_s) * 1000
 
+    async def tried_again(self, parent: Any) -> None:
+        """Wait for the next attempt, which only the debug level tells of."""
+        await self.said(parent, "No values from Netatmo: ", "D", limit_s=RETRY_LIMIT_S)
+
     async def finish(
-        self, name: str, parent: Any, recovered_ms: float | None = None, logins: int = 0
+        self,
+        name: str,
+        parent: Any,
+        recovered_ms: float | None = None,
+        *,
+        down: int = 1,
+        logins: int = 0,
     ) -> None:
-        """Stop the agent in order, and judge."""
+        """Stop the agent in order, and judge.
+
+        The whole log has so many lines down, and one up where there were values again.
+        """
+        await assert_news(self, parent, down, int(recovered_ms is not None and down > 0))
         self.assertEqual(len(self.lines_with(parent, "A login at Netatmo is needed")), logins)
         for word in self.peer.secrets():
             self.assertNotIn(word, told(parent.log))
         await parent.stop()
+        self.assertEqual(len(downs(parent)), down, downs(parent))
         self.assertEqual(parent.exits[-1], 0)
         await self.judge(https(name), parent, recovered_ms=recovered_ms)
 
@@ -75,7 +91,6 @@ class HttpsTests(FaultCase):
         await pause(0.5)
         self.peer.control(faults={"data": ""})
         recovered_ms = await self.back(parent)
-        self.assertEqual(len(self.lines_with(parent, "No values from Netatmo")), 1)
         await self.finish(name, parent, recovered_ms)
 
     async def distrust(self, name: str, said: str, **changes: Any) -> None:
@@ -191,8 +206,9 @@ class HttpsTests(FaultCase):
     # The network.
 
     async def test_https_dns_dead(self) -> None:
-        parent = await self.at_peer(api_url="https://netatmo.invalid")
+        parent = await self.at_peer(api_url="https://netatmo.invalid", log_level="debug")
         await self.said(parent, "No values from Netatmo: netatmo.invalid: ", "W")
+        await self.tried_again(parent)
         await self.finish("https_dns_dead", parent)
 
     async def test_https_dns_silent(self) -> None:
@@ -203,9 +219,11 @@ class HttpsTests(FaultCase):
         host.name_server(host.our_address)
         parent = await self.at_peer(
             api_url="https://api.example",
+            log_level="debug",
             argv=[*host.prefix, *argv("metrics-agent", "-c", str(self.config_path))],
         )
         await self.said(parent, "api.example: no ", "W")
+        await self.tried_again(parent)
         await self.finish("https_dns_silent", parent)
 
     # Tokens.
@@ -225,7 +243,7 @@ class HttpsTests(FaultCase):
         self.peer.control(faults={"token": ""})
         await self.said(parent, "A login at Netatmo is needed", "E", limit_s=RETRY_LIMIT_S)
         await pause(0.5)
-        await self.finish("https_answer_lost", parent, logins=1)
+        await self.finish("https_answer_lost", parent, down=3, logins=1)
 
     async def test_https_killed_after_refresh(self) -> None:
         parent = await self.at_peer()
@@ -235,7 +253,7 @@ class HttpsTests(FaultCase):
         await until(lambda: not parent.agent_pid, "its end")
         recovered_ms = await self.back(parent)
         self.assertEqual(parent.exits, [-signal.SIGKILL])
-        await self.finish("https_killed_after_refresh", parent, recovered_ms)
+        await self.finish("https_killed_after_refresh", parent, recovered_ms, down=0)
 
     async def test_https_state_not_writable(self) -> None:
         self.block()
@@ -253,4 +271,4 @@ class HttpsTests(FaultCase):
         parent = await self.start_beside()
         await self.said(parent, "A login at Netatmo is needed", "E")
         self.assertEqual(len(self.lines_with(parent, "is damaged and was set aside", "E")), 1)
-        await self.finish("https_file_damaged", parent, logins=1)
+        await self.finish("https_file_damaged", parent, down=2, logins=1)

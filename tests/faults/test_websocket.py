@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from tests.faults.case import FaultCase
+from tests.faults.news import assert_news, downs
 from tests.faults.websocket import websocket
 from tests.integration.broker import free_port
 from tests.integration.certificates import Authority
@@ -64,25 +65,30 @@ class WebSocketTests(FaultCase):
         self.assertTrue(arrived(), [said.text for said in parent.log[-10:]])
         return (time.monotonic() - since_s) * 1000
 
-    def told(self, parent: Any, *levels: str) -> list[str]:
-        """Return what was said of the module at some levels."""
-        return [
-            said.text for said in parent.log if said.level in levels and "[opendtu]" in said.text
-        ]
-
     async def finish(
-        self, name: str, parent: Any, recovered_ms: float | None = None, lines: int | None = 1
+        self,
+        name: str,
+        parent: Any,
+        recovered_ms: float | None = None,
+        *,
+        down: int = 1,
+        up: int | None = None,
     ) -> None:
-        """Stop the agent in order, and judge; so many lines have told of the fault."""
-        if lines is not None:
-            self.said_once(parent, lines)
+        """Stop the agent in order, and judge.
+
+        The whole log has so many lines down; and one line up where something had recovered.
+        """
+        if up is None:
+            up = int(recovered_ms is not None and down > 0)
+        await assert_news(self, parent, down, up)
         await parent.stop()
+        self.assertEqual(len(downs(parent)), down, downs(parent))
         self.assertEqual(parent.exits, [0])
         await self.judge(websocket(name), parent, recovered_ms=recovered_ms)
 
-    def said_once(self, parent: Any, lines: int = 1) -> None:
-        bad = self.told(parent, "W", "E")
-        self.assertEqual(len(bad), lines, bad)
+    async def tried_again(self, parent: Any) -> None:
+        """Wait for another attempt, which only the debug level tells of."""
+        await self.said(parent, "Cannot connect to", "D", limit_s=40)
 
     async def outage(self, name: str, said: str, level: str = "W", **behaviour: Any) -> None:
         """Meet a handshake that goes wrong; see one line; let it be right."""
@@ -91,13 +97,22 @@ class WebSocketTests(FaultCase):
         await self.said(parent, said, level)
         self.assertLess(memory_bytes(parent.agent_pid), 130 * MEBI)
         await pause(1)
-        self.said_once(parent)
-        # While another device takes its place there are further causes.
+        self.assertEqual(len(downs(parent)), 1, downs(parent))
+        if "raw" not in behaviour:
+            dtu.do("behave", status=0, headers={})
+            recovered_ms = await self.back(dtu, parent)
+            await self.finish(name, parent, recovered_ms)
+            return
+        # Another device takes its place. That meanwhile there is none is a second reason, and that
+        # the first one has gone is a third where it was still to answer.
         dtu.kill()
+        await self.said(parent, "connection refused", "W")
+        down = len(downs(parent))
+        self.assertIn(down, (2, 3), downs(parent))
         dtu.behaviour = Behaviour()
         dtu.start()
         recovered_ms = await self.back(dtu, parent)
-        await self.finish(name, parent, recovered_ms, lines=None)
+        await self.finish(name, parent, recovered_ms, down=down)
 
     async def loss(self, name: str, said: str, **command: Any) -> None:
         """Lose a connection that has lasted; see one line down and one up."""
@@ -133,9 +148,9 @@ class WebSocketTests(FaultCase):
         await self.finish("ws_refused", parent, recovered_ms)
 
     async def test_ws_dns_dead(self) -> None:
-        parent = await self.at("http://dtu.invalid")
+        parent = await self.at("http://dtu.invalid", log_level="debug")
         await self.said(parent, "the host name cannot be resolved", "W")
-        await pause(1)
+        await self.tried_again(parent)
         await self.finish("ws_dns_dead", parent)
 
     async def test_ws_killed(self) -> None:
@@ -169,7 +184,7 @@ class WebSocketTests(FaultCase):
         dtu, parent = await self.opened()
         await pause(5)
         self.assertEqual(len(dtu.events("open")), 1)
-        await self.finish("ws_silent", parent, lines=0)
+        await self.finish("ws_silent", parent, down=0)
 
     # The handshake.
 
@@ -252,7 +267,7 @@ class WebSocketTests(FaultCase):
         recovered_ms = await self.back(dtu, parent)
         self.assertLess(memory_bytes(parent.agent_pid) - before, 20 * MEBI)
         self.assertEqual(len(dtu.events("open")), 1)
-        await self.finish("ws_large_message", parent, recovered_ms)
+        await self.finish("ws_large_message", parent, recovered_ms, up=0)
 
     async def test_ws_garbage(self) -> None:
         dtu, parent = await self.opened()
@@ -261,7 +276,7 @@ class WebSocketTests(FaultCase):
         recovered_ms = await self.back(dtu, parent)
         self.assertEqual(len(dtu.events("open")), 1)
         # One line for each reason: no JSON, nothing at all, too deep, no list, no object.
-        await self.finish("ws_garbage", parent, recovered_ms, lines=5)
+        await self.finish("ws_garbage", parent, recovered_ms, down=5, up=0)
 
     async def test_ws_flood(self) -> None:
         dtu, parent = await self.opened()
@@ -270,7 +285,7 @@ class WebSocketTests(FaultCase):
         await until(lambda: b"power=2999.0" in bytes(parent.output), "the last message", 60)
         for number in range(2000):
             self.assertIn(b"power=%d.0" % (1000 + number), bytes(parent.output))
-        await self.finish("ws_flood", parent, lines=0)
+        await self.finish("ws_flood", parent, down=0)
 
     # TLS.
 
@@ -290,7 +305,7 @@ class WebSocketTests(FaultCase):
 
     async def test_ws_not_tls(self) -> None:
         dtu = Simulator(self)
-        parent = await self.at(f"https://localhost:{dtu.port}")
+        parent = await self.at(f"https://localhost:{dtu.port}", log_level="debug")
         await self.said(parent, "with or without TLS?", "W")
-        await pause(0.5)
+        await self.tried_again(parent)
         await self.finish("ws_not_tls", parent)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -107,7 +108,9 @@ class NetatmoPeer:
         self.certificate = self.authority.issue("peer", "localhost")
         self._process: subprocess.Popen[str] | None = None
         self._known: list[dict[str, Any]] = []
+        self._held: socket.socket | None = None
         case.addCleanup(self.stop)
+        case.addCleanup(self._let_go)
 
     @classmethod
     def start(cls, case: TestCase, directory: Path) -> NetatmoPeer:
@@ -122,8 +125,8 @@ class NetatmoPeer:
         """The address of the API."""
         return f"https://localhost:{self.port}"
 
-    def start_again(self) -> None:
-        """Start the process; it has forgotten all tokens."""
+    def start_again(self, **wish: Any) -> None:
+        """Start the process; it has forgotten all tokens, but what is wished as of `control`."""
         certificate, key = self.certificate
         self._process = subprocess.Popen(
             [
@@ -134,6 +137,7 @@ class NetatmoPeer:
                 str(key),
                 str(self.port),
                 self.redirect_uri,
+                json.dumps(wish),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -158,11 +162,20 @@ class NetatmoPeer:
         """End the process; `return_` starts it again with the tokens that it knew."""
         self._known = self.control()["pairs"]
         self.stop()
+        # Bound and not listened on: nobody else gets the port, and connections are refused.
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._held.bind(("127.0.0.1", self.port))
 
     def return_(self) -> None:
-        """Be there again."""
-        self.start_again()
-        self.control(pairs=self._known, documents=documents())
+        """Be there again, with all tokens from the first connection on."""
+        self.start_again(pairs=self._known, documents=documents())
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def freeze(self) -> None:
         """Take connections and do nothing with them, as a machine that hangs."""

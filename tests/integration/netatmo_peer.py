@@ -1,6 +1,6 @@
 """A fake Netatmo: a real HTTPS server in a process of its own; run as a program.
 
-``python -m tests.integration.netatmo_peer CERTIFICATE KEY PORT REDIRECT_URI``
+``python -m tests.integration.netatmo_peer CERTIFICATE KEY PORT REDIRECT_URI [WISH]``
 
 It says its port on stdout. ``/oauth2/authorize``, ``/oauth2/token`` and the two data addresses are
 as at Netatmo. ``/_control`` takes a JSON object: what to do wrong from now on, and gives what
@@ -261,11 +261,12 @@ class Handler(BaseHTTPRequestHandler):
         self._send(body)
 
 
-def main(certificate: str, key: str, port: str, redirect_uri: str) -> None:
-    """Serve until killed."""
+def main(certificate: str, key: str, port: str, redirect_uri: str, wish: str = "{}") -> None:
+    """Serve until killed; the wish is as that of ``/_control``, before the first connection."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server = Peer(int(port), context, redirect_uri)
+    server.control(json.loads(wish))
     sys.stdout.write(f"{server.server_address[1]}\n")
     sys.stdout.flush()
     server.serve_forever()
