@@ -4,7 +4,7 @@ An outage lasts from the loss to the time when a new connection has proved itsel
 `PROVEN_S`; a connection that is closed again before that is the same outage going on. Each
 cause is said once an outage and address. A server that was there and went away is not told
 again as "refused" or "silent" afterwards: that is the same news. What was not told as down is not
-told as up either.
+told as up either, and where the last that was told is that it is up, `LASTING_S` without it are news.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from twisted.logger import Logger
 
 from metrics_agent.transports.causes import Cause
 
-__all__ = ["PROVEN_S", "OutageReport"]
+__all__ = ["LASTING_S", "PROVEN_S", "OutageReport"]
 
 PROVEN_S: Final = 10.0
+LASTING_S: Final = 30.0
 _SAME_NEWS: Final = frozenset({"closed", "refused", "silent", "timeout", "errno_2"})
 
 
@@ -71,7 +72,8 @@ class OutageReport:
     def _tell(self, text: str, address: str, cause: Cause) -> None:
         if self._down_since is None:
             self._down_since = self._seconds()
-        if (address, cause.kind) in self._said:
+        lasts = not self._told_down and self._seconds() - self._down_since >= LASTING_S
+        if (address, cause.kind) in self._said and not lasts:
             self._log.debug(text, address=address, cause=cause.text)
             return
         self._said.add((address, cause.kind))

@@ -18,7 +18,7 @@ class OutageTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.levels: list[str] = []
-        clock = Clock()
+        self.clock = clock = Clock()
         log = Logger(namespace="outage", observer=self.take)  # type: ignore[arg-type]  # a method
         self.report = OutageReport(log, clock.seconds)
 
@@ -57,3 +57,17 @@ class OutageTests(SynchronousTestCase):
         self.report.failed("there", CLOSED)
         self.report.up("there")
         self.assertEqual(self.levels, ["warn", "debug", "info"])
+
+    def test_told_as_up_and_down_for_long(self) -> None:
+        """The last word must not be that it is up."""
+        self.report.up("there")
+        self.report.lost("there", CLOSED)
+        self.report.up("there")
+        self.report.lost("there", CLOSED)
+        for _ in range(3):
+            self.clock.advance(20)
+            self.report.failed("there", CLOSED)
+        self.report.up("there")
+        self.assertEqual(
+            self.levels, ["info", "warn", "info", "debug", "debug", "warn", "debug", "info"]
+        )
