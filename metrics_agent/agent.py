@@ -15,6 +15,7 @@ from attrs import frozen
 from twisted.application.service import IServiceCollection, MultiService, Service
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
@@ -22,6 +23,7 @@ from metrics_agent.config import AgentConfig
 from metrics_agent.errors import ConfigError
 from metrics_agent.output.sink import Sink
 from metrics_agent.plan import ModulePlan, Plan, build
+from metrics_agent.preload import import_all, not_imported
 from metrics_agent.process.exit import ExitCode, ExitStatus
 from metrics_agent.process.notify import Notifier
 from metrics_agent.supervision.group import ModuleGroup
@@ -45,6 +47,9 @@ _REACTOR_GRACE_S = 0.5
 
 _RECONCILE_WAIT_S = 1.0
 """A reload waits this long for connections that are not wanted any more to be closed."""
+
+_IMPORT_WAIT_S = 10.0
+"""An import that takes longer is waited for by the module that needs it."""
 
 _SWAP_WAIT_S = 0.05
 """A reload waits this long for old modules to be gone, and as long again for new ones to have
@@ -152,6 +157,7 @@ class Agent(MultiService):
         self._work(self._start())
 
     async def _start(self) -> None:
+        import_all(self._plan.needs)
         await self._apply(self._plan)
         if self.stopping:
             return
@@ -226,6 +232,7 @@ class Agent(MultiService):
                 fold=False,
             )
             return
+        await self._import(plan)
         started_s = self._parts.reactor.seconds()
         await self._apply(plan)
         if self.stopping:
@@ -239,6 +246,14 @@ class Agent(MultiService):
         )
         if not plan.modules:
             self._say_nothing_enabled()
+
+    async def _import(self, plan: Plan) -> None:
+        """Import in a thread what a module needs that was not there before."""
+        names = not_imported(plan.needs)
+        if names:
+            reactor = self._parts.reactor
+            pool = reactor.getThreadPool()
+            await self._at_most(_IMPORT_WAIT_S, deferToThreadPool(reactor, pool, import_all, names))
 
     def _plan_or_reasons(self) -> Plan | str:
         """Read the configuration again; for a reload the fault of any module counts."""

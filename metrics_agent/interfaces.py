@@ -137,8 +137,9 @@ class ModuleKind:
         make: settings and context to a module that is not started. May import what only this
             module needs. Must do no I/O.
         brokers: the brokers whose connections the settings ask for.
-        needs: names of Python modules that it will import with these settings and that need
-            packages which may be missing; `metrics-agent check` tries them.
+        needs: names of Python modules that it will import with these settings, those above all
+            that need packages which may be missing. They are imported before any module starts,
+            so that none holds up the others; `metrics-agent check` tries them.
         login: leads a person through a login on a terminal, for `metrics-agent login`; None for a
             module without one. Takes the settings, the directory of the module's state, the
             reactor, and where to read lines and write text; gives something to await that is

@@ -22,12 +22,14 @@ class ModulePlan:
         kind: what makes it.
         settings: an instance of ``kind.settings``.
         brokers: the connections it uses.
+        needs: Python modules to import before it starts.
     """
 
     name: str
     kind: ModuleKind
     settings: object
     brokers: tuple[MqttSettings, ...]
+    needs: tuple[str, ...] = ()
 
 
 @frozen
@@ -48,6 +50,11 @@ class Plan:
     def brokers(self) -> frozenset[MqttSettings]:
         """All connections that the modules use."""
         return frozenset(broker for module in self.modules for broker in module.brokers)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """All Python modules to import before the modules start."""
+        return tuple(name for module in self.modules for name in module.needs)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -81,6 +88,7 @@ def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
     try:
         brokers = tuple(module.kind.brokers(module.settings))
         hash(brokers)
+        needs = [*module.kind.needs(module.settings)]
         wrong = [each for each in brokers if not isinstance(each, MqttSettings)]
     except BaseException as error:
         # A module of another package may do anything in here; it must not reach the others.
@@ -88,7 +96,11 @@ def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
     if wrong:
         return iter((_wrong_brokers(module, f"a {type(wrong[0]).__name__}"),))
     return ModulePlan(
-        name=module.instance, kind=module.kind, settings=module.settings, brokers=brokers
+        name=module.instance,
+        kind=module.kind,
+        settings=module.settings,
+        brokers=brokers,
+        needs=(*needs, *(name for broker in brokers for name in broker.needs)),
     )
 
 

@@ -42,9 +42,7 @@ def _missing(plan: Plan) -> Iterator[Fault]:
     """Find optional packages that the modules would ask for at their start."""
     for module in plan.modules:
         try:
-            needs = [*module.kind.needs(module.settings)]
-            needs += [name for broker in module.brokers for name in broker.needs]
-            for name in dict.fromkeys(needs):
+            for name in module.needs:
                 import_module(name)
         except MissingDependency as error:  # noqa: PERF203 - the others go on
             yield Fault(f"modules.{module.name}", str(error))

@@ -4,7 +4,7 @@ An outage lasts from the loss to the time when a new connection has proved itsel
 `PROVEN_S`; a connection that is closed again before that is the same outage going on. Each
 cause is said once an outage and address. A server that was there and went away is not told
 again as "refused" or "silent" afterwards: that is the same news. What was not told as down is not
-told as up either, and where the last that was told is that it is up, `LASTING_S` without it are news.
+told as up either. Where the last that was told is that it is up, `LASTING_S` without it are news.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ MODULE = ModuleKind(
     name="netatmo",
     settings=NetatmoSettings,
     make=_make,
-    needs=lambda _settings: ("metrics_agent.transports.http", "metrics_agent.transports.tls"),
+    needs=lambda _settings: ("metrics_agent.transports.tls", f"{__name__}.service"),
     custom_ignored=CUSTOM_IGNORED,
     login=_login,
 )

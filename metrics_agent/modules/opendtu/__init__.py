@@ -22,11 +22,15 @@ def _brokers(settings: OpenDtuSettings) -> Sequence[MqttSettings]:
     return () if settings.mqtt is None else (settings.mqtt.connection_settings(),)
 
 
+def _needs(settings: OpenDtuSettings) -> Sequence[str]:
+    return (f"{__name__}.service", *(settings.needs if settings.mqtt is None else ()))
+
+
 MODULE = ModuleKind(
     name="opendtu",
     settings=OpenDtuSettings,
     make=_make,
     brokers=_brokers,
-    needs=lambda settings: () if settings.mqtt is not None else settings.needs,
+    needs=_needs,
     custom_ignored=CUSTOM_IGNORED,
 )

@@ -27,5 +27,6 @@ MODULE = ModuleKind(
     settings=TasmotaSettings,
     make=_make,
     brokers=_brokers,
+    needs=lambda _settings: (f"{__name__}.service",),
     custom_ignored=CUSTOM_IGNORED,
 )
