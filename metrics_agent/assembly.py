@@ -278,7 +278,8 @@ class _Assembly:
             interval_s=lambda: self._plan.config.settings.self_metrics_interval,
             modules=self._reports,
             agent=self._agent_values(self._reactor.seconds()),
-            emit=emitter.emit,
+            # After the drain nothing reaches the reader any more.
+            emit=lambda rows: None if self._agent.stopping else emitter.emit(rows),
             guard=self._guard,
         )
 

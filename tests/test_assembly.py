@@ -295,6 +295,13 @@ class SelfMetricsTests(AssemblyCase):
         for row in self.rows("agent"):
             self.assertIn("dropped=3i,dropped_queue_full=3i", row)
 
+    def test_none_once_a_stop_was_asked_for(self) -> None:
+        """After the drain nobody reads them: they would count as lost."""
+        agent = self.started(DEMO, self_metrics_interval='"5s"')
+        agent.request_stop("test")
+        self.reactor.pump([5, 1])
+        self.assertEqual(self.rows("agent"), [])
+
 
 class ConnectionTests(AssemblyCase):
     """Connections to brokers, as far as they hang on the other parts."""
