@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -318,8 +319,15 @@ def _serialise(faulty: Faulty) -> None:
 
 def _signal_handler(faulty: Faulty) -> None:
     signal.signal(signal.SIGUSR1, faulty.strike)
-    # From another thread: it hits the reactor wherever it is just then.
-    sender = threading.Timer(faulty.settings.pause, os.kill, (os.getpid(), signal.SIGUSR1))
+    main = threading.main_thread().ident
+
+    def send() -> None:
+        # While the reactor waits: amid a module's code it would be a fault of that module.
+        while sys._current_frames()[main].f_code.co_name != "doPoll":
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    sender = threading.Timer(faulty.settings.pause, send)
     sender.daemon = True
     sender.start()
 
