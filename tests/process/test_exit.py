@@ -106,6 +106,20 @@ class ExitStatusTests(SynchronousTestCase):
             handlers.pop()()
             self.assertEqual(ended, expected)
 
+    def test_a_wait_that_fails_does_not_cost_the_code(self) -> None:
+        def fails(*_args: object) -> bool:
+            raise OSError(22, "Invalid argument")
+
+        handlers: list[Callable[[], object]] = []
+        self.patch(exit_module, "atexit", FakeAtExit(handlers))
+        self.patch(exit_module, "wait_until_read", fails)
+        ended: list[int] = []
+        status = ExitStatus(ended.append)
+        status.register()
+        status.set(ExitCode.GAVE_UP)
+        handlers.pop()()
+        self.assertEqual(ended, [1])
+
     def test_the_codes(self) -> None:
         """The contract with the parent."""
         self.assertEqual([int(code) for code in ExitCode], [0, 1, 70, 78])
