@@ -26,6 +26,7 @@ MODULES = {
     "plain": "tests.integration.bad_modules:PLAIN",
     "account": "tests.integration.bad_modules:ACCOUNT",
     "broken": "tests.integration.bad_oven:MODULE",
+    "exiting": "tests.integration.bad_exit:MODULE",
 }
 LIMIT_S = 60
 AT_ONCE = 3
