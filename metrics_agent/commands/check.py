@@ -44,11 +44,11 @@ def _missing(plan: Plan) -> Iterator[Fault]:
         try:
             for name in module.needs:
                 import_module(name)
-        except MissingDependency as error:  # noqa: PERF203 - the others go on
-            yield Fault(f"modules.{module.name}", str(error))
-        except Exception as error:
-            # A module of another package may do anything in here.
-            yield Fault(f"modules.{module.name}", f"{type(error).__name__}: {error}")
+        except BaseException as error:  # noqa: PERF203 - the others go on
+            # Ours says it all; a module of another package may raise anything, SystemExit too.
+            ours = isinstance(error, MissingDependency)
+            text = str(error) if ours else f"{type(error).__name__}: {error}"
+            yield Fault(f"modules.{module.name}", text)
 
 
 def _condemn(faults: Sequence[Fault], path: Path | None) -> ExitCode:

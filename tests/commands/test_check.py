@@ -96,6 +96,14 @@ class CheckTests(CommandCase):
         text = '[modules.tasmota]\nenabled = true\nbroker = "ws://127.0.0.1"\n'
         self.assertEqual(check(self.write(text)), 78)
 
+    def test_an_import_that_ends_the_program_is_a_fault_of_its_module(self) -> None:
+        def import_(_name: str) -> object:
+            raise SystemExit(3)
+
+        self.patch(check_module, "import_module", import_)
+        self.assertEqual(check(self.write(NETATMO)), 78)
+        self.assertIn("error: modules.netatmo: SystemExit: 3", self.said())
+
     def test_what_modules_need_can_be_imported(self) -> None:
         """The names are right."""
         text = '[modules.tasmota]\nenabled = true\nbroker = "wss://127.0.0.1"\n'
