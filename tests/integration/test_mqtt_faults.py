@@ -52,6 +52,15 @@ class FaultCase(MqttCase):
             "several attempts",
         )
 
+    async def subscribed(self, broker: Mosquitto, times: int = 1) -> None:
+        """Wait until the broker has read all that the agent said.
+
+        A socket closed on unread bytes is reset, which is told as a connection that was cut.
+        """
+        await until(
+            lambda: broker.log.count("Sending SUBACK to agent") >= times, "the subscription"
+        )
+
     async def judge(self, parent: Any, *expected: str) -> None:
         """Wait for as many lines, stop, and compare all that was said about the connection."""
         await until(
@@ -100,6 +109,7 @@ class Faults:
             await until(
                 lambda ours=ours, times=times: broker.log.count(ours) == times, "a connection"
             )
+            await self.subscribed(broker, times)
             await take_over(self, broker.port)
         where = f"tcp://127.0.0.1:{broker.port}"
         again = f"I! [mqtt] Connected to {where} again after N s."
@@ -162,6 +172,7 @@ class Faults:
         broker = Mosquitto.start(self)
         parent = await self.run_at(broker)
         await self.connected(parent)
+        await self.subscribed(broker)
         broker.kill()
         await pause(1)
         broker.start_again()
