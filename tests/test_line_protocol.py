@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import enum
 import math
 import re
@@ -16,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent import line_protocol
 from metrics_agent.errors import MetricRefused
-from metrics_agent.line_protocol import Encoder, format_by_repr
+from metrics_agent.line_protocol import Encoder, json_by_repr
 from metrics_agent.metric import Metric, Series, metric
 
 NOW_NS = 1_739_260_800_123_456_789
@@ -42,6 +43,7 @@ VALUE = st.one_of(
     TEXT,
     st.none(),
 )
+PLAIN_OR_NEARLY = ["power", "voltage", "total_t1", "time", "ti3me", "100%", "a b", "c=d", "Zoe"]
 TIME = st.one_of(st.none(), st.integers(0, 2**63 - 2), st.integers())
 
 
@@ -229,27 +231,31 @@ class ReadsBackTests(SynchronousTestCase):
     @settings(max_examples=200, deadline=None)
     @given(
         fields=st.dictionaries(
-            st.sampled_from(["power", "voltage", "100%", "a b", "c=d", "Zoe"]),
+            st.one_of(st.sampled_from(PLAIN_OR_NEARLY), st.text("ame-t_12", max_size=5)),
             st.one_of(FLOAT, FLOAT, FLOAT, VALUE, st.just([1.5]), st.just(1.5 + 0j)),
             max_size=5,
         ),
         time_ns=st.one_of(st.integers(0, 2**62), TIME, st.floats(), st.booleans()),
-        numbers=st.sampled_from([None, format_by_repr]),
+        to_json=st.sampled_from([None, json_by_repr]),
+        learned=st.lists(st.text("ame-t_12", max_size=5), max_size=3),
     )
-    @example({"power": 5}, 1.5, None)
-    @example({"power": [1.5]}, 1, None)
-    @example({"power": "1.5"}, 1, None)
-    @example({"power": "."}, 1, None)
-    @example({"power": 2.2e-310}, 1, None)
-    @example({"power": 1.5}, 2**63 - 1, None)
-    @example({"power": True, "voltage": 1.5}, True, None)
-    def test_the_short_way_equals_the_general_way(self, fields, time_ns, numbers):
+    @example({"power": 5}, 1.5, None, [])
+    @example({"power": [1.5]}, 1, None, [])
+    @example({"power": "1.5"}, 1, None, [])
+    @example({"power": "."}, 1, None, [])
+    @example({"power": 2.2e-310}, 1, None, [])
+    @example({"power": 1.5}, 2**63 - 1, None, [])
+    @example({"power": True, "voltage": 1.5}, True, None, [])
+    @example({'a":1.5,"b': 1.5}, 1, json_by_repr, [])
+    @example({"time": 1.5}, 1, None, ["ti1me"])
+    def test_the_short_way_equals_the_general_way(self, fields, time_ns, to_json, learned):
         """A series and keys that are known give what the general way gives, with orjson or not."""
-        encoder = Encoder(numbers=numbers)
+        encoder = Encoder(to_json=to_json)
         series = Series("m", {"t": "x"})
         encoder.encode(Metric(series, {"other": 1.0}, 0))
-        if fields:
-            encoder.encode(Metric(series, dict.fromkeys(fields, 1.0), 0))
+        for known in (fields, learned):
+            with contextlib.suppress(MetricRefused):
+                encoder.encode(Metric(series, dict.fromkeys(known, 1.0), 0))
         given_metric = Metric(series, fields, time_ns)
         try:
             expected = encoder._encode_any(given_metric)
@@ -263,14 +269,32 @@ class ReadsBackTests(SynchronousTestCase):
 
     def test_the_short_way_is_taken(self):
         """A known series with known float fields does not go the general way."""
-        for numbers in (None, format_by_repr):
-            encoder = Encoder(numbers=numbers)
+        for to_json in (None, json_by_repr):
+            encoder = Encoder(to_json=to_json)
             series = Series("m", {"t": "x"})
-            first = encoder.encode(Metric(series, {"b": 1.25, "a%": -2.5}, NOW_NS))
-            self.assertEqual(first, b"m,t=x a%%=-2.5,b=1.25 %d\n" % NOW_NS)
+            first = encoder.encode(Metric(series, {"b": 1.25, "a_1": -2.5}, NOW_NS))
+            self.assertEqual(first, b"m,t=x a_1=-2.5,b=1.25 %d\n" % NOW_NS)
             with mock.patch.object(Encoder, "_encode_any", side_effect=AssertionError):
-                again = encoder.encode(Metric(series, {"b": 1.25, "a%": -2.5}, NOW_NS))
+                again = encoder.encode(Metric(series, {"b": 1.25, "a_1": -2.5}, NOW_NS))
             self.assertEqual(again, first)
+
+    def test_a_key_that_is_not_plain_goes_the_general_way(self):
+        """Also where a plain key has the same shape but for digits and signs."""
+        for plain, other, expected in (
+            ("ti1me", "time", b"m time_=1.5 1\n"),
+            ("power", "power\\", b"m power/=1.5 1\n"),
+            ("power", "_1power", b"m 1power=1.5 1\n"),
+            ("t1", "t" + "1" * 2000, None),
+        ):
+            for to_json in (None, json_by_repr):
+                encoder = Encoder(to_json=to_json)
+                series = Series("m", {})
+                encoder.encode(Metric(series, {plain: 1.5}, 1))
+                given_metric = Metric(series, {other: 1.5}, 1)
+                if expected is None:
+                    self.assertRaises(MetricRefused, encoder.encode, given_metric)
+                else:
+                    self.assertEqual(encoder.encode(given_metric), expected)
 
 
 class ExactLineTests(SynchronousTestCase):
@@ -343,8 +367,8 @@ class ExactLineTests(SynchronousTestCase):
 
         fields = {"a": Reading(1.5), "b": Level.HIGH, "c": Word.OK}
         self.assertEqual(self.line(fields=fields), b'm a=1.5,b=3i,c="ok"\n')
-        for numbers in (None, format_by_repr):
-            encoder = Encoder(numbers=numbers)
+        for to_json in (None, json_by_repr):
+            encoder = Encoder(to_json=to_json)
             series = Series("m", {})
             encoder.encode(Metric(series, {"a": 1.0}, 1))
             line = encoder.encode(Metric(series, {"a": Reading(1.5)}, 1))
@@ -506,10 +530,13 @@ class CacheTests(SynchronousTestCase):
             return real_import(name, *args, **kwargs)
 
         self.patch(builtins, "__import__", no_orjson)
-        self.assertIs(Encoder()._numbers, format_by_repr)
+        self.assertIs(Encoder()._to_json, json_by_repr)
 
-    def test_format_by_repr(self):
-        """It writes the floats and the time, and refuses what is no float."""
-        self.assertEqual(format_by_repr([1.5, -0.0, 17]), b"[1.5,-0.0,17]")
-        self.assertRaises(TypeError, format_by_repr, [True, 17])
-        self.assertRaises(TypeError, format_by_repr, ["1.5", 17])
+    def test_json_by_repr(self):
+        """It writes floats in the order of their keys, and refuses what is not plain."""
+        self.assertEqual(json_by_repr({"b": 1.5, "a": -0.0}), b'{"a":-0.0,"b":1.5}')
+        self.assertEqual(json_by_repr({}), b"{}")
+        self.assertRaises(TypeError, json_by_repr, {"a": True})
+        self.assertRaises(TypeError, json_by_repr, {"a": "1.5"})
+        self.assertRaises(TypeError, json_by_repr, {1: 1.5})
+        self.assertRaises(ValueError, json_by_repr, {'a":1.5,"b': 1.5})
