@@ -6,7 +6,8 @@ owner learns of three events: accepted, subscribed, ended (exactly once, with th
 
 Breath. Waking up for a few messages costs more than the messages do. When a read brings some, at
 QoS 0, the next one waits for some milliseconds, in which more gather. Where messages come one by
-one none waits; a full read means that we are behind, and at QoS 1 the broker waits for us.
+one none waits; a full read means that we are behind, see `ReadAhead`; and at QoS 1 the broker waits
+for us.
 
 Pings. One is written each half keepalive, whatever else is written: it keeps us with the broker
 also while reading is paused and its answers stay unread, and at the next tick tells a dead broker
@@ -42,6 +43,7 @@ from metrics_agent.transports.mqtt.engine import (
 )
 from metrics_agent.transports.mqtt.intake import Intake
 from metrics_agent.transports.mqtt.packets import PINGREQ
+from metrics_agent.transports.mqtt.read_ahead import FULL_READ_BYTES, ReadAhead
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.splitter import (
     Frame,
@@ -131,7 +133,8 @@ class Link(Protocol):
         self._paused = False
         self._breath: IDelayedCall | None = None
         self._held_frames: list[Frame | Skipped] = []
-        self._held_data = b""
+        self._ahead = ReadAhead(reactor, self._take_next)
+        self._lost: Failure | None = None
         self._spoken = False
         self._leaving = False
         self._full = False
@@ -144,22 +147,21 @@ class Link(Protocol):
         """Stop reading; pings go on, so that the broker keeps us."""
         if not self._paused:
             self._paused = True
+            self._ahead.hold()
             self._call_transport("pauseProducing")
 
     def resume(self) -> None:
-        """Read again, first what came in spite of the pause."""
+        """Read again, first what was read before the pause or came in spite of it."""
         if not self._paused:
             return
         self._paused = False
         self._silent_ticks = 0
         frames, self._held_frames = self._held_frames, []
-        data, self._held_data = self._held_data, b""
         if frames:
             self._guarded(iter(frames))
-        if data:
-            self.dataReceived(data)
         if not self._paused:
-            self._call_transport("resumeProducing")
+            self._ahead.release()
+            self._read_on()
 
     def barrier(self) -> Deferred[bool]:
         """Return a Deferred that fires when what the broker has delivered so far was handled.
@@ -179,8 +181,12 @@ class Link(Protocol):
         self.acknowledgements.flush()
         self._end_breath()
         self._leaving = True
-        self._held_frames, self._held_data = [], b""
+        self._held_frames = []
+        self._ahead.clear()
         self._stop_timer()
+        if self._lost is not None:
+            self._finish(self._lost)
+            return
         if not self.accepted:
             self._call_transport("abortConnection")
             return
@@ -196,7 +202,8 @@ class Link(Protocol):
         """Cut the connection because of what is wrong with it."""
         if self._cause is None:
             self._cause = cause
-            self._call_transport("abortConnection")
+            if self._lost is None:
+                self._call_transport("abortConnection")
 
     # What the transport tells.
 
@@ -219,24 +226,28 @@ class Link(Protocol):
             if data[0] != CONNACK_FIRST:
                 self.end(causes.of_wrong_speech(data))
                 return
-        if self._paused:
-            # TLS and WebSocket have more at hand than the socket, and so has a pause that begins
-            # with the CONNACK of a session whose messages are in the same read.
-            self._held_data += data
+        # TLS and WebSocket have more at hand than the socket, and so has a pause that begins with
+        # the CONNACK of a session whose messages are in the same read.
+        if self._paused or self._ahead or len(data) >= FULL_READ_BYTES:
+            self._ahead.put(data)
+            if self._ahead.full:
+                self._call_transport("pauseProducing")
             return
-        try:
-            frames = self._splitter.feed(data)
-        except MalformedLength as fault:
-            self._guarded(iter(fault.before))
-            self.end(causes.of_protocol_error(fault))
-        else:
-            self._guarded(iter(frames))
-            if BREATH_FROM_BYTES <= len(data) < BREATH_BELOW_BYTES:
-                self._take_breath()
+        self._take(data)
+        if BREATH_FROM_BYTES <= len(data) < BREATH_BELOW_BYTES:
+            self._take_breath()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Clean up and tell the owner."""
+        """End, as soon as what the broker had sent before is handled."""
         self._stop_timer()
+        if self._ahead and self._cause is None and not self._leaving:
+            self._lost = reason
+        else:
+            self._finish(reason)
+
+    def _finish(self, reason: Failure) -> None:
+        """Clean up and tell the owner."""
+        self._ahead.clear()
         if self._breath is not None:
             self._breath.cancel()
             self._breath = None
@@ -251,6 +262,27 @@ class Link(Protocol):
 
     # Reading.
 
+    def _take_next(self, data: bytes) -> None:
+        """Take a read that had to wait."""
+        self._take(data)
+        if self._lost is None:
+            self._read_on()
+        elif self._cause is not None or not self._ahead:
+            self._finish(self._lost)
+
+    def _take(self, data: bytes) -> None:
+        try:
+            frames = self._splitter.feed(data)
+        except MalformedLength as fault:
+            self._guarded(iter(fault.before))
+            self.end(causes.of_protocol_error(fault))
+        else:
+            self._guarded(iter(frames))
+
+    def _read_on(self) -> None:
+        if not self._paused and self._breath is None and not self._ahead.full:
+            self._call_transport("resumeProducing")
+
     def _take_breath(self) -> None:
         if self._intake.acknowledges or self._paused or self._leaving or self._cause is not None:
             return
@@ -260,8 +292,7 @@ class Link(Protocol):
 
     def _breathe_in(self) -> None:
         self._breath = None
-        if not self._paused:
-            self._call_transport("resumeProducing")
+        self._read_on()
 
     def _end_breath(self) -> None:
         if self._breath is not None:

@@ -296,6 +296,7 @@ class Cases:
         script.start()
         script.send(publish(script.v5, b"a", b"x" * 1025, 3))
         script.send(publish(script.v5, b"a", b"x" * 200_000, 4) + publish(script.v5, b"a", b"", 5))
+        script.clock.pump([0, 0])
         script.batches[0].settle(True)
         script.clock.advance(0)
         self.assertEqual(script.counts, [("oversized", 1)] * 2)
@@ -418,6 +419,7 @@ class Cases:
         self.assertEqual([batch.data for batch in script.batches], [b"a 1\n"])
         self.assertEqual(script.transport.producerState, "paused")
         script.connection.resume_reading("pressure")
+        script.clock.advance(0)
         self.assertEqual(len(script.batches), 2)
 
     # Settling.
@@ -679,6 +681,7 @@ class Cases:
             other.connection.startService()
             other.open()
             other.send(before + publish(other.v5, b"a", b"1", 1))
+            other.clock.pump([0, 0])
             self.assertTrue(other.transport.aborted)
             self.assertEqual(other.batches, [])
 

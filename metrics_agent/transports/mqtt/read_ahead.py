@@ -1,0 +1,94 @@
+"""Reads that wait to be taken apart: the socket is emptied first.
+
+A broker drops messages at QoS 0 for a client that does not read as fast as it writes. It writes
+ten thousand retained announcements at once, faster than they can be decoded. So when a read is
+full, which means that there is more, what is in the socket is read up to a limit before anything is
+decoded, and then one read is decoded in each turn of the reactor.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.interfaces import IDelayedCall
+
+__all__ = ["FULL_READ_BYTES", "READ_AHEAD_BYTES", "ReadAhead"]
+
+FULL_READ_BYTES: Final = 64 * 1024
+"""What Twisted reads from a socket at once."""
+READ_AHEAD_BYTES: Final = 4 * 1024 * 1024
+"""How much may wait; half a second's work at most."""
+
+
+class ReadAhead:
+    """The reads of one connection in order, taken one a turn unless held.
+
+    Args:
+        reactor: its callLater.
+        take: takes one read; must not raise.
+
+    Attributes:
+        full: no more should be read from the socket.
+    """
+
+    def __init__(self, reactor: Any, take: Callable[[bytes], None]) -> None:
+        self._reactor = reactor
+        self._take = take
+        self._reads: deque[bytes] = deque()
+        self._bytes = 0
+        self._call: IDelayedCall | None = None
+        self._held = False
+        self._more_at_hand = False
+
+    def __bool__(self) -> bool:
+        return bool(self._reads)
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits that no more is to be read."""
+        return self._bytes >= READ_AHEAD_BYTES
+
+    def put(self, data: bytes) -> None:
+        """Add a read."""
+        self._reads.append(data)
+        self._bytes += len(data)
+        self._more_at_hand = len(data) >= FULL_READ_BYTES and not self.full
+        self._set()
+
+    def hold(self) -> None:
+        """Take nothing until `release`."""
+        self._held = True
+        self._cancel()
+
+    def release(self) -> None:
+        """Take what waits, from the next turn on."""
+        self._held = False
+        self._set()
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._cancel()
+        self._reads.clear()
+        self._bytes = 0
+
+    def _set(self) -> None:
+        if self._reads and not self._held and self._call is None:
+            self._call = self._reactor.callLater(0, self._turn)
+
+    def _cancel(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _turn(self) -> None:
+        self._call = None
+        if self._more_at_hand:
+            # Look at the socket once more before anything is decoded.
+            self._more_at_hand = False
+        else:
+            data = self._reads.popleft()
+            self._bytes -= len(data)
+            self._take(data)
+        self._set()

@@ -1,0 +1,227 @@
+"""A burst is read before it is decoded; nothing of it is lost, reordered or kept without bound."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.error import ConnectionDone
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.transports.mqtt.read_ahead import FULL_READ_BYTES, READ_AHEAD_BYTES
+from tests.transports.mqtt.scripted import PINGRESP, Scripted, puback, publish
+
+PAYLOAD_BYTES = 1021
+MESSAGES = FULL_READ_BYTES // (PAYLOAD_BYTES + 6) + 1
+"""In a read that is full."""
+
+
+def message(number: int) -> bytes:
+    """Write a PUBLISH that says which it is."""
+    return publish(False, b"a", str(number).encode().ljust(PAYLOAD_BYTES, b"."))
+
+
+def full_read(first: int) -> bytes:
+    """Write as many as fill a read."""
+    return b"".join(message(first + index) for index in range(MESSAGES))
+
+
+class ReadAheadTests(SynchronousTestCase):
+    """A connection and a broker that writes much at once."""
+
+    def setUp(self) -> None:
+        self.script = Scripted()
+        self.script.connection.subscribe("a", 1, self.script.lines_of)
+        self.transport = self.script.start()
+        self.addCleanup(self.stop)
+
+    def stop(self) -> None:
+        done = self.script.connection.stopService()
+        self.script.clock.pump([0, 1])
+        self.successResultOf(done)
+        self.assertEqual(self.script.clock.getDelayedCalls(), [], "a timer is left")
+
+    @property
+    def numbers(self) -> list[int]:
+        lines = b"".join(batch.data for batch in self.script.batches).splitlines()
+        return [int(line.split(b" ")[1].rstrip(b".")) for line in lines]
+
+    @property
+    def reading(self) -> bool:
+        return self.transport.producerState == "producing"
+
+    def turns(self, count: int) -> None:
+        """Run what is due, as a reactor does: what it sets for at once waits for the next turn."""
+        clock = self.script.clock
+        for _ in range(count):
+            for call in [call for call in clock.getDelayedCalls() if call.time <= clock.seconds()]:
+                if call.active():
+                    clock.calls.remove(call)
+                    call.called = 1
+                    call.func(*call.args, **call.kw)
+
+    def test_a_full_read_waits_for_the_next(self) -> None:
+        """As long as reads are full nothing is decoded, then one read a turn."""
+        for start in (0, MESSAGES):
+            self.script.send(full_read(start))
+            self.turns(1)
+            self.assertEqual(self.numbers, [])
+        self.assertTrue(self.reading)
+        self.script.send(message(2 * MESSAGES))
+        for done in (MESSAGES, 2 * MESSAGES, 2 * MESSAGES + 1):
+            self.turns(1)
+            self.assertEqual(self.numbers, list(range(done)))
+        self.script.send(message(2 * MESSAGES + 1))
+        self.assertEqual(len(self.numbers), 2 * MESSAGES + 2, "nothing waits any more")
+
+    def test_small_reads_do_not_put_it_off(self) -> None:
+        """Where little comes with each turn, a read is decoded with each turn."""
+        self.script.send(full_read(0))
+        self.script.send(message(MESSAGES))
+        self.turns(1)
+        self.script.send(message(MESSAGES + 1))
+        self.assertEqual(len(self.numbers), MESSAGES)
+
+    def test_bounded(self) -> None:
+        """The socket is left alone while the limit is reached, and no longer."""
+        reads = 0
+        while self.reading:
+            self.turns(1)
+            self.script.send(full_read(reads * MESSAGES))
+            reads += 1
+            self.assertLessEqual(reads * FULL_READ_BYTES, READ_AHEAD_BYTES)
+        self.assertEqual(self.numbers, [])
+        self.turns(1)
+        self.assertTrue(self.reading)
+        self.turns(reads + 1)
+        self.assertEqual(self.numbers, list(range(reads * MESSAGES)))
+
+    def test_pause(self) -> None:
+        """Nothing is decoded during a pause, all of it after."""
+        self.script.send(full_read(0))
+        self.script.connection.pause_reading("pressure")
+        self.script.send(full_read(MESSAGES))
+        self.turns(5)
+        self.assertEqual(self.numbers, [])
+        self.script.connection.resume_reading("pressure")
+        self.assertTrue(self.reading)
+        self.turns(3)
+        self.assertEqual(self.numbers, list(range(2 * MESSAGES)))
+
+    def test_the_limit_during_a_pause(self) -> None:
+        """The end of a pause does not fill what is full."""
+        self.script.connection.pause_reading("pressure")
+        reads = READ_AHEAD_BYTES // FULL_READ_BYTES + 2
+        for index in range(reads):
+            self.script.send(full_read(index * MESSAGES))
+        self.script.connection.resume_reading("pressure")
+        self.assertFalse(self.reading)
+        self.turns(reads)
+        self.assertTrue(self.reading)
+        self.assertEqual(self.numbers, list(range(reads * MESSAGES)))
+
+    def test_settle(self) -> None:
+        """The barrier is passed when what was read before it is handled."""
+        passed = self.script.connection.settle(5)
+        self.script.send(full_read(0))
+        self.script.send(PINGRESP)
+        self.turns(1)
+        self.assertNoResult(passed)
+        self.turns(1)
+        self.assertTrue(self.successResultOf(passed))
+
+    def test_acknowledged(self) -> None:
+        """At QoS 1 as ever: in order, when it is written."""
+        self.script.send(full_read(0) + publish(False, b"a", b"98", 8))
+        self.script.send(publish(False, b"a", b"99", 9))
+        self.turns(3)
+        for batch in self.script.batches:
+            batch.settle(True)
+        self.turns(1)
+        self.assertEqual(self.transport.value(), puback(8, 9))
+
+    def test_connection_lost(self) -> None:
+        """What was read before the end is handled before the next attempt."""
+        self.script.send(full_read(0))
+        self.script.send(full_read(MESSAGES))
+        passed = self.script.connection.settle(5)
+        self.transport.lost(ConnectionDone())
+        self.assertEqual(self.script.told()[1:], [])
+        self.turns(4)
+        self.assertEqual(self.numbers, list(range(2 * MESSAGES)))
+        self.assertFalse(self.successResultOf(passed))
+        self.assertIn("the broker closed the connection", self.script.told()[1])
+        self.script.clock.advance(120)
+        self.assertEqual(len(self.script.attempts), 2)
+
+    def test_connection_lost_and_garbage(self) -> None:
+        """What cannot be read ends a connection that is gone as well."""
+        self.script.send(full_read(0))
+        self.script.send(full_read(MESSAGES) + b"\x30\xff\xff\xff\xff")
+        self.script.send(full_read(2 * MESSAGES))
+        self.transport.lost(ConnectionDone())
+        self.turns(10)
+        self.assertEqual(self.numbers, list(range(2 * MESSAGES)))
+        self.assertIn("more than 4 bytes", self.script.told()[1])
+
+    def test_garbage(self) -> None:
+        """What comes after it is not read."""
+        self.script.send(full_read(0) + b"\x30\xff\xff\xff\xff")
+        self.script.send(full_read(MESSAGES))
+        self.turns(10)
+        self.assertTrue(self.transport.aborted)
+        self.assertEqual(self.numbers, list(range(MESSAGES)))
+
+    def test_stop_after_the_connection_was_lost(self) -> None:
+        """Stopping does not wait for a connection that is gone; `stop` judges."""
+        self.script.send(full_read(0))
+        self.transport.lost(ConnectionDone())
+        done = self.script.connection.stopService()
+        self.successResultOf(done)
+
+    def test_lost_and_paused(self) -> None:
+        """A pause meanwhile holds what was read, and then it is handled."""
+        self.script.send(full_read(0))
+        self.transport.lost(ConnectionDone())
+        self.script.connection.pause_reading("pressure")
+        self.turns(5)
+        self.script.connection.resume_reading("pressure")
+        self.turns(5)
+        self.assertEqual(self.numbers, list(range(MESSAGES)))
+        self.assertIn("the broker closed the connection", self.script.told()[1])
+
+    def test_stop_with_much_ahead(self) -> None:
+        """Stopping does not wait for what nobody settled; `stop` judges."""
+        self.script.send(full_read(0))
+
+    @settings(max_examples=50, deadline=None)
+    @given(
+        st.lists(
+            st.one_of(
+                st.integers(1, 3 * FULL_READ_BYTES),
+                st.sampled_from(["turn", "pause", "resume", FULL_READ_BYTES]),
+            ),
+            max_size=20,
+        )
+    )
+    def test_any_reads(self, steps: list[int | str]) -> None:
+        """However the bytes are cut and whatever comes between: the same lines in order."""
+        script = self.script = Scripted()
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.start()
+        data = b"".join(message(number) for number in range(400))
+        position = 0
+        for step in [*steps, "resume"]:
+            if step == "turn":
+                script.clock.advance(0)
+            elif step == "pause":
+                script.connection.pause_reading("pressure")
+            elif step == "resume":
+                script.connection.resume_reading("pressure")
+            elif piece := data[position : position + step]:
+                script.send(piece)
+                position += len(piece)
+        if data[position:]:
+            script.send(data[position:])
+        self.turns(2 * len(steps) + 5)
+        self.assertEqual(self.numbers, list(range(400)))
+        script.connection.stopService()
