@@ -85,9 +85,9 @@ _NAME_BAD = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _NAME_LOST_BACKSLASH = re.compile(r'\\(?=[,= "]|\Z)')
 _TEXT_BAD = re.compile(r"[\x00\f\ud800-\udfff]|\r(?!\n)")
 
-_PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,255}")
+# ASCII that neither JSON nor line protocol escapes, and that stays as it is in the short way.
+_PLAIN_KEY = re.compile(r"[A-Za-z][!#-+\--9;<>-\[\]-z|~]*")
 _DIGITS: Final = b"0123456789-"
-_MAX_DIGITS: Final = MAX_KEY_BYTES - 256
 _COLON_TO_EQUALS: Final = bytes.maketrans(b":", b"=")
 _JSON_MARKS: Final = b'{}"'
 
@@ -100,6 +100,8 @@ TypeError or ValueError for what it cannot write.
 
 def json_by_repr(fields: Mapping[str, FieldValue]) -> bytes:
     """Write plain keys and floats as orjson would; for where it is missing."""
+    if not all(key.__class__ is str for key in fields):
+        raise TypeError("a key that is no plain str may write itself as another")
     keys = sorted(fields)
     if '"' in "".join(keys):
         raise ValueError("a key with a quote is no plain key")
@@ -112,11 +114,7 @@ def _fastest_json() -> ToJson:
         import orjson
     except ImportError:
         return json_by_repr
-    dumps = orjson.dumps
-    # What is no dict itself is for the general way to judge.
-    option = (
-        orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
-    )
+    dumps, option = orjson.dumps, orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS
     return lambda fields: dumps(fields, None, option)
 
 
@@ -131,13 +129,14 @@ class Encoder:
         left_out: fields left out because they were None, NaN or infinite.
     """
 
-    __slots__ = ("_names", "_shapes", "_to_json", "left_out", "replaced")
+    __slots__ = ("_considered", "_names", "_shapes", "_to_json", "left_out", "replaced")
 
     def __init__(self, *, to_json: ToJson | None = None) -> None:
         self.replaced = 0
         self.left_out = 0
         self._to_json = to_json or _fastest_json()
         self._shapes: set[bytes] = set()
+        self._considered: set[tuple[str, ...]] = set()
         self._names: dict[str, bytes] = {}
 
     def encode(self, metric: Metric) -> bytes:
@@ -154,6 +153,7 @@ class Encoder:
             prefix = series._prefix  # noqa: SLF001 - the encoder's own note on the series
             if (
                 prefix is not None
+                and fields.__class__ is dict
                 and time_ns.__class__ is int
                 and _TIME_MIN <= time_ns <= _TIME_MAX
             ):
@@ -162,7 +162,9 @@ class Encoder:
                 # finite float without an exponent. An int has no dot; null, true, text, a list, a
                 # subnormal leave other characters.
                 shape = data.translate(None, _DIGITS)
-                if shape in self._shapes and len(data) - len(shape) <= _MAX_DIGITS:
+                if shape in self._shapes and (
+                    len(data) <= MAX_KEY_BYTES or max(map(len, fields)) <= MAX_KEY_BYTES
+                ):
                     body = data.translate(_COLON_TO_EQUALS, _JSON_MARKS)
                     return b"%b%b %d\n" % (prefix, body, time_ns)
         except (AttributeError, TypeError, ValueError):
@@ -211,18 +213,23 @@ class Encoder:
         A key that differs from a plain one in digits and signs alone is as plain, if what is left
         of both begins with a letter and is not ``time``.
         """
-        if not all(value.__class__ is float for value in fields.values()):
+        keys = tuple(fields)
+        if keys in self._considered or not all(
+            value.__class__ is float for value in fields.values()
+        ):
             return
+        if len(self._considered) >= _MAX_CACHED:
+            self._considered.clear()
+            self._shapes.clear()
+        self._considered.add(keys)
         items = []
-        for name in sorted(fields):
+        for name in sorted(keys):
             if not _PLAIN_KEY.fullmatch(name):
                 return
             letters = name.encode().translate(None, _DIGITS)
             if letters == b"time":
                 return
             items.append(b'"%b":.' % letters)
-        if len(self._shapes) >= _MAX_CACHED:
-            self._shapes.clear()
         self._shapes.add(b"{%b}" % b",".join(items))
 
     def _encode_series(self, series: Series) -> bytes:

@@ -8,6 +8,7 @@ import enum
 import math
 import re
 import sys
+from types import MappingProxyType
 from unittest import mock
 
 from hypothesis import example, given, settings
@@ -272,11 +273,43 @@ class ReadsBackTests(SynchronousTestCase):
         for to_json in (None, json_by_repr):
             encoder = Encoder(to_json=to_json)
             series = Series("m", {"t": "x"})
-            first = encoder.encode(Metric(series, {"b": 1.25, "a_1": -2.5}, NOW_NS))
-            self.assertEqual(first, b"m,t=x a_1=-2.5,b=1.25 %d\n" % NOW_NS)
+            first = encoder.encode(Metric(series, {"b.%": 1.25, "a_1": -2.5}, NOW_NS))
+            self.assertEqual(first, b"m,t=x a_1=-2.5,b.%%=1.25 %d\n" % NOW_NS)
             with mock.patch.object(Encoder, "_encode_any", side_effect=AssertionError):
-                again = encoder.encode(Metric(series, {"b": 1.25, "a_1": -2.5}, NOW_NS))
+                again = encoder.encode(Metric(series, {"b.%": 1.25, "a_1": -2.5}, NOW_NS))
             self.assertEqual(again, first)
+
+    def test_many_digits_take_the_short_way(self):
+        """How long a point is does not matter, only how long its keys are."""
+        encoder = Encoder()
+        metric = Metric(Series("m", {}), {f"phase_{number}": 1 / 3 for number in range(100)}, 1)
+        first = encoder.encode(metric)
+        with mock.patch.object(Encoder, "_encode_any", side_effect=AssertionError):
+            self.assertEqual(encoder.encode(metric), first)
+
+    def test_what_is_no_dict_of_texts_goes_the_general_way(self):
+        """Its own methods could say one thing now and another then."""
+
+        class Loud(str):
+            __slots__ = ()
+
+            def __str__(self) -> str:
+                return self.upper()
+
+        class Chosen(dict):
+            def __getitem__(self, key: str) -> float:
+                return 7.0
+
+        for to_json in (None, json_by_repr):
+            encoder = Encoder(to_json=to_json)
+            series = Series("m", {})
+            for fields in (
+                {"a": 1.5},
+                {Loud("a"): 1.5},
+                Chosen(a=1.5),
+                MappingProxyType({"a": 1.5}),
+            ):
+                self.assertEqual(encoder.encode(Metric(series, fields, 1)), b"m a=1.5 1\n")
 
     def test_a_key_that_is_not_plain_goes_the_general_way(self):
         """Also where a plain key has the same shape but for digits and signs."""
@@ -285,6 +318,8 @@ class ReadsBackTests(SynchronousTestCase):
             ("power", "power\\", b"m power/=1.5 1\n"),
             ("power", "_1power", b"m 1power=1.5 1\n"),
             ("t1", "t" + "1" * 2000, None),
+            ("power", 'po"wer', b'm po"wer=1.5 1\n'),
+            ("power", "po wer", b"m po\\ wer=1.5 1\n"),
         ):
             for to_json in (None, json_by_repr):
                 encoder = Encoder(to_json=to_json)

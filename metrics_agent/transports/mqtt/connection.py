@@ -105,7 +105,7 @@ class MqttConnection(Service):
     @property
     def connected(self) -> bool:
         """Whether the broker has accepted the connection that there is."""
-        return self._link is not None and self._link.accepted
+        return self._link is not None and self._link.accepted and self._link.lost is None
 
     @property
     def stats(self) -> Stats:
@@ -319,6 +319,8 @@ class MqttConnection(Service):
 
     def _proven(self) -> None:
         self._timer = None
+        if not self.connected:
+            return  # what it brought is still being handled, no more
         self._proved_itself = True
         self._backoff.reset()
         self._report.proven()

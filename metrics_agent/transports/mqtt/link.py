@@ -100,6 +100,7 @@ class Link(Protocol):
 
     Attributes:
         accepted: the broker has accepted the connection; stays True at the end.
+        lost: why there is no connection any more, while what it brought is still being handled.
         ended_by: the cause, once the link is over.
         engine: to subscribe by.
         acknowledgements: what is to be acknowledged.
@@ -134,11 +135,11 @@ class Link(Protocol):
         self._breath: IDelayedCall | None = None
         self._held_frames: list[Frame | Skipped] = []
         self._ahead = ReadAhead(reactor, self._take_next)
-        self._lost: Failure | None = None
         self._spoken = False
         self._leaving = False
         self._full = False
         self.accepted = False
+        self.lost: Failure | None = None
         self.ended_by: Cause | None = None
 
     # What the owner asks for.
@@ -184,8 +185,8 @@ class Link(Protocol):
         self._held_frames = []
         self._ahead.clear()
         self._stop_timer()
-        if self._lost is not None:
-            self._finish(self._lost)
+        if self.lost is not None:
+            self._finish(self.lost)
             return
         if not self.accepted:
             self._call_transport("abortConnection")
@@ -196,13 +197,14 @@ class Link(Protocol):
         # Closing a socket with unread data makes the kernel send a reset, which may overtake our
         # last acknowledgements: read (and ignore) until the broker closes.
         self.resume()
+        self._read_on()
         self._timer = self._reactor.callLater(GOODBYE_S, self._close)
 
     def end(self, cause: Cause) -> None:
         """Cut the connection because of what is wrong with it."""
         if self._cause is None:
             self._cause = cause
-            if self._lost is None:
+            if self.lost is None:
                 self._call_transport("abortConnection")
 
     # What the transport tells.
@@ -239,14 +241,17 @@ class Link(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End, as soon as what the broker had sent before is handled."""
-        self._stop_timer()
-        if self._ahead and self._cause is None and not self._leaving:
-            self._lost = reason
+        waits = bool(self._ahead or self._held_frames)
+        if waits and self._cause is None and not self._leaving:
+            self.lost = reason
         else:
             self._finish(reason)
 
     def _finish(self, reason: Failure) -> None:
         """Clean up and tell the owner."""
+        if self.ended_by is not None:
+            return
+        self._stop_timer()
         self._ahead.clear()
         if self._breath is not None:
             self._breath.cancel()
@@ -265,10 +270,7 @@ class Link(Protocol):
     def _take_next(self, data: bytes) -> None:
         """Take a read that had to wait."""
         self._take(data)
-        if self._lost is None:
-            self._read_on()
-        elif self._cause is not None or not self._ahead:
-            self._finish(self._lost)
+        self._read_on()
 
     def _take(self, data: bytes) -> None:
         try:
@@ -276,11 +278,17 @@ class Link(Protocol):
         except MalformedLength as fault:
             self._guarded(iter(fault.before))
             self.end(causes.of_protocol_error(fault))
+        except Exception:
+            self._fail()
         else:
             self._guarded(iter(frames))
 
     def _read_on(self) -> None:
-        if not self._paused and self._breath is None and not self._ahead.full:
+        """Read the socket again if nothing is against it; if it is gone, end with it."""
+        if self.lost is not None:
+            if self._cause is not None or not (self._paused or self._ahead):
+                self._finish(self.lost)
+        elif not self._paused and self._breath is None and not self._ahead.full:
             self._call_transport("resumeProducing")
 
     def _take_breath(self) -> None:
@@ -305,8 +313,11 @@ class Link(Protocol):
         except ProtocolError as fault:
             self.end(causes.of_protocol_error(fault))
         except Exception:
-            self._log.failure("while reading from the broker")
-            self.end(Cause("internal", "a fault of our own, see the line above"))
+            self._fail()
+
+    def _fail(self) -> None:
+        self._log.failure("while reading from the broker")
+        self.end(Cause("internal", "a fault of our own, see the line above"))
 
     def _handle(self, frames: Iterator[Frame | Skipped]) -> None:
         intake = self._intake

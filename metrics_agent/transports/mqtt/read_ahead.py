@@ -3,7 +3,7 @@
 A broker drops messages at QoS 0 for a client that does not read as fast as it writes. It writes
 ten thousand retained announcements at once, faster than they can be decoded. So when a read is
 full, which means that there is more, what is in the socket is read up to a limit before anything is
-decoded, and then one read is decoded in each turn of the reactor.
+decoded, and then as much as one full read is decoded in each turn of the reactor.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ READ_AHEAD_BYTES: Final = 4 * 1024 * 1024
 
 
 class ReadAhead:
-    """The reads of one connection in order, taken one a turn unless held.
+    """The reads of one connection in order, taken a full read's worth a turn unless held.
 
     Args:
         reactor: its callLater.
-        take: takes one read; must not raise.
+        take: takes what was read; must not raise.
 
     Attributes:
         full: no more should be read from the socket.
@@ -89,6 +89,16 @@ class ReadAhead:
             self._more_at_hand = False
         else:
             data = self._reads.popleft()
+            if len(data) < FULL_READ_BYTES and self._reads:
+                data = self._joined(data)
             self._bytes -= len(data)
             self._take(data)
         self._set()
+
+    def _joined(self, data: bytes) -> bytes:
+        # TLS and WebSocket bring small pieces: one a turn would be slower than they come.
+        pieces, size = [data], len(data)
+        while self._reads and size < FULL_READ_BYTES:
+            pieces.append(self._reads.popleft())
+            size += len(pieces[-1])
+        return b"".join(pieces)

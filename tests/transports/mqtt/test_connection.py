@@ -397,6 +397,7 @@ class Cases:
         self.assertEqual((script.batches, script.counts), ([], []))
         script.connection.subscribe("a", 1, script.lines_of)
         script.connection.resume_reading("reload")
+        script.clock.advance(0)
         self.assertEqual([batch.data for batch in script.batches], [b"a 1\n", b"a 2\n"])
 
     def test_a_pause_out_of_a_delivery_holds_the_rest(self) -> None:

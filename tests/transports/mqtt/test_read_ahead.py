@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.transports.mqtt.read_ahead import FULL_READ_BYTES, READ_AHEAD_BYTES
-from tests.transports.mqtt.scripted import PINGRESP, Scripted, puback, publish
+from metrics_agent.transports.mqtt.splitter import PacketSplitter
+from tests.transports.mqtt.scripted import PINGRESP, Scripted, connack, puback, publish
 
 PAYLOAD_BYTES = 1021
+FEED = PacketSplitter.feed
 MESSAGES = FULL_READ_BYTES // (PAYLOAD_BYTES + 6) + 1
 """In a read that is full."""
 
@@ -189,9 +193,91 @@ class ReadAheadTests(SynchronousTestCase):
         self.assertEqual(self.numbers, list(range(MESSAGES)))
         self.assertIn("the broker closed the connection", self.script.told()[1])
 
-    def test_stop_with_much_ahead(self) -> None:
-        """Stopping does not wait for what nobody settled; `stop` judges."""
+    def test_lost_for_long(self) -> None:
+        """Who asks meanwhile learns that there is no connection; it has proved nothing."""
         self.script.send(full_read(0))
+        self.script.connection.pause_reading("pressure")
+        self.transport.lost(ConnectionDone())
+        self.script.clock.advance(3600)
+        self.assertFalse(self.script.connection.connected)
+        self.assertFalse(self.script.connection.publish("a", b""))
+        self.assertFalse(self.script.connection._proved_itself)
+        self.script.connection.resume_reading("pressure")
+        self.turns(2)
+        self.assertEqual(self.numbers, list(range(MESSAGES)))
+
+    def test_lost_with_what_came_with_its_beginning(self) -> None:
+        """What a pause held of the read that began it is not lost with the connection."""
+        for data in (connack(False) + message(0), connack(False) + full_read(0)):
+            self.stop()
+            self.script = Scripted()
+            self.script.connection.subscribe("a", 1, self.script.lines_of)
+            self.script.connection.pause_reading("pressure")
+            self.script.connection.startService()
+            self.transport = self.script.open()
+            self.script.send(data)
+            self.turns(1)
+            self.transport.lost(ConnectionDone())
+            self.script.connection.resume_reading("pressure")
+            self.turns(2)
+            self.assertEqual(self.numbers[:1], [0])
+            self.assertIn("the broker closed the connection", self.script.told()[1])
+
+    def test_lost_before_it_was_accepted(self) -> None:
+        """What lets us in is among what is handled then; no timer is left, `stop` judges."""
+        self.stop()
+        self.script = Scripted()
+        self.script.connection.startService()
+        self.transport = self.script.open()
+        self.script.send(connack(False) + full_read(0))
+        self.transport.lost(ConnectionDone())
+        self.turns(2)
+        self.assertFalse(self.script.connection.connected)
+
+    def test_small_pieces(self) -> None:
+        """TLS has more pieces at hand than a turn would take one by one."""
+        self.script.connection.pause_reading("pressure")
+        for number in range(200):
+            self.script.send(message(number))
+        self.script.connection.resume_reading("pressure")
+        self.turns(4)
+        self.assertEqual(self.numbers, list(range(200)))
+
+    def test_a_fault_of_our_own(self) -> None:
+        """It costs the connection, also one that is lost already."""
+        self.patch(PacketSplitter, "feed", mock.Mock(side_effect=MemoryError))
+        for lost in (False, True):
+            self.script.send(full_read(0))
+            if lost:
+                self.transport.lost(ConnectionDone())
+            self.turns(2)
+            self.assertIn("a fault of our own", self.script.told()[2])
+            self.assertEqual(len(self.script.clock.getDelayedCalls()), 1, "the next attempt")
+            self.stop()
+            with mock.patch.object(PacketSplitter, "feed", FEED):
+                self.setUp()
+
+    def test_stop_out_of_a_delivery(self) -> None:
+        """The end is told once."""
+        self.script.send(full_read(0))
+        self.transport.lost(ConnectionDone())
+        link = self.transport.protocol
+        ended = mock.Mock(wraps=link._owner.link_ended)
+        link._owner = mock.Mock(wraps=link._owner, link_ended=ended)
+        self.script.connection._intake._write = lambda _: self.script.connection.stopService()
+        self.turns(3)
+        self.assertEqual(ended.call_count, 1)
+
+    def test_stop_with_much_ahead(self) -> None:
+        """What nobody waited for is dropped, and the socket read until the broker closes."""
+        self.transport.hangs_at_close = True
+        for index in range(READ_AHEAD_BYTES // FULL_READ_BYTES + 1):
+            self.script.send(full_read(index * MESSAGES))
+        self.assertFalse(self.reading)
+        self.script.connection.stopService()
+        self.assertTrue(self.reading)
+        self.assertEqual(self.numbers, [])
+        self.transport.lost(ConnectionDone())
 
     @settings(max_examples=50, deadline=None)
     @given(
