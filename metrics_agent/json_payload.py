@@ -87,7 +87,7 @@ def loads(data: bytes, *, max_depth: int = MAX_DEPTH, parse: Parse = _PARSE) -> 
         PayloadError: the reason is one of ``REASONS``; the detail shows the place, bounded.
     """
     # The usual payload is an object and nothing else; all others take the longer way.
-    if data[:1] == b"{" and data.count(b"[") + data.count(b"{") <= max_depth:
+    if data[:1] == b"{" and _openings(data) <= max_depth:
         try:
             return parse(data)
         except ValueError:
@@ -95,13 +95,18 @@ def loads(data: bytes, *, max_depth: int = MAX_DEPTH, parse: Parse = _PARSE) -> 
     data = data.removeprefix(_BOM).strip(_BLANK)
     if not data:
         raise PayloadError("empty", "no JSON in the payload")
-    if data.count(b"[") + data.count(b"{") > max_depth:
+    if _openings(data) > max_depth:
         _check_depth(data, max_depth)
     try:
         return parse(data)
     except ValueError:
         # What orjson refuses the judge may still accept, and its words are the same everywhere.
         return _judge(data)
+
+
+def _openings(data: bytes) -> int:
+    # To cut a few out takes a third of the time that it takes to count them.
+    return len(data) - len(data.replace(b"{", b"").replace(b"[", b""))
 
 
 def _judge(data: bytes) -> object:

@@ -60,6 +60,8 @@ _UNUSED: Final = frozenset(
         "TotalStartTime",
     }
 )
+_PLAIN: Final[dict[str, str | None]] = {**dict.fromkeys(_UNUSED), **_FIELDS}
+"""All keys that a plain object has: its field, or None for no use."""
 _new: Final = tuple.__new__
 _SHARED: Final = frozenset({"Frequency", "Voltage"})
 _OLD_TOTAL_LENGTH: Final = 3
@@ -80,19 +82,21 @@ def decode_energy(
     Anything else goes to ``decode_energy_fully``, which gives the same for both.
     """
     fields = {}
-    field_of = _FIELDS.get
-    for key, value in energy.items():
-        field = field_of(key)
-        if field is not None:
+    plain = _PLAIN
+    try:
+        for key, value in energy.items():
+            field = plain[key]
+            if field is None:
+                continue
             if value.__class__ is not float and value.__class__ is not int:
                 break
             # Also makes an int a float, and a negative zero a zero.
             fields[field] = value + 0.0
-        elif key not in _UNUSED:
-            break
-    else:
-        # By way of tuple: a named tuple's own constructor costs twice as much.
-        return [_new(Metric, (device.series(_NAME), fields, time_ns))] if fields else []
+        else:
+            # By way of tuple: a named tuple's own constructor costs twice as much.
+            return [_new(Metric, (device.series(_NAME), fields, time_ns))] if fields else []
+    except KeyError:
+        pass  # one that a plain object does not have
     points = Points()
     decode_energy_fully(energy, points, drop, Units(document))
     return points.metrics(device, time_ns)

@@ -43,7 +43,7 @@ from metrics_agent.transports.mqtt.engine import (
 )
 from metrics_agent.transports.mqtt.intake import Intake
 from metrics_agent.transports.mqtt.packets import PINGREQ
-from metrics_agent.transports.mqtt.read_ahead import FULL_READ_BYTES, ReadAhead
+from metrics_agent.transports.mqtt.read_ahead import ReadAhead
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.splitter import (
     Frame,
@@ -60,6 +60,8 @@ CONNACK_FIRST: Final = 0x20
 PINGRESP_FIRST: Final = 0xD0
 QOS_0_OR_1_MASK: Final = 0xF4
 PUBLISH_FIRST: Final = 0x30
+RETAINED_PUBLISH_MASK: Final = 0xF1
+RETAINED_PUBLISH: Final = 0x31
 BREATH_S: Final = 0.004
 BREATH_FROM_BYTES: Final = 1536
 """Some five messages of a sensor: a thousand a second come one by one."""
@@ -230,8 +232,13 @@ class Link(Protocol):
                 return
         # TLS and WebSocket have more at hand than the socket, and so has a pause that begins with
         # the CONNACK of a session whose messages are in the same read.
-        if self._paused or self._ahead or len(data) >= FULL_READ_BYTES:
-            self._ahead.put(data)
+        retained = (
+            data[0] & RETAINED_PUBLISH_MASK == RETAINED_PUBLISH
+            and not self._splitter.buffered
+            and not self._ahead
+        )
+        if retained or self._ahead.wants(data):
+            self._ahead.put(data, burst=retained)
             if self._ahead.full:
                 self._call_transport("pauseProducing")
             return

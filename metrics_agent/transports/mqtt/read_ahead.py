@@ -1,9 +1,10 @@
 """Reads that wait to be taken apart: the socket is emptied first.
 
 A broker drops messages at QoS 0 for a client that does not read as fast as it writes. It writes
-ten thousand retained announcements at once, faster than they can be decoded. So when a read is
-full, which means that there is more, what is in the socket is read up to a limit before anything is
-decoded, and then as much as one full read is decoded in each turn of the reactor.
+ten thousand retained announcements in some 20 ms, faster than they can be decoded. So when a read
+is full, which means that there is more, what is in the socket is read up to a limit before anything
+is decoded; when it begins with a retained message, of which there are seldom few, what comes until
+the broker pauses is. Then as much as one full read is decoded in each turn of the reactor.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ __all__ = ["FULL_READ_BYTES", "READ_AHEAD_BYTES", "ReadAhead"]
 
 FULL_READ_BYTES: Final = 64 * 1024
 """What Twisted reads from a socket at once."""
+BURST_PAUSE_S: Final = 0.004
+"""A burst of retained messages is over when nothing came for this time, twice that at most."""
 READ_AHEAD_BYTES: Final = 4 * 1024 * 1024
 """How much may wait; half a second's work at most."""
 
@@ -40,6 +43,7 @@ class ReadAhead:
         self._bytes = 0
         self._call: IDelayedCall | None = None
         self._held = False
+        self._burst = False
         self._more_at_hand = False
 
     def __bool__(self) -> bool:
@@ -50,11 +54,25 @@ class ReadAhead:
         """Whether so much waits that no more is to be read."""
         return self._bytes >= READ_AHEAD_BYTES
 
-    def put(self, data: bytes) -> None:
-        """Add a read."""
+    def wants(self, data: bytes) -> bool:
+        """Whether a read has to wait: for those before it, for `release`, or for those after it."""
+        return self._held or bool(self._reads) or len(data) >= FULL_READ_BYTES
+
+    def put(self, data: bytes, *, burst: bool = False) -> None:
+        """Add a read.
+
+        Args:
+            data: the read.
+            burst: it is the beginning of many; wait until nothing came for a while.
+        """
+        self._burst = self._burst or burst
         self._reads.append(data)
         self._bytes += len(data)
-        self._more_at_hand = len(data) >= FULL_READ_BYTES and not self.full
+        if self.full:
+            self._burst = self._more_at_hand = False
+            self._cancel()
+        else:
+            self._more_at_hand = self._burst or len(data) >= FULL_READ_BYTES
         self._set()
 
     def hold(self) -> None:
@@ -72,10 +90,12 @@ class ReadAhead:
         self._cancel()
         self._reads.clear()
         self._bytes = 0
+        self._burst = False
 
     def _set(self) -> None:
         if self._reads and not self._held and self._call is None:
-            self._call = self._reactor.callLater(0, self._turn)
+            delay_s = BURST_PAUSE_S if self._burst else 0
+            self._call = self._reactor.callLater(delay_s, self._turn)
 
     def _cancel(self) -> None:
         if self._call is not None:
@@ -88,6 +108,7 @@ class ReadAhead:
             # Look at the socket once more before anything is decoded.
             self._more_at_hand = False
         else:
+            self._burst = False
             data = self._reads.popleft()
             if len(data) < FULL_READ_BYTES and self._reads:
                 data = self._joined(data)

@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.transports.mqtt.read_ahead import FULL_READ_BYTES, READ_AHEAD_BYTES
+from metrics_agent.transports.mqtt.read_ahead import (
+    BURST_PAUSE_S,
+    FULL_READ_BYTES,
+    READ_AHEAD_BYTES,
+)
 from metrics_agent.transports.mqtt.splitter import PacketSplitter
 from tests.transports.mqtt.scripted import PINGRESP, Scripted, connack, puback, publish
 
@@ -22,6 +26,11 @@ MESSAGES = FULL_READ_BYTES // (PAYLOAD_BYTES + 6) + 1
 def message(number: int) -> bytes:
     """Write a PUBLISH that says which it is."""
     return publish(False, b"a", str(number).encode().ljust(PAYLOAD_BYTES, b"."))
+
+
+def retained(number: int) -> bytes:
+    """Write the same as one that the broker had stored."""
+    return b"\x31" + message(number)[1:]
 
 
 def full_read(first: int) -> bytes:
@@ -76,6 +85,38 @@ class ReadAheadTests(SynchronousTestCase):
             self.assertEqual(self.numbers, list(range(done)))
         self.script.send(message(2 * MESSAGES + 1))
         self.assertEqual(len(self.numbers), 2 * MESSAGES + 2, "nothing waits any more")
+
+    def test_a_burst_of_retained_messages(self) -> None:
+        """It is read until the broker pauses, however small the reads are."""
+        for number in range(20):
+            self.script.send(retained(number))
+            self.script.clock.advance(BURST_PAUSE_S)
+        self.assertEqual(self.numbers, [])
+        self.script.clock.advance(BURST_PAUSE_S)
+        self.assertEqual(self.numbers, list(range(20)))
+        self.script.send(message(20))
+        self.assertEqual(len(self.numbers), 21, "nothing waits any more")
+
+    def test_a_burst_is_bounded(self) -> None:
+        """When as much waits as may, the pause is not waited for."""
+        self.script.send(retained(0))
+        number = 1
+        while self.reading:
+            self.script.send(message(number))
+            number += 1
+        self.turns(1)
+        self.assertTrue(self.reading)
+        self.turns(2 * READ_AHEAD_BYTES // FULL_READ_BYTES)
+        self.assertEqual(self.numbers, list(range(number)))
+
+    def test_what_looks_like_the_beginning_of_a_burst(self) -> None:
+        """The rest of a message waits for nothing, whatever its first byte is."""
+        data = message(1)
+        middle = len(data) - PAYLOAD_BYTES
+        self.assertEqual(data[middle], retained(0)[0])
+        self.script.send(data[:middle])
+        self.script.send(data[middle:])
+        self.assertEqual(self.numbers, [1])
 
     def test_small_reads_do_not_put_it_off(self) -> None:
         """Where little comes with each turn, a read is decoded with each turn."""
