@@ -79,7 +79,8 @@ def decode_energy(
     """Return the points of an ENERGY object: the whole first, then the channels.
 
     Most devices have one channel and send nothing but numbers: that is read in one pass here.
-    Anything else goes to ``decode_energy_fully``, which gives the same for both.
+    Anything else goes to ``decode_energy_fully``, which gives the same for both, but for an
+    infinite number (``1e999``): here that is left for the encoder to leave out and count.
     """
     fields = {}
     plain = _PLAIN

@@ -4,7 +4,8 @@ A broker drops messages at QoS 0 for a client that does not read as fast as it w
 ten thousand retained announcements in some 20 ms, faster than they can be decoded. So when a read
 is full, which means that there is more, what is in the socket is read up to a limit before anything
 is decoded; when it begins with a retained message, of which there are seldom few, what comes until
-the broker pauses is. Then as much as one full read is decoded in each turn of the reactor.
+the broker pauses is, or for 50 ms, since live messages may follow without a pause. Then as much as
+one full read is decoded in each turn of the reactor.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ FULL_READ_BYTES: Final = 64 * 1024
 """What Twisted reads from a socket at once."""
 BURST_PAUSE_S: Final = 0.004
 """A burst of retained messages is over when nothing came for this time, twice that at most."""
+BURST_S: Final = 0.05
+"""How long a burst is read at most before what came of it is decoded."""
 READ_AHEAD_BYTES: Final = 4 * 1024 * 1024
 """How much may wait; half a second's work at most."""
 
@@ -29,7 +32,7 @@ class ReadAhead:
     """The reads of one connection in order, taken a full read's worth a turn unless held.
 
     Args:
-        reactor: its callLater.
+        reactor: its clock and callLater.
         take: takes what was read; must not raise.
 
     Attributes:
@@ -44,6 +47,7 @@ class ReadAhead:
         self._call: IDelayedCall | None = None
         self._held = False
         self._burst = False
+        self._burst_end_s = 0.0
         self._more_at_hand = False
 
     def __bool__(self) -> bool:
@@ -65,7 +69,9 @@ class ReadAhead:
             data: the read.
             burst: it is the beginning of many; wait until nothing came for a while.
         """
-        self._burst = self._burst or burst
+        if burst:
+            self._burst = True
+            self._burst_end_s = self._reactor.seconds() + BURST_S
         self._reads.append(data)
         self._bytes += len(data)
         if self.full:
@@ -104,11 +110,13 @@ class ReadAhead:
 
     def _turn(self) -> None:
         self._call = None
+        if self._burst and self._reactor.seconds() >= self._burst_end_s:
+            self._more_at_hand = False
         if self._more_at_hand:
             # Look at the socket once more before anything is decoded.
             self._more_at_hand = False
         else:
-            self._burst = False
+            self._burst = self._more_at_hand = False
             data = self._reads.popleft()
             if len(data) < FULL_READ_BYTES and self._reads:
                 data = self._joined(data)

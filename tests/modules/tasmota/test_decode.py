@@ -187,6 +187,7 @@ class Robust(SynchronousTestCase):
 ENERGY_VALUES = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.integers(min_value=-(2**63), max_value=2**64 - 1),
+    st.booleans(),
     st.text(max_size=3),
     st.none(),
     st.lists(st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.none()), max_size=4),
@@ -211,6 +212,16 @@ class FastPath(SynchronousTestCase):
         metrics = decode_energy(energy, device, 1, lambda *what: fast.append(what), {})
         self.assertEqual(metrics, points.metrics(device, 1))
         self.assertEqual(fast, slow)
+
+    def test_an_infinite_number(self) -> None:
+        """The one difference: it is the encoder that leaves it out."""
+        energy = {"Power": 1.0, "Voltage": float("inf")}
+        metrics = decode_energy(energy, Device("plug", Naming({})), 1, self.fail, {})
+        encoder = Encoder()
+        self.assertEqual(
+            encoder.encode(*metrics), b"electricity,device=plug,vendor=tasmota power=1.0 1\n"
+        )
+        self.assertEqual(encoder.left_out, 1)
 
 
 class Tables(SynchronousTestCase):

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.transports.mqtt.read_ahead import (
     BURST_PAUSE_S,
+    BURST_S,
     FULL_READ_BYTES,
     READ_AHEAD_BYTES,
 )
@@ -88,14 +89,42 @@ class ReadAheadTests(SynchronousTestCase):
 
     def test_a_burst_of_retained_messages(self) -> None:
         """It is read until the broker pauses, however small the reads are."""
-        for number in range(20):
+        for number in range(10):
             self.script.send(retained(number))
             self.script.clock.advance(BURST_PAUSE_S)
         self.assertEqual(self.numbers, [])
         self.script.clock.advance(BURST_PAUSE_S)
-        self.assertEqual(self.numbers, list(range(20)))
-        self.script.send(message(20))
-        self.assertEqual(len(self.numbers), 21, "nothing waits any more")
+        self.assertEqual(self.numbers, list(range(10)))
+        self.script.send(message(10))
+        self.assertEqual(len(self.numbers), 11, "nothing waits any more")
+
+    def test_a_burst_at_qos_1(self) -> None:
+        """What was stored at QoS 1 begins one as well."""
+        stored = publish(False, b"a", b"7", 5)
+        self.script.send(bytes([stored[0] | 1]) + stored[1:])
+        self.assertEqual(self.numbers, [])
+        self.script.clock.pump([BURST_PAUSE_S] * 2)
+        self.assertEqual(self.numbers, [7])
+
+    def test_live_messages_after_a_burst(self) -> None:
+        """They come without a pause; nothing waits for one for long."""
+        self.script.send(retained(0))
+        for number in range(1, 1000):
+            self.script.send(message(number))
+            self.script.clock.advance(0.001)
+            waits = number + 1 - len(self.numbers)
+            self.assertLessEqual(waits, (BURST_S + BURST_PAUSE_S) / 0.001 + 1)
+        self.assertEqual(self.numbers, list(range(1000)))
+
+    def test_a_second_burst(self) -> None:
+        """It has its own time."""
+        for start in (0, 40):
+            for number in range(start, start + 5):
+                self.script.send(retained(number))
+                self.script.clock.advance(0.001)
+            self.assertEqual(len(self.numbers), 5 if start else 0)
+            self.script.clock.advance(1)
+        self.assertEqual(self.numbers, [*range(5), *range(40, 45)])
 
     def test_a_burst_is_bounded(self) -> None:
         """When as much waits as may, the pause is not waited for."""
@@ -325,7 +354,7 @@ class ReadAheadTests(SynchronousTestCase):
         st.lists(
             st.one_of(
                 st.integers(1, 3 * FULL_READ_BYTES),
-                st.sampled_from(["turn", "pause", "resume", FULL_READ_BYTES]),
+                st.sampled_from(["turn", "wait", "pause", "resume", FULL_READ_BYTES]),
             ),
             max_size=20,
         )
@@ -335,11 +364,13 @@ class ReadAheadTests(SynchronousTestCase):
         script = self.script = Scripted()
         script.connection.subscribe("a", 1, script.lines_of)
         script.start()
-        data = b"".join(message(number) for number in range(400))
+        data = b"".join((retained if number % 7 < 3 else message)(number) for number in range(400))
         position = 0
         for step in [*steps, "resume"]:
             if step == "turn":
                 script.clock.advance(0)
+            elif step == "wait":
+                script.clock.advance(BURST_PAUSE_S)
             elif step == "pause":
                 script.connection.pause_reading("pressure")
             elif step == "resume":
@@ -349,6 +380,7 @@ class ReadAheadTests(SynchronousTestCase):
                 position += len(piece)
         if data[position:]:
             script.send(data[position:])
+        script.clock.advance(1)
         self.turns(2 * len(steps) + 5)
         self.assertEqual(self.numbers, list(range(400)))
         script.connection.stopService()
