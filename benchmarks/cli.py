@@ -13,7 +13,7 @@ from benchmarks.bench import Bench, Options
 from benchmarks.broker import mosquitto_path
 from benchmarks.figures import Figure, Note
 from benchmarks.machine import describe, load_average
-from benchmarks.report import Report, update
+from benchmarks.report import BEGIN, Report, update
 from benchmarks.rows import ROWS, Row
 from benchmarks.rows.base import Notebook
 from benchmarks.subjects import CLIENTS, Agent, CommandSubject, ParsingClient, Subject, Telegraf
@@ -35,6 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for row in ROWS:
             sys.stdout.write(f"{row.name:10} {row.about}\n")
         return 0
+    if given.update and given.rows:
+        parser.error("--update takes all rows, or the document would lose the others")
+    if given.update:
+        document = Path(given.update)
+        if not document.is_file() or BEGIN not in document.read_text("utf-8"):
+            parser.error(f"--update: expected a document with a line {BEGIN}, got {document}")
     if mosquitto_path() is None:
         parser.error("mosquitto is not installed; the benchmarks start one of their own")
     try:
