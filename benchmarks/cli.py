@@ -18,7 +18,7 @@ from benchmarks.rows import ROWS, Row
 from benchmarks.rows.base import Notebook
 from benchmarks.subjects import CLIENTS, Agent, CommandSubject, ParsingClient, Subject, Telegraf
 
-__all__ = ["choose_peers", "main"]
+__all__ = ["choose_peers", "main", "not_updatable"]
 
 _TELEGRAF = "telegraf"
 
@@ -35,12 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for row in ROWS:
             sys.stdout.write(f"{row.name:10} {row.about}\n")
         return 0
-    if given.update and given.rows:
-        parser.error("--update takes all rows, or the document would lose the others")
-    if given.update:
-        document = Path(given.update)
-        if not document.is_file() or BEGIN not in document.read_text("utf-8"):
-            parser.error(f"--update: expected a document with a line {BEGIN}, got {document}")
+    if given.update and (reason := not_updatable(Path(given.update), given.rows)):
+        parser.error(f"--update: {reason}")
     if mosquitto_path() is None:
         parser.error("mosquitto is not installed; the benchmarks start one of their own")
     try:
@@ -65,6 +61,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         update(Path(given.update), report.as_markdown())
     missed = [figure for figure in report.figures if _below_floor(figure)]
     return 1 if failed or missed else 0
+
+
+def not_updatable(document: Path, rows: Sequence[str]) -> str:
+    """Return why the tables of a run cannot be put into a document; empty if they can."""
+    if rows:
+        return "it takes all rows, the document would lose the others"
+    if not document.is_file() or BEGIN not in document.read_text("utf-8"):
+        return f"expected a document with a line {BEGIN}, got {document}"
+    return ""
 
 
 def _run(rows: Sequence[Row], options: Options) -> tuple[Report, bool]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks.cli import choose_peers
+from benchmarks.cli import choose_peers, not_updatable
 from benchmarks.figures import Figure, Note
 from benchmarks.report import BEGIN, END, Report, update
 from benchmarks.rows import ROWS
@@ -65,6 +65,15 @@ class ReportTests(SynchronousTestCase):
         with self.assertRaisesRegex(ValueError, "has no block"):
             update(path, "new\n")
         self.assertEqual(path.read_text("utf-8"), "nothing")
+
+    def test_what_cannot_take_the_tables_is_said_before_the_run(self) -> None:
+        path = Path(self.mktemp())
+        self.assertIn(f"got {path}", not_updatable(path, []))
+        path.write_text("nothing", "utf-8")
+        self.assertIn(f"a line {BEGIN}", not_updatable(path, []))
+        path.write_text(f"{BEGIN}\n{END}\n", "utf-8")
+        self.assertEqual(not_updatable(path, []), "")
+        self.assertIn("all rows", not_updatable(path, ["cost"]))
 
 
 class DocumentTests(SynchronousTestCase):
