@@ -96,6 +96,11 @@ class Outcome:
         """Messages that did not arrive, by count."""
         return self.sent.messages - self.arrived
 
+    @property
+    def lost(self) -> int:
+        """Messages of which there is no line, by a look at every line."""
+        return self.sent.messages - self.tally().distinct
+
     def tally(self) -> Tally:
         """Look at every line."""
         return tally(

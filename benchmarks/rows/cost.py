@@ -66,7 +66,7 @@ def _one(bench: Bench, notebook: Notebook, subject: Subject, qos: int) -> None:
 
 def _count_losses(notebook: Notebook, running: Running, *outcomes: Outcome, is_agent: bool) -> None:
     if is_agent:
-        lost = sum(outcome.sent.messages - outcome.tally().distinct for outcome in outcomes)
+        lost = sum(outcome.lost for outcome in outcomes)
         notebook.add("lost", running.subject.name, lost, target=0, floor=0)
     elif any(outcome.missing for outcome in outcomes):
         missing = sum(outcome.missing for outcome in outcomes)

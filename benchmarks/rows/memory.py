@@ -73,7 +73,7 @@ def _after_messages(
             step = min(rounds, max(1, _STEP_ROUNDS * _DEVICES // devices))
             rounds -= step
             outcome = running.send(running.load(step, backlog=_BACKLOG))
-            lost += outcome.sent.messages - outcome.tally().distinct
+            lost += outcome.lost
             done = messages - rounds * devices
             if early is None and done >= min(messages / 5, 200_000):
                 early = outcome.after

@@ -198,7 +198,7 @@ class Link(Protocol):
         self._call_transport("unregisterProducer")
         # Closing a socket with unread data makes the kernel send a reset, which may overtake our
         # last acknowledgements: read (and ignore) until the broker closes.
-        self.resume()
+        self._paused = False
         self._read_on()
         self._timer = self._reactor.callLater(GOODBYE_S, self._close)
 

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import Logger, LogLevel, formatEvent
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.transports.mqtt.connection import MqttConnection
 from metrics_agent.transports.mqtt.dial import Dial
@@ -200,3 +201,25 @@ class Scripted:
                 found.append(body[position + 2 : end].decode())
                 position = end + (1 if first == 0x82 else 0)
         return found
+
+
+class ConnectedCase(SynchronousTestCase):
+    """A connection that is up and subscribed to ``a``; at its end no timer may be left."""
+
+    def setUp(self) -> None:
+        self.script = Scripted()
+        self.script.connection.subscribe("a", 1, self.script.lines_of)
+        self.transport = self.script.start()
+        self.addCleanup(self.stop)
+
+    def stop(self) -> None:
+        """Stop it, and judge."""
+        done = self.script.connection.stopService()
+        self.script.clock.pump([0, 1])
+        self.successResultOf(done)
+        self.assertEqual(self.script.clock.getDelayedCalls(), [], "a timer is left")
+
+    @property
+    def reading(self) -> bool:
+        """Whether the socket is read."""
+        return self.transport.producerState == "producing"

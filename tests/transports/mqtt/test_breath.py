@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from metrics_agent.transports.mqtt.link import (
     BREATH_BELOW_BYTES,
     BREATH_FROM_BYTES,
     BREATH_S,
 )
-from tests.transports.mqtt.scripted import Scripted, publish
+from tests.transports.mqtt.scripted import ConnectedCase, publish
 
 MESSAGE = publish(False, b"a", b"x" * 300)
 SOME = MESSAGE * (BREATH_FROM_BYTES // len(MESSAGE) + 1)
 
 
-class BreathTests(SynchronousTestCase):
+class BreathTests(ConnectedCase):
     """When reading pauses by itself, and that it always goes on."""
-
-    def setUp(self) -> None:
-        self.script = Scripted()
-        self.script.connection.subscribe("a", 1, self.script.lines_of)
-        self.transport = self.script.start()
-        self.addCleanup(self.stop)
-
-    def stop(self) -> None:
-        done = self.script.connection.stopService()
-        self.script.clock.advance(1)
-        self.successResultOf(done)
-        self.assertEqual(self.script.clock.getDelayedCalls(), [], "a timer is left")
-
-    @property
-    def reading(self) -> bool:
-        return self.transport.producerState == "producing"
 
     def test_some_messages(self) -> None:
         """They are handed on at once; the next read waits."""

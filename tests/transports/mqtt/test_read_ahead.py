@@ -7,7 +7,6 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
-from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.transports.mqtt.read_ahead import (
     BURST_PAUSE_S,
@@ -16,7 +15,14 @@ from metrics_agent.transports.mqtt.read_ahead import (
     READ_AHEAD_BYTES,
 )
 from metrics_agent.transports.mqtt.splitter import PacketSplitter
-from tests.transports.mqtt.scripted import PINGRESP, Scripted, connack, puback, publish
+from tests.transports.mqtt.scripted import (
+    PINGRESP,
+    ConnectedCase,
+    Scripted,
+    connack,
+    puback,
+    publish,
+)
 
 PAYLOAD_BYTES = 1021
 FEED = PacketSplitter.feed
@@ -39,29 +45,13 @@ def full_read(first: int) -> bytes:
     return b"".join(message(first + index) for index in range(MESSAGES))
 
 
-class ReadAheadTests(SynchronousTestCase):
+class ReadAheadTests(ConnectedCase):
     """A connection and a broker that writes much at once."""
-
-    def setUp(self) -> None:
-        self.script = Scripted()
-        self.script.connection.subscribe("a", 1, self.script.lines_of)
-        self.transport = self.script.start()
-        self.addCleanup(self.stop)
-
-    def stop(self) -> None:
-        done = self.script.connection.stopService()
-        self.script.clock.pump([0, 1])
-        self.successResultOf(done)
-        self.assertEqual(self.script.clock.getDelayedCalls(), [], "a timer is left")
 
     @property
     def numbers(self) -> list[int]:
         lines = b"".join(batch.data for batch in self.script.batches).splitlines()
         return [int(line.split(b" ")[1].rstrip(b".")) for line in lines]
-
-    @property
-    def reading(self) -> bool:
-        return self.transport.producerState == "producing"
 
     def turns(self, count: int) -> None:
         """Run what is due, as a reactor does: what it sets for at once waits for the next turn."""
