@@ -3,11 +3,12 @@
 fd 2 is shared: with Telegraf's pipe, a shell's terminal, with fd 1 after ``2>&1``. O_NONBLOCK
 belongs to the open file description, so setting it would change it for all of them. Instead:
 
-* a pipe or terminal is opened anew through /proc, which gives a private description;
-* a socket cannot be opened anew, but each send can say MSG_DONTWAIT;
+* a pipe or terminal is opened again through /proc, which gives a private description;
+* a socket cannot be opened again, but each send can say MSG_DONTWAIT;
 * a file or device never blocks in the sense that matters here;
-* where /proc is missing or the pipe belongs to another user, poll is asked before each write of at
-  most PIPE_BUF bytes: a pipe that is writable takes those.
+* where that is not possible (/proc is missing, the pipe belongs to another user, the terminal is the
+  master side of one) poll is asked before each write of a piece that is taken at once: PIPE_BUF
+  bytes by a pipe, one buffer of 256 bytes by a terminal.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ import socket
 import stat
 from typing import Final
 
+from metrics_agent.process.descriptors import reopen
+
 __all__ = ["Descriptor"]
 
 _PIPE_BUF: Final = select.PIPE_BUF
+_TERMINAL_BUF: Final = 256  # struct tty_buffer's step; a longer write to a full terminal blocks
 
 
 class Descriptor:
@@ -39,6 +43,7 @@ class Descriptor:
         self.fd = -1
         self.never_blocks = True
         self._socket: socket.socket | None = None
+        self._piece = _PIPE_BUF
         try:
             mode = os.fstat(fd).st_mode
         except OSError:
@@ -48,14 +53,14 @@ class Descriptor:
             self.fd = self._socket.fileno()
             self.never_blocks = False
         elif stat.S_ISFIFO(mode) or os.isatty(fd):
-            self._open_anew(fd)
+            self._open_again(fd)
+            self._piece = _PIPE_BUF if stat.S_ISFIFO(mode) else _TERMINAL_BUF
         else:
             self.fd = os.dup(fd)
 
-    def _open_anew(self, fd: int) -> None:
+    def _open_again(self, fd: int) -> None:
         try:
-            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-            self.fd = os.open(f"/proc/self/fd/{fd}", flags)
+            self.fd = reopen(fd)
         except OSError:
             self.fd = os.dup(fd)
             self.never_blocks = False
@@ -75,7 +80,7 @@ class Descriptor:
             return os.write(self.fd, data)
         if not self.wait(0):
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        return os.write(self.fd, data[:_PIPE_BUF])
+        return os.write(self.fd, data[: self._piece])
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until something can be written (or fails at once); False if that took longer."""

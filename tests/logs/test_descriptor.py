@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
+import signal
 import socket
+import tty
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.logs import descriptor as descriptor_module
 from metrics_agent.logs.descriptor import Descriptor
 
 
@@ -76,7 +78,7 @@ class DescriptorTest(SynchronousTestCase):
         with self.assertRaises(BrokenPipeError):
             descriptor.write(b"x")
 
-    def test_a_pipe_that_cannot_be_opened_anew_does_not_block_either(self):
+    def test_a_pipe_that_cannot_be_opened_again_does_not_block_either(self):
         real_open = os.open
 
         def refuse(path: str, *args: int) -> int:
@@ -85,7 +87,7 @@ class DescriptorTest(SynchronousTestCase):
             return real_open(path, *args)
 
         _read_fd, write_fd = self.pipe()
-        self.patch(descriptor_module.os, "open", refuse)
+        self.patch(os, "open", refuse)
         descriptor = self.open(write_fd)
         self.assertFalse(descriptor.never_blocks)
         self.assertGreater(self.fill(descriptor), 4096)
@@ -116,6 +118,31 @@ class DescriptorTest(SynchronousTestCase):
         descriptor.write(b"x\n")
         self.assertEqual(os.read(leader, 10), b"x\r\n")
         self.assertFalse(self.flags(follower) & os.O_NONBLOCK)
+
+    def test_the_master_side_of_a_terminal_is_written(self):
+        """Opening /dev/ptmx again makes a new terminal, where no one would read the log."""
+        leader, follower = os.openpty()
+        self.addCleanup(os.close, leader)
+        self.addCleanup(os.close, follower)
+        tty.setraw(follower)
+        descriptor = self.open(leader)
+        descriptor.write(b"x\n")
+        self.assertEqual(self.read_now(follower), b"x\n")
+        self.assertFalse(self.flags(leader) & os.O_NONBLOCK)
+
+    def test_a_full_terminal_does_not_block_from_its_master_side_either(self):
+        leader, follower = os.openpty()
+        self.addCleanup(os.close, leader)
+        self.addCleanup(os.close, follower)
+        tty.setraw(follower)
+        signal.alarm(20)  # the default action ends the process: a write that blocks holds trial
+        self.addCleanup(signal.alarm, 0)
+        self.assertGreater(self.fill(self.open(leader)), 4096)
+
+    def read_now(self, fd: int) -> bytes:
+        """Read what is there, nothing if that is so."""
+        ready, _, _ = select.select([fd], [], [], 0)
+        return os.read(fd, 100) if ready else b""
 
     def test_a_file_is_written_where_the_others_are(self):
         path = Path(self.mktemp())
