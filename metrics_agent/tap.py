@@ -50,6 +50,8 @@ def makeService(options: Options) -> Agent:
     Raises:
         SystemExit: it cannot be started; the reason is on stderr, the code is 78.
     """
+    from twisted.logger import globalLogPublisher
+
     from metrics_agent.commands.loading import complain, plan_or_complain
     from metrics_agent.commands.reactor import import_reactor
     from metrics_agent.errors import OutputError
@@ -78,8 +80,14 @@ def makeService(options: Options) -> Agent:
         agent = assemble(PROCESS, reactor, plan, load, observer, log_with=log_with)
     except OutputError as error:
         _end(complain(error, log, plan.config.path))
-    bridge_logging(observer)
     contain_observers()
+    if twistd.get("nodaemon", True):
+        bridge_logging(observer)
+    else:
+        # The log is twistd's. Whoever started the daemon may wait until its stderr is closed, as
+        # `$(twistd ...)` and ssh do; twistd itself closes only numbers 0 to 2.
+        bridge_logging(observer, to=globalLogPublisher)
+        reactor.callWhenRunning(observer.close)
     return agent
 
 

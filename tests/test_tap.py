@@ -6,7 +6,7 @@ from typing import Any
 from unittest import mock
 
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python import usage
 
 from metrics_agent import assembly
@@ -31,8 +31,26 @@ class FakeObserver:
     def __call__(self, event: Any) -> None:
         self.lines.append(f"{event['log_level'].name}: {formatEvent(event)}")
 
+    closed = False
+
     def final_flush(self, _timeout_s: float) -> None:
         """Do nothing."""
+
+    def close(self) -> None:
+        """Note that stderr is closed."""
+        self.closed = True
+
+
+class TwistdReactor(Clock):
+    """Keeps what is to be done when it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.when_running: list[Any] = []
+
+    def callWhenRunning(self, call: Any) -> None:
+        """Keep it."""
+        self.when_running.append(call)
 
 
 class MakeServiceTests(CommandCase):
@@ -43,7 +61,7 @@ class MakeServiceTests(CommandCase):
         self.seen: list[Any] = []
         self.at_exit: list[Any] = []
         self.log = FakeObserver()
-        self.reactor = Clock()
+        self.reactor = TwistdReactor()
         self.use_reactor(self.reactor)
         self.patch(observer, "StderrObserver", lambda: self.log)
         self.patch(
@@ -51,13 +69,18 @@ class MakeServiceTests(CommandCase):
         )
         self.patch(reactor_of_plan, "leave_out_openssl", lambda: None)
         self.patch(assembly, "assemble", self.assemble)
-        self.patch(capture, "bridge_logging", lambda _observer: self.seen.append("bridge"))
+        self.patch(capture, "bridge_logging", self.bridge)
         self.patch(capture, "contain_observers", lambda: self.seen.append("contain"))
         self.patch(tap, "atexit", self)
 
     def register(self, call: Any, *args: Any) -> None:
         """Stand for atexit's."""
         self.at_exit.append((call, *args))
+
+    def bridge(self, log: Any, **to: Any) -> None:
+        """Stand for the bridge from Python's logging."""
+        self.assertIs(log, self.log)
+        self.seen.append(to or "bridge")
 
     def assemble(
         self, process: Any, reactor: Any, plan: Any, load: Any, log: Any, *, log_with: Any
@@ -84,8 +107,9 @@ class MakeServiceTests(CommandCase):
     def test_agent(self) -> None:
         """In the foreground: the agent, and twistd logs with our observer."""
         self.assertEqual(self.make(), "agent")
-        self.assertEqual(self.seen, ["clock", (["demo"], self.log), "bridge", "contain"])
+        self.assertEqual(self.seen, ["clock", (["demo"], self.log), "contain", "bridge"])
         self.assertEqual([call for call, *_args in self.at_exit], [self.log.final_flush])
+        self.assertEqual(self.reactor.when_running, [])
 
     def test_without_twistd(self) -> None:
         """Options that twistd did not parse count as those of the foreground."""
@@ -125,9 +149,14 @@ class MakeServiceTests(CommandCase):
         self.assertEqual(self.seen, [])
 
     def test_background_with_an_output(self) -> None:
-        """With another output it may be one; the log is twistd's then."""
+        """With another output it may be one; the log is twistd's, and stderr is closed then."""
         self.assertEqual(self.make('output = "/tmp/x.lp"\n' + GOOD, nodaemon=False), "agent")
         self.assertEqual(self.seen[1], (["demo"], None))
+        self.assertEqual(self.seen[3], {"to": globalLogPublisher})
+        self.assertFalse(self.log.closed)
+        for call in self.reactor.when_running:
+            call()
+        self.assertTrue(self.log.closed)
 
     def test_wrong_output(self) -> None:
         """An output that cannot be used is told like a fault of the configuration."""

@@ -121,15 +121,21 @@ class LoggingBridge(logging.Handler):
         self._publish(event)
 
 
-def bridge_logging(observer: StderrObserver, root: logging.Logger | None = None) -> LoggingBridge:
+def bridge_logging(
+    observer: StderrObserver,
+    root: logging.Logger | None = None,
+    *,
+    to: ILogObserver | None = None,
+) -> LoggingBridge:
     """Take over Python's logging; its level follows that of the observer.
 
     Args:
         observer: says which levels are wanted, and takes the events.
         root: takes the handler; Python's root logger if None.
+        to: takes the events instead, where the log is not ours.
     """
     top = logging.getLogger() if root is None else root
-    bridge = LoggingBridge(observer)
+    bridge = LoggingBridge(observer if to is None else to)
     top.addHandler(bridge)
 
     def follow() -> None:

@@ -6,8 +6,8 @@ belongs to the open file description, so setting it would change it for all of t
 * a pipe or terminal is opened again through /proc, which gives a private description;
 * a socket cannot be opened again, but each send can say MSG_DONTWAIT;
 * a file or device never blocks in the sense that matters here;
-* where that is not possible (/proc is missing, the pipe belongs to another user, the terminal is the
-  master side of one) poll is asked before each write of a piece that is taken at once: PIPE_BUF
+* where that is not possible (/proc is missing, the pipe belongs to another user, it is the master
+  side of a terminal) poll is asked before each write of a piece that is taken at once: PIPE_BUF
   bytes by a pipe, one buffer of 256 bytes by a terminal.
 """
 

@@ -27,7 +27,8 @@ class PathWriter:
 
     Args:
         reactor: IReactorTime, IReactorFDSet and IReactorFromThreads.
-        path: made with mode 0640 where it is not there; its directory must be.
+        path: made with mode 0640 where it is not there, whatever the umask is (a daemon of
+            twistd has 077); its directory must be.
         source: where the bytes come from.
     """
 
@@ -111,7 +112,7 @@ class PathWriter:
     def _open(self) -> None:
         self._again = None
         try:
-            fd = os.open(self._path, _FLAGS, FILE_MODE)
+            fd = _open_or_make(self._path)
         except OSError as error:
             self._retry(error.strerror or str(error))
             return
@@ -131,3 +132,13 @@ class PathWriter:
     def _open_and_write(self) -> None:
         self._open()
         self.wake()
+
+
+def _open_or_make(path: str) -> int:
+    """Open for appending; raises OSError."""
+    try:
+        fd = os.open(path, _FLAGS | os.O_EXCL, FILE_MODE)
+    except FileExistsError:
+        return os.open(path, _FLAGS, FILE_MODE)
+    os.fchmod(fd, FILE_MODE)
+    return fd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
@@ -220,35 +221,56 @@ class DaemonTests(AgentCase):
         """With a file for the metrics it runs, and stops in order."""
         path = self.directory / "metrics.lp"
         self.configure(f"output = '{path}'\n[modules.demo]\nenabled = true\ninterval = '50ms'\n")
-        pidfile = self.directory / "pid"
+        pid, _output = await self.start_daemon()
+        await until(lambda: path.exists() and path.read_bytes().count(b"\n") > 2, "the metrics")
+        self.assertEqual(path.stat().st_mode & 0o777, 0o640)
+        await self.stop_daemon(pid)
+
+    async def test_a_daemon_lets_its_caller_go_on(self) -> None:
+        """The pipes of `$(twistd ...)` and of ssh are at their end while the daemon runs."""
+        path = self.directory / "metrics.lp"
+        self.configure(f"output = '{path}'\n[modules.demo]\nenabled = true\ninterval = '50ms'\n")
+        pid, output = await self.start_daemon()
+        self.assertEqual(output, b"")
+        os.kill(pid, 0)
+        await self.stop_daemon(pid)
+
+    async def start_daemon(self) -> tuple[int, bytes]:
+        """Start a daemon and read what it writes until the end, as `$(...)` does.
+
+        Returns:
+            Its process id, and what it wrote to stdout and stderr.
+        """
         command = argv("twistd", "-c", str(self.config_path))
         command.remove("-n")
+        pidfile = self.directory / "pid"
         command[command.index("--pidfile=")] = f"--pidfile={pidfile}"
         command.insert(command.index("metrics-agent"), f"--logfile={self.directory}/log")
-        await deferToThread(
+        self.addCleanup(kill_if_there, pidfile)
+        done = await deferToThread(
             subprocess.run,
             command,
             cwd=self.directory,
             env=environment(),
             check=True,
             stdin=subprocess.DEVNULL,
+            capture_output=True,
             timeout=LIMIT_S,
         )
         await until(pidfile.exists, "the pid file")
-        pid = int(pidfile.read_text())
-        self.addCleanup(kill_if_there, pid)
-        await until(lambda: path.exists() and path.read_bytes().count(b"\n") > 2, "the metrics")
+        return int(pidfile.read_text()), done.stdout + done.stderr
+
+    async def stop_daemon(self, pid: int) -> None:
+        """Stop it by its process id, and see it gone."""
         os.kill(pid, 15)
         await until(lambda: not Path(f"/proc/{pid}").exists(), "its end")
-        self.assertFalse(pidfile.exists())
+        self.assertFalse((self.directory / "pid").exists())
 
 
-def kill_if_there(pid: int) -> None:
+def kill_if_there(pidfile: Path) -> None:
     """End a daemon of a test that failed."""
-    try:
-        os.kill(pid, 9)
-    except ProcessLookupError:
-        return
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(int(pidfile.read_text()), 9)
 
 
 def publish(*arguments: str) -> object:

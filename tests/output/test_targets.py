@@ -84,7 +84,7 @@ class PathTests(SynchronousTestCase):
         writer.wake()
 
     def test_appends(self) -> None:
-        """An existing file is added to; a new one is not for everybody to read."""
+        """An existing file is added to."""
         writer = self.open()
         self.write(writer, b"a\n")
         self.assertEqual(writer.untaken(), 0)
@@ -92,7 +92,17 @@ class PathTests(SynchronousTestCase):
         self.write(self.open(), b"b\n")
         self.write(writer, b"")
         self.assertEqual(self.path.read_bytes(), b"a\nb\n")
-        self.assertEqual(self.path.stat().st_mode & 0o137, 0)
+
+    def test_mode(self) -> None:
+        """A new file has its documented mode under any umask; that of an old one is left alone."""
+        for mask in (0o077, 0o022, 0):
+            self.addCleanup(os.umask, os.umask(mask))
+            self.open().close()
+            self.assertEqual(self.path.stat().st_mode & 0o777, 0o640)
+            self.path.chmod(0o604)
+            self.open().close()
+            self.assertEqual(self.path.stat().st_mode & 0o777, 0o604)
+            self.path.unlink()
 
     def test_unwritable(self) -> None:
         """A path that cannot be opened is named and tried again, nothing is lost."""
