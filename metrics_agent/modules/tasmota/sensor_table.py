@@ -110,7 +110,7 @@ READINGS: Final = {
     "Illuminance": _reading(CLIMATE, "illuminance", text=True),
     "IR": _reading(CLIMATE, "illuminance_infrared"),
     "Broadband": _reading(CLIMATE, "illuminance_broadband"),
-    "White": _reading(CLIMATE, "illuminance_white"),
+    "WhiteContent": _reading(CLIMATE, "illuminance_white"),
     "UvLevel": _reading(CLIMATE, "uv_level"),
     "UvIndex": _reading(CLIMATE, "uv_index"),
     "UvPower": _reading(CLIMATE, "uv_power"),

@@ -101,7 +101,7 @@ SENSORS = {
     "SGP40, SGP41": _row("sensor_sgp41", "SGP40, SGP41, VOC_Raw, NOX_Raw, TVOC, VOC, NOx"),
     "BH1750 and its like": _row(
         "sensor_light",
-        "BH1750, TSL2561, TSL2591, MAX44009, VEML7700, Illuminance, IR, Broadband, White",
+        "BH1750, TSL2561, TSL2591, MAX44009, VEML7700, Illuminance, IR, Broadband, WhiteContent",
     ),
     "PMS5003, PMSA003I": _row(
         "sensor_pms5003",
