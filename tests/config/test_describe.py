@@ -61,4 +61,8 @@ class UpdateTests(SynchronousTestCase):
     @skipUnless(PAGE.exists(), "the documentation is not installed")
     def test_the_page_holds_what_the_code_says(self) -> None:
         page = PAGE.read_text(encoding="utf-8")
-        self.assertEqual(page, refresh(page))
+        self.assertTrue(
+            page == refresh(page),
+            "docs/configuration.md is out of date; regenerate its tables:\n"
+            "    python -m metrics_agent.config.describe docs/configuration.md",
+        )
