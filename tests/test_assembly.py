@@ -159,7 +159,7 @@ class RunTests(AssemblyCase):
     def test_wrong_output(self) -> None:
         """An output that cannot be used is found out before anything is made."""
         with self.assertRaises(OutputError):
-            self.make(DEMO, output='"tcp:"')
+            self.make(DEMO, output='"carrier:pigeon"')
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_settings_of_supervision(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from metrics_agent.modules import BUILT_IN
+from metrics_agent.output.target import needs_tls
 from metrics_agent.plan import Plan
 from metrics_agent.process.openssl import leave_out_openssl
 from metrics_agent.process.running import use_monotonic_clock
@@ -19,7 +20,7 @@ def import_reactor(plan: Plan) -> Any:
     module of another package may take it for granted, and so does an output over TLS.
     """
     foreign = any(module.kind.name not in BUILT_IN for module in plan.modules)
-    if not foreign and not plan.config.settings.output.startswith(("tls:", "ssl:")):
+    if not foreign and not needs_tls(plan.config.settings.output):
         leave_out_openssl()
 
     from twisted.internet import reactor

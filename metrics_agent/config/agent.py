@@ -11,6 +11,8 @@ from attrs import frozen
 from metrics_agent.config.faults import Fault, quote
 from metrics_agent.config.setting import setting
 from metrics_agent.config.types import Duration, Size, format_duration, format_size
+from metrics_agent.errors import OutputError
+from metrics_agent.output.target import read_output
 
 __all__ = ["LOG_LEVELS", "AgentSettings", "state_directory"]
 
@@ -125,8 +127,9 @@ class AgentSettings:
     )
     output: str = setting(
         default="stdout",
-        doc="Where the lines go: `stdout`, the path of a file, or an endpoint such as "
-        "`unix:path=/run/telegraf/telegraf.sock` or `tcp:localhost:8094`.",
+        doc="Where the lines go: `stdout`, the absolute path of a file, or a socket: "
+        "`tcp://host:port`, `tls://host:port` or `unix:///path`. Twisted's descriptions of client "
+        "endpoints work too: `tcp:host:port`, `unix:path=/run/telegraf/telegraf.sock`.",
     )
     instance: str = setting(
         default="",
@@ -162,8 +165,10 @@ class AgentSettings:
             yield Fault(
                 "state_dir", quote(state_dir), "an absolute path, or one that starts with ~/"
             )
-        if not self.output:
-            yield Fault("output", '""', "`stdout`, a path or an endpoint")
+        try:
+            read_output(self.output)
+        except OutputError as error:
+            yield Fault("output", str(error))
 
 
 def state_directory(

@@ -1,20 +1,110 @@
-"""The `output` setting: stdout, a path, or a Twisted endpoint description."""
+"""The `output` setting: stdout, a file, or a socket; the one place that knows how it is written.
+
+Importing this loads neither Twisted nor a writer, so that reading a configuration can check it.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from attrs import frozen
 
 from metrics_agent.errors import OutputError
-from metrics_agent.output.descriptor import descriptor_writer
-from metrics_agent.output.writer import MakeWriter
+from metrics_agent.transports.host_port import HOST_PORT, SCHEME, read_host, read_port, shown
 
-__all__ = ["STDOUT", "make_output"]
+if TYPE_CHECKING:
+    from metrics_agent.output.writer import MakeWriter
 
-STDOUT = "stdout"
+__all__ = ["STDOUT", "Target", "file_trouble", "make_output", "needs_tls", "read_output"]
 
-_ENDPOINT = re.compile(r"[a-z][a-z0-9]*:")
+STDOUT: Final = "stdout"
+
+_EXPECTED: Final = (
+    "stdout, the absolute path of a file, tcp://host:port, tls://host:port or unix:///path"
+)
+_DATAGRAMS: Final = frozenset({"udp", "udp4", "udp6", "unixgram", "ip"})
+_SCHEMES: Final[dict[str, Literal["tcp", "tls"]]] = {
+    "tcp": "tcp",
+    "tcp4": "tcp",
+    "tcp6": "tcp",
+    "tls": "tls",
+    "ssl": "tls",
+}
+_ENDPOINT = re.compile(r"([a-z][a-z0-9]*):(.*)", re.DOTALL)
+_ARGUMENT = re.compile(r"((?:\\.|[^:\\])*)(?::|\Z)", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+
+@frozen
+class Target:
+    """Where the lines go.
+
+    Attributes:
+        kind: what it is; ``endpoint`` is any other client endpoint of Twisted.
+        path: of the file or the Unix socket.
+        host: of a TCP socket, with or without TLS, without brackets.
+        port: of that.
+        description: of the endpoint, as Twisted reads it.
+    """
+
+    kind: Literal["stdout", "file", "tcp", "tls", "unix", "endpoint"]
+    path: str = ""
+    host: str = ""
+    port: int = 0
+    description: str = ""
+
+
+def read_output(setting: str) -> Target:
+    """Read the setting: ``stdout``, a path, a URL as Telegraf writes it, or a Twisted endpoint.
+
+    Raises:
+        OutputError: it is none of them; the text says what was got and what was expected.
+    """
+    if setting == STDOUT:
+        return Target("stdout")
+    if setting.startswith("/"):
+        return Target("file", path=_absolute(setting, setting))
+    scheme = SCHEME.match(setting)
+    try:
+        if scheme:
+            return _from_url(scheme[1].lower(), setting[scheme.end() :], setting)
+        where = HOST_PORT.fullmatch(setting)
+        if where and where["port"] and where["host"] not in {*_SCHEMES, *_DATAGRAMS, "unix"}:
+            raise OutputError(f"got {shown(setting)}, expected tcp://{setting} for a TCP socket")
+        endpoint = _ENDPOINT.fullmatch(setting)
+        if endpoint:
+            return _from_description(endpoint[1], endpoint[2], setting)
+    except ValueError as error:
+        raise OutputError(str(error)) from None
+    if setting == "stderr":
+        raise OutputError(f"got 'stderr', which is for the log, expected {_EXPECTED}")
+    raise OutputError(f"got {shown(setting)}, expected {_EXPECTED}")
+
+
+def needs_tls(setting: str) -> bool:
+    """Return whether the output speaks TLS, for which OpenSSL is loaded."""
+    return setting.lower().startswith(("tls:", "ssl:"))
+
+
+def file_trouble(path: str) -> str | None:
+    """Return why a file cannot be written now, None if it can; opens and creates nothing."""
+    place = Path(path)
+    try:
+        if place.is_dir():
+            return "it is a directory"
+        if place.exists():
+            return None if _may(place, os.W_OK) else "this user may not write it"
+        if not place.parent.is_dir():
+            return f"there is no directory {place.parent}"
+    except OSError as error:
+        return error.strerror or str(error)
+    if not _may(place.parent, os.W_OK | os.X_OK):
+        return f"this user may not create a file in {place.parent}"
+    return None
 
 
 def make_output(reactor: Any, setting: str, take_stdout: Callable[[], int]) -> MakeWriter:
@@ -22,38 +112,118 @@ def make_output(reactor: Any, setting: str, take_stdout: Callable[[], int]) -> M
 
     Args:
         reactor: the reactor.
-        setting: ``stdout``; ``tcp:host:port``, ``unix:path=...`` or another client endpoint; all
-            else is a path (one that looks like an endpoint can be written with ``./`` first).
+        setting: see `read_output`.
         take_stdout: gives the private descriptor of fd 1; called only for ``stdout``.
 
     Raises:
-        OutputError: the setting is empty or not a right endpoint description.
+        OutputError: the setting cannot be used.
     """
-    if not setting:
-        raise OutputError("output is empty, expected stdout, a path, or tcp:host:port")
-    if setting == STDOUT:
+    target = read_output(setting)
+    if target.kind == "stdout":
+        from metrics_agent.output.descriptor import descriptor_writer
+
         return lambda source: descriptor_writer(reactor, take_stdout(), source)
-    if setting.endswith(":"):
-        raise OutputError(f"output {setting!r}: nothing follows the colon, expected tcp:host:port")
-    if _ENDPOINT.match(setting):
-        return _endpoint_output(reactor, setting)
+    if target.kind == "file":
+        from metrics_agent.output.path import PathWriter
 
-    from metrics_agent.output.path import PathWriter
-
-    return lambda source: PathWriter(reactor, setting, source)
-
-
-def _endpoint_output(reactor: Any, setting: str) -> MakeWriter:
-    # Endpoints bring in much that a writer to stdout never needs.
-    from twisted.internet.endpoints import clientFromString
+        return lambda source: PathWriter(reactor, target.path, source)
 
     from metrics_agent.output.endpoint import EndpointWriter
 
-    try:
-        endpoint = clientFromString(reactor, setting)  # type: ignore[no-untyped-call]  # Twisted's is
-    except Exception as error:  # plugins raise what they like: ValueError, TypeError, KeyError
-        raise OutputError(
-            f"output {setting!r} is not an endpoint that can be used ({error}), "
-            "expected for example tcp:localhost:8094 or unix:path=/run/telegraf.sock"
-        ) from error
+    endpoint = _endpoint(reactor, target, setting)
     return lambda source: EndpointWriter(reactor, endpoint, setting, source)
+
+
+def _endpoint(reactor: Any, target: Target, setting: str) -> Any:
+    # Endpoints bring in much that a writer to stdout never needs.
+    from twisted.internet import endpoints
+
+    api: Any = endpoints
+    if target.kind == "unix":
+        return api.UNIXClientEndpoint(reactor, target.path)
+    if needs_tls(setting) and api.TLSMemoryBIOFactory is None:
+        raise OutputError(f"got {shown(setting)}, but TLS is not installed: add the extra `tls`")
+    try:
+        if target.kind == "endpoint":
+            return api.clientFromString(reactor, target.description)
+        endpoint = api.HostnameEndpoint(reactor, target.host, target.port)
+        if target.kind == "tcp":
+            return endpoint
+
+        from twisted.internet.ssl import optionsForClientTLS
+
+        return api.wrapClientTLS(optionsForClientTLS(target.host), endpoint)
+    except Exception as error:  # plugins raise what they like: ValueError, TypeError, KeyError
+        reason = str(error) or type(error).__name__
+        raise OutputError(f"got {shown(setting)} ({reason}), expected {_EXPECTED}") from error
+
+
+def _from_url(scheme: str, rest: str, setting: str) -> Target:
+    if scheme in _DATAGRAMS:
+        raise _datagrams(setting)
+    if scheme == "unix":
+        return Target("unix", path=_absolute(rest, setting))
+    if scheme not in _SCHEMES:
+        raise OutputError(f"got the scheme {shown(scheme)}, expected {_EXPECTED}")
+    if "@" in rest:  # before anything is shown: it may hold a password
+        raise OutputError(f"got a login in the address, expected {scheme}://host:port")
+    authority, _slash, path = rest.partition("/")
+    where = None if path else HOST_PORT.fullmatch(authority)
+    return _socket(_SCHEMES[scheme], where, setting)
+
+
+def _socket(kind: Literal["tcp", "tls"], where: re.Match[str] | None, setting: str) -> Target:
+    if where is None or where["port"] is None:
+        raise OutputError(f"got {shown(setting)}, expected {kind}://host:port")
+    host, port = read_host(where, setting), read_port(where["port"], 0)
+    return Target(kind, host=host, port=port)
+
+
+def _from_description(kind: str, rest: str, setting: str) -> Target:
+    """Read the description of a Twisted client endpoint, such as ``tcp:host=a:port=1``."""
+    if kind in _DATAGRAMS:
+        raise _datagrams(setting)
+    where = HOST_PORT.fullmatch(rest)
+    if kind in {"tcp", "tls"} and where and where["port"]:
+        return _socket(_SCHEMES[kind], where, setting)
+    named, unnamed = _arguments(rest)
+    if kind == "unix":
+        path = _absolute(named.pop("path", unnamed[0] if unnamed else ""), setting)
+        if not named:
+            return Target("unix", path=path)
+    elif kind in {"tcp", "tls", "ssl"}:
+        values = dict(zip(("host", "port"), unnamed, strict=False)) | named
+        if not values.get("host") or not values.get("port", "").isdecimal():
+            raise OutputError(f"got {shown(setting)}, expected {_SCHEMES[kind]}://host:port")
+        read_port(values["port"], 0)
+    return Target("endpoint", description=setting)
+
+
+def _arguments(rest: str) -> tuple[dict[str, str], list[str]]:
+    """Split what follows the kind, the way Twisted does: named and unnamed arguments."""
+    named: dict[str, str] = {}
+    unnamed: list[str] = []
+    for part in _ARGUMENT.findall(rest):
+        name, equals, value = part.partition("=")
+        if equals and name.isidentifier():
+            named[name] = _ESCAPED.sub(r"\1", value)
+        elif part:
+            unnamed.append(_ESCAPED.sub(r"\1", part))
+    return named, unnamed
+
+
+def _absolute(path: str, setting: str) -> str:
+    if not path.startswith("/") or path == "/" or "\0" in path:
+        raise OutputError(f"got {shown(setting)}, expected an absolute path")
+    return path
+
+
+def _datagrams(setting: str) -> OutputError:
+    return OutputError(
+        f"got {shown(setting)}: datagrams are lost without notice, expected tcp://host:port, "
+        "tls://host:port or unix:///path, which Telegraf's socket_listener accepts too"
+    )
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)

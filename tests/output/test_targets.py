@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from pathlib import Path
 
+from hypothesis import example, given
+from hypothesis.strategies import text
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.error import ConnectionRefusedError as RefusedError
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorPluggableNameResolver, IStreamClientEndpoint
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,13 +22,20 @@ from metrics_agent.errors import OutputError
 from metrics_agent.output.direct import RETRY_S, DirectWriter
 from metrics_agent.output.endpoint import EndpointWriter
 from metrics_agent.output.path import ROTATION_CHECK_S, PathWriter
-from metrics_agent.output.target import make_output
+from metrics_agent.output.target import Target, file_trouble, make_output, needs_tls, read_output
 from tests.output.fakes import FakeReactor, FakeSource
 
 
 def no_stdout() -> int:
     """Stand in where stdout must not be touched."""
     raise AssertionError("stdout is not asked for")
+
+
+@implementer(IReactorPluggableNameResolver)
+class FullReactor(FakeReactor):
+    """A reactor that could look names up."""
+
+    nameResolver = None
 
 
 class SettingTests(SynchronousTestCase):
@@ -39,12 +49,12 @@ class SettingTests(SynchronousTestCase):
         writer.close()
 
     def test_path(self) -> None:
-        """What is neither stdout nor an endpoint is a path."""
-        for path in (self.mktemp(), "./" + self.mktemp()):
-            writer = make_output(FakeReactor(), path, no_stdout)(FakeSource())
-            self.assertIsInstance(writer, PathWriter)
-            writer.close()
-            self.assertTrue(Path(path).exists())
+        """An absolute path is a file."""
+        path = Path(self.mktemp()).absolute()
+        writer = make_output(FakeReactor(), str(path), no_stdout)(FakeSource())
+        self.assertIsInstance(writer, PathWriter)
+        writer.close()
+        self.assertTrue(path.exists())
 
     def test_endpoint(self) -> None:
         """An endpoint description is connected to at the start."""
@@ -56,13 +66,133 @@ class SettingTests(SynchronousTestCase):
         self.assertEqual(reactor.unixClients[0][0], "/run/agent-test.sock")
         writer.close()
 
+    def test_every_spelling_of_a_tcp_socket_connects(self) -> None:
+        """Telegraf's URLs and Twisted's descriptions mean the same."""
+        for setting in (
+            "tcp://127.0.0.1:8094",
+            "TCP://127.0.0.1:8094/",
+            "tcp:127.0.0.1:8094",
+            "tcp:host=127.0.0.1:port=8094",
+        ):
+            reactor = MemoryReactorClock()
+            writer = make_output(reactor, setting, no_stdout)(FakeSource())
+            self.assertEqual(
+                [call[:2] for call in reactor.tcpClients], [("127.0.0.1", 8094)], setting
+            )
+            writer.close()
+
+    def test_both_spellings_are_one_target(self) -> None:
+        """A URL and a description of the same socket are read to the same target."""
+        tcp = Target("tcp", host="localhost", port=8094)
+        unix = Target("unix", path="/run/t.sock")
+        tls = Target("tls", host="localhost", port=8094)
+        for setting, target in (
+            ("tcp://localhost:8094", tcp),
+            ("tcp4://localhost:8094", tcp),
+            ("tcp:localhost:8094", tcp),
+            ("unix:///run/t.sock", unix),
+            ("unix:/run/t.sock", unix),
+            ("unix:path=/run/t.sock", unix),
+            ("tls://localhost:8094", tls),
+            ("ssl://localhost:8094", tls),
+            ("tls:localhost:8094", tls),
+            ("tls://[::1]:8094", Target("tls", host="::1", port=8094)),
+            ("/tmp/a:b", Target("file", path="/tmp/a:b")),
+            (
+                "tcp:localhost:8094:timeout=5",
+                Target("endpoint", description="tcp:localhost:8094:timeout=5"),
+            ),
+        ):
+            self.assertEqual(read_output(setting), target, setting)
+            self.assertEqual(needs_tls(setting), target == tls or "tls" in setting, setting)
+
+    def test_tls_can_be_made(self) -> None:
+        """An address and a name are verified by Twisted, each in its way."""
+        for setting in ("tls://[::1]:8094", "tls://localhost:8094", "tls:localhost:8094"):
+            self.assertTrue(callable(make_output(FullReactor(), setting, no_stdout)), setting)
+
     def test_wrong(self) -> None:
         """A wrong setting says what was got and what is expected."""
-        for setting in ("", "carrier:pigeon", "tcp:onlyhost", "unix:"):
+        for setting, expected in (
+            ("", "tcp://host:port"),
+            ("carrier:pigeon", "Unknown endpoint type: 'carrier'"),
+            ("tcp:onlyhost", "expected tcp://host:port"),
+            ("tcp://onlyhost", "expected tcp://host:port"),
+            ("tcp://:8094", "expected tcp://host:port"),
+            ("tcp:port=8094", "expected tcp://host:port"),
+            ("tcp:localhost:port=x", "expected tcp://host:port"),
+            ("tcp://host:8094/path", "expected tcp://host:port"),
+            ("tcp://host:99999", "got the port 99999"),
+            ("tcp:host=h:port=99999", "got the port 99999"),
+            ("tcp://[::g]:1", "expected tcp://host:port"),
+            ("localhost:8094", "expected tcp://localhost:8094"),
+            ("telegraf.example:8094", "expected tcp://telegraf.example:8094"),
+            ("[::1]:8094", "expected tcp://[::1]:8094"),
+            ("udp://localhost:8094", "datagrams"),
+            ("udp:localhost:8094", "datagrams"),
+            ("unixgram:///run/t.sock", "datagrams"),
+            ("http://localhost:8094", "got the scheme 'http'"),
+            ("unix:", "an absolute path"),
+            ("unix://run/t.sock", "an absolute path"),
+            ("unix:path=t.sock", "an absolute path"),
+            ("unix:path=/t.sock:timeout=soon", "soon"),
+            ("stderr", "for the log"),
+            ("lines.lp", "the absolute path of a file"),
+            ("./lines.lp", "the absolute path of a file"),
+            ("/tmp/a\0b", "an absolute path"),
+        ):
             error = self.assertRaises(
                 OutputError, make_output, MemoryReactorClock(), setting, no_stdout
             )
-            self.assertIn("tcp:", str(error))
+            self.assertIn(expected, str(error), setting)
+
+    def test_a_login_is_not_shown(self) -> None:
+        """A password in an address is refused without repeating it."""
+        error = self.assertRaises(OutputError, read_output, "tcp://me:hunter2@host:1")
+        self.assertNotIn("hunter2", str(error))
+
+    @given(text())
+    @example("tcp:")
+    @example("unix:=")
+    def test_any_text_is_a_target_or_an_output_error(self, setting: str) -> None:
+        with contextlib.suppress(OutputError):
+            read_output(setting)
+
+
+class FileTroubleTests(SynchronousTestCase):
+    """Whether a file could be written, without writing it."""
+
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp()).absolute()
+        self.directory.mkdir()
+
+    def test_nothing_is_created(self) -> None:
+        """A file that can be written is not made by looking."""
+        path = self.directory / "lines.lp"
+        self.assertIsNone(file_trouble(str(path)))
+        self.assertFalse(path.exists())
+        path.touch()
+        self.assertIsNone(file_trouble(str(path)))
+        self.assertIsNone(file_trouble("/dev/null"))
+
+    def test_what_keeps_a_file_from_being_written(self) -> None:
+        """A missing directory, a directory in the file's place, a file in the directory's."""
+        self.assertEqual(
+            file_trouble(str(self.directory / "none" / "lines.lp")),
+            f"there is no directory {self.directory}/none",
+        )
+        self.assertEqual(file_trouble(str(self.directory)), "it is a directory")
+        (self.directory / "file").touch()
+        self.assertIn("there is no directory", file_trouble(f"{self.directory}/file/x") or "")
+        self.assertIsNotNone(file_trouble(f"{self.directory}/{'n' * 300}/x"))
+
+    def test_permissions(self) -> None:
+        """The rights of the effective user decide; root is asked through os.access alone."""
+        self.patch(os, "access", lambda *_args, **_named: False)
+        path = self.directory / "lines.lp"
+        self.assertIn("may not create a file", file_trouble(str(path)) or "")
+        path.touch()
+        self.assertEqual(file_trouble(str(path)), "this user may not write it")
 
 
 class PathTests(SynchronousTestCase):
