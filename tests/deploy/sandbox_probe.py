@@ -5,7 +5,6 @@ ends with a traceback, or prints one line of what it saw.
 """
 
 import ctypes
-import datetime as dt
 import os
 import socket
 import ssl
@@ -17,39 +16,18 @@ from pathlib import Path
 import cffi
 import orjson
 import treq
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet import defer, endpoints, protocol, reactor
 from twisted.internet.ssl import Certificate, PrivateCertificate, optionsForClientTLS
 
 LIMIT_S = 20
+HERE = Path(__file__).parent
+FILES = ("localhost.pem", "localhost.key", "authority.pem")  # put here by the test
 
 
-def certificate():
-    """Make a certificate for localhost that signs itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.timezone.utc)
-    day = dt.timedelta(days=1)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - day)
-        .not_valid_after(now + day)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = made.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return PrivateCertificate.loadPEM(pem), Certificate.loadPEM(pem)
+def certificates():
+    """Return the certificate of the server with its key, and that of the authority."""
+    server, key, authority = ((HERE / name).read_bytes() for name in FILES)
+    return PrivateCertificate.loadPEM(server + key), Certificate.loadPEM(authority)
 
 
 class Talk(protocol.Protocol):
@@ -68,7 +46,7 @@ class Talk(protocol.Protocol):
 
 async def tls():
     """Shake hands over TLS, by a name that a thread looks up; its callbacks come through cffi."""
-    own, authority = certificate()
+    own, authority = certificates()
     listening = await endpoints.SSL4ServerEndpoint(
         reactor, 0, own.options(), interface="127.0.0.1"
     ).listen(protocol.Factory.forProtocol(Talk))

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from tests.deploy.box import Box
 from tests.deploy.paths import DEPLOY
 from tests.deploy.wheel import find_wheel, require_index
+from tests.integration.certificates import Authority
 
 PYTHON = "/usr/bin/python3"
 CONFIG = "/etc/metrics-agent/metrics-agent.toml"
@@ -172,11 +173,16 @@ class ServiceTests(BoxTestCase):
         """TLS with its callbacks through cffi, ctypes, threads and name look-ups all work in it."""
         self.start()
         self.systemctl("stop", AGENT)
-        self.box.write("/etc/metrics-agent/probe.py", PROBE.read_text())
+        directory = Path(self.mktemp()).absolute()
+        directory.mkdir()
+        authority = Authority(directory, "authority")
+        files = (PROBE, authority.path, *authority.issue("localhost", "localhost"))
+        for path in files:
+            self.box.write(f"/etc/metrics-agent/{path.name}", path.read_text())
         self.box.write(
             f"/etc/systemd/system/{AGENT}.service.d/test.conf",
             "[Service]\nType=oneshot\nRestart=no\nWatchdogSec=0\nExecStart=\n"
-            "ExecStart=/opt/metrics-agent/current/bin/python /etc/metrics-agent/probe.py\n",
+            "ExecStart=/opt/metrics-agent/current/bin/python /etc/metrics-agent/sandbox_probe.py\n",
         )
         self.systemctl("daemon-reload")
         started = self.box.run("systemctl", "start", AGENT, check=False)

@@ -1,4 +1,8 @@
-"""Certificates made for one test: an authority, and what it signs."""
+"""Certificates made for one test: an authority, and what it signs.
+
+They have all that RFC 5280 asks for, since Python 3.13 and newer verify with VERIFY_X509_STRICT:
+key identifiers and key usage besides the basic constraints.
+"""
 
 from __future__ import annotations
 
@@ -72,6 +76,14 @@ class Authority:
             .not_valid_before(end - 30 * DAY)
             .not_valid_after(end)
             .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+            .add_extension(_key_usage(is_authority=is_authority), critical=True)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+            )
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
         )
         if hosts:
             names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
@@ -85,6 +97,20 @@ class Authority:
 
 
 _PEM = serialization.Encoding.PEM
+
+
+def _key_usage(*, is_authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not is_authority,
+        key_cert_sign=is_authority,
+        crl_sign=is_authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _general_name(host: str) -> x509.GeneralName:
