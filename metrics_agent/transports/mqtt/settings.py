@@ -11,7 +11,7 @@ from attrs import fields, frozen
 from metrics_agent.config import Duration, Fault, Secret, Size, setting
 from metrics_agent.config.types import format_duration
 from metrics_agent.transports.mqtt.address import BrokerAddress, parse_address
-from metrics_agent.transports.mqtt.topics import valid_topic
+from metrics_agent.transports.mqtt.topics import text_fault
 
 __all__ = ["CUSTOM_IGNORED", "MqttSettings"]
 
@@ -213,9 +213,7 @@ class MqttSettings:
 
     def _check_texts(self) -> Iterator[Fault]:
         for key in ("username", "client_id", "shared_group"):
-            text = getattr(self, key) or "-"
-            # What may stand in a topic may stand in every text of MQTT, wildcards apart.
-            reason = valid_topic(text.replace("+", "-").replace("#", "-"))
+            reason = text_fault(getattr(self, key) or "-")
             if reason is not None:
                 yield Fault(key, f"a text that MQTT cannot carry: {reason}")
         if any(char in self.shared_group for char in "/+#"):

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, TypeAlias
 
+from metrics_agent.bounded import BoundedCache
+from metrics_agent.limits import CACHED_TOPIC_BYTES, TOPIC_CACHE_BYTES, TOPIC_LEVELS
 from metrics_agent.transports.mqtt.message import Message
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "SubscriptionTable",
     "covers",
     "inner_filter",
+    "text_fault",
     "valid_filter",
     "valid_topic",
 ]
@@ -32,10 +35,15 @@ Deliver: TypeAlias = Callable[[Message, list[bytes]], None]
 Change: TypeAlias = Callable[[str, bool], None]
 """Told the filter, and True when a subscription was added, False when one was cancelled."""
 
-CACHED_TOPICS: Final = 65_536
 _MAX_BYTES: Final = 65_535
-# MQTT 3.1.1, 1.5.3: a receiver may close the connection for these, and mosquitto does.
-_CONTROL: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ufffe\\uffff]")
+# MQTT 3.1.1, 1.5.3, and MQTT 5, 1.5.4: a receiver may close the connection for these, and mosquitto
+# does.
+_NON_CHARACTERS: Final = "".join(
+    chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF)
+)
+_FORBIDDEN: Final = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f\\ufdd0-\\ufdef{_NON_CHARACTERS}]")
+# A dictionary's slot, a Route, and what Python adds to the topic as bytes and as text.
+_ROUTE_BYTES: Final = 280
 
 
 class Route(NamedTuple):
@@ -52,7 +60,7 @@ class Route(NamedTuple):
 
 def valid_filter(text: str) -> str | None:
     """Say why a text cannot be subscribed to, or None if it can."""
-    reason = _text_fault(text)
+    reason = text_fault(text) or _levels_fault(text)
     if reason is not None:
         return reason
     levels = text.split("/")
@@ -61,13 +69,14 @@ def valid_filter(text: str) -> str | None:
 
 def valid_topic(text: str) -> str | None:
     """Say why a text cannot be published to, or None if it can."""
-    reason = _text_fault(text)
+    reason = text_fault(text) or _levels_fault(text)
     if reason is None and ("+" in text or "#" in text):
         return "a topic has no wildcard"
     return reason
 
 
-def _text_fault(text: str) -> str | None:
+def text_fault(text: str) -> str | None:
+    """Say why MQTT cannot carry a text at all, or None if it can."""
     if not text:
         return "it is empty"
     try:
@@ -76,8 +85,15 @@ def _text_fault(text: str) -> str | None:
         return "it is not encodable as UTF-8"
     if size > _MAX_BYTES:
         return f"it has {size} bytes, at most {_MAX_BYTES} are possible"
-    if _CONTROL.search(text):
-        return "it holds a control character"
+    if found := _FORBIDDEN.search(text):
+        return f"it holds the forbidden character U+{ord(found[0]):04X}"
+    return None
+
+
+def _levels_fault(text: str) -> str | None:
+    levels = text.count("/") + 1
+    if levels > TOPIC_LEVELS:
+        return f"it has {levels} levels, at most {TOPIC_LEVELS} are possible"
     return None
 
 
@@ -161,12 +177,11 @@ class SubscriptionTable:
     """The subscriptions of a connection.
 
     Args:
-        cached_topics: the number of topics whose route is kept; the memory is bounded by it.
+        cache_bytes: the most memory for routes that are kept.
     """
 
-    def __init__(self, cached_topics: int = CACHED_TOPICS) -> None:
-        self._cached_topics = cached_topics
-        self._cache: dict[bytes, Route] = {}
+    def __init__(self, cache_bytes: int = TOPIC_CACHE_BYTES) -> None:
+        self._cache: BoundedCache[bytes, Route] = BoundedCache(cache_bytes)
         self._delivers: dict[tuple[Deliver, ...], tuple[Deliver, ...]] = {}
         self._root = _Node()
         self._by_filter: dict[str, list[Subscription]] = {}
@@ -194,7 +209,7 @@ class SubscriptionTable:
         """
         reason = valid_filter(topic_filter)
         if reason is not None:
-            raise ValueError(f"got the topic filter {topic_filter!r}: {reason}")
+            raise ValueError(f"got the topic filter {topic_filter!r:.200}: {reason}")
         self._added += 1
         subscription = Subscription(self, self._added, topic_filter, qos, deliver)
         self._by_filter.setdefault(topic_filter, []).append(subscription)
@@ -221,9 +236,9 @@ class SubscriptionTable:
         route = self._cache.get(topic)
         if route is None:
             route = self._look_up(topic)
-            if len(self._cache) >= self._cached_topics:
-                self._cache.clear()
-            self._cache[topic] = route
+            if len(topic) <= CACHED_TOPIC_BYTES:
+                # Topics beyond Latin-1 take up to four bytes a character as text.
+                self._cache.put(topic, route, _ROUTE_BYTES + 3 * len(topic))
         return route
 
     def match_once(self, topic: bytes) -> Route:
@@ -261,6 +276,8 @@ class SubscriptionTable:
                         below.append(children["+"])
                     if "#" in children:
                         yield from children["#"].subscriptions
+            if not below:  # a topic may have thousands of levels more
+                return
             nodes = below
             wildcards = True
         for node in nodes:

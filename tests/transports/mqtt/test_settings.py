@@ -212,8 +212,8 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(
             faults(MqttSettings(client_id="a\0", username="b\n", shared_group="a/b+")),
             [
-                "username: a text that MQTT cannot carry: it holds a control character",
-                "client_id: a text that MQTT cannot carry: it holds a control character",
+                "username: a text that MQTT cannot carry: it holds the forbidden character U+000A",
+                "client_id: a text that MQTT cannot carry: it holds the forbidden character U+0000",
                 "shared_group: got one of the characters / + #, expected a name without them",
             ],
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import hypothesis.strategies as st
 from hypothesis import example, given, settings
 from paho.mqtt.client import topic_matches_sub
@@ -74,7 +76,7 @@ class ValidTests(SynchronousTestCase):
         for text in (
             *("a", "a/b", "/", "/a", "a/", "#", "+", "a/#", "+/+", "a/+/b/#", "/+", "$SYS/#", "ü"),
             *("$share/g/a", "$share/g/+/#", "$share/g//", "$queue/a", "$queue/#", "$queuex"),
-            *("a b", "a" * 65_535),
+            *("a b", "a" * 65_535, "/".join("a" * 200), "a\ufdcf\ufdf0\ufffd\U0001fffd"),
         ):
             self.assertIsNone(valid_filter(text), text)
 
@@ -83,8 +85,14 @@ class ValidTests(SynchronousTestCase):
         for text, reason in (
             ("", "empty"),
             ("a" * 65_536, "65536 bytes"),
-            ("a\0b", "control"),
-            ("a\nb", "control"),
+            ("a\0b", "U+0000"),
+            ("a\nb", "U+000A"),
+            ("a/st\ufdd0at", "U+FDD0"),
+            ("a\ufdef", "U+FDEF"),
+            ("a\ufffe", "U+FFFE"),
+            ("a\U0001ffff", "U+1FFFF"),
+            ("a\U0010fffe/b", "U+10FFFE"),
+            ("a/" * 200, "201 levels, at most 200"),
             ("a\ud800", "UTF-8"),
             ("a+", "whole level"),
             ("+a/b", "whole level"),
@@ -109,7 +117,7 @@ class ValidTests(SynchronousTestCase):
     def test_topics(self) -> None:
         """A topic is what a filter is, without wildcards."""
         self.assertIsNone(valid_topic("tele/a b/SENSOR"))
-        for text in ("", "a/+", "a/#", "a+b", "a\0", "\ud800"):
+        for text in ("", "a/+", "a/#", "a+b", "a\0", "\ud800", "\ufdd0", "/" * 200):
             self.assertIsNotNone(valid_topic(text), text)
 
     def test_inner_filter(self) -> None:
@@ -226,14 +234,44 @@ class CacheTests(SynchronousTestCase):
         self.assertIs(table.match(bytes(bytearray(b"a/b"))), route)
         self.assertIs(table.match(b"a/c").delivers, route.delivers)
 
-    def test_bounded(self) -> None:
-        """However many topics come, no more than the bound are kept."""
-        table = SubscriptionTable(cached_topics=10)
-        table.add("#", 0, deliver(1))
-        for number in range(35):
-            self.assertEqual(reached(table, f"t/{number}"), [1])
-            self.assertLessEqual(len(table._cache), 10)
-        self.assertEqual(len(table._cache), 5)
+    def test_memory_stays_below_limit_whatever_the_topics(self) -> None:
+        """The memory is bounded in bytes, as measured: short, long, ASCII and other topics."""
+        limit = 512 * 1024
+        for name, make in (
+            ("short", "t/{}".format),
+            ("Latin-1", "t/{}/\xe9\xe9\xe9".format),
+            ("wide", ("t/{}/" + "\U0001f600" * 100).format),
+            ("longest that are kept", ("t/{:05}/" + "x" * 1015).format),
+            ("longer", ("t/{}/" + "x" * 60_000).format),
+        ):
+            table = SubscriptionTable(cache_bytes=limit)
+            table.add("#", 0, deliver(1))
+            tracemalloc.start()
+            try:
+                before, _ = tracemalloc.get_traced_memory()
+                for number in range(3000):
+                    table.match(make(number).encode())
+                    used = tracemalloc.get_traced_memory()[0] - before
+                    self.assertLess(used, limit + 150_000, name)
+            finally:
+                tracemalloc.stop()
+            self.assertEqual(reached(table, make(1)), [1])
+
+    def test_fleet_fits(self) -> None:
+        """The topics of ten thousand devices, four each, are all kept."""
+        table = SubscriptionTable()
+        table.add("tele/+/+", 0, deliver(1))
+        topics = [f"tele/tasmota_{n:06X}/{s}".encode() for n in range(10_000) for s in "ABCD"]
+        for topic in topics:
+            table.match(topic)
+        self.assertEqual(len(table._cache), len(topics))
+
+    def test_topic_of_thousands_of_levels_costs_no_more_than_its_filters(self) -> None:
+        """The tree is left at the first level that no filter has."""
+        table = SubscriptionTable()
+        table.add("a/b", 0, deliver(1))
+        table.add("a/#", 0, deliver(2))
+        self.assertEqual(reached(table, "a/b" + "/" * 30_000), [2])
 
     def test_change(self) -> None:
         """A new and a cancelled subscription are seen by the next message."""

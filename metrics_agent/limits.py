@@ -1,0 +1,20 @@
+"""Limits on what comes from outside, each with its source.
+
+A limit that the sender's own software keeps costs no honest device anything. Whatever is over a
+limit is left out, counted under its reason and logged once with the device and the limit.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["CACHED_TOPIC_BYTES", "TOPIC_CACHE_BYTES", "TOPIC_LEVELS"]
+
+TOPIC_LEVELS: Final = 200
+"""Levels of a topic or a filter: mosquitto's TOPIC_HIERARCHY_LIMIT; it disconnects beyond that."""
+
+TOPIC_CACHE_BYTES: Final = 16 * 1024 * 1024
+"""Memory for the routes of topics that were seen: some 45,000 topics of 40 characters."""
+
+CACHED_TOPIC_BYTES: Final = 1024
+"""A longer topic is looked up each time. Tasmota's longest has some 200 bytes."""
