@@ -28,8 +28,14 @@ from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters, CountersByModule
 from metrics_agent.supervision.emitter import Emitter
 from metrics_agent.supervision.guard import Guard
+from metrics_agent.supervision.lifecycle import State
 from metrics_agent.supervision.policy import RestartPolicy
-from metrics_agent.supervision.self_metrics import CONFIG_ERROR, ModuleReport, SelfMetrics
+from metrics_agent.supervision.self_metrics import (
+    CONFIG_ERROR,
+    ConnectionReport,
+    ModuleReport,
+    SelfMetrics,
+)
 from metrics_agent.supervision.supervisor import Supervisor, Timeouts
 from metrics_agent.supervision.ticker import TickerLimits
 from metrics_agent.supervision.watchdog import Watchdog
@@ -101,6 +107,7 @@ class _Assembly:
         self._first = plan.config.settings
         self._state_dir = state_directory(self._first, os.environ)
         self._counters = CountersByModule()
+        self._connection_counters = CountersByModule()  # by client id
         self._encoder = Encoder()
         self._log = make_logger()
         self._guard = Guard(self._log, self._counters.of(_AGENT).error)
@@ -210,7 +217,7 @@ class _Assembly:
             log=make_logger(_MQTT),
             now_ns=time.time_ns,
             random=random.random,
-            count=self._counters.of(_MQTT).drop,
+            count=self._connection_counters.of(name).drop,
             state_path=self._session_path(name) if settings.persistent_session else None,
         )
 
@@ -276,24 +283,30 @@ class _Assembly:
             self._reactor,
             now_ns=time.time_ns,
             interval_s=lambda: self._plan.config.settings.self_metrics_interval,
-            modules=self._reports,
+            modules=self._module_reports,
+            connections=self._connection_reports,
             agent=self._agent_values(self._reactor.seconds()),
             # After the drain nothing reaches the reader any more.
             emit=lambda rows: None if self._agent.stopping else emitter.emit(rows),
             guard=self._guard,
         )
 
-    def _reports(self) -> Iterator[ModuleReport]:
+    def _module_reports(self) -> Iterator[ModuleReport]:
         for supervisor in self._agent.supervisors:
             name = supervisor.module_name
             yield ModuleReport(name, supervisor.state.value, self._counters.of(name))
         for name, _faults in self._agent.plan.faulty:
             yield ModuleReport(name, CONFIG_ERROR, self._counters.of(name))
-        brokers = self._connections.all()
-        if brokers:
-            up = all(connection.connected for connection in brokers)
-            state = (2, "running") if up else (3, "backing_off")
-            yield ModuleReport(_MQTT, state, self._counters.of(_MQTT))
+
+    def _connection_reports(self) -> Iterator[ConnectionReport]:
+        for connection in self._connections.all():
+            state = State.RUNNING if connection.connected else State.BACKING_OFF
+            yield ConnectionReport(
+                str(connection.settings.brokers[0]),
+                connection.client_id,
+                state.value,
+                self._connection_counters.of(connection.client_id),
+            )
 
     def _agent_values(
         self, started_s: float

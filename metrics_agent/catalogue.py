@@ -361,14 +361,27 @@ BATTERY: Final = Measurement(
 METRICS_AGENT: Final = Measurement(
     "metrics_agent",
     "This agent itself, every `self_metrics_interval`. Counters begin at 0 with the process.",
-    (Tag("module", "the module, `tasmota` or `tasmota:garage`; `agent` for the whole"),),
+    (
+        Tag(
+            "module",
+            "the module, `tasmota` or `tasmota:garage`; `agent` for the whole; `mqtt` for a "
+            "connection to an MQTT broker",
+        ),
+        Tag("broker", "of an MQTT connection: its address, the first one if several are set"),
+        Tag("client_id", "of an MQTT connection: the id by which the broker knows it"),
+    ),
     (
         Field(
             "state",
             kind="int",
-            doc="0 stopped, 1 starting, 2 running, 3 backing off, 4 parked, 5 wrong settings",
+            doc="0 stopped, 1 starting, 2 running, 3 backing off, 4 parked, 5 wrong settings; "
+            "of an MQTT connection 2 connected, 3 not connected",
         ),
-        Field("state_text", kind="str", doc="the same as a word"),
+        Field(
+            "state_text",
+            kind="str",
+            doc="the same as a word, which also tells `new`, `stopping` (0) and `clearing` (3)",
+        ),
         Field("uptime", "s"),
         Field("restarts", kind="int"),
         Field("metrics", kind="int", doc="accepted"),

@@ -6,12 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+from line_protocol_parser import parse_line
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent import assembly
 from metrics_agent.agent import Agent
 from metrics_agent.assembly import assemble
+from metrics_agent.catalogue import DEMO as DEMO_MEASUREMENT
+from metrics_agent.catalogue import METRICS_AGENT
 from metrics_agent.config import AgentConfig, load
 from metrics_agent.errors import OutputError
 from metrics_agent.logs.logger import ModuleLogger, make_logger
@@ -277,15 +280,53 @@ class SelfMetricsTests(AssemblyCase):
     """The rows of the whole."""
 
     def test_rows(self) -> None:
-        """The agent, each module, wrong ones too, and the connections to brokers."""
+        """The agent, each module, wrong ones too, and the connection to a broker."""
         self.started(DEMO + BAD + TASMOTA, self_metrics_interval='"5s"')
         self.reactor.pump([5, 1])
         modules = [row.split(" ")[0].split("module=")[1] for row in self.lines() if "state=" in row]
         self.assertEqual(modules, ["demo", "tasmota", "demo:bad", "mqtt"])
         self.assertIn('state=5i,state_text="config_error"', self.rows("demo:bad")[0])
-        self.assertIn('state=3i,state_text="backing_off"', self.rows("mqtt")[0])
+        [connection] = self.connection_rows()
+        self.assertIn(",broker=tcp://127.0.0.1:1883,client_id=metrics-agent-", connection)
+        self.assertIn('state=3i,state_text="backing_off"', connection)
         for field in ("uptime=", "queue_bytes=", "queue_metrics=", "log_suppressed=", "left_out="):
             self.assertIn(field, self.rows("agent")[0])
+
+    def connection_rows(self) -> list[str]:
+        """Return the rows of MQTT connections."""
+        return [line for line in self.lines() if ",module=mqtt " in line]
+
+    def test_a_row_for_each_connection(self) -> None:
+        """Two connections to one broker are two rows, and a token in an address is in neither."""
+        first = TASMOTA.replace("tcp://127.0.0.1:1883", "ws://127.0.0.1/mqtt?token=hidden")
+        second = first.replace("[modules.tasmota]", '[modules."tasmota:b"]\nusername = "anna"')
+        agent = self.started(first + second, self_metrics_interval='"5s"')
+        ours, other = agent._parts.connections.all()
+        ours._intake._count("oversized", 3)
+        self.reactor.pump([5, 1])
+        rows = self.connection_rows()
+        self.assertEqual(len(rows), 2)
+        self.assertNotIn("hidden", "".join(rows))
+        for row, connection, dropped in zip(rows, (ours, other), (3, 0), strict=True):
+            self.assertIn(f"broker=ws://127.0.0.1:80/mqtt,client_id={connection.client_id},", row)
+            self.assertIn(f" dropped={dropped}i,", row)
+
+    def test_every_field_of_the_catalogue_is_written(self) -> None:
+        """As far as it is the agent's own; those of modules are in their golden cases."""
+        trigger = self.directory / "trigger"
+        trigger.touch()
+        wave = '[modules."demo:b"]\nenabled = true\n'
+        faulty = DEMO + f'trigger_file = "{trigger}"\n'
+        agent = self.started(faulty + wave + TASMOTA, self_metrics_interval='"20s"')
+        agent._parts.connections.all()[0]._intake._count("oversized", 1)
+        self.reactor.pump([10, 10, 1])
+        written: dict[str, set[str]] = {}
+        for line in filter(None, map(parse_line, self.lines())):
+            written.setdefault(line["measurement"], set()).update(line["fields"])
+        for measurement in (METRICS_AGENT, DEMO_MEASUREMENT):
+            for field in measurement.fields:
+                seen = any(field.covers(name) for name in written[measurement.name])
+                self.assertEqual(seen, field.written, field.name)
 
     def test_dropped_by_the_queue(self) -> None:
         """What the full queue dropped is counted at the agent, once."""

@@ -1,4 +1,4 @@
-"""The agent's own metrics: a row for each module and one for the whole."""
+"""The agent's own metrics: a row for the whole, for each module and for each MQTT connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from metrics_agent.metric import FieldValue, Metric, Series
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.guard import Guard
 
-__all__ = ["CONFIG_ERROR", "ModuleReport", "SelfMetrics", "agent_row", "module_row"]
+__all__ = [
+    "CONFIG_ERROR",
+    "ConnectionReport",
+    "ModuleReport",
+    "SelfMetrics",
+    "agent_row",
+    "connection_row",
+    "module_row",
+]
 
 CONFIG_ERROR: Final = (5, "config_error")
 """Number and word of a module whose settings are wrong; it has no supervisor."""
@@ -35,6 +43,24 @@ class ModuleReport:
     counters: Counters
 
 
+@frozen
+class ConnectionReport:
+    """What there is to say of one MQTT connection.
+
+    Attributes:
+        broker: the address, without secrets; the first one where several are set, so that the
+            series stays the same when another one takes over.
+        client_id: unique among the connections of this process.
+        state: number and word, see `lifecycle.State`.
+        counters: of this connection.
+    """
+
+    broker: str
+    client_id: str
+    state: tuple[int, str]
+    counters: Counters
+
+
 def module_row(report: ModuleReport, series: Series, time_ns: int) -> Metric:
     """Return the row of a module."""
     code, word = report.state
@@ -42,6 +68,14 @@ def module_row(report: ModuleReport, series: Series, time_ns: int) -> Metric:
     fields.update(_counts(report.counters))
     fields["restarts"] = report.counters.restarts
     fields["metrics"] = report.counters.metrics
+    return Metric(series, fields, time_ns)
+
+
+def connection_row(report: ConnectionReport, series: Series, time_ns: int) -> Metric:
+    """Return the row of an MQTT connection."""
+    code, word = report.state
+    fields: dict[str, FieldValue] = {"state": code, "state_text": word}
+    fields.update(_dropped(report.counters))
     return Metric(series, fields, time_ns)
 
 
@@ -54,9 +88,13 @@ def agent_row(
 
 def _counts(counters: Counters) -> Iterator[tuple[str, FieldValue]]:
     yield "errors", sum(counters.errors.values())
-    yield "dropped", sum(counters.dropped.values())
     for place, count in counters.errors.items():
         yield f"errors_{place}", count
+    yield from _dropped(counters)
+
+
+def _dropped(counters: Counters) -> Iterator[tuple[str, FieldValue]]:
+    yield "dropped", sum(counters.dropped.values())
     for reason, count in counters.dropped.items():
         yield f"dropped_{reason}", count
 
@@ -69,6 +107,7 @@ class SelfMetrics(Service):
         now_ns: the wall clock.
         interval_s: gives the seconds between two rounds, 0 for none.
         modules: gives the reports of all modules.
+        connections: gives the reports of all MQTT connections.
         agent: gives values and counters of the whole.
         emit: takes metrics; does not raise.
         guard: contains a fault of our own.
@@ -81,6 +120,7 @@ class SelfMetrics(Service):
         now_ns: Callable[[], int],
         interval_s: Callable[[], float],
         modules: Callable[[], Iterable[ModuleReport]],
+        connections: Callable[[], Iterable[ConnectionReport]],
         agent: Callable[[], tuple[Mapping[str, FieldValue], Counters]],
         emit: Callable[[Iterable[Metric]], None],
         guard: Guard,
@@ -89,10 +129,11 @@ class SelfMetrics(Service):
         self._now_ns = now_ns
         self._interval_s = interval_s
         self._modules = modules
+        self._connections = connections
         self._agent = agent
         self._emit = emit
         self._guard = guard
-        self._series: dict[str, Series] = {}
+        self._series: dict[tuple[str, ...], Series] = {}
         self._call: IDelayedCall | None = None
 
     def startService(self) -> None:
@@ -132,9 +173,14 @@ class SelfMetrics(Service):
         yield agent_row(values, counters, self._series_of("agent"), time_ns)
         for report in self._modules():
             yield module_row(report, self._series_of(report.name), time_ns)
+        for each in self._connections():
+            series = self._series_of("mqtt", each.broker, each.client_id)
+            yield connection_row(each, series, time_ns)
 
-    def _series_of(self, module: str) -> Series:
-        series = self._series.get(module)
+    def _series_of(self, *values: str) -> Series:
+        """Return the series of these tags: module, broker, client id."""
+        series = self._series.get(values)
         if series is None:
-            series = self._series[module] = Series(METRICS_AGENT.name, {"module": module})
+            tags = dict(zip(("module", "broker", "client_id"), values, strict=False))
+            series = self._series[values] = Series(METRICS_AGENT.name, tags)
         return series

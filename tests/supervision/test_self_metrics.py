@@ -10,7 +10,12 @@ from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import FieldValue, Metric
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.lifecycle import State
-from metrics_agent.supervision.self_metrics import CONFIG_ERROR, ModuleReport, SelfMetrics
+from metrics_agent.supervision.self_metrics import (
+    CONFIG_ERROR,
+    ConnectionReport,
+    ModuleReport,
+    SelfMetrics,
+)
 from tests.supervision.fakes import SupervisionCase, raiser
 
 
@@ -21,6 +26,7 @@ class SelfMetricsTests(SupervisionCase):
         super().setUp()
         self.interval_s = 60.0
         self.reports = [ModuleReport("demo", State.RUNNING.value, self.counters)]
+        self.connections: list[ConnectionReport] = []
         self.values: dict[str, FieldValue] = {"uptime": 1.5, "metrics": 7, "reloads": 0}
         self.agent_counters = Counters()
         self.emitted: list[Metric] = []
@@ -29,6 +35,7 @@ class SelfMetricsTests(SupervisionCase):
             now_ns=lambda: 17,
             interval_s=lambda: self.interval_s,
             modules=lambda: iter(self.reports),
+            connections=lambda: iter(self.connections),
             agent=lambda: (self.values, self.agent_counters),
             emit=self.emit,
             guard=self.guard,
@@ -63,6 +70,30 @@ class SelfMetricsTests(SupervisionCase):
             "metrics_agent,module=demo dropped=4i,dropped_oversized=4i,errors=3i,"
             "errors_message=1i,errors_tick=2i,metrics=9i,restarts=2i,state=2i,"
             'state_text="running" 17',
+        )
+
+    def test_a_row_for_each_connection(self) -> None:
+        """Each with its broker, its client id, its state and its own counters."""
+        counters = Counters()
+        counters.drop("oversized", 2)
+        self.connections = [
+            ConnectionReport("tcp://a:1883", "id-1", State.RUNNING.value, Counters()),
+            ConnectionReport("tcp://a:1883", "id-2", State.BACKING_OFF.value, counters),
+        ]
+        self.service.startService()
+        self.clock.advance(60)
+        self.assertEqual(
+            self.lines()[2:],
+            [
+                (
+                    "metrics_agent,broker=tcp://a:1883,client_id=id-1,module=mqtt dropped=0i,"
+                    'state=2i,state_text="running" 17'
+                ),
+                (
+                    "metrics_agent,broker=tcp://a:1883,client_id=id-2,module=mqtt dropped=2i,"
+                    'dropped_oversized=2i,state=3i,state_text="backing_off" 17'
+                ),
+            ],
         )
 
     def test_in_the_catalogue(self) -> None:

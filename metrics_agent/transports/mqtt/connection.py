@@ -58,6 +58,7 @@ class MqttConnection(Service):
 
     Attributes:
         settings: as given.
+        client_id: as given.
         stats: counters since this object was made.
     """
 
@@ -77,7 +78,7 @@ class MqttConnection(Service):
     ) -> None:
         self.settings = settings
         self._reactor = reactor
-        self._client_id = client_id
+        self.client_id = client_id
         self._log = log
         self._dialer = dialer
         self._table = SubscriptionTable()
@@ -236,7 +237,7 @@ class MqttConnection(Service):
         )
 
     def _make_link(self) -> Link:
-        return Link(self._reactor, self.settings, self._client_id, self._intake, self, self._log)
+        return Link(self._reactor, self.settings, self.client_id, self._intake, self, self._log)
 
     def _transport_open(self, link: Link) -> None:
         self._attempt = None
@@ -313,7 +314,7 @@ class MqttConnection(Service):
         else:
             self._short_lives += 1
             if self._short_lives >= SHORT_LIVES_OF_A_TAKEOVER and cause.kind == "closed":
-                cause = causes.taken_over(self._client_id, certain=False)
+                cause = causes.taken_over(self.client_id, certain=False)
         self._report.lost(self.broker, cause)
         self._retry_later(cause)
 
