@@ -37,7 +37,7 @@ setup(
         *find_packages(include=["metrics_agent", "metrics_agent.*"]),
         "twisted.plugins",
     ],
-    package_data={"metrics_agent": ["py.typed", "config/sample.toml", "modules/*/README.md"]},
+    package_data={"metrics_agent": ["py.typed", "modules/*/README.md"]},
     install_requires=[
         "twisted>=24.7",
         "paho-mqtt>=2.1,<3",

@@ -324,9 +324,7 @@ place_config() {
     own "root:$group" 0750 "$etc"
     [ ! -e "$config" ] || return 0
     umask 077
-    "$current/bin/python" -c 'from importlib.resources import files
-print(files("metrics_agent.config").joinpath("sample.toml").read_text("utf-8"), end="")' |
-        sed 's/^enabled = true/enabled = false/' >"$config.new"
+    "$current/bin/metrics-agent" sample-config >"$config.new"
     if [ "$service" = yes ]; then
         sed -i 's|^#output = "stdout"|output = "unix:path=/run/telegraf/metrics-agent.sock"|' \
             "$config.new"

@@ -59,7 +59,11 @@ def _other_command(options: Namespace, process: Process) -> int:
     if options.command == "modules":
         from metrics_agent.commands.modules import modules
 
-        return modules()
+        return modules(options.module)
+    if options.command == "sample-config":
+        from metrics_agent.commands.sample_config import sample_config
+
+        return sample_config(options.modules)
     if options.command == "once":
         from metrics_agent.commands.run import run
 
@@ -99,7 +103,19 @@ def _parser() -> ArgumentParser:
     login.add_argument("module", metavar="MODULE", help="its name, such as netatmo")
     for command in (run, check, once, login):
         _add_config(command, SUPPRESS)
-    commands.add_parser("modules", help="list the modules that can be enabled")
+    modules = commands.add_parser(
+        "modules", help="list the modules that can be enabled, or the settings of one"
+    )
+    modules.add_argument("module", nargs="?", metavar="NAME", help="show its settings")
+    sample = commands.add_parser(
+        "sample-config", help="print a commented configuration, to begin with"
+    )
+    sample.add_argument(
+        "modules",
+        nargs="*",
+        metavar="MODULE",
+        help="print only the tables of these modules, enabled, with examples for what they require",
+    )
     show = commands.add_parser(
         "demo", help="show the agent at work: a broker, some simulated devices and their metrics"
     )

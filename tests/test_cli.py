@@ -9,7 +9,7 @@ from typing import Any
 from metrics_agent import cli
 from metrics_agent._version import __version__
 from metrics_agent.cli import main
-from metrics_agent.commands import check, demo, login, modules, run
+from metrics_agent.commands import check, demo, login, modules, run, sample_config
 from tests.commands.case import CommandCase
 
 
@@ -26,6 +26,7 @@ class CliTests(CommandCase):
             (login, "login"),
             (modules, "modules"),
             (run, "run"),
+            (sample_config, "sample_config"),
         ):
             self.patch(module, name, self.recorder(name))
 
@@ -50,7 +51,10 @@ class CliTests(CommandCase):
             ("-c a.toml check", ("check", "a.toml")),
             ("once", ("run", "process", None, 10.0)),
             ("once --seconds 0.5 -c a.toml", ("run", "process", "a.toml", 0.5)),
-            ("modules", ("modules",)),
+            ("modules", ("modules", None)),
+            ("modules demo", ("modules", "demo")),
+            ("sample-config", ("sample_config", [])),
+            ("sample-config demo netatmo", ("sample_config", ["demo", "netatmo"])),
             ("demo", ("demo", "process", None)),
             ("demo --seconds 3", ("demo", "process", 3.0)),
             ("login netatmo", ("login", "process", None, "netatmo")),
@@ -85,6 +89,7 @@ class CliTests(CommandCase):
             "once --seconds nan",
             "demo --seconds inf",
             "login",
+            "modules demo netatmo",
             "-c",
         ):
             with self.assertRaises(SystemExit) as caught:
@@ -98,7 +103,8 @@ class CliTests(CommandCase):
         with self.assertRaises(SystemExit) as caught:
             main(["--help"])
         self.assertEqual(caught.exception.code, 0)
-        for word in ("run", "check", "once", "modules", "demo", "login", "SIGHUP", "70", "78"):
+        commands = ("run", "check", "once", "modules", "sample-config", "demo", "login")
+        for word in (*commands, "SIGHUP", "70", "78"):
             self.assertIn(word, self.stdout.getvalue())
 
 

@@ -1,24 +1,33 @@
-"""What a command tells a person on stdout; `metrics-agent check | head -1` is no fault of ours."""
+"""What commands write to stdout and stderr; `metrics-agent check | head -1` is no fault of ours."""
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import TextIO
 
-__all__ = ["say"]
+__all__ = ["say", "say_error"]
 
 
 def say(line: str) -> None:
     """Write a line to stdout; where it cannot be written it goes nowhere, the code still tells."""
-    stdout = sys.stdout
-    if stdout is None:  # it was closed when we came
+    _write(sys.stdout, line)
+
+
+def say_error(line: str) -> None:
+    """Write a line to stderr, in the same way."""
+    _write(sys.stderr, line)
+
+
+def _write(stream: TextIO | None, line: str) -> None:
+    if stream is None:  # it was closed when we came
         return
-    encoding = getattr(stdout, "encoding", None) or "utf-8"
+    encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
-        stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-        stdout.flush()
+        stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
     except OSError:
         # What is kept in there would be tried again, and complained of, at the interpreter's end.
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

@@ -58,7 +58,7 @@ class AgentSettings:
         doc="A module that has not started by then has failed, and is restarted.",
     )
     module_stop_timeout: Duration = setting(
-        default="2s", minimum=0.01, doc="A module that has not stopped by then is let go."
+        default="2s", minimum=0.01, doc="A module that has not stopped by then is abandoned."
     )
     failed_ticks_limit: int = setting(
         default=3,

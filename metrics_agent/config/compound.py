@@ -20,6 +20,7 @@ from metrics_agent.config.shapes import (
     Place,
     Shape,
     Walk,
+    toml_string,
 )
 from metrics_agent.config.types import Unit
 
@@ -87,7 +88,7 @@ class _Mapping(Shape):
         return isinstance(raw, Mapping)
 
     def show(self, value: Any) -> str:
-        parts = [f"{quote(key)} = {self.value.show(item)}" for key, item in value.items()]
+        parts = [f"{toml_string(key)} = {self.value.show(item)}" for key, item in value.items()]
         return f"{{ {', '.join(parts)} }}" if parts else "{}"
 
 

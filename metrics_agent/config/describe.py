@@ -5,23 +5,16 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
-
-from attrs import NOTHING, Attribute, Factory, fields, has
+from typing import Any
 
 from metrics_agent.config.agent import AgentSettings
-from metrics_agent.config.faults import quote
-from metrics_agent.config.setting import Spec, hints, spec_of
-from metrics_agent.config.shapes import Shape
-from metrics_agent.config.structure import type_shape
+from metrics_agent.config.declared import declared
 
 __all__ = ["agent_block", "modules_block", "refresh", "settings_table", "update"]
 
-_EXAMPLE = re.compile(r' such as "[^"]*"( or a number of bytes)?')
 _HEAD = ("| key | type | default | allowed | meaning |", "|---|---|---|---|---|")
 
 
@@ -69,62 +62,19 @@ def refresh(page: str) -> str:
 
 
 def _rows(cls: type[Any], prefix: str) -> Iterator[str]:
-    types = hints(cls)
-    for attribute in fields(cls):
-        spec = spec_of(attribute)
-        hint = types[attribute.name]
-        named = get_args(hint) if get_origin(hint) is Literal else ()
-        shape = type_shape(type(named[0]) if named else hint)
+    for each in declared(cls):
+        default = each.default_text
+        allowed = [", ".join(f"`{choice}`" for choice in each.choices), *each.limits]
         cells = (
-            f"`{prefix}{attribute.name}`",
-            _type(shape),
-            _default(attribute, shape),
-            _allowed(spec, spec.choices or named, shape),
-            spec.doc + (f" Example: `{_value(spec.example, shape)}`." if spec.example else ""),
+            f"`{prefix}{each.name}`",
+            each.type_name,
+            default if each.default is None else f"`{default}`",
+            "; ".join(filter(None, allowed)),
+            each.doc + (f" Example: `{each.example}`." if each.example else ""),
         )
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-        for nested in _nested(hint):
-            yield from _rows(nested, f"{prefix}{attribute.name}.")
-
-
-def _nested(hint: Any) -> Iterator[type[Any]]:
-    if isinstance(hint, type) and has(hint):
-        yield hint
-    for argument in get_args(hint):
-        yield from _nested(argument)
-
-
-def _type(shape: Shape) -> str:
-    noun = "a secret" if shape.secret else _EXAMPLE.sub("", shape.noun)
-    for article in ("a ", "an "):
-        noun = noun.removeprefix(article).replace(f" or {article}", " or ")
-    return noun
-
-
-def _default(attribute: Attribute[Any], shape: Shape) -> str:
-    default: Any = attribute.default
-    if default is NOTHING:
-        return "required"
-    if isinstance(default, Factory):  # type: ignore[arg-type]  # the stubs call it a function
-        default = default.factory()
-    return "not set" if default is None else f"`{_value(default, shape)}`"
-
-
-def _value(value: Any, shape: Shape) -> str:
-    return quote(value) if isinstance(value, str) else shape.show(value)
-
-
-def _allowed(spec: Spec, choices: tuple[object, ...], shape: Shape) -> str:
-    parts = []
-    if choices:
-        parts.append(", ".join(f"`{_value(choice, shape)}`" for choice in choices))
-    if spec.minimum is not None:
-        parts.append(f"at least {shape.show(spec.minimum)}")
-    if spec.maximum is not None:
-        parts.append(f"at most {shape.show(spec.maximum)}")
-    if spec.zero:
-        parts.append(f"0: {spec.zero}")
-    return "; ".join(parts)
+        for nested in each.inside:
+            yield from _rows(nested, f"{prefix}{each.name}.")
 
 
 if __name__ == "__main__":

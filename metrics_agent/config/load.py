@@ -29,7 +29,7 @@ from metrics_agent.errors import ConfigError
 if TYPE_CHECKING:
     from metrics_agent.interfaces import ModuleKind
 
-__all__ = ["AgentConfig", "ModuleConfig", "find", "load"]
+__all__ = ["AgentConfig", "CommonSettings", "ModuleConfig", "find", "load"]
 
 _MODULES: Final = "modules"
 _CUSTOM: Final = "custom"
@@ -85,11 +85,16 @@ def _enabled_faults(modules: Iterable[ModuleConfig]) -> tuple[Fault, ...]:
 
 
 @frozen
-class _Common:
+class CommonSettings:
     """The keys that every module's table may have."""
 
-    enabled: bool = setting(default=False, doc="")
-    log_level: str | None = setting(default=None, choices=LOG_LEVELS, doc="")
+    enabled: bool = setting(default=False, doc="Whether the module runs.")
+    log_level: str | None = setting(
+        default=None,
+        choices=LOG_LEVELS,
+        doc="The lowest level that is logged for this module, in place of the global one.",
+        example="info",
+    )
 
 
 @frozen
@@ -189,7 +194,7 @@ class _Module:
         if not isinstance(self._raw, Mapping):
             self._add("", describe_type(self._raw), "a table")
             return _ModuleResult(evolve(config, faults=tuple(self._faults)))
-        names = [*fields_dict(_Common), _CUSTOM]
+        names = [*fields_dict(CommonSettings), _CUSTOM]
         raw = {str(key): value for key, value in self._raw.items()}
         common = self._common(raw)
         if common.value is not None:
@@ -236,9 +241,9 @@ class _Module:
     def _all_kinds(self) -> str:
         return f"known are {', '.join(self._known_kinds)}" if self._known_kinds else ""
 
-    def _common(self, raw: Mapping[str, object]) -> Structured[_Common]:
-        given = {key: value for key, value in raw.items() if key in fields_dict(_Common)}
-        return structure(_Common, given, self._place.path)
+    def _common(self, raw: Mapping[str, object]) -> Structured[CommonSettings]:
+        given = {key: value for key, value in raw.items() if key in fields_dict(CommonSettings)}
+        return structure(CommonSettings, given, self._place.path)
 
     def _entries(
         self, kind: ModuleKind, own: Mapping[str, object], custom: object

@@ -26,6 +26,7 @@ class Spec:
         choices: the allowed values, or empty for no such limit.
         example: a value as the file writes it, or None.
         zero: what 0 means, such as ``off``; 0 is then allowed below the minimum.
+        instead_of: the setting that this one replaces, or empty.
     """
 
     doc: str
@@ -34,6 +35,7 @@ class Spec:
     choices: tuple[object, ...] = ()
     example: object = None
     zero: str = ""
+    instead_of: str = ""
 
 
 def setting(
@@ -45,6 +47,7 @@ def setting(
     choices: Sequence[object] = (),
     example: object = None,
     zero: str = "",
+    instead_of: str = "",
 ) -> Any:
     """Declare a setting of a frozen attrs class; keyword only.
 
@@ -57,8 +60,10 @@ def setting(
         choices: the values that are allowed.
         example: a value as the file writes it, for the documentation.
         zero: what 0 means, such as ``"off"``; allows 0 below the minimum.
+        instead_of: the setting that this one replaces: a file has one or the other. The sample
+            configuration sets this one apart.
     """
-    spec = Spec(doc, minimum, maximum, tuple(choices), example, zero)
+    spec = Spec(doc, minimum, maximum, tuple(choices), example, zero, instead_of)
     if isinstance(default, (dict, list)):
         default = Factory(default.copy)
     return field(

@@ -5,6 +5,7 @@ Strict means that nothing is coerced but an integer to a float: "5" is no number
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,9 +24,21 @@ from metrics_agent.config.types import (
     parse_size,
 )
 
-__all__ = ["FAULTY", "NULL", "SIMPLE", "UNITS", "Place", "Shape", "Walk"]
+__all__ = ["FAULTY", "NULL", "SIMPLE", "UNITS", "Place", "Shape", "Walk", "toml_string"]
 
 _INT_LIMIT = 1 << 63
+
+
+def toml_string(text: str) -> str:
+    """Write a text that a settings class declares, whole and as TOML reads it.
+
+    Raises:
+        TypeError: it is another value; one of several shapes may then be the right one.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"got {text!r}, expected a string")
+    # What JSON escapes, TOML escapes alike; DEL alone JSON leaves as it is.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 class Faulty:
@@ -125,7 +138,7 @@ class _Text(Shape):
         return isinstance(raw, str)
 
     def show(self, value: Any) -> str:
-        return quote(value)
+        return toml_string(value)
 
 
 class _Boolean(Shape):

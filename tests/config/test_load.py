@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
-from attrs import fields
 from twisted.trial.unittest import SynchronousTestCase
 
-import metrics_agent.config
 from metrics_agent.config import (
     AgentConfig,
     AgentSettings,
@@ -25,7 +22,6 @@ from metrics_agent.errors import ConfigError
 from tests.config.kinds import KNOWN, Netatmo, Plain, Tasmota, kinds
 
 BAD = Path(__file__).parent / "bad"
-SAMPLE = Path(metrics_agent.config.__file__).parent / "sample.toml"
 
 
 class LoadCase(SynchronousTestCase):
@@ -333,44 +329,12 @@ class SecretTests(LoadCase):
         self.assertNotIn("hunter2", repr(self.load(self.LITERAL)))
 
 
-class SampleTests(LoadCase):
-    """The sample configuration."""
-
-    def test_it_loads_as_it_is(self) -> None:
-        config = load(SAMPLE, kinds, KNOWN, {})
-        self.assertEqual((config.faults, config.warnings), ((), ()))
-        self.assertEqual(config.settings, AgentSettings())
-        self.assertEqual([m.instance for m in config.modules if m.enabled], ["demo"])
-
-    def test_it_shows_every_global_key_at_its_default(self) -> None:
-        text = SAMPLE.read_text(encoding="utf-8")
-        top = text.partition("[modules")[0]
-        for attribute in fields(AgentSettings):
-            if attribute.default is None:
-                self.assertIn(f"# {attribute.name} = ", top)
-                continue
-            shown = f"#{attribute.name} = {json.dumps(attribute.default)}\n"
-            self.assertIn(shown, top)
-
-    def test_its_commented_lines_load_too(self) -> None:
-        text = SAMPLE.read_text(encoding="utf-8")
-        secret = Path(self.mktemp()).resolve()
-        secret.write_text("p")
-        uncommented = re.sub(r'(?m)^# ?(?=\w+ = |\[|")', "", text)
-        uncommented = re.sub(r"/etc/metrics-agent/\w+-(password|secret)", str(secret), uncommented)
-        config = self.load(uncommented)
-        self.assertEqual(config.faults, ())
-        names = [module.instance for module in config.modules]
-        self.assertEqual(names, ["demo", "tasmota", "tasmota:garage", "opendtu", "netatmo"])
-        self.assertEqual(config.settings.state_dir, "/var/lib/metrics-agent")
-
-
 class ImportTests(SynchronousTestCase):
     """What the package costs."""
 
     def test_twisted_is_not_imported(self) -> None:
         code = (
-            "import sys, metrics_agent.config.describe; "
+            "import sys, metrics_agent.config.describe, metrics_agent.config.sample; "
             "sys.exit(any(m.partition('.')[0] in {'twisted', 'cattrs'} for m in sys.modules))"
         )
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

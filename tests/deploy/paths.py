@@ -11,4 +11,3 @@ PACKAGE = Path(metrics_agent.__file__).parent
 """Of what is tested: the installed wheel or the checkout."""
 DEPLOY = CHECKOUT / "deploy"
 DOCS = CHECKOUT / "docs"
-SAMPLE = PACKAGE / "config" / "sample.toml"

@@ -9,7 +9,11 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from tests.deploy.paths import SAMPLE
+from metrics_agent.commands.kinds import all_subjects
+from metrics_agent.config.sample import sample_file
+
+SAMPLE = sample_file(all_subjects())
+"""What the command prints as a sample of the configuration, as the real one does."""
 
 _CLI = """
 import sys
@@ -18,6 +22,8 @@ def main():
     if "--version" in sys.argv:
         {on_version}
         print("metrics-agent {version}")
+    elif "sample-config" in sys.argv:
+        print({sample!r}, end="")
     elif "check" in sys.argv:
         text = open(sys.argv[-1]).read()
         if "FAULT" in text:
@@ -78,9 +84,7 @@ def make_wheel(directory: Path, version: str, *, on_version: str = "pass") -> Pa
     info = f"metrics_agent-{version}.dist-info"
     files = {
         "metrics_agent/__init__.py": "",
-        "metrics_agent/config/__init__.py": "",
-        "metrics_agent/config/sample.toml": SAMPLE.read_text("utf-8"),
-        "metrics_agent/cli.py": _CLI.format(version=version, on_version=on_version),
+        "metrics_agent/cli.py": _CLI.format(version=version, on_version=on_version, sample=SAMPLE),
         "twisted/__init__.py": "",
         "twisted/plugin.py": _PLUGIN.format(version=version),
         "twisted/plugins/metrics_agent_plugin.py": "",

@@ -16,8 +16,8 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from metrics_agent.config import load
 from metrics_agent.modules import find_kind, known_kinds
-from tests.deploy.paths import CHECKOUT, DEPLOY, SAMPLE
-from tests.deploy.stand_in import make_checkout, make_wheel
+from tests.deploy.paths import CHECKOUT, DEPLOY
+from tests.deploy.stand_in import SAMPLE, make_checkout, make_wheel
 
 LIMIT_S = 240
 SCRIPT = DEPLOY / "install.sh"
@@ -160,10 +160,7 @@ class InstallTests(InstallTestCase):
 
     def check_configuration(self) -> None:
         """Check that the configuration is the sample, right as it stands, and starts nothing."""
-        text = self.config.read_text("utf-8")
-        self.assertEqual(
-            text.replace("enabled = false", "enabled = true"), SAMPLE.read_text("utf-8")
-        )
+        self.assertEqual(self.config.read_text("utf-8"), SAMPLE)
         config = load(self.config, find_kind, known_kinds())
         self.assertEqual(
             ([module.instance for module in config.modules if module.enabled], config.faults),

@@ -12,8 +12,9 @@ from typing import Any, Final
 import hypothesis.strategies as st
 from attrs import frozen
 
-import metrics_agent
+from metrics_agent.commands.kinds import all_subjects
 from metrics_agent.config.load import load
+from metrics_agent.config.sample import sample_file
 from metrics_agent.errors import ConfigError
 from metrics_agent.metric import Metric, Series
 from metrics_agent.modules import BUILT_IN, find_kind
@@ -75,7 +76,7 @@ _LOGINS: Final = (
 )
 
 
-_SAMPLE: Final = Path(metrics_agent.__file__).parent / "config" / "sample.toml"
+_SAMPLE: Final = sample_file(all_subjects())
 _WRITTEN: Final = tuple(
     path for path in sorted(Path(__file__).parent.parent.rglob("*.toml")) if path.is_file()
 )
@@ -83,7 +84,8 @@ _WRITTEN: Final = tuple(
 
 
 def _lines() -> Iterator[str]:
-    for path in (_SAMPLE, *_WRITTEN):
+    yield from _SAMPLE.splitlines()
+    for path in _WRITTEN:
         yield from path.read_text("utf-8", "replace").splitlines()
 
 

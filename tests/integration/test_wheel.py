@@ -34,9 +34,9 @@ class ContentTests(TestCase):
     """What is packed."""
 
     def test_the_wheel_has_the_plugin_and_nothing_of_others(self) -> None:
-        """The plugin, the types' marker, the sample; no file that belongs to Twisted, no test."""
+        """The plugin, the types' marker, the guides; no file of Twisted's, no test."""
         names = zipfile.ZipFile(wheel_path()).namelist()
-        for wanted in (PLUGIN, "metrics_agent/py.typed", "metrics_agent/config/sample.toml"):
+        for wanted in (PLUGIN, "metrics_agent/py.typed", "metrics_agent/modules/tasmota/README.md"):
             self.assertIn(wanted, names)
         self.assertEqual([name for name in names if name.startswith("twisted/")], [PLUGIN])
         self.assertEqual([name for name in names if name.startswith("tests/")], [])
@@ -48,7 +48,7 @@ class ContentTests(TestCase):
             raise SkipTest("no sdist beside the wheel")
         with tarfile.open(found[0]) as sdist:
             names = {name.partition("/")[2] for name in sdist.getnames()}
-        for wanted in (PLUGIN, "setup.py", "LICENSE", "metrics_agent/config/sample.toml"):
+        for wanted in (PLUGIN, "setup.py", "LICENSE"):
             self.assertIn(wanted, names)
         here = Path(__file__).parents[1]
         tests = {f"tests/{path.relative_to(here)}" for path in here.rglob("*.py")}

@@ -19,6 +19,6 @@ class DemoSettings:
     )
     trigger_file: str = setting(
         default="",
-        doc="While a file of this path exists every tick raises, so that a person can watch "
-        "how a fault is contained. Empty: off.",
+        doc="While a file of this path exists, every tick raises: to see how the agent contains "
+        "a fault. Empty: off.",
     )

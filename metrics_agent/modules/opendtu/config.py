@@ -83,6 +83,7 @@ class OpenDtuSettings(WebSocketSettings):
     mqtt: OpenDtuMqttSettings | None = setting(
         default=None,
         doc="Take the same data from the broker to which the DTU publishes, in place of url.",
+        instead_of="url",
     )
 
     @property

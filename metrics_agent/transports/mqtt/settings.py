@@ -49,7 +49,9 @@ class MqttSettings:
         ),
         example="tls://broker.example:8883",
     )
-    username: str | None = setting(default=None, doc="Login name at the broker.")
+    username: str | None = setting(
+        default=None, doc="Login name at the broker.", example="telegraf"
+    )
     password: Secret | None = setting(default=None, doc="Password at the broker.")
     client_id: str = setting(
         default="",

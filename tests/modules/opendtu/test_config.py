@@ -7,7 +7,6 @@ from pathlib import Path
 from attrs import fields_dict
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent import config
 from metrics_agent.config.structure import structure
 from metrics_agent.modules import opendtu
 from metrics_agent.modules.opendtu import MODULE
@@ -116,10 +115,3 @@ class SampleTests(SynchronousTestCase):
         keys = self.assert_right(readme.split("```toml\n")[1].split("```")[0])
         own = set(fields_dict(OpenDtuSettings)) - set(fields_dict(WebSocketSettings))
         self.assertEqual(own - keys, {"web_socket_url"})
-
-    def test_sample(self) -> None:
-        """So has the section of the sample configuration."""
-        text = Path(config.__file__).with_name("sample.toml").read_text("utf-8")
-        start = text.index("# [modules.opendtu]")
-        keys = self.assert_right(text[start:].partition("\n\n")[0])
-        self.assertIn("mqtt", keys)
