@@ -14,6 +14,7 @@ from twisted.logger import ILogObserver
 
 from metrics_agent.agent import Agent, OnState, Parts
 from metrics_agent.config import AgentConfig, AgentSettings, state_directory
+from metrics_agent.diagnosis import ConnectionProblems, Diagnosis, ListenOnly
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.logger import make_logger
 from metrics_agent.logs.observer import StderrObserver
@@ -71,6 +72,7 @@ def assemble(
     observer: StderrObserver,
     *,
     log_with: ILogObserver | None = None,
+    diagnosis: Diagnosis | None = None,
 ) -> Agent:
     """Make an agent that is not started.
 
@@ -81,11 +83,13 @@ def assemble(
         load: reads the configuration again; raises ConfigError.
         observer: the log, whose levels follow the configuration.
         log_with: what twistd shall log with, None to leave that to twistd.
+        diagnosis: the rule to follow for a command that only looks; its `plan` and `loader` have
+            made ``plan`` and ``load``. None for the agent itself.
 
     Raises:
         OutputError: the setting ``output`` cannot be used.
     """
-    return _Assembly(process, reactor, plan, load, observer).agent(log_with)
+    return _Assembly(process, reactor, plan, load, observer, diagnosis).agent(log_with)
 
 
 class _Assembly:
@@ -98,6 +102,7 @@ class _Assembly:
         plan: Plan,
         load: Callable[[], AgentConfig],
         observer: StderrObserver,
+        diagnosis: Diagnosis | None,
     ) -> None:
         self._process = process
         self._reactor = reactor
@@ -105,8 +110,15 @@ class _Assembly:
         self._load = load
         self._observer = observer
         self._first = plan.config.settings
-        self._state_dir = state_directory(self._first, os.environ)
-        self._counters = CountersByModule()
+        self._diagnosis = diagnosis
+        if diagnosis is None:
+            self._state_dir = state_directory(self._first, os.environ)
+            self._counters = CountersByModule()
+            self._problems = ConnectionProblems()
+        else:
+            self._state_dir = diagnosis.state_dir
+            self._counters = diagnosis.counters
+            self._problems = diagnosis.problems
         self._connection_counters = CountersByModule()  # by client id
         self._encoder = Encoder()
         self._log = make_logger()
@@ -126,7 +138,8 @@ class _Assembly:
 
     def agent(self, log_with: ILogObserver | None) -> Agent:
         """Make the agent and what lives as long as it."""
-        notifier = make_notifier(self._reactor, os.environ, log=self._log)
+        environ = os.environ if self._diagnosis is None else {}
+        notifier = make_notifier(self._reactor, environ, log=self._log)
         parts = Parts(
             reactor=self._reactor,
             sink=self._sink,
@@ -209,10 +222,15 @@ class _Assembly:
         # Not loaded where no module uses MQTT.
         from metrics_agent.transports.mqtt.connection import MqttConnection
 
+        noted = self._noted_for(settings)
+        if self._diagnosis is not None:
+            settings = self._diagnosis.connection(settings)
+            name = settings.client_id
         return MqttConnection(
             self._reactor,
             settings,
             client_id=name,
+            noted=noted,
             write=self._sink.write,
             log=make_logger(_MQTT),
             now_ns=time.time_ns,
@@ -220,6 +238,24 @@ class _Assembly:
             count=self._connection_counters.of(name).drop,
             state_path=self._session_path(name) if settings.persistent_session else None,
         )
+
+    def _noted_for(self, settings: MqttSettings) -> Callable[[str, str | None], None]:
+        """Return what is told how a connection is, for all modules that use it."""
+        users = [
+            module.name
+            for module in self._plan.modules
+            if settings in {broker.connection_settings() for broker in module.brokers}
+        ]
+
+        def noted(address: str, problem: str | None) -> None:
+            for name in users:
+                self._problems.note(name, address, problem)
+
+        return noted
+
+    def _connection(self, settings: MqttSettings) -> MqttConnection | ListenOnly:
+        connection = self._connections.get(settings)
+        return connection if self._diagnosis is None else ListenOnly(connection)
 
     def _session_path(self, name: str) -> Path | None:
         """Return where a connection remembers its filters, None if nothing can be kept there."""
@@ -263,9 +299,11 @@ class _Assembly:
             now_ns=time.time_ns,
             encode=self._encoder.encode,
             write=self._sink.write,
-            connection=self._connections.get,
+            connection=self._connection,
             state_dir=self._state_dir,
             limits=TickerLimits(settings.failed_ticks_limit, settings.tick_timeout),
+            read_only=self._diagnosis is not None,
+            note_connection=self._problems.note,
         )
 
     # -- self-metrics ------------------------------------------------------------------------

@@ -65,9 +65,9 @@ def _other_command(options: Namespace, process: Process) -> int:
 
         return sample_config(options.modules)
     if options.command == "once":
-        from metrics_agent.commands.run import run
+        from metrics_agent.commands.once import once
 
-        return run(process, options.config, for_s=options.seconds)
+        return once(process, options.config, options.seconds)
     if options.command == "login":
         from metrics_agent.commands.login import login
 
@@ -93,7 +93,16 @@ def _parser() -> ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     run = commands.add_parser("run", help="run the agent; this is what happens without a command")
     check = commands.add_parser("check", help="say all that is wrong with a configuration")
-    once = commands.add_parser("once", help="run for some seconds, then stop in order")
+    once = commands.add_parser(
+        "once",
+        help="run for some seconds beside a running agent, and show the metrics",
+        description="Runs the enabled modules for some seconds and writes their metrics to stdout, "
+        "whatever `output` says; log and summary go to stderr. A running agent does not notice: "
+        "messages are not taken from it, nothing is published, no login is renewed, the state "
+        "directory is not written.",
+        epilog="Exit codes: 0 a module has collected at least one metric, 1 none has, 78 the "
+        "configuration cannot be used.",
+    )
     once.add_argument(
         "--seconds", type=_seconds, default=10.0, metavar="N", help="how long (default: 10)"
     )

@@ -25,6 +25,7 @@ __all__ = [
     "IModule",
     "ModuleContext",
     "ModuleKind",
+    "state_directory_name",
 ]
 
 Handler = Callable[["Message"], Iterable[Metric]]
@@ -62,11 +63,14 @@ class ModuleContext(Protocol):
         name: the instance's name, ``tasmota`` or ``tasmota:garage``.
         log: stamps the module on every line.
         reactor: clock, TCP and threads (IReactorTime, IReactorTCP, IReactorThreads ...).
+        read_only: in a diagnostic command, see `diagnosis`: use up nothing that the agent needs,
+            such as a refresh token, and ask for no login.
     """
 
     name: str
     log: Logger
     reactor: Any
+    read_only: bool
 
     def now_ns(self) -> int:
         """Return the wall clock, nanoseconds since the epoch."""
@@ -126,6 +130,15 @@ class ModuleContext(Protocol):
         """Return the path of a state file of this module; its directory exists (0700)."""
         ...
 
+    def note_connection(self, address: str, problem: str | None) -> None:
+        """Record how a connection of the module's own is; brokers are recorded by the agent.
+
+        Args:
+            address: whom it is to, without secrets.
+            problem: a clause that says what is wrong; empty: it works; None: not known yet.
+        """
+        ...
+
 
 @frozen
 class ModuleKind:
@@ -144,6 +157,8 @@ class ModuleKind:
             module without one. Takes the settings, the directory of the module's state, the
             reactor, and where to read lines and write text; gives something to await that is
             True if there is a login now.
+        quiet_hint: for `metrics-agent once`: how long to wait where devices send seldom.
+        quiet_s: a run that was at least as long does not need the hint.
         custom_ignored: keys of the Go agent's ``custom`` table that mean nothing here, with
             what to say about each.
     """
@@ -155,3 +170,14 @@ class ModuleKind:
     needs: Callable[[Any], Sequence[str]] = lambda _settings: ()
     custom_ignored: Mapping[str, str] = field(factory=dict)
     login: Login | None = None
+    quiet_hint: str = ""
+    quiet_s: float = 0.0
+
+
+def state_directory_name(instance: str) -> str:
+    """Return the name of the directory of a module's state.
+
+    Args:
+        instance: the module, ``netatmo`` or ``netatmo:second``.
+    """
+    return instance.replace(":", "@")

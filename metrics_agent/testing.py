@@ -98,6 +98,7 @@ class FakeContext:
         name: of the instance.
         state_dir: for state files; by default a new directory that goes away with the context.
         connected: what ``publish`` finds; set it to False for a broker that is away.
+        read_only: the module runs in a diagnostic command.
 
     Attributes:
         reactor: a Clock; ``advance`` moves it and the wall clock.
@@ -106,18 +107,21 @@ class FakeContext:
         published: what the module sent.
         dropped: counts by reason.
         failures: what ``fail`` was called with.
+        connections: what ``note_connection`` said last, by address.
         events: what was logged, as twisted.logger has it.
     """
 
     name: str = "test"
     state_dir: Path | None = None
     connected: bool = True
+    read_only: bool = False
     reactor: Any = field(factory=Clock)
     metrics: list[Metric] = field(factory=list)
     subscriptions: list[FakeSubscription] = field(factory=list)
     published: list[Published] = field(factory=list)
     dropped: dict[str, int] = field(factory=dict)
     failures: list[BaseException] = field(factory=list)
+    connections: dict[str, str | None] = field(factory=dict)
     events: list[dict[str, Any]] = field(factory=list)
     log: Logger = field(init=False)
     _timers: list[_Timer] = field(factory=list, init=False)
@@ -244,6 +248,10 @@ class FakeContext:
             self._scratch = tempfile.TemporaryDirectory(prefix="metrics-agent-")
             self.state_dir = Path(self._scratch.name)
         return self.state_dir / name
+
+    def note_connection(self, address: str, problem: str | None) -> None:
+        """Record how a connection is."""
+        self.connections[address] = problem
 
     # What a test uses.
 

@@ -9,7 +9,7 @@ from typing import Any
 from metrics_agent import cli
 from metrics_agent._version import __version__
 from metrics_agent.cli import main
-from metrics_agent.commands import check, demo, login, modules, run, sample_config
+from metrics_agent.commands import check, demo, login, modules, once, run, sample_config
 from tests.commands.case import CommandCase
 
 
@@ -25,6 +25,7 @@ class CliTests(CommandCase):
             (demo, "demo"),
             (login, "login"),
             (modules, "modules"),
+            (once, "once"),
             (run, "run"),
             (sample_config, "sample_config"),
         ):
@@ -49,8 +50,8 @@ class CliTests(CommandCase):
             ("check", ("check", None)),
             ("check -c a.toml", ("check", "a.toml")),
             ("-c a.toml check", ("check", "a.toml")),
-            ("once", ("run", "process", None, 10.0)),
-            ("once --seconds 0.5 -c a.toml", ("run", "process", "a.toml", 0.5)),
+            ("once", ("once", "process", None, 10.0)),
+            ("once --seconds 0.5 -c a.toml", ("once", "process", "a.toml", 0.5)),
             ("modules", ("modules", None)),
             ("modules demo", ("modules", "demo")),
             ("sample-config", ("sample_config", [])),

@@ -10,6 +10,7 @@ from typing import Any
 from metrics_agent.commands.loading import loader
 from metrics_agent.config import AgentConfig, ModuleConfig, state_directory
 from metrics_agent.errors import ConfigError
+from metrics_agent.interfaces import state_directory_name
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
 
@@ -38,7 +39,7 @@ def login(process: Process, config: str | None, instance: str) -> ExitCode:
         for fault in module.faults:
             sys.stderr.write(f"error: {fault}\n")
         return ExitCode.CONFIG
-    directory = state_directory(found.settings, os.environ) / instance.replace(":", "@")
+    directory = state_directory(found.settings, os.environ) / state_directory_name(instance)
     return _log_in(process, module, directory.absolute())
 
 

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metrics_agent.errors import MetricRefused, PayloadError
-from metrics_agent.interfaces import Cancellable, Collect, Handler
+from metrics_agent.interfaces import Cancellable, Collect, Handler, state_directory_name
 from metrics_agent.metric import Metric
 from metrics_agent.output.batch import Batch
 from metrics_agent.supervision.counters import Counters
@@ -51,6 +51,8 @@ class Resources:
         connection: the connection to a broker; KeyError if the configuration names none such.
         state_dir: of the agent; may not exist yet.
         limits: of tickers.
+        read_only: see `interfaces.ModuleContext`.
+        note_connection: called with the name of the module, and as `ModuleContext` has it.
     """
 
     reactor: Any
@@ -60,6 +62,8 @@ class Resources:
     connection: Callable[[MqttSettings], Any]
     state_dir: Path
     limits: TickerLimits
+    read_only: bool = False
+    note_connection: Callable[[str, str, str | None], object] = lambda _name, _address, _why: None
 
 
 class Context:
@@ -84,6 +88,7 @@ class Context:
         self.name = name
         self.log = log
         self.reactor = resources.reactor
+        self.read_only = resources.read_only
         self._resources = resources
         self._counters = counters
         self._on_fail = on_fail
@@ -242,9 +247,14 @@ class Context:
         """
         if name in {"", ".."} or Path(name).name != name:
             raise ValueError(f"got {name!r}, expected the name of a file without a directory")
-        directory = self._resources.state_dir / self.name.replace(":", "@")
+        directory = self._resources.state_dir / state_directory_name(self.name)
         directory.mkdir(mode=_STATE_DIR_MODE, parents=True, exist_ok=True)
         return directory / name
+
+    def note_connection(self, address: str, problem: str | None) -> None:
+        """Record how a connection of the module's own is."""
+        if not self._closed:
+            self._resources.note_connection(self.name, address, problem)
 
     # What the supervisor uses.
 

@@ -1,4 +1,4 @@
-"""`metrics-agent run` and `once`: the log, the plan, the reactor, the code."""
+"""`metrics-agent run`: the log, the plan, the reactor, the code."""
 
 from __future__ import annotations
 
@@ -52,8 +52,18 @@ class RunTests(CommandCase):
             self.patch(run_module, name, lambda *_args, name=name: self.seen.append(name))
         self.logging = ["begin_logging", "bridge_logging", "contain_observers", "redirect_stdout"]
 
-    def assemble(self, process: Process, reactor: Any, plan: Any, load: Any, observer: Any) -> Any:
+    def assemble(
+        self,
+        process: Process,
+        reactor: Any,
+        plan: Any,
+        load: Any,
+        observer: Any,
+        *,
+        diagnosis: object,
+    ) -> Any:
         self.assertEqual((process, reactor, observer), (self.process, self.reactor, self))
+        self.assertIsNone(diagnosis)
         self.seen.append([module.name for module in plan.modules])
         return self.agent
 
@@ -82,24 +92,16 @@ class RunTests(CommandCase):
     def test_wrong_output(self) -> None:
         """An output that cannot be used is a fault of the configuration."""
 
-        def assemble(*_args: object) -> Any:
+        def assemble(*_args: object, **_named: object) -> Any:
             raise OutputError("output 'x:' is not right")
 
         self.patch(assembly, "assemble", assemble)
         self.assertEqual(run(self.process, self.write(GOOD)), 78)
         self.assertFalse(self.reactor.hasRun)
 
-    def test_once(self) -> None:
-        """With a time it asks itself to stop when that is over."""
-        self.assertEqual(run(self.process, self.write(GOOD), for_s=2.5), 0)
-        self.reactor.advance(2.4)
-        self.assertNotIn("2.5 s are over", self.seen)
-        self.reactor.advance(0.1)
-        self.assertIn("2.5 s are over", self.seen)
-
     def test_flushed_whatever_happens(self) -> None:
         """The last words are written also where the agent cannot be made at all."""
-        self.patch(assembly, "assemble", lambda *_args: 1 / 0)
+        self.patch(assembly, "assemble", lambda *_args, **_named: 1 / 0)
         with self.assertRaises(ZeroDivisionError):
             run(self.process, self.write(GOOD))
         self.assertEqual(self.seen[-1], "flushed")

@@ -60,6 +60,7 @@ class Account:
         path: of the file of tokens.
         log: where to.
         now_s: the wall clock.
+        may_ask: tokens may be asked for, see `Keeper`.
     """
 
     def __init__(
@@ -69,6 +70,8 @@ class Account:
         path: Path,
         log: Logger,
         now_s: Callable[[], float] = time.time,
+        *,
+        may_ask: bool = True,
     ) -> None:
         api = settings.api_url.rstrip("/")
         auth = settings.auth_url.rstrip("/") or api
@@ -102,6 +105,7 @@ class Account:
             seconds=reactor.seconds,
             in_thread=lambda call, *args: _in_thread(reactor, call, *args),
             configured=settings.refresh_token,
+            may_ask=may_ask,
         )
 
     async def ask(self, endpoint: Endpoint, token: Secret) -> Verdict:

@@ -99,7 +99,9 @@ class NetatmoModule(Service):
             self._context.state_path(TOKEN_FILE),
             self._log,
             lambda: self._context.now_ns() / _NS_PER_S,
+            may_ask=not self._context.read_only,
         )
+        self._context.note_connection(_API, None)
         self._schedule(0)
 
     def stopService(self) -> Deferred[Any]:
@@ -263,6 +265,7 @@ class NetatmoModule(Service):
 
     def _ask_for_login(self, need: LoginNeeded) -> float:
         """Ask a person for a login, once."""
+        self._context.note_connection(_API, f"a login is needed, {need}")
         if not self._login_needed:
             self._login_needed = True
             self._log.error(
@@ -276,7 +279,7 @@ class NetatmoModule(Service):
     def _open_page(self) -> str:
         """Open the page if there shall be one; return what a person can do."""
         command = f"`metrics-agent login {self._context.name}`"
-        if not self._settings.login_page:
+        if self._context.read_only or not self._settings.login_page:
             return f"Run {command}."
         account = self._account
         assert account is not None

@@ -26,6 +26,7 @@ class Telling:
     def __init__(self, context: ModuleContext, seconds: Callable[[], float]) -> None:
         self._log: Logger = context.log
         self._count = context.drop
+        self._note = context.note_connection
         self._seconds = seconds
         self._said: dict[str, set[str]] = {}
         self._since_s: dict[str, float] = {}
@@ -36,6 +37,7 @@ class Telling:
 
     def trouble(self, what: str, kind: str, text: str, *, for_a_person: bool = False) -> None:
         """Tell that something cannot be had."""
+        self._note(what, text)
         self._since_s.setdefault(what, self._seconds())
         said = self._said.setdefault(what, set())
         if kind in said:
@@ -47,6 +49,7 @@ class Telling:
 
     def well(self, what: str) -> None:
         """Tell that it can be had again."""
+        self._note(what, "")
         since_s = self._since_s.pop(what, None)
         if self._said.pop(what, None) and since_s is not None:
             self._log.info(

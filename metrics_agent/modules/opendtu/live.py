@@ -63,6 +63,7 @@ class LiveSource:
             now_ns=context.now_ns,
             changed=self._changed,
             oversized=self._oversized,
+            noted=context.note_connection,
             hints=_HINTS,
         )
 

@@ -29,4 +29,9 @@ MODULE = ModuleKind(
     brokers=_brokers,
     needs=lambda _settings: (f"{__name__}.service",),
     custom_ignored=CUSTOM_IGNORED,
+    quiet_hint=(
+        "Tasmota devices send every TelePeriod, 300 s by default: "
+        "`metrics-agent once --seconds 310` hears each of them"
+    ),
+    quiet_s=300.0,
 )

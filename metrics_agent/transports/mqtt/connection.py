@@ -53,6 +53,8 @@ class MqttConnection(Service):
         now_ns: the wall clock, nanoseconds since the epoch.
         random: gives floats from 0 to below 1, for the jitter.
         count: called with a snake_case reason and a number for messages that are dropped.
+        noted: told of an address and of what is wrong with it, as
+            `ModuleContext.note_connection` has it.
         state_path: remembers the filters of a persistent session; its directory exists.
         dialer: makes the way to an address; a seam for tests.
 
@@ -73,6 +75,7 @@ class MqttConnection(Service):
         now_ns: Callable[[], int],
         random: Callable[[], float],
         count: Callable[[str, int], None],
+        noted: Callable[[str, str | None], object] = lambda _address, _problem: None,
         state_path: Path | None = None,
         dialer: Callable[[Any, MqttSettings, BrokerAddress], Dial] = dial,
     ) -> None:
@@ -80,6 +83,7 @@ class MqttConnection(Service):
         self._reactor = reactor
         self.client_id = client_id
         self._log = log
+        self._noted = noted
         self._dialer = dialer
         self._table = SubscriptionTable()
         self._table.on_change(self._subscriptions_changed)
@@ -190,6 +194,7 @@ class MqttConnection(Service):
     def startService(self) -> None:
         """Begin to connect."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._noted(self.broker, None)
         self._connect()
 
     def stopService(self) -> Deferred[None]:
@@ -256,6 +261,7 @@ class MqttConnection(Service):
 
     def _failed(self, cause: Cause) -> None:
         self._report.failed(self.broker, cause)
+        self._noted(self.broker, f"cannot connect: {cause.text}")
         self._retry_later(cause)
 
     def _retry_later(self, cause: Cause) -> None:
@@ -290,6 +296,7 @@ class MqttConnection(Service):
         """Take the answer to a SUBSCRIBE or UNSUBSCRIBE; called by the link."""
         if isinstance(answer, Subscribed):
             self._subscriber.answered(answer, self.broker)
+            self._noted(self.broker, self._subscriber.problem)
             self._flush_soon()
         else:
             self._subscriber.given_up(answer)
@@ -316,6 +323,7 @@ class MqttConnection(Service):
             if self._short_lives >= SHORT_LIVES_OF_A_TAKEOVER and cause.kind == "closed":
                 cause = causes.taken_over(self.client_id, certain=False)
         self._report.lost(self.broker, cause)
+        self._noted(self.broker, f"lost the connection: {cause.text}")
         self._retry_later(cause)
 
     def _proven(self) -> None:
@@ -349,6 +357,7 @@ class MqttConnection(Service):
         self._flush_call = None
         if self._link is not None and self._link.accepted:
             self._subscriber.flush(self._link.engine, self._table.wanted(), self.broker)
+            self._noted(self.broker, self._subscriber.problem)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

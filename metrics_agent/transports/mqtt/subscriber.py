@@ -60,6 +60,16 @@ class Subscriber:
         self._reconciled = False
         self._at_broker = self._load()
 
+    @property
+    def problem(self) -> str | None:
+        """What is wrong, as `ModuleContext.note_connection` has it."""
+        if self._unanswered:
+            return None
+        if not self._refused:
+            return ""
+        refused = ", ".join(f"{name} ({why})" for name, why in sorted(self._refused.items()))
+        return f"refuses to subscribe us to {refused}"
+
     def ask(self, topic_filter: str) -> None:
         """Note that a filter is to be subscribed (again) at the next `flush`."""
         self._asked[topic_filter] = None

@@ -29,7 +29,7 @@ from metrics_agent.errors import MetricsAgentError
 from metrics_agent.transports.http import HttpClient
 from metrics_agent.transports.oauth2.files import Stamp
 from metrics_agent.transports.oauth2.provider import Provider
-from metrics_agent.transports.oauth2.replies import GrantRefused, read_reply
+from metrics_agent.transports.oauth2.replies import GrantRefused, TokenFault, read_reply
 from metrics_agent.transports.oauth2.store import Damaged, Reservation, StoreFault, TokenStore
 from metrics_agent.transports.oauth2.tokens import Tokens, fingerprint
 
@@ -71,6 +71,8 @@ class Keeper:
         in_thread: runs a blocking call elsewhere; its result must come even if nobody waits.
         configured: a refresh token from the configuration. It is used once; what came of it
             stays in use until another token is configured.
+        may_ask: the provider may be asked for tokens. If not, an access token that is stored is
+            used until it runs out, and no refresh token is used up.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Keeper:
         seconds: Callable[[], float],
         in_thread: InThread,
         configured: Secret | None = None,
+        may_ask: bool = True,
     ) -> None:
         self._provider = provider
         self._store = store
@@ -93,6 +96,7 @@ class Keeper:
         self._seconds = seconds
         self._in_thread = in_thread
         self._configured = configured
+        self._may_ask = may_ask
         self._seed = "" if configured is None else fingerprint(configured)
         self._turn = DeferredLock()
         # The tokens, whether the file lacks them, and the state of the file that we know.
@@ -322,7 +326,16 @@ class Keeper:
             form: for the server.
             previous: the refresh token in it.
             sent: other secrets in it, but for the client's.
+
+        Raises:
+            TokenFault: there are none, or none may be asked for.
         """
+        if not self._may_ask:
+            raise TokenFault(
+                "not_asked",
+                "no valid access token is stored, and a command that only looks does not renew it: "
+                "that would use up the refresh token, which the agent needs",
+            )
         room: Reservation = await self._in_thread(self._store.prepare)
         try:
             reply = await self._http.post(self._provider.token_url, form, headers=_FORM)

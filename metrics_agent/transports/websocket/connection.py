@@ -51,6 +51,8 @@ class WebSocketConnection(Service):
         changed: told True when the WebSocket is open, False when it is not any more or cannot be
             had at first; not told of a stop. Must not raise.
         oversized: told of each message that was too large; must not raise.
+        noted: told of the address and of what is wrong with it, as
+            `ModuleContext.note_connection` has it.
         hints: what else to say of a cause, by its kind (``http_404``, ``http_401``).
         dialer: makes the way to the address; a seam for tests.
     """
@@ -66,6 +68,7 @@ class WebSocketConnection(Service):
         now_ns: Callable[[], int],
         changed: Callable[[bool], object] = bool,
         oversized: Callable[[], object] = bool,
+        noted: Callable[[str, str | None], object] = lambda _address, _problem: None,
         hints: Mapping[str, str] = MappingProxyType({}),
         dialer: Callable[[Any, WebSocketSettings], Dial] = dial,
     ) -> None:
@@ -76,6 +79,7 @@ class WebSocketConnection(Service):
         self._received = received
         self._changed = changed
         self._oversized = oversized
+        self._noted = noted
         self._hints = hints
         self._dialer = dialer
         self._now_ns = now_ns
@@ -101,6 +105,7 @@ class WebSocketConnection(Service):
     def startService(self) -> None:
         """Begin to connect."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._noted(str(self._address), None)
         self._connect()
 
     def stopService(self) -> Deferred[None]:
@@ -172,6 +177,7 @@ class WebSocketConnection(Service):
 
     def _failed(self, cause: Cause, wait_s: float = 0.0) -> None:
         self._report.failed(str(self._address), cause)
+        self._noted(str(self._address), f"cannot connect: {cause.text}")
         self._set_open(False)
         self._retry_later(cause, wait_s)
 
@@ -198,6 +204,7 @@ class WebSocketConnection(Service):
         self._told_up = self._short_lives == 0
         if self._told_up:
             self._report.up(str(self._address))
+        self._noted(str(self._address), "")
         self._set_open(True)
 
     def link_received(self, data: bytes) -> None:
@@ -230,7 +237,9 @@ class WebSocketConnection(Service):
         if self._short_lives >= _SHORT_LIVES and cause.kind == "closed":
             text = "it keeps closing the connection soon after accepting it"
             cause = Cause("short_lives", f"{text} (too many clients?)")
-        self._report.lost(str(self._address), self._explained(cause))
+        cause = self._explained(cause)
+        self._report.lost(str(self._address), cause)
+        self._noted(str(self._address), f"lost the connection: {cause.text}")
         self._set_open(False)
         self._retry_later(cause)
 

@@ -159,12 +159,14 @@ class Rig:
     Args:
         case: the test.
         settings: changes of the usual ones.
-        stored: the tokens in its state directory; None for none.
+        logged_in: there are tokens in its state directory.
+        read_only: it runs in a diagnostic command.
     """
 
     case: Any
     settings: dict[str, Any] = field(factory=dict)
     logged_in: bool = True
+    read_only: bool = False
     api: Api = field(factory=Api)
     state: Path = field(factory=lambda: Path(tempfile.mkdtemp(prefix="metrics-agent-")))
     context: FakeContext = field(init=False)
@@ -183,7 +185,10 @@ class Rig:
     def start(self) -> None:
         """Make and start a module, as after a restart."""
         self.context = FakeContext(
-            name="netatmo", state_dir=self.state, reactor=MemoryReactorClock()
+            name="netatmo",
+            state_dir=self.state,
+            reactor=MemoryReactorClock(),
+            read_only=self.read_only,
         )
         values = {"client_id": "client", "client_secret": Secret(SECRET), **self.settings}
         self.module = NetatmoModule(NetatmoSettings(**values), self.context)

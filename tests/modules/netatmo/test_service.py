@@ -115,6 +115,33 @@ class Life(SynchronousTestCase):
         rig.until(lambda: len(hanging) == 2, 400)
 
 
+class Looking(SynchronousTestCase):
+    """In a diagnostic command, which must not use up what the agent needs."""
+
+    def test_valid_token(self) -> None:
+        """It is used; the connection is known to work."""
+        rig = Rig(self, read_only=True)
+        self.assertEqual(rig.api.asked, [STATIONS])
+        self.assertEqual(set(rig.context.connections.values()), {""})
+
+    def test_no_login(self) -> None:
+        """No page is served, since its tokens would be lost; nobody is asked for tokens."""
+        rig = Rig(self, logged_in=False, read_only=True)
+        self.assertEqual(rig.context.reactor.tcpServers, [])
+        [problem] = rig.context.connections.values()
+        self.assertIn("a login is needed", problem or "")
+        self.assertIn("metrics-agent login netatmo", rig.context.logged("error")[0])
+        self.assertEqual(rig.api.asked, [])
+
+    def test_token_that_has_run_out(self) -> None:
+        """No refresh is asked for, and the text says why."""
+        rig = Rig(self, read_only=True)
+        rig.context.advance(RUN_OUT - START_S + 300)
+        self.assertNotIn("refresh", rig.api.asked)
+        [problem] = [text for text in rig.context.connections.values() if text]
+        self.assertIn("would use up the refresh token", problem)
+
+
 class Outages(SynchronousTestCase):
     """What is waited out, and what is said of it."""
 

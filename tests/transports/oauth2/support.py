@@ -137,7 +137,7 @@ class Harness:
     def __attrs_post_init__(self) -> None:
         self.keeper = self.another()
 
-    def another(self) -> Keeper:
+    def another(self, *, may_ask: bool = True) -> Keeper:
         """Make another keeper of the same file, as after a restart."""
         return Keeper(
             self.provider,
@@ -148,6 +148,7 @@ class Harness:
             seconds=self.clock.seconds,
             in_thread=maybeDeferred,
             configured=self.configured,
+            may_ask=may_ask,
         )
 
     def access(self) -> Deferred[Secret]:

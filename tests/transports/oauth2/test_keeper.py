@@ -476,6 +476,31 @@ class Configured(KeeperCase):
         self.assertEqual(self.access(), "uid|access-2")
 
 
+class Looking(KeeperCase):
+    """A keeper that may not ask for tokens, as in a diagnostic command."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.harness.put(tokens())
+        self.harness.configured = Secret("uid|configured")
+        self.harness.keeper = self.harness.another(may_ask=False)
+
+    def test_a_stored_token_is_used(self) -> None:
+        """As long as it is valid, nobody is asked."""
+        self.harness.configured = None
+        self.harness.keeper = self.harness.another(may_ask=False)
+        self.assertEqual(self.access(), tokens().access.reveal())
+        self.assertEqual(self.account.forms, [])
+
+    def test_no_refresh_token_is_used_up(self) -> None:
+        """Neither the stored one nor that of the configuration; the text says why."""
+        for asked in (self.harness.access(), self.harness.renew(tokens().access.reveal())):
+            self.assertIn("would use up the refresh token", self.fault(asked, TokenFault))
+        self.harness.clock.advance(OUT)
+        self.fault(self.harness.access(), TokenFault)
+        self.assertEqual(self.account.forms, [])
+
+
 class Files(KeeperCase):
     """What stands in the file."""
 
