@@ -16,9 +16,9 @@ from twisted.logger import (
     globalLogBeginner,
     globalLogPublisher,
 )
-from twisted.python.failure import Failure
 
 from metrics_agent.logs.levels import Level
+from metrics_agent.logs.logger import failure_of
 from metrics_agent.logs.observer import StderrObserver
 
 __all__ = [
@@ -117,7 +117,7 @@ class LoggingBridge(logging.Handler):
         }
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            event["log_failure"] = Failure(error, type(error), error.__traceback__)  # type: ignore[no-untyped-call]
+            event["log_failure"] = failure_of(error)
         self._publish(event)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from twisted.logger import ILogObserver, Logger, LogLevel
+from twisted.python.failure import Failure
 
 from metrics_agent.logs.events import AGENT
 
-__all__ = ["ModuleLogger", "make_logger"]
+__all__ = ["ModuleLogger", "failure_of", "make_logger"]
 
 
 class ModuleLogger(Logger):
@@ -29,6 +30,11 @@ class ModuleLogger(Logger):
         """Emit an event, stamped with the module unless it names another."""
         kwargs.setdefault("module", self.module)
         super().emit(level, format, **kwargs)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return the failure of an exception that was caught before, with its traceback."""
+    return Failure(error, type(error), error.__traceback__)  # type: ignore[no-untyped-call]  # Twisted's is untyped
 
 
 def make_logger(module: str = AGENT, observer: ILogObserver | None = None) -> ModuleLogger:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
+from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.writer import MAX_CHUNKS_PER_TURN, Source
 
 __all__ = ["RETRY_S", "DirectWriter"]
@@ -30,16 +31,15 @@ class DirectWriter:
     """
 
     def __init__(self, reactor: IReactorTime, fd: int, source: Source) -> None:
-        self._reactor = reactor
         self._fd = fd
         self._source = source
-        self._again: IDelayedCall | None = None
+        self._loop = GuardedLoop(reactor, self._pump)
         self._closed = False
 
     def wake(self) -> None:
         """Write everything, unless a new try is already due."""
-        if self._again is None and not self._closed:
-            self._pump()
+        if not self._loop.active and not self._closed:
+            self._run()
 
     def untaken(self) -> int:
         """Nobody takes bytes out of a file: written is taken."""
@@ -49,30 +49,33 @@ class DirectWriter:
         """Stop and close the descriptor."""
         if not self._closed:
             self._closed = True
-            if self._again is not None:
-                self._again.cancel()
+            self._loop.stop()
             os.close(self._fd)
 
-    def _pump(self) -> None:
-        self._again = None
+    def _run(self) -> None:
+        delay_s = self._pump()
+        if delay_s is not None:
+            self._loop.start(delay_s)
+
+    def _pump(self) -> float | None:
+        """Write; return when there is more to do, None if nothing is left or can be done."""
         for _ in range(MAX_CHUNKS_PER_TURN):
             chunk = self._source.peek()
             if not chunk:
-                return
+                return None
             try:
                 written = os.write(self._fd, chunk)
             except OSError as error:
-                self._failed(error)
-                return
+                return self._failed(error)
             self._source.recovered()
             self._source.advance(written)
-        self._again = self._reactor.callLater(0, self._pump)
+        return 0
 
-    def _failed(self, error: OSError) -> None:
+    def _failed(self, error: OSError) -> float | None:
         reason = f"{error.strerror} ({errno.errorcode.get(error.errno or 0, error.errno)})"
         if error.errno in _FINAL:
             self.close()
             self._source.lost(reason)
-        else:
-            self._again = self._reactor.callLater(RETRY_S, self._pump)
-            self._source.trouble(reason)
+            return None
+        self._source.trouble(reason)
+        return RETRY_S

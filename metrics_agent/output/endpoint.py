@@ -9,7 +9,6 @@ from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IPullProducer,
     IReactorTime,
     IStreamClientEndpoint,
@@ -18,6 +17,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.writer import Source
 from metrics_agent.process.descriptors import ask_kernel, hung_up
 from metrics_agent.transports.causes import of_connect_failure, of_error
@@ -115,13 +115,12 @@ class EndpointWriter:
     def __init__(
         self, reactor: IReactorTime, endpoint: IStreamClientEndpoint, name: str, source: Source
     ) -> None:
-        self._reactor = reactor
         self._endpoint = endpoint
         self._name = name
         self._source = source
         self._protocol: OutputProtocol | None = None
         self._connecting: Deferred[Any] | None = None
-        self._again: IDelayedCall | None = None
+        self._retries = GuardedLoop(reactor, self._connect)
         self._attempts = 0
         self._closed = False
         self._connect()
@@ -140,9 +139,7 @@ class EndpointWriter:
     def close(self) -> Deferred[None] | None:
         """End the connection, or the attempts to get one."""
         self._closed = True
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
+        self._retries.stop()
         if self._connecting is not None:
             self._connecting.cancel()
         protocol, self._protocol = self._protocol, None
@@ -167,7 +164,6 @@ class EndpointWriter:
     # Inside.
 
     def _connect(self) -> None:
-        self._again = None
         factory = Factory.forProtocol(lambda: OutputProtocol(self, self._source))
         self._connecting = self._endpoint.connect(factory)
         self._connecting.addCallbacks(self._is_connected, self._failed)
@@ -182,6 +178,6 @@ class EndpointWriter:
 
     def _retry(self, reason: str) -> None:
         self._source.trouble(f"{self._name}: {reason}")
-        if self._again is None and not self._closed:
-            self._again = self._reactor.callLater(next_delay_s(self._attempts), self._connect)
+        if not self._retries.active and not self._closed:
+            self._retries.start(next_delay_s(self._attempts))
             self._attempts += 1

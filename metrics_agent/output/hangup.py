@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
+from metrics_agent.looping import GuardedLoop
 from metrics_agent.process.descriptors import hung_up
 
 __all__ = ["GONE", "IDLE_CHECK_S", "HangupCheck"]
@@ -25,24 +26,21 @@ class HangupCheck:
     """
 
     def __init__(self, reactor: IReactorTime, fd: int, on_gone: Callable[[str], None]) -> None:
-        self._reactor = reactor
         self._fd = fd
         self._on_gone = on_gone
-        self._call: IDelayedCall | None = None
+        self._loop = GuardedLoop(reactor, self._check)
 
     def start(self) -> None:
         """Check in a second, and again."""
-        self._call = self._reactor.callLater(IDLE_CHECK_S, self._check)
+        self._loop.start(IDLE_CHECK_S)
 
     def stop(self) -> None:
         """Check no more; harmless when called again."""
-        call, self._call = self._call, None
-        if call is not None:
-            call.cancel()
+        self._loop.stop()
 
-    def _check(self) -> None:
-        self._call = None
-        if hung_up(self._fd):
-            self._on_gone(GONE)
-        else:
-            self.start()
+    def _check(self) -> float | None:
+        if not hung_up(self._fd):
+            return IDLE_CHECK_S
+        self.stop()
+        self._on_gone(GONE)
+        return None

@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 
+from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.descriptor import descriptor_writer
 from metrics_agent.output.direct import RETRY_S
 from metrics_agent.output.writer import Source, Writer
@@ -39,7 +39,7 @@ class PathWriter:
         self._inner: Writer | None = None
         self._opened = (0, 0)
         self._checked_s = 0.0
-        self._again: IDelayedCall | None = None
+        self._retries = GuardedLoop(reactor, self._open_and_write)
         self._closed = False
         self._open()
 
@@ -66,9 +66,7 @@ class PathWriter:
     def close(self) -> Deferred[None] | None:
         """Stop and close."""
         self._closed = True
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
+        self._retries.stop()
         inner, self._inner = self._inner, None
         return inner.close() if inner is not None else None
 
@@ -110,7 +108,6 @@ class PathWriter:
         return (status.st_dev, status.st_ino) != self._opened
 
     def _open(self) -> None:
-        self._again = None
         try:
             fd = _open_or_make(self._path)
         except OSError as error:
@@ -126,8 +123,8 @@ class PathWriter:
 
     def _retry(self, reason: str) -> None:
         self.trouble(reason)
-        if self._again is None and not self._closed:
-            self._again = self._reactor.callLater(RETRY_S, self._open_and_write)
+        if not self._closed:
+            self._retries.start(RETRY_S)
 
     def _open_and_write(self) -> None:
         self._open()

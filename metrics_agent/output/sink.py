@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.batch import Batch
 from metrics_agent.output.queue import CHUNK_BYTES, BatchQueue
 from metrics_agent.output.writer import MakeWriter, Writer
@@ -74,8 +75,8 @@ class Sink(Service):
         self._pressed = False
         self._is_lost = False
         self._flushing = False
-        self._flush_call: IDelayedCall | None = None
-        self._look_call: IDelayedCall | None = None
+        self._flushes = GuardedLoop(reactor, self._flush)
+        self._looks = GuardedLoop(reactor, self._look)
         self._look_delay_s = FIRST_LOOK_S
         self._drains: dict[Deferred[int], IDelayedCall] = {}
         self._dropped: dict[str, int] = {}
@@ -131,8 +132,8 @@ class Sink(Service):
         if queue.queued_bytes >= CHUNK_BYTES:
             # A full write is there: a burst in one turn must not fill the queue needlessly.
             writer.wake()
-        elif self._flush_call is None:
-            self._flush_call = self._reactor.callLater(0, self._flush_due)
+        elif not self._flushes.active:
+            self._flushes.start(0)
 
     def drain(self, timeout_s: float) -> Deferred[int]:
         """Wait until the reader has taken everything.
@@ -156,7 +157,7 @@ class Sink(Service):
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
         if self._writer is None:
             self._writer = self._make_writer(self)
-            self._flush_call = self._reactor.callLater(0, self._flush_due)
+            self._flushes.start(0)
 
     def stopService(self) -> Deferred[None] | None:
         """Close the output; what is left is neither written nor settled: `drain` before."""
@@ -219,10 +220,6 @@ class Sink(Service):
         self._pressed = pressed
         self._on_pressure(pressed)
 
-    def _flush_due(self) -> None:
-        self._flush_call = None
-        self._flush()
-
     def _flush(self) -> None:
         if self._writer is None or self._is_lost:
             return
@@ -248,13 +245,9 @@ class Sink(Service):
             self._look_later()
 
     def _look_later(self) -> None:
-        if self._look_call is None and self._writer is not None:
-            self._look_call = self._reactor.callLater(self._look_delay_s, self._look_again)
+        if not self._looks.active and self._writer is not None:
+            self._looks.start(self._look_delay_s)
             self._look_delay_s = min(2 * self._look_delay_s, LAST_LOOK_S)
-
-    def _look_again(self) -> None:
-        self._look_call = None
-        self._look()
 
     def _settle(self, batches: Sequence[Batch], *, delivered: bool) -> None:
         for batch in batches:
@@ -289,10 +282,8 @@ class Sink(Service):
         self._on_lost(reason)
 
     def _stop_timers(self) -> None:
-        for call in (self._flush_call, self._look_call):
-            if call is not None and call.active():
-                call.cancel()
-        self._flush_call = self._look_call = None
+        self._flushes.stop()
+        self._looks.stop()
 
     def _finish_drains(self) -> None:
         for waiting in list(self._drains):

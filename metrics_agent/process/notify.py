@@ -26,10 +26,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger, LogLevel
 
 from metrics_agent.logs.logger import make_logger
+from metrics_agent.looping import GuardedLoop
 
 __all__ = ["Every", "Notifier", "make_notifier"]
 
@@ -84,7 +84,7 @@ class Notifier(Service):
         self._state = b""
         self._status = b""
         self._last_status = b""
-        self._again: IDelayedCall | None = None
+        self._retries = GuardedLoop(reactor, self._flush)
         self._end_pings: Callable[[], object] | None = None
         self._asked = False
         self._in_trouble = False
@@ -134,9 +134,7 @@ class Notifier(Service):
             end_pings()
         self._flush()
         self._address = None
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
+        self._retries.stop()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -159,12 +157,8 @@ class Notifier(Service):
         self._flush()
 
     def _flush(self) -> None:
-        if (self._state or self._status) and not self._send(b"") and self._again is None:
-            self._again = self._reactor.callLater(_RETRY_S, self._flush_again)
-
-    def _flush_again(self) -> None:
-        self._again = None
-        self._flush()
+        if (self._state or self._status) and not self._send(b"") and not self._retries.active:
+            self._retries.start(_RETRY_S)
 
     def _send(self, ping: bytes) -> bool:
         """Send the ping with all that waits, in one datagram; return whether it was taken."""

@@ -13,10 +13,10 @@ from itertools import islice
 from operator import length_hint
 from typing import Any, Final
 
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from metrics_agent.errors import MetricRefused
+from metrics_agent.looping import GuardedLoop
 from metrics_agent.metric import Metric
 from metrics_agent.output.batch import Batch
 from metrics_agent.supervision.counters import Counters
@@ -56,7 +56,6 @@ class Emitter:
         counters: Counters,
         log: Logger,
     ) -> None:
-        self._clock = clock
         self._encode = encode
         self._write = write
         self._guard = guard
@@ -64,7 +63,7 @@ class Emitter:
         self._log = log
         self._waiting: deque[Iterator[Metric]] = deque()
         self._lines: list[bytes] = []
-        self._call: IDelayedCall | None = None
+        self._loop = GuardedLoop(clock, self._go_on, lambda error: guard.caught(PLACE, error))
         self._budget = 0
         self._busy = False
 
@@ -78,7 +77,7 @@ class Emitter:
             return
         self._waiting.append(iterator)
         # Busy: a generator that is at work emits itself, its metrics come after its own.
-        if self._call is None and not self._busy:
+        if not self._loop.active and not self._busy:
             self._work(METRICS_A_TURN)
 
     def flush(self) -> None:
@@ -86,15 +85,13 @@ class Emitter:
         if self._busy:
             return
         self._work(METRICS_AT_ONCE)
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        self._loop.stop()
         while self._waiting:
             self._drop(self._waiting.popleft())
 
-    def _go_on(self) -> None:
-        self._call = None
+    def _go_on(self) -> float | None:
         self._work(METRICS_A_TURN)
+        return 0 if self._waiting else None
 
     def _work(self, budget: int) -> None:
         """Take so many metrics; set a timer for what is left."""
@@ -112,8 +109,8 @@ class Emitter:
             lines, self._lines = self._lines, []
             self._counters.metrics += len(lines)
             self._write(Batch(b"".join(lines), len(lines)))
-        if self._waiting and self._call is None:
-            self._call = self._clock.callLater(0, self._go_on)
+        if self._waiting and not self._loop.active:
+            self._loop.start(0)
 
     def _encode_all(self, metrics: Iterable[Metric]) -> None:
         for metric in metrics:

@@ -14,6 +14,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from metrics_agent.logs.logger import failure_of
+
 __all__ = ["Guard", "OnError"]
 
 T = TypeVar("T")
@@ -78,7 +80,7 @@ class Guard:
     def caught(self, place: str, error: BaseException | Failure, detail: str = "") -> None:
         """Tell and count a fault that somebody else caught, in one line."""
         self._count(place)
-        failure = error if isinstance(error, Failure) else _failure(error)
+        failure = error if isinstance(error, Failure) else failure_of(error)
         # Faults of one place and type are one kind, and told once: see logs.folding.
         if detail:
             self._log.failure(
@@ -90,7 +92,3 @@ class Guard:
             )
         else:
             self._log.failure("Error in {place}", failure, place=place, fold=("place",))
-
-
-def _failure(error: BaseException) -> Failure:
-    return Failure(error, type(error), error.__traceback__)  # type: ignore[no-untyped-call]  # Twisted's is untyped

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from attrs import frozen
 from twisted.application.service import Service
-from twisted.internet.interfaces import IDelayedCall
 
 from metrics_agent.catalogue import METRICS_AGENT
+from metrics_agent.looping import GuardedLoop
 from metrics_agent.metric import FieldValue, Metric, Series
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.guard import Guard
@@ -125,7 +125,6 @@ class SelfMetrics(Service):
         emit: Callable[[Iterable[Metric]], None],
         guard: Guard,
     ) -> None:
-        self._clock = clock
         self._now_ns = now_ns
         self._interval_s = interval_s
         self._modules = modules
@@ -134,7 +133,9 @@ class SelfMetrics(Service):
         self._emit = emit
         self._guard = guard
         self._series: dict[tuple[str, ...], Series] = {}
-        self._call: IDelayedCall | None = None
+        self._loop = GuardedLoop(
+            clock, self._tick, lambda error: guard.caught("self_metrics", error)
+        )
 
     def startService(self) -> None:
         """Write the first rows after an interval."""
@@ -144,28 +145,22 @@ class SelfMetrics(Service):
     def stopService(self) -> None:
         """Write no more; safe before start and twice."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        self._unset()
+        self._loop.stop()
 
     def reschedule(self) -> None:
         """Take a new interval into account."""
         if self.running:
-            self._unset()
             self._set()
 
     def _set(self) -> None:
-        interval_s = self._interval_s()
-        if interval_s:
-            self._call = self._clock.callLater(interval_s, self._tick)
+        self._loop.stop()
+        if interval_s := self._interval_s():
+            self._loop.start(interval_s)
 
-    def _unset(self) -> None:
-        call, self._call = self._call, None
-        if call is not None and call.active():
-            call.cancel()
-
-    def _tick(self) -> None:
-        self._set()
+    def _tick(self) -> float | None:
         rows = self._guard.run("self_metrics", lambda: list(self._rows()))
         self._emit(rows or ())
+        return self._interval_s() or None
 
     def _rows(self) -> Iterator[Metric]:
         time_ns = self._now_ns()

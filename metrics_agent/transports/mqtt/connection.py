@@ -15,13 +15,14 @@ from typing import Any, Final
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeferTimeoutError
-from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metrics_agent.backoff import Backoff
 from metrics_agent.interfaces import Cancellable
+from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.batch import Batch
 from metrics_agent.transports.mqtt import causes
 from metrics_agent.transports.mqtt.address import BrokerAddress
@@ -98,8 +99,9 @@ class MqttConnection(Service):
         self._dial: Dial | None = None
         self._attempt: Deferred[Any] | None = None
         self._link: Link | None = None
-        self._timer: IDelayedCall | None = None  # until the next attempt, or until proven
-        self._flush_call: IDelayedCall | None = None
+        self._retries = GuardedLoop(reactor, self._connect)
+        self._proof = GuardedLoop(reactor, self._proven)
+        self._flushes = GuardedLoop(reactor, self._flush)
         self._short_lives = 0
         self._accepted_count = 0
         self._told_up = False
@@ -204,10 +206,7 @@ class MqttConnection(Service):
             A Deferred that fires when the connection is closed; safe before start and twice.
         """
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        self._cancel_timer()
-        if self._flush_call is not None:
-            self._flush_call.cancel()
-            self._flush_call = None
+        self._stop_timers()
         if self._attempt is not None:
             self._attempt.cancel()
         if self._link is None:
@@ -221,7 +220,6 @@ class MqttConnection(Service):
     # Connecting.
 
     def _connect(self) -> None:
-        self._timer = None
         timeout_s = float(self.settings.connect_timeout)
         try:
             self._dial = self._dialer(
@@ -260,9 +258,10 @@ class MqttConnection(Service):
         return cause if self._dial is None else self._dial.explain(cause)
 
     def _failed(self, cause: Cause) -> None:
-        self._report.failed(self.broker, cause)
-        self._noted(self.broker, f"cannot connect: {cause.text}")
+        broker = self.broker
         self._retry_later(cause)
+        self._report.failed(broker, cause)
+        self._noted(broker, f"cannot connect: {cause.text}")
 
     def _retry_later(self, cause: Cause) -> None:
         self._next_address = (self._next_address + 1) % len(self._addresses)
@@ -272,7 +271,7 @@ class MqttConnection(Service):
             delay_s = self._backoff.longest_delay_s()
         else:
             delay_s = self._backoff.next_delay_s()
-        self._timer = self._reactor.callLater(delay_s, self._connect)
+        self._retries.start(delay_s)
 
     # What the link tells.
 
@@ -282,12 +281,13 @@ class MqttConnection(Service):
         self._accepted_count += 1
         self.stats.reconnects = self._accepted_count - 1
         self._proved_itself = False
-        self._timer = self._reactor.callLater(PROVEN_S, self._proven)
+        self._proof.start(PROVEN_S)
         # After some short lives the next one is not told before it has lasted.
         self._told_up = self._short_lives < SHORT_LIVES_OF_A_TAKEOVER - 1
         if self._told_up:
             self._report.up(self.broker)
         self._subscriber.connected(self._table.wanted(), session_present=session_present)
+        self._flushes.stop()
         self._flush()
         if self._pause_reasons:
             link.pause()
@@ -306,7 +306,7 @@ class MqttConnection(Service):
         if link is not self._link:
             return  # it ended before we were told of it: see _transport_open
         self._link = None
-        self._cancel_timer()
+        self._stop_timers()
         if not self.running:
             waiters, self._stop_waiters = self._stop_waiters, []
             for ended in waiters:
@@ -322,12 +322,12 @@ class MqttConnection(Service):
             self._short_lives += 1
             if self._short_lives >= SHORT_LIVES_OF_A_TAKEOVER and cause.kind == "closed":
                 cause = causes.taken_over(self.client_id, certain=False)
-        self._report.lost(self.broker, cause)
-        self._noted(self.broker, f"lost the connection: {cause.text}")
+        broker = self.broker
         self._retry_later(cause)
+        self._report.lost(broker, cause)
+        self._noted(broker, f"lost the connection: {cause.text}")
 
     def _proven(self) -> None:
-        self._timer = None
         if not self.connected:
             return  # what it brought is still being handled, no more
         self._proved_itself = True
@@ -348,21 +348,17 @@ class MqttConnection(Service):
 
     def _flush_soon(self) -> None:
         # Modules subscribe one filter at a time; one packet carries what one turn brings.
-        if self.connected and self._flush_call is None:
-            self._flush_call = self._reactor.callLater(0, self._flush)
+        if self.connected and not self._flushes.active:
+            self._flushes.start(0)
 
     def _flush(self) -> None:
-        if self._flush_call is not None and self._flush_call.active():
-            self._flush_call.cancel()
-        self._flush_call = None
         if self._link is not None and self._link.accepted:
             self._subscriber.flush(self._link.engine, self._table.wanted(), self.broker)
             self._noted(self.broker, self._subscriber.problem)
 
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _stop_timers(self) -> None:
+        for loop in (self._retries, self._proof, self._flushes):
+            loop.stop()
 
 
 class _LinkFactory(Factory):

@@ -29,6 +29,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metrics_agent.errors import ProtocolError
+from metrics_agent.logs.logger import failure_of
+from metrics_agent.looping import GuardedLoop
 from metrics_agent.transports.mqtt import causes
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
 from metrics_agent.transports.mqtt.causes import Cause
@@ -134,9 +136,10 @@ class Link(Protocol):
         self._keepalive_s = float(settings.keepalive)
         self._silent_ticks = 0
         self._paused = False
-        self._breath: IDelayedCall | None = None
+        self._ticks = GuardedLoop(reactor, self._tick)
+        self._breath = GuardedLoop(reactor, self._read_on)
         self._held_frames: list[Frame | Skipped] = []
-        self._ahead = ReadAhead(reactor, self._take_next)
+        self._ahead = ReadAhead(reactor, self._take_next, self._take_failed)
         self._spoken = False
         self._leaving = False
         self._full = False
@@ -260,9 +263,7 @@ class Link(Protocol):
             return
         self._stop_timer()
         self._ahead.clear()
-        if self._breath is not None:
-            self._breath.cancel()
-            self._breath = None
+        self._breath.stop()
         self.acknowledgements.close()
         waiting = [passed for passed in self._pings if passed is not None]
         self._pings.clear()
@@ -295,24 +296,20 @@ class Link(Protocol):
         if self.lost is not None:
             if self._cause is not None or not (self._paused or self._ahead):
                 self._finish(self.lost)
-        elif not self._paused and self._breath is None and not self._ahead.full:
+        elif not self._paused and not self._breath.active and not self._ahead.full:
             self._call_transport("resumeProducing")
 
     def _take_breath(self) -> None:
         if self._intake.acknowledges or self._paused or self._leaving or self._cause is not None:
             return
-        if self._breath is None:
+        if not self._breath.active:
             self._call_transport("pauseProducing")
-            self._breath = self._reactor.callLater(BREATH_S, self._breathe_in)
-
-    def _breathe_in(self) -> None:
-        self._breath = None
-        self._read_on()
+            self._breath.start(BREATH_S)
 
     def _end_breath(self) -> None:
-        if self._breath is not None:
-            self._breath.cancel()
-            self._breathe_in()
+        if self._breath.active:
+            self._breath.stop()
+            self._read_on()
 
     def _guarded(self, frames: Iterator[Frame | Skipped]) -> None:
         try:
@@ -323,8 +320,16 @@ class Link(Protocol):
             self._fail()
 
     def _fail(self) -> None:
+        # First the end, which needs no memory: to log it may need more than there is.
+        self.end(Cause("internal", "a fault of our own, see the log"))
         self._log.failure("while reading from the broker")
-        self.end(Cause("internal", "a fault of our own, see the line above"))
+
+    def _take_failed(self, error: BaseException) -> None:
+        """End, since what was read is not whole any more; called by `ReadAhead`."""
+        self.end(Cause("internal", "a fault of our own, see the log"))
+        self._ahead.clear()
+        self._read_on()
+        self._log.failure("while reading from the broker", failure_of(error))
 
     def _handle(self, frames: Iterator[Frame | Skipped]) -> None:
         intake = self._intake
@@ -383,20 +388,20 @@ class Link(Protocol):
         self._stop_timer()
         if event.keepalive_s > 0:
             self._keepalive_s = event.keepalive_s
-        self._timer = self._reactor.callLater(self._keepalive_s / 2, self._tick)
+        self._ticks.start(self._keepalive_s / 2)
         self._owner.link_accepted(self, event.session_present)
 
     # Pings.
 
-    def _tick(self) -> None:
-        self._timer = self._reactor.callLater(self._keepalive_s / 2, self._tick)
+    def _tick(self) -> float | None:
         if self._paused:
             self._silent_ticks = 0
         elif self._silent_ticks >= SILENT_TICKS:
             self.end(causes.of_silence("PINGREQ", SILENT_TICKS * self._keepalive_s / 2))
-            return
+            return None
         self._silent_ticks += 1
         self._ping(None)
+        return self._keepalive_s / 2
 
     def _ping(self, passed: Deferred[bool] | None) -> None:
         self._pings.append(passed)
@@ -418,6 +423,7 @@ class Link(Protocol):
             call()
 
     def _stop_timer(self) -> None:
+        self._ticks.stop()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None

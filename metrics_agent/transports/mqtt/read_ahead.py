@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.interfaces import IDelayedCall
+from metrics_agent.looping import GuardedLoop
 
 __all__ = ["FULL_READ_BYTES", "READ_AHEAD_BYTES", "ReadAhead"]
 
@@ -34,17 +34,23 @@ class ReadAhead:
     Args:
         reactor: its clock and callLater.
         take: takes what was read; must not raise.
+        failed: called with what a turn raised all the same; what was read is not whole any more.
 
     Attributes:
         full: no more should be read from the socket.
     """
 
-    def __init__(self, reactor: Any, take: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        take: Callable[[bytes], None],
+        failed: Callable[[BaseException], object],
+    ) -> None:
         self._reactor = reactor
         self._take = take
         self._reads: deque[bytes] = deque()
         self._bytes = 0
-        self._call: IDelayedCall | None = None
+        self._loop = GuardedLoop(reactor, self._turn, failed)
         self._held = False
         self._burst = False
         self._burst_end_s = 0.0
@@ -76,7 +82,7 @@ class ReadAhead:
         self._bytes += len(data)
         if self.full:
             self._burst = self._more_at_hand = False
-            self._cancel()
+            self._loop.stop()
         else:
             self._more_at_hand = self._burst or len(data) >= FULL_READ_BYTES
         self._set()
@@ -84,7 +90,7 @@ class ReadAhead:
     def hold(self) -> None:
         """Take nothing until `release`."""
         self._held = True
-        self._cancel()
+        self._loop.stop()
 
     def release(self) -> None:
         """Take what waits, from the next turn on."""
@@ -93,23 +99,21 @@ class ReadAhead:
 
     def clear(self) -> None:
         """Forget what waits."""
-        self._cancel()
+        self._loop.stop()
         self._reads.clear()
         self._bytes = 0
         self._burst = False
 
     def _set(self) -> None:
-        if self._reads and not self._held and self._call is None:
-            delay_s = BURST_PAUSE_S if self._burst else 0
-            self._call = self._reactor.callLater(delay_s, self._turn)
+        if not self._loop.active and (delay_s := self._next_turn_s()) is not None:
+            self._loop.start(delay_s)
 
-    def _cancel(self) -> None:
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+    def _next_turn_s(self) -> float | None:
+        if not self._reads or self._held:
+            return None
+        return BURST_PAUSE_S if self._burst else 0
 
-    def _turn(self) -> None:
-        self._call = None
+    def _turn(self) -> float | None:
         if self._burst and self._reactor.seconds() >= self._burst_end_s:
             self._more_at_hand = False
         if self._more_at_hand:
@@ -122,7 +126,7 @@ class ReadAhead:
                 data = self._joined(data)
             self._bytes -= len(data)
             self._take(data)
-        self._set()
+        return self._next_turn_s()
 
     def _joined(self, data: bytes) -> bytes:
         # TLS and WebSocket bring small pieces: one a turn would be slower than they come.

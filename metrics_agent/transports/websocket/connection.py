@@ -16,12 +16,13 @@ from typing import Any, Final
 from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metrics_agent.backoff import Backoff
+from metrics_agent.looping import GuardedLoop
 from metrics_agent.transports.causes import CannotConnect, Cause, of_connect_failure
 from metrics_agent.transports.http_auth import Login
 from metrics_agent.transports.outage import PROVEN_S, OutageReport
@@ -89,7 +90,8 @@ class WebSocketConnection(Service):
         self._dial: Dial | None = None
         self._attempt: Deferred[Any] | None = None
         self._link: Link | None = None
-        self._timer: IDelayedCall | None = None  # until the next attempt, or until proven
+        self._retries = GuardedLoop(reactor, self._connect)
+        self._proof = GuardedLoop(reactor, self._has_proven_itself)
         self._answered_challenge = False
         self._is_open: bool | None = None
         self._short_lives = 0
@@ -115,7 +117,7 @@ class WebSocketConnection(Service):
             A Deferred that fires when the socket is closed; safe before start and twice.
         """
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        self._cancel_timer()
+        self._stop_timers()
         if self._attempt is not None:
             self._attempt.cancel()
         if self._link is None:
@@ -127,12 +129,7 @@ class WebSocketConnection(Service):
 
     # Connecting.
 
-    def _try_again(self) -> None:
-        self._answered_challenge = False
-        self._connect()
-
     def _connect(self) -> None:
-        self._timer = None
         timeout_s = float(self._settings.connect_timeout)
         try:
             handshake = self._handshake()
@@ -176,17 +173,18 @@ class WebSocketConnection(Service):
             self._failed(self._explained(cause))
 
     def _failed(self, cause: Cause, wait_s: float = 0.0) -> None:
+        self._answered_challenge = False
+        self._retry_later(cause, wait_s)
         self._report.failed(str(self._address), cause)
         self._noted(str(self._address), f"cannot connect: {cause.text}")
         self._set_open(False)
-        self._retry_later(cause, wait_s)
 
     def _retry_later(self, cause: Cause, wait_s: float = 0.0) -> None:
         if cause.for_a_person:
             delay_s = self._backoff.longest_delay_s()
         else:
             delay_s = self._backoff.next_delay_s()
-        self._timer = self._reactor.callLater(max(delay_s, wait_s), self._try_again)
+        self._retries.start(max(delay_s, wait_s))
 
     def _explained(self, cause: Cause) -> Cause:
         if self._dial is not None:
@@ -199,7 +197,7 @@ class WebSocketConnection(Service):
     def link_opened(self) -> None:
         """Take note that the WebSocket is open; called by the link."""
         self._proven = False
-        self._timer = self._reactor.callLater(PROVEN_S, self._has_proven_itself)
+        self._proof.start(PROVEN_S)
         # A server that drops us again and again is not told of as back each time.
         self._told_up = self._short_lives == 0
         if self._told_up:
@@ -220,7 +218,7 @@ class WebSocketConnection(Service):
         if link is not self._link:
             return  # its endpoint had a better one
         self._link = None
-        self._cancel_timer()
+        self._stop_timers()
         if not self.running:
             waiting, self._stopped = self._stopped, []
             for ended in waiting:
@@ -237,11 +235,12 @@ class WebSocketConnection(Service):
         if self._short_lives >= _SHORT_LIVES and cause.kind == "closed":
             text = "it keeps closing the connection soon after accepting it"
             cause = Cause("short_lives", f"{text} (too many clients?)")
+        self._answered_challenge = False
+        self._retry_later(cause)
         cause = self._explained(cause)
         self._report.lost(str(self._address), cause)
         self._noted(str(self._address), f"lost the connection: {cause.text}")
         self._set_open(False)
-        self._retry_later(cause)
 
     def _was_refused(self, refused: Refused) -> None:
         refusal = explain_refusal(refused, self._now_ns() / 1e9)
@@ -256,7 +255,7 @@ class WebSocketConnection(Service):
                 cause = of_connect_failure(failure, 0.0)
             else:
                 self._answered_challenge = True
-                self._timer = self._reactor.callLater(0, self._connect)
+                self._retries.start(0)
                 return
         self._failed(self._explained(cause), refusal.retry_after_s)
 
@@ -266,7 +265,6 @@ class WebSocketConnection(Service):
             self._changed(is_open)
 
     def _has_proven_itself(self) -> None:
-        self._timer = None
         self._proven = True
         self._answered_challenge = False
         self._short_lives = 0
@@ -276,10 +274,9 @@ class WebSocketConnection(Service):
             self._told_up = True
             self._report.up(str(self._address))
 
-    def _cancel_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+    def _stop_timers(self) -> None:
+        self._retries.stop()
+        self._proof.stop()
 
 
 def _challenges(refused: Refused) -> list[str]:

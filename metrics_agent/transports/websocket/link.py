@@ -22,6 +22,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from metrics_agent.looping import GuardedLoop
 from metrics_agent.transports.causes import Cause, of_error
 from metrics_agent.transports.websocket.conversation import (
     Broken,
@@ -117,6 +118,8 @@ class Link(Protocol):
         self._cause: Cause | None = None
         self._refused: Refused | None = None
         self._timer: IDelayedCall | None = None
+        self._ticks = GuardedLoop(reactor, self._tick)
+        self._pinged_at_frames: int | None = None
         self._frames = 0
         self._full = False
         self._leaving = False
@@ -190,7 +193,7 @@ class Link(Protocol):
         elif isinstance(event, Opened):
             self.opened = True
             self._stop_timer()
-            self._tick_later()
+            self._ticks.start(self._handshake.ping_interval_s)
             self._owner.link_opened()
         elif isinstance(event, Refused):
             self._refused = event
@@ -222,20 +225,18 @@ class Link(Protocol):
 
     # Signs of life.
 
-    def _tick_later(self) -> None:
-        self._timer = self._reactor.callLater(self._handshake.ping_interval_s, self._tick)
-
-    def _tick(self) -> None:
-        self._write(self._conversation.ping())
+    def _tick(self) -> float | None:
+        """Ping, and look whether anything came when the time for an answer has passed."""
         timeout_s = self._handshake.ping_timeout_s
-        self._timer = self._reactor.callLater(timeout_s, self._judge, self._frames)
-
-    def _judge(self, frames_before: int) -> None:
-        if self._frames == frames_before:
-            seconds = self._handshake.ping_timeout_s
-            self.end(Cause("silent", f"no answer to a ping within {seconds:g} s"))
-        else:
-            self._tick_later()
+        before, self._pinged_at_frames = self._pinged_at_frames, None
+        if before is None:
+            self._pinged_at_frames = self._frames
+            self._write(self._conversation.ping())
+            return timeout_s
+        if self._frames == before:
+            self.end(Cause("silent", f"no answer to a ping within {timeout_s:g} s"))
+            return None
+        return self._handshake.ping_interval_s
 
     # The transport.
 
@@ -260,6 +261,7 @@ class Link(Protocol):
             abort()
 
     def _stop_timer(self) -> None:
+        self._ticks.stop()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None

@@ -7,12 +7,14 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
+from twisted.logger import Logger
 
 from metrics_agent.transports.mqtt.read_ahead import (
     BURST_PAUSE_S,
     BURST_S,
     FULL_READ_BYTES,
     READ_AHEAD_BYTES,
+    ReadAhead,
 )
 from metrics_agent.transports.mqtt.splitter import PacketSplitter
 from tests.transports.mqtt.scripted import (
@@ -311,11 +313,39 @@ class ReadAheadTests(ConnectedCase):
             if lost:
                 self.transport.lost(ConnectionDone())
             self.turns(2)
-            self.assertIn("a fault of our own", self.script.told()[2])
+            self.assertIn("a fault of our own", " ".join(self.script.told()[1:3]))
             self.assertEqual(len(self.script.clock.getDelayedCalls()), 1, "the next attempt")
             self.stop()
             with mock.patch.object(PacketSplitter, "feed", FEED):
                 self.setUp()
+
+    def test_fault_outside_of_the_decoder_ends_the_connection(self) -> None:
+        """A turn that raises before anything is decoded costs the connection, lost or not.
+
+        Seen with no memory left: the loop had ended without a word and no other connection came.
+        """
+        for lost in (False, True):
+            self.script.send(full_read(0))
+            self.script.send(message(1))
+            with mock.patch.object(ReadAhead, "_next_turn_s", mock.Mock(side_effect=MemoryError)):
+                if lost:
+                    self.transport.lost(ConnectionDone())
+                self.turns(2)
+            self.assertIn("a fault of our own", self.script.told()[1])
+            self.assertEqual(len(self.script.clock.getDelayedCalls()), 1, "the next attempt")
+            self.stop()
+            self.setUp()
+
+    def test_log_that_fails_costs_nothing_more(self) -> None:
+        """The next attempt is planned before anything is logged."""
+        self.script.send(full_read(0))
+        broken = mock.Mock(side_effect=MemoryError)
+        with (
+            mock.patch.object(ReadAhead, "_next_turn_s", broken),
+            mock.patch.object(Logger, "emit", broken),
+        ):
+            self.turns(2)
+        self.assertEqual(len(self.script.clock.getDelayedCalls()), 1, "the next attempt")
 
     def test_stop_out_of_a_delivery(self) -> None:
         """The end is told once."""

@@ -1,0 +1,90 @@
+"""A call that repeats itself, whatever happens in one of its turns.
+
+Code that sets its own next timer stops for good when an exception comes before that line, and what
+it kept going is frozen without a word in the log. `LoopingCall` ends on the first exception too.
+Here the next timer is set whatever the turn raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from twisted.internet.interfaces import IDelayedCall
+
+from metrics_agent.logs.logger import failure_of, make_logger
+
+__all__ = ["RETRY_S", "GuardedLoop"]
+
+RETRY_S: Final = 1.0
+"""The wait after a turn that raised."""
+
+
+class GuardedLoop:
+    """Calls ``turn`` again and again until it is stopped or the turn says that it is done.
+
+    Args:
+        clock: provides callLater.
+        turn: returns the seconds until the next turn, None when there is to be none. It may also
+            call `start` or `stop` itself; then what it returns does not matter.
+        failed: called with what a turn raised, in place of a line in the agent's log; what it
+            raises itself is ignored.
+        retry_s: the wait after a turn that raised.
+    """
+
+    __slots__ = ("_call", "_changes", "_clock", "_failed", "_retry_s", "_turn")
+
+    def __init__(
+        self,
+        clock: Any,
+        turn: Callable[[], float | None],
+        failed: Callable[[BaseException], object] | None = None,
+        *,
+        retry_s: float = RETRY_S,
+    ) -> None:
+        self._clock = clock
+        self._turn = turn
+        self._failed = failed or self._log_failure
+        self._retry_s = retry_s
+        self._call: IDelayedCall | None = None
+        self._changes = 0
+
+    @property
+    def active(self) -> bool:
+        """Whether a turn is due; during a turn only if it has called `start`."""
+        return self._call is not None
+
+    def start(self, delay_s: float) -> None:
+        """Have the next turn after so many seconds, in place of one that is due."""
+        self.stop()
+        self._call = self._clock.callLater(delay_s, self._run)
+
+    def stop(self) -> None:
+        """Have no more turns; harmless when none is due."""
+        self._changes += 1
+        call, self._call = self._call, None
+        if call is not None and call.active():
+            call.cancel()
+
+    def _run(self) -> None:
+        self._call = None
+        changes = self._changes
+        error: BaseException | None = None
+        try:
+            delay_s = self._turn()
+        except BaseException as raised:
+            error, delay_s = raised, self._retry_s
+        if delay_s is not None and self._changes == changes:
+            self._call = self._clock.callLater(delay_s, self._run)
+        # Last: where memory is short, to log it may fail as well.
+        if error is not None:
+            with suppress(BaseException):
+                self._failed(error)
+
+    def _log_failure(self, error: BaseException) -> None:
+        make_logger().failure(
+            "A recurring task failed; trying again in {retry_s:g} s",
+            failure_of(error),
+            retry_s=self._retry_s,
+        )

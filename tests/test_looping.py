@@ -1,0 +1,137 @@
+"""The loop that survives its turns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+import metrics_agent
+from metrics_agent.looping import RETRY_S, GuardedLoop
+
+ONE_SHOTS = {
+    "looping.py": "the loop itself",
+    "agent.py": "a wait within a reload, which ends either way; the gap after one",
+    "commands/demo.py": "the end of --seconds",
+    "commands/run.py": "the end of --seconds",
+    "demo/children.py": "a child's wait before its restart, in the demo",
+    "logs/burst.py": "the line for what came; the next item sets it again",
+    "logs/observer.py": "the lines that are due; the next event sets it again",
+    "output/sink.py": "the limit of one drain; the report of a loss",
+    "supervision/context.py": "a module's own timer, run by the guard",
+    "supervision/supervisor.py": "limits of one start or stop; the wait of the state machine",
+    "supervision/ticker.py": "sets its next tick by itself and contains each by the guard",
+    "testing.py": "fakes for tests",
+    "transports/http.py": "the limit of one request",
+    "transports/mqtt/link.py": "limits of CONNECT and the goodbye; acknowledgements of a turn",
+    "transports/oauth2/page.py": "the end of one page",
+    "transports/websocket/link.py": "limits of the handshake and of the goodbye",
+}
+"""Files that may use callLater: what fires once, and what each is."""
+
+
+class GuardedLoopTests(SynchronousTestCase):
+    """Turns, ends and faults."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.turns: list[float] = []
+        self.faults: list[BaseException] = []
+
+    def loop(self, turn: Callable[[], float | None]) -> GuardedLoop:
+        """Make a loop that notes when it ran; at the end no timer may be left."""
+
+        def noted() -> float | None:
+            self.turns.append(self.clock.seconds())
+            return turn()
+
+        loop = GuardedLoop(self.clock, noted, self.faults.append)
+
+        def clean() -> None:
+            loop.stop()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+        self.addCleanup(clean)
+        return loop
+
+    def test_turn_says_when_the_next_one_is(self) -> None:
+        """It returns the wait; None ends the loop."""
+        waits = iter([2.0, 0.5, 0, None])
+        loop = self.loop(lambda: next(waits))
+        loop.start(1)
+        self.clock.pump([0.5] * 10)
+        self.assertEqual(self.turns, [1.0, 3.0, 3.5, 3.5])
+        self.assertFalse(loop.active)
+
+    def test_any_exception_in_a_turn_is_reported_and_the_loop_goes_on(self) -> None:
+        """MemoryError and what is no Exception included."""
+        faults = [ValueError(), MemoryError(), RecursionError(), SystemExit(), GeneratorExit()]
+
+        def turn() -> float:
+            if len(self.turns) <= len(faults):
+                raise faults[len(self.turns) - 1]
+            return 10
+
+        self.loop(turn).start(0)
+        self.clock.pump([RETRY_S / 2] * 20)
+        self.assertEqual(self.faults, faults)
+        waits = [after - before for before, after in pairwise(self.turns)]
+        self.assertEqual(waits[:5], [RETRY_S] * 5)
+
+    def test_fault_in_the_report_is_ignored(self) -> None:
+        """Where a log line cannot be made either, the next turn still comes."""
+
+        def failed(_error: BaseException) -> None:
+            raise MemoryError
+
+        def turn() -> float | None:
+            self.turns.append(self.clock.seconds())
+            if len(self.turns) == 1:
+                raise MemoryError
+            return None
+
+        GuardedLoop(self.clock, turn, failed).start(0)
+        self.clock.pump([RETRY_S, RETRY_S, RETRY_S])
+        self.assertEqual(len(self.turns), 2)
+
+    def test_turn_that_stops_or_starts_the_loop(self) -> None:
+        """What it did counts, not what it returns."""
+        loop = self.loop(lambda: loop.stop() or 1.0)
+        loop.start(0)
+        self.clock.pump([1, 1])
+        self.assertEqual(len(self.turns), 1)
+        again = self.loop(lambda: again.start(5) or 1.0)
+        again.start(0)
+        self.clock.pump([1, 1, 1])
+        self.assertEqual(len(self.turns), 2)
+        self.clock.pump([3])
+        self.assertEqual(len(self.turns), 3)
+
+    def test_start_replaces_what_is_due(self) -> None:
+        """There is one timer at most."""
+        loop = self.loop(lambda: None)
+        loop.start(1)
+        loop.start(3)
+        self.clock.pump([1, 1])
+        self.assertEqual(self.turns, [])
+        self.clock.pump([1])
+        self.assertEqual(self.turns, [3.0])
+
+
+class NoOtherLoopTests(SynchronousTestCase):
+    """What repeats itself does so by `GuardedLoop`."""
+
+    def test_calllater_is_used_only_where_it_fires_once(self) -> None:
+        """A new use has to be named above, or to be a loop."""
+        root = Path(metrics_agent.__file__).parent
+        found = {
+            str(path.relative_to(root))
+            for path in root.rglob("*.py")
+            if re.search(r"\.callLater\(|= \S+\.callLater$", path.read_text("utf-8"), re.MULTILINE)
+        }
+        self.assertEqual(found - set(ONE_SHOTS), set())
+        self.assertEqual(set(ONE_SHOTS) - found, set(), "not used there any more")
