@@ -1,9 +1,10 @@
 """The last lines of a test run: what was skipped and why, what failed, and how many tests ran.
 
-    python summary.py TRIAL_LOG ALLOWED_SKIPS
+    python -m tests.summary ALLOWED_SKIPS TRIAL_LOG...
 
-With CI=true a skip whose reason is not allowed makes it end with 1: there every broker, browser,
-database and Telegraf must be found. So does a run without a test.
+Tests skipped because something is not installed are grouped by what to install. With CI=true a skip
+whose reason is not allowed makes it end with 1: there every broker, browser, database and Telegraf
+must be found. So does a log without a test.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import os
 import re
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tests.needs import NEEDS, missing_name
 
 RAN = re.compile(r"^Ran (\d+) tests? in [\d.]+s$", re.MULTILINE)
 COUNTS = re.compile(r"^(?:PASSED|FAILED)(?: \((.*)\))?$", re.MULTILINE)
@@ -47,31 +51,51 @@ def counts(log: str) -> dict[str, int]:
     return {"tests": int(ran[-1]), **{name: int(count) for name, count in pairs}}
 
 
-def main(log_path: str, allowed_path: str) -> int:
+def skip_line(reason: str, count: int) -> str:
+    """Return the line about tests that were skipped for one reason."""
+    tests = "1 test" if count == 1 else f"{count} tests"
+    name = missing_name(reason)
+    what = reason if name is None else f"install {name} ({NEEDS[name].instruction()})"
+    return f"{tests} skipped: {what}"
+
+
+def total(results: Sequence[Mapping[str, int]]) -> str:
+    """Return the line that says how many tests ran, of all of these counts."""
+    passed = sum(result.get("successes", 0) for result in results)
+    skipped = sum(result.get("skips", 0) for result in results)
+    return f"{passed} passed, {sum(map(faults, results))} failed, {skipped} skipped"
+
+
+def faults(result: Mapping[str, int]) -> int:
+    """Return how many tests failed."""
+    return sum(result.get(name, 0) for name in ("failures", "errors", "unexpectedSuccesses"))
+
+
+def main(allowed_path: str, *log_paths: str) -> int:
     """Print the summary and return the exit code."""
-    log = Path(log_path).read_text("utf-8", "replace")
+    logs = [Path(path).read_text("utf-8", "replace") for path in log_paths]
     allowed = [
         line
         for line in Path(allowed_path).read_text("utf-8").splitlines()
         if line and not line.startswith("#")
     ]
-    result = counts(log)
-    failed = (
-        result.get("failures", 0) + result.get("errors", 0) + result.get("unexpectedSuccesses", 0)
-    )
-    code = 1 if failed or not result.get("tests") else 0
-    for reason, count in skip_reasons(log).most_common():
+    results = [counts(log) for log in logs]
+    code = 1 if any(faults(result) or not result.get("tests") for result in results) else 0
+    reasons = sum(map(skip_reasons, logs), Counter[str]())
+    for reason, count in reasons.most_common():
+        print(skip_line(reason, count))
         is_allowed = any(re.fullmatch(pattern, reason) for pattern in allowed)
-        print(f"skipped {count}: {reason}")
         if not is_allowed and os.environ.get("CI") == "true":
             print("  a failure here: in CI everything that the tests name must be installed")
             code = 1
-    for name in failed_tests(log):
+    for name in (name for log in logs for name in failed_tests(log)):
         print(f"failed: {name}")
-    passed = result.get("successes", 0)
-    print(f"{passed} passed, {failed} failed, {result.get('skips', 0)} skipped")
+    for path, result in zip(log_paths, results, strict=True):
+        if not result:
+            print(f"ended without a result: {path}")
+    print(total(results))
     return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:3]))
+    sys.exit(main(*sys.argv[1:]))

@@ -9,11 +9,12 @@ from fractions import Fraction
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent import json_payload
 from metrics_agent.errors import PayloadError
 from metrics_agent.json_payload import loads, number, parse_by_stdlib, text_number
+from tests.needs import require
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -40,10 +41,9 @@ class BothParsersTests(SynchronousTestCase):
     """The same results with orjson and with the standard library."""
 
     def setUp(self):
-        try:
-            import orjson
-        except ImportError:
-            raise SkipTest("orjson is not installed") from None
+        require("orjson")
+        import orjson
+
         self.orjson = orjson.loads
 
     @settings(max_examples=150, deadline=None)

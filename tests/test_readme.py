@@ -13,6 +13,7 @@ import metrics_agent
 from metrics_agent.config import load
 from metrics_agent.modules import BUILT_IN, find_kind, known_kinds
 from metrics_agent.process.exit import ExitCode
+from tests.needs import NEEDS
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -34,7 +35,7 @@ def settings(text: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-@skipUnless(README.exists() and SNIPPET.exists(), "the documentation is not installed")
+@skipUnless(README.exists() and SNIPPET.exists(), "the tests run without the documentation")
 class ReadmeTests(SynchronousTestCase):
     """Each block and table that can be held against the code is."""
 
@@ -63,6 +64,9 @@ class ReadmeTests(SynchronousTestCase):
         """Once each."""
         shown = re.findall(r"^\| \[?`(\w+)`", README.read_text("utf-8"), re.MULTILINE)
         self.assertEqual(sorted(shown), sorted(BUILT_IN))
+
+    def test_what_most_tests_need_is_named(self) -> None:
+        self.assertIn(f"`{NEEDS['mosquitto'].instruction()}`", README.read_text("utf-8"))
 
     def test_links_lead_somewhere(self) -> None:
         links = re.findall(r"\]\(([^)#:]+)\)", README.read_text("utf-8"))

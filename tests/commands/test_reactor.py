@@ -6,11 +6,11 @@ import json
 import subprocess
 import sys
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
-from unittest import skipUnless
 
 from twisted.trial.unittest import SynchronousTestCase
+
+from tests.needs import missing
 
 PROGRAM = """
 import json, sys
@@ -35,9 +35,10 @@ print(json.dumps(seen))
 """
 
 
-@skipUnless(find_spec("OpenSSL"), "pyOpenSSL is not installed")
 class ImportReactorTests(SynchronousTestCase):
     """OpenSSL costs 13 MB, paho some more: loaded where it is used, or asked for."""
+
+    skip = missing("pyOpenSSL")
 
     def see(self, text: str) -> dict[str, bool]:
         """Return what a process with this configuration has loaded."""

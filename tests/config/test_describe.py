@@ -58,7 +58,7 @@ class UpdateTests(SynchronousTestCase):
         self.assertRaises(ValueError, update, "a", "x", "new")
         self.assertRaises(ValueError, update, "<!-- generated: x -->", "x", "new")
 
-    @skipUnless(PAGE.exists(), "the documentation is not installed")
+    @skipUnless(PAGE.exists(), "the tests run without the documentation")
     def test_the_page_holds_what_the_code_says(self) -> None:
         page = PAGE.read_text(encoding="utf-8")
         self.assertTrue(

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from tests.needs import require
 
 __all__ = ["Box"]
 
@@ -191,8 +192,7 @@ def _own_cgroup(case: SynchronousTestCase) -> Path:
     """
     if os.geteuid() != 0:
         raise SkipTest("only root can start a systemd of its own")
-    if not Path(_SYSTEMD).exists() or shutil.which("nsenter") is None:
-        raise SkipTest("needs systemd and nsenter")
+    require("systemd", "util-linux")
     if subprocess.run([*_NAMESPACES, "true"], check=False, capture_output=True).returncode:
         raise SkipTest("no namespaces can be made here (a container without the right)")
     for hierarchy in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup"):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.process.exit import ExitCode
 from tests.deploy.paths import DEPLOY, DOCS
 from tests.integration.broker import free_port
+from tests.needs import find
 
 if sys.version_info >= (3, 11):
     from tomllib import loads as parse_toml
@@ -81,9 +81,7 @@ class GuideTests(SynchronousTestCase):
 
     def test_mosquitto(self) -> None:
         """The settings for mosquitto are ones that it knows."""
-        mosquitto = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-        if not Path(mosquitto).exists():
-            raise SkipTest("mosquitto is not installed")
+        mosquitto = find("mosquitto")
         after = self.text.partition("A file for `/etc/mosquitto/conf.d/`:\n\n")[2]
         settings = after.partition("\n\n")[0]
         self.assertIn("queue_qos0_messages true", settings)

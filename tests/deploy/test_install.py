@@ -18,6 +18,7 @@ from metrics_agent.config import load
 from metrics_agent.modules import find_kind, known_kinds
 from tests.deploy.paths import CHECKOUT, DEPLOY
 from tests.deploy.stand_in import SAMPLE, make_checkout, make_wheel
+from tests.needs import require
 
 LIMIT_S = 240
 SCRIPT = DEPLOY / "install.sh"
@@ -258,13 +259,7 @@ class InstallTests(InstallTestCase):
         python = "/usr/bin/python3"
         if os.geteuid() != 0:
             raise SkipTest("only root can become somebody else; the other tests show it then")
-        if (
-            shutil.which("setpriv") is None
-            or subprocess.run(
-                [python, "-c", "import ensurepip, venv"], check=False, capture_output=True
-            ).returncode
-        ):
-            raise SkipTest(f"needs setpriv, and a {python} with venv that everybody may use")
+        require("util-linux", "python3-venv")
         room = Path(f"/tmp/install-{os.getpid()}")
         room.mkdir()
         self.addCleanup(shutil.rmtree, room, ignore_errors=True)
@@ -389,8 +384,7 @@ class ArgumentTests(InstallTestCase):
 
     def test_two_at_once(self) -> None:
         """The second is refused while the first is at work."""
-        if shutil.which("flock") is None:
-            raise SkipTest("needs flock")
+        require("util-linux")
         base = self.root / "opt/metrics-agent"
         base.mkdir(parents=True)
         with subprocess.Popen(
@@ -415,8 +409,7 @@ class ArgumentTests(InstallTestCase):
 
     def test_shellcheck(self) -> None:
         """Nothing is left for shellcheck to say."""
-        if shutil.which("shellcheck") is None:
-            raise SkipTest("shellcheck is not installed")
+        require("shellcheck")
         result = subprocess.run(
             ["shellcheck", SCRIPT], capture_output=True, text=True, cwd=CHECKOUT, check=False
         )

@@ -5,17 +5,17 @@ Each test installs the real wheel with the real installer as root into a `Box`.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests.deploy.box import Box
 from tests.deploy.paths import DEPLOY
 from tests.deploy.wheel import find_wheel, require_index
 from tests.integration.certificates import Authority
+from tests.needs import find, require
 
 PYTHON = "/usr/bin/python3"
 CONFIG = "/etc/metrics-agent/metrics-agent.toml"
@@ -62,11 +62,10 @@ class BoxTestCase(SynchronousTestCase):
     timeout = 900
 
     def setUp(self) -> None:
+        require("python3-venv")
         wheel = find_wheel(self)
         require_index(Path(self.mktemp()).absolute())
         self.box = Box(self)
-        if self.box.run(PYTHON, "-c", "import ensurepip, venv", check=False).returncode:
-            raise SkipTest(f"{PYTHON} has no venv")
         self.box.run("sh", "-c", "id telegraf 2>/dev/null || useradd --system telegraf")
         self.install_command = [DEPLOY / "install.sh", "--python", PYTHON, wheel]
 
@@ -261,9 +260,7 @@ class TelegrafTests(BoxTestCase):
     output = "/var/log/telegraf/metrics.lp"
 
     def setUp(self) -> None:
-        telegraf = shutil.which("telegraf")
-        if telegraf is None:
-            raise SkipTest("telegraf is not on PATH")
+        telegraf = find("telegraf")
         super().setUp()
         self.box.run("cp", telegraf, "/usr/local/bin/telegraf")
         self.box.write("/etc/systemd/system/telegraf.service", TELEGRAF_UNIT)

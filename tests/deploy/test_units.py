@@ -6,9 +6,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests.deploy.paths import DEPLOY
+from tests.needs import require
 
 UNIT = DEPLOY / "systemd" / "metrics-agent.service"
 DROP_INS = DEPLOY / "systemd" / "telegraf.service.d"
@@ -33,8 +34,7 @@ class UnitTests(SynchronousTestCase):
     """systemd-analyze has nothing to say."""
 
     def setUp(self) -> None:
-        if shutil.which("systemd-analyze") is None:
-            raise SkipTest("systemd-analyze is not installed")
+        require("systemd")
         self.directory = Path(self.mktemp()).absolute()
         shutil.copytree(DROP_INS, self.directory / "telegraf.service.d")
         (self.directory / "telegraf.service").write_text(TELEGRAF)

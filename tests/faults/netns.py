@@ -13,6 +13,8 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.needs import find
+
 __all__ = ["Host"]
 
 
@@ -27,8 +29,7 @@ class Host:
     def __init__(self, case: SynchronousTestCase) -> None:
         if os.getuid() != 0:
             raise SkipTest("network namespaces need root")
-        if shutil.which("ip") is None:
-            raise SkipTest("iproute2 is not installed")
+        find("iproute2")
         number = os.getpid() % 10_000
         self._name = f"ma-{number}"
         self._ours, theirs = f"ma{number}a", f"ma{number}b"
@@ -46,7 +47,7 @@ class Host:
         self._run(*inside, "addr", "add", f"10.213.{number % 250}.2/30", "dev", theirs)
         self._run(*inside, "link", "set", theirs, "up")
         self._run(*inside, "link", "set", "lo", "up")
-        self.prefix = [str(shutil.which("ip")), "netns", "exec", self._name]
+        self.prefix = [find("iproute2"), "netns", "exec", self._name]
 
     def name_server(self, address: str) -> None:
         """Have the programs there ask this address for names."""

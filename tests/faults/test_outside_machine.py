@@ -15,13 +15,10 @@ from tests.faults.outside_case import OutsideCase
 from tests.integration.broker import Mosquitto
 from tests.integration.load import Load
 from tests.integration.watching import memory_bytes, pause, until
+from tests.needs import find
 
 DAY_S = 24 * 3600
 MEBI = 1024 * 1024
-FAKETIME = (
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-)
 
 
 class MachineTests(OutsideCase):
@@ -42,13 +39,6 @@ class MachineTests(OutsideCase):
     def enlarge(self, disk: Path) -> None:
         """Give a mounted disk more room."""
         subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
-
-    def faketime(self) -> str:
-        """Return the library that gives a process a clock of its own."""
-        for path in FAKETIME:
-            if Path(path).exists():
-                return path
-        raise SkipTest("libfaketime is not installed")
 
     def limit_memory(self, pid: int, more: int) -> None:
         """Let a process have so much more than it has."""
@@ -107,7 +97,7 @@ class MachineTests(OutsideCase):
 
     async def test_clock_jumps(self) -> None:
         """The wall clock jumps by a day, and back: timers and watchdog do not mind."""
-        library = self.faketime()
+        library = find("libfaketime")
         offset = self.directory / "offset"
         offset.write_text("+0")
         self.healthy_beside("", TOP + 'watchdog_dump = "1s"\nwatchdog_exit = "3s"\n')

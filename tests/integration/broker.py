@@ -23,11 +23,12 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-__all__ = ["Mosquitto", "free_port", "mosquitto_path"]
+from tests.needs import find
+
+__all__ = ["Mosquitto", "free_port"]
 
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
@@ -38,14 +39,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def mosquitto_path() -> str:
-    """Return the path of mosquitto; skip the test where it is not installed."""
-    path = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-    if path is None:
-        raise SkipTest("mosquitto is not installed")
-    return path
 
 
 class Mosquitto:
@@ -74,7 +67,7 @@ class Mosquitto:
         users: Mapping[str, str] | None = None,
         persistent: bool = False,
     ) -> None:
-        self.path = mosquitto_path()
+        self.path = find("mosquitto")
         self.port = free_port() if port is None else port
         self.directory = Path(tempfile.mkdtemp(prefix="mosquitto-"))
         self.log_path = self.directory / "log"
@@ -206,8 +199,6 @@ class Mosquitto:
         path = self.directory / "passwords"
         path.write_text("".join(f"{name}:{word}\n" for name, word in users.items()), "utf-8")
         path.chmod(0o600)
-        tool = shutil.which("mosquitto_passwd")
-        if tool is None:
-            raise SkipTest("mosquitto_passwd is not installed")
+        tool = find("mosquitto", "mosquitto_passwd")
         subprocess.run([tool, "-U", str(path)], check=True, capture_output=True)
         return path

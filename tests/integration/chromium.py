@@ -13,11 +13,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
-from unittest import SkipTest
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
+
+from tests.needs import find, require
 
 __all__ = ["DESKTOP", "PHONE", "Chromium"]
 
@@ -54,13 +55,10 @@ class Chromium:
     @classmethod
     async def start(cls, case: TestCase) -> Chromium:
         """Start one; skips the test where it is not installed."""
-        binary, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
-        if binary is None or chromedriver is None:
-            raise SkipTest("chromium and chromedriver are not installed")
-        try:
-            from selenium import webdriver
-        except ImportError:
-            raise SkipTest("selenium is not installed") from None
+        binary, chromedriver = find("chromium"), find("chromium", "chromedriver")
+        require("selenium")
+        from selenium import webdriver
+
         profile = tempfile.mkdtemp(prefix="chromium-")
         case.addCleanup(shutil.rmtree, profile, ignore_errors=True)
         options = webdriver.ChromeOptions()

@@ -11,13 +11,13 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
-from unittest import SkipTest
 
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.integration.broker import free_port
 from tests.integration.watching import until
+from tests.needs import find
 
 __all__ = ["Influx"]
 
@@ -49,10 +49,7 @@ class Influx:
     """
 
     def __init__(self, case: TestCase) -> None:
-        path = shutil.which("influxd")
-        if path is None:
-            raise SkipTest("influxd is not installed")
-        self._path = path
+        self._path = find("influxdb")
         self._directory = Path(tempfile.mkdtemp(prefix="influxdb-"))
         self._process: subprocess.Popen[bytes] | None = None
         port = free_port()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -22,6 +21,7 @@ from unittest import SkipTest
 from twisted.trial.unittest import TestCase
 
 from tests.integration.watching import Said, children, environment, is_alive, until
+from tests.needs import find
 
 __all__ = ["SHIPPED", "TelegrafParent", "changed", "telegraf_path"]
 
@@ -49,9 +49,7 @@ _SIGNALS = {"killed": -signal.SIGKILL, "terminated": -signal.SIGTERM, "hangup": 
 
 def telegraf_path() -> str:
     """Return the path of Telegraf; skip the test where there is none, or not the whole tree."""
-    path = shutil.which("telegraf")
-    if path is None:
-        raise SkipTest("telegraf is not on PATH")
+    path = find("telegraf")
     if not SHIPPED.exists():
         raise SkipTest(f"{SHIPPED} is not there: the tests run without the source tree")
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -12,10 +11,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from unittest import skipUnless
 
 from line_protocol_parser import parse_line
 from twisted.trial.unittest import SynchronousTestCase
+
+from tests.needs import missing
 
 LIMIT_S = 60
 MEASUREMENTS = frozenset(
@@ -25,9 +25,10 @@ DEVICES = 13
 """Six of Tasmota; three inverters, their total, a battery, a power meter and the DTU."""
 
 
-@skipUnless(importlib.util.find_spec("amqtt"), "amqtt is not installed")
 class DemoTests(SynchronousTestCase):
     """Broker, devices and agent together."""
+
+    skip = missing("amqtt")
 
     def start(self) -> subprocess.Popen[str]:
         """Start the demo in a process group of its own, as a shell does."""

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from metrics_agent.demo.children import DemoChildren, Ended
 from metrics_agent.demo.device import Device
 from metrics_agent.demo.household import make_household
 from tests.integration.broker import Mosquitto
+from tests.needs import missing
 
 DEVICES = make_household(0)
 PLUG, LAUNDRY, *_, CISTERN = DEVICES
@@ -34,7 +34,6 @@ LIMIT_S = 30.0
 PACKAGE_PARENT = str(Path(metrics_agent.__file__).parent.parent)
 """Children use the same package, be it installed or not."""
 
-NO_AMQTT = None if find_spec("amqtt") else "amqtt is not installed"
 
 PARENT = """
 import sys
@@ -157,7 +156,7 @@ class Child:
 class Broker(SynchronousTestCase):
     """The broker alone."""
 
-    skip = NO_AMQTT
+    skip = missing("amqtt")
 
     def test_it_ends_quietly_by_sigterm_and_not_by_sigint(self) -> None:
         """With a client connected."""
@@ -307,7 +306,7 @@ class Devices(SynchronousTestCase):
 class Demo(TestCase):
     """The children together, as the command runs them."""
 
-    skip = NO_AMQTT
+    skip = missing("amqtt")
     timeout = 2 * LIMIT_S
 
     def setUp(self) -> None:
@@ -408,7 +407,7 @@ class Demo(TestCase):
 class ParentKilled(SynchronousTestCase):
     """However the parent ends, nothing stays behind."""
 
-    skip = NO_AMQTT
+    skip = missing("amqtt")
 
     def test_children_end_with_a_parent_that_is_killed(self) -> None:
         parent = subprocess.Popen(

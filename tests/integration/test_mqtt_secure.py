@@ -14,6 +14,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 from tests.integration.broker import Mosquitto, free_port
 from tests.integration.certificates import Authority
 from tests.integration.test_mqtt_broker import Client, publish, until
+from tests.needs import require
 
 
 class SecureCase(TestCase):
@@ -236,10 +237,7 @@ class OtherBrokerTests(SecureCase):
     def start_broker(self, **listener) -> int:
         import json
 
-        try:
-            import amqtt  # noqa: F401
-        except ImportError:
-            raise SkipTest("amqtt is not installed") from None
+        require("amqtt")
         port = free_port()
         plain = {"type": "tcp", "bind": f"127.0.0.1:{free_port()}"}
         config = {
