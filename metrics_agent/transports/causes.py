@@ -84,6 +84,11 @@ _CONNECT_FAILURES: tuple[tuple[tuple[type, ...], Callable[[Failure, float], Caus
 )
 
 
+def of_unread(seconds: float) -> Cause:
+    """Return the cause of a peer that does not read what we send."""
+    return Cause("unread", f"the other side has read nothing for {seconds:g} s")
+
+
 def of_error(failure: Failure) -> Cause:
     """Return the cause of any other failure of a transport, TLS alerts among them."""
     if type(failure.value).__module__.partition(".")[0] == "OpenSSL":

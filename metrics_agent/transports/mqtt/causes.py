@@ -6,7 +6,13 @@ from twisted.internet import error
 from twisted.python.failure import Failure
 
 from metrics_agent.errors import ProtocolError
-from metrics_agent.transports.causes import CannotConnect, Cause, of_connect_failure, of_error
+from metrics_agent.transports.causes import (
+    CannotConnect,
+    Cause,
+    of_connect_failure,
+    of_error,
+    of_unread,
+)
 
 __all__ = [
     "CannotConnect",
@@ -17,6 +23,7 @@ __all__ = [
     "of_loss",
     "of_protocol_error",
     "of_silence",
+    "of_unread",
     "of_wrong_speech",
     "taken_over",
 ]

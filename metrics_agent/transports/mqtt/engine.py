@@ -42,6 +42,10 @@ __all__ = [
 CONNACK = 0x20
 CONNACK_BYTES = 2
 """Flags and reason code; MQTT 5 adds properties."""
+QOS_2_MASK = 0xF6
+QOS_2_PUBLISH = 0x34
+UNRELEASED_BYTES = 8 * 1024 * 1024
+"""What may wait for the broker's PUBREL; we subscribe at QoS 0 and 1, so usually nothing does."""
 MAX_QUEUED_PUBLISHES = 1_000
 
 
@@ -160,6 +164,7 @@ class Engine:
         self._settings = settings
         self._pipe = _Pipe(write)
         self._events: list[Event] = []
+        self._qos2_bytes = 0
         version: dict[str, Any] = (
             {"protocol": MQTTProtocolVersion.MQTTv5}
             if self.v5
@@ -209,6 +214,8 @@ class Engine:
             # paho swallows the code of some refusals, so it does not get to see them.
             return (Refused(body[1]),)
         self._events = []
+        if first & QOS_2_MASK == QOS_2_PUBLISH:
+            self._bound_qos2(len(body))
         self._pipe.put(packets.whole((first, body)))
         try:
             result = self._client.loop_read()
@@ -223,6 +230,21 @@ class Engine:
                 "malformed_packet", f"a packet of type {first >> 4} was refused: {result.name}"
             )
         return self._events
+
+    def _bound_qos2(self, size_bytes: int) -> None:
+        """Refuse QoS 2 messages that a broker sends and never releases; paho keeps each."""
+        self._qos2_bytes += size_bytes
+        if self._qos2_bytes <= UNRELEASED_BYTES:
+            return
+        # An upper bound until here, since what was released is not subtracted.
+        kept = self._client._in_messages.values()  # noqa: SLF001 - pinned by test_engine.py
+        self._qos2_bytes = size_bytes + sum(len(message.payload) for message in kept)
+        if self._qos2_bytes > UNRELEASED_BYTES:
+            raise ProtocolError(
+                "qos_2_unreleased",
+                f"{len(kept)} messages at QoS 2, more than {UNRELEASED_BYTES >> 20} MiB, wait for "
+                "PUBREL",
+            )
 
     def subscribe(self, filters: Sequence[tuple[str, int]]) -> int | None:
         """Write SUBSCRIBE; return its packet id, by which `Subscribed` answers."""

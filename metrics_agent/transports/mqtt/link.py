@@ -53,6 +53,7 @@ from metrics_agent.transports.mqtt.splitter import (
     PacketSplitter,
     Skipped,
 )
+from metrics_agent.transports.write_gate import STUCK_S, WriteGate
 
 __all__ = ["Link", "LinkOwner"]
 
@@ -73,6 +74,9 @@ SILENT_TICKS: Final = 3
 """Half keepalives without a byte after which the broker is taken for dead."""
 GOODBYE_S: Final = 0.15
 """How long the broker has to close after DISCONNECT before we do."""
+_OWNER: Final = "owner"
+_UNREAD: Final = "unread"
+"""Why nothing is read: the owner wants it so; the broker does not read what we sent."""
 
 
 class LinkOwner(TypingProtocol):
@@ -135,14 +139,14 @@ class Link(Protocol):
         self._timer: IDelayedCall | None = None
         self._keepalive_s = float(settings.keepalive)
         self._silent_ticks = 0
-        self._paused = False
+        self._holds: set[str] = set()
         self._ticks = GuardedLoop(reactor, self._tick)
         self._breath = GuardedLoop(reactor, self._read_on)
         self._held_frames: list[Frame | Skipped] = []
         self._ahead = ReadAhead(reactor, self._take_next, self._take_failed)
         self._spoken = False
         self._leaving = False
-        self._full = False
+        self._gate = WriteGate(reactor, self._gate_changed, self._gate_stuck)
         self.accepted = False
         self.lost: Failure | None = None
         self.ended_by: Cause | None = None
@@ -151,21 +155,29 @@ class Link(Protocol):
 
     def pause(self) -> None:
         """Stop reading; pings go on, so that the broker keeps us."""
-        if not self._paused:
-            self._paused = True
-            self._ahead.hold()
-            self._call_transport("pauseProducing")
+        self._hold(_OWNER)
 
     def resume(self) -> None:
         """Read again, first what was read before the pause or came in spite of it."""
-        if not self._paused:
+        self._release(_OWNER)
+
+    def _hold(self, reason: str) -> None:
+        if not self._holds:
+            self._ahead.hold()
+            self._call_transport("pauseProducing")
+        self._holds.add(reason)
+
+    def _release(self, reason: str) -> None:
+        if reason not in self._holds:
             return
-        self._paused = False
+        self._holds.remove(reason)
+        if self._holds:
+            return
         self._silent_ticks = 0
         frames, self._held_frames = self._held_frames, []
         if frames:
             self._guarded(iter(frames))
-        if not self._paused:
+        if not self._holds:
             self._ahead.release()
             self._read_on()
 
@@ -180,7 +192,7 @@ class Link(Protocol):
 
     def publish(self, topic: str, payload: bytes, qos: int) -> bool:
         """Send a message; False when the broker does not keep up with what we send."""
-        return not self._full and self.engine.publish(topic, payload, qos)
+        return not self._gate.full and self.engine.publish(topic, payload, qos)
 
     def leave(self) -> None:
         """Say goodbye in order: acknowledgements, DISCONNECT, then the broker closes."""
@@ -201,7 +213,7 @@ class Link(Protocol):
         self._call_transport("unregisterProducer")
         # Closing a socket with unread data makes the kernel send a reset, which may overtake our
         # last acknowledgements: read (and ignore) until the broker closes.
-        self._paused = False
+        self._holds.clear()
         self._read_on()
         self._timer = self._reactor.callLater(GOODBYE_S, self._close)
 
@@ -216,7 +228,7 @@ class Link(Protocol):
 
     def connectionMade(self) -> None:
         """Introduce ourselves."""
-        cast("Any", self.transport).registerProducer(_WriteGate(self), streaming=True)
+        cast("Any", self.transport).registerProducer(self._gate, streaming=True)
         timeout_s = float(self._settings.connect_timeout)
         self._timer = self._reactor.callLater(
             timeout_s, lambda: self.end(causes.of_silence("CONNECT", timeout_s))
@@ -254,6 +266,7 @@ class Link(Protocol):
         waits = bool(self._ahead or self._held_frames)
         if waits and self._cause is None and not self._leaving:
             self.lost = reason
+            self._gate.resumeProducing()  # nothing waits to be written any more
         else:
             self._finish(reason)
 
@@ -263,6 +276,7 @@ class Link(Protocol):
             return
         self._stop_timer()
         self._ahead.clear()
+        self._gate.stopProducing()
         self._breath.stop()
         self.acknowledgements.close()
         waiting = [passed for passed in self._pings if passed is not None]
@@ -294,13 +308,13 @@ class Link(Protocol):
     def _read_on(self) -> None:
         """Read the socket again if nothing is against it; if it is gone, end with it."""
         if self.lost is not None:
-            if self._cause is not None or not (self._paused or self._ahead):
+            if self._cause is not None or not (self._holds or self._ahead):
                 self._finish(self.lost)
-        elif not self._paused and not self._breath.active and not self._ahead.full:
+        elif not self._holds and not self._breath.active and not self._ahead.full:
             self._call_transport("resumeProducing")
 
     def _take_breath(self) -> None:
-        if self._intake.acknowledges or self._paused or self._leaving or self._cause is not None:
+        if self._intake.acknowledges or self._holds or self._leaving or self._cause is not None:
             return
         if not self._breath.active:
             self._call_transport("pauseProducing")
@@ -348,7 +362,7 @@ class Link(Protocol):
                 self._control(first, body)
                 if self._cause is not None:
                     break
-                if self._paused:
+                if self._holds:
                     self._held_frames += frames
         finally:
             intake.end(self.acknowledgements)
@@ -394,7 +408,7 @@ class Link(Protocol):
     # Pings.
 
     def _tick(self) -> float | None:
-        if self._paused:
+        if self._holds:
             self._silent_ticks = 0
         elif self._silent_ticks >= SILENT_TICKS:
             self.end(causes.of_silence("PINGREQ", SILENT_TICKS * self._keepalive_s / 2))
@@ -417,6 +431,15 @@ class Link(Protocol):
         self._timer = self._reactor.callLater(GOODBYE_S, self._call_transport, "abortConnection")
         self._call_transport("loseConnection")
 
+    def _gate_changed(self, full: bool) -> None:
+        if full:
+            self._hold(_UNREAD)
+        else:
+            self._release(_UNREAD)
+
+    def _gate_stuck(self) -> None:
+        self.end(causes.of_unread(STUCK_S))
+
     def _call_transport(self, name: str) -> None:
         call: Callable[[], object] | None = getattr(self.transport, name, None)
         if call is not None:
@@ -427,19 +450,3 @@ class Link(Protocol):
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
-
-
-class _WriteGate:
-    """Told by the transport when its buffer is full; what a module publishes is then refused."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-
-    def pauseProducing(self) -> None:
-        self._link._full = True  # noqa: SLF001 - the gate is a part of the link
-
-    def resumeProducing(self) -> None:
-        self._link._full = False  # noqa: SLF001 - the gate is a part of the link
-
-    def stopProducing(self) -> None:
-        """The connection is being closed."""

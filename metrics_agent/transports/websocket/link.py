@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metrics_agent.looping import GuardedLoop
-from metrics_agent.transports.causes import Cause, of_error
+from metrics_agent.transports.causes import Cause, of_error, of_unread
 from metrics_agent.transports.websocket.conversation import (
     Broken,
     Closed,
@@ -35,6 +35,7 @@ from metrics_agent.transports.websocket.conversation import (
     Reply,
     TooLarge,
 )
+from metrics_agent.transports.write_gate import STUCK_S, WriteGate
 
 __all__ = ["Handshake", "Link", "LinkOwner"]
 
@@ -121,7 +122,7 @@ class Link(Protocol):
         self._ticks = GuardedLoop(reactor, self._tick)
         self._pinged_at_frames: int | None = None
         self._frames = 0
-        self._full = False
+        self._gate = WriteGate(reactor, self._gate_changed, self._gate_stuck)
         self._leaving = False
         self.opened = False
         self.ended = False
@@ -153,7 +154,7 @@ class Link(Protocol):
         """Ask for the WebSocket."""
         handshake = self._handshake
         transport = cast("Any", self.transport)
-        transport.registerProducer(_WriteGate(self._set_full), streaming=True)
+        transport.registerProducer(self._gate, streaming=True)
         self._timer = self._reactor.callLater(handshake.timeout_s, self._handshake_timeout)
         headers = [(b"Authorization", handshake.authorization.encode())]
         self._contained(self._open, headers if handshake.authorization else [])
@@ -166,6 +167,7 @@ class Link(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Clean up and tell the owner."""
         self._stop_timer()
+        self._gate.stopProducing()
         self.ended = True
         self._owner.link_ended(self, self._cause or self._of_loss(reason), self._refused)
 
@@ -247,12 +249,17 @@ class Link(Protocol):
             self._log.failure("while talking WebSocket")
             self.end(Cause("internal", "a fault of our own, see the line above"))
 
-    def _set_full(self, full: bool) -> None:
-        self._full = full
+    def _gate_changed(self, full: bool) -> None:
+        call = getattr(self.transport, "pauseProducing" if full else "resumeProducing", None)
+        if call is not None:
+            call()
+
+    def _gate_stuck(self) -> None:
+        self.end(of_unread(STUCK_S))
 
     def _write(self, data: bytes) -> None:
-        # A server that asks without reading what we answer is not answered any more.
-        if data and not self._full and self.transport is not None:
+        # What was asked in one read with the last ping that had room is not answered any more.
+        if data and not self._gate.full and self.transport is not None:
             self.transport.write(data)
 
     def _abort(self) -> None:
@@ -265,22 +272,6 @@ class Link(Protocol):
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
-
-
-class _WriteGate:
-    """Told by the transport when its buffer is full."""
-
-    def __init__(self, set_full: Callable[[bool], None]) -> None:
-        self._set_full = set_full
-
-    def pauseProducing(self) -> None:
-        self._set_full(True)
-
-    def resumeProducing(self) -> None:
-        self._set_full(False)
-
-    def stopProducing(self) -> None:
-        """The connection is being closed."""
 
 
 def _of_breach(event: Broken) -> Cause:

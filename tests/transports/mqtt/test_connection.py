@@ -8,7 +8,9 @@ from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.transports.mqtt.engine import UNRELEASED_BYTES
 from metrics_agent.transports.outage import PROVEN_S
+from metrics_agent.transports.write_gate import STUCK_S
 from tests.transports.mqtt.scripted import (
     NOW_NS,
     PINGRESP,
@@ -478,6 +480,58 @@ class Cases:
         self.assertFalse(script.connection.publish("cmnd/x", b"p"))
         script.transport.producer.resumeProducing()
         self.assertTrue(script.connection.publish("cmnd/x", b"p", qos=1))
+
+    def test_broker_that_does_not_read_is_not_read_either(self) -> None:
+        """No more is read while it leaves our answers unread: nothing more is answered."""
+        script = self.make()
+        script.connection.subscribe("a", 1, script.lines_of)
+        transport = script.start()
+        transport.producer.pauseProducing()
+        self.assertEqual(transport.producerState, "paused")
+        script.send(publish(script.v5, b"a", b"held", 1))
+        self.assertEqual(script.batches, [])
+        script.connection.pause_reading("pressure")
+        transport.producer.resumeProducing()
+        self.assertEqual(transport.producerState, "paused", "the other reason is left")
+        script.connection.resume_reading("pressure")
+        script.clock.advance(0)
+        self.assertEqual(transport.producerState, "producing")
+        self.assertEqual(script.batches[0].data, b"a held\n")
+
+    def test_broker_that_never_reads_again_is_left(self) -> None:
+        """After a while the connection ends, and the log says why."""
+        script = self.make()
+        transport = script.start()
+        transport.producer.pauseProducing()
+        script.clock.advance(STUCK_S - 1)
+        self.assertFalse(transport.aborted)
+        script.clock.advance(1)
+        self.assertTrue(transport.aborted)
+        self.assertIn("the other side has read nothing for 30 s", script.told()[-1])
+
+    def test_connection_lost_while_the_broker_did_not_read(self) -> None:
+        """What was read before is handled, then it is over; no timer is left."""
+        script = self.make()
+        script.connection.subscribe("a", 0, script.lines_of)
+        transport = script.start()
+        transport.producer.pauseProducing()
+        script.send(publish(script.v5, b"a", b"last"))
+        transport.lost(ConnectionLost())
+        script.clock.advance(0.1)
+        self.assertEqual([batch.data for batch in script.batches], [b"a last\n"])
+        self.assertFalse(script.connection.connected)
+
+    def test_messages_at_qos_2_that_are_never_released(self) -> None:
+        """A broker may leave a bounded amount unreleased."""
+        script = self.make()
+        transport = script.start()
+        for packet_id in range(1, 200):
+            script.send(publish(script.v5, b"a", b"x" * 60_000, packet_id, qos=2))
+            if transport.gone:
+                break
+        self.assertTrue(transport.aborted)
+        self.assertIn("wait for PUBREL", script.told()[-1])
+        self.assertEqual(packet_id, 1 + UNRELEASED_BYTES // 60_000)
 
     def test_publishing_without_an_answer_is_bounded(self) -> None:
         """QoS 1 messages that the broker does not acknowledge are queued up to a limit."""
