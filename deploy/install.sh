@@ -8,20 +8,42 @@
 set -eu
 umask 022
 
+# Nothing in the caller's environment decides what runs here, as root: not which programs are found,
+# not where Python looks for modules, not which index pip asks. Only a proxy is taken from it. pip
+# still reads /etc/pip.conf, which only root can write.
+if [ "$(PATH=/usr/bin:/bin id -u)" -eq 0 ]; then
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+    HOME=/root
+fi
+for name in $(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p'); do
+    case $name in
+        PATH | HOME | PWD) ;;
+        http_proxy | https_proxy | all_proxy | no_proxy) ;;
+        HTTP_PROXY | HTTPS_PROXY | ALL_PROXY | NO_PROXY) ;;
+        *) unset "$name" ;;
+    esac
+done
+export LC_ALL=C.UTF-8
+
 NAME=metrics-agent
-HERE=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+HERE=$(cd -- "$(dirname -- "$0")" && pwd)
+LOCK=$HERE/requirements.lock
 
 usage() {
     cat <<EOF
 Usage: install.sh [options] [SOURCE]
        install.sh --uninstall [--purge] [options]
 
-SOURCE is what pip shall install: a wheel, a directory with a setup.py, or a name such as
-"metrics-agent" or "metrics-agent==1.2.0" for pip's index. Not given: the checkout that this script
-stands in. Running it again upgrades; configuration that is there is never changed.
+SOURCE is a wheel of metrics-agent or a checkout; without it, the checkout that this script is in.
+The packages that it needs are installed in the versions of requirements.lock, which is beside this
+script. Running it again upgrades; an existing configuration is never changed.
 
   --service        systemd runs the agent (metrics-agent.service) instead of Telegraf
-  --extras LIST    optional parts, separated by commas; "none" for none   (default: all)
+  --extras LIST    optional parts, separated by commas: digest, http, speed, tls; or "all", or
+                   "none"                                                 (default: all)
+  --wheelhouse DIR take the packages from this directory of wheels and use no network
+  --no-hashes      accept builds of those packages that are not in requirements.lock, and compile
+                   what has no wheel: for machines such as a 32-bit Raspberry Pi
   --python EXE     the Python, 3.10 or newer, for the virtual environment (default: python3)
   --user USER      who runs the agent                                     (default: telegraf)
   --group GROUP    who may read the configuration                         (default: the user's name)
@@ -52,12 +74,17 @@ reinstall=no
 root=
 purge=no
 source=
+wheelhouse=
+hashes=yes
 
 needs_value() { [ "$2" -ge 2 ] || die "$1 needs a value, see --help"; }
+absolute() { case $1 in /*) say "$1" ;; *) say "$PWD/$1" ;; esac; }
 
 while [ $# -gt 0 ]; do
     case $1 in
         --service) service=yes ;;
+        --wheelhouse) needs_value "$1" $#; wheelhouse=$(absolute "$2"); shift ;;
+        --no-hashes) hashes=no ;;
         --extras) needs_value "$1" $#; extras=$2; shift ;;
         --python) needs_value "$1" $#; python=$2; shift ;;
         --user) needs_value "$1" $#; user=$2; shift ;;
@@ -70,7 +97,7 @@ while [ $# -gt 0 ]; do
         -*) die "unknown option $1, see --help" ;;
         *)
             [ -z "$source" ] || die "one SOURCE only, got \"$source\" and \"$1\""
-            source=$1
+            source=$(absolute "$1")
             ;;
     esac
     shift
@@ -78,12 +105,15 @@ done
 
 [ "$purge" = no ] || [ "$action" = uninstall ] || die "--purge goes with --uninstall only"
 group=${group:-$user}
+case $python in */*) python=$(absolute "$python") ;; esac
 
 if [ -n "$root" ]; then
     mkdir -p -- "$root" || die "--root: cannot make the directory $root"
-    root=$(CDPATH='' cd -- "$root" && pwd)
+    root=$(cd -- "$root" && pwd)
     [ "$root" != / ] || root=
 fi
+# Python and pip look for modules in the current directory, which may belong to another user.
+cd /
 [ -n "$root" ] || [ "$(id -u)" -eq 0 ] || die "must run as root (or with --root DIR, to try it out)"
 
 base=$root/opt/$NAME
@@ -213,34 +243,59 @@ uninstall() {
 
 # -- installing ------------------------------------------------------------------------------------
 
+check_user() {
+    [ -z "$root" ] || return 0
+    id -u "$user" >/dev/null 2>&1 || die "there is no user $user: install Telegraf first, or \
+name another by --user (useradd --system --no-create-home --shell /usr/sbin/nologin NAME)"
+    getent group "$group" >/dev/null || die "there is no group $group: install Telegraf first, \
+or name another by --group"
+}
+
 check_source() {
     if [ -z "$source" ]; then
         source=$(dirname -- "$HERE")
         [ -f "$source/setup.py" ] || die "no SOURCE given, and $source is not a checkout"
     fi
-    case $source in
-        */* | *.whl | .)
-            [ -e "$source" ] || die "SOURCE $source: no such file or directory"
-            if [ -d "$source" ]; then
-                [ -f "$source/setup.py" ] || die "SOURCE $source: a directory without a setup.py"
-            fi
-            source=$(CDPATH='' cd -- "$(dirname -- "$source")" && pwd)/$(basename -- "$source")
-            ;;
-    esac
+    [ -e "$source" ] || die "SOURCE $source: no such file or directory; expected a wheel \
+($NAME is on no package index) or a checkout"
+    if [ -d "$source" ]; then
+        [ -f "$source/setup.py" ] || die "SOURCE $source: a directory without a setup.py"
+    else
+        case ${source##*/} in
+            *[!A-Za-z0-9._+-]*) wheel= ;;
+            metrics_agent-*.whl) wheel=yes ;;
+            *) wheel= ;;
+        esac
+        [ -n "$wheel" ] || die "SOURCE $source: not the name of a wheel of $NAME, expected \
+metrics_agent-VERSION-py3-none-any.whl"
+    fi
+}
+
+# Which packages to take from where. Sets: parts, extras
+check_packages() {
+    [ -f "$LOCK" ] || die "$LOCK is missing: it belongs beside this script"
+    known=$(sed -n 's/^# extras: //p' "$LOCK")
+    parts=base
+    if [ "$extras" = none ]; then
+        extras=
+    else
+        for extra in $(say "$extras" | tr ',' ' '); do
+            case " $known " in
+                *" $extra "*) parts="$parts $extra" ;;
+                *) die "--extras $extras: \"$extra\" is unknown, expected some of: \
+$(say "$known" | sed 's/ /, /g'); or none" ;;
+            esac
+        done
+    fi
+    [ -z "$wheelhouse" ] || [ -d "$wheelhouse" ] || die "--wheelhouse $wheelhouse: not a directory"
 }
 
 check_machine() {
     command -v "$python" >/dev/null || die "--python $python: no such command"
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-        die "$python is $("$python" --version 2>&1), expected 3.10 or newer (see --python)"
-    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    "$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+        die "$python is $("$python" -I --version 2>&1), expected 3.10 or newer (see --python)"
+    "$python" -I -c 'import ensurepip, venv' 2>/dev/null ||
         die "$python cannot make virtual environments; on Debian: apt-get install python3-venv"
-    if [ -z "$root" ]; then
-        id -u "$user" >/dev/null 2>&1 || die "there is no user $user: install Telegraf first, or \
-name another by --user (useradd --system --no-create-home --shell /usr/sbin/nologin NAME)"
-        getent group "$group" >/dev/null || die "there is no group $group: install Telegraf first, \
-or name another by --group"
-    fi
     # Two agents with one configuration have the same client id: each would throw the other off the
     # broker for ever. So there is one snippet, of one kind.
     if [ -e "$snippet" ] && [ "$service" = yes ] && ! cmp -s "$HERE/telegraf/$NAME.conf" "$snippet" &&
@@ -252,8 +307,48 @@ or name another by --group"
 # What is installed already, so that the same wheel again is no work.
 fingerprint() {
     if [ -f "$source" ]; then
-        say "$(sha256sum <"$source") extras=$extras python=$("$python" --version 2>&1)"
+        say "$(cat -- "$source" "$LOCK" | sha256sum) extras=$extras hashes=$hashes \
+python=$("$python" -I --version 2>&1)"
     fi
+}
+
+# Print the entries of the lock that belong to the parts.
+locked() { # PART...
+    awk -v parts=" $* " '
+        /^# for: / { wanted = 0; for (i = 3; i <= NF; i++) wanted += index(parts, " " $i " ") }
+        wanted && !/^#/' "$LOCK" |
+        if [ "$hashes" = yes ]; then cat; else sed -e '/^ *--hash=/d' -e 's/ *\\$//'; fi
+}
+
+# Run the pip of the new version, which removes itself in the end.
+pip() {
+    "$new/bin/python" -I -m pip --isolated --no-input --disable-pip-version-check --quiet "$@"
+}
+
+# Install what a file of requirements in the directory $work says.
+pip_install() { # FILE
+    set -- install --no-warn-script-location --requirement "$work/$1"
+    [ "$hashes" = no ] || set -- "$@" --require-hashes --only-binary :all:
+    [ -z "$wheelhouse" ] || set -- "$@" --no-index --find-links "$wheelhouse"
+    pip "$@" || die "the packages could not be installed, pip's message is above; nothing has \
+changed. If pip could not reach its index, check the network and /etc/pip.conf, or see --wheelhouse. \
+If it found no distribution for this machine, see --no-hashes. If it says that a requirement lacks \
+a version or a hash, this install.sh is of another version than $source"
+}
+
+# Build a wheel of the checkout. Sets: wheel
+build_wheel() {
+    # Built from a copy: what root leaves in a checkout its owner cannot remove.
+    mkdir -- "$work/source"
+    tar -C "$source" --exclude=./build --exclude='./*.egg-info' --exclude=./.git \
+        --exclude=./.venv --exclude=./.test --exclude=./_trial_temp --exclude=__pycache__ \
+        -cf "$work/source.tar" . || die "$source cannot be read"
+    tar -C "$work/source" --no-same-owner -xf "$work/source.tar"
+    locked build >"$work/build.txt"
+    [ ! -s "$work/build.txt" ] || pip_install build.txt
+    pip wheel --no-index --no-deps --no-build-isolation --wheel-dir "$work" "$work/source" ||
+        die "no wheel could be built from $source, pip's message is above; nothing has changed"
+    wheel=$(cd -- "$work" && echo metrics_agent-*.whl)
 }
 
 # Build the next version beside those that are there. Sets: new
@@ -267,35 +362,37 @@ build() {
         esac
     done
     new=$versions/$((number + 1))
-    mkdir -p -- "$versions"
     half_made=$new
-    "$python" -m venv "$new" || die "the virtual environment $new could not be made"
-    requirement=$source
+    # What pip unpacks goes to the disk that has to hold the result; /tmp may be small.
+    work=$new/.build
+    mkdir -p -- "$work/tmp"
+    export TMPDIR="$work/tmp"
+    "$python" -I -m venv "$new" || die "the virtual environment $new could not be made"
     if [ -d "$source" ]; then
-        # Built from a copy: what is left of an earlier build would be packed again, and what root
-        # leaves in a checkout its owner cannot remove.
-        requirement=$scratch/source
-        mkdir -- "$requirement"
-        tar -C "$source" --exclude=./build --exclude='./*.egg-info' --exclude=./.git \
-            --exclude=./.venv --exclude=./.test --exclude=./_trial_temp --exclude=__pycache__ \
-            -cf "$scratch/source.tar" . || die "$source cannot be read"
-        tar -C "$requirement" --no-same-owner -xf "$scratch/source.tar"
+        build_wheel
+    else
+        wheel=${source##*/}
+        cp -- "$source" "$work/$wheel"
     fi
-    if [ "$extras" != none ]; then
-        case $requirement in
-            /*) requirement="${requirement}[$extras]" ;;
-            *) requirement=$(say "$requirement" | sed "s/^[[:alnum:]._-]*/&[$extras]/") ;;
-        esac
-    fi
-    "$new/bin/python" -m pip install --no-input --disable-pip-version-check --quiet \
-        --no-warn-script-location "$requirement" || die "pip could not install $requirement; \
-nothing has changed (optional parts whose wheels this machine lacks: --extras none)"
+    # One call for all: so pip finds out whether the lock has all that this wheel needs.
+    # shellcheck disable=SC2086 # the parts are words
+    locked $parts >"$work/run.txt"
+    hash=
+    [ "$hashes" = no ] || hash=" --hash=sha256:$(sha256sum <"$work/$wheel" | cut -d ' ' -f 1)"
+    say "./$wheel${extras:+[$extras]}$hash" >>"$work/run.txt"
+    cd -- "$work"
+    pip_install run.txt
+    pip --quiet uninstall --yes pip setuptools
+    cd /
+    unset TMPDIR
+    rm -rf -- "$work"
     # twistd would write this cache at its first start, as a user who may not write here.
-    "$new/bin/python" -c 'from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))'
+    "$new/bin/python" -I -c \
+        'from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))'
     # Before anything is switched: does it run, for the user who will run it?
     installed=$(as_user "$new/bin/$NAME" --version) || die "the new version does not run as user \
 $user, nothing has changed; if it is the Python that this user may not read \
-($("$new/bin/python" -c 'import sys; print(sys.base_prefix)')), name another by --python"
+($("$new/bin/python" -I -c 'import sys; print(sys.base_prefix)')), name another by --python"
     say "$(fingerprint)" >"$new/.fingerprint"
 }
 
@@ -379,7 +476,9 @@ check_config() {
 }
 
 install() {
+    check_user
     check_source
+    check_packages
     check_machine
     lock
     print=$(fingerprint)

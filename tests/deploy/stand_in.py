@@ -45,6 +45,13 @@ build-backend = "backend"
 backend-path = ["."]
 """
 
+_WHEEL = """\
+Wheel-Version: 1.0
+Generator: tests
+Root-Is-Purelib: true
+Tag: py3-none-any
+"""
+
 _PLUGIN = """
 from pathlib import Path
 
@@ -89,14 +96,28 @@ def make_wheel(directory: Path, version: str, *, on_version: str = "pass") -> Pa
         "twisted/plugin.py": _PLUGIN.format(version=version),
         "twisted/plugins/metrics_agent_plugin.py": "",
         f"{info}/METADATA": "Metadata-Version: 2.1\nName: metrics-agent\n"
-        f"Version: {version}\nProvides-Extra: all\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\n"
-        "Tag: py3-none-any\n",
+        f"Version: {version}\nProvides-Extra: all\nProvides-Extra: speed\n"
+        "Requires-Dist: faster; extra == 'speed'\n",
+        f"{info}/WHEEL": _WHEEL,
         f"{info}/entry_points.txt": "[console_scripts]\nmetrics-agent = metrics_agent.cli:main\n",
     }
+    return _write_wheel(directory / f"metrics_agent-{version}-py3-none-any.whl", info, files)
+
+
+def make_package(directory: Path, name: str, version: str) -> Path:
+    """Write a wheel of a package with one empty module, and return its path."""
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": "",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": _WHEEL,
+    }
+    return _write_wheel(directory / f"{name}-{version}-py3-none-any.whl", info, files)
+
+
+def _write_wheel(wheel: Path, info: str, files: dict[str, str]) -> Path:
     record = f"{info}/RECORD"
     files[record] = "".join(f"{name},,\n" for name in [*files, record])
-    wheel = directory / f"metrics_agent-{version}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for name, text in files.items():
             archive.writestr(name, text)
