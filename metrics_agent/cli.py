@@ -53,9 +53,7 @@ def _print_version() -> int:
 
 def _other_command(options: Namespace, process: Process) -> int:
     if options.command == "check":
-        from metrics_agent.commands.check import check
-
-        return check(options.config)
+        return _check(options, process)
     if options.command == "modules":
         from metrics_agent.commands.modules import modules
 
@@ -77,6 +75,16 @@ def _other_command(options: Namespace, process: Process) -> int:
     return demo(process, options.seconds)
 
 
+def _check(options: Namespace, process: Process) -> int:
+    if options.connect:
+        from metrics_agent.commands.connect import connect
+
+        return connect(process, options.config)
+    from metrics_agent.commands.check import check
+
+    return check(options.config)
+
+
 def _parser() -> ArgumentParser:
     from argparse import SUPPRESS, ArgumentParser
 
@@ -92,7 +100,17 @@ def _parser() -> ArgumentParser:
     _add_config(parser, None)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     run = commands.add_parser("run", help="run the agent; this is what happens without a command")
-    check = commands.add_parser("check", help="say all that is wrong with a configuration")
+    check = commands.add_parser(
+        "check",
+        help="say all that is wrong with a configuration",
+        epilog="Exit codes: 0 all is right, 1 something cannot be reached (--connect), 78 the "
+        "configuration has a fault.",
+    )
+    check.add_argument(
+        "--connect",
+        action="store_true",
+        help="then try each broker, server, login and the output, for 10 s at most",
+    )
     once = commands.add_parser(
         "once",
         help="run for some seconds beside a running agent, and show the metrics",

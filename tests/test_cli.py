@@ -9,7 +9,7 @@ from typing import Any
 from metrics_agent import cli
 from metrics_agent._version import __version__
 from metrics_agent.cli import main
-from metrics_agent.commands import check, demo, login, modules, once, run, sample_config
+from metrics_agent.commands import check, connect, demo, login, modules, once, run, sample_config
 from tests.commands.case import CommandCase
 
 
@@ -22,6 +22,7 @@ class CliTests(CommandCase):
         self.patch(cli, "boot", lambda: "process")
         for module, name in (
             (check, "check"),
+            (connect, "connect"),
             (demo, "demo"),
             (login, "login"),
             (modules, "modules"),
@@ -49,6 +50,7 @@ class CliTests(CommandCase):
             ("-c a.toml run -c b.toml", ("run", "process", "b.toml")),
             ("check", ("check", None)),
             ("check -c a.toml", ("check", "a.toml")),
+            ("check --connect -c a.toml", ("connect", "process", "a.toml")),
             ("-c a.toml check", ("check", "a.toml")),
             ("once", ("once", "process", None, 10.0)),
             ("once --seconds 0.5 -c a.toml", ("once", "process", "a.toml", 0.5)),

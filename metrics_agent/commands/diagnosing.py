@@ -10,12 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from twisted.logger import Logger
-
 from metrics_agent.commands.loading import plan_or_complain
 from metrics_agent.commands.run import run_plan
+from metrics_agent.commands.saying import say_error
 from metrics_agent.config import state_directory
-from metrics_agent.diagnosis import Diagnosis
+from metrics_agent.diagnosis import ConnectionProblems, Diagnosis
 from metrics_agent.interfaces import state_directory_name
 from metrics_agent.logs.logger import make_logger
 from metrics_agent.logs.observer import StderrObserver
@@ -30,7 +29,12 @@ Begin = Callable[[Any, Any, Plan, Diagnosis], object]
 
 
 def diagnose(
-    process: Process, config: str | None, observer: StderrObserver, output: str, begin: Begin
+    process: Process,
+    config: str | None,
+    observer: StderrObserver,
+    output: str,
+    begin: Begin,
+    rewrite: Callable[[Plan], Plan] = lambda plan: plan,
 ) -> tuple[Plan, Diagnosis] | ExitCode:
     """Run the modules of a configuration until the agent is asked to stop.
 
@@ -40,22 +44,30 @@ def diagnose(
         observer: the log.
         output: where metrics go, as of the setting `output`.
         begin: has to see to the end.
+        rewrite: makes the plan that is run of the one that was read.
 
     Returns:
-        The plan as written and what came out; or the exit code, where nothing could run.
+        The plan that ran, with the settings as written, and what came out; or the exit code, where
+        nothing could run.
     """
     log = make_logger()
     found = plan_or_complain(config, log)
     if isinstance(found, ExitCode):
         return found
-    plan, load = found
+    plan, load = rewrite(found[0]), found[1]
+    problems = ConnectionProblems()
     with ExitStack() as stack:
         state_dir = state_directory(plan.config.settings, os.environ)
         try:
-            copy = stack.enter_context(copied_state(state_dir, plan, log))
+            copy = stack.enter_context(copied_state(state_dir, plan, problems))
         except OSError as error:
-            return _no_directory(log, error)
-        diagnosis = Diagnosis(copy, output)
+            reason = error.strerror or str(error)
+            say_error(
+                f"error: no temporary directory for a copy of the state: {reason}; set TMPDIR to a "
+                "directory that this user may write"
+            )
+            return ExitCode.GAVE_UP
+        diagnosis = Diagnosis(copy, output, problems=problems)
         code = run_plan(
             process,
             plan,
@@ -68,43 +80,30 @@ def diagnose(
     return code if code is ExitCode.CONFIG else (plan, diagnosis)
 
 
-def _no_directory(log: Logger, error: OSError) -> ExitCode:
-    log.error(
-        "Not run: no temporary directory can be made for a copy of the state: {reason}. Set TMPDIR "
-        "to a directory that this user may write.",
-        reason=error.strerror or str(error),
-    )
-    return ExitCode.GAVE_UP
-
-
 @contextmanager
-def copied_state(state_dir: Path, plan: Plan, log: Logger) -> Iterator[Path]:
+def copied_state(state_dir: Path, plan: Plan, problems: ConnectionProblems) -> Iterator[Path]:
     """Copy the state of the modules of a plan to a private directory, and remove that at the end.
 
     Args:
         state_dir: the real one; it need not exist.
         plan: says which modules there are.
-        log: is told what cannot be read; a module goes on without it.
+        problems: takes what cannot be read; a module goes on without it.
 
     Raises:
         OSError: no temporary directory can be made.
     """
     with TemporaryDirectory(prefix="metrics-agent-") as name:
         copy = Path(name)
-        for module in plan.modules:
-            own = state_directory_name(module.name)
+        for module in dict.fromkeys(module.name for module in plan.modules):
+            own = state_directory_name(module)
             try:
                 _copy_files(state_dir / own, copy / own)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                log.warn(
-                    "The state of module {name} in {path} cannot be read: {reason}; going on "
-                    "without it. Run this command as the user that the agent runs as.",
-                    name=module.name,
-                    path=str(state_dir / own),
-                    reason=error.strerror or str(error),
-                )
+                reason = error.strerror or str(error)
+                hint = "run this command as the user that the agent runs as"
+                problems.note(module, str(state_dir / own), f"cannot be read: {reason}; {hint}")
         yield copy
 
 

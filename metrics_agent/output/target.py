@@ -19,7 +19,15 @@ from metrics_agent.transports.host_port import HOST_PORT, SCHEME, read_host, rea
 if TYPE_CHECKING:
     from metrics_agent.output.writer import MakeWriter
 
-__all__ = ["STDOUT", "Target", "file_trouble", "make_output", "needs_tls", "read_output"]
+__all__ = [
+    "STDOUT",
+    "Target",
+    "file_trouble",
+    "make_endpoint",
+    "make_output",
+    "needs_tls",
+    "read_output",
+]
 
 STDOUT: Final = "stdout"
 
@@ -130,11 +138,16 @@ def make_output(reactor: Any, setting: str, take_stdout: Callable[[], int]) -> M
 
     from metrics_agent.output.endpoint import EndpointWriter
 
-    endpoint = _endpoint(reactor, target, setting)
+    endpoint = make_endpoint(reactor, target, setting)
     return lambda source: EndpointWriter(reactor, endpoint, setting, source)
 
 
-def _endpoint(reactor: Any, target: Target, setting: str) -> Any:
+def make_endpoint(reactor: Any, target: Target, setting: str) -> Any:
+    """Make the endpoint of a target that is a socket; connects nothing yet.
+
+    Raises:
+        OutputError: the setting cannot be used.
+    """
     # Endpoints bring in much that a writer to stdout never needs.
     from twisted.internet import endpoints
 

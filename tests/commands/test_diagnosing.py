@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import Any
 
-from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.commands.diagnosing import copied_state
 from metrics_agent.config import load
-from metrics_agent.diagnosis import Diagnosis
+from metrics_agent.diagnosis import ConnectionProblems, Diagnosis
 from metrics_agent.modules import find_kind, known_kinds
 from metrics_agent.plan import Plan, build
 
@@ -25,8 +23,7 @@ class StateTests(SynchronousTestCase):
         self.directory = Path(self.mktemp()).absolute()
         self.state = self.directory / "state"
         self.directory.mkdir()
-        self.events: list[Any] = []
-        self.log = Logger(namespace="agent", observer=self.events.append)  # type: ignore[arg-type]
+        self.problems = ConnectionProblems()
 
     def plan(self, text: str = TEXT) -> Plan:
         path = self.directory / "agent.toml"
@@ -39,7 +36,7 @@ class StateTests(SynchronousTestCase):
         own.mkdir(parents=True)
         (own / "kept.json").write_text("before", "utf-8")
         (own / "kept.json").chmod(0o644)
-        with copied_state(self.state, self.plan(), self.log) as copy:
+        with copied_state(self.state, self.plan(), self.problems) as copy:
             path = copy / "demo@two" / "kept.json"
             self.assertEqual(path.read_text("utf-8"), "before")
             modes = [stat.S_IMODE(each.stat().st_mode) for each in (copy, path.parent, path)]
@@ -47,28 +44,28 @@ class StateTests(SynchronousTestCase):
             path.write_text("after", "utf-8")
         self.assertFalse(copy.exists())
         self.assertEqual((own / "kept.json").read_text("utf-8"), "before")
-        self.assertEqual(self.events, [])
+        self.assertEqual(self.problems.of("demo:two"), {})
 
     def test_nothing_there(self) -> None:
         """Without a state directory there is an empty copy, and none is made."""
-        with copied_state(self.state, self.plan(), self.log) as copy:
+        with copied_state(self.state, self.plan(), self.problems) as copy:
             self.assertEqual(list(copy.iterdir()), [])
         self.assertFalse(self.state.exists())
-        self.assertEqual(self.events, [])
+        self.assertEqual(self.problems.of("demo:two"), {})
 
     def test_what_cannot_be_read(self) -> None:
-        """It costs the one module its state, with a warning that says what to do."""
+        """It costs the one module its state, with a text that says what to do."""
         self.state.mkdir()
         (self.state / "demo").write_text("a file in its place", "utf-8")
         own = self.state / "demo@two"
         own.mkdir()
         (own / "kept.json").write_text("kept", "utf-8")
-        with copied_state(self.state, self.plan(), self.log) as copy:
+        with copied_state(self.state, self.plan(), self.problems) as copy:
             self.assertEqual((copy / "demo@two" / "kept.json").read_text("utf-8"), "kept")
-        [event] = self.events
-        text = formatEvent(event)
-        self.assertIn("module demo", text)
-        self.assertIn("Not a directory", text)
+        [(path, text)] = self.problems.of("demo").items()
+        self.assertEqual(path, str(self.state / "demo"))
+        self.assertIn("cannot be read: Not a directory; run this command as", text or "")
+        self.assertEqual(self.problems.of("demo:two"), {})
 
     def test_settings(self) -> None:
         """Metrics go where the command wants them, after a reload too."""

@@ -208,7 +208,11 @@ class NothingIsChangedTests(OnceCase, MqttCase):
 
     async def test_systemd_is_not_notified(self) -> None:
         """In the environment of a unit it does not speak for the service."""
-        listening = self.listen("notify", socket.SOCK_DGRAM)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(listening.close)
+        name = f"metrics-agent-test-{os.getpid()}"
+        listening.bind(f"\0{name}")
+        listening.setblocking(False)
         self.configure("[modules.demo]\nenabled = true\ninterval = '100ms'\n")
         words = argv("metrics-agent", "once", "--seconds", "0.5", "-c", str(self.config_path))
         # SYSTEMD_EXEC_PID must be the process's own id.
@@ -216,7 +220,7 @@ class NothingIsChangedTests(OnceCase, MqttCase):
         done = await deferToThread(
             subprocess.run,
             ["/bin/sh", "-c", script, "sh", *words],
-            env=environment({"NOTIFY_SOCKET": str(self.directory / "notify")}),
+            env=environment({"NOTIFY_SOCKET": f"@{name}"}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,

@@ -130,6 +130,7 @@ class Scripted:
         self.attempts: list[FakeEndpoint] = []
         self.settings = evolve(SETTINGS, protocol=protocol, **changes)
         self.dial_error: Exception | None = None
+        self.noted: list[tuple[str, str | None]] = []
         self.connection = MqttConnection(
             self.clock,
             self.settings,
@@ -139,6 +140,7 @@ class Scripted:
             now_ns=lambda: self.now_ns,
             random=lambda: 1.0,
             count=lambda reason, number: self.counts.append((reason, number)),
+            noted=lambda address, problem: self.noted.append((address, problem)),
             state_path=state_path,
             dialer=self._dial,
         )

@@ -179,6 +179,31 @@ class Cases:
         self.assertIn("worse (", line)
         self.assertNotIn("good", line)
 
+    def test_what_is_noted(self) -> None:
+        """Pending until the broker has answered for each filter; then what it refuses, if any."""
+        for protocol in ("3.1.1", "5"):
+            for code, problem in (
+                (0, ""),
+                (0x80, "refuses to subscribe us to a (refused)"),
+            ):
+                script = Scripted(protocol)
+                script.connection.subscribe("a", 0, script.lines_of)
+                script.connection.startService()
+                script.up()
+                [*_connect, (_kind, body)] = script.written()
+                self.assertEqual({each for _, each in script.noted}, {None})
+                script.send(suback(script.v5, int.from_bytes(body[:2], "big"), code))
+                self.assertEqual(script.noted[-1], ("tcp://broker:1883", problem))
+                script.transport.lost(ConnectionDone())
+                self.assertIn("lost the connection: ", script.noted[-1][1] or "")
+
+    def test_no_connection_is_noted(self) -> None:
+        """With the cause."""
+        script = Scripted()
+        script.connection.startService()
+        script.attempts[-1].fail(ConnectionRefusedError())
+        self.assertIn("cannot connect: connection refused", script.noted[-1][1] or "")
+
     def test_subscribed_again_after_reconnect(self) -> None:
         """Everything wanted is subscribed on each connection, also where a session is present."""
         script = self.make()

@@ -36,6 +36,7 @@ class Scripted:
         self.changes: list[bool] = []
         self.oversized = 0
         self.dial_error: Exception | None = None
+        self.noted: list[tuple[str, str | None]] = []
         self.explain = lambda cause: cause
         self.connection = WebSocketConnection(
             self.clock,
@@ -46,6 +47,7 @@ class Scripted:
             now_ns=lambda: NOW_NS,
             changed=self.changes.append,
             oversized=self._count_oversized,
+            noted=lambda address, problem: self.noted.append((address, problem)),
             hints=hints or {},
             dialer=self._dial,
         )

@@ -98,6 +98,20 @@ class LifeTests(Case):
         script.wait(100)
         self.assertEqual(len(script.attempts), 1)
 
+    def test_what_is_noted(self) -> None:
+        """Pending at first, then why there is none, that there is one, why it is gone."""
+        script = self.make()
+        script.connection.startService()
+        script.attempts[0].fail(error.ConnectionRefusedError())
+        pending, (address, failed) = script.noted
+        self.assertEqual((pending, address), (("ws://dtu/live", None), "ws://dtu/live"))
+        self.assertIn("cannot connect: connection refused", failed or "")
+        script = self.start()
+        script.transport.lost(error.ConnectionDone())
+        pending, opened, (_address, lost) = script.noted
+        self.assertEqual(opened, ("ws://dtu/live", ""))
+        self.assertIn("lost the connection: ", lost or "")
+
     def test_large_message(self) -> None:
         """It is dropped and counted, and the connection goes on."""
         script = self.start(max_message=1024)

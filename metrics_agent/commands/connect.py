@@ -1,0 +1,166 @@
+"""`metrics-agent check --connect`: tries what the configuration names, and changes nothing.
+
+The modules themselves are run, by the rule of `diagnosis`, until each of their connections has
+worked or failed: what is tried is what the agent does, down to the filters that it subscribes to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, Final
+
+from attrs import define, evolve, field, fields, has
+
+from metrics_agent.commands.check import check
+from metrics_agent.commands.diagnosing import diagnose
+from metrics_agent.commands.run import logged
+from metrics_agent.commands.saying import say
+from metrics_agent.diagnosis import Diagnosis
+from metrics_agent.logs.observer import StderrObserver
+from metrics_agent.output.probe import probe
+from metrics_agent.output.target import read_output
+from metrics_agent.plan import ModulePlan, Plan
+from metrics_agent.process.boot import Process
+from metrics_agent.process.exit import ExitCode
+from metrics_agent.supervision.lifecycle import State
+from metrics_agent.transports.mqtt.settings import MqttSettings
+
+__all__ = ["connect", "each_address"]
+
+_LIMIT_S: Final = 10.0
+"""For all connections, which are tried at the same time."""
+_LOOK_S: Final = 0.05
+_STARTS: Final = frozenset({"make", "start"})
+"""Places of faults that kept a module from starting."""
+_OVER: Final = frozenset({State.RUNNING, State.BACKING_OFF, State.PARKED})
+
+
+def connect(process: Process, config: str | None) -> ExitCode:
+    """Check the configuration, then try all connections at once; write a line for each to stdout.
+
+    Args:
+        process: what `boot` made.
+        config: the configuration file, None to look for it.
+
+    Returns:
+        0 if all work, 1 if one does not, 78 if the configuration has a fault.
+    """
+    code = check(config)
+    if code is not ExitCode.STOPPED:
+        return code
+    trial = _Trial()
+
+    def work(observer: StderrObserver) -> ExitCode:
+        code = diagnose(process, config, observer, os.devnull, trial.begin, each_address)
+        return code if isinstance(code, ExitCode) else trial.judge(*code)
+
+    # What the log would say of a connection is in the line about it.
+    code = logged(StderrObserver(target=_Nowhere()), work)
+    for line in trial.lines:
+        say(line)
+    process.exit_status.set(code)
+    return code
+
+
+def each_address(plan: Plan) -> Plan:
+    """Return a plan in which a module with a list of brokers is there once for each of them."""
+    return evolve(plan, modules=tuple(one for module in plan.modules for one in _split(module)))
+
+
+def _split(module: ModulePlan) -> Iterator[ModulePlan]:
+    whole: Any = module.settings
+    found = [*_mqtt(whole)]
+    if len(found) != 1 or len(module.brokers) != 1:
+        yield module
+        return
+    [(name, settings)] = found
+    for address in settings.brokers:
+        one: Any = evolve(settings, broker=address.url)
+        changed = evolve(whole, **{name: one}) if name else one
+        yield evolve(module, settings=changed, brokers=(one.connection_settings(),))
+
+
+def _mqtt(settings: Any) -> Iterator[tuple[str, MqttSettings]]:
+    """Find the settings of brokers: these themselves, or those that are in an attribute."""
+    if isinstance(settings, MqttSettings):
+        yield "", settings
+    elif has(type(settings)):
+        for each in fields(type(settings)):
+            value = getattr(settings, each.name)
+            if isinstance(value, MqttSettings):
+                yield each.name, value
+
+
+@define
+class _Trial:
+    """Waits until all is known, and says what is.
+
+    Attributes:
+        lines: one for each connection.
+    """
+
+    lines: list[str] = field(factory=list)
+    _output: dict[str, str | None] = field(factory=dict)
+    _unfinished: frozenset[str] = frozenset()
+
+    def begin(self, reactor: Any, agent: Any, plan: Plan, diagnosis: Diagnosis) -> None:
+        """Try the output; look until everything has an answer, or the time is over."""
+        setting = plan.config.settings.output
+        if read_output(setting).kind not in {"stdout", "file"}:
+            self._output[setting] = None
+            reached = probe(reactor, setting, _LIMIT_S - 2 * _LOOK_S)
+            reached.addCallback(lambda problem: self._output.update({setting: problem}))
+        for module in plan.modules:
+            for broker in module.brokers:  # so that the lines come in the order of the file
+                diagnosis.problems.note(module.name, str(broker.brokers[0]), None)
+        end_s = reactor.seconds() + _LIMIT_S
+
+        def look() -> None:
+            unfinished = frozenset(
+                supervisor.module_name
+                for supervisor in agent.supervisors
+                if supervisor.state not in _OVER
+            )
+            names = [module.name for module in plan.modules]
+            pending = (
+                unfinished
+                or len(agent.supervisors) < len(names)
+                or None in self._output.values()
+                or any(None in diagnosis.problems.of(name).values() for name in names)
+            )
+            if pending and reactor.seconds() < end_s:
+                reactor.callLater(_LOOK_S, look)
+                return
+            self._unfinished = unfinished
+            agent.request_stop("the connections were tried")
+
+        reactor.callLater(_LOOK_S, look)
+
+    def judge(self, plan: Plan, diagnosis: Diagnosis) -> ExitCode:
+        """Make the lines."""
+        found: list[tuple[str, str | None]] = []
+        for name in dict.fromkeys(module.name for module in plan.modules):
+            problems = diagnosis.problems.of(name)
+            found += [(f"{name}: {address}", problem) for address, problem in problems.items()]
+            if name in self._unfinished or _STARTS & diagnosis.counters.of(name).errors.keys():
+                found.append((name, "it does not start, `metrics-agent once` logs why"))
+            elif not problems:
+                found.append((f"{name}: started, it connects to nothing", ""))
+        found += [(f"output: {setting}", problem) for setting, problem in self._output.items()]
+        for what, problem in found:
+            if problem == "":
+                self.lines.append(f"ok: {what}")
+            else:
+                self.lines.append(f"error: {what}: {problem or f'no answer in {_LIMIT_S:g} s'}")
+        return ExitCode.GAVE_UP if any(problem != "" for _, problem in found) else ExitCode.STOPPED
+
+
+class _Nowhere:
+    """Takes the log and keeps nothing."""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+    def wait(self, _timeout_s: float) -> bool:
+        return True

@@ -1,0 +1,74 @@
+"""Tries whether the socket of the setting `output` can be reached; sends nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from metrics_agent.output.target import make_endpoint, needs_tls, read_output
+from metrics_agent.transports.causes import of_connect_failure
+
+__all__ = ["probe"]
+
+
+def probe(reactor: Any, setting: str, timeout_s: float) -> Deferred[str]:
+    """Connect, with TLS up to the end of the handshake, and close again.
+
+    Args:
+        reactor: the reactor.
+        setting: see `target.read_output`; not stdout and not a file.
+        timeout_s: how long it may take.
+
+    Returns:
+        A Deferred of what is wrong, a clause; empty if nothing is.
+    """
+    factory: Any = Factory.forProtocol(lambda: _Probe(reached, secure=needs_tls(setting)))
+    factory.noisy = False
+    connecting: Deferred[Any]
+    reached: Deferred[str] = Deferred(lambda _reached: connecting.cancel())
+    try:
+        connecting = make_endpoint(reactor, read_output(setting), setting).connect(factory)
+    except Exception:  # plugins raise what they like
+        connecting = Deferred()
+        connecting.errback(Failure())  # type: ignore[no-untyped-call]  # Twisted's is untyped
+
+    def failed(failure: Failure) -> None:
+        if not reached.called:
+            reached.errback(failure)
+
+    def explain(failure: Failure) -> str:
+        return f"cannot connect: {of_connect_failure(failure, timeout_s).text}"
+
+    connecting.addErrback(failed)
+    return reached.addTimeout(timeout_s, reactor).addErrback(explain)
+
+
+@implementer(IHandshakeListener)
+class _Probe(Protocol):
+    """Is satisfied as soon as it is connected."""
+
+    def __init__(self, reached: Deferred[str], *, secure: bool) -> None:
+        self._reached = reached
+        self._secure = secure
+
+    def connectionMade(self) -> None:
+        if not self._secure:
+            self._succeed()
+
+    def handshakeCompleted(self) -> None:
+        self._succeed()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self._reached.called:
+            self._reached.errback(reason)
+
+    def _succeed(self) -> None:
+        assert self.transport is not None
+        self.transport.loseConnection()
+        if not self._reached.called:
+            self._reached.callback("")

@@ -1,0 +1,51 @@
+"""Whether the socket of `output` can be reached."""
+
+from __future__ import annotations
+
+from twisted.internet.error import ConnectionRefusedError as Refused
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.output.probe import probe
+
+LIMIT_S = 5.0
+SETTING = "unix:///run/telegraf.sock"
+
+
+class ProbeTests(SynchronousTestCase):
+    """With a reactor of memory and a Unix socket, which needs no name to be resolved."""
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+
+    def tearDown(self) -> None:
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_reached(self) -> None:
+        """Nothing is wrong; nothing is sent, and the connection is closed."""
+        reached = probe(self.reactor, SETTING, LIMIT_S)
+        [(path, factory, *_)] = self.reactor.unixClients
+        self.assertEqual(path, "/run/telegraf.sock")
+        transport = StringTransport()
+        factory.buildProtocol(None).makeConnection(transport)
+        self.assertEqual(self.successResultOf(reached), "")
+        self.assertEqual((transport.value(), transport.disconnecting), (b"", True))
+
+    def test_refused(self) -> None:
+        """The cause is named."""
+        reached = probe(self.reactor, SETTING, LIMIT_S)
+        [(_path, factory, *_)] = self.reactor.unixClients
+        factory.clientConnectionFailed(self.reactor.connectors[0], Failure(Refused()))
+        self.assertIn("cannot connect: connection refused", self.successResultOf(reached))
+
+    def test_no_answer(self) -> None:
+        """After the time limit it is given up."""
+        reached = probe(self.reactor, SETTING, LIMIT_S)
+        self.reactor.advance(LIMIT_S)
+        self.assertEqual(self.successResultOf(reached), "cannot connect: no connection within 5 s")
+
+    def test_wrong_setting(self) -> None:
+        """Also what no endpoint can be made of is told, not raised."""
+        reached = probe(self.reactor, "nothing:like:this", LIMIT_S)
+        self.assertIn("cannot connect: got", self.successResultOf(reached))
