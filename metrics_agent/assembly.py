@@ -158,7 +158,6 @@ class _Assembly:
         for service in (
             notifier,
             self._self_metrics,
-            StdinService(self._reactor, lambda: agent.request_stop("stdin was closed")),
             Watchdog(
                 self._reactor,
                 dump_after_s=settings.watchdog_dump,
@@ -167,6 +166,9 @@ class _Assembly:
             ),
         ):
             service.setServiceParent(agent)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        if self._diagnosis is None:
+            stdin = StdinService(self._reactor, lambda: agent.request_stop("stdin was closed"))
+            stdin.setServiceParent(agent)  # type: ignore[no-untyped-call]  # as above
         self._observer.attach(self._reactor)
         self._process.signals.attach(
             self._reactor,

@@ -52,6 +52,10 @@ NEEDS = {
         ("mosquitto", "mosquitto_passwd", "mosquitto_pub", "mosquitto_sub"),
         "mosquitto mosquitto-clients",
     ),
+    "mosquitto-dynamic-security": Need(
+        ("/usr/lib/*/mosquitto_dynamic_security.so", "mosquitto_ctrl"),
+        "mosquitto mosquitto-clients",
+    ),
     "telegraf": Need(("telegraf",), how="https://docs.influxdata.com/telegraf/v1/install/"),
     "influxdb": Need(("influxd",), "influxdb"),
     "chromium": Need(("chromium", "chromedriver"), "chromium chromium-driver"),

@@ -59,7 +59,8 @@ def connect(process: Process, config: str | None) -> ExitCode:
     code = logged(StderrObserver(target=_Nowhere()), work)
     for line in trial.lines:
         say(line)
-    process.exit_status.set(code)
+    # Not by `set`: why the agent itself ended, such as with each module parked, is not the answer.
+    process.exit_status.code = code
     return code
 
 

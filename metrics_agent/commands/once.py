@@ -47,7 +47,8 @@ def once(process: Process, config: str | None, seconds: float) -> ExitCode:
     code = logged(StderrObserver(), work)
     for line in lines:
         say_error(line)
-    process.exit_status.set(code)
+    # Not by `set`: why the agent itself ended, such as with each module parked, is not the answer.
+    process.exit_status.code = code
     return code
 
 

@@ -16,6 +16,7 @@ from metrics_agent.commands.once import once, summary
 from metrics_agent.diagnosis import Diagnosis
 from metrics_agent.plan import build
 from metrics_agent.process.boot import Process
+from metrics_agent.process.exit import ExitCode
 from tests.commands.case import FAULTY, GOOD, NOTHING, CommandCase
 
 TASMOTA = "[modules.tasmota]\nenabled = true\n"
@@ -80,6 +81,13 @@ class OnceTests(CommandCase):
             self.assertEqual(once(self.process, self.write(text), 1.0), expected)
             self.assertEqual(self.process.exit_status.code, expected)
         self.flushLoggedErrors()
+
+    def test_the_agent_gave_up(self) -> None:
+        """What came before counts all the same."""
+        self.metrics = 3
+        self.process.exit_status.set(ExitCode.GAVE_UP)
+        self.assertEqual(once(self.process, self.write(GOOD), 1.0), 0)
+        self.assertEqual(self.process.exit_status.code, 0)
 
     def test_summary_on_stderr(self) -> None:
         """Stdout is for metrics alone."""

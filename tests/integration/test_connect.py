@@ -6,9 +6,7 @@ import json
 import re
 import subprocess
 import time
-from pathlib import Path
 from typing import Any
-from unittest import SkipTest
 
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
@@ -21,6 +19,7 @@ from tests.integration.netatmo import NetatmoPeer
 from tests.integration.opendtu_simulator import Simulator
 from tests.integration.test_once import listing
 from tests.integration.watching import argv, environment, python_path, until
+from tests.needs import find
 
 LIMIT_S = 60
 USERS = {"anna": "secret"}
@@ -149,9 +148,7 @@ class BrokerTests(ConnectCase):
 
     def rights(self, topic_filter: str) -> list[str]:
         """Return settings of a broker that grants subscriptions to one filter only."""
-        found = sorted(Path("/usr/lib").glob("*/mosquitto_dynamic_security.so"))
-        if not found:
-            raise SkipTest("mosquitto is not installed with its plugin for rights")
+        plugin = find("mosquitto-dynamic-security")
         path = self.directory / "rights.json"
         words = ["mosquitto_ctrl", "dynsec", "init", str(path), "admin", "secret"]
         subprocess.run(words, check=True, capture_output=True, timeout=LIMIT_S)
@@ -162,7 +159,7 @@ class BrokerTests(ConnectCase):
         path.write_text(json.dumps(rights), "utf-8")
         return [
             "allow_anonymous false",
-            f"plugin {found[0]}",
+            f"plugin {plugin}",
             f"plugin_opt_config_file {path}",
         ]
 

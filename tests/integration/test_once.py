@@ -206,6 +206,20 @@ class NothingIsChangedTests(OnceCase, MqttCase):
         with self.assertRaises(BlockingIOError):
             listening.accept()
 
+    async def test_a_pipe_on_stdin_that_ends(self) -> None:
+        """Is no request to stop, as it is for an agent under Telegraf: it runs its time."""
+        self.configure("[modules.demo]\nenabled = true\ninterval = '100ms'\n")
+        done = await deferToThread(
+            subprocess.run,
+            argv("metrics-agent", "once", "--seconds", "1", "-c", str(self.config_path)),
+            env=environment(),
+            input=b"",
+            capture_output=True,
+            check=False,
+            timeout=LIMIT_S,
+        )
+        self.assertGreater(len(self.assert_lines(done)), 5, done.stderr)
+
     async def test_systemd_is_not_notified(self) -> None:
         """In the environment of a unit it does not speak for the service."""
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
