@@ -250,7 +250,7 @@ class ReloadTests(AssemblyCase):
         """What is odd in the file is told at the start and at a reload."""
         off = "[modules.demo]\nenabled = false\ninterval = 'soon'\n"
         agent = self.started(off)
-        self.assertIn("W! [agent] modules.demo.interval", "\n".join(self.target.take()))
+        self.assertIn("agent.toml:5: modules.demo.interval", "\n".join(self.target.take()))
         self.reload(agent, DEMO)
         self.assertNotIn("W! ", "\n".join(self.target.take()))
 

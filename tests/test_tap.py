@@ -135,7 +135,7 @@ class MakeServiceTests(CommandCase):
     def test_wrong_configuration(self) -> None:
         """Told on stderr, line by line, and 78; nothing is made."""
         lines = self.ends(FAULTY)
-        self.assertTrue(lines[0].startswith("error: modules.demo.interval: got"), lines)
+        self.assertIn("agent.toml:3: modules.demo.interval: got", lines[0])
         self.assertRegex(
             lines[-1], r"\Aerror: Not started: the configuration /\S+ cannot be used\.\Z"
         )

@@ -8,14 +8,14 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from metrics_agent.config.faults import Fault, describe_type, join, quote
 from metrics_agent.errors import ConfigError
 
-__all__ = ["Document", "find", "read"]
+__all__ = ["Document", "find", "read", "toml_parser"]
 
 _NAMES = ("metrics-agent.toml", "metrics-agent.json")
 _SYSTEM_NAMES = (*_NAMES, "config.toml", "config.json")
@@ -33,11 +33,36 @@ class Document:
         path: of the file.
         table: the keys at the top.
         mode: its permission bits.
+        lines: where its keys are.
     """
 
     path: Path
     table: Mapping[str, Any]
     mode: int
+    lines: Lines
+
+
+class Lines:
+    """Finds the line of a fault; reads the text again only when there is one.
+
+    Args:
+        path: of the file.
+        text: what it holds; may hold secrets, and is never shown.
+    """
+
+    def __init__(self, path: Path = Path(), text: str = "") -> None:
+        self._path = path
+        self._text = text
+        self._lines: dict[str, int] | None = None
+
+    def locate(self, fault: Fault) -> Fault:
+        """Return the fault with its file and line, or unchanged where the file has none."""
+        from metrics_agent.config.lines import find_lines, line_of
+
+        if self._lines is None:
+            self._lines = find_lines(self._text, toml=self._path.suffix.lower() == ".toml")
+        line = line_of(fault.path, self._lines)
+        return fault if line is None else evolve(fault, where=f"{self._path}:{line}")
 
 
 def find(path: str | None, cwd: Path, *, system: Path = _SYSTEM) -> Path:
@@ -95,13 +120,15 @@ def read(path: Path) -> Document:
         column = error.start - content.rfind(b"\n", 0, error.start)
         got = f"the byte 0x{content[error.start]:02x} at line {line}, column {column}"
         raise _error(path, got, "UTF-8") from None
-    if not text.strip():
-        raise _error(path, "an empty file", "settings")
+    lines = Lines(path, text)
     try:
         table = parse(path, text)
+        repeated = [Fault(where, "this key is given twice") for where in _repeated(table, "")]
     except RecursionError:
         raise _error(path, "tables or lists nested too deeply") from None
-    return Document(path, table, mode)
+    if repeated:
+        raise ConfigError([lines.locate(fault) for fault in repeated])
+    return Document(path, table, mode, lines)
 
 
 def _error(path: Path, got: str, expected: str = "") -> ConfigError:
@@ -130,13 +157,19 @@ def _content(path: Path) -> tuple[bytes, int]:
     return content, mode
 
 
-def _parse_toml(path: Path, text: str) -> Mapping[str, Any]:
+def toml_parser() -> Any:
+    """Return the module that parses TOML on this Python."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
+    return tomllib
+
+
+def _parse_toml(path: Path, text: str) -> Mapping[str, Any]:
+    tomllib = toml_parser()
     try:
-        return tomllib.loads(text)
+        return cast("Mapping[str, Any]", tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         message = str(error)
     except ValueError as error:
@@ -178,9 +211,6 @@ def _parse_json(path: Path, text: str) -> Mapping[str, Any]:
         raise _error(path, f"not valid JSON: {error}") from None
     if not isinstance(table, dict):
         raise _error(path, describe_type(table), "a table of settings")
-    repeated = [Fault(where, "this key is given twice") for where in _repeated(table, "")]
-    if repeated:
-        raise ConfigError(repeated)
     return table
 
 

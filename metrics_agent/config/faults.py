@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from datetime import date, time
 
-from attrs import frozen
+from attrs import field, frozen
 
 __all__ = ["Fault", "describe", "describe_type", "join", "nearest", "quote"]
 
@@ -27,18 +27,21 @@ class Fault:
             nothing that could have been expected.
         expected: what may stand there, or empty.
         hint: what to do about it, or empty.
+        where: file and line, ``/etc/agent.toml:12``, or empty.
     """
 
     path: str
     got: str
     expected: str = ""
     hint: str = ""
+    where: str = field(default="", eq=False)
 
     def __str__(self) -> str:
+        path = f"{self.where}: {self.path}" if self.where else self.path
         if not self.expected:
-            text = f"{self.path}: {self.got}"
+            text = f"{path}: {self.got}"
             return f"{text}, {self.hint}" if self.hint else text
-        text = f"{self.path}: got {self.got}, expected {self.expected}"
+        text = f"{path}: got {self.got}, expected {self.expected}"
         return f"{text}; {self.hint}" if self.hint else text
 
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import evolve, fields_dict, frozen
+from attrs import evolve, field, fields_dict, frozen
 
 from metrics_agent.config.agent import LOG_LEVELS, AgentSettings
-from metrics_agent.config.document import Document, find, read
+from metrics_agent.config.document import Document, Lines, find, read
 from metrics_agent.config.faults import Fault, describe_type, join, nearest, quote
 from metrics_agent.config.secret import Sources
 from metrics_agent.config.setting import setting
-from metrics_agent.config.shapes import Place
+from metrics_agent.config.shapes import NamedFile, Place
 from metrics_agent.config.structure import (
     Entry,
     Structured,
@@ -34,6 +34,7 @@ __all__ = ["AgentConfig", "CommonSettings", "ModuleConfig", "find", "load"]
 _MODULES: Final = "modules"
 _CUSTOM: Final = "custom"
 _OVERRIDES: Final = "friendly_name_overrides"
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)[^}]*\}")
 _INSTANCE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -48,6 +49,7 @@ class ModuleConfig:
         log_level: of this module, or None for the global one.
         settings: an instance of ``kind.settings``, or None if there are faults.
         faults: all that is wrong in the table.
+        files: what its settings name.
     """
 
     instance: str
@@ -56,6 +58,7 @@ class ModuleConfig:
     log_level: str | None
     settings: object | None
     faults: tuple[Fault, ...]
+    files: tuple[NamedFile, ...] = ()
 
 
 @frozen
@@ -67,12 +70,14 @@ class AgentConfig:
         settings: the global keys.
         modules: all module tables, in the order of the file.
         warnings: sentences about what is odd but stops nothing.
+        lines: where the keys of the file are, for what is found out later.
     """
 
     path: Path
     settings: AgentSettings
     modules: tuple[ModuleConfig, ...]
     warnings: tuple[str, ...]
+    lines: Lines = field(factory=Lines, repr=False, eq=False)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -126,24 +131,37 @@ def load(
     document = read(path)
     sources = Sources(path.parent, os.environ if environ is None else environ)
     top = {key: value for key, value in document.table.items() if key != _MODULES}
-    agent = structure(AgentSettings, top, sources=sources, known=[_MODULES])
-    faults = list(agent.faults)
+    misplaced = [key for key, value in top.items() if _is_module(key, value, known_kinds)]
+    faults = [
+        Fault(join("", key), "unknown key", hint=f"did you mean `[{join(_MODULES, key)}]`?")
+        for key in misplaced
+    ]
+    own = {key: value for key, value in top.items() if key not in misplaced}
+    agent = structure(AgentSettings, own, sources=sources, known=[_MODULES])
+    faults += agent.faults
     tables = document.table.get(_MODULES, {})
     if not isinstance(tables, Mapping):
         faults.append(Fault(_MODULES, describe_type(tables), "a table of modules"))
         tables = {}
     results = [
-        _Module(str(name), table, sources, kinds, known_kinds).read()
+        _Module(str(name), table, sources, kinds, known_kinds).read(document.lines)
         for name, table in tables.items()
     ]
     modules = tuple(result.config for result in results)
     if agent.value is None or faults:
-        raise ConfigError([*faults, *_enabled_faults(modules)])
+        raise ConfigError([*map(document.lines.locate, faults), *_enabled_faults(modules)])
     warnings = tuple(_warnings(document, results))
-    return AgentConfig(path, agent.value, modules, warnings)
+    return AgentConfig(path, agent.value, modules, warnings, document.lines)
+
+
+def _is_module(key: str, value: object, known_kinds: Sequence[str]) -> bool:
+    """Return whether a key at the top is a module's table that lacks ``modules.``."""
+    return isinstance(value, Mapping) and key.partition(":")[0] in known_kinds
 
 
 def _warnings(document: Document, results: Sequence[_ModuleResult]) -> Iterator[str]:
+    for fault in _variables(document.table):
+        yield str(document.lines.locate(fault))
     for result in results:
         yield from map(str, result.ignored)
         if not result.config.enabled:
@@ -156,6 +174,23 @@ def _warnings(document: Document, results: Sequence[_ModuleResult]) -> Iterator[
             f'and it holds secrets ({", ".join(secrets)}): chmod o-r, or use {{ env = "NAME" }} '
             f'or {{ file = "path" }}'
         )
+
+
+def _variables(table: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find texts such as "${NAME}", which Telegraf replaces in its own files."""
+    pending: list[tuple[str, object]] = [("", table)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, Mapping):
+            pending += [(join(path, key), item) for key, item in reversed([*value.items()])]
+        elif isinstance(value, list):
+            pending += reversed([(f"{path}[{index}]", item) for index, item in enumerate(value)])
+        elif isinstance(value, str) and (found := _VARIABLE.search(value)):
+            yield Fault(
+                path,
+                f"${{{found[1]}}} is not replaced by the variable's value",
+                hint=f'a secret may be {{ env = "{found[1]}" }}',
+            )
 
 
 class _Module:
@@ -185,8 +220,18 @@ class _Module:
         self._known_kinds = known_kinds
         self._faults: list[Fault] = []
 
-    def read(self) -> _ModuleResult:
-        """Return the module's part of the configuration, with all that is wrong in it."""
+    def read(self, lines: Lines) -> _ModuleResult:
+        """Return the module's part of the configuration, with all that is wrong in it.
+
+        Args:
+            lines: where the keys of the file are.
+        """
+        result = self._read()
+        faults = tuple(map(lines.locate, result.config.faults))
+        ignored = tuple(map(lines.locate, result.ignored))
+        return evolve(result, config=evolve(result.config, faults=faults), ignored=ignored)
+
+    def _read(self) -> _ModuleResult:
         kind = self._find_kind()
         config = ModuleConfig(
             self._instance, kind, enabled=True, log_level=None, settings=None, faults=()
@@ -212,7 +257,7 @@ class _Module:
         faults = (*common.faults, *self._faults, *found.faults)
         settings = None if faults else found.value
         return _ModuleResult(
-            evolve(config, settings=settings, faults=faults),
+            evolve(config, settings=settings, faults=faults, files=found.files),
             (*ignored, *found.ignored),
             found.literal_secrets,
         )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from attrs import NOTHING, Attribute, Converter, Factory, field, frozen
 
 from metrics_agent.config.types import Unit, parse_duration, parse_size
 
-__all__ = ["Spec", "hints", "setting", "spec_of"]
+__all__ = ["FileUse", "Spec", "hints", "setting", "spec_of"]
+
+FileUse: TypeAlias = Literal["authorities", "certificate", "key", "secret", "watched"]
+"""What a file is that a setting names: PEM files, a secret, or one that need not exist."""
 
 _METADATA: Final = "metrics_agent.setting"
 _PARSERS = {Unit.DURATION: parse_duration, Unit.SIZE: parse_size}
@@ -27,6 +30,7 @@ class Spec:
         example: a value as the file writes it, or None.
         zero: what 0 means, such as ``off``; 0 is then allowed below the minimum.
         instead_of: the setting that this one replaces, or empty.
+        file: what the file is that the setting names, or None where it names none.
     """
 
     doc: str
@@ -36,6 +40,7 @@ class Spec:
     example: object = None
     zero: str = ""
     instead_of: str = ""
+    file: FileUse | None = None
 
 
 def setting(
@@ -48,6 +53,7 @@ def setting(
     example: object = None,
     zero: str = "",
     instead_of: str = "",
+    file: FileUse | None = None,
 ) -> Any:
     """Declare a setting of a frozen attrs class; keyword only.
 
@@ -62,8 +68,11 @@ def setting(
         zero: what 0 means, such as ``"off"``; allows 0 below the minimum.
         instead_of: the setting that this one replaces: a file has one or the other. The sample
             configuration sets this one apart.
+        file: for a setting that names a file: what it is. `metrics-agent check` then opens it, and
+            a relative path starts at the directory of the configuration file. Every setting that
+            names a file has this; a test looks for those that do not.
     """
-    spec = Spec(doc, minimum, maximum, tuple(choices), example, zero, instead_of)
+    spec = Spec(doc, minimum, maximum, tuple(choices), example, zero, instead_of, file)
     if isinstance(default, (dict, list)):
         default = Factory(default.copy)
     return field(

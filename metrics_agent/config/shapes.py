@@ -10,12 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from math import isfinite
+from pathlib import Path
 from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
 from metrics_agent.config.faults import Fault, describe, join, quote
 from metrics_agent.config.secret import FORMS, Secret, Sources, read_secret
+from metrics_agent.config.setting import FileUse
 from metrics_agent.config.types import (
     Unit,
     format_duration,
@@ -24,7 +26,17 @@ from metrics_agent.config.types import (
     parse_size,
 )
 
-__all__ = ["FAULTY", "NULL", "SIMPLE", "UNITS", "Place", "Shape", "Walk", "toml_string"]
+__all__ = [
+    "FAULTY",
+    "NULL",
+    "SIMPLE",
+    "UNITS",
+    "NamedFile",
+    "Place",
+    "Shape",
+    "Walk",
+    "toml_string",
+]
 
 _INT_LIMIT = 1 << 63
 
@@ -74,6 +86,21 @@ class Place:
         return evolve(self, path=f"{self.path}[{index}]")
 
 
+@frozen
+class NamedFile:
+    """A file that a setting names.
+
+    Attributes:
+        path: of the setting.
+        file: where it is.
+        use: what it is.
+    """
+
+    path: str
+    file: Path
+    use: FileUse
+
+
 class Walk:
     """What one pass over a raw table gathers.
 
@@ -86,6 +113,7 @@ class Walk:
         self.faults: list[Fault] = []
         self.ignored: list[Fault] = []
         self.literal: list[str] = []
+        self.files: list[NamedFile] = []
 
     def fault(self, place: Place, got: str, expected: str, hint: str = "") -> Any:
         """Add a fault and return `FAULTY`."""
@@ -97,6 +125,7 @@ class Walk:
         self.faults += other.faults
         self.ignored += other.ignored
         self.literal += other.literal
+        self.files += other.files
 
 
 @frozen(eq=False, repr=False)
@@ -219,6 +248,9 @@ class _SecretText(Shape):
             return FAULTY
         if isinstance(raw, str) and raw:
             walk.literal.append(place.path)
+        if isinstance(raw, Mapping) and "file" in raw:
+            file = walk.sources.locate(raw["file"])
+            walk.files.append(NamedFile(join(place.path, "file"), file, "secret"))
         return found
 
     def suits(self, raw: object) -> bool:

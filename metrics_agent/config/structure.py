@@ -21,7 +21,7 @@ from metrics_agent.config.compound import limited, shape_of
 from metrics_agent.config.faults import Fault, describe_type, join, nearest
 from metrics_agent.config.secret import Sources
 from metrics_agent.config.setting import hints, spec_of
-from metrics_agent.config.shapes import FAULTY, Place, Shape, Walk
+from metrics_agent.config.shapes import FAULTY, NamedFile, Place, Shape, Walk
 
 __all__ = [
     "Entry",
@@ -45,12 +45,14 @@ class Structured(Generic[T]):
         faults: all that is wrong, in the order of the file; empty if there is a value.
         ignored: unknown keys where those are allowed (the ``custom`` table).
         literal_secrets: the paths of secrets whose text stands in the file itself.
+        files: what the settings name.
     """
 
     value: T | None
     faults: tuple[Fault, ...] = ()
     ignored: tuple[Fault, ...] = ()
     literal_secrets: tuple[str, ...] = ()
+    files: tuple[NamedFile, ...] = ()
 
 
 @frozen
@@ -94,9 +96,11 @@ def structure_entries(
     """Do the same for keys that were gathered from several tables."""
     walk = Walk(sources or Sources())
     value = _read_fields(cls, entries, Place(path), walk, known)
-    if value is FAULTY:
-        return Structured(None, tuple(walk.faults), tuple(walk.ignored), tuple(walk.literal))
-    return Structured(cast("T", value), (), tuple(walk.ignored), tuple(walk.literal))
+    found = None if value is FAULTY else cast("T", value)
+    faults = tuple(walk.faults) if value is FAULTY else ()
+    return Structured(
+        found, faults, tuple(walk.ignored), tuple(walk.literal), files=tuple(walk.files)
+    )
 
 
 def _entries(raw: Mapping[Any, object], place: Place) -> dict[str, Entry]:
@@ -132,7 +136,13 @@ def _read_fields(
 
 
 def _read_field(attribute: Attribute[Any], hint: Any, entry: Entry, walk: Walk) -> Any:
-    return setting_shape(attribute, hint).read(entry.raw, entry.place, walk)
+    value = setting_shape(attribute, hint).read(entry.raw, entry.place, walk)
+    use = spec_of(attribute).file
+    if use is None or not isinstance(value, str) or not value:
+        return value
+    file = walk.sources.directory / value
+    walk.files.append(NamedFile(entry.place.path, file, use))
+    return str(file)
 
 
 def setting_shape(attribute: Attribute[Any], hint: Any) -> Shape:

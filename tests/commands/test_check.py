@@ -28,9 +28,10 @@ class CheckTests(CommandCase):
 
     def test_fault_of_a_module(self) -> None:
         """The fault of an enabled module: one line, a verdict and 78."""
-        self.assertEqual(check(self.write(FAULTY)), 78)
+        path = self.write(FAULTY)
+        self.assertEqual(check(path), 78)
         fault, verdict = self.said()
-        self.assertTrue(fault.startswith("error: modules.demo.interval: got"), fault)
+        self.assertTrue(fault.startswith(f"error: {path}:3: modules.demo.interval: got"), fault)
         self.assertEqual(verdict, f"1 error in {self.directory / 'agent.toml'}")
 
     def test_every_fault_at_once(self) -> None:
@@ -42,8 +43,9 @@ class CheckTests(CommandCase):
     def test_warnings(self) -> None:
         """What is odd but stops nothing is a warning, and the code 0; faults come beside it."""
         off = FAULTY.replace("true", "false")
-        self.assertEqual(check(self.write(off)), 0)
-        self.assertTrue(self.said()[0].startswith("warning: modules.demo.interval"))
+        path = self.write(off)
+        self.assertEqual(check(path), 0)
+        self.assertTrue(self.said()[0].startswith(f"warning: {path}:3: modules.demo.interval"))
         self.assertIn("is right", self.said()[1])
 
     def test_no_file(self) -> None:

@@ -107,8 +107,6 @@ class ReadTests(SynchronousTestCase):
 
     def test_files_that_are_no_text_are_refused(self) -> None:
         table = (
-            (b"", "got an empty file"),
-            (b" \n\n", "got an empty file"),
             (b"a = 1\nb = '\xff'", "got the byte 0xff at line 2, column 6, expected UTF-8"),
             (b"\xef\xbb\xbfa = 1", "got a byte order mark"),
             ("a = 1".encode("utf-16"), "got a byte order mark"),

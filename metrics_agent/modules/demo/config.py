@@ -21,4 +21,5 @@ class DemoSettings:
         default="",
         doc="While a file of this path exists, every tick raises: to see how the agent contains "
         "a fault. Empty: off.",
+        file="watched",
     )

@@ -103,7 +103,9 @@ class NetatmoSettings:
         default="", doc="Address of the login, if it is another; empty for that of the API."
     )
     tls_ca: str = setting(
-        default="", doc="PEM file with the authorities to trust; empty for those of the system."
+        default="",
+        doc="PEM file with the authorities to trust; empty for those of the system.",
+        file="authorities",
     )
 
     @property

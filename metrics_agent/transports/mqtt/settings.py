@@ -109,11 +109,14 @@ class MqttSettings:
         default="",
         doc="PEM file with the authorities to trust; empty for those of the system.",
         example="/etc/metrics-agent/ca.pem",
+        file="authorities",
     )
     tls_certificate: str = setting(
-        default="", doc="PEM file with our certificate, where the broker asks for one."
+        default="",
+        doc="PEM file with our certificate, where the broker asks for one.",
+        file="certificate",
     )
-    tls_key: str = setting(default="", doc="PEM file with the key of tls_certificate.")
+    tls_key: str = setting(default="", doc="PEM file with the key of tls_certificate.", file="key")
     tls_server_name: str = setting(
         default="", doc="Name in the broker's certificate; empty for the host of its address."
     )
