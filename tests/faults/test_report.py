@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterable
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest import skipUnless
 
 from attrs import asdict
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.faults.expected import ROWS, SECTIONS
-from tests.faults.report import main, table
+from tests.faults.report import expected_cells, main, table
 from tests.faults.row import Measured, Row
+
+PAGE = Path(__file__).parents[2] / "docs" / "robustness.md"
+RUN_TESTS = PAGE.resolve().parents[1] / "run-tests"
+COMMANDS = """\
+./run-tests tests.faults
+.test/venv/bin/python -m tests.faults.report .test/faults docs/robustness.md"""
 
 FEWEST = {"inside": 95, "next layer": 5}
 EXACT = {"outside": 30, "https": 24, "websocket": 27}
@@ -46,8 +56,8 @@ class ExpectedTests(SynchronousTestCase):
                 self.assertNotIn("|", text, row.name)
 
 
-class ReportTests(SynchronousTestCase):
-    """A run against the list."""
+class ResultsCase(SynchronousTestCase):
+    """Writes the results of a run."""
 
     def setUp(self) -> None:
         self.results = Path(self.mktemp())
@@ -57,6 +67,10 @@ class ReportTests(SynchronousTestCase):
         values = asdict(Measured(**measured))
         lines = [json.dumps({"name": row.name, **values}) for row in rows]
         self.results.write_text("".join(f"{line}\n" for line in lines))
+
+
+class ReportTests(ResultsCase):
+    """A run against the list."""
 
     def run_main(self, *more: str) -> tuple[int, str]:
         """Return the exit code, and what was written."""
@@ -118,28 +132,72 @@ class ReportTests(SynchronousTestCase):
             self.assertIn(f"# {name}\n", text)
 
     def test_page_of_a_run_that_is_not_whole(self) -> None:
-        """It says so, and the run is not good either."""
+        """The page keeps the figures it has, and the run is not good."""
         self.shown(ROWS[1:])
         page = self.page()
-        code, _text = self.run_main(str(page))
+        before = page.read_text()
+        code, text = self.run_main(str(page))
         self.assertEqual(code, 1)
-        self.assertEqual(page.read_text().count("| not measured |"), 1)
+        self.assertIn(f"{page} is left as it is\n", text)
+        self.assertEqual(page.read_text(), before)
 
     def test_table(self) -> None:
-        """What nobody measured is a dash; the next layer is named."""
+        """What has no value is a dash; the next layer is named."""
         rows = (Row("a", "here", "this", "that"), Row("b", "there", "dies", "back", "Telegraf"))
-        lines = table(rows, {"a": Measured(None, 3.0)}).splitlines()
+        lines = table(rows, dict.fromkeys("ab", Measured(None, 3.0))).splitlines()
         self.assertEqual(lines[2], "| here | this | that | - | 3 ms | 0 | 0 |")
         self.assertEqual(
-            lines[3],
-            "| there | dies | *next layer*: back; healed by Telegraf | not measured |  |  |  |",
+            lines[3], "| there | dies | *next layer*: back; healed by Telegraf | - | 3 ms | 0 | 0 |"
         )
 
     def test_the_last_result_counts(self) -> None:
         """A row that ran twice has the figures of the second time."""
-        self.shown([ROWS[0], ROWS[0]], gap_ms=1.0)
+        self.shown(ROWS, gap_ms=1.0)
         with self.results.open("a") as file:
             file.write(json.dumps({"name": ROWS[0].name, **asdict(Measured(gap_ms=9.0))}) + "\n")
         page = self.page()
         self.run_main(str(page))
         self.assertIn("| - | 9 ms | 0 | 0 |", page.read_text())
+
+
+@skipUnless(PAGE.exists(), "the documentation is not installed")
+class PageTests(ResultsCase):
+    """docs/robustness.md."""
+
+    def test_every_row_is_on_the_page(self) -> None:
+        """The page has the rows of the list, in its order, and no others."""
+        text = PAGE.read_text("utf-8")
+        for name, rows in SECTIONS.items():
+            block = text.partition(f"<!-- generated: {name} -->")[2].partition("<!-- end: ")[0]
+            shown = [line.split(" | ")[:3] for line in block.splitlines()[3:]]
+            expected = [f"| {' | '.join(expected_cells(row))}".split(" | ") for row in rows]
+            self.assertTrue(
+                shown == expected,
+                f"section {name} of docs/robustness.md is out of date; regenerate it:\n{COMMANDS}",
+            )
+
+    def test_the_commands_to_repeat_it(self) -> None:
+        """The second one, run as it is there, writes what the first one leaves behind."""
+        text = PAGE.read_text("utf-8")
+        self.assertIn(f"```sh\n{COMMANDS}\n```", text)
+        run, *report = map(shlex.split, COMMANDS.splitlines())
+        self.assertEqual(run, ["./run-tests", "tests.faults"])
+        results = report[0][3]
+        self.assertIn(f"\nfaults=$root/{results}\n", RUN_TESTS.read_text("utf-8"))
+        directory = Path(self.mktemp()).absolute()
+        for path in (directory / "docs", (directory / results).parent):
+            path.mkdir(parents=True)
+        page = directory / "docs" / "robustness.md"
+        page.write_text(text, "utf-8")
+        self.results = directory / results
+        self.shown(ROWS, recovered_ms=1234.0, gap_ms=5.6, others_lost=7, lost=8)
+        root = str(Path(__file__).absolute().parents[2])
+        subprocess.run(
+            [sys.executable, *report[0][1:]],
+            cwd=directory,
+            env={"PYTHONPATH": ":".join([root, *filter(None, sys.path)])},
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+            check=True,
+        )
+        self.assertEqual(page.read_text("utf-8").count("| 1.2 s | 6 ms | 7 | 8 |\n"), len(ROWS))
