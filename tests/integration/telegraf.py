@@ -66,6 +66,7 @@ class TelegrafParent:
         interval: at which Telegraf gathers.
         signal_setting: as in the shipped file if None.
         outputs: what is added beside the output to a file.
+        agent: lines that are added to the section of Telegraf itself.
 
     Attributes:
         process: Telegraf itself.
@@ -81,6 +82,7 @@ class TelegrafParent:
         interval: str = "1s",
         signal_setting: str | None = None,
         outputs: str = "",
+        agent: str = "",
     ) -> None:
         self._telegraf = telegraf_path()
         self._directory = Path(case.mktemp()).absolute()
@@ -95,7 +97,8 @@ class TelegrafParent:
         if signal_setting is not None:
             changes["signal"] = f'"{signal_setting}"'
         text = changed(SHIPPED.read_text("utf-8"), changes)
-        text += _AGENT.format(interval=interval) + _TO_FILE.format(path=self._output_path) + outputs
+        text += _AGENT.format(interval=interval) + agent
+        text += _TO_FILE.format(path=self._output_path) + outputs
         self._config.write_text(text, "utf-8")
         self._seen: set[int] = set()
         self._output = _Growing(self._output_path)
@@ -154,6 +157,20 @@ class TelegrafParent:
     def lines(self) -> list[bytes]:
         """Return the whole lines that were written."""
         return bytes(self.output).split(b"\n")[:-1]
+
+    def test(self, wait_s: int) -> str:
+        """Return what ``telegraf --test`` writes to its stdout in so many seconds."""
+        done = subprocess.run(
+            [self._telegraf, "--config", str(self._config), "--test", "--test-wait", str(wait_s)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self._env,
+            cwd=self._directory,
+            timeout=STOP_LIMIT_S + wait_s,
+            check=True,
+        )
+        return done.stdout.decode()
 
     def start(self) -> None:
         """Start Telegraf."""

@@ -1,15 +1,32 @@
-"""What only the real Telegraf can show: its signals, and its delay."""
+"""What only the real Telegraf can show: its signals, its delay, its test mode, its buffer."""
 
 from __future__ import annotations
 
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
+from twisted.internet import reactor
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from tests.integration.broker import free_port
 from tests.integration.case import AgentCase, OnTelegraf
 from tests.integration.watching import pause, until
 
 PIPE_HOLDS = 65_536
+COUNT = 100
+ON_DISK = """\
+  buffer_strategy = "disk"
+  buffer_directory = "{directory}"
+"""
+TO_DATABASE = """
+[[outputs.influxdb]]
+  urls = ["http://127.0.0.1:{port}"]
+  skip_database_creation = true
+  content_encoding = "identity"
+"""
 
 
 class TelegrafTests(OnTelegraf, AgentCase):
@@ -57,6 +74,70 @@ class TelegrafTests(OnTelegraf, AgentCase):
         await self.said(parent, "Started with modules", times=2)
         self.assertNotEqual(parent.agent_pid, first)
         self.assertEqual(parent.exits, [])
+
+    async def test_test_mode_shows_metrics(self) -> None:
+        """``telegraf --test`` shows what the agent brings within ``--test-wait``."""
+        self.configure(self.probe("count"))
+        shown = self.parent(restart_delay_s=None).test(wait_s=2).splitlines()
+        self.assertGreater(sum(line.startswith("> count") for line in shown), 3, shown)
+
+
+class BufferTests(OnTelegraf, AgentCase):
+    """What Telegraf has read and the database has not, when Telegraf ends."""
+
+    async def kept(self, end: str, buffer: str = "") -> tuple[int, int]:
+        """Return how many metrics were read before an end, and how many arrive after it."""
+        self.configure(self.probe("count", 'self_metrics_interval = "0s"', "20ms"))
+        port = free_port()
+        parent = await self.start(outputs=TO_DATABASE.format(port=port), agent=buffer)
+        await until(lambda: len(parent.lines()) >= COUNT, "metrics")
+        if end == "SIGKILL":
+            parent.kill()
+        else:
+            await parent.stop()
+        read = {line.split()[-1] for line in parent.lines()}
+        database = Database()
+        listening = reactor.listenTCP(port, Site(database), interface="127.0.0.1")
+        self.addCleanup(listening.stopListening)
+        parent.start()
+        await until(lambda: bool(database.times - read), "a new metric")
+        await pause(1)
+        return len(read), len(read & database.times)
+
+    async def test_memory_is_lost(self) -> None:
+        """With Telegraf's default, at an orderly end too."""
+        for end in ("SIGTERM", "SIGKILL"):
+            read, kept = await self.kept(end)
+            self.assertGreaterEqual(read, COUNT)
+            self.assertEqual(kept, 0, end)
+
+    async def test_disk_is_kept(self) -> None:
+        """With ``buffer_strategy = "disk"`` all of them arrive."""
+        for end in ("SIGTERM", "SIGKILL"):
+            directory = self.directory / end
+            read, kept = await self.kept(end, ON_DISK.format(directory=directory))
+            self.assertGreaterEqual(read, COUNT)
+            self.assertEqual(kept, read, end)
+
+
+class Database(Resource):
+    """Takes what Telegraf writes to an InfluxDB.
+
+    Attributes:
+        times: the timestamps of the lines.
+    """
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: set[bytes] = set()
+
+    def render_POST(self, request: Any) -> bytes:
+        body = request.content.read()
+        self.times.update(line.split()[-1] for line in body.splitlines())
+        request.setResponseCode(204)
+        return b""
 
 
 def bytes_read(pid: int) -> int:
