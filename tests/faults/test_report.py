@@ -24,7 +24,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "robustness.md"
 RUN_TESTS = PAGE.resolve().parents[1] / "run-tests"
 COMMANDS = """\
 ./run-tests tests.faults
-.test/venv/bin/python -m tests.faults.report .test/faults docs/robustness.md"""
+.test/latest/venv/bin/python -m tests.faults.report .test/latest/faults docs/robustness.md"""
 
 FEWEST = {"inside": 95, "next layer": 5}
 EXACT = {"outside": 30, "https": 24, "websocket": 27}
@@ -160,7 +160,7 @@ class ReportTests(ResultsCase):
         self.assertIn("| - | 9 ms | 0 | 0 |", page.read_text())
 
 
-@skipUnless(PAGE.exists(), "the documentation is not installed")
+@skipUnless(PAGE.exists(), "the tests run without the documentation")
 class PageTests(ResultsCase):
     """docs/robustness.md."""
 
@@ -183,7 +183,8 @@ class PageTests(ResultsCase):
         run, *report = map(shlex.split, COMMANDS.splitlines())
         self.assertEqual(run, ["./run-tests", "tests.faults"])
         results = report[0][3]
-        self.assertIn(f"\nfaults=$root/{results}\n", RUN_TESTS.read_text("utf-8"))
+        name = results.removeprefix(".test/latest/")
+        self.assertIn(f"\nfaults=$room/{name}\n", RUN_TESTS.read_text("utf-8"))
         directory = Path(self.mktemp()).absolute()
         for path in (directory / "docs", (directory / results).parent):
             path.mkdir(parents=True)
