@@ -158,8 +158,8 @@ BREAKS: Final = (
     Break(
         "a_flood_blocks_the_others",
         "supervision/emitter.py",
-        "if self._call is None and not self._busy:\n            self._work(METRICS_A_TURN)",
-        "if self._call is None and not self._busy:\n            self._work(METRICS_AT_ONCE)",
+        "if not self._loop.active and not self._busy:\n            self._work(METRICS_A_TURN)",
+        "if not self._loop.active and not self._busy:\n            self._work(METRICS_AT_ONCE)",
         "tests.supervision.test_emitter",
     ),
     Break(
