@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from line_protocol_parser import parse_line
@@ -12,9 +14,9 @@ from twisted.internet.threads import deferToThread
 
 from metrics_agent.modules import BUILT_IN
 from tests.integration.broker import Mosquitto, free_port
-from tests.integration.case import AgentCase, is_line
+from tests.integration.case import AgentCase, install_modules, is_line
 from tests.integration.load import Load
-from tests.integration.watching import argv, environment, pause, sequences, until
+from tests.integration.watching import argv, environment, pause, python_path, sequences, until
 
 LIMIT_S = 30
 
@@ -141,11 +143,13 @@ class TwistdTests(MetricsAgentTests):
 class OtherCommandsTests(AgentCase):
     """What a person types."""
 
-    def run_command(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    def run_command(
+        self, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
             argv("metrics-agent", *arguments),
             cwd=self.directory,
-            env=environment(),
+            env=environment(env),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
@@ -177,6 +181,54 @@ class OtherCommandsTests(AgentCase):
         found = [line.split()[0].decode() for line in done.stdout.splitlines()]
         self.assertEqual(set(found), set(BUILT_IN))
         self.assertNotIn(b"cannot be used", done.stdout)
+
+    def test_modules_of_other_packages(self) -> None:
+        """A module that is known by its entry point is listed, described and in the sample."""
+        packages = self.directory / "packages"
+        install_modules(packages, {"probe": "tests.integration.probe:MODULE"})
+        env = {"PYTHONPATH": python_path(packages)}
+        for words, text in (
+            (("modules",), b"\nprobe    "),
+            (("modules", "probe"), b"\n  act: string; "),
+            (("sample-config",), b"\n#[modules.probe]\n"),
+            (("sample-config", "probe"), b"\n[modules.probe]\nenabled = true\n"),
+        ):
+            done = self.run_command(*words, env=env)
+            self.assertEqual((done.returncode, done.stderr), (0, b""), words)
+            self.assertIn(text, done.stdout)
+
+    def test_what_sample_config_prints_runs(self) -> None:
+        """The table of a module, put into a file, is right and collects."""
+        done = self.run_command("sample-config", "demo")
+        self.config_path.write_bytes(done.stdout)
+        checked = self.run_command("check", "-c", str(self.config_path))
+        self.assertEqual(checked.returncode, 0, checked.stdout)
+        done = self.run_command("once", "--seconds", "0.3", "-c", str(self.config_path))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(b"demo,module=demo", done.stdout)
+
+    def test_without_a_reader(self) -> None:
+        """A reader that has gone, a closed stdout and a full disk: no traceback, and status 0."""
+        for words in (("sample-config",), ("modules",), ("modules", "tasmota")):
+            command = shlex.join(argv("metrics-agent", *words))
+            for shell in (f"{command} | head -1", f"{command} >&-", f"{command} >/dev/full"):
+                done = subprocess.run(
+                    ["bash", "-o", "pipefail", "-c", shell],
+                    env=environment(),
+                    capture_output=True,
+                    check=False,
+                    timeout=LIMIT_S,
+                )
+                self.assertEqual((done.returncode, done.stderr), (0, b""), shell)
+
+    def test_unknown_module(self) -> None:
+        """Exit status 2, the nearest name on stderr, and nothing on stdout."""
+        for command in ("modules", "sample-config"):
+            done = self.run_command(command, "tasmotta")
+            self.assertEqual((done.returncode, done.stdout), (2, b""))
+            self.assertEqual(
+                done.stderr, b'error: unknown module "tasmotta"; did you mean tasmota?\n'
+            )
 
     def test_version(self) -> None:
         """`--version` says it on stdout."""
