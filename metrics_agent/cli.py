@@ -135,7 +135,11 @@ def _parser() -> ArgumentParser:
     )
     modules.add_argument("module", nargs="?", metavar="NAME", help="show its settings")
     sample = commands.add_parser(
-        "sample-config", help="print a commented configuration, to begin with"
+        "sample-config",
+        help="print a commented configuration, to begin with",
+        description="Prints a whole configuration, every setting explained and commented out; or, "
+        "for a file of your own, the tables of some modules.",
+        epilog="Example: metrics-agent sample-config tasmota > metrics-agent.toml",
     )
     sample.add_argument(
         "modules",

@@ -10,6 +10,7 @@ from metrics_agent.commands.loading import load_from, locate
 from metrics_agent.commands.saying import say
 from metrics_agent.config import Fault
 from metrics_agent.errors import ConfigError, MissingDependency
+from metrics_agent.modules import known_kinds
 from metrics_agent.plan import Plan, build
 from metrics_agent.process.exit import ExitCode
 
@@ -33,6 +34,8 @@ def check(config: str | None) -> ExitCode:
     faults = (*plan.faults, *_missing(plan))
     if faults:
         return _condemn(faults, path)
+    if not plan.modules:
+        say(f"warning: no module is enabled; enable one of: {', '.join(known_kinds())}")
     names = ", ".join(module.name for module in plan.modules) or "none"
     say(f"{path} is right; modules that will run: {names}")
     return ExitCode.STOPPED

@@ -87,7 +87,8 @@ def find(path: str | None, cwd: Path, *, system: Path = _SYSTEM) -> Path:
         if _may_be_file(place):
             return place
     looked_at = ", ".join(str(place) for place in places)
-    raise ConfigError([Fault("configuration", "no file", f"one of {looked_at}", "or give -c FILE")])
+    hint = "or give -c FILE; `metrics-agent sample-config` prints one to begin with"
+    raise ConfigError([Fault("configuration", "no file", f"one of {looked_at}", hint)])
 
 
 def _may_be_file(place: Path) -> bool:

@@ -18,6 +18,7 @@ from metrics_agent.config.secret import Sources
 from metrics_agent.config.setting import setting
 from metrics_agent.config.shapes import NamedFile, Place
 from metrics_agent.config.structure import (
+    UNKNOWN_KEY,
     Entry,
     Structured,
     ignored_key,
@@ -133,12 +134,12 @@ def load(
     top = {key: value for key, value in document.table.items() if key != _MODULES}
     misplaced = [key for key, value in top.items() if _is_module(key, value, known_kinds)]
     faults = [
-        Fault(join("", key), "unknown key", hint=f"did you mean `[{join(_MODULES, key)}]`?")
+        Fault(join("", key), UNKNOWN_KEY, hint=f"did you mean `[{join(_MODULES, key)}]`?")
         for key in misplaced
     ]
     own = {key: value for key, value in top.items() if key not in misplaced}
     agent = structure(AgentSettings, own, sources=sources, known=[_MODULES])
-    faults += agent.faults
+    faults += map(_explain_unknown, agent.faults)
     tables = document.table.get(_MODULES, {})
     if not isinstance(tables, Mapping):
         faults.append(Fault(_MODULES, describe_type(tables), "a table of modules"))
@@ -157,6 +158,13 @@ def load(
 def _is_module(key: str, value: object, known_kinds: Sequence[str]) -> bool:
     """Return whether a key at the top is a module's table that lacks ``modules.``."""
     return isinstance(value, Mapping) and key.partition(":")[0] in known_kinds
+
+
+def _explain_unknown(fault: Fault) -> Fault:
+    """Add what is likely to an unknown key at the top that resembles no other."""
+    if fault.got != UNKNOWN_KEY or fault.hint:
+        return fault
+    return evolve(fault, hint="a module's settings belong below a line [modules.NAME]")
 
 
 def _warnings(document: Document, results: Sequence[_ModuleResult]) -> Iterator[str]:

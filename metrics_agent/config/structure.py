@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from attrs import NOTHING, Attribute, field, fields, frozen, has
 
@@ -24,6 +24,7 @@ from metrics_agent.config.setting import hints, spec_of
 from metrics_agent.config.shapes import FAULTY, NamedFile, Place, Shape, Walk
 
 __all__ = [
+    "UNKNOWN_KEY",
     "Entry",
     "Structured",
     "ignored_key",
@@ -34,6 +35,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+UNKNOWN_KEY: Final = "unknown key"
+"""What a fault says of a key that no settings class has."""
 
 
 @frozen
@@ -156,7 +160,7 @@ def _unknown(key: str, entry: Entry, known: Iterable[str], walk: Walk) -> None:
         return
     meant = nearest(key, known)
     hint = f"did you mean `{meant}`?" if meant else ""
-    walk.faults.append(Fault(entry.place.path, "unknown key", hint=hint))
+    walk.faults.append(Fault(entry.place.path, UNKNOWN_KEY, hint=hint))
 
 
 def ignored_key(path: str, why: str = "") -> Fault:

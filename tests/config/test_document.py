@@ -45,7 +45,8 @@ class FindTests(SynchronousTestCase):
         error = self.assertRaises(ConfigError, self.find)
         text = str(error)
         self.assertTrue(text.startswith("configuration: got no file, expected one of "), text)
-        self.assertTrue(text.endswith("; or give -c FILE"), text)
+        hint = "; or give -c FILE; `metrics-agent sample-config` prints one to begin with"
+        self.assertTrue(text.endswith(hint), text)
         for name in ("metrics-agent.toml", "config/metrics-agent.json", "etc/config.toml"):
             self.assertIn(str(self.cwd / name), text)
 
