@@ -1,4 +1,4 @@
-"""What docs/deployment.md says, held against what is there."""
+"""What the pages say, docs/deployment.md above all, held against what is there."""
 
 from __future__ import annotations
 
@@ -28,27 +28,45 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the names that a page's headings have in links."""
+    return {
+        anchor(found) for found in re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    }
+
+
+class LinkTests(SynchronousTestCase):
+    """Links of all pages."""
+
+    def test_links(self) -> None:
+        """Each leads somewhere: to a file that is there, to a heading of that page."""
+        root = DOCS.resolve().parent  # the package is not beside the tests that run on the wheel
+        pages = [
+            *(root / "README.md", root / "benchmarks" / "README.md"),
+            *(root / "deploy" / "README.md", *(root / "docs").glob("*.md")),
+            *(root / "metrics_agent" / "modules").glob("*/README.md"),
+        ]
+        lost = []
+        for page in pages:
+            for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+                if "://" in link:
+                    continue
+                path, _, heading = link.partition("#")
+                target = page.parent / path if path else page
+                if not target.exists() or (heading and heading not in anchors(target)):
+                    lost.append(f"{page.relative_to(root)}: {link}")
+        self.assertEqual(lost, [])
+
+
 class GuideTests(SynchronousTestCase):
-    """Links, snippets and tables."""
+    """Snippets and tables."""
 
     def setUp(self) -> None:
         self.text = GUIDE.read_text("utf-8")
 
-    def test_links(self) -> None:
-        """Every link leads somewhere: to a file that is there, to a heading of this page."""
-        anchors = {anchor(found) for found in re.findall(r"^#+ (.*)$", self.text, re.MULTILINE)}
-        for page in (GUIDE, DEPLOY / "README.md"):
-            links = re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8"))
-            self.assertTrue(links)
-            for link in links:
-                if link.startswith("#"):
-                    self.assertIn(link[1:], anchors)
-                else:
-                    self.assertTrue((page.parent / link).exists(), link)
-
     def test_telegraf_snippet(self) -> None:
         """The snippet shown is the one shipped, without its comments."""
-        [shown] = re.findall(r"```toml\n(.*?)```", self.text, re.DOTALL)
+        [shown] = [block for block in self.toml_blocks() if "[[inputs.execd]]" in block]
         shipped = (DEPLOY / "telegraf" / "metrics-agent.conf").read_text()
         self.assertEqual(parse_toml(shown), parse_toml(shipped))
         [block] = parse_toml(shipped)["inputs"]["execd"]
@@ -62,6 +80,26 @@ class GuideTests(SynchronousTestCase):
                 "data_format": "influx",
             },
         )
+
+    def toml_blocks(self) -> list[str]:
+        """Return the fenced blocks of TOML."""
+        return re.findall(r"```toml\n(.*?)```", self.text, re.DOTALL)
+
+    def test_telegraf_buffer(self) -> None:
+        """What the guide sets in Telegraf's own section is in the shipped snippets' comments."""
+        shown = [block for block in self.toml_blocks() if "[agent]" in block]
+        self.assertEqual(len(shown), 2)
+        snippet = (DEPLOY / "telegraf" / "metrics-agent.conf").read_text()
+        for block in shown:
+            for line in block.splitlines()[1:]:
+                self.assertIn(f"##   {line.strip()} ", snippet)
+        text = (DEPLOY / "telegraf" / "metrics-agent-socket.conf").read_text()
+        self.assertIn('buffer_strategy = "disk"', text)
+
+    def test_no_secret_in_a_snippet(self) -> None:
+        """Every user may read them, so none suggests a place for a password."""
+        for path in (DEPLOY / "telegraf").glob("*.conf"):
+            self.assertNotRegex(path.read_text(), r"(?i)password\s*=", path.name)
 
     def test_exit_codes(self) -> None:
         """Every exit code of the program is in the table."""
@@ -84,7 +122,7 @@ class GuideTests(SynchronousTestCase):
         mosquitto = find("mosquitto")
         after = self.text.partition("A file for `/etc/mosquitto/conf.d/`:\n\n")[2]
         settings = after.partition("\n\n")[0]
-        self.assertIn("queue_qos0_messages true", settings)
+        self.assertIn("upgrade_outgoing_qos true", settings)
         directory = Path(self.mktemp()).absolute()
         directory.mkdir()
         config = directory / "mosquitto.conf"
