@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from runpy import run_path
+from tempfile import TemporaryDirectory
 
 from setuptools import find_packages, setup
 
@@ -24,12 +25,27 @@ TEST = [
 ]
 LINT = ["ruff==0.17.6", "mypy==2.4.1", "mypy-zope==1.0.17", "build>=1.2", *TEST]
 
+# What an earlier build left in build/ would be packed again, removed modules too: build elsewhere.
+BUILD = TemporaryDirectory(prefix="metrics-agent-build-")
+
 setup(
     name="metrics-agent",
     version=run_path(str(HERE / "metrics_agent" / "_version.py"))["__version__"],
     description="Collects metrics from devices in supervised modules and hands them to Telegraf.",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="metrics-agent developers",
+    keywords=[
+        "home automation",
+        "influxdb",
+        "metrics",
+        "mqtt",
+        "netatmo",
+        "opendtu",
+        "tasmota",
+        "telegraf",
+        "twisted",
+    ],
     license="MIT",
     license_files=["LICENSE"],
     python_requires=">=3.10",
@@ -73,4 +89,10 @@ setup(
         "Typing :: Typed",
     ],
     zip_safe=False,
+    options={
+        "build": {"build_base": BUILD.name},
+        # twistd finds plugins in the directories of sys.path only; setuptools' default for
+        # `pip install -e` is an import hook.
+        "editable_wheel": {"mode": "compat"},
+    },
 )

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
-CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).resolve().parent.parent
 LOCK = CHECKOUT / "deploy" / "requirements.lock"
 EXTRAS = ("all", "digest", "http", "speed", "tls")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")

@@ -28,6 +28,7 @@ __all__ = [
     "OutputError",
     "PayloadError",
     "ProtocolError",
+    "how_to_install",
 ]
 
 
@@ -81,6 +82,21 @@ class ProtocolError(_ReasonedError):
 
 class MissingDependency(MetricsAgentError):  # noqa: N818 - names what is wrong
     """An optional package is needed and not installed; the text says what to install."""
+
+
+def how_to_install(extra: str = "") -> str:
+    """Say how to install what is missing, for the text of a `MissingDependency`.
+
+    It names no package of ours for pip's index: we are on none, so anybody could take the name.
+
+    Args:
+        extra: the extra that is missing; without it, a package that is never optional.
+    """
+    if not extra:
+        return "run install.sh --reinstall, or in a checkout pip install ., and restart"
+    if extra == "demo":
+        return "in a checkout, run pip install '.[demo]'"
+    return f"run install.sh --extras all, or in a checkout pip install '.[{extra}]', and restart"
 
 
 class OutputError(MetricsAgentError):

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from metrics_agent.demo.ending import Ending, ignore_interrupt
+from metrics_agent.errors import how_to_install
 
 if TYPE_CHECKING:
     import socket
@@ -74,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ImportError as error:
         return _fail(
             f"the demo's DTU needs the package websockets, which is not installed ({error}): "
-            "pip install 'metrics-agent[demo]'"
+            f"{how_to_install('demo')}"
         )
     import asyncio
     import logging

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from metrics_agent.errors import MissingDependency
+from metrics_agent.errors import MissingDependency, how_to_install
 
 __all__ = ["check_requirements", "missing_broker"]
 
@@ -14,7 +14,7 @@ def missing_broker(reason: object = None) -> MissingDependency:
     detail = f" ({reason})" if reason else ""
     return MissingDependency(
         f"the demo's MQTT broker needs the package amqtt, which is not installed{detail}: "
-        "pip install 'metrics-agent[demo]'"
+        f"{how_to_install('demo')}"
     )
 
 

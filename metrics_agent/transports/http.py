@@ -27,15 +27,14 @@ from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResp
 from zope.interface import implementer
 
 from metrics_agent._version import __version__
-from metrics_agent.errors import MetricsAgentError, MissingDependency
+from metrics_agent.errors import MetricsAgentError, MissingDependency, how_to_install
 from metrics_agent.transports.http_faults import HttpFault, causes_of, explain, was_cancelled
 
 try:
     from treq.client import HTTPClient
 except ImportError as missing:
     raise MissingDependency(
-        f"HTTP needs a package that is not installed ({missing}): "
-        "pip install 'metrics-agent[http]' and restart"
+        f"HTTP needs a package that is not installed ({missing}): {how_to_install('http')}"
     ) from missing
 
 __all__ = ["HttpClient", "HttpFault", "HttpReply"]

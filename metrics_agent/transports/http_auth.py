@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any, Final, Literal
 
 from metrics_agent.config.secret import Secret
-from metrics_agent.errors import MissingDependency
+from metrics_agent.errors import MissingDependency, how_to_install
 from metrics_agent.transports.causes import CannotConnect, Cause
 
 __all__ = ["SCHEMES", "Login", "Scheme"]
@@ -153,5 +153,5 @@ def _library() -> Any:
             continue
     raise MissingDependency(
         "it asks for a Digest login, which needs a package that is not installed: "
-        "pip install 'metrics-agent[digest]'"
+        f"{how_to_install('digest')}"
     )

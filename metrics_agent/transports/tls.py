@@ -19,7 +19,7 @@ from twisted.internet import endpoints
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
-from metrics_agent.errors import MetricsAgentError, MissingDependency
+from metrics_agent.errors import MetricsAgentError, MissingDependency, how_to_install
 from metrics_agent.process.openssl import allow_openssl
 
 allow_openssl()
@@ -32,8 +32,7 @@ try:
     from twisted.internet.ssl import Certificate, CertificateOptions, trustRootFromCertificates
 except ImportError as error:
     raise MissingDependency(
-        f"TLS needs a package that is not installed ({error}): "
-        "pip install 'metrics-agent[tls]' and restart"
+        f"TLS needs a package that is not installed ({error}): {how_to_install('tls')}"
     ) from error
 
 __all__ = ["TlsFileError", "VerifyingCreator", "Why", "tls_options", "wrap_tls"]

@@ -211,7 +211,7 @@ class Requirements(SynchronousTestCase):
         with mock.patch.object(requirements, "find_spec", return_value=None):
             started = DemoChildren(reactor, Logger(observer=[].append), [].append).start()
         error = self.failureResultOf(started, MissingDependency).value
-        self.assertIn("pip install 'metrics-agent[demo]'", str(error))
+        self.assertIn("in a checkout, run pip install '.[demo]'", str(error))
         self.assertEqual(reactor.processes, [])
 
 

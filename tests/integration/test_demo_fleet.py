@@ -231,7 +231,7 @@ class Broker(SynchronousTestCase):
             check=False,
         )
         self.assertEqual((done.returncode, done.stdout), (1, b""))
-        self.assertIn(b"pip install 'metrics-agent[demo]'", done.stderr)
+        self.assertIn(b"in a checkout, run pip install '.[demo]'", done.stderr)
         self.assertEqual(done.stderr.count(b"\n"), 1)
 
 

@@ -148,7 +148,7 @@ class LoginTests(SynchronousTestCase):
         fault = self.assertRaises(
             MissingDependency, self.login().challenged, [OF_THE_FIRMWARE], "/live"
         )
-        self.assertIn("metrics-agent[digest]", str(fault))
+        self.assertIn("pip install '.[digest]'", str(fault))
 
     def test_older_httpx_will_do(self) -> None:
         """Httpx is taken where httpx2 is not there."""

@@ -15,7 +15,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from metrics_agent.errors import MissingDependency, ProtocolError
+from metrics_agent.errors import MissingDependency, ProtocolError, how_to_install
 from metrics_agent.transports.mqtt.address import BrokerAddress
 from metrics_agent.transports.mqtt.causes import CannotConnect, Cause
 
@@ -34,7 +34,7 @@ try:
     from wsproto.utilities import ProtocolError as WebSocketError
 except ImportError as error:
     raise MissingDependency(
-        f"WebSocket needs a package that is not installed ({error}): pip install wsproto"
+        f"WebSocket needs a package that is not installed ({error}): {how_to_install()}"
     ) from error
 
 __all__ = ["over_websocket"]

@@ -8,14 +8,13 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from metrics_agent.config.secret import Secret
-from metrics_agent.errors import MissingDependency
+from metrics_agent.errors import MissingDependency, how_to_install
 
 try:
     from oauthlib.oauth2 import WebApplicationClient
 except ImportError as error:
     raise MissingDependency(
-        f"OAuth2 needs a package that is not installed ({error}): "
-        "pip install 'metrics-agent[http]' and restart"
+        f"OAuth2 needs a package that is not installed ({error}): {how_to_install('http')}"
     ) from error
 
 __all__ = ["Provider"]

@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import frozen
 
-from metrics_agent.errors import MissingDependency
+from metrics_agent.errors import MissingDependency, how_to_install
 
 try:
     from wsproto import ConnectionType, WSConnection
@@ -22,7 +22,7 @@ try:
     from wsproto.utilities import ProtocolError as WebSocketError
 except ImportError as error:
     raise MissingDependency(
-        f"WebSocket needs a package that is not installed ({error}): pip install wsproto"
+        f"WebSocket needs a package that is not installed ({error}): {how_to_install()}"
     ) from error
 
 __all__ = [

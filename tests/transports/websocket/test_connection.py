@@ -529,7 +529,7 @@ class LoginTests(Case):
         script = self.make()
         script.connection.startService()
         script.refuse(401, www_authenticate=DIGEST)
-        self.assertIn("pip install 'metrics-agent[digest]'", script.told(LogLevel.error)[0])
+        self.assertIn("pip install '.[digest]'", script.told(LogLevel.error)[0])
 
     def test_nothing_shows_the_login(self) -> None:
         """No repr of what is alive shows the password or the header made of it."""
