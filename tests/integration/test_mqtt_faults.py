@@ -119,8 +119,9 @@ class Faults:
             f"W! [mqtt] Lost the connection to {where}: the broker closed the connection. "
             "Trying again.",
             again,
-            f"E! [mqtt] Lost the connection to {where}: the broker keeps closing the connection "
-            "soon after accepting it; another client may be using the client id 'agent' "
+            f"W! [mqtt] Lost the connection to {where}: the broker closed the connection soon "
+            "after accepting it, 3 times in a row; it may be restarting, a proxy may cut the "
+            "connection, or another client may use the client id 'agent' "
             "(set `client_id` or `instance`). Trying again.",
             again,
         )

@@ -22,6 +22,7 @@ __all__ = [
     "of_disconnect",
     "of_loss",
     "of_protocol_error",
+    "of_short_lives",
     "of_silence",
     "of_unread",
     "of_wrong_speech",
@@ -97,21 +98,33 @@ def of_connack(code: int, *, protocol: str, client_id: str) -> Cause:
 def of_disconnect(code: int, client_id: str) -> Cause:
     """Return the cause of an MQTT 5 connection that the broker ended with a reason."""
     if code == TAKEN_OVER:
-        return taken_over(client_id, certain=True)
+        return taken_over(client_id)
     text = _DISCONNECT_5.get(code, f"the broker ended the connection with code 0x{code:02x}")
     return Cause(f"disconnect_{code}", text)
 
 
-def taken_over(client_id: str, *, certain: bool) -> Cause:
-    """Return the cause of being thrown out by a client of the same id."""
-    if certain:
-        text = f"another client took over the client id {client_id!r}"
-    else:
-        text = (
-            "the broker keeps closing the connection soon after accepting it; "
-            f"another client may be using the client id {client_id!r}"
-        )
-    return Cause("taken_over", f"{text} (set `client_id` or `instance`)", for_a_person=True)
+_SET_ANOTHER = "(set `client_id` or `instance`)"
+
+
+def taken_over(client_id: str) -> Cause:
+    """Return the cause of a broker that says that a client of the same id has taken our place."""
+    text = f"another client took over the client id {client_id!r} {_SET_ANOTHER}"
+    return Cause("taken_over", text, for_a_person=True)
+
+
+def of_short_lives(client_id: str, times: int) -> Cause:
+    """Return the cause of a broker that closes each connection soon after accepting it.
+
+    A second client of our id looks like this where the broker does not name it (MQTT 3.1.1 cannot,
+    mosquitto 2.0.11 never does); so does a broker that restarts, or a proxy that cuts. So it is
+    a hint, and no reason to wait longer than after any other loss.
+    """
+    text = (
+        f"the broker closed the connection soon after accepting it, {times} times in a row; it may "
+        "be restarting, a proxy may cut the connection, or another client may use the client id "
+        f"{client_id!r} {_SET_ANOTHER}"
+    )
+    return Cause("short_lives", text)
 
 
 def of_silence(what: str, seconds: float) -> Cause:

@@ -38,8 +38,8 @@ from metrics_agent.transports.outage import PROVEN_S, OutageReport
 
 __all__ = ["MqttConnection"]
 
-SHORT_LIVES_OF_A_TAKEOVER: Final = 3
-"""Connections closed soon after being accepted, in a row, that hint at a second client."""
+SHORT_LIVES: Final = 3
+"""Connections closed soon after being accepted, in a row, that are worth a hint."""
 
 
 class MqttConnection(Service):
@@ -283,7 +283,7 @@ class MqttConnection(Service):
         self._proved_itself = False
         self._proof.start(PROVEN_S)
         # After some short lives the next one is not told before it has lasted.
-        self._told_up = self._short_lives < SHORT_LIVES_OF_A_TAKEOVER - 1
+        self._told_up = self._short_lives < SHORT_LIVES - 1
         if self._told_up:
             self._report.up(self.broker)
         self._subscriber.connected(self._table.wanted(), session_present=session_present)
@@ -320,8 +320,8 @@ class MqttConnection(Service):
             self._short_lives = 0
         else:
             self._short_lives += 1
-            if self._short_lives >= SHORT_LIVES_OF_A_TAKEOVER and cause.kind == "closed":
-                cause = causes.taken_over(self.client_id, certain=False)
+            if self._short_lives >= SHORT_LIVES and cause.kind == "closed":
+                cause = causes.of_short_lives(self.client_id, self._short_lives)
         broker = self.broker
         self._retry_later(cause)
         self._report.lost(broker, cause)

@@ -784,14 +784,28 @@ class Cases:
             script.clock.advance(0.5)
             script.transport.lost(ConnectionDone())
             script.clock.advance(60)
-        errors = script.told(LogLevel.error)
-        self.assertEqual(len(errors), 1)
-        self.assertIn("another client may be using the client id 'agent-1'", errors[0])
+        hints = [line for line in script.told(LogLevel.warn) if "times in a row" in line]
+        self.assertEqual(len(hints), 1)
+        self.assertIn("another client may use the client id 'agent-1'", hints[0])
         self.assertLessEqual(len(script.told()), 6, "no flood while it goes on")
         script.up()
         before = len(script.told())
         script.clock.advance(PROVEN_S)
         self.assertIn("again after", script.told()[before])
+
+    def test_broker_that_restarts_is_reconnected_with_the_ordinary_backoff(self) -> None:
+        """Five restarts, each soon after the last, never cause the longest wait."""
+        script = self.make(reconnect_min=1.0, reconnect_max=60.0)
+        script.connection.startService()
+        for number in range(5):
+            attempts = len(script.attempts)
+            script.up()
+            script.clock.advance(4)
+            script.transport.lost(ConnectionDone())
+            script.clock.advance(2**number - 0.01)
+            self.assertEqual(len(script.attempts), attempts)
+            script.clock.advance(0.01)
+            self.assertEqual(len(script.attempts), attempts + 1)
 
     # Stopping.
 
