@@ -432,7 +432,8 @@ class Link(Protocol):
         self._call_transport("loseConnection")
 
     def _gate_changed(self, full: bool) -> None:
-        if full:
+        # TLS cannot write before it has read its handshake, and says "full" until then.
+        if full and self.accepted:
             self._hold(_UNREAD)
         else:
             self._release(_UNREAD)

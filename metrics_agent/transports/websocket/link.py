@@ -250,6 +250,8 @@ class Link(Protocol):
             self.end(Cause("internal", "a fault of our own, see the line above"))
 
     def _gate_changed(self, full: bool) -> None:
+        # TLS cannot write before it has read its handshake, and says "full" until then.
+        full = full and self.opened
         call = getattr(self.transport, "pauseProducing" if full else "resumeProducing", None)
         if call is not None:
             call()

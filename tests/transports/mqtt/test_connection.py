@@ -523,6 +523,17 @@ class Cases:
         self.assertEqual(transport.producerState, "producing")
         self.assertEqual(script.batches[0].data, b"a held\n")
 
+    def test_full_buffer_before_the_connection_is_accepted(self) -> None:
+        """TLS cannot write before it has read: reading goes on."""
+        script = self.make()
+        script.connection.startService()
+        transport = script.open()
+        transport.producer.pauseProducing()
+        self.assertEqual(transport.producerState, "producing")
+        script.send(connack(script.v5))
+        transport.producer.resumeProducing()
+        self.assertTrue(script.connection.connected)
+
     def test_broker_that_never_reads_again_is_left(self) -> None:
         """After a while the connection ends, and the log says why."""
         script = self.make()
