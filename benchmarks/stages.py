@@ -21,6 +21,7 @@ from metrics_agent.line_protocol import Encoder
 from metrics_agent.modules.tasmota import MODULE
 from metrics_agent.modules.tasmota.decode import decode_document
 from metrics_agent.modules.tasmota.device import Device, Naming
+from metrics_agent.state.directory import StateDirectory
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.ticker import TickerLimits
@@ -72,7 +73,7 @@ class Way:
             encode=self.encode,
             write=lambda _batch: None,
             connection=lambda _settings: connection,
-            state_dir=Path("/nonexistent"),
+            state=StateDirectory(Path("/nonexistent"), Logger()),
             limits=TickerLimits(3, 3.0),
         )
         context = Context("tasmota", Logger(), resources, self.counters, lambda _error: None)

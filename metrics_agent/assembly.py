@@ -7,7 +7,6 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.logger import ILogObserver
@@ -25,6 +24,7 @@ from metrics_agent.plan import ModulePlan, Plan
 from metrics_agent.process.boot import Process
 from metrics_agent.process.notify import make_notifier
 from metrics_agent.process.stdin import StdinService
+from metrics_agent.state.directory import StateDirectory, safe_name
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters, CountersByModule
 from metrics_agent.supervision.emitter import Emitter
@@ -112,14 +112,15 @@ class _Assembly:
         self._first = plan.config.settings
         self._diagnosis = diagnosis
         if diagnosis is None:
-            self._state_dir = state_directory(self._first, os.environ)
+            state_dir = state_directory(self._first, os.environ)
             self._counters = CountersByModule()
             self._problems = ConnectionProblems()
         else:
-            self._state_dir = diagnosis.state_dir
+            state_dir = diagnosis.state_dir
             self._counters = diagnosis.counters
             self._problems = diagnosis.problems
         self._connection_counters = CountersByModule()  # by client id
+        self._state = StateDirectory(state_dir, make_logger())
         self._encoder = Encoder()
         self._log = make_logger()
         self._guard = Guard(self._log, self._counters.of(_AGENT).error)
@@ -238,7 +239,12 @@ class _Assembly:
             now_ns=time.time_ns,
             random=random.random,
             count=self._connection_counters.of(name).drop,
-            state_path=self._session_path(name) if settings.persistent_session else None,
+            # By the client id: the broker keeps the session under it.
+            state=(
+                self._state.file(_MQTT, f"{safe_name(name)}.json")
+                if settings.persistent_session
+                else None
+            ),
         )
 
     def _noted_for(self, settings: MqttSettings) -> Callable[[str, str | None], None]:
@@ -258,23 +264,6 @@ class _Assembly:
     def _connection(self, settings: MqttSettings) -> MqttConnection | ListenOnly:
         connection = self._connections.get(settings)
         return connection if self._diagnosis is None else ListenOnly(connection)
-
-    def _session_path(self, name: str) -> Path | None:
-        """Return where a connection remembers its filters, None if nothing can be kept there."""
-        directory = self._state_dir / _MQTT
-        try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            self._log.warn(
-                "Nothing can be kept in {path}: {reason}. Set state_dir to a directory that this "
-                "user may write.",
-                path=str(self._state_dir),
-                reason=error.strerror,
-                fold=("path",),
-            )
-            return None
-        safe = "".join(char if char.isalnum() or char in "-_." else "_" for char in name)
-        return directory / f"{safe}.json"
 
     # -- modules -----------------------------------------------------------------------------
 
@@ -302,7 +291,7 @@ class _Assembly:
             encode=self._encoder.encode,
             write=self._sink.write,
             connection=self._connection,
-            state_dir=self._state_dir,
+            state=self._state,
             limits=TickerLimits(settings.failed_ticks_limit, settings.tick_timeout),
             read_only=self._diagnosis is not None,
             note_connection=self._problems.note,

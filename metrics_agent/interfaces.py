@@ -16,6 +16,7 @@ from metrics_agent.metric import Metric
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
+    from metrics_agent.state.directory import StateFile
     from metrics_agent.transports.mqtt.message import Message
     from metrics_agent.transports.mqtt.settings import MqttSettings
 
@@ -25,7 +26,6 @@ __all__ = [
     "IModule",
     "ModuleContext",
     "ModuleKind",
-    "state_directory_name",
 ]
 
 Handler = Callable[["Message"], Iterable[Metric]]
@@ -127,7 +127,17 @@ class ModuleContext(Protocol):
         ...
 
     def state_path(self, name: str) -> Path:
-        """Return the path of a state file of this module; its directory exists (0700)."""
+        """Return the path of a state file of this module; its directory exists if it can be made.
+
+        For a file that `state_file` does not suit; writing it may raise OSError.
+        """
+        ...
+
+    def state_file(self, name: str) -> StateFile:
+        """Return a small JSON value of this module that outlives the process.
+
+        Its ``read`` and ``write`` never raise; a fault is logged and costs only the value.
+        """
         ...
 
     def note_connection(self, address: str, problem: str | None) -> None:
@@ -172,12 +182,3 @@ class ModuleKind:
     login: Login | None = None
     quiet_hint: str = ""
     quiet_s: float = 0.0
-
-
-def state_directory_name(instance: str) -> str:
-    """Return the name of the directory of a module's state.
-
-    Args:
-        instance: the module, ``netatmo`` or ``netatmo:second``.
-    """
-    return instance.replace(":", "@")

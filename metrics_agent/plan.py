@@ -90,6 +90,8 @@ def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
         hash(brokers)
         needs = [*module.kind.needs(module.settings)]
         wrong = [each for each in brokers if not isinstance(each, MqttSettings)]
+        if not wrong:
+            needs += [name for broker in brokers for name in broker.needs]
     except BaseException as error:
         # A module of another package may do anything in here; it must not reach the others.
         return iter((_wrong_brokers(module, f"{type(error).__name__}: {error}"),))
@@ -100,7 +102,7 @@ def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
         kind=module.kind,
         settings=module.settings,
         brokers=brokers,
-        needs=(*needs, *(name for broker in brokers for name in broker.needs)),
+        needs=tuple(needs),
     )
 
 

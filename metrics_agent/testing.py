@@ -26,6 +26,7 @@ from twisted.logger import Logger, LogLevel, formatEvent
 from metrics_agent.interfaces import Collect, Handler
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import Metric
+from metrics_agent.state.directory import StateFaults, StateFile
 from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.topics import inner_filter
@@ -252,6 +253,11 @@ class FakeContext:
     def note_connection(self, address: str, problem: str | None) -> None:
         """Record how a connection is."""
         self.connections[address] = problem
+
+    def state_file(self, name: str) -> StateFile:
+        """Return a small JSON value in the state directory."""
+        path = self.state_path(name)
+        return StateFile(path, StateFaults(path.parent, self.log))
 
     # What a test uses.
 

@@ -158,7 +158,7 @@ class AgentCase(ContextCase):
         self.resources = self.resources.__class__(
             **{
                 name: self.clock if name == "reactor" else getattr(self.resources, name)
-                for name in ("reactor", "now_ns", "encode", "write", "connection", "state_dir")
+                for name in ("reactor", "now_ns", "encode", "write", "connection", "state")
             },
             limits=self.resources.limits,
         )

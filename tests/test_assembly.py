@@ -29,6 +29,7 @@ from tests.logs.fakes import FakeTarget
 
 DEMO = '[modules.demo]\nenabled = true\ninterval = "10s"\n'
 TASMOTA = '[modules.tasmota]\nenabled = true\nbroker = "tcp://127.0.0.1:1883"\n'
+OPENDTU = '[modules.opendtu]\nenabled = true\nmqtt = { broker = "tcp://127.0.0.1:1884" }\n'
 BAD = '[modules."demo:bad"]\nenabled = true\ninterval = "soon"\n'
 
 
@@ -368,22 +369,33 @@ class ConnectionTests(AssemblyCase):
         self.assertEqual(self.paused(agent), set())
 
     def test_unwritable_state(self) -> None:
-        """Where nothing can be kept the connection is made all the same, and it is told once."""
+        """Where nothing can be kept all runs all the same, and that is one line."""
         (self.directory / "state").touch()
-        agent = self.started(TASMOTA)
-        self.assertEqual(len(agent._parts.connections.all()), 1)
-        told = [line for line in self.target.lines if "Nothing can be kept" in line]
-        self.assertEqual(len(told), 1)
-        self.assertIn("Set state_dir to a directory", told[0])
+        agent = self.started(TASMOTA + OPENDTU)
+        self.assertEqual(len(agent._parts.connections.all()), 2)
+        self.assertEqual({each.state for each in agent.supervisors}, {State.RUNNING})
+        (line,) = [line for line in self.target.lines if "State cannot be kept" in line]
+        self.assertIn("W! [agent] State cannot be kept in", line)
+        self.assertIn("Set state_dir to a directory", line)
 
     def test_state_of_a_session(self) -> None:
-        """A persistent session's file is below the state directory, by a name that is safe."""
+        """A persistent session's file is below the state directory."""
         agent = self.started(TASMOTA)
         (connection,) = agent._parts.connections.all()
-        path = connection._subscriber._state_path
-        assert path is not None
+        path = connection._subscriber._state.path
         self.assertEqual(path.parent, self.directory / "state" / "mqtt")
-        self.assertEqual(path.parent.stat().st_mode & 0o777, 0o700)
+        self.assertEqual(path.name, f"{connection.client_id}.json")
+
+    def test_long_client_id(self) -> None:
+        """A client id that no file can be named after costs nothing, nor any other module."""
+        agent = self.started(TASMOTA + f'client_id = "{"x" * 300}"\n' + OPENDTU)
+        first, second = agent._parts.connections.all()
+        names = {each._subscriber._state.path.name for each in (first, second)}
+        self.assertEqual(len(names), 2)
+        self.assertLess(max(map(len, names)), 120)
+        self.assertEqual({each.state for each in agent.supervisors}, {State.RUNNING})
+        for connection in (first, second):
+            self.assertTrue(connection._subscriber._state.write({"filters": []}))
 
     def test_kept_over_a_reload(self) -> None:
         """A reload that leaves the broker alone leaves its connection alone."""

@@ -10,9 +10,9 @@ from typing import Any
 from metrics_agent.commands.loading import loader
 from metrics_agent.config import AgentConfig, ModuleConfig, state_directory
 from metrics_agent.errors import ConfigError
-from metrics_agent.interfaces import state_directory_name
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
+from metrics_agent.state.directory import state_directory_name
 
 __all__ = ["login"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -78,9 +78,25 @@ def setting(
     return field(
         default=default,
         kw_only=True,
+        repr=_shown,
         converter=Converter(_from_text, takes_self=True, takes_field=True),
         metadata={_METADATA: spec},
     )
+
+
+def _shown(value: object) -> str:
+    """Return the repr of a value without what may be secret in an address: login and query."""
+    if isinstance(value, str):
+        scheme, mark, rest = value.partition("://")
+        login, at, rest = rest.rpartition("@")
+        rest, query, _secret = rest.partition("?")
+        return repr(f"{scheme}{mark}{login and '***'}{at}{rest}{query and '?***'}")
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_shown, value))}]"
+    if isinstance(value, Mapping):
+        items = (f"{key!r}: {_shown(item)}" for key, item in value.items())
+        return f"{{{', '.join(items)}}}"
+    return repr(value)
 
 
 def spec_of(attribute: Attribute[Any]) -> Spec:

@@ -21,9 +21,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metrics_agent.errors import MetricRefused, PayloadError
-from metrics_agent.interfaces import Cancellable, Collect, Handler, state_directory_name
+from metrics_agent.interfaces import Cancellable, Collect, Handler
 from metrics_agent.metric import Metric
 from metrics_agent.output.batch import Batch
+from metrics_agent.state.directory import StateDirectory, StateFile
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.emitter import Emitter
 from metrics_agent.supervision.guard import Guard
@@ -36,7 +37,6 @@ __all__ = ["Context", "Resources"]
 T = TypeVar("T")
 _PURGE_AT: Final = 64
 _CANCEL_ROUNDS: Final = 3
-_STATE_DIR_MODE: Final = 0o700
 
 
 @frozen
@@ -49,7 +49,7 @@ class Resources:
         encode: see `line_protocol.Encoder.encode`.
         write: takes a batch.
         connection: the connection to a broker; KeyError if the configuration names none such.
-        state_dir: of the agent; may not exist yet.
+        state: of the agent.
         limits: of tickers.
         read_only: see `interfaces.ModuleContext`.
         note_connection: called with the name of the module, and as `ModuleContext` has it.
@@ -60,7 +60,7 @@ class Resources:
     encode: Callable[[Metric], bytes]
     write: Callable[[Batch], None]
     connection: Callable[[MqttSettings], Any]
-    state_dir: Path
+    state: StateDirectory
     limits: TickerLimits
     read_only: bool = False
     note_connection: Callable[[str, str, str | None], object] = lambda _name, _address, _why: None
@@ -239,17 +239,20 @@ class Context:
             self._give_up(error)
 
     def state_path(self, name: str) -> Path:
-        """Return the path of a state file; its directory exists, only its owner can enter.
+        """Return the path of a state file; its directory exists (0700) if it can be made.
 
         Raises:
             ValueError: the name is not that of a file.
-            OSError: the directory cannot be made.
         """
-        if name in {"", ".."} or Path(name).name != name:
-            raise ValueError(f"got {name!r}, expected the name of a file without a directory")
-        directory = self._resources.state_dir / state_directory_name(self.name)
-        directory.mkdir(mode=_STATE_DIR_MODE, parents=True, exist_ok=True)
-        return directory / name
+        return self._resources.state.path(self.name, _checked(name))
+
+    def state_file(self, name: str) -> StateFile:
+        """Return a small JSON value that outlives the process.
+
+        Raises:
+            ValueError: the name is not that of a file.
+        """
+        return self._resources.state.file(self.name, _checked(name))
 
     def note_connection(self, address: str, problem: str | None) -> None:
         """Record how a connection of the module's own is."""
@@ -367,6 +370,12 @@ class Context:
                 self._guard.run("clean_up", deferred.cancel)
         self._work.clear()
         self._cancelling = False
+
+
+def _checked(name: str) -> str:
+    if name in {"", ".."} or Path(name).name != name:
+        raise ValueError(f"got {name!r}, expected the name of a file without a directory")
+    return name
 
 
 class _Nothing:

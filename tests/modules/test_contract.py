@@ -90,7 +90,7 @@ class Contract(ContextCase):
         self.brokers = AnyBroker()
         kept = {
             name: getattr(self.resources, name)
-            for name in ("now_ns", "encode", "write", "state_dir", "limits")
+            for name in ("now_ns", "encode", "write", "state", "limits")
         }
         self.resources = Resources(reactor=self.clock, connection=self.brokers.__getitem__, **kept)
         kind = find_kind(self.module_name)

@@ -15,6 +15,7 @@ from metrics_agent.logs.events import read_event
 from metrics_agent.logs.levels import Level, Levels
 from metrics_agent.logs.logger import make_logger
 from metrics_agent.output.batch import Batch
+from metrics_agent.state.directory import StateDirectory
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.guard import Guard
@@ -187,7 +188,7 @@ class ContextCase(SupervisionCase):
             encode=Encoder().encode,
             write=self.batches.append,
             connection={BROKER: self.connection}.__getitem__,
-            state_dir=self.state_dir,
+            state=StateDirectory(self.state_dir, self.log),
             limits=TickerLimits(failed_in_row=3, timeout_s=25.0),
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,7 +14,6 @@ from metrics_agent.modules.netatmo.answers import Action
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.transports.oauth2.console import Lines, log_in_on_console
 from metrics_agent.transports.oauth2.logins import Granted, Logins
-from metrics_agent.transports.oauth2.owner import become_owner
 from metrics_agent.transports.oauth2.page import LoginPage
 
 __all__ = ["log_in"]
@@ -28,8 +26,8 @@ async def log_in(
 
     Args:
         settings: checked ones.
-        directory: of the module's state. Run by root, this process becomes the owner of the
-            agent's directory above it, so that the service can use what is left here.
+        directory: of the module's state. What root leaves there belongs to the owner of the
+            agent's directory above it, so that the service can use it.
         reactor: running.
         lines: what the person types.
         out: what the person reads.
@@ -42,14 +40,6 @@ async def log_in(
         out.write(text)
         out.flush()
 
-    _load_what_comes_late()
-    try:
-        owner = become_owner(directory)
-    except OSError as error:
-        say(f"{directory.parent}: cannot become its owner: {error.strerror}.\n")
-        return False
-    if owner is not None:
-        say(f"(Going on as user {owner.user}, to whom {directory.parent} belongs.)\n\n")
     log = Logger(namespace="login", observer=_Observer(say))  # type: ignore[arg-type]  # takes an event
     account = Account(settings, reactor, directory / TOKEN_FILE, log)
     logins = Logins(account.provider, reactor.seconds)
@@ -79,15 +69,6 @@ async def log_in(
         say(f"\nThe login is stored in {directory / TOKEN_FILE}.\n")
         await _show(account, say)
     return done
-
-
-def _load_what_comes_late() -> None:
-    """Import what others import when they first need it.
-
-    Whom we become may not be allowed to read our packages, which may be root's.
-    """
-    for name in ("encodings.idna", "metrics_agent.transports.tls"):
-        import_module(name)
 
 
 async def _show(account: Account, say: Callable[[str], object]) -> None:

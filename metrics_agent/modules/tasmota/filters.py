@@ -7,7 +7,6 @@ that asks for it is still on its way.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Final
 
@@ -64,6 +63,7 @@ class Filters:
     ) -> None:
         self._context = context
         self._log = context.log
+        self._state = context.state_file(_STATE_FILE)
         self._broker = broker
         self._handler = handler
         self._qos = qos
@@ -119,18 +119,7 @@ class Filters:
 
     def restore(self) -> None:
         """Subscribe to the shapes that devices had before the last stop."""
-        try:
-            path = self._context.state_path(_STATE_FILE)
-            if not path.exists():
-                return
-            stored = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            self._log.warn(
-                "The topics of devices that were known cannot be read ({error}); they will "
-                "announce themselves again.",
-                error=str(error),
-            )
-            return
+        stored = self._state.read()
         for bases in stored if isinstance(stored, list) else ():
             if (
                 isinstance(bases, list)
@@ -142,17 +131,5 @@ class Filters:
     def remember(self, shapes: Iterable[Shape]) -> None:
         """Keep these, and no others, for the next start."""
         wanted = list(shapes)
-        if wanted == self._remembered:
-            return
-        self._remembered = wanted
-        try:
-            path = self._context.state_path(_STATE_FILE)
-            scratch = path.with_name(f"{path.name}.new")
-            scratch.write_text(json.dumps(wanted), "utf-8")
-            scratch.replace(path)
-        except OSError as error:
-            self._log.warn(
-                "The topics of devices cannot be kept ({error}); after a restart messages are "
-                "missed until the devices announce themselves.",
-                error=str(error),
-            )
+        if wanted != self._remembered and self._state.write(wanted):
+            self._remembered = wanted

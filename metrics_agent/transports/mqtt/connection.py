@@ -9,7 +9,6 @@ subscriptions, the counters, the reasons to pause, the backoff and what was said
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -24,6 +23,7 @@ from metrics_agent.backoff import Backoff
 from metrics_agent.interfaces import Cancellable
 from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.batch import Batch
+from metrics_agent.state.directory import StateFile
 from metrics_agent.transports.mqtt import causes
 from metrics_agent.transports.mqtt.address import BrokerAddress
 from metrics_agent.transports.mqtt.causes import Cause
@@ -56,7 +56,7 @@ class MqttConnection(Service):
         count: called with a snake_case reason and a number for messages that are dropped.
         noted: told of an address and of what is wrong with it, as
             `ModuleContext.note_connection` has it.
-        state_path: remembers the filters of a persistent session; its directory exists.
+        state: remembers the filters of a persistent session; None: not at all.
         dialer: makes the way to an address; a seam for tests.
 
     Attributes:
@@ -77,7 +77,7 @@ class MqttConnection(Service):
         random: Callable[[], float],
         count: Callable[[str, int], None],
         noted: Callable[[str, str | None], object] = lambda _address, _problem: None,
-        state_path: Path | None = None,
+        state: StateFile | None = None,
         dialer: Callable[[Any, MqttSettings, BrokerAddress], Dial] = dial,
     ) -> None:
         self.settings = settings
@@ -89,7 +89,7 @@ class MqttConnection(Service):
         self._table = SubscriptionTable()
         self._table.on_change(self._subscriptions_changed)
         self._intake = Intake(self._table, write, now_ns, count, log, settings.max_payload)
-        self._subscriber = Subscriber(log, state_path)
+        self._subscriber = Subscriber(log, state)
         self._backoff = Backoff(settings.reconnect_min, settings.reconnect_max, random)
         self._report = OutageReport(log, reactor.seconds)
         self._addresses = settings.brokers

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
+from attrs import astuple
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from metrics_agent.config import Secret
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class Connections(MultiService):
         make: makes a connection that is not started, of settings and client id.
         client_id: of settings and an ordinal; the ordinal counts up from 0 until the id is one
             that no other connection of this process has.
-        log: where a fault while stopping goes.
+        log: where a fault while starting or stopping a connection goes.
     """
 
     def __init__(self, make: MakeConnection, client_id: MakeClientId, log: Logger) -> None:
@@ -41,19 +43,28 @@ class Connections(MultiService):
         self._log = log
         self._connections: dict[MqttSettings, MqttConnection] = {}
         self._ids: dict[MqttSettings, str] = {}
+        self._wanted: list[MqttSettings] = []
         self._normal: dict[MqttSettings, MqttSettings] = {}
         self._pause_reasons: set[str] = set()
 
     def get(self, settings: MqttSettings) -> MqttConnection:
-        """Return the connection to a broker.
+        """Return the connection to a broker; one that could not be made is tried again.
 
         Args:
             settings: of a module; what does not concern the connection does not matter.
 
         Raises:
             KeyError: the configuration in force does not name this broker.
+            Exception: the connection cannot be made.
         """
-        return self._connections[self._normalise(settings)]
+        normal = self._normalise(settings)
+        if normal not in self._connections:
+            if normal not in self._wanted:
+                raise KeyError(
+                    f"no connection to {_name(normal)}: no module's settings in force name it so"
+                )
+            self._add(normal)
+        return self._connections[normal]
 
     def all(self) -> tuple[MqttConnection, ...]:
         """Return all connections."""
@@ -71,7 +82,8 @@ class Connections(MultiService):
         """
         self._normal.clear()
         # Sorted, so that client ids with an ordinal are the same at each start.
-        targets = sorted({self._normalise(settings) for settings in wanted}, key=repr)
+        targets = sorted({self._normalise(settings) for settings in wanted}, key=_order)
+        self._wanted = targets
         gone = [settings for settings in self._connections if settings not in set(targets)]
         # A new connection may have the client id of an old one: the old one must be gone first,
         # or the broker would throw one of them out.
@@ -80,7 +92,7 @@ class Connections(MultiService):
         def start(_closed: object) -> None:
             for settings in targets:
                 if settings not in self._connections:
-                    self._add(settings)
+                    self._try_to_add(settings)
 
         return closed.addCallback(start)
 
@@ -125,6 +137,18 @@ class Connections(MultiService):
             normal = self._normal[settings] = settings.connection_settings()
         return normal
 
+    def _try_to_add(self, settings: MqttSettings) -> None:
+        """Add a connection; one that cannot be made takes no other with it."""
+        try:
+            self._add(settings)
+        except Exception as error:
+            self._log.error(
+                "The connection to {broker} cannot be made: {error}. It is tried again when a "
+                "module asks for it.",
+                broker=_name(settings),
+                error=f"{type(error).__name__}: {error}",
+            )
+
     def _add(self, settings: MqttSettings) -> None:
         client_id = self._free_client_id(settings)
         connection = self._make(settings, client_id)
@@ -161,3 +185,14 @@ class Connections(MultiService):
         # Each contained, so that none keeps the others from being waited for.
         contained = [each.addErrback(told) for each in waiting]
         return gatherResults(contained).addCallback(lambda _results: None)
+
+
+def _order(settings: MqttSettings) -> str:
+    """Return what sorts settings, the same way at each start; never for a log."""
+    values = (each.reveal() if isinstance(each, Secret) else each for each in astuple(settings))
+    return repr(list(values))
+
+
+def _name(settings: MqttSettings) -> str:
+    """Return the addresses as a log may show them."""
+    return ", ".join(map(str, settings.brokers))

@@ -12,13 +12,12 @@ small file, written before the broker is told.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Final, TypeVar
 
 from twisted.logger import Logger
 
+from metrics_agent.state.directory import StateFile
 from metrics_agent.transports.mqtt.engine import Engine, Subscribed, Unsubscribed
 from metrics_agent.transports.mqtt.topics import covers
 
@@ -43,14 +42,13 @@ class Subscriber:
     """Keeps the broker's filters in step with what is wanted.
 
     Args:
-        log: for refused filters and a state file that cannot be used.
-        state_path: where to remember the filters of a persistent session; None: not at all.
+        log: for refused filters.
+        state: remembers the filters of a persistent session; None: not at all.
     """
 
-    def __init__(self, log: Logger, state_path: Path | None) -> None:
+    def __init__(self, log: Logger, state: StateFile | None) -> None:
         self._log = log
-        self._state_path = state_path
-        self._state_fault = ""
+        self._state = state
         self._saved: set[str] | None = None
         self._asked: dict[str, None] = {}
         self._unanswered: dict[int, list[str]] = {}
@@ -157,38 +155,18 @@ class Subscriber:
         self._reconciled = False
 
     def _load(self) -> set[str]:
-        if self._state_path is None or not self._state_path.exists():
+        stored = None if self._state is None else self._state.read()
+        names = stored.get("filters") if isinstance(stored, dict) else None
+        if not isinstance(names, list):
             return set()
-        try:
-            names = json.loads(self._state_path.read_text("utf-8"))["filters"]
-            return {name for name in names if isinstance(name, str) and name}
-        except (OSError, ValueError, KeyError, TypeError) as fault:
-            self._complain(f"cannot be read ({fault})")
-            return set()
+        return {name for name in names if isinstance(name, str) and name}
 
     def _save(self) -> None:
         saved = set(self._at_broker)
-        if self._state_path is None or saved == self._saved:
+        if self._state is None or saved == self._saved:
             return
-        scratch = self._state_path.with_name(f"{self._state_path.name}.new")
-        try:
-            scratch.write_text(json.dumps({"filters": sorted(saved)}), "utf-8")
-            scratch.replace(self._state_path)
-        except OSError as fault:
-            self._complain(f"cannot be written ({fault.strerror})")
-            return
-        self._saved = saved
-        self._state_fault = ""
-
-    def _complain(self, fault: str) -> None:
-        if fault != self._state_fault:
-            self._state_fault = fault
-            self._log.warn(
-                "The file {path} with the last subscriptions {fault}; filters that are no longer "
-                "wanted may stay at the broker.",
-                path=self._state_path,
-                fault=fault,
-            )
+        if self._state.write({"filters": sorted(saved)}):
+            self._saved = saved
 
 
 def _pieces(items: Iterable[_T]) -> Iterator[list[_T]]:

@@ -31,7 +31,6 @@ class LoginTests(SynchronousTestCase):
         self.directory = Path(scratch.name) / "netatmo"
         self.patch(account, "HttpClient", lambda *_args, **_more: self.api)
         self.patch(login, "Lines", lambda *_args: self)
-        self.patch(login, "become_owner", lambda _directory: None)
 
     def get(self) -> Deferred[str | None]:
         return self.lines.get()
@@ -81,10 +80,9 @@ class LoginTests(SynchronousTestCase):
         self.failureResultOf(done)
         self.assertFalse((self.directory / "tokens.json").exists())
 
-    def test_directory_that_cannot_be_entered(self) -> None:
-        def refuse(_directory: Path) -> None:
-            raise PermissionError(1, "Operation not permitted")
-
-        self.patch(login, "become_owner", refuse)
-        self.assertFalse(self.successResultOf(self.start()))
-        self.assertIn("cannot become its owner: Operation not permitted", self.out.getvalue())
+    def test_directory_that_cannot_be_used(self) -> None:
+        """A login that cannot be stored is not asked for: the fault is reported, with the path."""
+        self.directory.write_text("a file in its place")
+        self.start()
+        self.lines.put(f"?state={self.state()}&code=c0de")
+        self.assertIn(f"{self.directory}/tokens.json cannot be locked: ", self.out.getvalue())

@@ -155,9 +155,13 @@ class Shapes(SynchronousTestCase):
             self.assertEqual(
                 len(context.logged("warn")), 0 if content.endswith((b"1}", b"]")) else 1
             )
-        _, context = make(state_dir=Path(self.mktemp()))
+        state = Path(self.mktemp())
+        state.write_text("a file in its place")
+        _, context = make(state_dir=state)
         context.deliver(config_topic(), announcement(ft="home/%prefix%/%topic%/"))
-        self.assertIn("cannot be kept", context.logged("warn")[0])
+        (line,) = context.logged("warn")
+        self.assertIn("State cannot be kept", line)
+        self.assertIn("home/tele/+/SENSOR", context.filters())
 
     def test_bad_and_too_many_topics(self) -> None:
         """What a device announces cannot subscribe us to everything, or without end."""

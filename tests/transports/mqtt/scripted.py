@@ -14,6 +14,7 @@ from twisted.logger import Logger, LogLevel, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.state.directory import StateFaults, StateFile
 from metrics_agent.transports.mqtt.connection import MqttConnection
 from metrics_agent.transports.mqtt.dial import Dial
 from metrics_agent.transports.mqtt.message import Message
@@ -131,17 +132,21 @@ class Scripted:
         self.settings = evolve(SETTINGS, protocol=protocol, **changes)
         self.dial_error: Exception | None = None
         self.noted: list[tuple[str, str | None]] = []
+        log = Logger(observer=self.events.append)
+        state = None
+        if state_path is not None:
+            state = StateFile(state_path, StateFaults(state_path.parent, log))
         self.connection = MqttConnection(
             self.clock,
             self.settings,
             client_id="agent-1",
             write=self.batches.append,
-            log=Logger(observer=self.events.append),
+            log=log,
             now_ns=lambda: self.now_ns,
             random=lambda: 1.0,
             count=lambda reason, number: self.counts.append((reason, number)),
             noted=lambda address, problem: self.noted.append((address, problem)),
-            state_path=state_path,
+            state=state,
             dialer=self._dial,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.error import ConnectionRefusedError as Refused
@@ -217,20 +219,18 @@ class Cases:
 
     def test_filters_of_a_former_process_are_given_up(self) -> None:
         """What the last process subscribed in a persistent session is unsubscribed by this one."""
-        path = self.mktemp()
-        from pathlib import Path
-
-        first = self.make(state_path=Path(path))
+        path = Path(self.mktemp())
+        first = self.make(state_path=path)
         first.connection.subscribe("gone", 1, first.lines_of)
         first.connection.subscribe("kept", 1, first.lines_of)
         first.start()
-        second = self.make(state_path=Path(path))
+        second = self.make(state_path=path)
         second.connection.subscribe("kept", 1, second.lines_of)
         second.connection.reconcile()
         second.connection.startService()
         second.up(session=True)
         self.assertEqual(second.filters(second.written(), UNSUBSCRIBE), ["gone"])
-        third = self.make(state_path=Path(path))
+        third = self.make(state_path=path)
         third.connection.reconcile()
         third.connection.startService()
         third.up(session=False)
@@ -238,8 +238,6 @@ class Cases:
 
     def test_a_bad_state_file_is_told_and_survived(self) -> None:
         """A state file that is garbage, and one that cannot be written, cost a warning each."""
-        from pathlib import Path
-
         path = Path(self.mktemp())
         path.write_bytes(b"[1")
         script = self.make(state_path=path)
@@ -251,7 +249,7 @@ class Cases:
         unwritable.start()
         unwritable.connection.subscribe("b", 1, script.lines_of)
         unwritable.clock.advance(0)
-        self.assertIn("cannot be read", "".join(script.told(LogLevel.warn)))
+        self.assertIn("is damaged", "".join(script.told(LogLevel.warn)))
         self.assertEqual(len(unwritable.told(LogLevel.warn)), 1)
 
     # Messages.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from attrs import evolve, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.logger import Logger
+from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.config import Secret
 from metrics_agent.transports.mqtt.connections import Connections
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
@@ -119,6 +120,39 @@ class ConnectionsTests(SynchronousTestCase):
         self.reconcile(*settings)
         ids = sorted(connection.client_id for connection in self.connections.all())
         self.assertEqual(ids, ["me", "me-2", "me-3"])
+
+    def test_one_that_cannot_be_made_takes_no_other_with_it(self) -> None:
+        """It is named, without what is secret in its address, and made when a module asks again."""
+        secret = MqttSettings(broker="ws://one/mqtt?token=s3cret")
+        broken = [True]
+
+        def make(settings: MqttSettings, client_id: str) -> FakeConnection:
+            if broken and settings.brokers[0].websocket:
+                raise OSError(36, "File name too long")
+            return FakeConnection(settings, client_id)
+
+        self.connections._make = make
+        self.connections.startService()
+        self.reconcile(secret, ONE, TWO)
+        self.assertTrue(self.connections.get(ONE).running)
+        self.assertTrue(self.connections.get(TWO).running)
+        self.assertRaises(OSError, self.connections.get, secret)
+        (line,) = map(formatEvent, self.events)
+        self.assertIn("ws://one:80/mqtt cannot be made: OSError: [Errno 36] File name", line)
+        broken.clear()
+        self.assertTrue(self.connections.get(secret).running)
+        self.reconcile(ONE)
+        error = self.assertRaises(KeyError, self.connections.get, secret)
+        self.assertIn("no connection to ws://one:80/mqtt", str(error))
+        for text in (line, repr(error), repr(secret)):
+            self.assertNotIn("s3cret", text)
+
+    def test_passwords_alone_tell_connections_apart(self) -> None:
+        """Settings that a log shows the same way keep their ids from start to start."""
+        settings = [evolve(ONE, username="u", password=Secret(each)) for each in "abcdefgh"]
+        self.reconcile(*settings)
+        ids = [self.connections.get(each).client_id for each in settings]
+        self.assertEqual(ids, [f"id-{number}" for number in range(8)])
 
     def test_pause_holds_for_new_connections(self) -> None:
         """A connection made during a pause is paused."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attrs import define, field
 
-from metrics_agent.transports.oauth2.files import Files, Stamp
+from metrics_agent.state.files import Files, Stamp
 
 __all__ = ["Disk", "Inode", "Killed"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.transports.oauth2.files import Files
+from metrics_agent.state.files import Files
 from metrics_agent.transports.oauth2.store import Damaged, StoreBusy, StoreFault, TokenStore
 from metrics_agent.transports.oauth2.tokens import write_stored
 from tests.transports.oauth2.disk import Disk, Inode, Killed

@@ -1,6 +1,6 @@
 """The system calls by which a file is replaced, one method each, so that tests can stop at each.
 
-Nothing in here decides anything.
+Nothing in here decides anything, but that root works as the owner of the directory, see `owner`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 from typing import Final
+
+from metrics_agent.state.owner import acting_as_owner, repair
 
 __all__ = ["Files", "Stamp"]
 
@@ -23,31 +26,53 @@ class Files:
     """The real ones. Each method raises OSError; each may be the last thing this process does."""
 
     def make_directory(self, path: Path) -> None:
-        """Make a directory that only its owner can enter; one that is there is left."""
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make a directory that only its owner can enter; one that is there is left.
+
+        Run by root, one that an earlier run of root left to root is given to the owner.
+        """
+        repair(path)
+        with acting_as_owner(path):
+            try:
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except FileExistsError as error:
+                # What every other use of the path says.
+                number = errno.ENOTDIR
+                raise NotADirectoryError(number, os.strerror(number), str(path)) from error
 
     def stamp(self, path: Path) -> Stamp:
         """Return the state of a file."""
-        status = path.stat()
+        with acting_as_owner(path.parent):
+            status = path.stat()
         return (status.st_ino, status.st_mtime_ns, status.st_size)
 
     def read(self, path: Path, limit: int) -> bytes:
-        """Read at most so many bytes."""
-        with path.open("rb") as file:
-            return file.read(limit)
+        """Read at most so many bytes of a regular file; anything else is an error at once."""
+        # A FIFO would wait for a writer.
+        with acting_as_owner(path.parent):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "It is not a regular file", str(path))
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(limit)
+        finally:
+            os.close(descriptor)
 
     def is_open_to_others(self, path: Path) -> bool:
         """Tell whether anybody but its owner may read a file."""
-        return bool(path.stat().st_mode & 0o077)
+        with acting_as_owner(path.parent):
+            return bool(path.stat().st_mode & 0o077)
 
     def close_to_others(self, path: Path) -> None:
         """Let nobody but its owner read or write a file."""
-        path.chmod(0o600)
+        with acting_as_owner(path.parent):
+            path.chmod(0o600)
 
     def create(self, path: Path) -> int:
         """Make a new file for its owner alone and return its descriptor; follows no link."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(path, flags, 0o600)
+        with acting_as_owner(path.parent):
+            return os.open(path, flags, 0o600)
 
     def write(self, descriptor: int, data: bytes, offset: int) -> int:
         """Write at a place; return how much was written."""
@@ -67,7 +92,8 @@ class Files:
 
     def rename(self, old: Path, new: Path) -> None:
         """Give a file another's name: whoever looks finds the one or the other, whole."""
-        old.replace(new)
+        with acting_as_owner(new.parent):
+            old.replace(new)
 
     def sync_file(self, path: Path) -> None:
         """Wait until the content of a file that is closed is on the disk."""
@@ -79,7 +105,8 @@ class Files:
 
     def remove(self, path: Path) -> None:
         """Remove a file; one that is not there is gone."""
-        path.unlink(missing_ok=True)
+        with acting_as_owner(path.parent):
+            path.unlink(missing_ok=True)
 
     def lock(self, path: Path) -> int | None:
         """Take the lock of a file, which ends with the process.
@@ -88,7 +115,8 @@ class Files:
             A descriptor to close, or None if another has the lock.
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o600)
+        with acting_as_owner(path.parent):
+            descriptor = os.open(path, flags, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -103,7 +131,8 @@ class Files:
 
 
 def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+    with acting_as_owner(path.parent):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         os.fsync(descriptor)
     finally:
