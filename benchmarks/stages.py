@@ -46,7 +46,14 @@ class _Connection:
     def __init__(self, table: SubscriptionTable) -> None:
         self._table = table
 
-    def subscribe(self, topic_filter: str, qos: int, deliver: Deliver) -> object:
+    def subscribe(
+        self,
+        topic_filter: str,
+        qos: int,
+        deliver: Deliver,
+        *,
+        learned: bool = False,  # noqa: ARG002 - as the connection has it
+    ) -> object:
         """Note who wants what."""
         return self._table.add(topic_filter, qos, deliver)
 

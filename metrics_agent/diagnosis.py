@@ -102,7 +102,9 @@ class ListenOnly:
     def __init__(self, connection: MqttConnection) -> None:
         self._connection = connection
 
-    def subscribe(self, topic_filter: str, qos: int, deliver: Deliver) -> Cancellable:
+    def subscribe(
+        self, topic_filter: str, qos: int, deliver: Deliver, *, learned: bool = False
+    ) -> Cancellable:
         """Subscribe to the filter as it is without ``$share``.
 
         Raises:
@@ -111,7 +113,7 @@ class ListenOnly:
         plain = topic_filter
         while valid_filter(plain) is None and plain != inner_filter(plain):
             plain = inner_filter(plain)  # once more: a share of a share is one too
-        return self._connection.subscribe(plain, qos, deliver)
+        return self._connection.subscribe(plain, qos, deliver, learned=learned)
 
     def publish(self, _topic: str, _payload: bytes, _qos: int = 0) -> bool:
         """Publish nothing; as if the broker was away."""

@@ -92,8 +92,19 @@ class ModuleContext(Protocol):
         *,
         qos: int = 1,
         place: str = "message",
+        learned: bool = False,
     ) -> Cancellable:
-        """Get messages of a filter on the shared connection to that broker."""
+        """Get messages of a filter on the shared connection to that broker.
+
+        Args:
+            broker: where.
+            topic_filter: an MQTT filter.
+            handler: gets the messages.
+            qos: 0 or 1.
+            place: what to call it in the log and the counters.
+            learned: the filter comes from a device, not from the configuration. Should the broker
+                end the connection for it, it is set aside; others never are.
+        """
         ...
 
     def publish(self, broker: MqttSettings, topic: str, payload: bytes, *, qos: int = 0) -> bool:

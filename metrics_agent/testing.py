@@ -58,6 +58,7 @@ class FakeSubscription:
     handler: Handler
     qos: int
     place: str
+    learned: bool = False
     active: bool = True
 
     def cancel(self) -> None:
@@ -156,9 +157,10 @@ class FakeContext:
         *,
         qos: int = 1,
         place: str = "message",
+        learned: bool = False,
     ) -> FakeSubscription:
         """Record a subscription; ``deliver`` finds it."""
-        subscription = FakeSubscription(broker, topic_filter, handler, qos, place)
+        subscription = FakeSubscription(broker, topic_filter, handler, qos, place, learned)
         self.subscriptions.append(subscription)
         return subscription
 

@@ -139,6 +139,7 @@ class Context:
         *,
         qos: int = 1,
         place: str = "message",
+        learned: bool = False,
     ) -> Cancellable:
         """Get messages of a filter on the shared connection to that broker.
 
@@ -150,7 +151,8 @@ class Context:
             return _Nothing()
         connection = self._resources.connection(broker)
         deliver = self._deliverer(handler, place)
-        return self._own("subscription", connection.subscribe(topic_filter, qos, deliver))
+        subscription = connection.subscribe(topic_filter, qos, deliver, learned=learned)
+        return self._own("subscription", subscription)
 
     def publish(self, broker: MqttSettings, topic: str, payload: bytes, *, qos: int = 0) -> bool:
         """Send a message if the broker is connected; False when it is not."""

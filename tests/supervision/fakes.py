@@ -132,7 +132,9 @@ class FakeConnection:
         self.published: list[tuple[str, bytes, int]] = []
         self.connected = True
 
-    def subscribe(self, topic_filter: str, qos: int, deliver: Deliver) -> FakeSubscription:
+    def subscribe(
+        self, topic_filter: str, qos: int, deliver: Deliver, *, learned: bool = False
+    ) -> FakeSubscription:
         if "#/" in topic_filter:
             raise ValueError(f"got {topic_filter!r}")
         self.subscriptions.append(FakeSubscription(topic_filter, qos, deliver))

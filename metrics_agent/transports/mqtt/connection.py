@@ -33,7 +33,7 @@ from metrics_agent.transports.mqtt.intake import Intake, Stats
 from metrics_agent.transports.mqtt.link import Link
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.subscriber import Subscriber
-from metrics_agent.transports.mqtt.topics import Deliver, SubscriptionTable
+from metrics_agent.transports.mqtt.topics import Deliver, SubscriptionTable, valid_topic
 from metrics_agent.transports.outage import PROVEN_S, OutageReport
 
 __all__ = ["MqttConnection"]
@@ -102,6 +102,7 @@ class MqttConnection(Service):
         self._retries = GuardedLoop(reactor, self._connect)
         self._proof = GuardedLoop(reactor, self._proven)
         self._flushes = GuardedLoop(reactor, self._flush)
+        self._resubscribes = GuardedLoop(reactor, self._resubscribe)
         self._short_lives = 0
         self._accepted_count = 0
         self._told_up = False
@@ -124,13 +125,17 @@ class MqttConnection(Service):
         """The address in use or tried next, for a log line; without secrets."""
         return str(self._addresses[self._next_address])
 
-    def subscribe(self, topic_filter: str, qos: int, deliver: Deliver) -> Cancellable:
+    def subscribe(
+        self, topic_filter: str, qos: int, deliver: Deliver, *, learned: bool = False
+    ) -> Cancellable:
         """Get the messages of a filter, now if connected and after each reconnect.
 
         Args:
             topic_filter: an MQTT filter, wildcards and ``$share/...`` allowed.
             qos: 0 or 1.
             deliver: see `Deliver`; must not raise.
+            learned: the filter comes from a device, not from the configuration: it is set aside
+                if the broker ends the connection for it.
 
         Returns:
             The subscription. Cancelling it ends the delivery at once; the broker is told at the
@@ -139,7 +144,7 @@ class MqttConnection(Service):
         Raises:
             ValueError: the filter is invalid.
         """
-        return self._table.add(topic_filter, qos, deliver)
+        return self._table.add(topic_filter, qos, deliver, learned=learned)
 
     def publish(self, topic: str, payload: bytes, qos: int = 0) -> bool:
         """Send a message if connected.
@@ -148,7 +153,10 @@ class MqttConnection(Service):
             False when there is no connection, the broker does not keep up, or the topic is one
             that cannot be published to.
         """
-        return self.connected and self._link is not None and self._link.publish(topic, payload, qos)
+        link = self._link
+        if not self.connected or link is None or valid_topic(topic) is not None:
+            return False
+        return link.publish(topic, payload, qos)
 
     # For the agent.
 
@@ -295,7 +303,9 @@ class MqttConnection(Service):
     def link_answered(self, answer: Subscribed | Unsubscribed) -> None:
         """Take the answer to a SUBSCRIBE or UNSUBSCRIBE; called by the link."""
         if isinstance(answer, Subscribed):
-            self._subscriber.answered(answer, self.broker)
+            retry_s = self._subscriber.answered(answer, self.broker)
+            if retry_s is not None and not self._resubscribes.active:
+                self._resubscribes.start(retry_s)
             self._noted(self.broker, self._subscriber.problem)
             self._flush_soon()
         else:
@@ -316,6 +326,7 @@ class MqttConnection(Service):
         if not link.accepted:
             self._failed(cause)
             return
+        self._subscriber.ended(self._table.learned(), self.broker)
         if self._proved_itself:
             self._short_lives = 0
         else:
@@ -356,8 +367,12 @@ class MqttConnection(Service):
             self._subscriber.flush(self._link.engine, self._table.wanted(), self.broker)
             self._noted(self.broker, self._subscriber.problem)
 
+    def _resubscribe(self) -> None:
+        self._subscriber.retry()
+        self._flush_soon()
+
     def _stop_timers(self) -> None:
-        for loop in (self._retries, self._proof, self._flushes):
+        for loop in (self._retries, self._proof, self._flushes, self._resubscribes):
             loop.stop()
 
 

@@ -8,18 +8,23 @@ has granted: nothing is lost with it, and some brokers send a message once for e
 matches.
 A persistent session keeps filters also over our restart; what we asked for is therefore kept in a
 small file, written before the broker is told.
+
+A filter that the broker refuses is asked for again a few times: some refuse for a moment (0x91
+after a connection that ended badly), and rules are changed while we are connected. A filter for
+which the broker ends the connection is found and set aside, see `suspects`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
 from twisted.logger import Logger
 
 from metrics_agent.state.directory import StateFile
 from metrics_agent.transports.mqtt.engine import Engine, Subscribed, Unsubscribed
-from metrics_agent.transports.mqtt.topics import covers
+from metrics_agent.transports.mqtt.suspects import Suspects
+from metrics_agent.transports.mqtt.topics import covers, valid_filter
 
 __all__ = ["Subscriber"]
 
@@ -35,6 +40,10 @@ _REFUSALS: Final = {
     0x9E: "shared subscriptions are not supported",
     0xA2: "wildcards are not supported",
 }
+_FINAL: Final = frozenset({0x8F, 0x9E, 0xA2})
+"""Refusals that another attempt cannot change."""
+RETRY_DELAYS_S: Final = (0.5, 5.0, 60.0, 600.0)
+"""When refused filters are asked for again on the same connection."""
 _T = TypeVar("_T")
 
 
@@ -55,6 +64,9 @@ class Subscriber:
         self._giving_up: dict[int, list[str]] = {}
         self._granted: set[str] = set()
         self._refused: dict[str, str] = {}
+        self._to_retry: set[str] = set()
+        self._retries = 0
+        self._suspects = Suspects(log)
         self._reconciled = False
         self._at_broker = self._load()
 
@@ -82,9 +94,23 @@ class Subscriber:
         self._unanswered.clear()
         self._giving_up.clear()
         self._granted.clear()
+        self._to_retry.clear()
+        self._retries = 0
+        self._suspects.start_over()
         if not session_present:
             self._at_broker.clear()
         self._asked = dict.fromkeys(wanted)
+
+    def ended(self, learned: Collection[str], broker: str) -> None:
+        """Note that a connection ended that the broker had accepted.
+
+        Args:
+            learned: the filters that come from devices, not from the configuration.
+            broker: its name, for the log.
+        """
+        unanswered = [name for names in self._unanswered.values() for name in names]
+        self._unanswered.clear()
+        self._suspects.ended(unanswered, learned, broker)
 
     def flush(self, engine: Engine, wanted: Mapping[str, int], broker: str) -> None:
         """Send what was asked for and give up what nobody wants, as far as that is safe now.
@@ -94,8 +120,13 @@ class Subscriber:
             wanted: filters and QoS that are wanted now.
             broker: its name, for the log.
         """
-        asked = [(name, wanted[name]) for name in self._asked if name in wanted]
+        suspects = self._suspects
+        asked = [
+            (name, wanted[name]) for name in self._asked if name in wanted and suspects.allows(name)
+        ]
         self._asked = {}
+        if not asked and not self._unanswered and (name := suspects.next(wanted)) is not None:
+            asked = [(name, wanted[name])]
         for names in self._giving_up.values():
             names[:] = [name for name in names if name not in wanted]
         self._at_broker |= {name for name, _ in asked}
@@ -125,26 +156,53 @@ class Subscriber:
         self._at_broker.difference_update(self._giving_up.pop(answer.packet_id, ()))
         self._save()
 
-    def answered(self, answer: Subscribed, broker: str) -> None:
-        """Take a SUBACK; filters that the broker newly refuses are named in one line."""
+    def answered(self, answer: Subscribed, broker: str) -> float | None:
+        """Take a SUBACK; filters that the broker newly refuses are named in one line.
+
+        Returns:
+            The seconds after which `retry` is to be called, None if there is nothing to retry.
+        """
         names = self._unanswered.pop(answer.packet_id, [])
         news: list[str] = []
+        restored: list[str] = []
         for name, code in zip(names, answer.codes, strict=False):
+            self._suspects.answered(name)
+            self._to_retry.discard(name)
             if code < FIRST_REFUSAL:
                 self._granted.add(name)
-                self._refused.pop(name, None)
+                if self._refused.pop(name, None) is not None:
+                    restored.append(name)
                 continue
+            if code not in _FINAL:
+                self._to_retry.add(name)
             self._granted.discard(name)
             why = _REFUSALS.get(code, f"code 0x{code:02x}")
             if self._refused.get(name) != why:
                 self._refused[name] = why
                 news.append(f"{name} ({why})")
+        if not self._unanswered:
+            self._suspects.all_answered()
         if news:
             self._log.error(
                 "{broker} refuses to subscribe us to {filters}.",
                 broker=broker,
                 filters=", ".join(news),
             )
+        if restored:
+            self._log.info(
+                "{broker} grants the subscription to {filters} now.",
+                broker=broker,
+                filters=", ".join(restored),
+            )
+        if not self._to_retry or self._retries >= len(RETRY_DELAYS_S):
+            return None
+        return RETRY_DELAYS_S[self._retries]
+
+    def retry(self) -> None:
+        """Ask again, at the next `flush`, for the filters that the broker refused."""
+        self._retries += 1
+        self._asked |= dict.fromkeys(self._to_retry)
+        self._to_retry.clear()
 
     def reconcile(self) -> None:
         """Note that everybody has subscribed: what is not wanted then may be given up."""
@@ -159,7 +217,8 @@ class Subscriber:
         names = stored.get("filters") if isinstance(stored, dict) else None
         if not isinstance(names, list):
             return set()
-        return {name for name in names if isinstance(name, str) and name}
+        # An UNSUBSCRIBE with an invalid filter would cost the connection as a SUBSCRIBE does.
+        return {name for name in names if isinstance(name, str) and valid_filter(name) is None}
 
     def _save(self) -> None:
         saved = set(self._at_broker)

@@ -143,18 +143,27 @@ class Subscription:
     Attributes:
         topic_filter: as it was added, with ``$share/...``.
         qos: the highest QoS that the receiver wants.
+        learned: the filter comes from a device, not from the configuration.
     """
 
-    __slots__ = ("_deliver", "_number", "_table", "qos", "topic_filter")
+    __slots__ = ("_deliver", "_number", "_table", "learned", "qos", "topic_filter")
 
     def __init__(
-        self, table: SubscriptionTable, number: int, topic_filter: str, qos: int, deliver: Deliver
+        self,
+        table: SubscriptionTable,
+        number: int,
+        topic_filter: str,
+        qos: int,
+        deliver: Deliver,
+        *,
+        learned: bool,
     ) -> None:
         self._table: SubscriptionTable | None = table
         self._number = number
         self._deliver = deliver
         self.topic_filter = topic_filter
         self.qos = qos
+        self.learned = learned
 
     def cancel(self) -> None:
         """Deliver nothing more to it; harmless when it has been cancelled."""
@@ -196,13 +205,16 @@ class SubscriptionTable:
         """
         self._listeners.append(call)
 
-    def add(self, topic_filter: str, qos: int, deliver: Deliver) -> Subscription:
+    def add(
+        self, topic_filter: str, qos: int, deliver: Deliver, *, learned: bool = False
+    ) -> Subscription:
         """Add a receiver; a filter may have several, each gets every message once a filter.
 
         Args:
             topic_filter: valid by `valid_filter`.
             qos: 0 or 1.
             deliver: see `Deliver`.
+            learned: see `Subscription`.
 
         Raises:
             ValueError: the filter is not valid.
@@ -211,7 +223,7 @@ class SubscriptionTable:
         if reason is not None:
             raise ValueError(f"got the topic filter {topic_filter!r:.200}: {reason}")
         self._added += 1
-        subscription = Subscription(self, self._added, topic_filter, qos, deliver)
+        subscription = Subscription(self, self._added, topic_filter, qos, deliver, learned=learned)
         self._by_filter.setdefault(topic_filter, []).append(subscription)
         node = self._root
         for level in inner_filter(topic_filter).split("/"):
@@ -225,6 +237,14 @@ class SubscriptionTable:
         return {
             topic_filter: max(subscription.qos for subscription in subscriptions)
             for topic_filter, subscriptions in self._by_filter.items()
+        }
+
+    def learned(self) -> set[str]:
+        """Return the filters that only devices asked for."""
+        return {
+            topic_filter
+            for topic_filter, subscriptions in self._by_filter.items()
+            if all(subscription.learned for subscription in subscriptions)
         }
 
     def match(self, topic: bytes) -> Route:
