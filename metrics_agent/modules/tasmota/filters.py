@@ -73,7 +73,7 @@ class Filters:
         self._subscribed: dict[str, Cancellable] = {}
         self._said_full = False
 
-    def add_shape(self, shape: Shape) -> None:
+    def add_shape(self, shape: Shape, *, learned: bool = False) -> None:
         """Subscribe to all that devices of a shape send."""
         if shape in self._shapes:
             return
@@ -84,7 +84,7 @@ class Filters:
         self._shapes[shape] = None
         for base, subtopics in ((shape.telemetry, _TELEMETRY), (shape.status, _STATUS)):
             for subtopic in subtopics:
-                self.add(f"{base}/{subtopic}")
+                self.add(f"{base}/{subtopic}", learned=learned)
 
     def _say_full(self, shape: Shape) -> None:
         if not self._said_full:
@@ -99,10 +99,10 @@ class Filters:
     def learn(self, shape: Shape) -> None:
         """Subscribe as ``add_shape`` does, at the next start without an announcement."""
         if shape not in self._shapes:
-            self.add_shape(shape)
+            self.add_shape(shape, learned=True)
             self.remember(self._shapes)
 
-    def add(self, topic_filter: str) -> None:
+    def add(self, topic_filter: str, *, learned: bool = False) -> None:
         """Subscribe to a filter; filters that it covers are given up after that."""
         if any(covers(wide, topic_filter) for wide in self._subscribed):
             return
@@ -112,7 +112,11 @@ class Filters:
             return
         narrower = [each for each in self._subscribed if covers(topic_filter, each)]
         self._subscribed[topic_filter] = self._context.subscribe(
-            self._broker, self._group + topic_filter, self._handler, qos=self._qos
+            self._broker,
+            self._group + topic_filter,
+            self._handler,
+            qos=self._qos,
+            learned=learned,
         )
         for each in narrower:
             self._subscribed.pop(each).cancel()
@@ -126,7 +130,7 @@ class Filters:
                 and len(bases) == len(Shape._fields)
                 and all(isinstance(base, str) for base in bases)
             ):
-                self.add_shape(Shape(*bases))
+                self.add_shape(Shape(*bases), learned=True)
 
     def remember(self, shapes: Iterable[Shape]) -> None:
         """Keep these, and no others, for the next start."""
