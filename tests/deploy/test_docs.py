@@ -11,7 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.process.exit import ExitCode
-from tests.deploy.paths import DEPLOY, DOCS
+from tests.deploy.paths import DEPLOY, DOCS, PACKAGE
 from tests.integration.broker import free_port
 from tests.needs import find
 
@@ -56,6 +56,20 @@ class LinkTests(SynchronousTestCase):
                 if not target.exists() or (heading and heading not in anchors(target)):
                     lost.append(f"{page.relative_to(root)}: {link}")
         self.assertEqual(lost, [])
+
+
+class ArchitectureTests(SynchronousTestCase):
+    """docs/architecture.md."""
+
+    def test_every_piece_is_named(self) -> None:
+        """Each module and each folder of the package has its place in the table."""
+        text = (DOCS / "architecture.md").read_text("utf-8")
+        table = text.partition("## The pieces")[2].partition("\n## ")[0]
+        for path in PACKAGE.iterdir():
+            if path.name.startswith(("_", ".")) or path.name == "py.typed":
+                continue
+            shown = f"`{path.name}`" if path.is_file() else f"`{path.name}/"
+            self.assertIn(shown, table)
 
 
 class GuideTests(SynchronousTestCase):
