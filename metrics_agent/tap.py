@@ -27,8 +27,9 @@ _LAST_WORDS_S: Final = 1.0
 """How long the end of the process waits for whoever reads stderr."""
 
 CONFIG_HELP: Final = (
-    "The configuration; without it metrics-agent.toml or metrics-agent.json is looked for in ./, "
-    "./config/ and /etc/metrics-agent/."
+    "The configuration; without it metrics-agent.toml or metrics-agent.json is looked for in ./ "
+    "and ./config/ (there only your own, and not as root or with a pipe on stdin) and in "
+    "/etc/metrics-agent/."
 )
 
 

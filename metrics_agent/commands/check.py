@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from metrics_agent.commands.loading import load_from, locate
+from metrics_agent.commands.loading import load_found, locate
 from metrics_agent.commands.saying import say
 from metrics_agent.config import Fault
 from metrics_agent.errors import ConfigError, MissingDependency
@@ -25,8 +25,9 @@ def check(config: str | None) -> ExitCode:
     """
     path = None
     try:
-        path = locate(config)
-        plan = build(load_from(path))
+        found = locate(config)
+        path = found.path
+        plan = build(load_found(found))
     except ConfigError as error:
         return _condemn(error.faults, path)
     for warning in plan.config.warnings:

@@ -6,22 +6,24 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from attrs import evolve
 from twisted.logger import Logger
 
-from metrics_agent.config import AgentConfig, find, load
+from metrics_agent.config import AgentConfig, Found, find, load
 from metrics_agent.errors import ConfigError, OutputError
 from metrics_agent.modules import find_kind, known_kinds
 from metrics_agent.plan import Plan, build
+from metrics_agent.process.descriptors import Kind, kind_of
 from metrics_agent.process.exit import ExitCode
 
-__all__ = ["Load", "complain", "load_from", "loader", "locate", "plan_or_complain"]
+__all__ = ["Load", "complain", "load_found", "load_from", "loader", "locate", "plan_or_complain"]
 
 Load = Callable[[], AgentConfig]
 """Reads the configuration file; raises ConfigError."""
 
 
-def locate(config: str | None) -> Path:
-    """Return the path of the configuration: absolute, since a daemon changes its directory.
+def locate(config: str | None) -> Found:
+    """Return where the configuration is: absolute, since a daemon changes its directory.
 
     Raises:
         ConfigError: none was asked for, and there is none in the usual places.
@@ -31,7 +33,19 @@ def locate(config: str | None) -> Path:
     except OSError:
         # Somebody removed it under us; the path may still be an absolute one.
         directory = Path()
-    return find(config, directory)
+    # Telegraf has a pipe there, a shell's user a terminal, a service /dev/null.
+    has_parent = kind_of(0) in {Kind.PIPE, Kind.SOCKET}
+    return find(config, directory, has_parent=has_parent)
+
+
+def load_found(found: Found) -> AgentConfig:
+    """Read a configuration file for the first time: with the warnings of the search for it.
+
+    Raises:
+        ConfigError: as `load_from`.
+    """
+    config = load_from(found.path)
+    return evolve(config, warnings=(*found.warnings, *config.warnings))
 
 
 def load_from(path: Path) -> AgentConfig:
@@ -49,15 +63,16 @@ def loader(config: str | None) -> Load:
     Raises:
         ConfigError: there is no file.
     """
-    return partial(load_from, locate(config))
+    return partial(load_found, locate(config))
 
 
 def plan_or_complain(config: str | None, log: Logger) -> tuple[Plan, Load] | ExitCode:
     """Return the plan and what reads it again, or the exit code after all faults were logged."""
     path = None
     try:
-        path = locate(config)
-        plan = build(load_from(path))
+        found = locate(config)
+        path = found.path
+        plan = build(load_found(found))
     except ConfigError as error:
         return complain(error, log, path)
     if plan.nothing_can_run:

@@ -5,7 +5,8 @@ Nothing in here imports Twisted.
 
 from metrics_agent.config.agent import AgentSettings, state_directory
 from metrics_agent.config.faults import Fault
-from metrics_agent.config.load import AgentConfig, ModuleConfig, find, load
+from metrics_agent.config.load import AgentConfig, ModuleConfig, load
+from metrics_agent.config.search import Found, find
 from metrics_agent.config.setting import setting
 from metrics_agent.config.structure import structure
 from metrics_agent.config.types import Duration, Secret, Size
@@ -15,6 +16,7 @@ __all__ = [
     "AgentSettings",
     "Duration",
     "Fault",
+    "Found",
     "ModuleConfig",
     "Secret",
     "Size",

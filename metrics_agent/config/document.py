@@ -15,11 +15,8 @@ from attrs import evolve, frozen
 from metrics_agent.config.faults import Fault, describe_type, join, quote
 from metrics_agent.errors import ConfigError
 
-__all__ = ["Document", "find", "read", "toml_parser"]
+__all__ = ["Document", "read", "toml_parser"]
 
-_NAMES = ("metrics-agent.toml", "metrics-agent.json")
-_SYSTEM_NAMES = (*_NAMES, "config.toml", "config.json")
-_SYSTEM: Final = Path("/etc/metrics-agent")
 _LIMIT_BYTES: Final = 4 * 1024 * 1024
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _TOML_POSITION = re.compile(r" \(at (line (\d+), column (\d+)|end of document)\)$")
@@ -63,42 +60,6 @@ class Lines:
             self._lines = find_lines(self._text, toml=self._path.suffix.lower() == ".toml")
         line = line_of(fault.path, self._lines)
         return fault if line is None else evolve(fault, where=f"{self._path}:{line}")
-
-
-def find(path: str | None, cwd: Path, *, system: Path = _SYSTEM) -> Path:
-    """Return the configuration file to use.
-
-    Args:
-        path: what the user asked for (``-c``), or None to look in the usual places.
-        cwd: where relative paths start.
-        system: the directory of the system-wide file.
-
-    Raises:
-        ConfigError: no file; names all places looked at.
-    """
-    if path is not None:
-        return cwd / path
-    places = [
-        *(cwd / name for name in _NAMES),
-        *(cwd / "config" / name for name in _NAMES),
-        *(system / name for name in _SYSTEM_NAMES),
-    ]
-    for place in places:
-        if _may_be_file(place):
-            return place
-    looked_at = ", ".join(str(place) for place in places)
-    hint = "or give -c FILE; `metrics-agent sample-config` prints one to begin with"
-    raise ConfigError([Fault("configuration", "no file", f"one of {looked_at}", hint)])
-
-
-def _may_be_file(place: Path) -> bool:
-    """Tell whether there is a file; one that may not be looked at counts, reading it says why."""
-    try:
-        return stat.S_ISREG(place.stat().st_mode)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
 
 
 def read(path: Path) -> Document:

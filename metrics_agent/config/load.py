@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import evolve, field, fields_dict, frozen
 
 from metrics_agent.config.agent import LOG_LEVELS, AgentSettings
-from metrics_agent.config.document import Document, Lines, find, read
+from metrics_agent.config.document import Document, Lines, read
 from metrics_agent.config.faults import Fault, describe_type, join, nearest, quote
 from metrics_agent.config.secret import Sources
 from metrics_agent.config.setting import setting
@@ -30,7 +30,7 @@ from metrics_agent.errors import ConfigError
 if TYPE_CHECKING:
     from metrics_agent.interfaces import ModuleKind
 
-__all__ = ["AgentConfig", "CommonSettings", "ModuleConfig", "find", "load"]
+__all__ = ["AgentConfig", "CommonSettings", "ModuleConfig", "load"]
 
 _MODULES: Final = "modules"
 _CUSTOM: Final = "custom"
@@ -119,7 +119,7 @@ def load(
     """Read a configuration file; pure but for reading files.
 
     Args:
-        path: the file, see `find`.
+        path: the file, see `search.find`.
         kinds: the registry: name to kind, None for a name it does not know; may import.
         known_kinds: all names of the registry, for the hints.
         environ: where variables are looked up; the environment of the process if None.

@@ -1,6 +1,7 @@
 """The system calls by which a file is replaced, one method each, so that tests can stop at each.
 
-Nothing in here decides anything, but that root works as the owner of the directory, see `owner`.
+Nothing in here decides anything, except that root works as the owner of the directory, who also gets
+what an earlier run of root has left there, see `owner`.
 """
 
 from __future__ import annotations
@@ -26,10 +27,7 @@ class Files:
     """The real ones. Each method raises OSError; each may be the last thing this process does."""
 
     def make_directory(self, path: Path) -> None:
-        """Make a directory that only its owner can enter; one that is there is left.
-
-        Run by root, one that an earlier run of root left to root is given to the owner.
-        """
+        """Make a directory that only its owner can enter; one that is there is left."""
         repair(path)
         with acting_as_owner(path):
             try:
@@ -47,6 +45,7 @@ class Files:
 
     def read(self, path: Path, limit: int) -> bytes:
         """Read at most so many bytes of a regular file; anything else is an error at once."""
+        repair(path.parent)
         # A FIFO would wait for a writer.
         with acting_as_owner(path.parent):
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

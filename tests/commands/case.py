@@ -11,6 +11,8 @@ from unittest import mock
 import twisted.internet
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.config import search
+
 GOOD = '[modules.demo]\nenabled = true\ninterval = "1s"\n'
 FAULTY = '[modules.demo]\nenabled = true\ninterval = "soon"\n'
 GLOBAL_FAULT = 'log_level = "loud"\nunheard = 1\n'
@@ -36,7 +38,8 @@ class CommandCase(SynchronousTestCase):
         return str(path)
 
     def go_there(self) -> None:
-        """Make the directory the current one until the test is over."""
+        """Make the directory the current one until the test is over, and a trusted one."""
+        self.patch(search, "_distrust", lambda *_places, **_how: None)
         self.addCleanup(os.chdir, Path.cwd())
         os.chdir(self.directory)
 

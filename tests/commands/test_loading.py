@@ -6,13 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+from metrics_agent.commands import loading
 from metrics_agent.commands.loading import complain, loader, plan_or_complain
-from metrics_agent.config import Fault
+from metrics_agent.config import Fault, Found, search
 from metrics_agent.errors import ConfigError, OutputError
 from metrics_agent.logs.events import read_event
 from metrics_agent.logs.levels import Level, Levels
 from metrics_agent.logs.logger import make_logger
 from metrics_agent.plan import Plan
+from metrics_agent.process.descriptors import Kind
 from tests.commands.case import FAULTY, GLOBAL_FAULT, GOOD, NOTHING, CommandCase
 
 
@@ -59,6 +61,36 @@ class LoadingTests(CommandCase):
         load = loader(None)
         self.write(NOTHING, "metrics-agent.toml")
         self.assertEqual(load().path, self.directory / "config" / "metrics-agent.toml")
+
+    def test_file_that_is_not_used(self) -> None:
+        """A warning of the first configuration, and of no reload."""
+        self.go_there()
+        self.write(NOTHING, "metrics-agent.toml")
+        self.write(GOOD, "config/metrics-agent.toml")
+        reasons = {"metrics-agent.toml": "it is another's", "config": None}
+        self.patch(
+            search,
+            "_distrust",
+            lambda place, _cwd, **_how: reasons[place.relative_to(self.directory).parts[0]],
+        )
+        plan, load = plan_or_complain(None, self.log)
+        (warning,) = plan.config.warnings
+        self.assertIn("metrics-agent.toml is not used: it is another's", warning)
+        self.assertEqual(load().warnings, ())
+
+    def test_pipe_on_stdin(self) -> None:
+        """Telegraf's directory is not searched; that of a user at a shell is."""
+        seen: list[bool] = []
+
+        def find(*_args: object, has_parent: bool) -> Found:
+            seen.append(has_parent)
+            return Found(Path("x"))
+
+        self.patch(loading, "find", find)
+        for kind in (Kind.PIPE, Kind.SOCKET, Kind.TERMINAL, Kind.NULL, Kind.FILE):
+            self.patch(loading, "kind_of", lambda _fd, kind=kind: kind)
+            loading.locate(None)
+        self.assertEqual(seen, [True, True, False, False, False])
 
     def test_nothing_enabled(self) -> None:
         """Nothing to do is a plan: an exit would be a restart loop."""

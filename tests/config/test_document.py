@@ -4,63 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from unittest import skipIf
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.config.document import find, read
+from metrics_agent.config.document import read
 from metrics_agent.errors import ConfigError
-
-
-class FindTests(SynchronousTestCase):
-    """Where the file is looked for."""
-
-    def setUp(self) -> None:
-        self.cwd = Path(self.mktemp()).resolve()
-        self.system = self.cwd / "etc"
-        (self.cwd / "config").mkdir(parents=True)
-        self.system.mkdir()
-
-    def find(self, path: str | None = None) -> Path:
-        return find(path, self.cwd, system=self.system)
-
-    def test_the_first_of_the_places_wins(self) -> None:
-        names = (
-            "etc/config.json", "etc/config.toml", "etc/metrics-agent.json",
-            "etc/metrics-agent.toml", "config/metrics-agent.json", "config/metrics-agent.toml",
-            "metrics-agent.json", "metrics-agent.toml",
-        )  # fmt: skip
-        for name in names:
-            (self.cwd / name).touch()
-            self.assertEqual(self.find(), self.cwd / name)
-
-    def test_a_directory_of_that_name_is_passed_over(self) -> None:
-        (self.cwd / "metrics-agent.toml").mkdir()
-        (self.system / "config.toml").touch()
-        self.assertEqual(self.find(), self.system / "config.toml")
-
-    def test_without_a_file_all_places_are_named(self) -> None:
-        error = self.assertRaises(ConfigError, self.find)
-        text = str(error)
-        self.assertTrue(text.startswith("configuration: got no file, expected one of "), text)
-        hint = "; or give -c FILE; `metrics-agent sample-config` prints one to begin with"
-        self.assertTrue(text.endswith(hint), text)
-        for name in ("metrics-agent.toml", "config/metrics-agent.json", "etc/config.toml"):
-            self.assertIn(str(self.cwd / name), text)
-
-    def test_a_given_path_is_taken_as_it_is(self) -> None:
-        self.assertEqual(self.find("a/b.toml"), self.cwd / "a/b.toml")
-        self.assertEqual(self.find("/a/b.toml"), Path("/a/b.toml"))
-
-    @skipIf(os.geteuid() == 0, "root may read everything")
-    def test_a_place_that_may_not_be_looked_at_is_not_passed_over(self) -> None:
-        self.system.chmod(0)
-        self.addCleanup(self.system.chmod, 0o700)
-        path = self.find()
-        error = self.assertRaises(ConfigError, read, path)
-        self.assertIn("cannot be read: Permission denied", str(error))
 
 
 class ReadTests(SynchronousTestCase):

@@ -166,14 +166,6 @@ class OtherCommandsTests(AgentCase):
         self.assertTrue(all(map(is_line, lines)))
         self.assertIn(b"none lost", done.stderr)
 
-    def test_run_finds_the_file_of_the_directory(self) -> None:
-        """Without -c the file in the working directory is taken."""
-        self.configure("[modules.demo]\nenabled = true\ninterval = '100ms'\n")
-        self.config_path.rename(self.directory / "metrics-agent.toml")
-        done = self.run_command("once", "--seconds", "0.3")
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn(b"demo,module=demo", done.stdout)
-
     def test_modules(self) -> None:
         """`modules` names each module and what it is for."""
         done = self.run_command("modules")
