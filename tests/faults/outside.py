@@ -101,13 +101,13 @@ _ROWS: Final = (
         "state_disk_full",
         "disk",
         "no room for state",
-        "two lines tell what is not kept; everything runs all the same",
+        "one line tells what is not kept; everything runs all the same",
     ),
     (
         "state_read_only",
         "disk",
         "state directory is read-only",
-        "two lines tell what is not kept; everything runs all the same",
+        "one line tells what is not kept; everything runs all the same",
     ),
     (
         "output_disk_full",

@@ -168,7 +168,6 @@ class OnATerminal(NetatmoCase):
         self.let_the_service_in()
         self.configure(self.peer.config())
         terminal = Terminal(self, "netatmo")
-        await terminal.shows(f"Going on as user {SERVICE_USER}")
         await terminal.shows("paste it here")
         terminal.type(self.consent(terminal))
         self.assertEqual(await terminal.ended(), 0)
