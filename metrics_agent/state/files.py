@@ -1,7 +1,7 @@
 """The system calls by which a file is replaced, one method each, so that tests can stop at each.
 
-Nothing in here decides anything, except that root works as the owner of the directory, who also gets
-what an earlier run of root has left there, see `owner`.
+Nothing in here decides anything, except that root works as the owner of the directory, who also
+gets what an earlier run of root has left there, see `owner`.
 """
 
 from __future__ import annotations
