@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.logger import ILogObserver
 
 from metrics_agent.agent import Agent, OnState, Parts
-from metrics_agent.config import AgentConfig, AgentSettings, state_directory
+from metrics_agent.config import AgentConfig, AgentSettings, Fault, state_directory
 from metrics_agent.diagnosis import ConnectionProblems, Diagnosis, ListenOnly
+from metrics_agent.errors import ConfigError, OutputError
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.logger import make_logger
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.metric import FieldValue
 from metrics_agent.output.sink import Sink
 from metrics_agent.output.target import make_output
+from metrics_agent.output.writer import MakeWriter
 from metrics_agent.plan import ModulePlan, Plan
 from metrics_agent.process.boot import Process
 from metrics_agent.process.notify import make_notifier
@@ -47,7 +49,7 @@ from metrics_agent.transports.mqtt.settings import MqttSettings
 if TYPE_CHECKING:
     from metrics_agent.transports.mqtt.connection import MqttConnection
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "make_planned_output"]
 
 _AGENT: Final = "agent"
 _MQTT: Final = "mqtt"
@@ -62,6 +64,20 @@ _FIXED: Final = (
     "instance",
 )
 """Settings that are read once: what hangs on them outlives a reload."""
+
+
+def make_planned_output(plan: Plan, reactor: Any, take_stdout: Callable[[], int]) -> MakeWriter:
+    """Return what makes the writer of the output; connects and opens nothing yet.
+
+    Raises:
+        ConfigError: Twisted cannot make the endpoint that ``output`` describes.
+    """
+    config = plan.config
+    try:
+        return make_output(reactor, config.settings.output, take_stdout)
+    except OutputError as error:
+        fault = Fault("output", str(error))
+        raise ConfigError([config.lines.locate(fault)]) from error
 
 
 def assemble(
@@ -87,7 +103,7 @@ def assemble(
             made ``plan`` and ``load``. None for the agent itself.
 
     Raises:
-        OutputError: the setting ``output`` cannot be used.
+        ConfigError: the setting ``output`` cannot be used.
     """
     return _Assembly(process, reactor, plan, load, observer, diagnosis).agent(log_with)
 
@@ -127,7 +143,7 @@ class _Assembly:
         self._connections = Connections(self._make_connection, self._client_id, make_logger(_MQTT))
         self._sink = Sink(
             reactor,
-            make_output(reactor, self._first.output, process.stdout),
+            make_planned_output(plan, reactor, process.stdout),
             limit_bytes=self._first.queue_limit,
             high_mark_bytes=self._first.queue_high_mark,
             low_mark_bytes=self._first.queue_low_mark,

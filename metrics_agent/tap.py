@@ -55,7 +55,7 @@ def makeService(options: Options) -> Agent:
 
     from metrics_agent.commands.loading import complain, plan_or_complain
     from metrics_agent.commands.reactor import import_reactor
-    from metrics_agent.errors import OutputError
+    from metrics_agent.errors import ConfigError
     from metrics_agent.logs.capture import bridge_logging, contain_observers
     from metrics_agent.logs.logger import make_logger
     from metrics_agent.logs.observer import StderrObserver
@@ -79,7 +79,7 @@ def makeService(options: Options) -> Agent:
     log_with = observer if _logs_by_default(twistd, plan) else None
     try:
         agent = assemble(PROCESS, reactor, plan, load, observer, log_with=log_with)
-    except OutputError as error:
+    except ConfigError as error:
         _end(complain(error, log, plan.config.path))
     contain_observers()
     if twistd.get("nodaemon", True):

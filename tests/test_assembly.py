@@ -16,7 +16,7 @@ from metrics_agent.assembly import assemble
 from metrics_agent.catalogue import DEMO as DEMO_MEASUREMENT
 from metrics_agent.catalogue import METRICS_AGENT
 from metrics_agent.config import AgentConfig, load
-from metrics_agent.errors import OutputError
+from metrics_agent.errors import ConfigError
 from metrics_agent.logs.logger import ModuleLogger, make_logger
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.modules import find_kind, known_kinds
@@ -162,7 +162,7 @@ class RunTests(AssemblyCase):
 
     def test_wrong_output(self) -> None:
         """An output that cannot be used is found out before anything is made."""
-        with self.assertRaises(OutputError):
+        with self.assertRaises(ConfigError):
             self.make(DEMO, output='"carrier:pigeon"')
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 

@@ -11,7 +11,8 @@ from twisted.python import usage
 
 from metrics_agent import assembly
 from metrics_agent.commands import reactor as reactor_of_plan
-from metrics_agent.errors import OutputError
+from metrics_agent.config import Fault
+from metrics_agent.errors import ConfigError
 from metrics_agent.logs import capture, observer
 from metrics_agent.process.boot import Process
 from tests.commands.case import FAULTY, GOOD, CommandCase
@@ -162,10 +163,10 @@ class MakeServiceTests(CommandCase):
         """An output that cannot be used is told like a fault of the configuration."""
 
         def assemble(*_args: Any, **_named: Any) -> Any:
-            raise OutputError("output 'x:' is not right")
+            raise ConfigError([Fault("output", "'x:' is not right")])
 
         self.patch(assembly, "assemble", assemble)
-        self.assertEqual(self.ends()[0], "error: output 'x:' is not right")
+        self.assertEqual(self.ends()[0], "error: output: 'x:' is not right")
 
     def test_options(self) -> None:
         """The only option is the file; anything else is a usage error."""

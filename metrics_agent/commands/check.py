@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Final
 
+from metrics_agent.commands.files import inspect_files
 from metrics_agent.commands.loading import load_found, locate
 from metrics_agent.commands.saying import say
-from metrics_agent.config import Fault
+from metrics_agent.config import AgentConfig, Fault, state_directory
 from metrics_agent.errors import ConfigError, MissingDependency
 from metrics_agent.modules import known_kinds
+from metrics_agent.output.target import file_trouble, read_output
 from metrics_agent.plan import Plan, build
 from metrics_agent.process.exit import ExitCode
 
 __all__ = ["check"]
 
+_SYSTEM_CONFIG: Final = Path("/etc/metrics-agent")
+_SYSTEM_STATE: Final = Path("/var/lib/metrics-agent")
+
 
 def check(config: str | None) -> ExitCode:
     """Write every fault and every warning, one a line, and a verdict to stdout.
+
+    What a start refuses is a fault here, in the same words; beside that every file is opened that
+    a setting names. Nothing is created, and nothing is connected to.
 
     Returns:
         0, or 78 if there is a fault.
@@ -30,16 +40,67 @@ def check(config: str | None) -> ExitCode:
         plan = build(load_found(found))
     except ConfigError as error:
         return _condemn(error.faults, path)
-    for warning in plan.config.warnings:
+    opened = [inspect_files(module.files) for module in plan.config.modules if module.enabled]
+    with_line = plan.config.lines.locate
+    about_files = [with_line(warning) for each in opened for warning in each.warnings]
+    for warning in (*plan.config.warnings, *about_files, *_other_user(plan.config)):
         say(f"warning: {warning}")
-    faults = (*plan.faults, *_missing(plan))
+    faults = [*_output(plan), *plan.faults, *_missing(plan)]
+    faults += [fault for each in opened for fault in each.faults]
     if faults:
-        return _condemn(faults, path)
+        return _condemn([*map(with_line, faults)], path)
     if not plan.modules:
         say(f"warning: no module is enabled; enable one of: {', '.join(known_kinds())}")
     names = ", ".join(module.name for module in plan.modules) or "none"
     say(f"{path} is right; modules that will run: {names}")
     return ExitCode.STOPPED
+
+
+def _output(plan: Plan) -> Iterator[Fault]:
+    """Make the output as a start does, and look whether its file could be written."""
+    setting = plan.config.settings.output
+    target = read_output(setting)
+    if target.kind == "file":
+        trouble = file_trouble(target.path)
+        if trouble:
+            yield Fault("output", f"{target.path} cannot be written: {trouble}")
+    elif target.kind in {"tls", "endpoint"}:
+        from metrics_agent.assembly import make_planned_output
+        from metrics_agent.commands.reactor import import_reactor
+
+        try:
+            make_planned_output(plan, import_reactor(plan), lambda: -1)
+        except ConfigError as error:
+            yield from error.faults
+
+
+def _other_user(config: AgentConfig) -> Iterator[str]:
+    """Say that the agent runs as another user, whom its state directory belongs to."""
+    if config.settings.state_dir is None and config.path.parent == _SYSTEM_CONFIG:
+        state = _SYSTEM_STATE
+    else:
+        state = state_directory(config.settings, os.environ)
+    try:
+        owner = state.stat().st_uid
+    except OSError:
+        return  # it does not exist yet: the agent has not run
+    user = os.geteuid()
+    if owner != user:
+        agent = _name(owner)
+        yield (
+            f"this check runs as {_name(user)}, and the agent as {agent}, who owns {state}: files "
+            f"that {agent} may not read or write are not noticed; run "
+            f"sudo -u {agent} metrics-agent check -c {config.path}"
+        )
+
+
+def _name(user: int) -> str:
+    from pwd import getpwuid
+
+    try:
+        return getpwuid(user).pw_name
+    except KeyError:
+        return f"#{user}"
 
 
 def _missing(plan: Plan) -> Iterator[Fault]:

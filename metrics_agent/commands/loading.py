@@ -10,7 +10,7 @@ from attrs import evolve
 from twisted.logger import Logger
 
 from metrics_agent.config import AgentConfig, Found, find, load
-from metrics_agent.errors import ConfigError, OutputError
+from metrics_agent.errors import ConfigError
 from metrics_agent.modules import find_kind, known_kinds
 from metrics_agent.plan import Plan, build
 from metrics_agent.process.descriptors import Kind, kind_of
@@ -80,7 +80,7 @@ def plan_or_complain(config: str | None, log: Logger) -> tuple[Plan, Load] | Exi
     return plan, partial(load_from, path)
 
 
-def complain(error: ConfigError | OutputError, log: Logger, path: Path | None) -> ExitCode:
+def complain(error: ConfigError, log: Logger, path: Path | None) -> ExitCode:
     """Log what keeps the agent from starting, and return the exit code.
 
     Args:
@@ -88,8 +88,7 @@ def complain(error: ConfigError | OutputError, log: Logger, path: Path | None) -
         log: where to.
         path: of the configuration; None where there is none.
     """
-    reasons = error.faults if isinstance(error, ConfigError) else (error,)
-    for reason in reasons:
+    for reason in error.faults:
         log.error("{reason}", reason=reason, fold=False)
     if path is None:
         log.error("Not started: there is no configuration.", fold=False)

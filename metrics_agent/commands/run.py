@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from metrics_agent.commands.loading import Load, complain, plan_or_complain
 from metrics_agent.commands.reactor import import_reactor
 from metrics_agent.diagnosis import Diagnosis
-from metrics_agent.errors import OutputError
+from metrics_agent.errors import ConfigError
 from metrics_agent.logs.capture import (
     begin_logging,
     bridge_logging,
@@ -98,7 +98,7 @@ def run_plan(
 
     try:
         agent = assemble(process, reactor, plan, load, observer, diagnosis=diagnosis)
-    except OutputError as error:
+    except ConfigError as error:
         return complain(error, log, plan.config.path)
     begin(reactor, agent)
     run_service(reactor, agent)

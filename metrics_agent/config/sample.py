@@ -31,7 +31,7 @@ _LEGEND = (
         'Durations: "250ms", "30s", "1h30m", "2d". Sizes: "256KiB", "16MiB" or a number of '
         'bytes. Secrets: "text", { env = "NAME" } or { file = "path" }.'
     ),
-    "After a change: metrics-agent check -c FILE",
+    "After a change: sudo -u telegraf metrics-agent check -c FILE",
 )
 
 

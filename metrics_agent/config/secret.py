@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -11,11 +10,12 @@ from typing import Final
 from attrs import field, frozen
 
 from metrics_agent.config.faults import Fault, describe_type, join, quote
+from metrics_agent.config.regular import read_regular
 
-__all__ = ["FORMS", "Secret", "Sources", "read_secret"]
+__all__ = ["FORMS", "SECRET_LIMIT_BYTES", "Secret", "Sources", "read_secret"]
 
 FORMS: Final = 'a string, { env = "NAME" } or { file = "path" }'
-_LIMIT_BYTES = 64 * 1024
+SECRET_LIMIT_BYTES: Final = 64 * 1024
 _PATH_SHOWN = 1024
 
 
@@ -113,15 +113,9 @@ def _from_file(name: str, where: str, sources: Sources) -> Secret | Fault:
     path = sources.locate(name)
     shown = f"the file {quote(str(path), _PATH_SHOWN)}"
     try:
-        # Looked at before it is opened: opening a FIFO would wait for a writer.
-        if not stat.S_ISREG(path.stat().st_mode):
-            return Fault(where, f"{shown} is not a regular file")
-        with path.open("rb") as file:
-            content = file.read(_LIMIT_BYTES + 1)
+        content, _mode = read_regular(path, SECRET_LIMIT_BYTES)
     except OSError as error:
         return Fault(where, f"{shown} cannot be read: {error.strerror}")
-    if len(content) > _LIMIT_BYTES:
-        return Fault(where, f"{shown} is too large for a secret")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:

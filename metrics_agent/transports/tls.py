@@ -19,6 +19,7 @@ from twisted.internet import endpoints
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
+from metrics_agent.config.regular import read_regular
 from metrics_agent.errors import MetricsAgentError, MissingDependency, how_to_install
 from metrics_agent.process.openssl import allow_openssl
 
@@ -40,6 +41,7 @@ __all__ = ["TlsFileError", "VerifyingCreator", "Why", "tls_options", "wrap_tls"]
 _PEM_CERTIFICATE = re.compile(
     rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL
 )
+_PEM_LIMIT_BYTES = 4 * 1024 * 1024
 _UNTRUSTED = "its certificate comes from an authority that we do not trust (see tls_ca)"
 _CHAIN_FAULTS = {
     # OpenSSL's X509_V_ERR numbers: our word, a clause for a person.
@@ -58,13 +60,14 @@ class TlsFileError(MetricsAgentError):
 
     Args:
         key: the setting that names it.
-        text: a clause for a person.
+        reason: what is wrong with it; begins with its path.
     """
 
-    def __init__(self, key: str, text: str) -> None:
+    def __init__(self, key: str, reason: str) -> None:
         self.key = key
-        self.text = text
-        super().__init__(text)
+        self.reason = reason
+        self.text = f"{key} {reason}"
+        super().__init__(self.text)
 
 
 @frozen
@@ -114,7 +117,18 @@ def tls_options(
         chain = _read("tls_certificate", certificate_file, _load_certificates)
         options["certificate"], *options["extraCertChain"] = chain
         options["privateKey"] = _read("tls_key", key_file, _load_key)
-    return CertificateOptions(**options)
+    made = CertificateOptions(**options)
+    try:
+        made.getContext()
+    except SSL.Error as error:
+        # What OpenSSL refuses of a certificate, or that the key is another's.
+        words = "; ".join(str(each[2]) for each in error.args[0])
+        if "mismatch" in words:
+            reason = f"{key_file!r} is not the key of tls_certificate {certificate_file!r}"
+            raise TlsFileError("tls_key", reason) from None
+        reason = f"{certificate_file!r} cannot be used: {words}"
+        raise TlsFileError("tls_certificate", reason) from None
+    return made
 
 
 def wrap_tls(creator: VerifyingCreator, endpoint: Any, clock: Any) -> Any:
@@ -133,24 +147,31 @@ def wrap_tls(creator: VerifyingCreator, endpoint: Any, clock: Any) -> Any:
 
 def _read(key: str, path: str, load: Callable[[bytes], Any]) -> Any:
     try:
-        return load(Path(path).read_bytes())
+        content, _mode = read_regular(Path(path), _PEM_LIMIT_BYTES)
+        return load(content)
     except OSError as fault:
-        text = f"{key} {path!r} cannot be read: {fault.strerror}"
-    except (crypto.Error, ValueError) as fault:
-        text = f"{key} {path!r} cannot be used: {fault}"
-    raise TlsFileError(key, text)
+        reason = f"{path!r} cannot be read: {fault.strerror}"
+    except ValueError as fault:
+        reason = f"{path!r} cannot be used: {fault}"
+    raise TlsFileError(key, reason)
 
 
 def _load_certificates(pem: bytes) -> list[crypto.X509]:
     found = _PEM_CERTIFICATE.findall(pem)
     if not found:
         raise ValueError("no PEM certificate in it")
-    return [crypto.load_certificate(crypto.FILETYPE_PEM, one) for one in found]
+    try:
+        return [crypto.load_certificate(crypto.FILETYPE_PEM, one) for one in found]
+    except crypto.Error:
+        raise ValueError("a PEM certificate in it is damaged") from None
 
 
 def _load_key(pem: bytes) -> crypto.PKey:
     # An empty passphrase: OpenSSL would ask on the terminal for the one of an encrypted key.
-    return crypto.load_privatekey(crypto.FILETYPE_PEM, pem, passphrase=b"")
+    try:
+        return crypto.load_privatekey(crypto.FILETYPE_PEM, pem, passphrase=b"")
+    except crypto.Error:
+        raise ValueError("no PEM private key in it that needs no passphrase") from None
 
 
 @implementer(IOpenSSLClientConnectionCreator)

@@ -29,6 +29,9 @@ class CommandCase(SynchronousTestCase):
         self.stderr = io.StringIO()
         self.patch(sys, "stdout", self.stdout)
         self.patch(sys, "stderr", self.stderr)
+        # The state directory is the test's own: one of this machine may belong to another user,
+        # which is worth a warning.
+        self.patch(os, "environ", {**os.environ, "STATE_DIRECTORY": str(self.directory)})
 
     def write(self, text: str, name: str = "agent.toml") -> str:
         """Write a file; return its path."""

@@ -91,7 +91,7 @@ class CheckTests(CommandCase):
             before = len(self.said())
             self.assertEqual(check(self.write(text)), 78, text)
             fault, _verdict = self.said()[before:][-2:]
-            self.assertRegex(fault, rf"^error: modules\.\w+: {TLS} needs: pip install it$")
+            self.assertRegex(fault, rf"agent.toml:1: modules\.\w+: {TLS} needs: pip install it$")
         for text in (
             '[modules.tasmota]\nenabled = true\nbroker = "ws://127.0.0.1"\n',
             '[modules.opendtu]\nenabled = true\nurl = "http://192.0.2.1"\n',
@@ -110,7 +110,7 @@ class CheckTests(CommandCase):
 
         self.patch(check_module, "import_module", import_)
         self.assertEqual(check(self.write(NETATMO)), 78)
-        self.assertIn("error: modules.netatmo: SystemExit: 3", self.said())
+        self.assertIn("agent.toml:1: modules.netatmo: SystemExit: 3", self.stdout.getvalue())
 
     def test_what_modules_need_can_be_imported(self) -> None:
         """The names are right."""

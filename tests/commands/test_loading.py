@@ -9,7 +9,7 @@ from typing import Any
 from metrics_agent.commands import loading
 from metrics_agent.commands.loading import complain, loader, plan_or_complain
 from metrics_agent.config import Fault, Found, search
-from metrics_agent.errors import ConfigError, OutputError
+from metrics_agent.errors import ConfigError
 from metrics_agent.logs.events import read_event
 from metrics_agent.logs.levels import Level, Levels
 from metrics_agent.logs.logger import make_logger
@@ -144,9 +144,8 @@ class LoadingTests(CommandCase):
     def test_complain(self) -> None:
         """Each reason is a line that is never folded, and a last one that says what it means."""
         path = self.directory / "agent.toml"
-        self.assertEqual(complain(OutputError("output '' is empty"), self.log, path), 78)
         faults = [Fault("a", "1", "2"), Fault("b", "1", "2")]
         self.assertEqual(complain(ConfigError(faults), self.log, path), 78)
         a, b = (str(fault) for fault in faults)
-        self.assertEqual(self.errors(), ["output '' is empty", self.last(), a, b, self.last()])
+        self.assertEqual(self.errors(), [a, b, self.last()])
         self.assertEqual({event["fold"] for event in self.events}, {False})

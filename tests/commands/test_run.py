@@ -10,7 +10,8 @@ from metrics_agent import assembly
 from metrics_agent.commands import reactor as reactor_of_plan
 from metrics_agent.commands import run as run_module
 from metrics_agent.commands.run import run
-from metrics_agent.errors import OutputError
+from metrics_agent.config import Fault
+from metrics_agent.errors import ConfigError
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
 from tests.commands.case import FAULTY, GOOD, CommandCase
@@ -93,7 +94,7 @@ class RunTests(CommandCase):
         """An output that cannot be used is a fault of the configuration."""
 
         def assemble(*_args: object, **_named: object) -> Any:
-            raise OutputError("output 'x:' is not right")
+            raise ConfigError([Fault("output", "'x:' is not right")])
 
         self.patch(assembly, "assemble", assemble)
         self.assertEqual(run(self.process, self.write(GOOD)), 78)

@@ -201,7 +201,7 @@ class SecretTests(SynchronousTestCase):
             ("fifo", "is not a regular file"),
             ("empty", "is empty"),
             ("binary", "is not UTF-8"),
-            ("large", "is too large"),
+            ("large", "it is larger than 65536 bytes"),
             ("x" * 5000, "cannot be read: File name too long"),
         )
         for name, text in table:

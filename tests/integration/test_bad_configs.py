@@ -130,6 +130,19 @@ class BadConfigurations(TestCase):
             self.assertRegex(verdict, rf"\A{len(faults)} errors? in {path}\Z", name)
             self.assertEqual((done.returncode, done.stderr), (78, ""), name)
 
+    def test_check_and_a_start_say_the_same_of_an_output(self) -> None:
+        """What only Twisted can refuse is refused by both, in the same words, with the line."""
+        for output in ("carrier:pigeon", "unix:path=/t:timeout=soon", "ssl:h:1:caCertsDir=/none/x"):
+            path = self.directory / "output.toml"
+            path.write_text(f'\noutput = "{output}"\n[modules.demo]\nenabled = true\n', "utf-8")
+            checked = self.run_in(self.directory, "check", "-c", str(path))
+            started = self.run_in(self.directory, "-c", str(path))
+            fault, _verdict = checked.stdout.splitlines()
+            self.assertIn(f"error: {path}:2: output: got ", fault)
+            said = [fault.replace("error: ", ""), NOT_STARTED.format(path=path)]
+            self.assertEqual(started.stderr.splitlines(), [f"E! [agent] {line}" for line in said])
+            self.assertEqual((checked.returncode, started.returncode), (78, 78))
+
     def test_check_of_a_right_file(self) -> None:
         """Exit status 0, and what would run."""
         path = self.directory / "right.toml"

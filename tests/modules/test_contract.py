@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, get_args
 
+from attrs import fields, has
 from line_protocol_parser import parse_line
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
@@ -12,6 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
+from metrics_agent.config.setting import hints, spec_of
 from metrics_agent.config.structure import structure
 from metrics_agent.interfaces import IModule, ModuleKind
 from metrics_agent.modules import BUILT_IN, find_kind, known_kinds
@@ -71,6 +74,18 @@ class ContractReactor(MemoryReactorClock):
         self.callLater(0, call, *args)
 
 
+def texts(cls: type[Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the settings that are a text, those of nested tables too, with their paths."""
+    for attribute in fields(cls):
+        hint = hints(cls)[attribute.name]
+        where = f"{path}.{attribute.name}"
+        for part in (hint, *get_args(hint)):
+            if isinstance(part, type) and has(part):
+                yield from texts(part, where)
+        if str in {hint, *get_args(hint)}:
+            yield where, attribute
+
+
 class AnyBroker(dict[Any, FakeConnection]):
     """A connection for whatever broker a module names."""
 
@@ -99,6 +114,14 @@ class Contract(ContextCase):
         found = structure(kind.settings, NEEDED.get(self.module_name, {}), self.module_name)
         self.assertEqual([str(fault) for fault in found.faults], [], "add it to NEEDED")
         self.settings: Any = found.value
+
+    def test_every_setting_that_names_a_file_says_what_it_is(self) -> None:
+        """`check` opens the files that are declared, so none may be forgotten."""
+        for path, attribute in texts(self.kind.settings, self.module_name):
+            spec = spec_of(attribute)
+            text = f"{attribute.name} {spec.doc}".replace("_", " ")
+            if re.search(r"\b(file|PEM|directory)\b", text):
+                self.assertIsNotNone(spec.file, f"{path}: declare it with setting(file=...)")
 
     # -- one instance ------------------------------------------------------------------------
 
