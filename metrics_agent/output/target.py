@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import frozen
 
-from metrics_agent.errors import OutputError
+from metrics_agent.errors import OutputError, how_to_install
 from metrics_agent.transports.host_port import HOST_PORT, SCHEME, read_host, read_port, shown
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def make_endpoint(reactor: Any, target: Target, setting: str) -> Any:
     if target.kind == "unix":
         return api.UNIXClientEndpoint(reactor, target.path)
     if needs_tls(setting) and api.TLSMemoryBIOFactory is None:
-        raise OutputError(f"got {shown(setting)}, but TLS is not installed: add the extra `tls`")
+        raise OutputError(f"got {shown(setting)}, but TLS is missing: {how_to_install('tls')}")
     try:
         if target.kind == "endpoint":
             return api.clientFromString(reactor, target.description)
