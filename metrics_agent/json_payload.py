@@ -24,12 +24,13 @@ Parse = Callable[[bytes], Any]
 MAX_DEPTH: Final = 32
 """Arrays and objects within each other; no device goes beyond eight."""
 
-REASONS: Final = frozenset({"empty", "invalid_json", "invalid_utf8", "too_deep"})
+REASONS: Final = frozenset({"empty", "invalid_json", "invalid_utf8", "too_deep", "too_long"})
 """Every reason ``loads`` refuses a payload for."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = b" \t\r\n\x00"
 _NOT_A_BRACKET: Final = bytes(set(range(256)) - set(b"[]{}"))
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _EXCERPT: Final = 60
 _EXCERPT_BEFORE: Final = 40
 _MAX_NUMBER_TEXT: Final = 64
@@ -72,20 +73,30 @@ def _fastest_parse() -> Parse:
 _PARSE: Final = _fastest_parse()
 
 
-def loads(data: bytes, *, max_depth: int = MAX_DEPTH, parse: Parse = _PARSE) -> object:
+def loads(
+    data: bytes,
+    *,
+    max_bytes: int | None = None,
+    max_depth: int = MAX_DEPTH,
+    parse: Parse = _PARSE,
+) -> object:
     """Read one JSON document.
 
     A byte order mark before it, and blanks and NULs around it, are ignored. Of equal keys the last
     counts. Integers beyond 64 bits become floats, floats beyond the double's range infinite.
 
     Args:
-        data: the payload; how long it may be is the transport's affair.
+        data: the payload.
+        max_bytes: the most that the sender's software can send; None where only the transport
+            limits it.
         max_depth: how many arrays and objects may stand within each other.
         parse: the parser that is asked first.
 
     Raises:
         PayloadError: the reason is one of ``REASONS``; the detail shows the place, bounded.
     """
+    if max_bytes is not None and len(data) > max_bytes:
+        raise PayloadError("too_long", f"it has {len(data)} bytes, at most {max_bytes} are read")
     # The usual payload is an object and nothing else; all others take the longer way.
     if data[:1] == b"{" and _openings(data) <= max_depth:
         try:
@@ -133,18 +144,20 @@ def _check_depth(data: bytes, max_depth: int) -> None:
     Backslashes stand only within texts, so without their pairs and escaped quotes every second
     part between quotes is outside of texts. Where data is not JSON a parser stops before the
     place where this could be wrong.
+
+    Each round removes the innermost pairs of all brackets, so that a pair is left only of what is
+    nested too deep. Without pairs, what is left is closing brackets and then opening ones: not
+    JSON, and the parser goes no deeper than twice the limit.
     """
     texts_cut = data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
-    depth = 0
-    for bracket in b"".join(texts_cut).translate(None, _NOT_A_BRACKET):
-        if bracket in b"[{":
-            depth += 1
-            if depth > max_depth:
-                raise PayloadError(
-                    "too_deep", f"more than {max_depth} levels, in {data[:_EXCERPT]!r}"
-                )
-        else:
-            depth -= 1
+    brackets = b"".join(texts_cut).translate(_ONE_KIND, _NOT_A_BRACKET)
+    for _ in range(max_depth):
+        length = len(brackets)
+        brackets = brackets.replace(b"[]", b"")
+        if len(brackets) == length:
+            break
+    if b"[]" in brackets or brackets.count(b"[") > max_depth:
+        raise PayloadError("too_deep", f"more than {max_depth} levels, in {data[:_EXCERPT]!r}")
 
 
 def number(value: object) -> float | None:

@@ -150,11 +150,21 @@ class LoadsTests(SynchronousTestCase):
         self.assertEqual(self.refused(b"[[[]]]", max_depth=2).reason, "too_deep")
         self.assertEqual(len(loads(b"[" + b"[]," * 500 + b"[]]")), 501)
 
+    def test_length(self):
+        """What is longer than the sender can send is not read at all."""
+        self.assertEqual(loads(b"[1]", max_bytes=3), [1])
+        error = self.refused(b"[12]", max_bytes=3)
+        self.assertEqual(error.reason, "too_long")
+        self.assertIn("4 bytes, at most 3", str(error))
+
     def test_hostile(self):
         """A megabyte of brackets, quotes or backslashes is refused, not a crash."""
         for data, reason in (
             (b"[" * 1_000_000, "too_deep"),
             (b'{"a":[' * 150_000, "too_deep"),
+            (b"[" * 33 + b"[]," * 300_000 + b"[]" + b"]" * 33, "too_deep"),
+            (b"]" * 500_000 + b"[" * 500_000, "too_deep"),
+            (b"[]" * 500_000, "invalid_json"),
             (b'"' + b"[" * 1_000_000, "invalid_json"),
             (b'"' + b"\\" * 1_000_001, "invalid_json"),
             (b'\\"' + b"[" * 100_000, "too_deep"),
