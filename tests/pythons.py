@@ -156,6 +156,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def main(what: str, own: str = "") -> int:
     """Do what is asked and return the exit code."""
+    # So that what was started is ended too.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
     root = Path.cwd()
     results = root / ".test"
     if what == "total":

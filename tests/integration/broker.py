@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -102,6 +103,10 @@ class Mosquitto:
     def log(self) -> str:
         """Everything that the broker has logged."""
         return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
+
+    def ended_connections(self, client_id: str) -> int:
+        """Return how many connections of a client have ended; the texts differ by version."""
+        return len(re.findall(rf"^Client {re.escape(client_id)} ", self.log, re.MULTILINE))
 
     def configure(self, *lines: str) -> None:
         """Append lines to the settings; they hold from the next start."""

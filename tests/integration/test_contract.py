@@ -9,7 +9,7 @@ from twisted.internet.defer import ensureDeferred
 
 from tests.integration import probe
 from tests.integration.broker import Mosquitto
-from tests.integration.case import QUIET, AgentCase, OnTelegraf
+from tests.integration.case import CLIENT_ID, QUIET, AgentCase, OnTelegraf
 from tests.integration.load import Load
 from tests.integration.watching import is_alive, pause, sequences, until
 
@@ -180,7 +180,7 @@ class Contract:
         await self.received(parent, load.sent)
         self.assert_complete(sequences(parent.lines()), load.sent)
         self.assertEqual((parent.starts, parent.exits, parent.agent_pid), (1, [], pid))
-        self.assertNotIn("disconnect", broker.log)
+        self.assertEqual(broker.ended_connections(CLIENT_ID), 0)
 
 
 class HarnessContractTests(Contract, AgentCase):

@@ -36,8 +36,9 @@ class Sessions:
     async def die(self, parent: Any, broker: Mosquitto) -> None:
         """Kill the agent -9, for longer than the parent would let it be."""
         parent._stopping = True
+        ended = broker.ended_connections("agent")
         parent.signal_agent(signal.SIGKILL)
-        await until(lambda: "Client agent closed its connection" in broker.log, "its end")
+        await until(lambda: broker.ended_connections("agent") > ended, "its end")
 
     def connacks(self, broker: Mosquitto) -> list[str]:
         """Return, of each connection, whether the broker had a session of it: 0 or 1."""
