@@ -137,7 +137,7 @@ class _Assembly:
             self._problems = diagnosis.problems
         self._connection_counters = CountersByModule()  # by client id
         self._state = StateDirectory(state_dir, make_logger())
-        self._encoder = Encoder()
+        self._encoder = Encoder(series_per_device=self._first.series_per_device)
         self._log = make_logger()
         self._guard = Guard(self._log, self._counters.of(_AGENT).error)
         self._connections = Connections(self._make_connection, self._client_id, make_logger(_MQTT))
@@ -209,6 +209,7 @@ class _Assembly:
             },
         )
         self._observer.set_format(settings.log_format)
+        self._encoder.cardinality.limit = settings.series_per_device
         for warning in plan.config.warnings:
             self._log.warn("{warning}", warning=warning, fold=("warning",))
         changed = [key for key in _FIXED if getattr(settings, key) != getattr(self._first, key)]

@@ -64,7 +64,12 @@ class MetricRefused(_ReasonedError):  # noqa: N818 - names what happened
         reason: one of a small fixed set of snake_case words, used as a counter's name,
             such as ``no_fields`` or ``int_out_of_range``.
         detail: what was got and what was expected.
+        known: the same was refused before, so it is counted and not logged again.
     """
+
+    def __init__(self, reason: str, detail: str = "", *, known: bool = False) -> None:
+        self.known = known
+        super().__init__(reason, detail)
 
 
 class PayloadError(_ReasonedError):

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CACHED_TOPIC_BYTES", "TOPIC_CACHE_BYTES", "TOPIC_LEVELS"]
+__all__ = [
+    "CACHED_TOPIC_BYTES",
+    "COUNTED_SERIES_BYTES",
+    "SERIES_PER_DEVICE",
+    "TOPIC_CACHE_BYTES",
+    "TOPIC_LEVELS",
+]
 
 TOPIC_LEVELS: Final = 200
 """Levels of a topic or a filter: mosquitto's TOPIC_HIERARCHY_LIMIT; it disconnects beyond that."""
@@ -18,3 +24,9 @@ TOPIC_CACHE_BYTES: Final = 16 * 1024 * 1024
 
 CACHED_TOPIC_BYTES: Final = 1024
 """A longer topic is looked up each time. Tasmota's longest has some 200 bytes."""
+
+SERIES_PER_DEVICE: Final = 1000
+"""The default of the setting. A Zigbee bridge with 100 sensors, three series each, has 300."""
+
+COUNTED_SERIES_BYTES: Final = 8 * 1024 * 1024
+"""Memory for counting series: some 37,000 devices of a few series each."""

@@ -35,9 +35,11 @@ import re
 from collections.abc import Callable, Mapping
 from math import isfinite
 from sys import float_info
-from typing import Final
+from typing import Final, NoReturn
 
+from metrics_agent.cardinality import Cardinality
 from metrics_agent.errors import MetricRefused
+from metrics_agent.limits import SERIES_PER_DEVICE
 from metrics_agent.metric import FieldValue, Metric, Series
 
 __all__ = [
@@ -59,6 +61,7 @@ REASONS: Final = frozenset(
         "no_fields",
         "not_a_metric",
         "text_too_long",
+        "too_many_series",
         "unsupported_type",
     }
 )
@@ -74,6 +77,9 @@ MAX_KEY_BYTES: Final = 1024
 """The longest tag or field key."""
 
 _MAX_CACHED: Final = 1024
+# What is longer takes the general way, so that the caches have a bound in bytes: below 4 MB.
+_MAX_CACHED_NAME: Final = 128
+_MAX_CACHED_SHAPE: Final = 2048
 _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
 # The two smallest and the largest are taken by InfluxDB for itself.
@@ -123,20 +129,33 @@ class Encoder:
 
     Args:
         to_json: writes the fields of the short way; by default orjson, where installed.
+        series_per_device: series that one device may have; 0: any number.
 
     Attributes:
+        cardinality: counts them.
         replaced: characters, names and numbers that were replaced, see the module's text.
         left_out: fields left out because they were None, NaN or infinite.
     """
 
-    __slots__ = ("_considered", "_names", "_shapes", "_to_json", "left_out", "replaced")
+    __slots__ = (
+        "_considered",
+        "_names",
+        "_shapes",
+        "_to_json",
+        "cardinality",
+        "left_out",
+        "replaced",
+    )
 
-    def __init__(self, *, to_json: ToJson | None = None) -> None:
+    def __init__(
+        self, *, to_json: ToJson | None = None, series_per_device: int = SERIES_PER_DEVICE
+    ) -> None:
         self.replaced = 0
         self.left_out = 0
+        self.cardinality = Cardinality(series_per_device)
         self._to_json = to_json or _fastest_json()
         self._shapes: set[bytes] = set()
-        self._considered: set[tuple[str, ...]] = set()
+        self._considered: set[int] = set()
         self._names: dict[str, bytes] = {}
 
     def encode(self, metric: Metric) -> bytes:
@@ -186,6 +205,8 @@ class Encoder:
         prefix = series._prefix  # noqa: SLF001 - as above
         if prefix is None:
             prefix = self._encode_series(series)
+            if not self.cardinality.admit(series.tags, prefix):
+                self._refuse(series, prefix)
             object.__setattr__(series, "_prefix", prefix)
         written: dict[bytes, bytes] = {}
         left_out = 0
@@ -207,6 +228,16 @@ class Encoder:
         body = b",".join([b"%b=%b" % (key, written[key]) for key in sorted(written)])
         return b"%b%b%b\n" % (prefix, body, stamp)
 
+    def _refuse(self, series: Series, prefix: bytes) -> NoReturn:
+        """Refuse a series that is one too many of its device."""
+        raise MetricRefused(
+            "too_many_series",
+            f"device {series.tags.get('device', '')!r:.80} has more than "
+            f"{self.cardinality.limit} series; {prefix!r:.160} and others that are new are left "
+            "out, and not logged again. If it really has so many, raise series_per_device",
+            known=not self.cardinality.is_first_refusal(series.tags),
+        )
+
     def _learn(self, fields: Mapping[str, FieldValue]) -> None:
         """Keep the shape of these fields if they are floats and all keys of that shape are plain.
 
@@ -214,14 +245,16 @@ class Encoder:
         of both begins with a letter and is not ``time``.
         """
         keys = tuple(fields)
-        if keys in self._considered or not all(
+        # Should two have the same hash, one of them takes the general way.
+        considered = hash(keys)
+        if considered in self._considered or not all(
             value.__class__ is float for value in fields.values()
         ):
             return
         if len(self._considered) >= _MAX_CACHED:
             self._considered.clear()
             self._shapes.clear()
-        self._considered.add(keys)
+        self._considered.add(considered)
         items = []
         for name in sorted(keys):
             if not _PLAIN_KEY.fullmatch(name):
@@ -230,7 +263,9 @@ class Encoder:
             if letters == b"time":
                 return
             items.append(b'"%b":.' % letters)
-        self._shapes.add(b"{%b}" % b",".join(items))
+        shape = b"{%b}" % b",".join(items)
+        if len(shape) <= _MAX_CACHED_SHAPE:
+            self._shapes.add(shape)
 
     def _encode_series(self, series: Series) -> bytes:
         """Write measurement and tags, with the space that ends them."""
@@ -266,7 +301,7 @@ class Encoder:
             raise MetricRefused(
                 "name_too_long", f"key {name!r:.80} has {len(key)} bytes, at most {MAX_KEY_BYTES}"
             )
-        if self.replaced == before:
+        if self.replaced == before and len(key) <= _MAX_CACHED_NAME:
             if len(self._names) >= _MAX_CACHED:
                 self._names.clear()
             self._names[name] = key

@@ -12,6 +12,7 @@ from metrics_agent.config.faults import Fault, quote
 from metrics_agent.config.setting import setting
 from metrics_agent.config.types import Duration, Size, format_duration, format_size
 from metrics_agent.errors import OutputError
+from metrics_agent.limits import SERIES_PER_DEVICE
 from metrics_agent.output.target import read_output
 
 __all__ = ["LOG_LEVELS", "AgentSettings", "state_directory"]
@@ -100,6 +101,14 @@ class AgentSettings:
         default="256KiB",
         minimum=0,
         doc="When no more than this waits, the sources are read again.",
+    )
+    series_per_device: int = setting(
+        default=SERIES_PER_DEVICE,
+        minimum=1,
+        maximum=100_000,
+        zero="no limit",
+        doc="Series (a measurement with its tags) that one device may have; what is new beyond "
+        "that is dropped and counted as `too_many_series`.",
     )
     watchdog_dump: Duration = setting(
         default="5s",

@@ -131,6 +131,8 @@ class Emitter:
     def refused(self, refused: MetricRefused) -> None:
         """Count and tell a metric that line protocol cannot carry."""
         self._counters.drop(refused.reason)
+        if refused.known:
+            return
         self._log.warn(
             "A metric was refused: {error}", error=refused, reason=refused.reason, fold=("reason",)
         )

@@ -95,6 +95,16 @@ class EmitTests(EmitterCase):
         self.emitter.emit(iter(()))
         self.assertEqual(self.batches, [])
 
+    def test_series_beyond_the_limit_are_logged_once(self) -> None:
+        """Each point of them is counted; the log names the device and the limit once."""
+        self.emitter._encode = Encoder(series_per_device=1).encode
+        for number in range(20):
+            tags = {"device": "boiler", "sensor": f"probe{number % 10}"}
+            self.emitter.emit([Metric(Series("sensor", tags), {"n": 1}, 1)])
+        self.assertEqual(self.counters.dropped, {"too_many_series": 18})
+        (line,) = self.told("warn")
+        self.assertIn("'boiler' has more than 1 series", line)
+
     def test_refused(self) -> None:
         """What line protocol cannot carry is counted and told, the rest goes on."""
         self.emitter.emit([BAD, point(0), BAD, point(1)])
