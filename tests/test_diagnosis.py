@@ -80,3 +80,14 @@ class ConnectionProblemsTests(SynchronousTestCase):
         problems.note("one", "tcp://b", "")
         self.assertEqual(problems.of("one"), {"tcp://a": "refused", "tcp://b": ""})
         self.assertEqual(problems.of("two"), {})
+
+    def test_module_whose_connections_never_worked(self) -> None:
+        """One that has none, or had one for a while, is another case."""
+        problems = ConnectionProblems()
+        self.assertFalse(problems.only_failed("one"))
+        problems.note("one", "tcp://a", None)
+        problems.note("one", "tcp://a", "refused")
+        self.assertTrue(problems.only_failed("one"))
+        problems.note("one", "tcp://a", "")
+        problems.note("one", "tcp://a", "lost")
+        self.assertFalse(problems.only_failed("one"))

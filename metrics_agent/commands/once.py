@@ -15,7 +15,7 @@ from metrics_agent.plan import ModulePlan, Plan
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
 
-__all__ = ["once", "summary"]
+__all__ = ["collected", "once", "summary"]
 
 
 def once(process: Process, config: str | None, seconds: float) -> ExitCode:
@@ -41,8 +41,8 @@ def once(process: Process, config: str | None, seconds: float) -> ExitCode:
             return found
         plan, diagnosis = found
         lines.extend(summary(plan, diagnosis, seconds))
-        collected = any(diagnosis.counters.of(module.name).metrics for module in plan.modules)
-        return ExitCode.STOPPED if collected else ExitCode.GAVE_UP
+        found_any = any(collected(module.name, diagnosis) for module in plan.modules)
+        return ExitCode.STOPPED if found_any else ExitCode.GAVE_UP
 
     code = logged(StderrObserver(), work)
     for line in lines:
@@ -50,6 +50,16 @@ def once(process: Process, config: str | None, seconds: float) -> ExitCode:
     # Not by `set`: why the agent itself ended, such as with each module parked, is not the answer.
     process.exit_status.code = code
     return code
+
+
+def collected(module: str, diagnosis: Diagnosis) -> bool:
+    """Say whether a module has metrics that a device or service gave it.
+
+    What a module without a connection emits is its own report that the device is offline.
+    """
+    return bool(diagnosis.counters.of(module).metrics) and not diagnosis.problems.only_failed(
+        module
+    )
 
 
 def summary(plan: Plan, diagnosis: Diagnosis, seconds: float) -> Iterator[str]:

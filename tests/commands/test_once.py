@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent import assembly
 from metrics_agent.commands import diagnosing
 from metrics_agent.commands import once as once_module
 from metrics_agent.commands import reactor as reactor_of_plan
 from metrics_agent.commands.loading import load_from
-from metrics_agent.commands.once import once, summary
+from metrics_agent.commands.once import collected, once, summary
 from metrics_agent.diagnosis import Diagnosis
 from metrics_agent.plan import build
 from metrics_agent.process.boot import Process
@@ -154,3 +155,17 @@ class SummaryTests(CommandCase):
     def test_nothing_enabled(self) -> None:
         """One line says so."""
         self.assertEqual(self.lines(NOTHING, self.rule()), ["No module is enabled."])
+
+
+class CollectedTests(SynchronousTestCase):
+    """What counts as collected."""
+
+    def test_report_that_a_device_is_offline_is_nothing_collected(self) -> None:
+        """OpenDTU's module emits one when it cannot connect; the exit status is 1 all the same."""
+        rule = Diagnosis(Path("/copy"), "stdout")
+        rule.counters.of("opendtu").metrics = 1
+        self.assertTrue(collected("opendtu", rule), "a module without connections")
+        rule.problems.note("opendtu", "ws://dtu/livedata", "cannot connect: refused")
+        self.assertFalse(collected("opendtu", rule))
+        rule.problems.note("opendtu", "ws://dtu/livedata", "")
+        self.assertTrue(collected("opendtu", rule))
