@@ -12,6 +12,11 @@ __all__ = [
     "CACHED_TOPIC_BYTES",
     "COUNTED_SERIES_BYTES",
     "SERIES_PER_DEVICE",
+    "TASMOTA_MESSAGE_BYTES",
+    "TASMOTA_NAME_CHARS",
+    "TASMOTA_OBJECTS",
+    "TASMOTA_POINTS",
+    "TASMOTA_TOPIC_CHARS",
     "TOPIC_CACHE_BYTES",
     "TOPIC_LEVELS",
 ]
@@ -30,3 +35,20 @@ SERIES_PER_DEVICE: Final = 1000
 
 COUNTED_SERIES_BYTES: Final = 8 * 1024 * 1024
 """Memory for counting series: some 37,000 devices of a few series each."""
+
+TASMOTA_MESSAGE_BYTES: Final = 64 * 1024
+"""A message of a Tasmota device. The firmware's packet has 1,200 bytes by default
+(MQTT_MAX_PACKET_SIZE); an ESP8266 has 80 KiB of memory in all."""
+
+TASMOTA_OBJECTS: Final = 512
+"""Members of one message. An ESP32 that passes on the sensors of its neighbourhood has some 100."""
+
+TASMOTA_POINTS: Final = 512
+"""Points of one message: two for each of the sensors above, and twice as many."""
+
+TASMOTA_NAME_CHARS: Final = 128
+"""A name that a device gives itself, a sensor or a state. The web interface takes 32 characters
+of a name, and the firmware keeps all its texts together in 699 bytes (settings_text_size)."""
+
+TASMOTA_TOPIC_CHARS: Final = 256
+"""A topic of a device, its FullTopic and prefixes: the firmware's TOPSZ is 151."""

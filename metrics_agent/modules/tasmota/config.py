@@ -52,7 +52,8 @@ class TasmotaSettings(MqttSettings):
         default=True,
         doc=(
             "Ask devices with several channels that send only the sum of their energy for the "
-            "counter of each channel, over MQTT, at most once a minute and only when it changed."
+            "counter of each channel, over MQTT, at most once a minute and only when it changed; "
+            "below cmnd/ and where a FullTopic in topics has the device's commands."
         ),
     )
     silent_after: Duration = setting(

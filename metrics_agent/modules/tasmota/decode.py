@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Final
 
 from metrics_agent.catalogue import DEVICE
 from metrics_agent.errors import PayloadError
 from metrics_agent.json_payload import loads
+from metrics_agent.limits import TASMOTA_MESSAGE_BYTES, TASMOTA_OBJECTS
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.device import Device
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
@@ -16,7 +18,13 @@ from metrics_agent.modules.tasmota.meters import MeterTable, decode_meter, has_m
 from metrics_agent.modules.tasmota.sensor_table import IGNORED_OBJECTS
 from metrics_agent.modules.tasmota.sensors import decode_sensor, is_sensor, stem_of
 from metrics_agent.modules.tasmota.state import decode_inputs, decode_power, decode_state
-from metrics_agent.modules.tasmota.values import Drop, Points, Units, point_time
+from metrics_agent.modules.tasmota.values import (
+    Drop,
+    Points,
+    Units,
+    point_time,
+    short_enough,
+)
 
 __all__ = [
     "ZIGBEE",
@@ -44,7 +52,7 @@ def read_object(payload: bytes, inside: str = "") -> dict[str, object]:
     Raises:
         PayloadError: one of ``json_payload.REASONS``, or ``not_an_object``.
     """
-    document = loads(payload)
+    document = loads(payload, max_bytes=TASMOTA_MESSAGE_BYTES)
     if document.__class__ is dict and not inside:
         return document
     if inside and isinstance(document, dict):
@@ -73,21 +81,29 @@ def decode_document(
     time_ns = point_time(document, received_ns)
     metrics: list[Metric] = []
     points: Points | None = None
-    for name, content in document.items():
+    for name, content in _members(document, drop):
         if content.__class__ is not dict:
             if content.__class__ is str and name != "Time" and points is None:
-                points = Points()
+                points = Points(drop)
             continue
         if name == "ENERGY":
             metrics = decode_energy(content, device, time_ns, drop, document)
             continue
         if points is None:
-            points = Points()
+            points = Points(drop)
         _decode_object(name, content, points, drop, Units(document), meters)
     if points is None:
         return metrics
     decode_inputs(document, points, _states(device))
     return metrics + points.metrics(device, time_ns)
+
+
+def _members(document: Mapping[str, object], drop: Drop) -> Iterable[tuple[str, object]]:
+    """Return the members of an object, of which a device has only so many."""
+    if len(document) <= TASMOTA_OBJECTS:
+        return document.items()
+    drop("too_many_objects", f"{len(document)} objects in a message, limit {TASMOTA_OBJECTS}")
+    return islice(document.items(), TASMOTA_OBJECTS)
 
 
 def _decode_object(
@@ -99,6 +115,8 @@ def _decode_object(
     meters: Mapping[str, MeterTable],
 ) -> None:
     """Find out what an object is by its keys, and read it."""
+    if not short_enough(name, drop):
+        return
     if name in IGNORED_OBJECTS or stem_of(name) in IGNORED_OBJECTS:
         return
     if name == ZIGBEE:
@@ -115,18 +133,19 @@ def _decode_object(
 
 def _decode_zigbee(content: Mapping[str, object], points: Points, drop: Drop, units: Units) -> None:
     """Read what a Zigbee bridge passes on: objects by address, or with SetOption119 one itself."""
-    for address, child in ({"": content} if "Device" in content else content).items():
+    for address, child in _members({"": content} if "Device" in content else content, drop):
         if isinstance(child, dict):
             names = (child.get("Name"), child.get("Device"), address, ZIGBEE)
             called = next(each for each in names if isinstance(each, str) and each)
-            decode_sensor(called, child, points, drop, units)
+            if short_enough(called, drop):
+                decode_sensor(called, child, points, drop, units)
 
 
 def decode_state_document(
     document: Mapping[str, object], device: Device, received_ns: int, drop: Drop
 ) -> list[Metric]:
     """Return the points of a STATE message, or of ``StatusSTS``."""
-    points = Points()
+    points = Points(drop)
     decode_state(document, points, drop, _states(device))
     return points.metrics(device, point_time(document, received_ns))
 
@@ -135,7 +154,7 @@ def decode_reply(
     document: Mapping[str, object], device: Device, received_ns: int, drop: Drop
 ) -> list[Metric]:
     """Return the points of a command's reply: counters by channel, and what was switched."""
-    points = Points()
+    points = Points(drop)
     for key in _ENERGY_REPLIES:
         content = document.get(key)
         if isinstance(content, dict):

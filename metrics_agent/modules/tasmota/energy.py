@@ -65,7 +65,7 @@ _PLAIN: Final[dict[str, str | None]] = {**dict.fromkeys(_UNUSED), **_FIELDS}
 _new: Final = tuple.__new__
 _SHARED: Final = frozenset({"Frequency", "Voltage"})
 _OLD_TOTAL_LENGTH: Final = 3
-_PHOTOVOLTAIC = re.compile(r"Pv(\d)(Voltage|Current|Power)")
+_PHOTOVOLTAIC = re.compile(r"Pv([0-9])(Voltage|Current|Power)")
 _PHASE = re.compile(r"(?:Phase|L)?([1-9])")
 
 
@@ -98,7 +98,7 @@ def decode_energy(
             return [_new(Metric, (device.series(_NAME), fields, time_ns))] if fields else []
     except KeyError:
         pass  # one that a plain object does not have
-    points = Points()
+    points = Points(drop)
     decode_energy_fully(energy, points, drop, Units(document))
     return points.metrics(device, time_ns)
 

@@ -2,31 +2,44 @@
 
 Shapes are learnt from announcements. They are also kept in a small file: after a restart the
 broker must not be told to forget a filter, nor may a message be missed, while the announcement
-that asks for it is still on its way.
+that asks for it is still on its way. The file is on an SD card as often as not, so it is written
+at most every few minutes, whatever devices announce.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from metrics_agent.interfaces import Cancellable, Handler, ModuleContext
+from metrics_agent.limits import TASMOTA_TOPIC_CHARS
+from metrics_agent.modules.tasmota.filter_set import FilterSet
 from metrics_agent.modules.tasmota.topics import (
     DEFAULT_FULL_TOPIC,
     DEFAULT_PREFIXES,
     Shape,
 )
 from metrics_agent.transports.mqtt.settings import MqttSettings
-from metrics_agent.transports.mqtt.topics import covers, valid_filter
+from metrics_agent.transports.mqtt.topics import valid_filter
 
-__all__ = ["MAX_SHAPES", "Filters", "user_filters"]
+__all__ = ["MAX_SHAPES", "WRITE_EVERY_S", "Filters", "is_full_topic", "user_filters"]
 
 MAX_SHAPES: Final = 256
 """Distinct shapes that are learnt; a fleet has a handful."""
 
+WRITE_EVERY_S: Final = 5 * 60.0
+"""The least time between two writes of the shapes; the first waits only for a burst's end."""
+
+_BURST_S: Final = 1.0
 _STATE_FILE: Final = "topics.json"
 _TELEMETRY: Final = ("SENSOR", "STATE", "LWT", "ZbReceived")
+_LONGEST_SUBTOPIC: Final = "ENERGYTOTAL"
 _STATUS: Final = ("RESULT", "ENERGYTOTAL", "STATUS8", "STATUS10", "STATUS11")
+
+
+def is_full_topic(topic: str) -> bool:
+    """Say whether a topic of the settings is a FullTopic; else it is a plain filter."""
+    return "%" in topic or topic.endswith("/")
 
 
 def user_filters(topics: Iterable[str]) -> tuple[list[Shape], list[str]]:
@@ -41,7 +54,7 @@ def user_filters(topics: Iterable[str]) -> tuple[list[Shape], list[str]]:
     shapes = [Shape.of(DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES)]
     plain = []
     for topic in topics:
-        if "%" in topic or topic.endswith("/"):
+        if is_full_topic(topic):
             shapes.append(Shape.of(topic, DEFAULT_PREFIXES))
         else:
             plain.append(topic)
@@ -69,13 +82,31 @@ class Filters:
         self._qos = qos
         self._group = f"$share/{broker.shared_group}/" if broker.shared_group else ""
         self._shapes: dict[Shape, None] = {}
-        self._remembered: list[Shape] = []
+        self._to_keep: Callable[[], Iterable[Shape]] | None = None
+        self._write_set = False
+        self._may_write_at_s = 0.0
+        self._kept: list[Shape] = []
         self._subscribed: dict[str, Cancellable] = {}
+        self._set = FilterSet()
         self._said_full = False
 
     def add_shape(self, shape: Shape, *, learned: bool = False) -> None:
-        """Subscribe to all that devices of a shape send."""
+        """Subscribe to all that devices of a shape send.
+
+        Args:
+            shape: new or not.
+            learned: it comes from a device, now or before the last stop.
+        """
         if shape in self._shapes:
+            return
+        reason = _fault(shape)
+        if reason is not None:
+            self._context.drop("bad_topic")
+            self._log.warn(
+                "The topics {base}/# of a device are not subscribed to: {reason}.",
+                base=f"{shape.telemetry:.80}",
+                reason=reason,
+            )
             return
         if len(self._shapes) >= MAX_SHAPES:
             self._context.drop("too_many_topics")
@@ -98,19 +129,21 @@ class Filters:
 
     def learn(self, shape: Shape) -> None:
         """Subscribe as ``add_shape`` does, at the next start without an announcement."""
-        if shape not in self._shapes:
-            self.add_shape(shape, learned=True)
-            self.remember(self._shapes)
+        known = len(self._shapes)
+        self.add_shape(shape, learned=True)
+        if len(self._shapes) > known:
+            self.remember(lambda: self._shapes)
 
     def add(self, topic_filter: str, *, learned: bool = False) -> None:
         """Subscribe to a filter; filters that it covers are given up after that."""
-        if any(covers(wide, topic_filter) for wide in self._subscribed):
+        if self._set.covers(topic_filter):
             return
-        # A device's FullTopic must not make a shared subscription or read the broker's own topics.
-        if topic_filter.startswith("$") or valid_filter(topic_filter) is not None:
+        if topic_filter.startswith("$"):
+            # From the settings: it has no place in a group, nor have the broker's own topics.
             self._context.drop("bad_topic")
             return
-        narrower = [each for each in self._subscribed if covers(topic_filter, each)]
+        narrower = self._set.covered_by(topic_filter)
+        self._set.add(topic_filter)
         self._subscribed[topic_filter] = self._context.subscribe(
             self._broker,
             self._group + topic_filter,
@@ -119,6 +152,7 @@ class Filters:
             learned=learned,
         )
         for each in narrower:
+            self._set.remove(each)
             self._subscribed.pop(each).cancel()
 
     def restore(self) -> None:
@@ -132,8 +166,37 @@ class Filters:
             ):
                 self.add_shape(Shape(*bases), learned=True)
 
-    def remember(self, shapes: Iterable[Shape]) -> None:
-        """Keep these, and no others, for the next start."""
-        wanted = list(shapes)
-        if wanted != self._remembered and self._state.write(wanted):
-            self._remembered = wanted
+    def remember(self, shapes: Callable[[], Iterable[Shape]]) -> None:
+        """Keep these, and no others, for the next start: soon, or when it may be written again.
+
+        Args:
+            shapes: returns them; called when it is written.
+        """
+        self._to_keep = shapes
+        if not self._write_set:
+            self._write_set = True
+            wait_s = max(_BURST_S, self._may_write_at_s - self._context.reactor.seconds())
+            self._context.later(wait_s, self.write, place="topics")
+
+    def write(self) -> None:
+        """Write what is to be kept, if that has changed."""
+        shapes, self._to_keep = self._to_keep, None
+        self._write_set = False
+        wanted = list(shapes()) if shapes is not None else self._kept
+        if wanted != self._kept and self._state.write(wanted):
+            self._kept = wanted
+            self._may_write_at_s = self._context.reactor.seconds() + WRITE_EVERY_S
+
+
+def _fault(shape: Shape) -> str | None:
+    """Say why a shape's filters cannot be subscribed to, or None if they can."""
+    for base in (shape.telemetry, shape.status):
+        # A device's FullTopic must not make a shared subscription or read the broker's own topics.
+        if base.startswith("$"):
+            return "they begin with $"
+        if len(base) > TASMOTA_TOPIC_CHARS:
+            return f"{len(base)} characters, limit {TASMOTA_TOPIC_CHARS}"
+        reason = valid_filter(f"{base}/{_LONGEST_SUBTOPIC}")
+        if reason is not None:
+            return reason
+    return None

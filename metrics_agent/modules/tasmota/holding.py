@@ -10,11 +10,13 @@ from typing import Final
 
 from metrics_agent.transports.mqtt.message import Message
 
-__all__ = ["HOLD_S", "MAX_BYTES", "MAX_MESSAGES", "Holding"]
+__all__ = ["HOLD_S", "MAX_BASE_BYTES", "MAX_BYTES", "MAX_MESSAGES", "Holding"]
 
 HOLD_S: Final = 5.0
 MAX_MESSAGES: Final = 1000
 MAX_BYTES: Final = 8 * 1024 * 1024
+MAX_BASE_BYTES: Final = 128 * 1024
+"""Of one base: what is given out in one piece must not keep everybody else waiting."""
 
 
 class _Waiting:
@@ -31,8 +33,8 @@ class _Waiting:
 class Holding:
     """Held messages by the base of their topics, bounded in time, number and bytes.
 
-    The caller gives out what ``hold``, ``expired``, ``take`` and ``take_all`` return; a message is
-    returned once.
+    The caller gives out what ``hold``, ``next_expired``, ``take`` and ``take_all`` return; a
+    message is returned once.
     """
 
     def __init__(self) -> None:
@@ -52,7 +54,7 @@ class Holding:
             what its own device had there.
         """
         released = []
-        size = len(message.payload)
+        size = len(message.payload) + len(message.topic)
         while self._waiting and (self._count >= MAX_MESSAGES or self._size + size > MAX_BYTES):
             oldest = next(iter(self._waiting))
             released.append((oldest, self.take(oldest)))
@@ -61,6 +63,8 @@ class Holding:
                 released[-1][1].append(message)
                 return released
         waiting = self._waiting.get(base)
+        if size + (waiting.size if waiting is not None else 0) > MAX_BASE_BYTES:
+            return [*released, (base, [*self.take(base), message])]
         if waiting is None:
             waiting = self._waiting[base] = _Waiting(now_s + HOLD_S)
         waiting.messages.append(message)
@@ -78,10 +82,11 @@ class Holding:
         self._size -= waiting.size
         return waiting.messages
 
-    def expired(self, now_s: float) -> list[tuple[str, list[Message]]]:
-        """Return what has waited long enough, by base."""
-        bases = [base for base, waiting in self._waiting.items() if waiting.until_s <= now_s]
-        return [(base, self.take(base)) for base in bases]
+    def next_expired(self, now_s: float) -> tuple[str, list[Message]] | None:
+        """Return a base that has waited long enough with its messages; None if there is none."""
+        for base, waiting in self._waiting.items():
+            return (base, self.take(base)) if waiting.until_s <= now_s else None
+        return None
 
     def take_all(self) -> list[tuple[str, list[Message]]]:
         """Return everything, by base."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from metrics_agent.limits import TASMOTA_NAME_CHARS
 from metrics_agent.modules.tasmota.sensor_table import (
     IGNORED_KEYS,
     NESTED,
@@ -19,8 +20,8 @@ from metrics_agent.modules.tasmota.values import Drop, Points, Units, float_of
 __all__ = ["decode_sensor", "is_sensor", "stem_of"]
 
 _MAX_ITEMS: Final = 32
-_NUMBERED_KEY = re.compile(r"(.*?)(\d{0,3})(?:_(\d{1,2}))?")
-_TRAILING_NUMBER = re.compile(r"\d+\Z")
+_DIGITS: Final = "0123456789"
+_NUMBERED_KEY = re.compile(r"(.*?)([0-9]{0,3})(?:_([0-9]{1,2}))?")
 
 # DS18x20: the register's value at power-on, and what some versions print for "no answer". An alias
 # is recognised by the Id, an old version's single sensor, which has none, by its name.
@@ -78,7 +79,7 @@ def decode_sensor(
 
 def _numbered_stem(stem: str) -> str:
     """Return the stem without a number: ``Shutter`` of ``Shutter1``."""
-    return _TRAILING_NUMBER.sub("", stem)
+    return stem.rstrip(_DIGITS)
 
 
 class _Reader:
@@ -129,14 +130,12 @@ class _Reader:
         Returns:
             Whether the key is one of these.
         """
-        match = _NUMBERED_KEY.fullmatch(key)
+        match = _NUMBERED_KEY.fullmatch(key) if len(key) <= TASMOTA_NAME_CHARS else None
         if match is None:
             return False
         word, first, second = match.groups()
         # MQ135_1 is the first sensor of the type 135; a shutter's number is in the object's name.
-        number = second or first
-        if not number and (found := _TRAILING_NUMBER.search(stem)):
-            number = found[0]
+        number = second or first or stem[len(_numbered_stem(stem)) :]
         if word == "CTEnergy" and isinstance(value, dict):
             for name, item in value.items():
                 if (reading := NESTED[word].get(name)) is not None:

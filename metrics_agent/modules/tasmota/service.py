@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from metrics_agent.errors import PayloadError
 from metrics_agent.interfaces import IModule, ModuleContext
+from metrics_agent.limits import TASMOTA_NAME_CHARS, TASMOTA_TOPIC_CHARS
 from metrics_agent.logs.burst import Burst
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.config import TasmotaSettings
@@ -32,19 +33,24 @@ from metrics_agent.modules.tasmota.decode import (
 )
 from metrics_agent.modules.tasmota.device import Device, Naming
 from metrics_agent.modules.tasmota.discovery import parse_config
-from metrics_agent.modules.tasmota.filters import Filters, user_filters
+from metrics_agent.modules.tasmota.filters import Filters, is_full_topic, user_filters
 from metrics_agent.modules.tasmota.holding import Holding
 from metrics_agent.modules.tasmota.meters import MeterTable, parse_meter_field
 from metrics_agent.modules.tasmota.original import to_original
 from metrics_agent.modules.tasmota.registry import Registry
+from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, Shape
 from metrics_agent.modules.tasmota.totals import refuses, should_ask, sum_of
 from metrics_agent.transports.mqtt.message import Message
+from metrics_agent.transports.mqtt.topics import covers
 
 __all__ = ["TasmotaModule"]
 
 # Odd but harmless: told so that a person can map the key, not as a warning.
 _REMARKS: Final = frozenset({"unmapped_key", "unknown_object"})
 _MAX_COMPLAINTS: Final = 16
+# Of held messages: what is left when it is over goes out in the next turn.
+_SLICE_S: Final = 0.02
+_LOGGED_CHARS: Final = 200
 
 _Read = Callable[[Device, Message], list[Metric]]
 
@@ -128,6 +134,7 @@ class TasmotaModule(Service):
         """Give out what is still held: it is acknowledged, nobody else has it."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
         self._give_out(self._holding.take_all())
+        self._filters.write()
         self._found.flush()
         self._gone.flush()
 
@@ -138,8 +145,18 @@ class TasmotaModule(Service):
         device = self._registry.find(base)
         if device is not None:
             return self._read(device, subtopic, message)
-        if subtopic in self._readers:
-            self._hold(base, message)
+        if subtopic not in self._readers:
+            return ()
+        if len(message.topic) > TASMOTA_TOPIC_CHARS:
+            self._context.drop("topic_too_long")
+            self._log.warn(
+                "Messages on topics of more than {limit} characters are left out, the first on "
+                "{topic}...; no Tasmota device has such a topic.",
+                limit=TASMOTA_TOPIC_CHARS,
+                topic=f"{message.topic:.80}",
+            )
+            return ()
+        self._hold(base, message)
         return ()
 
     def _read(self, device: Device, subtopic: str, message: Message) -> Iterable[Metric]:
@@ -203,31 +220,46 @@ class TasmotaModule(Service):
         now_s = self._context.reactor.seconds()
         if total is None or not should_ask(device, total, now_s):
             return
+        if not self._may_command(device):
+            self._drop(
+                "command_topic",
+                f"the question for the counters of its channels, on {device.command_base}: we "
+                "publish below cmnd and where a FullTopic of the setting topics says so",
+            )
+            return
         # Empty: with a payload the command would set the counter.
         if self._context.publish(self._broker, f"{device.command_base}/EnergyTotal", b""):
             device.asked_at_s = now_s
             device.asked_for = total
 
+    def _may_command(self, device: Device) -> bool:
+        """Say whether we may publish where a device says that it takes commands.
+
+        We have rights at the broker that whoever announces a device need not have.
+        """
+        levels = device.topic.count("/") + 1
+        return device.command_base.startswith(f"{DEFAULT_PREFIXES[0]}/") or any(
+            covers(Shape.of(topic, DEFAULT_PREFIXES, levels).command, device.command_base)
+            for topic in self._settings.topics
+            if is_full_topic(topic)
+        )
+
     # Announcements.
 
     def _on_config(self, message: Message) -> Iterable[Metric]:
         mac = message.topic.rsplit("/", 2)[1]
+        if len(mac) > TASMOTA_NAME_CHARS:
+            return self._refuse(mac, PayloadError("topic_too_long", f"{len(mac)} characters"))
         if not message.payload:
             device = self._registry.remove(mac)
             if device is not None:
                 self._gone.add(device.topic)
             return ()
+        left_out: list[tuple[str, str]] = []
         try:
-            config = parse_config(message.payload)
+            config = parse_config(message.payload, lambda *what: left_out.append(what))
         except PayloadError as error:
-            self._context.drop(error.reason)
-            self._log.warn(
-                "The announcement of device {mac} cannot be read: {error}",
-                mac=mac,
-                error=str(error),
-                fold=("mac", "error"),
-            )
-            return ()
+            return self._refuse(mac, error)
         if other := self._registry.sharing(mac, config):
             self._log.warn(
                 "Devices {mac} and {other} have the same topic {topic!r}: their metrics are mixed "
@@ -244,8 +276,21 @@ class TasmotaModule(Service):
             return ()
         if len(self._registry) > known:
             self._found.add(device.topic)
+        self._complainant = device
+        for reason, where in left_out:
+            self._drop(reason, where)
         self._filters.learn(config.shape)
         return self._released(device, config.bases)
+
+    def _refuse(self, mac: str, error: PayloadError) -> tuple[()]:
+        self._context.drop(error.reason)
+        self._log.warn(
+            "The announcement of device {mac} cannot be used: {error}",
+            mac=f"{mac:.40}",
+            error=str(error),
+            fold=("mac", "error"),
+        )
+        return ()
 
     def _released(self, device: Device, bases: Iterable[str]) -> list[Metric]:
         metrics: list[Metric] = []
@@ -270,8 +315,13 @@ class TasmotaModule(Service):
 
     def _expire(self) -> None:
         self._expiry_set = False
+        seconds = self._context.reactor.seconds
+        until_s = seconds() + _SLICE_S
         try:
-            self._give_out(self._holding.expired(self._context.reactor.seconds()))
+            while (expired := self._holding.next_expired(seconds())) is not None:
+                self._give_out([expired])
+                if seconds() >= until_s:
+                    break
         finally:
             self._set_expiry()
 
@@ -300,14 +350,14 @@ class TasmotaModule(Service):
             "{device}: left out {where} ({reason}); counted from now on, not logged again.",
             device=device.topic,
             reason=reason,
-            where=where,
+            where=where[:_LOGGED_CHARS],
             fold=("device", "reason"),
         )
 
     def _look_around(self) -> None:
         """Say so when nothing at all was seen; else forget shapes that no device has any more."""
         if self._registry.seen_any or len(self._holding):
-            self._filters.remember(self._registry.shapes)
+            self._filters.remember(lambda: self._registry.shapes)
             return
         self._log.warn(
             "No Tasmota device was seen within {seconds:g} s at {broker}. Likely causes: the "

@@ -32,7 +32,7 @@ _SWITCHED: Final = {
 }
 # LoadAvg is 999 where the device never sleeps: it has no meaning then.
 _NO_LOAD: Final = 999.0
-_POWER = re.compile(r"POWER(\d{0,2})")
+_POWER = re.compile(r"POWER([0-9]{0,2})")
 _INPUT_STATES: Final = {"OFF": False, "ON": True}
 
 

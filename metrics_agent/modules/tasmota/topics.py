@@ -13,6 +13,7 @@ subscription a shape and subtopic serves them all.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["DEFAULT_FULL_TOPIC", "DEFAULT_PREFIXES", "Identity", "Shape", "build_base"]
@@ -77,16 +78,7 @@ class Shape(NamedTuple):
             prefixes: those for commands, status and telemetry.
             topic_levels: levels of the devices' topics: 2 for ``house/boiler``.
         """
-        varies = Identity("/".join([_VARIES] * topic_levels), _VARIES, _VARIES)
-        bases = [
-            build_base(full_topic, prefix, varies, command=index == 0)
-            for index, prefix in enumerate(prefixes)
-        ]
-        command, status, telemetry = (
-            "/".join("+" if _VARIES in level else level for level in base.split("/"))
-            for base in bases
-        )
-        return cls(command, status, telemetry)
+        return _shape_of(full_topic, prefixes, topic_levels)
 
     def topic_of(self, base: str) -> str | None:
         """Return the name of the device that a base belongs to; None if it has another shape."""
@@ -108,6 +100,22 @@ class Shape(NamedTuple):
                     _fill(self.telemetry, varying),
                 )
         return None
+
+
+# Thousands of devices have the same.
+@lru_cache(maxsize=256)
+def _shape_of(full_topic: str, prefixes: tuple[str, str, str], topic_levels: int) -> Shape:
+    varies = Identity("/".join([_VARIES] * topic_levels), _VARIES, _VARIES)
+    bases = [
+        build_base(full_topic, prefix, varies, command=index == 0)
+        for index, prefix in enumerate(prefixes)
+    ]
+    return Shape(
+        *[
+            "/".join(["+" if _VARIES in level else level for level in base.split("/")])
+            for base in bases
+        ]
+    )
 
 
 def _varying(mine: str, base: str) -> list[str] | None:

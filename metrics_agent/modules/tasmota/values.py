@@ -9,10 +9,20 @@ from enum import Enum
 from typing import Final
 
 from metrics_agent.json_payload import number, text_number
+from metrics_agent.limits import TASMOTA_NAME_CHARS, TASMOTA_POINTS
 from metrics_agent.metric import FieldValue, Metric
 from metrics_agent.modules.tasmota.device import Device
 
-__all__ = ["Drop", "Points", "Unit", "Units", "duration_s", "float_of", "point_time"]
+__all__ = [
+    "Drop",
+    "Points",
+    "Unit",
+    "Units",
+    "duration_s",
+    "float_of",
+    "point_time",
+    "short_enough",
+]
 
 Drop = Callable[[str, str], None]
 """Told what was left out: a snake_case reason and where it stood in the payload."""
@@ -23,7 +33,7 @@ _MAX_SKEW_NS: Final = 5 * 60 * _SECOND_NS
 _EARLIEST_S: Final = 1_483_228_800
 _LATEST_S: Final = 4_102_444_800
 _PLAIN_TIME: Final = 19
-_DURATION = re.compile(r"(\d{1,6})T(\d\d):(\d\d):(\d\d)")
+_DURATION = re.compile(r"([0-9]{1,6})T([0-9]{2}):([0-9]{2}):([0-9]{2})")
 
 # Nothing is colder than 0 K, which is also what a thermometer without its sensor computes.
 _COLDEST_C: Final = -273.1
@@ -82,6 +92,14 @@ def float_of(value: object, drop: Drop, where: str, *, text: bool = False) -> fl
     return result + 0.0
 
 
+def short_enough(name: str, drop: Drop) -> bool:
+    """Say whether a device can have such a name; a longer one is dropped."""
+    if len(name) <= TASMOTA_NAME_CHARS:
+        return True
+    drop("name_too_long", f"{name:.40}..., {len(name)} characters, limit {TASMOTA_NAME_CHARS}")
+    return False
+
+
 class Unit(Enum):
     """Quantities whose unit the user of a device chooses."""
 
@@ -135,18 +153,33 @@ class Units:
 
 
 class Points:
-    """Fields by series while one message is read: each series gets one point."""
+    """Fields by series while one message is read: each series gets one point.
 
-    __slots__ = ("_fields",)
+    Args:
+        drop: told what is over the limits.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_drop", "_fields")
+
+    def __init__(self, drop: Drop) -> None:
+        self._drop = drop
         self._fields: dict[tuple[str, str, str], dict[str, FieldValue]] = {}
 
     def add(
         self, measurement: str, field: str, value: FieldValue, channel: str = "", sensor: str = ""
     ) -> None:
         """Add a field to the point of a series; of two of one name the first counts."""
-        self._fields.setdefault((measurement, channel, sensor), {}).setdefault(field, value)
+        key = (measurement, channel, sensor)
+        fields = self._fields.get(key)
+        if fields is None:
+            if not short_enough(sensor, self._drop):
+                return
+            if len(self._fields) >= TASMOTA_POINTS:
+                where = f"{sensor or measurement}.{field}"
+                self._drop("too_many_points", f"{where}, limit {TASMOTA_POINTS} points a message")
+                return
+            fields = self._fields[key] = {}
+        fields.setdefault(field, value)
 
     def metrics(self, device: Device, time_ns: int) -> list[Metric]:
         """Return the points, fields in the order of their names."""

@@ -205,8 +205,8 @@ class FastPath(SynchronousTestCase):
     def test_same_as_the_general_way(self, energy: dict[str, object]) -> None:
         device = Device("plug", Naming({}), DeviceConfig("plug"))
         units = Units({})
-        points = Points()
         slow: list[tuple[str, str]] = []
+        points = Points(lambda *what: slow.append(what))
         decode_energy_fully(energy, points, lambda *what: slow.append(what), units)
         fast: list[tuple[str, str]] = []
         metrics = decode_energy(energy, device, 1, lambda *what: fast.append(what), {})

@@ -136,11 +136,13 @@ class Shapes(SynchronousTestCase):
         state.mkdir()
         _, context = make(state_dir=state)
         context.deliver(config_topic(), announcement(ft="home/%prefix%/%topic%/"))
+        context.advance(1)
         _, again = make(state_dir=state)
         self.assertIn("home/tele/+/SENSOR", again.filters())
         # The device has gone: after a minute with others its shape is forgotten.
         again.deliver(config_topic("B"), announcement(mac="B", t="other"))
         again.advance(61)
+        again.advance(1)
         _, third = make(state_dir=state)
         self.assertEqual(third.filters(), DEFAULT_FILTERS)
 
@@ -159,6 +161,7 @@ class Shapes(SynchronousTestCase):
         state.write_text("a file in its place")
         _, context = make(state_dir=state)
         context.deliver(config_topic(), announcement(ft="home/%prefix%/%topic%/"))
+        context.advance(1)
         (line,) = context.logged("warn")
         self.assertIn("State cannot be kept", line)
         self.assertIn("home/tele/+/SENSOR", context.filters())
@@ -168,14 +171,14 @@ class Shapes(SynchronousTestCase):
         _, context = make()
         context.deliver(config_topic(), announcement(ft="$share/g/%prefix%/%topic%/"))
         context.deliver(config_topic("B"), announcement(mac="B", ft="a\x01/%prefix%/%topic%/"))
-        self.assertEqual(context.dropped, {"bad_topic": 18})
+        self.assertEqual(context.dropped, {"bad_topic": 2})
         self.assertEqual(context.filters(), DEFAULT_FILTERS)
         for index in range(300):
             mac = f"{index:012X}"
             context.deliver(config_topic(mac), announcement(mac=mac, ft=f"r{index}/%topic%/"))
-        self.assertEqual(context.dropped["too_many_topics"], 300 + 3 - 256)
+        self.assertEqual(context.dropped["too_many_topics"], 300 + 1 - 256)
         [line] = [each for each in context.logged("warn") if "256 different" in each]
-        self.assertIn("r253/+/#", line)
+        self.assertIn("r255/+/#", line)
 
 
 class Held(SynchronousTestCase):
@@ -441,6 +444,7 @@ class Settings(SynchronousTestCase):
         state.mkdir()
         _, context = make(state_dir=state)
         context.deliver(config_topic(), announcement(ft="home/%prefix%/%topic%/"))
+        context.advance(1)
         self.assertEqual(
             json.loads((state / "topics.json").read_text("utf-8")),
             [["cmnd/+", "stat/+", "tele/+"], ["home/cmnd/+", "home/stat/+", "home/tele/+"]],
