@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics_agent.commands.loading import loader
+from metrics_agent.commands.saying import say_error
 from metrics_agent.config import AgentConfig, ModuleConfig, state_directory
 from metrics_agent.errors import ConfigError
 from metrics_agent.process.boot import Process
@@ -33,11 +34,11 @@ def login(process: Process, config: str | None, instance: str) -> ExitCode:
         module = _module(found, instance)
     except ConfigError as error:
         for fault in error.faults:
-            sys.stderr.write(f"error: {fault}\n")
+            say_error(f"error: {fault}")
         return ExitCode.CONFIG
     if module.settings is None:
         for fault in module.faults:
-            sys.stderr.write(f"error: {fault}\n")
+            say_error(f"error: {fault}")
         return ExitCode.CONFIG
     directory = state_directory(found.settings, os.environ) / state_directory_name(instance)
     return _log_in(process, module, directory.absolute())
@@ -80,7 +81,7 @@ def _log_in(process: Process, module: ModuleConfig, directory: Path) -> ExitCode
 
     def over(result: bool | Failure) -> None:
         if isinstance(result, Failure):
-            sys.stderr.write(f"error: {result.value!r}\n")
+            say_error(f"error: {result.value!r}")
         codes.append(ExitCode.STOPPED if result is True else ExitCode.GAVE_UP)
         running.callWhenRunning(_stop, running)
 

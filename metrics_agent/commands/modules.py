@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from metrics_agent.commands.kinds import all_subjects, subject_or_complain
-from metrics_agent.commands.saying import say
+from metrics_agent.commands.saying import say, say_lines
 from metrics_agent.config.declared import Declared, declared
 from metrics_agent.config.faults import join
 from metrics_agent.config.load import CommonSettings
@@ -37,7 +37,7 @@ def modules(name: str | None = None) -> int:
     subject = subject_or_complain(name)
     if isinstance(subject, int):
         return subject
-    say("\n".join(_settings_of(subject)))
+    say_lines("\n".join(_settings_of(subject)))
     return ExitCode.STOPPED
 
 

@@ -1,4 +1,8 @@
-"""What commands write to stdout and stderr; `metrics-agent check | head -1` is no fault of ours."""
+"""What commands write to stdout and stderr; `metrics-agent check | head -1` is no fault of ours.
+
+A text from outside, such as a server's reason or the name of a file, cannot end the line, steer the
+terminal or hide: see `characters`.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,20 @@ import os
 import sys
 from typing import TextIO
 
-__all__ = ["say", "say_error"]
+from metrics_agent.characters import visible
+
+__all__ = ["say", "say_error", "say_lines"]
 
 
 def say(line: str) -> None:
     """Write a line to stdout; where it cannot be written it goes nowhere, the code still tells."""
     _write(sys.stdout, line)
+
+
+def say_lines(text: str) -> None:
+    """Write a text of ours that has several lines to stdout, in the same way."""
+    for line in text.split("\n"):
+        say(line)
 
 
 def say_error(line: str) -> None:
@@ -24,7 +36,7 @@ def _write(stream: TextIO | None, line: str) -> None:
         return
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
-        stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.write(visible(line).encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()
     except OSError:
         # What is kept in there would be tried again, and complained of, at the interpreter's end.

@@ -13,8 +13,10 @@ from collections.abc import Hashable
 from typing import Any, Final, NamedTuple
 
 from twisted.logger import LogEvent, LogLevel, formatEvent
-from twisted.python.failure import Failure
+from twisted.python.failure import Failure, format_frames
+from twisted.python.reflect import qual, safe_str
 
+from metrics_agent.characters import visible
 from metrics_agent.logs.levels import Level, Levels
 
 __all__ = ["AGENT", "Entry", "read_event"]
@@ -49,10 +51,11 @@ class Entry(NamedTuple):
     Attributes:
         level: how much it matters.
         module: whose line it is.
-        text: one sentence; may hold newlines.
+        text: one sentence; a newline in it is shown as an escape.
         time_s: seconds since the epoch.
         kind: what equal faults have in common; None: each is news of its own, never folded.
-        details: a traceback, told at debug level beneath the line; empty when not wanted.
+        details: the lines of a traceback, told at debug level beneath the line, in which texts from
+            outside are `visible`; empty when not wanted.
     """
 
     level: Level
@@ -75,7 +78,7 @@ def read_event(event: LogEvent, levels: Levels) -> Entry | None:
     namespace = str(event.get("log_namespace") or "")
     module = _module_of(event, namespace)
     level = _level_of(event, namespace)
-    failure = event.get("log_failure")
+    failure = event.get("failure" if namespace == _LEGACY else "log_failure")
     if isinstance(failure, Failure):
         if module == "twisted":
             module = _module_in_traceback(failure) or module
@@ -135,6 +138,9 @@ def _text_of(event: LogEvent, namespace: str) -> str:
     log_format: Any = event.get("log_format")
     if log_format is None:
         return ""
+    if namespace == _LEGACY and event.get("isError"):
+        # Its text ends with the traceback, which the failure has too.
+        log_format = "{why}" if event.get("why") else ""
     try:
         if isinstance(log_format, bytes):
             log_format = log_format.decode("utf-8", "backslashreplace")
@@ -159,7 +165,7 @@ def _with_failure(text: str, namespace: str, failure: Failure) -> str:
 def _describe(failure: Failure) -> str:
     """Return type and text of an exception, on one line."""
     try:
-        return repr(failure.value)[:_MAX_TEXT].replace("\n", "\\n")
+        return visible(repr(failure.value)[:_MAX_TEXT])
     except BaseException:  # As above: the exception's own code runs here.
         return f"{_type_name(failure)} (its text cannot be shown)"
 
@@ -182,13 +188,18 @@ def _module_in_traceback(failure: Failure) -> str | None:
 
 def _traceback_of(failure: Failure, event: LogEvent) -> str:
     try:
-        text = failure.getTraceback()
+        parts: list[str] = []
         debug_info = event.get("debugInfo")
         if isinstance(debug_info, str):
-            text = f"{debug_info}\n{text}"
+            parts.append(f"{debug_info}\n")
+        # As Failure.getTraceback has it, but for newlines in the exception's own text.
+        parts.append("Traceback (most recent call last):\n")
+        format_frames(failure.frames, parts.append)  # type: ignore[no-untyped-call]
+        shown = visible(safe_str(failure.value)[:_MAX_TEXT])
+        parts.append(f"{qual(failure.type or Exception)}: {shown}")
+        return "".join(parts)
     except BaseException as error:  # As above.
-        text = f"The traceback cannot be shown ({type(error).__name__})."
-    return text.strip("\r\n")
+        return f"The traceback cannot be shown ({type(error).__name__})."
 
 
 def _kind_of(event: LogEvent, namespace: str, failure: Failure | None, text: str) -> Hashable:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from itertools import chain
 from typing import Final
 
+from metrics_agent.characters import visible
 from metrics_agent.logs.events import Entry
 from metrics_agent.logs.levels import Level
 
@@ -25,18 +25,6 @@ _TAIL_LINES: Final = 60
 """Of one event; the lines between are counted. A traceback's end says most."""
 
 _CUT: Final = b" [cut]"
-
-_ESCAPES: Final = {
-    code: f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - one byte
-    for code in chain(
-        range(0x20),
-        range(0x7F, 0xA0),
-        (0x2028, 0x2029),
-        range(0x202A, 0x202F),
-        range(0x2066, 0x206A),
-    )
-} | {ord("\t"): "    "}
-"""Control characters, and those that turn a terminal's text around."""
 
 _TELEGRAF: Final = {Level.ERROR: "E!", Level.WARN: "W!", Level.INFO: "I!", Level.DEBUG: "D!"}
 _JOURNALD: Final = {Level.ERROR: "<3>", Level.WARN: "<4>", Level.INFO: "<6>", Level.DEBUG: "<7>"}
@@ -68,21 +56,27 @@ def choose_format(setting: str, fd: int, environ: Mapping[str, str]) -> str:
 
 
 def render(entry: Entry, log_format: str) -> Iterator[bytes]:
-    """Yield the physical lines of an entry, each at most MAX_LINE_BYTES with its newline."""
-    yield from _lines(entry, entry.level, entry.text, log_format)
+    """Yield the physical lines of an entry, each at most MAX_LINE_BYTES with its newline.
+
+    The text is one line, whatever it holds: a newline in it may come from a device. The details
+    are lines, whose texts from outside were made one line before.
+    """
+    yield _line(entry, entry.level, entry.text, log_format)
     if entry.details:
-        yield from _lines(entry, Level.DEBUG, entry.details, log_format)
+        for line in _shortened(entry.details.split("\n")):
+            yield _line(entry, Level.DEBUG, line, log_format)
 
 
-def _lines(entry: Entry, level: Level, text: str, log_format: str) -> Iterator[bytes]:
-    start = f"{_prefix(level, entry.time_s, log_format)}[{entry.module}] ".translate(_ESCAPES)
-    for line in _shortened(text.replace("\r\n", "\n").split("\n")):
-        data = (start + line.translate(_ESCAPES)).encode("utf-8", "backslashreplace")
-        if len(data) >= MAX_LINE_BYTES:
-            # A character that is cut in two is left out as a whole.
-            kept = data[: MAX_LINE_BYTES - 1 - len(_CUT)].decode("utf-8", "ignore")
-            data = kept.encode("utf-8") + _CUT
-        yield data + b"\n"
+def _line(entry: Entry, level: Level, text: str, log_format: str) -> bytes:
+    start = _prefix(level, entry.time_s, log_format)
+    # No character takes less than a byte: what is beyond cannot be in the line.
+    module, text = (visible(each[:MAX_LINE_BYTES]) for each in (entry.module, text))
+    data = f"{start}[{module}] {text}".encode()
+    if len(data) >= MAX_LINE_BYTES:
+        # A character that is cut in two is left out as a whole.
+        kept = data[: MAX_LINE_BYTES - 1 - len(_CUT)].decode("utf-8", "ignore")
+        data = kept.encode("utf-8") + _CUT
+    return data + b"\n"
 
 
 def _prefix(level: Level, time_s: float, log_format: str) -> str:

@@ -28,6 +28,7 @@ from typing import Any, Final, Protocol
 from twisted.application.service import Service
 from twisted.logger import Logger, LogLevel
 
+from metrics_agent.characters import visible
 from metrics_agent.logs.logger import make_logger
 from metrics_agent.looping import GuardedLoop
 
@@ -111,8 +112,7 @@ class Notifier(Service):
 
     def status(self, text: str) -> None:
         """Show a line in ``systemctl status``; one that is shown already is not sent again."""
-        line = " ".join(text.split())[:_STATUS_LIMIT]
-        status = b"STATUS=%s\n" % line.encode(errors="replace")
+        status = b"STATUS=%s\n" % visible(" ".join(text.split()))[:_STATUS_LIMIT].encode()
         if status != self._last_status:
             self._last_status = self._status = status
             self._flush()

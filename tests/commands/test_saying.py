@@ -8,7 +8,7 @@ import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.commands.saying import say
+from metrics_agent.commands.saying import say, say_lines
 
 
 class SayTests(SynchronousTestCase):
@@ -31,6 +31,20 @@ class SayTests(SynchronousTestCase):
             self.patch(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
             say(text)
             self.assertEqual(raw.getvalue(), written)
+
+    def test_text_from_outside(self) -> None:
+        """It cannot end the line, steer the terminal, hide or reorder."""
+        raw = io.BytesIO()
+        self.patch(sys, "stdout", io.TextIOWrapper(raw, encoding="utf-8"))
+        say("error: x\nok: y\r\x1b[2K\u202e\u200b")
+        self.assertEqual(raw.getvalue(), b"error: x\\nok: y\\r\\x1b[2K\\u202e\\u200b\n")
+
+    def test_lines(self) -> None:
+        """A text of ours keeps its lines, and is safe otherwise."""
+        raw = io.BytesIO()
+        self.patch(sys, "stdout", io.TextIOWrapper(raw, encoding="utf-8"))
+        say_lines("a\n\n  b\x1b")
+        self.assertEqual(raw.getvalue(), b"a\n\n  b\\x1b\n")
 
     def test_without_stdout(self) -> None:
         """Closed from the start: there is nobody to tell."""

@@ -214,6 +214,32 @@ class FailureTest(EventCase):
         self.assertIn("Traceback", entry.details)
         self.assertIn("ValueError: x", entry.details)
 
+    def test_a_traceback_is_twisted_s_but_for_newlines_in_the_exception(self):
+        error = ValueError("x\nE! [agent] FAKE\u202e")
+        entry = self.failed("Broken", error, module="demo")
+        expected = raised(ValueError("FAKE")).getTraceback().splitlines()
+        self.assertEqual(entry.details.splitlines()[:-1], expected[:-1])
+        last = entry.details.splitlines()[-1]
+        self.assertEqual(last, r"builtins.ValueError: x\nE! [agent] FAKE\u202e")
+
+    def test_what_twisted_s_old_log_says_of_an_exception_is_one_sentence(self):
+        for why, text in (
+            (None, "Unhandled error: ValueError('x')"),
+            ("While decoding", "While decoding: ValueError('x')"),
+        ):
+            # As log.err makes it.
+            entry = self.entry(
+                log_namespace="log_legacy",
+                log_level=LogLevel.critical,
+                log_format="{log_text}",
+                log_text=f"{why or 'Unhandled Error'}\nTraceback (most recent call last):\n...",
+                failure=raised(ValueError("x")),
+                isError=1,
+                why=why,
+            )
+            self.assertEqual(entry.text, text)
+            self.assertIn("Traceback", entry.details)
+
     def test_there_is_no_traceback_otherwise(self):
         levels = Levels("debug", {"demo": "info"})
         entry = self.failed("Broken", ValueError("x"), module="demo", levels=levels)
@@ -225,8 +251,13 @@ class FailureTest(EventCase):
 
     def test_a_traceback_that_cannot_be_made_is_said(self):
         class Odd(Failure):
-            def getTraceback(self, *args: Any, **kwargs: Any) -> str:
+            @property
+            def frames(self) -> Any:
                 raise SystemExit
+
+            @frames.setter
+            def frames(self, _frames: Any) -> None:
+                pass
 
         entry = self.failed("Broken", ValueError("x"), log_failure=Odd(ValueError("x")))
         self.assertEqual(entry.details, "The traceback cannot be shown (SystemExit).")

@@ -153,8 +153,8 @@ class StateTests(NotifyTestCase):
         notifier.status("a\nSTOPPING=1\n" + "é" * 600)
         [heard] = systemd.heard()
         self.assertEqual(heard, "STATUS=a STOPPING=1 " + "é" * 487 + "\n")
-        notifier.status("\udcff")
-        self.assertEqual(systemd.heard(), ["STATUS=?\n"])
+        notifier.status("\udcff\x1b[2K\u202e")
+        self.assertEqual(systemd.heard(), ["STATUS=\\udcff\\x1b[2K\\u202e\n"])
 
     def test_same_status(self) -> None:
         """A status that is shown already is not sent again."""

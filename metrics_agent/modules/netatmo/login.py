@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from twisted.logger import LogEvent, Logger, LogLevel, formatEvent
 
+from metrics_agent.characters import visible
 from metrics_agent.errors import MetricsAgentError
 from metrics_agent.modules.netatmo.account import TOKEN_FILE, Account
 from metrics_agent.modules.netatmo.answers import Action
@@ -77,10 +78,10 @@ async def _show(account: Account, say: Callable[[str], object]) -> None:
         try:
             verdict = await account.ask(endpoint, await account.keeper.access())
         except MetricsAgentError as fault:
-            say(f"{endpoint.name}: {fault}\n")
+            say(f"{endpoint.name}: {visible(str(fault))}\n")
             continue
         if verdict.action is not Action.USE:
-            say(f"{endpoint.name}: {verdict.text}\n")
+            say(f"{endpoint.name}: {visible(verdict.text)}\n")
             continue
         devices = verdict.document["body"]["devices"]
         say(f"{endpoint.name}: {len(devices)} found\n")
@@ -94,4 +95,4 @@ class _Observer:
 
     def __call__(self, event: LogEvent) -> None:
         if event.get("log_level") not in {LogLevel.debug, LogLevel.info}:
-            self._say(f"{formatEvent(event)}\n")
+            self._say(f"{visible(formatEvent(event))}\n")

@@ -13,6 +13,7 @@ from typing import Any, Final, TextIO
 
 from twisted.internet.defer import Deferred, DeferredQueue
 
+from metrics_agent.characters import visible
 from metrics_agent.errors import MetricsAgentError
 from metrics_agent.transports.oauth2.logins import Granted, Logins, RedirectRefused, Unknown
 from metrics_agent.transports.oauth2.page import CannotServe, LoginPage
@@ -149,10 +150,10 @@ async def _take(
         )
         return False
     except RedirectRefused as refusal:
-        reason = "you declined" if refusal.declined else str(refusal)
+        reason = "you declined" if refusal.declined else visible(str(refusal))
         say(f"{provider.name} gave no permission: {reason}.\n")
     except MetricsAgentError as fault:
-        say(f"The login could not be completed: {fault}.\n")
+        say(f"The login could not be completed: {visible(str(fault))}.\n")
     else:
         return True
     say(f"\nTo try again open this address, and paste where you end:\n\n   {logins.begin()}\n\n")

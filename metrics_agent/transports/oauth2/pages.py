@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from html import escape
+from html import escape as escape_html
 from typing import Final
 
 from attrs import frozen
+
+from metrics_agent.characters import visible
 
 __all__ = ["STYLE_SOURCE", "Look", "Page"]
 
@@ -157,3 +159,8 @@ class Page:
             f'{body}<p class="small">{small}</p></main></body></html>\n'
         )
         return text.encode()
+
+
+def escape(text: str) -> str:
+    """Return a text as HTML that shows it whole and in its order."""
+    return escape_html(visible(text))

@@ -17,6 +17,7 @@ from metrics_agent.errors import MetricsAgentError
 from metrics_agent.transports.oauth2.console import Lines, log_in_on_console
 from metrics_agent.transports.oauth2.logins import Logins
 from metrics_agent.transports.oauth2.page import LoginPage
+from tests.hostile_text import unsafe
 from tests.transports.oauth2.support import PROVIDER, SECRET
 from tests.transports.oauth2.test_page import LOOK, Browser
 
@@ -115,6 +116,18 @@ class ConsoleTests(SynchronousTestCase):
         self.lines.put(f"?state={self.state()}&code=c2")
         self.assertTrue(self.successResultOf(login))
         self.assertEqual(self.codes, ["c1", "c2"])
+
+    def test_text_of_the_server(self) -> None:
+        """What the server says is shown, but does not steer the terminal."""
+        login = self.start(page=False)
+        self.lines.put(f"?state={self.state()}&error=e&error_description=a%0A%1B[2K%E2%80%AEb")
+        self.faults.append(MetricsAgentError("c\r\x9b2Kd"))
+        self.lines.put(f"?state={self.state()}&code=c1")
+        said = "".join(self.said)
+        self.assertEqual(unsafe(said.replace("\n", "")), [])
+        self.assertRegex(said, r"Service gave no permission: .*\\x1b\[2K.*b\.\n")
+        self.assertIn("could not be completed: c\\r\\x9b2Kd.\n", said)
+        self.assertNoResult(login)
 
     def test_end_of_input(self) -> None:
         """Without a terminal the page is what is left; without both there is no login."""
