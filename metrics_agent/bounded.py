@@ -12,10 +12,11 @@ _V = TypeVar("_V")
 
 
 class BoundedCache(Generic[_K, _V]):
-    """A dictionary that forgets everything rather than growing beyond its limit.
+    """A dictionary of what can be made again, within a limit of bytes.
 
-    To forget one entry at a time would need an order, which costs every look-up; what is dropped
-    here is found again at the price of one slow look-up each.
+    One that is full takes nothing new, until as much was turned away as it may hold; then it
+    forgets everything. So where a little more is in use than there is room for, most of it is
+    found, and what is no longer used does not stay. An order of use would cost every look-up.
 
     Args:
         limit_bytes: the most that all entries may take together, by the sizes given to `put`.
@@ -25,19 +26,20 @@ class BoundedCache(Generic[_K, _V]):
         size_bytes: what the entries take together.
     """
 
-    __slots__ = ("_items", "_limit_bytes", "get", "size_bytes")
+    __slots__ = ("_items", "_limit_bytes", "_turned_away_bytes", "get", "size_bytes")
 
     def __init__(self, limit_bytes: int) -> None:
         self._items: dict[_K, _V] = {}
         self._limit_bytes = limit_bytes
         self.get: Callable[[_K], _V | None] = self._items.get
         self.size_bytes = 0
+        self._turned_away_bytes = 0
 
     def __len__(self) -> int:
         return len(self._items)
 
     def put(self, key: _K, value: _V, size_bytes: int) -> None:
-        """Keep a new entry; one that is larger than the limit is not kept.
+        """Keep a new entry, if there is room.
 
         Args:
             key: not in the cache yet.
@@ -47,6 +49,9 @@ class BoundedCache(Generic[_K, _V]):
         if size_bytes > self._limit_bytes:
             return
         if self.size_bytes + size_bytes > self._limit_bytes:
+            self._turned_away_bytes += size_bytes
+            if self._turned_away_bytes < self._limit_bytes:
+                return
             self.clear()
         self._items[key] = value
         self.size_bytes += size_bytes
@@ -55,3 +60,4 @@ class BoundedCache(Generic[_K, _V]):
         """Forget everything."""
         self._items.clear()
         self.size_bytes = 0
+        self._turned_away_bytes = 0

@@ -11,11 +11,16 @@ from typing import Final
 __all__ = [
     "CACHED_TOPIC_BYTES",
     "COUNTED_SERIES_BYTES",
+    "SERIES_CACHE_BYTES",
     "SERIES_PER_DEVICE",
+    "TASMOTA_DEVICES",
+    "TASMOTA_DEVICE_BYTES",
+    "TASMOTA_LONG_NAMES_BYTES",
     "TASMOTA_MESSAGE_BYTES",
     "TASMOTA_NAME_CHARS",
     "TASMOTA_OBJECTS",
     "TASMOTA_POINTS",
+    "TASMOTA_STRANGERS",
     "TASMOTA_TOPIC_CHARS",
     "TOPIC_CACHE_BYTES",
     "TOPIC_LEVELS",
@@ -33,9 +38,6 @@ CACHED_TOPIC_BYTES: Final = 1024
 SERIES_PER_DEVICE: Final = 1000
 """The default of the setting. A Zigbee bridge with 100 sensors, three series each, has 300."""
 
-COUNTED_SERIES_BYTES: Final = 8 * 1024 * 1024
-"""Memory for counting series: some 37,000 devices of a few series each."""
-
 TASMOTA_MESSAGE_BYTES: Final = 64 * 1024
 """A message of a Tasmota device. The firmware's packet has 1,200 bytes by default
 (MQTT_MAX_PACKET_SIZE); an ESP8266 has 80 KiB of memory in all."""
@@ -52,3 +54,21 @@ of a name, and the firmware keeps all its texts together in 699 bytes (settings_
 
 TASMOTA_TOPIC_CHARS: Final = 256
 """A topic of a device, its FullTopic and prefixes: the firmware's TOPSZ is 151."""
+
+COUNTED_SERIES_BYTES: Final = 3 * 1024 * 1024
+"""Memory for counting series: some 14,000 devices of a few series each."""
+
+SERIES_CACHE_BYTES: Final = 8 * 1024 * 1024
+"""Memory of a module for series that were made, beyond the first of each device: some 14,000."""
+
+TASMOTA_DEVICES: Final = 100_000
+"""Devices that announce themselves: more than one broker or database serves."""
+
+TASMOTA_DEVICE_BYTES: Final = 1200
+"""Memory for each of them. A plug with its first series takes 1,110 bytes."""
+
+TASMOTA_LONG_NAMES_BYTES: Final = 2 * 1024 * 1024
+"""Memory for devices that take more, because of long topics or many names: 2,000 with 8 names."""
+
+TASMOTA_STRANGERS: Final = 10_000
+"""Devices without an announcement that are remembered; the oldest are forgotten."""

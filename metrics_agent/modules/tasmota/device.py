@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping
+from itertools import count
+from sys import getsizeof
+from typing import Final, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
+from metrics_agent.bounded import BoundedCache
 from metrics_agent.catalogue import ELECTRICITY
+from metrics_agent.limits import SERIES_CACHE_BYTES
 from metrics_agent.metric import Series
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
 
-__all__ = ["Device", "Naming"]
+__all__ = ["MAX_REASONS", "Device", "Naming"]
 
 _VENDOR = "tasmota"
 # The one meter the Go agent read; its tags did not name it.
 _ORIGINAL_METER = "MT175"
-# A payload decides which sensors there are, so what is kept of it has a bound.
-_MAX_SERIES = 256
-# Shared by all devices that never gave a reason to complain: each frozenset() is a new one.
-_NO_COMPLAINTS: frozenset[str] = frozenset()
+# A Series, its tags' dictionary and its prefix, the key and its place in the cache; then its texts.
+_SERIES_BYTES: Final = 350
+# A payload decides what the first series is; one that is larger than an ordinary one is kept with
+# those that have a bound.
+_FIRST_SERIES_BYTES: Final = 800
 
 _Key: TypeAlias = "str | tuple[str, str, str]"
+
+MAX_REASONS: Final = 60
+"""Different reasons of complaint; there are some 30 in the code, and none comes from a device."""
 
 
 @frozen
@@ -31,10 +39,18 @@ class Naming:
     Attributes:
         overrides: names by ``<t>`` or ``<t>.<i>``, channels counted from 0 as the Go agent did.
         original: tags as the Go agent wrote them: ``device=<t>.<i>`` instead of a channel.
+        series: of all devices, beyond the first of each: what a payload makes up has one bound.
+        numbers: tells apart in it the devices, and one device before and after an announcement.
+        reasons: of complaints, with the bit that each has in `Device.complained`.
     """
 
     overrides: Mapping[str, str]
     original: bool = False
+    series: BoundedCache[tuple[int, str, str, str], Series] = field(
+        factory=lambda: BoundedCache(SERIES_CACHE_BYTES), eq=False, repr=False
+    )
+    numbers: Iterator[int] = field(factory=count, eq=False, repr=False)
+    reasons: dict[str, int] = field(factory=dict, eq=False, repr=False)
 
 
 class Device:
@@ -47,7 +63,7 @@ class Device:
         command_base: where it takes commands; empty if that is unknown.
 
     Attributes:
-        complained: reasons of what was left out that were logged already.
+        complained: reasons of what was left out that were logged already, a bit for each.
         asked_at_s: when per-channel totals were last asked for, on the reactor's clock.
         asked_for: the sum for which they were asked.
         never_ask: the device does not know the command.
@@ -58,7 +74,7 @@ class Device:
         "_first",
         "_first_key",
         "_naming",
-        "_others",
+        "_number",
         "asked_at_s",
         "asked_for",
         "complained",
@@ -77,15 +93,26 @@ class Device:
         self.topic = topic
         self.config = config
         self._command_base = command_base
-        self.complained = _NO_COMPLAINTS
+        self.complained = 0
         self.asked_at_s: float | None = None
         self.asked_for: float | None = None
         self.never_ask = False
         self._naming = naming
-        # Most devices have one series, and a dictionary takes as much memory as that.
+        self._number = next(naming.numbers)
+        # Most devices have one series.
         self._first_key: _Key = ""
         self._first: Series | None = None
-        self._others: dict[_Key, Series] | None = None
+
+    def complain(self, reason: str) -> bool:
+        """Note that something was left out; False if it was for that reason before."""
+        reasons = self._naming.reasons
+        if reason not in reasons and len(reasons) >= MAX_REASONS:
+            return False
+        bit = reasons.setdefault(reason, 1 << len(reasons))
+        if self.complained & bit:
+            return False
+        self.complained |= bit
+        return True
 
     def succeed(self, earlier: Device) -> None:
         """Take over what is remembered of a device that announced itself anew."""
@@ -106,23 +133,24 @@ class Device:
             channel: counted from 1; empty for the device as a whole.
             sensor: name of the object in the payload; empty where the measurement has none.
         """
-        # Most series have neither: a name is found faster than a tuple, and needs no memory.
-        key = (measurement, channel, sensor) if channel or sensor else measurement
+        # Most first ones have neither: a name is found faster than a tuple, and needs no memory.
+        first_key = (measurement, channel, sensor) if channel or sensor else measurement
         first = self._first
-        if first is not None and key == self._first_key:
+        if first is not None and first_key == self._first_key:
             return first
-        others = self._others
-        series = others.get(key) if others is not None else None
-        return self._add(key, measurement, channel, sensor) if series is None else series
+        series = self._naming.series.get((self._number, measurement, channel, sensor))
+        return self._make(measurement, channel, sensor) if series is None else series
 
-    def _add(self, key: _Key, measurement: str, channel: str, sensor: str) -> Series:
-        series = Series(measurement, self._tags(measurement, channel, sensor))
-        if self._first is None:
-            self._first_key, self._first = key, series
-        elif self._others is None:
-            self._others = {key: series}
-        elif len(self._others) < _MAX_SERIES:
-            self._others[key] = series
+    def _make(self, measurement: str, channel: str, sensor: str) -> Series:
+        tags = self._tags(measurement, channel, sensor)
+        series = Series(measurement, tags)
+        size_bytes = _SERIES_BYTES + getsizeof(sensor) + sum(map(getsizeof, tags.values()))
+        if self._first is None and size_bytes <= _FIRST_SERIES_BYTES:
+            self._first_key = (measurement, channel, sensor) if channel or sensor else measurement
+            self._first = series
+        else:
+            key = (self._number, measurement, channel, sensor)
+            self._naming.series.put(key, series, size_bytes)
         return series
 
     def _tags(self, measurement: str, channel: str, sensor: str) -> dict[str, str]:

@@ -3,31 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from sys import getsizeof
 from typing import Final, NamedTuple
 
+from metrics_agent.limits import (
+    TASMOTA_DEVICE_BYTES,
+    TASMOTA_DEVICES,
+    TASMOTA_LONG_NAMES_BYTES,
+    TASMOTA_STRANGERS,
+)
 from metrics_agent.modules.tasmota.device import Device, Naming
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
 from metrics_agent.modules.tasmota.filters import MAX_SHAPES
-from metrics_agent.modules.tasmota.topics import Shape
+from metrics_agent.modules.tasmota.topics import DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES, Shape
 
-__all__ = ["MAX_DEVICES", "MAX_STRANGERS", "Registry"]
-
-MAX_DEVICES: Final = 100_000
-MAX_STRANGERS: Final = 10_000
-"""Devices without discovery that are remembered; beyond that the oldest are forgotten."""
+__all__ = ["Registry"]
 
 _PREFIXES: Final = frozenset({"stat", "tele"})
+# Measured, with an ordinary first series; beside these come the texts of a device, or of a stranger
+# those of a base.
+_DEVICE_BYTES: Final = 700
+_STRANGER_BYTES: Final = 850
+_BASE_BYTES: Final = 110
+_ORDINARY: Final = frozenset(
+    {DEFAULT_FULL_TOPIC, *DEFAULT_PREFIXES, "Online", "Offline", "ON", "OFF"}
+)
 
 
 class _Stranger(NamedTuple):
     device: Device
     bases: list[str]
 
+    @property
+    def size_bytes(self) -> int:
+        texts = (self.device.topic, self.device.command_base, *self.bases)
+        return _STRANGER_BYTES + len(self.bases) * _BASE_BYTES + sum(map(getsizeof, texts))
+
 
 class Registry:
-    """Devices by hardware address and by base.
+    """Devices by hardware address and by base, bounded in number and bytes.
 
     A *stranger* is a device that sends without having announced itself.
+
+    Each announced device brings room for itself, and what those with many or long names take
+    beyond that has a limit of its own: a few that are hostile cannot keep out ordinary ones.
 
     Args:
         naming: how devices are named.
@@ -41,6 +60,8 @@ class Registry:
         self._by_base: dict[str, Device] = {}
         # In the order they came: the oldest is forgotten first.
         self._strangers: dict[str, _Stranger] = {}
+        self._size_bytes = 0
+        self._strangers_bytes = 0
         self.find = self._by_base.get
 
     def __len__(self) -> int:
@@ -61,15 +82,16 @@ class Registry:
         """Take a device's announcement.
 
         Returns:
-            The device, with fresh series if it changed; None if there are too many already.
+            The device, with fresh series if it changed; None if there is no room for it.
         """
         known = self._by_mac.get(mac)
         if known is not None and known.config == config:
             return known
-        if known is None and len(self._by_mac) >= MAX_DEVICES:
+        if not self._has_room(config, known):
             return None
         if known is not None:
             self.remove(mac)
+        self._size_bytes += _size_of(config)
         device = Device(config.topic, self._naming, config)
         if known is not None:
             device.succeed(known)
@@ -84,11 +106,23 @@ class Registry:
             self._shapes[config.shape] = None
         return device
 
+    def _has_room(self, config: DeviceConfig, instead_of: Device | None) -> bool:
+        count = len(self._by_mac) + 1
+        size_bytes = self._size_bytes + _size_of(config)
+        if instead_of is not None and instead_of.config is not None:
+            count -= 1
+            size_bytes -= _size_of(instead_of.config)
+        return (
+            count <= TASMOTA_DEVICES
+            and size_bytes <= count * TASMOTA_DEVICE_BYTES + TASMOTA_LONG_NAMES_BYTES
+        )
+
     def remove(self, mac: str) -> Device | None:
         """Forget a device; returns it, or None if it was not known."""
         device = self._by_mac.pop(mac, None)
         if device is None or device.config is None:
             return None
+        self._size_bytes -= _size_of(device.config)
         for base in device.config.bases:
             # Two devices with the same topic: the later one keeps it.
             if self._by_base.get(base) is device:
@@ -110,15 +144,30 @@ class Registry:
         topic, command_base = self._identify(base)
         stranger = self._strangers.get(topic)
         if stranger is None:
-            if len(self._strangers) >= MAX_STRANGERS:
-                oldest = self._strangers.pop(next(iter(self._strangers)))
-                for old in oldest.bases:
-                    del self._by_base[old]
             device = Device(topic, self._naming, command_base=command_base)
-            stranger = self._strangers[topic] = _Stranger(device, [])
+            stranger = _Stranger(device, [])
+        else:
+            # Not the oldest any more, so that room is not made of itself.
+            del self._strangers[topic]
+            self._strangers_bytes -= stranger.size_bytes
         stranger.bases.append(base)
+        self._make_room(stranger.size_bytes)
+        self._strangers[topic] = stranger
+        self._strangers_bytes += stranger.size_bytes
         self._by_base[base] = stranger.device
         return stranger.device
+
+    def _make_room(self, size_bytes: int) -> None:
+        """Forget the oldest strangers until there is room for another."""
+        most_bytes = TASMOTA_STRANGERS * TASMOTA_DEVICE_BYTES
+        while self._strangers and (
+            len(self._strangers) >= TASMOTA_STRANGERS
+            or self._strangers_bytes + size_bytes > most_bytes
+        ):
+            oldest = self._strangers.pop(next(iter(self._strangers)))
+            self._strangers_bytes -= oldest.size_bytes
+            for base in oldest.bases:
+                del self._by_base[base]
 
     def _identify(self, base: str) -> tuple[str, str]:
         """Return the name of the device at a base, and where it takes commands if that is known."""
@@ -135,8 +184,22 @@ class Registry:
         if known is None or known.config is not None:
             return None
         stranger = self._strangers[known.topic]
+        self._strangers_bytes -= stranger.size_bytes
         stranger.bases.remove(base)
         del self._by_base[base]
-        if not stranger.bases:
+        if stranger.bases:
+            self._strangers_bytes += stranger.size_bytes
+        else:
             del self._strangers[known.topic]
         return known
+
+
+def _size_of(config: DeviceConfig) -> int:
+    """Return the memory of an announced device: above all that of its own texts."""
+    own = (config.topic, config.device_name, config.mac, config.hostname)
+    often_shared = (config.full_topic, config.online, config.offline)
+    texts = [*own, *config.friendly_names, *config.bases]
+    texts += [
+        text for text in (*often_shared, *config.prefixes, *config.states) if text not in _ORDINARY
+    ]
+    return _DEVICE_BYTES + sum(map(getsizeof, texts))

@@ -19,7 +19,12 @@ from zope.interface import implementer
 
 from metrics_agent.errors import PayloadError
 from metrics_agent.interfaces import IModule, ModuleContext
-from metrics_agent.limits import TASMOTA_NAME_CHARS, TASMOTA_TOPIC_CHARS
+from metrics_agent.limits import (
+    TASMOTA_DEVICE_BYTES,
+    TASMOTA_DEVICES,
+    TASMOTA_NAME_CHARS,
+    TASMOTA_TOPIC_CHARS,
+)
 from metrics_agent.logs.burst import Burst
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.config import TasmotaSettings
@@ -47,7 +52,6 @@ __all__ = ["TasmotaModule"]
 
 # Odd but harmless: told so that a person can map the key, not as a warning.
 _REMARKS: Final = frozenset({"unmapped_key", "unknown_object"})
-_MAX_COMPLAINTS: Final = 16
 # Of held messages: what is left when it is over goes out in the next turn.
 _SLICE_S: Final = 0.02
 _LOGGED_CHARS: Final = 200
@@ -76,6 +80,7 @@ class TasmotaModule(Service):
         self._wanted = (shapes, filters)
         self._holding = Holding()
         self._expiry_set = False
+        self._said_full = False
         self._complainant: Device | None = None
         # Devices come in bursts: one line for all of them.
         self._found = Burst(
@@ -273,6 +278,7 @@ class TasmotaModule(Service):
         device = self._registry.discover(mac, config)
         if device is None:
             self._context.drop("too_many_devices")
+            self._say_full(mac)
             return ()
         if len(self._registry) > known:
             self._found.add(device.topic)
@@ -291,6 +297,20 @@ class TasmotaModule(Service):
             fold=("mac", "error"),
         )
         return ()
+
+    def _say_full(self, mac: str) -> None:
+        if not self._said_full:
+            self._said_full = True
+            self._log.warn(
+                "{count} devices are known, and there is no room for the announcement of {mac} (at "
+                "most {most} devices with {size} bytes each on average). It and others that are "
+                "new are ignored until the next start: such devices are collected without their "
+                "names.",
+                count=len(self._registry),
+                mac=mac,
+                most=TASMOTA_DEVICES,
+                size=TASMOTA_DEVICE_BYTES,
+            )
 
     def _released(self, device: Device, bases: Iterable[str]) -> list[Metric]:
         metrics: list[Metric] = []
@@ -338,13 +358,8 @@ class TasmotaModule(Service):
         """Count what was left out, and tell it once for each device and reason."""
         self._context.drop(reason)
         device = self._complainant
-        if (
-            device is None
-            or reason in device.complained
-            or len(device.complained) >= _MAX_COMPLAINTS
-        ):
+        if device is None or not device.complain(reason):
             return
-        device.complained |= {reason}
         tell = self._log.info if reason in _REMARKS else self._log.warn
         tell(
             "{device}: left out {where} ({reason}); counted from now on, not logged again.",

@@ -10,10 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config.structure import structure
 from metrics_agent.interfaces import IModule
+from metrics_agent.limits import TASMOTA_DEVICES
 from metrics_agent.modules import tasmota
 from metrics_agent.modules.tasmota import MODULE, holding
 from metrics_agent.modules.tasmota.config import TasmotaSettings
-from metrics_agent.modules.tasmota.registry import MAX_DEVICES
 from metrics_agent.testing import FakeContext
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from tests.modules.tasmota.support import (
@@ -329,9 +329,12 @@ class Telling(SynchronousTestCase):
     def test_too_many_devices(self) -> None:
         """The number of devices has a bound."""
         module, context = make()
-        module._registry._by_mac.update({str(index): None for index in range(MAX_DEVICES)})
-        context.deliver(config_topic(), announcement())
-        self.assertEqual(context.dropped, {"too_many_devices": 1})
+        module._registry._by_mac.update({str(index): None for index in range(TASMOTA_DEVICES)})
+        for _ in range(2):
+            context.deliver(config_topic(), announcement())
+        self.assertEqual(context.dropped, {"too_many_devices": 2})
+        (line,) = context.logged("warn")
+        self.assertIn(MAC, line)
 
 
 class ChannelTotals(SynchronousTestCase):
