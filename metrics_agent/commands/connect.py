@@ -18,6 +18,7 @@ from metrics_agent.commands.run import logged
 from metrics_agent.commands.saying import say
 from metrics_agent.diagnosis import Diagnosis
 from metrics_agent.logs.observer import StderrObserver
+from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.probe import probe
 from metrics_agent.output.target import read_output
 from metrics_agent.plan import ModulePlan, Plan
@@ -117,7 +118,7 @@ class _Trial:
                 diagnosis.problems.note(module.name, str(broker.brokers[0]), None)
         end_s = reactor.seconds() + _LIMIT_S
 
-        def look() -> None:
+        def look() -> float | None:
             unfinished = frozenset(
                 supervisor.module_name
                 for supervisor in agent.supervisors
@@ -131,12 +132,12 @@ class _Trial:
                 or any(None in diagnosis.problems.of(name).values() for name in names)
             )
             if pending and reactor.seconds() < end_s:
-                reactor.callLater(_LOOK_S, look)
-                return
+                return _LOOK_S
             self._unfinished = unfinished
             agent.request_stop("the connections were tried")
+            return None
 
-        reactor.callLater(_LOOK_S, look)
+        GuardedLoop(reactor, look).start(_LOOK_S)
 
     def judge(self, plan: Plan, diagnosis: Diagnosis) -> ExitCode:
         """Make the lines."""

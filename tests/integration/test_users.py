@@ -15,6 +15,7 @@ from tests.integration.broker import Mosquitto
 from tests.integration.case import AgentCase
 from tests.integration.load import Load
 from tests.integration.watching import argv, environment
+from tests.needs import require
 
 NOBODY = 65534
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
@@ -32,11 +33,9 @@ class UserCase(AgentCase):
         self.addCleanup(shutil.rmtree, self.directory)
         self.directory.chmod(0o755)
         self.config_path = self.directory / "agent.toml"
+        require("util-linux")
         command = [*AS_NOBODY, *argv("metrics-agent", "--version")]
-        try:
-            done = subprocess.run(command, env=environment(), capture_output=True, check=False)
-        except FileNotFoundError:
-            raise SkipTest("setpriv is not installed") from None
+        done = subprocess.run(command, env=environment(), capture_output=True, check=False)
         if done.returncode:
             raise SkipTest("another user cannot run the Python of these tests")
 
