@@ -13,7 +13,7 @@ from pathlib import Path
 
 __all__ = ["broad", "lanes", "main"]
 
-_WAITING = ("bare", "deploy", "faults")
+_WAITING = ("bare", "deploy", "faults", "hostile")
 """Packages that wait most of the time: the second lane. Each lane takes about as long."""
 
 _NOT_BROAD = (*_WAITING, "benchmarks", "fuzz", "integration")
