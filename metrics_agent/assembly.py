@@ -15,10 +15,11 @@ from metrics_agent.agent import Agent, OnState, Parts
 from metrics_agent.config import AgentConfig, AgentSettings, Fault, state_directory
 from metrics_agent.diagnosis import ConnectionProblems, Diagnosis, ListenOnly
 from metrics_agent.errors import ConfigError, OutputError
+from metrics_agent.limits import TAG_VALUE_BYTES
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.logger import make_logger
 from metrics_agent.logs.observer import StderrObserver
-from metrics_agent.metric import FieldValue
+from metrics_agent.metric import FieldValue, Series
 from metrics_agent.output.sink import Sink
 from metrics_agent.output.target import make_output
 from metrics_agent.output.writer import MakeWriter
@@ -137,8 +138,10 @@ class _Assembly:
             self._problems = diagnosis.problems
         self._connection_counters = CountersByModule()  # by client id
         self._state = StateDirectory(state_dir, make_logger())
-        self._encoder = Encoder(series_per_device=self._first.series_per_device)
         self._log = make_logger()
+        self._encoder = Encoder(
+            series_per_device=self._first.series_per_device, on_cut=self._on_cut
+        )
         self._guard = Guard(self._log, self._counters.of(_AGENT).error)
         self._connections = Connections(self._make_connection, self._client_id, make_logger(_MQTT))
         self._sink = Sink(
@@ -354,6 +357,15 @@ class _Assembly:
                 self._connection_counters.of(connection.client_id),
             )
 
+    def _on_cut(self, series: Series, tag: str, length: int) -> None:
+        self._log.warn(
+            "Tag {tag!r:.80} of {series} has {length} characters, and is cut to {limit} bytes.",
+            tag=tag,
+            series=series.describe(),
+            length=length,
+            limit=TAG_VALUE_BYTES,
+        )
+
     def _agent_values(
         self, started_s: float
     ) -> Callable[[], tuple[Mapping[str, FieldValue], Counters]]:
@@ -367,6 +379,7 @@ class _Assembly:
                 "queue_bytes": self._sink.queued_bytes,
                 "reloads": self._agent.reloads,
                 "replaced": self._encoder.replaced,
+                "cut": self._encoder.cut,
                 "left_out": self._encoder.left_out,
                 "log_suppressed": self._observer.suppressed,
             }, own

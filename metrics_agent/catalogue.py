@@ -390,6 +390,7 @@ METRICS_AGENT: Final = Measurement(
         Field("dropped", kind="int", doc="metrics and messages that were left, all of them"),
         Field("dropped_<reason>", kind="int", doc="by reason: `dropped_invalid_json` ..."),
         Field("replaced", kind="int", doc="characters, names and numbers the format cannot carry"),
+        Field("cut", kind="int", doc="values of tags, to 256 bytes"),
         Field("left_out", kind="int", doc="fields without a finite value"),
         Field("queue_metrics", kind="int", doc="waiting for the reader"),
         Field("queue_bytes", "B", "int", doc="waiting for the reader"),

@@ -13,6 +13,7 @@ __all__ = [
     "COUNTED_SERIES_BYTES",
     "SERIES_CACHE_BYTES",
     "SERIES_PER_DEVICE",
+    "TAG_VALUE_BYTES",
     "TASMOTA_DEVICES",
     "TASMOTA_DEVICE_BYTES",
     "TASMOTA_LONG_NAMES_BYTES",
@@ -72,3 +73,8 @@ TASMOTA_LONG_NAMES_BYTES: Final = 2 * 1024 * 1024
 
 TASMOTA_STRANGERS: Final = 10_000
 """Devices without an announcement that are remembered; the oldest are forgotten."""
+
+TAG_VALUE_BYTES: Final = 256
+"""A tag's value in UTF-8, cut beyond. Host names have 253 bytes at most (RFC 1035), names of files
+255 (NAME_MAX), Tasmota's topics and friendly names fewer; 200 such tags fit into InfluxDB's 64 KiB
+for a series, and each line repeats them."""

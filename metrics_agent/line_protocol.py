@@ -7,18 +7,24 @@ in these corners the strictest of them decides:
 * **Names** (measurement, tag keys and values, field keys). Comma, space and, but for the
   measurement, the equals sign are escaped by a backslash. A backslash is itself never escaped in
   a name, so that one before ``,`` ``=`` space ``"`` or at the end cannot be told from an escape:
-  it becomes ``/``. Control characters (0x00-0x1f, 0x7f) become ``_``. A measurement does not begin
-  with ``#`` (a comment); measurement, tag keys and field keys do not begin with ``_`` (reserved):
-  these characters are taken away. ``time`` as a tag or field key makes InfluxDB discard the point:
-  it becomes ``time_``. Two names that are equal after that are refused.
-* **Text values** are quoted, ``"`` and ``\`` escaped; a newline (and CR before it) is legal and
-  kept. NUL, a lone CR and form feed are not legal for every reader and become a space.
+  it becomes ``/``. Control characters become ``_``, characters that are invisible or reorder text
+  are taken away, noncharacters become U+FFFD: see `characters`. A measurement does not begin with
+  ``#`` (a comment); measurement, tag keys and field keys do not begin with ``_`` (reserved): these
+  characters are taken away. ``time`` as a tag or field key makes InfluxDB discard the point: it
+  becomes ``time_``. Two keys of a point that are equal after that are refused.
+* **Tag values** often come from devices, so nothing in one refuses the device's points: what is
+  longer than ``TAG_VALUE_BYTES`` is cut, and one of which nothing is left becomes ``_``. So two
+  values may become equal, and their points are of one series then.
+* **Text values** are data: quoted, ``"`` and ``\`` escaped, and kept but for controls. A tab and a
+  newline (and CR before it) are legal and kept; other controls are not legal for every reader, or
+  steer the terminal on which they are shown, and become a space.
 * **Floats** are written in the shortest form that reads back exactly. Subnormal numbers (nearer to
   zero than 2.2e-308) are out of range for readers that use C's strtod and become 0.0.
 * **Lone surrogates** have no UTF-8 form and become U+FFFD.
 
-Each replaced character, name and subnormal counts in ``Encoder.replaced``; those of a series once,
-when it is first encoded. A tag whose value is empty or None is left out, as the specification asks.
+Each replaced character, name and subnormal counts in ``Encoder.replaced``, each cut tag value in
+``Encoder.cut``; those of a series once, when it is first encoded. A tag whose value is empty or
+None is left out, as the specification asks.
 A field that is None, NaN or infinite is left out and counted in ``Encoder.left_out``.
 
 Anything else that cannot be written is refused with one of ``REASONS``.
@@ -38,8 +44,10 @@ from sys import float_info
 from typing import Final, NoReturn
 
 from metrics_agent.cardinality import Cardinality
+from metrics_agent.characters import clean_name
 from metrics_agent.errors import MetricRefused
-from metrics_agent.limits import SERIES_PER_DEVICE
+from metrics_agent.field_json import ToJson, fastest_json
+from metrics_agent.limits import SERIES_PER_DEVICE, TAG_VALUE_BYTES
 from metrics_agent.metric import FieldValue, Metric, Series
 
 __all__ = [
@@ -48,7 +56,6 @@ __all__ = [
     "MAX_TEXT_BYTES",
     "REASONS",
     "Encoder",
-    "json_by_repr",
 ]
 
 REASONS: Final = frozenset(
@@ -76,6 +83,9 @@ MAX_SERIES_BYTES: Final = 63 * 1024
 MAX_KEY_BYTES: Final = 1024
 """The longest tag or field key."""
 
+_SHOWN: Final = 5
+"""Fields that a text names."""
+
 _MAX_CACHED: Final = 1024
 # What is longer takes the general way, so that the caches have a bound in bytes: below 4 MB.
 _MAX_CACHED_NAME: Final = 128
@@ -87,41 +97,14 @@ _TIME_MIN: Final = -(2**63) + 2
 _TIME_MAX: Final = 2**63 - 2
 _SMALLEST_NORMAL: Final = float_info.min
 
-_NAME_BAD = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _NAME_LOST_BACKSLASH = re.compile(r'\\(?=[,= "]|\Z)')
-_TEXT_BAD = re.compile(r"[\x00\f\ud800-\udfff]|\r(?!\n)")
+_TEXT_BAD = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]|\r(?!\n)")
 
 # ASCII that neither JSON nor line protocol escapes, and that stays as it is in the short way.
 _PLAIN_KEY = re.compile(r"[A-Za-z][!#-+\--9;<>-\[\]-z|~]*")
 _DIGITS: Final = b"0123456789-"
 _COLON_TO_EQUALS: Final = bytes.maketrans(b":", b"=")
 _JSON_MARKS: Final = b'{}"'
-
-ToJson = Callable[[Mapping[str, FieldValue]], bytes]
-"""Fields to a JSON object ``{"a":1.5,"b":2.0}`` in UTF-8, in the order of its keys, blanks nowhere.
-
-TypeError or ValueError for what it cannot write.
-"""
-
-
-def json_by_repr(fields: Mapping[str, FieldValue]) -> bytes:
-    """Write plain keys and floats as orjson would; for where it is missing."""
-    if not all(key.__class__ is str for key in fields):
-        raise TypeError("a key that is no plain str may write itself as another")
-    keys = sorted(fields)
-    if '"' in "".join(keys):
-        raise ValueError("a key with a quote is no plain key")
-    items = [f'"{key}":{float.__repr__(fields[key])}' for key in keys]
-    return f"{{{','.join(items)}}}".encode()
-
-
-def _fastest_json() -> ToJson:
-    try:
-        import orjson
-    except ImportError:
-        return json_by_repr
-    dumps, option = orjson.dumps, orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS
-    return lambda fields: dumps(fields, None, option)
 
 
 class Encoder:
@@ -130,30 +113,42 @@ class Encoder:
     Args:
         to_json: writes the fields of the short way; by default orjson, where installed.
         series_per_device: series that one device may have; 0: any number.
+        on_cut: called with series, tag and length for a tag value that was cut, once for each.
 
     Attributes:
         cardinality: counts them.
         replaced: characters, names and numbers that were replaced, see the module's text.
+        cut: tag values that were cut.
         left_out: fields left out because they were None, NaN or infinite.
     """
 
     __slots__ = (
         "_considered",
+        "_known_cuts",
         "_names",
+        "_on_cut",
         "_shapes",
         "_to_json",
         "cardinality",
+        "cut",
         "left_out",
         "replaced",
     )
 
     def __init__(
-        self, *, to_json: ToJson | None = None, series_per_device: int = SERIES_PER_DEVICE
+        self,
+        *,
+        to_json: ToJson | None = None,
+        series_per_device: int = SERIES_PER_DEVICE,
+        on_cut: Callable[[Series, str, int], object] = lambda _series, _tag, _length: None,
     ) -> None:
         self.replaced = 0
+        self.cut = 0
         self.left_out = 0
+        self._on_cut = on_cut
+        self._known_cuts: set[int] = set()
         self.cardinality = Cardinality(series_per_device)
-        self._to_json = to_json or _fastest_json()
+        self._to_json = to_json or fastest_json()
         self._shapes: set[bytes] = set()
         self._considered: set[int] = set()
         self._names: dict[str, bytes] = {}
@@ -209,21 +204,19 @@ class Encoder:
                 self._refuse(series, prefix)
             object.__setattr__(series, "_prefix", prefix)
         written: dict[bytes, bytes] = {}
-        left_out = 0
+        empty: list[str] = []
         for name, value in fields.items():
             key = self._encode_key(name)
             data = self._encode_value(name, value)
             if data is None:
-                left_out += 1
+                empty.append(name)
             elif key in written:
                 raise MetricRefused("duplicate_name", f"two fields become {key!r:.80}")
             else:
                 written[key] = data
-        self.left_out += left_out
+        self.left_out += len(empty)
         if not written:
-            raise MetricRefused(
-                "no_fields", f"{series.measurement!r:.80} has none with a value, {left_out} without"
-            )
+            raise MetricRefused("no_fields", f"no field with a value, {_without(empty)}")
         self._learn(fields)
         body = b",".join([b"%b=%b" % (key, written[key]) for key in sorted(written)])
         return b"%b%b%b\n" % (prefix, body, stamp)
@@ -276,8 +269,10 @@ class Encoder:
             key = self._encode_key(name)
             if key in tags:
                 raise MetricRefused("duplicate_name", f"two tags become {key!r:.80}")
-            tags[key] = self._encode_name(value, "a tag's value").replace(b"=", b"\\=")
-        measurement = self._encode_name(series.measurement, "a measurement", unwanted="#_")
+            tags[key] = self._encode_tag(series, name, value)
+        measurement = self._encode_name(
+            series.measurement, "a measurement", MAX_SERIES_BYTES, unwanted="#_"
+        )
         prefix = b",".join([measurement, *[b"%b=%b" % (key, tags[key]) for key in sorted(tags)]])
         if len(prefix) > MAX_SERIES_BYTES:
             raise MetricRefused(
@@ -293,7 +288,7 @@ class Encoder:
         if known is not None:
             return known
         before = self.replaced
-        key = self._encode_name(name, "a key", unwanted="_").replace(b"=", b"\\=")
+        key = self._encode_name(name, "a key", MAX_KEY_BYTES, unwanted="_").replace(b"=", b"\\=")
         if key == b"time":
             self.replaced += 1
             key = b"time_"
@@ -307,18 +302,51 @@ class Encoder:
             self._names[name] = key
         return key
 
-    def _encode_name(self, name: object, what: str, unwanted: str = "") -> bytes:
-        """Write a name but for the equals sign, which a measurement does not escape."""
+    def _encode_tag(self, series: Series, name: str, value: object) -> bytes:
+        """Write a tag's value, whatever text it is."""
+        if not isinstance(value, str):
+            raise MetricRefused(
+                "unsupported_type", f"expected text as tag {name!r:.80}, got {_kind(value)}"
+            )
+        text, bad = clean_name(value[:TAG_VALUE_BYTES])
+        data = text.encode()
+        if len(value) > TAG_VALUE_BYTES or len(data) > TAG_VALUE_BYTES:
+            # A character that is cut in two is left out as a whole.
+            text = data[:TAG_VALUE_BYTES].decode(errors="ignore")
+            self._note_cut(series, name, value)
+        self.replaced += bad
+        return self._escape(text or "_").replace(b"=", b"\\=")
+
+    def _note_cut(self, series: Series, name: str, value: str) -> None:
+        self.cut += 1
+        known = hash((name, value))
+        if known not in self._known_cuts:
+            if len(self._known_cuts) >= _MAX_CACHED:
+                self._known_cuts.clear()
+            self._known_cuts.add(known)
+            self._on_cut(series, name, len(value))
+
+    def _encode_name(self, name: object, what: str, longest: int, unwanted: str) -> bytes:
+        """Write a measurement or a key, but for the equals sign that a measurement keeps."""
         if not isinstance(name, str):
             raise MetricRefused("unsupported_type", f"expected text as {what}, got {_kind(name)}")
-        # Bad characters first: a backslash before one of them ends up before a plain character.
-        text, bad = _NAME_BAD.subn(_name_substitute, name)
-        text, lost = _NAME_LOST_BACKSLASH.subn("/", text)
-        kept = text.lstrip(unwanted) if unwanted else text
-        self.replaced += bad + lost + len(text) - len(kept)
+        if len(name) > longest:
+            raise MetricRefused(
+                "name_too_long",
+                f"{name[:60]!r}... as {what} has {len(name)} characters, at most {longest}",
+            )
+        text, bad = clean_name(name)
+        kept = text.lstrip(unwanted)
+        self.replaced += bad + len(text) - len(kept)
         if not kept:
             raise MetricRefused("empty_name", f"nothing is left of {name!r:.80} as {what}")
-        return kept.replace(",", "\\,").replace(" ", "\\ ").encode()
+        return self._escape(kept)
+
+    def _escape(self, name: str) -> bytes:
+        """Write a name that is clean: a backslash at its end is known as such."""
+        text, lost = _NAME_LOST_BACKSLASH.subn("/", name)
+        self.replaced += lost
+        return text.replace(",", "\\,").replace(" ", "\\ ").encode()
 
     def _encode_value(self, name: str, value: object) -> bytes | None:
         """Write a field's value; None if it has none and is to be left out."""
@@ -345,11 +373,12 @@ class Encoder:
         return float.__repr__(value).encode()
 
     def _encode_text(self, name: str, value: str) -> bytes:
-        text, bad = _TEXT_BAD.subn(_text_substitute, value)
+        text, bad = _TEXT_BAD.subn(_text_substitute, value[: MAX_TEXT_BYTES + 1])
         data = text.encode()
         if len(data) > MAX_TEXT_BYTES:
             raise MetricRefused(
-                "text_too_long", f"{name!r:.80} has {len(data)} bytes, at most {MAX_TEXT_BYTES}"
+                "text_too_long",
+                f"{name!r:.80} has {len(value)} characters, at most {MAX_TEXT_BYTES} bytes",
             )
         self.replaced += bad
         return b'"%b"' % data.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
@@ -359,16 +388,16 @@ def _kind(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def _is_surrogate(character: str) -> bool:
-    return "\ud800" <= character <= "\udfff"
-
-
-def _name_substitute(found: re.Match[str]) -> str:
-    return "\ufffd" if _is_surrogate(found[0]) else "_"
+def _without(names: list[str]) -> str:
+    """Say which fields have no value, in some 300 characters at most."""
+    if not names:
+        return "it has none at all"
+    shown = ", ".join([f"{name!r:.40}" for name in names[:_SHOWN]])
+    return f"{len(names)} without ({shown}{', ...' if len(names) > _SHOWN else ''})"
 
 
 def _text_substitute(found: re.Match[str]) -> str:
-    return "\ufffd" if _is_surrogate(found[0]) else " "
+    return "\ufffd" if "\ud800" <= found[0] <= "\udfff" else " "
 
 
 def _encode_time(time_ns: object) -> bytes:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 __all__ = ["FieldValue", "Metric", "Series", "metric"]
+
+_TAGS: Final = 8
+_SHOWN: Final = 60
+"""Characters of a name, and tags, that a log line has."""
 
 FieldValue = float | int | bool | str
 """Measured numbers are floats, counters of our own ints; see docs/metrics.md."""
@@ -44,8 +48,19 @@ class Series:
     def __hash__(self) -> int:
         return hash((self.measurement, frozenset(self.tags.items())))
 
+    def describe(self) -> str:
+        """Name the series for a log line: ``electricity (device 'x', channel '1')``; bounded."""
+        tags = [f"{_shown(name)} {_shown(value)!r}" for name, value in [*self.tags.items()][:_TAGS]]
+        name = _shown(self.measurement)
+        return f"{name} ({', '.join(tags)})" if tags else name
+
     def __repr__(self) -> str:
         return f"Series({self.measurement!r}, {dict(self.tags)!r})"
+
+
+def _shown(text: object) -> str:
+    # What is no plain text may run any code to show itself.
+    return text[:_SHOWN] if type(text) is str else f"a {type(text).__name__}"
 
 
 class Metric(NamedTuple):

@@ -37,6 +37,13 @@ _VISIBLE_FORMAT: Final = frozenset(
 )
 
 
+# Neither format characters nor assigned by every Python's Unicode, and shown as nothing.
+_IGNORED: Final = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2065\u3164\uffa0"
+    "\ufff0\ufff1\ufff2\ufff3\ufff4\ufff5\ufff6\ufff7\ufff8"
+)
+
+
 def unsafe(text: str) -> list[str]:
     """Return the characters of a text that must not be in it."""
     return [character for character in text if _is_unsafe(character)]
@@ -47,6 +54,8 @@ def _is_unsafe(character: str) -> bool:
     if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}:
         return True
     if code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF or 0xE0000 <= code <= 0xE0FFF:
+        return True
+    if character in _IGNORED:
         return True
     # Above U+FFFF they are visible (Kaithi's number sign, joiners of hieroglyphs) or music's.
     if unicodedata.category(character) == "Cf":

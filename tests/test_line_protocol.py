@@ -8,6 +8,7 @@ import enum
 import math
 import re
 import sys
+import unicodedata
 from types import MappingProxyType
 from unittest import mock
 
@@ -18,20 +19,27 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent import line_protocol
 from metrics_agent.errors import MetricRefused
-from metrics_agent.line_protocol import Encoder, json_by_repr
+from metrics_agent.field_json import json_by_repr
+from metrics_agent.limits import TAG_VALUE_BYTES
+from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import Metric, Series, metric
+from tests.hostile_text import TEXTS, unsafe
 
 NOW_NS = 1_739_260_800_123_456_789
 
-# Weighted towards the characters that mean something in line protocol or in Python.
-AWKWARD = st.sampled_from(list("\\\\\\,,==  \"'#_\n\r\t\x00\f\x7f%nf\ud800ä\u2028😀"))
+# Weighted towards the characters that mean something in line protocol, in Python or to people.
+AWKWARD = st.sampled_from(
+    list("\\\\\\,,==  \"'#_\n\r\t\x00\f\x7f%nf\ud800ä\u2028😀\x1b\x9b\u200b\u202e\ufdd0\ufe0f")
+)
 TEXT = st.one_of(
     st.text(AWKWARD, max_size=12),
     st.text(st.characters(), max_size=12),
     st.text(st.one_of(AWKWARD, st.characters()), max_size=12),
+    st.builds("{}{}{}".format, TEXTS, st.integers(80, 257).map("\N{EURO SIGN}".__mul__), TEXTS),
+    st.builds("{}{}".format, st.integers(250, 257).map("x".__mul__), TEXTS),
 )
 NAME = st.one_of(
-    TEXT.filter(lambda text: text.strip("_#\n\r\t\x00\f\x7f")),
+    TEXT.filter(lambda text: documented_clean(text).strip("_#")),
     st.sampled_from(["power", "voltage", "temp C", "PM2.5"]),
     st.sampled_from(["", "_", "time", "_time", "a\n", "a_"]),
 )
@@ -56,24 +64,52 @@ def documented_text(text: str) -> str:
         if "\ud800" <= character <= "\udfff":
             result.append("\ufffd")
         else:
-            result.append(" " if lone_cr or character in "\x00\f" else character)
+            control = unicodedata.category(character) == "Cc" and character not in "\t\n\r"
+            result.append(" " if lone_cr or control else character)
     return "".join(result)
 
 
-def documented_name(text: str, unwanted: str = "") -> str:
-    """The documented replacements of a name, written a second time and the slow way."""
+def documented_clean(text: str) -> str:
+    """The documented replacements of characters in a name, likewise."""
     result = []
     for character in text:
-        if "\ud800" <= character <= "\udfff":
+        category = unicodedata.category(character)
+        if not unsafe(character):
+            result.append(character)
+        elif (
+            category == "Cs"
+            or ord(character) & 0xFFFE == 0xFFFE
+            or "\ufdd0" <= character <= "\ufdef"
+        ):
             result.append("\ufffd")
-        else:
-            result.append("_" if ord(character) < 0x20 or ord(character) == 0x7F else character)
+        elif category in {"Cc", "Zl", "Zp"}:
+            result.append("_")
+    return "".join(result)
+
+
+def documented_backslashes(text: str) -> str:
+    """The documented replacements of backslashes in a name, likewise."""
+    result = list(text)
     for index, character in enumerate(result):
         if character == "\\" and (index + 1 == len(result) or result[index + 1] in ',= "'):
             result[index] = "/"
+    return "".join(result)
+
+
+def documented_name(text: str, unwanted: str) -> str:
+    """The documented replacements of a measurement or key."""
+    result = list(documented_clean(text))
     while result and result[0] in unwanted:
         del result[0]
-    return "".join(result)
+    return documented_backslashes("".join(result))
+
+
+def documented_tag(text: str) -> str:
+    """The documented replacements of a tag's value."""
+    result = documented_clean(text[:TAG_VALUE_BYTES])
+    while len(result.encode()) > TAG_VALUE_BYTES:
+        result = result[:-1]
+    return documented_backslashes(result or "_")
 
 
 def documented_key(text: str) -> str:
@@ -94,6 +130,13 @@ def documented_value(value: object) -> object:
 def has_value(value: object) -> bool:
     """Tell whether a field is written, not left out."""
     return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+
+
+def unchanged(text: str) -> bool:
+    """Tell whether nothing of a tag's value is replaced; that it is cut does not count."""
+    kept = text[:TAG_VALUE_BYTES]
+    cut = documented_tag(text)
+    return bool(documented_clean(kept)) and documented_clean(kept) == kept and kept.startswith(cut)
 
 
 def same(left: object, right: object) -> bool:
@@ -189,8 +232,10 @@ class ReadsBackTests(SynchronousTestCase):
         parsed = parse_line(line.decode())
         self.assertEqual(parsed["measurement"], documented_name(measurement, "#_"))
         self.assertEqual(
-            parsed["tags"], {documented_key(k): documented_name(v) for k, v in tags.items() if v}
+            parsed["tags"], {documented_key(k): documented_tag(v) for k, v in tags.items() if v}
         )
+        names = [parsed["measurement"], *sum(parsed["tags"].items(), ()), *parsed["fields"]]
+        self.assertEqual(unsafe("".join(names)), [])
         expected = {
             documented_key(k): documented_value(v) for k, v in fields.items() if has_value(v)
         }
@@ -213,6 +258,7 @@ class ReadsBackTests(SynchronousTestCase):
                 isinstance(value, int) and not -(2**63) <= value < 2**63
                 for value in fields.values()
             ),
+            "name_too_long": any(len(name) > 300 for name in (*tags, *fields)),
             "no_fields": not any(has_value(value) for value in fields.values()),
         }[reason]
 
@@ -221,7 +267,7 @@ class ReadsBackTests(SynchronousTestCase):
         return (
             documented_name(measurement, "#_") == measurement
             and all(documented_key(name) == name for name in (*tags, *fields))
-            and all(documented_name(text) == text for text in tags.values())
+            and all(unchanged(text) for text in tags.values())
             and all(
                 same(documented_value(value), value)
                 for value in fields.values()
@@ -354,7 +400,12 @@ class ExactLineTests(SynchronousTestCase):
             ('a\\"b', b'a/"b', b'a/"b'),
             ("a\\", b"a/", b"a/"),
             ("a\\\n", b"a\\_", b"a\\_"),
-            ("a\tb\x7f", b"a_b_", b"a_b_"),
+            ("a\tb\x7f\x9b\u2028", b"a_b___", b"a_b___"),
+            ("a\u200bb\u202e\u2066\ufeff\U000e0041", b"ab", b"ab"),
+            ("a\\\u200b,b", b"a/\\,b", b"a/\\,b"),
+            ("\u200b#m", b"m", b"#m"),
+            ("\ufdd0\ufffe", b"\xef\xbf\xbd" * 2, b"\xef\xbf\xbd" * 2),
+            ("\u2764\ufe0f", "\u2764\ufe0f".encode(), "\u2764\ufe0f".encode()),
             ("ü", "ü".encode(), "ü".encode()),
             ("\udc80", b"\xef\xbf\xbd", b"\xef\xbf\xbd"),
             ("#m", b"m", b"#m"),
@@ -382,7 +433,8 @@ class ExactLineTests(SynchronousTestCase):
             ("", b'""'),
             ('C:\\ "x"', b'"C:\\\\ \\"x\\""'),
             ("a\nb\r\nc", b'"a\nb\r\nc"'),
-            ("a\rb\x00\f", b'"a b  "'),
+            ("a\rb\x00\f\x1b[2K\x7f\x9b\t", b'"a b   [2K  \t"'),
+            ("a\u202eb\u200b", '"a\u202eb\u200b"'.encode()),
             ("\ud800", b'"\xef\xbf\xbd"'),
         ):
             self.assertEqual(self.line(fields={"f": value}), b"m f=" + expected + b"\n")
@@ -469,6 +521,8 @@ class RefusedTests(SynchronousTestCase):
             ("empty_name", ("", {}, one)),
             ("empty_name", ("#_#", {}, one)),
             ("empty_name", ("m", {"": "x"}, one)),
+            ("empty_name", ("\u200b", {}, one)),
+            ("empty_name", ("m", {}, {"\u202e_": 1.0})),
             ("empty_name", ("m", {}, {"_": 1.0})),
             ("duplicate_name", ("m", {"a\n": "1", "a_": "2"}, one)),
             ("duplicate_name", ("m", {}, {"a\n": 1.0, "a_": 2.0})),
@@ -479,7 +533,10 @@ class RefusedTests(SynchronousTestCase):
             ("bad_time", ("m", {}, one, True)),
             ("text_too_long", ("m", {}, {"f": "ä" * 32769})),
             ("name_too_long", ("m", {}, {"k" * 1025: 1.0})),
-            ("name_too_long", ("m", {"t": "x" * 64 * 1024}, one)),
+            ("name_too_long", ("m", {}, {"k" * 1_000_000: 1.0})),
+            ("name_too_long", ("m", {}, {"\N{EURO SIGN}" * 342: 1.0})),
+            ("name_too_long", ("m" * 64 * 1024, {}, one)),
+            ("name_too_long", ("m", {f"t{number}": "x" * 256 for number in range(250)}, one)),
         ):
             self.assertEqual(self.refused(metric(*args)), reason)
 
@@ -510,9 +567,63 @@ class RefusedTests(SynchronousTestCase):
     def test_longest(self):
         """Names and texts of exactly the longest length are written."""
         fields = {"k" * line_protocol.MAX_KEY_BYTES: "x" * line_protocol.MAX_TEXT_BYTES}
-        tags = {"t": "v" * (line_protocol.MAX_SERIES_BYTES - len("m,t="))}
-        line = Encoder().encode(metric("m", tags, fields))
+        measurement = "m" * (line_protocol.MAX_SERIES_BYTES - len(",t=") - TAG_VALUE_BYTES)
+        line = Encoder().encode(metric(measurement, {"t": "v" * TAG_VALUE_BYTES}, fields))
         self.assertEqual(parse_line(line.decode())["fields"], fields)
+
+
+class CutTests(SynchronousTestCase):
+    """A long tag value costs its end, never a point."""
+
+    def setUp(self) -> None:
+        self.cuts: list[tuple[str, str, int]] = []
+        self.encoder = Encoder(
+            on_cut=lambda series, tag, length: self.cuts.append((series.measurement, tag, length))
+        )
+
+    def tag(self, value: str) -> str:
+        line = self.encoder.encode(metric("m", {"t": value}, {"f": 1.0}))
+        return parse_line(line.decode())["tags"]["t"]
+
+    def test_cut_at_a_character(self):
+        """It is cut between two characters, and ends with no backslash."""
+        for value, kept in (
+            ("x" * 256, "x" * 256),
+            ("x" * 257, "x" * 256),
+            ("x" * 255 + "ä", "x" * 255),
+            ("\N{EURO SIGN}" * 65_000, "\N{EURO SIGN}" * 85),
+            ("x" * 255 + "\\y", "x" * 255 + "/"),
+            ("x" * 255 + ",y", "x" * 255 + ","),
+            ("\u200b" * 65_000 + "x", "_"),
+        ):
+            self.assertEqual(self.tag(value), kept)
+
+    def test_counted_and_reported(self):
+        """Each is counted, and reported once."""
+        for _ in range(3):
+            self.tag("x" * 65_000)
+        self.tag("y" * 300)
+        self.tag("z" * 256)
+        self.assertEqual(self.encoder.cut, 4)
+        self.assertEqual(self.cuts, [("m", "t", 65_000), ("m", "t", 300)])
+        self.assertEqual(self.encoder.replaced, 0)
+
+    def test_bounded(self):
+        """What was reported is remembered in bounded memory."""
+        for number in range(line_protocol._MAX_CACHED + 10):
+            self.tag(f"{number:0300}")
+        self.assertLessEqual(len(self.encoder._known_cuts), line_protocol._MAX_CACHED)
+
+    def test_nothing_is_left(self):
+        """A value of which nothing is left keeps its tag; an empty one has none."""
+        self.assertEqual(self.tag("\u200b\u202e"), "_")
+        line = self.encoder.encode(metric("m", {"t": ""}, {"f": 1.0}))
+        self.assertEqual(line, b"m f=1.0\n")
+
+    def test_equal_after_that(self):
+        """Two values that become equal are one series: that is documented."""
+        self.assertEqual(self.tag("a\u200bb"), self.tag("ab"))
+        self.assertEqual(self.tag("x" * 256 + "1"), self.tag("x" * 256 + "2"))
 
 
 class CacheTests(SynchronousTestCase):

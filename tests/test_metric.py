@@ -20,6 +20,26 @@ class SeriesTests(SynchronousTestCase):
         self.assertRaises(AttributeError, setattr, series, "other", 1)
         self.assertEqual(series.measurement, "m")
 
+    def test_describe(self):
+        """It is described by measurement and tags, bounded, and without running their code."""
+
+        class Rude(str):
+            __slots__ = ()
+
+            def __getitem__(self, _key):
+                raise SystemExit
+
+            __repr__ = __str__ = __getitem__
+
+        for series, text in (
+            (Series("m", {}), "m"),
+            (Series("m", {"device": "it's", "channel": "1"}), "m (device \"it's\", channel '1')"),
+            (Series(Rude("m"), {"a": Rude("b"), "c": None}), "a Rude (a 'a Rude', c 'a NoneType')"),
+        ):
+            self.assertEqual(series.describe(), text)
+        long = Series("m" * 1000, {f"{number}".zfill(1000): "x" * 1000 for number in range(99)})
+        self.assertLess(len(long.describe()), 1100)
+
     def test_equality(self):
         """Equal measurement and tags in any order are equal and hash alike."""
         series = Series("m", {"a": "1", "b": "2"})

@@ -324,7 +324,7 @@ class Context:
                     try:
                         lines.append(encode(metric))
                     except MetricRefused as refusal:  # noqa: PERF203 - the others go on
-                        refused(refusal)
+                        refused(refusal, metric)
             except BaseException as error:
                 # A message counts as a whole: half of what it says may be misleading.
                 del lines[before:]

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from metrics_agent.errors import MetricRefused
 from metrics_agent.looping import GuardedLoop
-from metrics_agent.metric import Metric
+from metrics_agent.metric import Metric, Series
 from metrics_agent.output.batch import Batch
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.guard import Guard
@@ -118,7 +118,7 @@ class Emitter:
             try:
                 self._lines.append(self._encode(metric))
             except MetricRefused as refused:
-                self.refused(refused)
+                self.refused(refused, metric)
             except BaseException as error:
                 # Its fields may be any mapping, with any code.
                 self._guard.caught(PLACE, error)
@@ -128,11 +128,17 @@ class Emitter:
         count = self._guard.run(PLACE, length_hint, iterator, 1)
         self._counters.drop("flood", count or 1)
 
-    def refused(self, refused: MetricRefused) -> None:
-        """Count and tell a metric that line protocol cannot carry."""
+    def refused(self, refused: MetricRefused, metric: object) -> None:
+        """Count a metric that line protocol cannot carry, and log it by its series and reason."""
         self._counters.drop(refused.reason)
         if refused.known:
             return
+        # It may be anything, as not_a_metric says.
+        series = metric[0] if isinstance(metric, tuple) and metric else None
         self._log.warn(
-            "A metric was refused: {error}", error=refused, reason=refused.reason, fold=("reason",)
+            "Metric {series} refused: {error}",
+            series=series.describe() if isinstance(series, Series) else "without a series",
+            error=refused,
+            reason=refused.reason,
+            fold=("series", "reason"),
         )

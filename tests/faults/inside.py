@@ -221,7 +221,7 @@ _SPECIAL: Final = (
         ),
         "emit",
         "bad_metrics",
-        "[faulty] A metric was refused",
+        "[faulty] Metric bad refused: no_fields",
         dropped=BAD_METRICS,
     ),
     Scenario(

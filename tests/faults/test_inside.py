@@ -173,7 +173,7 @@ class InsideTests(FaultCase):
         if scenario.fault == "bad_metrics":
             names = [line.replace(b" ", b",").split(b",")[0] for line in parent.lines()]
             self.assertEqual((names.count(b"bad"), names.count(b"good")), (0, 1))
-            self.assertEqual(len(self.lines_with(parent, "A metric was refused", "W")), BAD_METRICS)
+            self.assertEqual(len(self.lines_with(parent, " refused: ", "W")), BAD_METRICS)
 
     async def lost_messages(self, parent: Any, scenario: Scenario) -> int:
         """Only the message that struck may be missing."""

@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Final
 
 from attrs import frozen
@@ -16,6 +17,7 @@ from metrics_agent.errors import MetricRefused
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import Metric
 from metrics_agent.testing import FakeContext
+from tests.hostile_text import unsafe
 
 __all__ = [
     "CPU_LIMIT_S",
@@ -108,6 +110,8 @@ def judge_line(line: bytes) -> None:
         raise AssertionError(f"not line protocol: {line!r}") from error
     # None is what it gives for a comment.
     assert parsed is not None, f"not line protocol: {line!r}"
+    series = [parsed["measurement"], *parsed["fields"], *chain(*parsed["tags"].items())]
+    assert not unsafe("".join(series)), f"hides or reorders text: {line!r}"
     names = _field_names(line)
     assert len(names) == len(parsed["fields"]), f"fields of {line!r}: {names}"
 

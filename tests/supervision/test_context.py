@@ -75,6 +75,7 @@ class MessageTests(ContextCase):
     def test_refused(self) -> None:
         """A metric that cannot be carried is counted, those beside it are written."""
         self.assertEqual(self.deliver(lambda _message: [POINT, BAD, POINT]), [LINE, LINE])
+        self.assertIn(f"Metric {BAD.series.describe()} refused: no_fields", self.told("warn")[0])
         self.assertEqual((self.counters.dropped, self.counters.metrics), ({"no_fields": 1}, 2))
 
     def test_gives_nothing_iterable(self) -> None:

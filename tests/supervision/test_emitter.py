@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
 from metrics_agent.line_protocol import Encoder
+from metrics_agent.logs.events import read_event
+from metrics_agent.logs.levels import Levels
 from metrics_agent.metric import Metric, Series
 from metrics_agent.output.batch import Batch
 from metrics_agent.supervision import emitter as emitter_module
@@ -110,7 +113,62 @@ class EmitTests(EmitterCase):
         self.emitter.emit([BAD, point(0), BAD, point(1)])
         self.assertEqual(self.written(), lines(0, 2))
         self.assertEqual((self.counters.dropped, self.counters.metrics), ({"no_fields": 2}, 2))
-        self.assertIn("A metric was refused: no_fields", self.told("warn")[0])
+        self.assertEqual(
+            self.told("warn")[0],
+            "Metric m refused: no_fields: no field with a value, it has none at all",
+        )
+
+    def test_refused_line(self) -> None:
+        """The line names measurement, tags and fields, in a bounded length."""
+        plug = Series("electricity", {"device": "x", "channel": "1"})
+        long = "x" * 1_000_000
+        for series, fields, line in (
+            (
+                plug,
+                {"power": None, "voltage": math.nan},
+                (
+                    "Metric electricity (device 'x', channel '1') refused: no_fields: "
+                    "no field with a value, 2 without ('power', 'voltage')"
+                ),
+            ),
+            (
+                plug,
+                {"power": 2**64},
+                (
+                    "Metric electricity (device 'x', channel '1') refused: int_out_of_range: "
+                    "'power' needs more than 64 bits"
+                ),
+            ),
+            (
+                Series("m", {"t": [1]}),  # type: ignore[dict-item]
+                {"f": 1.0},
+                (
+                    "Metric m (t 'a list') refused: unsupported_type: expected text as tag 't', "
+                    "got a list"
+                ),
+            ),
+            (
+                Series(long, {f"{number}{long}": long for number in range(20)}),
+                {f"{number}{long}": None for number in range(20)},
+                None,
+            ),
+            (Series("m", {long: "v"}), {"f": 1.0}, None),
+            (Series("m", {}), {long: 1.0}, None),
+            (Series("m", {}), {"f": long}, None),
+        ):
+            self.forget()
+            self.emitter.emit([Metric(series, fields)])  # type: ignore[arg-type]
+            (told,) = self.told("warn")
+            self.assertLess(len(told), 1500)
+            if line is not None:
+                self.assertEqual(told, line)
+
+    def test_refused_devices_are_told_apart(self) -> None:
+        """Equal refusals of a device are one kind in the log, those of another device are not."""
+        for device in ("a", "a", "b"):
+            self.emitter.emit([Metric(Series("m", {"device": device}), {"f": None})])  # type: ignore[dict-item]
+        kinds = [read_event(event, Levels("debug")).kind for event in self.events]  # type: ignore[union-attr]
+        self.assertEqual((kinds[0] == kinds[1], kinds[1] == kinds[2]), (True, False))
 
     def test_no_metric_at_all(self) -> None:
         """So is what is no metric."""
