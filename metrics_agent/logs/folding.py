@@ -11,7 +11,7 @@ lines are never folded: who asks for them wants them.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from metrics_agent.logs.events import Entry
@@ -22,6 +22,10 @@ __all__ = ["WINDOW_S", "Folder"]
 WINDOW_S: Final = 10.0
 _LONGEST_WINDOW_S: Final = 60.0
 _MAX_KINDS: Final = 1000
+_KEPT_CHARS: Final = 1000
+"""Of the last text of a kind, to be repeated with its count. Nothing else is kept of any text, so
+that all kinds together take a few megabytes at most, whatever devices and servers write."""
+
 _SHOWN: Final = {Level.ERROR: 5, Level.WARN: 5, Level.INFO: 20}
 """How many lines of one kind a window shows."""
 
@@ -35,9 +39,9 @@ class _Window:
         self.start_s = now_s
         self.length_s = WINDOW_S
         self.room = _SHOWN[entry.level]
-        self.texts: set[str] = set()
+        self.texts: set[int] = set()
         self.repeats = 0
-        self.last = entry
+        self.last = _shortened(entry)
 
     @property
     def end_s(self) -> float:
@@ -45,13 +49,13 @@ class _Window:
 
     def shows(self, entry: Entry) -> bool:
         """Count an entry; True if it is to be shown itself."""
-        said_before = entry.level is not Level.INFO and entry.text in self.texts
+        said_before = entry.level is not Level.INFO and hash(entry.text) in self.texts
         if self.room and not said_before:
             self.room -= 1
-            self.texts.add(entry.text)
+            self.texts.add(hash(entry.text))
             return True
         self.repeats += 1
-        self.last = entry
+        self.last = _shortened(entry)
         return False
 
     def summary(self, now_s: float) -> Entry:
@@ -59,14 +63,19 @@ class _Window:
         times = "once" if self.repeats == 1 else f"{self.repeats} times"
         text = f"Repeated {times} in {max(1, round(now_s - self.start_s))} s: {self.last.text}"
         self.repeats = 0
-        return self.last._replace(text=text, details="")
+        return self.last._replace(text=text)
+
+
+def _shortened(entry: Entry) -> Entry:
+    return entry._replace(text=entry.text[:_KEPT_CHARS], kind=None, details="")
 
 
 class Folder:
     """Decides which entries are shown. Times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
-        self._windows: OrderedDict[Hashable, _Window] = OrderedDict()
+        # By the hash of the kind, which holds texts.
+        self._windows: OrderedDict[int, _Window] = OrderedDict()
         self._due_s: float | None = None
 
     def take(self, entry: Entry, now_s: float) -> Iterator[Entry]:
@@ -75,7 +84,7 @@ class Folder:
         if entry.kind is None or entry.level is Level.DEBUG:
             yield entry
             return
-        key = (entry.module, entry.level, entry.kind)
+        key = hash((entry.module, entry.level, entry.kind))
         window = self._windows.get(key)
         if window is None or window.end_s <= now_s:
             yield from self._make_room(now_s)

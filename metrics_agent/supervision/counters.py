@@ -10,7 +10,9 @@ __all__ = ["Counters", "CountersByModule"]
 MAX_NAMES: Final = 64
 """Different places or reasons of one module; a module may make them up."""
 
+LONGEST_NAME: Final = 64
 OTHER: Final = "other"
+"""What is counted in place of a name beyond these."""
 
 
 class Counters:
@@ -49,7 +51,9 @@ class Counters:
 
 def _add(counts: dict[str, int], name: str, count: int) -> None:
     # Called while a fault is told, so a name that is none must not become the next one.
-    if not isinstance(name, str) or (name not in counts and len(counts) >= MAX_NAMES):
+    if not isinstance(name, str) or (
+        name not in counts and (len(counts) >= MAX_NAMES or len(name) > LONGEST_NAME)
+    ):
         name = OTHER
     counts[name] = counts.get(name, 0) + count
 

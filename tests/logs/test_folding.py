@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.logs.events import Entry
@@ -134,3 +136,15 @@ class FolderTest(SynchronousTestCase):
         shown = [text for kind in range(1500) for text in self.take(entry("b", kind=kind))]
         self.assertEqual(shown.count("Repeated once in 1 s: a"), 1)
         self.assertEqual(len(self.folder._windows), 1000)
+
+    def test_texts_that_are_remembered_are_bounded(self):
+        """Whatever devices put into lines that are folded."""
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(3000):
+            for _ in range(2):
+                self.take(entry(f"{number}{'x' * 60_000}", kind=f"{number}{'k' * 60_000}"))
+        size = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+        self.assertLess(size, 3_000_000)
+        self.assertIn("Repeated once in 10 s: 2999xxx", next(reversed(self.due(10))))

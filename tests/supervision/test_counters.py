@@ -31,6 +31,13 @@ class CountersTests(SynchronousTestCase):
         self.assertEqual(counters.dropped["reason_0"], 2)
         self.assertEqual(counters.dropped[OTHER], 2 * MAX_NAMES)
 
+    def test_long_names(self) -> None:
+        """A name that is made of a device's text is not kept."""
+        counters = Counters()
+        counters.drop("x" * 65)
+        counters.drop("x" * 64)
+        self.assertEqual(counters.dropped, {OTHER: 1, "x" * 64: 1})
+
     def test_names_that_are_no_text(self) -> None:
         """A name that is no text is counted all the same: this runs inside the guard."""
         counters = Counters()

@@ -32,6 +32,8 @@ from metrics_agent.modules.opendtu.reading import Frame, Inverter, Part, String
 __all__ = [
     "MAX_INVERTERS",
     "MAX_STRINGS",
+    "RADIO_KEYS",
+    "STATUS_KEYS",
     "TOTAL",
     "decode_frame",
     "read_status",
@@ -61,6 +63,10 @@ _RADIO: Final = {
     **{name: _key(name) for name in ("rx_fail_nothing", "rx_fail_partial", "rx_fail_corrupt")},
     "rssi": _key("signal"),
 }
+
+STATUS_KEYS: Final = frozenset({*_FLAGS, *_LIMITS})
+RADIO_KEYS: Final = frozenset(_RADIO)
+"""What `read_status` reads; nothing else need be kept of a burst."""
 
 
 @frozen

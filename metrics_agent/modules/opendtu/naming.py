@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from sys import getsizeof
 from typing import Final
 
+from metrics_agent.bounded import BoundedCache
 from metrics_agent.metric import Series
 
 __all__ = ["Naming"]
 
 _VENDOR: Final = "opendtu"
-# Messages decide which series there are, so what is kept of them has a bound.
-_MAX_SERIES: Final = 1024
+_CACHE_BYTES: Final = 1024 * 1024
+"""Messages decide which series there are: memory for some 1,200; ten inverters have 100."""
+_SERIES_BYTES: Final = 400
 
 
 class Naming:
@@ -27,7 +30,7 @@ class Naming:
         self._overrides = {key.lower(): name for key, name in overrides.items()}
         part = instance.partition(":")[2]
         self._prefix = f"{part}_" if part else ""
-        self._series: dict[tuple[str, ...], Series] = {}
+        self._series: BoundedCache[tuple[str, ...], Series] = BoundedCache(_CACHE_BYTES)
 
     def inverter(self, measurement: str, serial: str, name: str) -> Series:
         """Return the series of an inverter itself."""
@@ -74,6 +77,7 @@ class Naming:
                 "sensor": sensor,
             }
             series = Series(measurement, {name: value for name, value in tags.items() if value})
-            if len(self._series) < _MAX_SERIES:
-                self._series[key] = series
+            # Each text may be in the key, and is in the encoded prefix.
+            size_bytes = _SERIES_BYTES + 2 * sum(map(getsizeof, tags.values()))
+            self._series.put(key, series, size_bytes)
         return series

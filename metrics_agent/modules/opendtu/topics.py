@@ -18,6 +18,8 @@ from metrics_agent.json_payload import text_number
 from metrics_agent.metric import FieldValue
 from metrics_agent.modules.opendtu.decode import (
     MAX_STRINGS,
+    RADIO_KEYS,
+    STATUS_KEYS,
     TOTAL,
     read_status,
     without_counters_never_heard,
@@ -85,7 +87,7 @@ class _Pending:
     values: dict[str, float] = field(factory=dict)
     strings: dict[int, dict[str, float]] = field(factory=dict)
     phases: dict[int, dict[str, float]] = field(factory=dict)
-    keys: dict[int, list[str]] = field(factory=dict)
+    keys: dict[int, set[str]] = field(factory=dict)
 
 
 @frozen
@@ -224,8 +226,9 @@ class Gathering:
         if key == "last_update":
             pending.updated_s = text_number(text)
         elif group == "radio":
-            pending.radio[key] = text_number(text)
-        else:
+            if key in RADIO_KEYS:
+                pending.radio[key] = text_number(text)
+        elif key in STATUS_KEYS:
             pending.status[key] = _FLAGS.get(text) if key in _SWITCHES else text_number(text)
         return True
 
@@ -243,7 +246,7 @@ class Gathering:
             if not _BETWEEN_PHASES.fullmatch(key):
                 self._drop(serial, "unmapped_key", where)
             return False
-        pending.keys.setdefault(channel, []).append(key)
+        pending.keys.setdefault(channel, set()).add(key)
         value = read_text(text, quantity, lambda reason: self._drop(serial, reason, where))
         if value is not None:
             fields[quantity.field] = value

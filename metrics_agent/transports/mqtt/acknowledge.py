@@ -10,10 +10,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
+from metrics_agent.errors import ProtocolError
 from metrics_agent.transports.mqtt import packets
 
-__all__ = ["AckWindow"]
+__all__ = ["MOST_IN_FLIGHT", "AckWindow"]
+
+MOST_IN_FLIGHT: Final = 65_535
+"""Messages that a broker may have sent without our acknowledgement: there are no more ids."""
 
 
 class _Arrived:
@@ -40,16 +45,31 @@ class AckWindow:
         self._write = write
         self._call_soon = call_soon
         self._waiting: deque[_Arrived] = deque()
+        self._count = 0
         self._flush_asked = False
         self._closed = False
 
     def __len__(self) -> int:
         """Return the number of messages that are not acknowledged."""
-        return sum(len(arrived.packet_ids) for arrived in self._waiting)
+        return self._count
+
+    def check(self) -> None:
+        """Refuse a broker that sends on without waiting for acknowledgements.
+
+        Raises:
+            ProtocolError: it has sent more than there are packet ids.
+        """
+        if self._count > MOST_IN_FLIGHT:
+            raise ProtocolError(
+                "too_many_in_flight",
+                f"{self._count} messages wait for our acknowledgement, at most {MOST_IN_FLIGHT} "
+                "have packet ids",
+            )
 
     def release(self, packet_ids: Sequence[int]) -> None:
         """Take ids of messages that came to nothing; acknowledged in their turn."""
         self._waiting.append(_Arrived(packet_ids, settled=True))
+        self._count += len(packet_ids)
         self._ask_flush()
 
     def hold(self, packet_ids: Sequence[int]) -> Callable[[bool], None]:
@@ -61,6 +81,7 @@ class AckWindow:
         """
         arrived = _Arrived(packet_ids, settled=False)
         self._waiting.append(arrived)
+        self._count += len(packet_ids)
 
         def settle(_taken: bool) -> None:
             arrived.settled = True
@@ -75,6 +96,7 @@ class AckWindow:
         ready: list[int] = []
         while self._waiting and self._waiting[0].settled:
             ready += self._waiting.popleft().packet_ids
+        self._count -= len(ready)
         if ready and not self._closed:
             self._write(b"".join(map(packets.encode_puback, ready)))
 
@@ -82,6 +104,7 @@ class AckWindow:
         """Forget everything: the connection is gone."""
         self._closed = True
         self._waiting.clear()
+        self._count = 0
 
     def _ask_flush(self) -> None:
         # One call a turn, however many batches settle in it.

@@ -46,6 +46,8 @@ QOS_2_MASK = 0xF6
 QOS_2_PUBLISH = 0x34
 UNRELEASED_BYTES = 8 * 1024 * 1024
 """What may wait for the broker's PUBREL; we subscribe at QoS 0 and 1, so usually nothing does."""
+_UNRELEASED_OVERHEAD = 1000
+"""What paho's object for such a message takes beside topic and payload."""
 MAX_QUEUED_PUBLISHES = 1_000
 
 
@@ -215,7 +217,7 @@ class Engine:
             return (Refused(body[1]),)
         self._events = []
         if first & QOS_2_MASK == QOS_2_PUBLISH:
-            self._bound_qos2(len(body))
+            self._bound_qos2(len(body) + _UNRELEASED_OVERHEAD)
         self._pipe.put(packets.whole((first, body)))
         try:
             result = self._client.loop_read()
@@ -238,7 +240,8 @@ class Engine:
             return
         # An upper bound until here, since what was released is not subtracted.
         kept = self._client._in_messages.values()  # noqa: SLF001 - pinned by test_engine.py
-        self._qos2_bytes = size_bytes + sum(len(message.payload) for message in kept)
+        sizes = (len(each._topic) + len(each.payload) for each in kept)  # noqa: SLF001 - as above
+        self._qos2_bytes = size_bytes + sum(sizes) + len(kept) * _UNRELEASED_OVERHEAD
         if self._qos2_bytes > UNRELEASED_BYTES:
             raise ProtocolError(
                 "qos_2_unreleased",

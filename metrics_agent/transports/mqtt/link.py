@@ -366,6 +366,7 @@ class Link(Protocol):
                     self._held_frames += frames
         finally:
             intake.end(self.acknowledgements)
+        self.acknowledgements.check()
         if self._passed:
             passed, self._passed = self._passed, []
             for deferred in passed:

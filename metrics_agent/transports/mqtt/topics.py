@@ -44,6 +44,7 @@ _NON_CHARACTERS: Final = "".join(
 _FORBIDDEN: Final = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f\\ufdd0-\\ufdef{_NON_CHARACTERS}]")
 # A dictionary's slot, a Route, and what Python adds to the topic as bytes and as text.
 _ROUTE_BYTES: Final = 280
+_MAX_COMBINATIONS: Final = 1000
 
 
 class Route(NamedTuple):
@@ -276,7 +277,10 @@ class SubscriptionTable:
         else:
             found = sorted(self._find(text), key=_number)
             delivers = tuple([subscription._deliver for subscription in found])  # noqa: SLF001
-            # Thousands of topics share a handful of these.
+            # Thousands of topics share a handful of these; of many filters that overlap somebody
+            # may make any number.
+            if len(self._delivers) >= _MAX_COMBINATIONS:
+                self._delivers.clear()
             route = Route(text, self._delivers.setdefault(delivers, delivers))
         return route
 

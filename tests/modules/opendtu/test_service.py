@@ -295,6 +295,18 @@ class BrokerTests(Case):
             dtu.context.deliver(f"solar/{index:012x}/name", b"x")
         self.assertEqual(dtu.context.dropped["too_many_devices"], 136)
 
+    def test_a_burst_keeps_nothing_that_it_does_not_know(self) -> None:
+        """Whatever topics somebody makes up while a burst is gathered."""
+        dtu = self.start(BROKER)
+        dtu.context.deliver(f"solar/{SERIAL}/0/power", b"1")
+        pending = dtu.module._source._gathering._inverters[SERIAL]
+        for index in range(1000):
+            for group in ("status", "radio", "0", "1"):
+                dtu.context.deliver(f"solar/{SERIAL}/{group}/{index}", b"1")
+            dtu.context.deliver(f"solar/{SERIAL}/0/power", b"1")
+        held = (pending.status, pending.radio, pending.keys[0], pending.values)
+        self.assertLess(sum(map(len, held)), 5)
+
 
 class SettingsAreEnough(SynchronousTestCase):
     """The module asks for nothing else."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.transports.mqtt.acknowledge import AckWindow
+from metrics_agent.errors import ProtocolError
+from metrics_agent.transports.mqtt.acknowledge import MOST_IN_FLIGHT, AckWindow
 from tests.transports.mqtt.scripted import puback
 
 
@@ -38,6 +39,18 @@ class AckWindowTests(SynchronousTestCase):
         self.assertEqual(self.written, [puback(*range(1, 51))])
         self.window.release([51])
         self.assertEqual(len(self.soon), 1)
+
+    def test_a_broker_that_waits_for_no_acknowledgement_breaks_the_protocol(self) -> None:
+        """It can have no more messages in flight than there are packet ids."""
+        settle = self.window.hold(list(range(1, MOST_IN_FLIGHT)))
+        self.window.release([MOST_IN_FLIGHT])
+        self.window.check()
+        self.window.release([1])
+        fault = self.assertRaises(ProtocolError, self.window.check)
+        self.assertEqual(fault.reason, "too_many_in_flight")
+        settle(True)
+        self.window.flush()
+        self.window.check()
 
     def test_closed(self) -> None:
         """After close nothing is written or asked for, whatever settles late."""
