@@ -68,11 +68,10 @@ class InstalledTests:
     def run_agent_over_a_stop(self, port: int) -> None:
         """Have the agent collect, stop it, and have it collect what came meanwhile."""
         for values in (range(1, 3), range(3, 5)):
+            self.send_power(port, values)
             agent = self.start_agent()
-            self.send_power(port, values[:1])
             agent.wait_for_powers(values)
             agent.stop()
-            self.send_power(port, values[1:])
 
     def test_root_in_a_foreign_directory(self) -> None:
         """A configuration in the current directory of another user is nothing to root."""

@@ -26,6 +26,7 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.bare.index import pip_configuration, system_files
+from tests.needs import require
 
 __all__ = ["Tree", "base_layers"]
 
@@ -192,9 +193,7 @@ def base_layers(case: SynchronousTestCase, release: str, *, server: bool = False
     """
     if os.geteuid() != 0:
         raise SkipTest("only root can make a Debian system of its own")
-    missing = [name for name in ("debootstrap", "unshare", "nsenter") if not shutil.which(name)]
-    if missing:
-        raise SkipTest(f"{', '.join(missing)} is not installed")
+    require("debootstrap", "util-linux")
     print_ = hashlib.sha256(repr((PACKAGES, SERVER_PACKAGES, _SERVER)).encode()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     directory = cache / "metrics-agent-ci" / f"debian-{release}-{print_}"
