@@ -17,7 +17,7 @@ from tests.bare.tree import Tree, base_layers
 from tests.integration.broker import free_port
 from tests.integration.mqtt_agent import announcement
 
-__all__ = ["CLONE", "CONFIG", "STATE", "USER", "InstalledCase", "TreeCase", "files_of"]
+__all__ = ["CLONE", "CONFIG", "STATE", "USER", "Agent", "InstalledCase", "TreeCase", "files_of"]
 
 USER = "alex"
 """An ordinary user, who may use sudo where it is installed."""
@@ -100,13 +100,27 @@ class InstalledCase(TreeCase):
         """Start mosquitto and return its port."""
         port = free_port()
         self.tree.write(
-            "/etc/mosquitto/conf.d/test.conf",
-            f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"
-            "log_dest none\n",
+            "/run/mosquitto.conf",
+            f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n",
         )
-        self._start("exec mosquitto -c /etc/mosquitto/mosquitto.conf", "root", "broker")
+        log = Path(self.mktemp()).absolute()
+        with log.open("wb") as output:
+            broker = subprocess.Popen(
+                self.tree.command("exec mosquitto -c /run/mosquitto.conf"),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.addCleanup(broker.wait, 30)
+        self.addCleanup(broker.kill)
         publish = f"mosquitto_pub -p {port} -t test -n"
-        self.wait_for(lambda: self.tree.run(publish, check=False).returncode == 0, "the broker")
+        self.wait_for(
+            lambda: (
+                broker.poll() is not None or self.tree.run(publish, check=False).returncode == 0
+            ),
+            "the start of the broker",
+        )
+        self.assertIsNone(broker.poll(), log.read_text("utf-8"))
         return port
 
     def configure(self, port: int) -> None:
@@ -139,15 +153,6 @@ class InstalledCase(TreeCase):
         )
         self.assertIsNone(agent.process.poll(), agent.log())
         return agent
-
-    def _start(self, command: str, user: str, name: str) -> subprocess.Popen[bytes]:
-        with (Path(self.mktemp()).absolute()).open("wb") as log:
-            return subprocess.Popen(
-                self.tree.command(command, user),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
 
 
 class Agent:
