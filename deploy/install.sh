@@ -326,11 +326,13 @@ switch() {
     say "installed $installed in $new"
 }
 
-# The sample becomes the configuration, with nothing enabled; one that is there is not touched.
+# The sample becomes the configuration, with nothing enabled; an existing one is not touched.
+# Sets: first
 place_config() {
     mkdir -p -- "$etc"
     own "root:$group" 0750 "$etc"
     [ ! -e "$config" ] || return 0
+    first=yes
     umask 077
     "$current/bin/metrics-agent" sample-config >"$config.new"
     if [ "$service" = yes ]; then
@@ -359,7 +361,6 @@ place_for_telegraf() {
     place "$HERE/systemd/telegraf.service.d/$NAME.conf" "$dropins/$NAME.conf"
     place "$HERE/telegraf/$NAME.conf" "$snippet" "$HERE/telegraf/$NAME-socket.conf"
     systemd daemon-reload
-    say "next: enable modules in $config, then: systemctl restart telegraf"
 }
 
 place_for_systemd() {
@@ -376,13 +377,26 @@ place_for_systemd() {
     grep -q '^[[:space:]]*output[[:space:]]*=' "$config" ||
         warn "$config has no output, so metrics would go to the journal: set output = \
 \"unix:path=/run/telegraf/metrics-agent.sock\""
-    say "next: enable modules in $config, then: systemctl restart telegraf $NAME"
 }
 
 check_config() {
     if ! as_user "$command" check -c "$config" >"$scratch/check" 2>&1; then
         warn "$config has faults (or takes a secret from a variable that is not set here):"
         cat -- "$scratch/check" >&2
+    fi
+}
+
+# Say what is left to do, in the order in which to do it.
+say_next() {
+    restart="systemctl restart telegraf"
+    [ "$service" = no ] || restart="$restart $NAME"
+    if [ "$first" = yes ]; then
+        say "next:"
+        say "  1. enable modules in $config"
+        say "  2. sudo -u $user $NAME check -c $config"
+        say "  3. $restart"
+    else
+        say "an agent that is running keeps its version until: $restart"
     fi
 }
 
@@ -402,11 +416,12 @@ install() {
         switch
         link "$current/bin/$NAME" "$command"
     fi
+    first=no
     place_config
     place_state
     if [ "$service" = yes ]; then place_for_systemd; else place_for_telegraf; fi
     check_config
-    say "a running agent stays what it was until it is started anew"
+    say_next
 }
 
 "$action"

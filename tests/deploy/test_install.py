@@ -153,6 +153,7 @@ class InstallTests(InstallTestCase):
         """All that the guide names is there, with its owner and mode, and the command runs."""
         said = self.run_script(self.wheel("1.0"))
         self.assertIn("installed metrics-agent 1.0", said)
+        self.assertIn(f"1. enable modules in {self.config}\n  2. sudo -u telegraf", said)
         self.assertEqual(self.version(), "metrics-agent 1.0")
         self.assertTrue(self.command.is_symlink())
         self.assertEqual(mode_of(self.config), "0o640")
@@ -186,6 +187,8 @@ class InstallTests(InstallTestCase):
         before = snapshot(self.root)
         said = self.run_script(wheel)
         self.assertIn("this very wheel is installed already", said)
+        self.assertIn("keeps its version until: systemctl restart telegraf\n", said)
+        self.assertNotIn("enable modules", said)
         self.assertIn(f"warning: {self.snippet} is kept as it is", said)
         self.assert_same(snapshot(self.root), before)
         self.run_script("--reinstall", wheel)
