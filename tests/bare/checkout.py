@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
-__all__ = ["archive", "readme_commands"]
+__all__ = ["ROOT", "archive", "readme_commands"]
 
 # The tests may run from a directory of links.
 ROOT = Path(__file__).resolve().parent.parent.parent

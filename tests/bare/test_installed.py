@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.bare.case import CONFIG, STATE, USER, Agent, InstalledCase, files_of
+from tests.bare.checkout import ROOT
 
 
 class InstalledTests:
@@ -16,9 +19,12 @@ class InstalledTests:
         self.assertRegex(self.as_user("metrics-agent --version").stdout, r"^metrics-agent \d")
 
     def test_check(self) -> None:
-        """The configuration as it is installed has no fault, for the user who runs the agent."""
-        checked = self.as_user(f"sudo -u telegraf metrics-agent check -c {CONFIG}")
-        self.assertNotIn("E! ", checked.stdout + checked.stderr)
+        """The guide's command finds no fault in the configuration as it is installed."""
+        guide = (ROOT / "docs" / "deployment.md").read_text("utf-8")
+        (command,) = re.findall(r"^    (sudo .*metrics-agent check -c /.*)$", guide, re.MULTILINE)
+        checked = self.as_user(command)
+        self.assertEqual(checked.stderr, "")
+        self.assertNotIn("error", checked.stdout)
 
     def restart(self, port: int, agent: Agent, values: range) -> None:
         """Stop an agent, send values, and check that a new one delivers them."""
