@@ -60,7 +60,7 @@ def find(path: str | None, cwd: Path, *, has_parent: bool = False, system: Path 
         *(cwd / "config" / name for name in _NAMES),
     ]
     warnings: list[str] = []
-    for place in filter(_may_be_file, here):
+    for place in filter(_is_file, here):
         reason = _distrust(place, cwd, has_parent=has_parent)
         if reason is None:
             return Found(place, tuple(warnings))
@@ -79,8 +79,19 @@ def _no_file(places: list[Path], warnings: list[str]) -> Iterator[Fault]:
     yield Fault("configuration", "no file", f"one of {looked_at}", hint)
 
 
+def _is_file(place: Path) -> bool:
+    """Return whether the caller can see a file there.
+
+    ``sudo -u telegraf metrics-agent check`` is run in home directories that telegraf may not enter.
+    """
+    try:
+        return stat.S_ISREG(place.stat().st_mode)
+    except OSError:
+        return False
+
+
 def _may_be_file(place: Path) -> bool:
-    """Tell whether there is a file; one that may not be looked at counts, reading it says why."""
+    """Return whether there may be a file: reading one that may not be looked at says why."""
     try:
         return stat.S_ISREG(place.stat().st_mode)
     except PermissionError:

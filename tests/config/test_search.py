@@ -74,6 +74,19 @@ class FindTests(SearchCase):
         (self.system / "config.toml").touch()
         self.assertEqual(self.find(), self.system / "config.toml")
 
+    def test_a_directory_that_may_not_be_entered_is_passed_over(self) -> None:
+        """As the home directory of the user who runs ``sudo -u telegraf metrics-agent check``."""
+        (self.system / "config.toml").touch()
+        seen = Path.stat
+
+        def stat(path: Path, *, follow_symlinks: bool = True) -> Any:
+            if self.system not in path.parents:
+                raise PermissionError
+            return seen(path, follow_symlinks=follow_symlinks)
+
+        self.patch(Path, "stat", stat)
+        self.assertEqual(self.find(), self.system / "config.toml")
+
     def test_without_a_file_all_places_are_named(self) -> None:
         error = self.assertRaises(ConfigError, self.find)
         text = str(error)
