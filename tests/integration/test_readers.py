@@ -16,7 +16,8 @@ MARKS = 'queue_high_mark = "256KiB"\nqueue_low_mark = "64KiB"'
 MESSAGES = 10_000
 """Make 1 MiB of lines: for the pipe, for the queue to its mark, and some that TCP holds."""
 
-SLOW_LOG = Pace(256, 0.01)
+SLOW_LOG = Pace(512, 0.01)
+"""50 lines, each with a path, take 0.1 to 0.3 s: less than the agent waits for its reader."""
 LATE_LOG = Pace(2000, 0.4)
 
 
@@ -103,13 +104,13 @@ class ReaderTests(AgentCase):
 
     async def test_the_last_words_are_read(self) -> None:
         """The lines of the log reach a reader that is slow before the agent ends."""
-        self.configure("\n".join(f"nonsense_{number} = 1" for number in range(150)))
+        self.configure("\n".join(f"nonsense_{number} = 1" for number in range(50)))
         parent = self.parent(restart_delay_s=60)
         parent.read_log_at(SLOW_LOG)
         parent.start()
         await until(lambda: parent.exits, "the exit")
         self.assertEqual(parent.exits, [78])
-        self.assertEqual(len(self.lines_with(parent, "unknown key", "E")), 150)
+        self.assertEqual(len(self.lines_with(parent, "unknown key", "E")), 50)
         self.assertTrue(self.lines_with(parent, "Not started"))
 
     async def test_more_last_words_than_a_pipe_holds(self) -> None:
