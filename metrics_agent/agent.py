@@ -26,6 +26,7 @@ from metrics_agent.plan import ModulePlan, Plan, build
 from metrics_agent.preload import import_all, not_imported
 from metrics_agent.process.exit import ExitCode, ExitStatus
 from metrics_agent.process.notify import Notifier
+from metrics_agent.state.directory import StateDirectory
 from metrics_agent.supervision.group import ModuleGroup
 from metrics_agent.supervision.guard import Guard
 from metrics_agent.supervision.supervisor import State, Supervisor
@@ -51,6 +52,9 @@ _RECONCILE_WAIT_S = 1.0
 _IMPORT_WAIT_S = 10.0
 """An import that takes longer is waited for by the module that needs it."""
 
+_STATE_WAIT_S = 0.5
+"""A stop waits so long for the disk when all else is done; then it writes in this thread."""
+
 _SWAP_WAIT_S = 0.05
 """A reload waits this long for old modules to be gone, and as long again for new ones to have
 started: one that hangs must not keep the others from their messages."""
@@ -71,6 +75,7 @@ class Parts:
         guard: contains the agent's own faults.
         notifier: tells systemd, where it started us.
         observer: what twistd shall log with, None to leave that to twistd.
+        state: the files whose last changes are written at the stop.
     """
 
     reactor: Any
@@ -83,6 +88,7 @@ class Parts:
     guard: Guard
     notifier: Notifier
     observer: ILogObserver | None = None
+    state: StateDirectory | None = None
 
 
 class Agent(MultiService):
@@ -374,6 +380,9 @@ class Agent(MultiService):
         await self._step("settle", lambda: parts.connections.settle(settle_s), settle_s)
         parts.connections.pause("stop")
         await self._step("stop modules", self._modules.stop_all, self._remaining_s() / 2)
+        # While the output drains: a slow disk must not take its time.
+        state = parts.state
+        saving = self._guard.run("state", state.flush) if state is not None else None
         await self._step(
             "drain", lambda: parts.sink.drain(self._remaining_s()), self._remaining_s() + 0.1
         )
@@ -381,6 +390,9 @@ class Agent(MultiService):
         await self._step("disconnect", parts.connections.stopService, max(0.2, self._remaining_s()))
         await self._step("close output", parts.sink.stopService, 0.2)
         await self._step("services", super().stopService, 0.2)
+        if state is not None:
+            await self._step("state", lambda: saving, _STATE_WAIT_S)
+            self._guard.run("state", state.finish)
         self._end_within(_REACTOR_GRACE_S)
         written, left = parts.sink.taken_metrics, parts.sink.left_metrics
         if left:

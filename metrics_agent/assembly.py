@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver
 
 from metrics_agent.agent import Agent, OnState, Parts
@@ -27,7 +29,7 @@ from metrics_agent.plan import ModulePlan, Plan
 from metrics_agent.process.boot import Process
 from metrics_agent.process.notify import make_notifier
 from metrics_agent.process.stdin import StdinService
-from metrics_agent.state.directory import StateDirectory, safe_name
+from metrics_agent.state.directory import Pace, StateDirectory, safe_name
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters, CountersByModule
 from metrics_agent.supervision.emitter import Emitter
@@ -137,7 +139,7 @@ class _Assembly:
             self._counters = diagnosis.counters
             self._problems = diagnosis.problems
         self._connection_counters = CountersByModule()  # by client id
-        self._state = StateDirectory(state_dir, make_logger())
+        self._state = StateDirectory(state_dir, make_logger(), Pace(reactor, self._in_thread))
         self._log = make_logger()
         self._encoder = Encoder(
             series_per_device=self._first.series_per_device, on_cut=self._on_cut
@@ -171,6 +173,7 @@ class _Assembly:
             guard=self._guard,
             notifier=notifier,
             observer=log_with,
+            state=self._state,
         )
         agent = self._agent = Agent(parts, self._plan, self._load)
         self._self_metrics = self._make_self_metrics()
@@ -196,6 +199,9 @@ class _Assembly:
             lambda: self._guard.run("signal", agent.request_reload),
         )
         return agent
+
+    def _in_thread(self, call: Callable[[], None]) -> Deferred[None]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), call)
 
     # -- settings that may change ------------------------------------------------------------
 

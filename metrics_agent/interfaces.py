@@ -147,7 +147,8 @@ class ModuleContext(Protocol):
     def state_file(self, name: str) -> StateFile:
         """Return a small JSON value of this module that outlives the process.
 
-        Its ``read`` and ``write`` never raise; a fault is logged and costs only the value.
+        Its ``read`` and ``write`` never raise; a fault is logged and costs only the value. It is
+        written soon, then at most every few minutes, and at the stop.
         """
         ...
 

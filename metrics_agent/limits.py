@@ -13,6 +13,7 @@ __all__ = [
     "COUNTED_SERIES_BYTES",
     "SERIES_CACHE_BYTES",
     "SERIES_PER_DEVICE",
+    "STATE_FILE_BYTES",
     "TAG_VALUE_BYTES",
     "TASMOTA_DEVICES",
     "TASMOTA_DEVICE_BYTES",
@@ -78,3 +79,6 @@ TAG_VALUE_BYTES: Final = 256
 """A tag's value in UTF-8, cut beyond. Host names have 253 bytes at most (RFC 1035), names of files
 255 (NAME_MAX), Tasmota's topics and friendly names fewer; 200 such tags fit into InfluxDB's 64 KiB
 for a series, and each line repeats them."""
+
+STATE_FILE_BYTES: Final = 1024 * 1024
+"""A file that outlives the process; the topics of 256 kinds of devices have at most 600 KB."""

@@ -26,7 +26,7 @@ from twisted.logger import Logger, LogLevel, formatEvent
 from metrics_agent.interfaces import Collect, Handler
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import Metric
-from metrics_agent.state.directory import StateFaults, StateFile
+from metrics_agent.state.directory import Pace, StateFaults, StateFile
 from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.topics import inner_filter
@@ -90,6 +90,13 @@ def topic_matches(topic_filter: str, topic: str) -> bool:
         if index == len(given) or level not in {"+", given[index]}:
             return False
     return len(wanted) == len(given)
+
+
+class _StateFile(StateFile):
+    """Is written at once, so that a test can look at it."""
+
+    def write(self, value: Any, *, at_once: bool = True) -> None:
+        super().write(value, at_once=at_once)
 
 
 @define(eq=False)
@@ -259,7 +266,8 @@ class FakeContext:
     def state_file(self, name: str) -> StateFile:
         """Return a small JSON value in the state directory."""
         path = self.state_path(name)
-        return StateFile(path, StateFaults(path.parent, self.log))
+        # A clock of its own: what the agent does later is no timer of the module's.
+        return _StateFile(path, StateFaults(path.parent, self.log), Pace(Clock(), maybeDeferred))
 
     # What a test uses.
 

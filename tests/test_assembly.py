@@ -395,7 +395,8 @@ class ConnectionTests(AssemblyCase):
         self.assertLess(max(map(len, names)), 120)
         self.assertEqual({each.state for each in agent.supervisors}, {State.RUNNING})
         for connection in (first, second):
-            self.assertTrue(connection._subscriber._state.write({"filters": []}))
+            connection._subscriber._state.write({"filters": []}, at_once=True)
+        self.assertEqual(connection._subscriber._state.read(), {"filters": []})
 
     def test_kept_over_a_reload(self) -> None:
         """A reload that leaves the broker alone leaves its connection alone."""

@@ -1,7 +1,8 @@
 """The state directory: every fault with it costs only what should have been kept, and one log line.
 
 Whoever keeps something has a `StateFile`, which reads and writes one small JSON value and never
-raises. A module that must write in its own way, as for tokens, gets a path.
+raises. A module that must write in its own way, as for tokens that are useless unless they are on
+the disk before they are used, gets a path, and uses the system calls of `files`.
 """
 
 from __future__ import annotations
@@ -10,17 +11,34 @@ import errno
 import hashlib
 import json
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from attrs import frozen
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from metrics_agent.limits import STATE_FILE_BYTES
+from metrics_agent.looping import GuardedLoop
 from metrics_agent.state.files import Files
 
-__all__ = ["StateDirectory", "StateFaults", "StateFile", "safe_name", "state_directory_name"]
+__all__ = [
+    "WRITE_EVERY_S",
+    "Pace",
+    "StateDirectory",
+    "StateFaults",
+    "StateFile",
+    "safe_name",
+    "state_directory_name",
+]
 
-_LIMIT: Final = 16 << 20
-"""Bytes of a file that are read; ours are far smaller."""
+WRITE_EVERY_S: Final = 5 * 60.0
+"""The least time between two writes of a file, but for those `at_once`."""
+BURST_S: Final = 1.0
+"""The first write waits for what comes with it."""
 _LONGEST_NAME: Final = 100
 _KEPT: Final = 60
 _PLAIN: Final = frozenset("-_.@")
@@ -101,52 +119,147 @@ class StateFaults:
         return advice
 
 
+@frozen
+class Pace:
+    """When and where files are written.
+
+    Attributes:
+        clock: provides callLater.
+        in_thread: runs a call where it may wait for the disk; fires with its result.
+    """
+
+    clock: Any
+    in_thread: Callable[[Callable[[], None]], Deferred[None]]
+
+
 class StateFile:
     """One small JSON value that outlives the process; no method raises.
+
+    A value is written a moment later, together with what follows at once, and then no more often
+    than every few minutes: the disk is an SD card as often as not. At the stop what is pending is
+    written. The disk is waited for in a thread, so that a slow one holds up nobody.
+
+    A value that must be there before something else is done is written `at_once`. Then the file has
+    it when `write` returns, whatever becomes of this process; that it is on the disk, should the
+    power fail, is seen to in a thread as for any other.
 
     Args:
         path: of the file; its directory is made when it is needed.
         faults: takes what goes wrong.
+        pace: when and where it is written.
         files: the system calls.
     """
 
-    def __init__(self, path: Path, faults: StateFaults, files: Files | None = None) -> None:
+    def __init__(
+        self, path: Path, faults: StateFaults, pace: Pace, files: Files | None = None
+    ) -> None:
         self.path = path
         self._faults = faults
+        self._pace = pace
         self._files = files or Files()
+        self._wanted: bytes | None = None
+        self._stored = False
+        self._may_write_at_s = 0.0
+        self._loop = GuardedLoop(pace.clock, self._turn)
+        # Of the name: what is written in a thread must not replace what was written since.
+        self._lock = threading.Lock()
 
     def read(self) -> Any:
         """Return the value; None if there is none that can be read."""
-        try:
-            data = self._files.read(self.path, _LIMIT)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            self._faults.failed(self.path, error)
-            return None
+        data = self._wanted
+        if data is None or self._stored:
+            try:
+                data = self._files.read(self.path, STATE_FILE_BYTES + 1)
+            except FileNotFoundError:
+                return None
+            except (OSError, ValueError) as error:
+                self._faults.failed(self.path, error)
+                return None
         try:
             return json.loads(data)
         except (ValueError, RecursionError) as error:
             self._faults.damaged(self.path, error)
             return None
 
-    def write(self, value: Any) -> bool:
-        """Replace the value; False if it could not be written.
+    def write(self, value: Any, *, at_once: bool = False) -> None:
+        """Replace the value.
 
         Args:
-            value: what `json.dumps` takes.
+            value: what `json.dumps` takes; more than `STATE_FILE_BYTES` are not written.
+            at_once: the file has it when this returns. For what changes rarely: it is not paced.
         """
         try:
-            self._replace(json.dumps(value).encode("ascii"))
-        except (OSError, ValueError) as error:
-            self._faults.failed(self.path, error)
-            return False
-        self._faults.worked(self.path)
-        return True
+            data = json.dumps(value).encode("ascii")
+            if len(data) > STATE_FILE_BYTES:
+                raise ValueError(f"{len(data)} bytes, at most {STATE_FILE_BYTES} are kept")  # noqa: TRY301
+        except (TypeError, ValueError, RecursionError) as error:
+            self._faults.failed(self.path, ValueError(str(error)))
+            return
+        if data == self._wanted:
+            return
+        self._wanted, self._stored = data, False
+        if at_once:
+            self._attempt(lambda: self._replace(data, sync=False))
+        if not self._loop.active:
+            now_s = self._pace.clock.seconds()
+            self._loop.start(max(BURST_S, self._may_write_at_s - now_s))
 
-    def _replace(self, data: bytes) -> None:
-        """Write a new file and give it the name, so that there is always a whole one."""
-        files, new = self._files, self.path.with_name(f"{self.path.name}.new")
+    def flush(self) -> Deferred[None]:
+        """Begin to write what is pending; fires when that is over."""
+        self._loop.stop()
+        return self._store()
+
+    def finish(self) -> None:
+        """Write what is still pending now, for the end of the process."""
+        self._loop.stop()
+        data = self._wanted
+        if data is not None and not self._stored:
+            self._attempt(lambda: self._replace(data, sync=True))
+
+    def _turn(self) -> float | None:
+        self._store()
+        return None
+
+    def _store(self) -> Deferred[None]:
+        data = self._wanted
+        if data is None or self._stored:
+            return succeed(None)
+        self._may_write_at_s = self._pace.clock.seconds() + WRITE_EVERY_S
+
+        def over(result: Failure | None) -> None:
+            if isinstance(result, Failure):
+                self._failed(result.value or OSError(errno.EIO, os.strerror(errno.EIO)))
+            elif data is self._wanted:
+                self._stored = True
+                self._faults.worked(self.path)
+            if not self._stored and not self._loop.active:
+                self._loop.start(max(BURST_S, self._may_write_at_s - self._pace.clock.seconds()))
+
+        # Where no thread can be made it raises.
+        writing = maybeDeferred(self._pace.in_thread, lambda: self._replace(data, sync=True))
+        return writing.addBoth(over)
+
+    def _attempt(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except (OSError, ValueError) as error:
+            self._failed(error)
+        else:
+            self._faults.worked(self.path)
+
+    def _failed(self, error: BaseException) -> None:
+        if not isinstance(error, (OSError, ValueError)):
+            # No memory, or no thread: as bad as no disk.
+            error = OSError(0, f"{type(error).__name__}: {error}")
+        self._faults.failed(self.path, error)
+
+    def _replace(self, data: bytes, *, sync: bool) -> None:
+        """Write a new file and give it the name, so that there is always a whole one.
+
+        Runs in any thread.
+        """
+        files = self._files
+        new = self.path.with_name(f"{self.path.name}.{'new' if sync else 'now'}")
         files.make_directory(self.path.parent)
         files.remove(new)
         descriptor = files.create(new)
@@ -154,9 +267,17 @@ class StateFile:
             done = 0
             while done < len(data):
                 done += files.write(descriptor, data[done:], done)
+            if sync:
+                files.sync(descriptor)
         finally:
             files.close(descriptor)
-        files.rename(new, self.path)
+        with self._lock:
+            if data is not self._wanted:
+                files.remove(new)
+                return
+            files.rename(new, self.path)
+        if sync:
+            files.sync_directory(self.path.parent)
 
 
 class StateDirectory:
@@ -165,10 +286,14 @@ class StateDirectory:
     Args:
         path: need not exist.
         log: where faults are reported.
+        pace: when and where files are written.
     """
 
-    def __init__(self, path: Path, log: Logger) -> None:
+    def __init__(self, path: Path, log: Logger, pace: Pace) -> None:
         self._path = path
+        self._pace = pace
+        # One object a file: a new instance of a module has what the one before has not written yet.
+        self._opened: dict[Path, StateFile] = {}
         self._faults = StateFaults(path, log)
         self._files = Files()
 
@@ -179,7 +304,19 @@ class StateDirectory:
             part: whose it is: the name of a module's instance, or ``mqtt``.
             name: of the file, as `safe_name` gives it.
         """
-        return StateFile(self._directory(part) / name, self._faults, self._files)
+        path = self._directory(part) / name
+        if path not in self._opened:
+            self._opened[path] = StateFile(path, self._faults, self._pace, self._files)
+        return self._opened[path]
+
+    def flush(self) -> Deferred[Any]:
+        """Begin to write all that is pending; fires when that is over."""
+        return gatherResults([file.flush() for file in self._opened.values()])
+
+    def finish(self) -> None:
+        """Write what is still pending now, for the end of the process."""
+        for file in self._opened.values():
+            file.finish()
 
     def path(self, part: str, name: str) -> Path:
         """Return the path of a file; its directory exists if it can be made.

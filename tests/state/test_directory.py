@@ -6,10 +6,19 @@ import errno
 import os
 from pathlib import Path
 
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.state.directory import StateDirectory, StateFile, safe_name, state_directory_name
+from metrics_agent.state.directory import (
+    WRITE_EVERY_S,
+    Pace,
+    StateDirectory,
+    StateFile,
+    safe_name,
+    state_directory_name,
+)
 from metrics_agent.state.files import Files
 
 
@@ -17,12 +26,20 @@ class StateCase(SynchronousTestCase):
     """Has a directory whose faults can be read."""
 
     def setUp(self) -> None:
+        self.clock = Clock()
         self.events: list[dict] = []
         self.path = Path(self.mktemp()).absolute()
         self.state = self.make()
 
     def make(self, path: Path | None = None) -> StateDirectory:
-        return StateDirectory(path or self.path, Logger(observer=self.events.append))
+        log = Logger(observer=self.events.append)
+        return StateDirectory(path or self.path, log, Pace(self.clock, maybeDeferred))
+
+    def written(self, file: StateFile, value: object) -> bool:
+        """Write a value and let the time pass after which it is in the file."""
+        file.write(value)
+        self.clock.advance(WRITE_EVERY_S)
+        return file._stored
 
     def lines(self, level: LogLevel = LogLevel.warn) -> list[str]:
         """Return what was logged since the last call."""
@@ -37,7 +54,9 @@ class KeepTests(StateCase):
     def test_value(self) -> None:
         """What was written is read again, by another process too; only its owner can see it."""
         self.assertIsNone(self.state.file("mqtt", "a.json").read())
-        self.assertTrue(self.state.file("mqtt", "a.json").write({"filters": ["ä", "\ud800"]}))
+        self.assertTrue(
+            self.written(self.state.file("mqtt", "a.json"), {"filters": ["ä", "\ud800"]})
+        )
         self.assertEqual(self.make().file("mqtt", "a.json").read(), {"filters": ["ä", "\ud800"]})
         file = self.path / "mqtt" / "a.json"
         self.assertEqual(file.stat().st_mode & 0o777, 0o600)
@@ -49,7 +68,7 @@ class KeepTests(StateCase):
         """A new file that did not get its name is replaced."""
         self.path.joinpath("mqtt").mkdir(parents=True)
         self.path.joinpath("mqtt", "a.json.new").write_bytes(b"{")
-        self.assertTrue(self.state.file("mqtt", "a.json").write([1]))
+        self.assertTrue(self.written(self.state.file("mqtt", "a.json"), [1]))
         self.assertEqual(self.state.file("mqtt", "a.json").read(), [1])
 
     def test_path(self) -> None:
@@ -67,8 +86,8 @@ class FaultTests(StateCase):
         for part, name in (("mqtt", "a.json"), ("mqtt", "b.json"), ("tasmota", "topics.json")):
             file = state.file(part, name)
             self.assertIsNone(file.read())
-            self.assertFalse(file.write([1]))
-            self.assertFalse(file.write([2]))
+            self.assertFalse(self.written(file, [1]))
+            self.assertFalse(self.written(file, [2]))
         state.path("netatmo", "tokens.json")
         (line,) = self.lines()
         self.assertIn(f": {reason}. The agent keeps running without it. Set state_dir", line)
@@ -116,11 +135,11 @@ class FaultTests(StateCase):
         file = self.state.file("mqtt", "a.json")
         file.path.mkdir(parents=True)
         self.assertIsNone(file.read())
-        self.assertFalse(file.write([1]))
+        self.assertFalse(self.written(file, [1]))
         fifo = self.state.file("mqtt", "b.json")
         os.mkfifo(fifo.path)
         self.assertIsNone(fifo.read())
-        self.assertTrue(fifo.write([1]))
+        self.assertTrue(self.written(fifo, [1]))
         self.assertEqual(fifo.read(), [1])
 
     def test_over(self) -> None:
@@ -128,27 +147,27 @@ class FaultTests(StateCase):
         file, other = self.state.file("mqtt", "a.json"), self.state.file("mqtt", "b.json")
         self.path.write_text("")
         for each in (file, other, file):
-            each.write([1])
+            self.written(each, [1])
         self.assertEqual(len(self.lines()), 1)
         self.path.unlink()
-        self.assertTrue(file.write([1]))
-        self.assertTrue(other.write([1]))
+        self.assertTrue(self.written(file, [1]))
+        self.assertTrue(self.written(other, [1]))
         self.assertEqual(len(self.lines(LogLevel.info)), 1)
         self.path.rename(self.path.with_suffix(".away"))
         self.path.write_text("")
-        file.write([1])
+        self.written(file, [3])
         self.assertEqual(len(self.lines()), 1)
 
     def test_damaged(self) -> None:
         """Content that is no JSON is named, ignored and replaced."""
         for content in (b"", b"{", b"\xff\xfe", b"[" * 100_000):
             file = self.state.file("mqtt", "a.json")
-            file.write([1])
+            self.written(file, [1])
             file.path.write_bytes(content)
             self.assertIsNone(file.read())
             (line,) = self.lines()
             self.assertIn(f"The state in {file.path} is damaged", line)
-            self.assertTrue(file.write([2]))
+            self.assertTrue(self.written(file, [2]))
             self.assertEqual(file.read(), [2])
 
 
@@ -164,8 +183,9 @@ class WriteTests(StateCase):
 
     def test_short_writes(self) -> None:
         """All of a value is written, however little a call takes."""
-        file = StateFile(self.path / "a.json", self.state._faults, HalfWriter())
-        self.assertTrue(file.write({"a": [1, 2, 3]}))
+        pace = Pace(self.clock, maybeDeferred)
+        file = StateFile(self.path / "a.json", self.state._faults, pace, HalfWriter())
+        self.assertTrue(self.written(file, {"a": [1, 2, 3]}))
         self.assertEqual(file.read(), {"a": [1, 2, 3]})
 
 

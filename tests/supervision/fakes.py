@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,7 +16,7 @@ from metrics_agent.logs.events import read_event
 from metrics_agent.logs.levels import Level, Levels
 from metrics_agent.logs.logger import make_logger
 from metrics_agent.output.batch import Batch
-from metrics_agent.state.directory import StateDirectory
+from metrics_agent.state.directory import Pace, StateDirectory
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.guard import Guard
@@ -190,7 +191,7 @@ class ContextCase(SupervisionCase):
             encode=Encoder().encode,
             write=self.batches.append,
             connection={BROKER: self.connection}.__getitem__,
-            state=StateDirectory(self.state_dir, self.log),
+            state=StateDirectory(self.state_dir, self.log, Pace(self.clock, maybeDeferred)),
             limits=TickerLimits(failed_in_row=3, timeout_s=25.0),
         )
 

@@ -2,13 +2,12 @@
 
 Shapes are learnt from announcements. They are also kept in a small file: after a restart the
 broker must not be told to forget a filter, nor may a message be missed, while the announcement
-that asks for it is still on its way. The file is on an SD card as often as not, so it is written
-at most every few minutes, whatever devices announce.
+that asks for it is still on its way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from metrics_agent.interfaces import Cancellable, Handler, ModuleContext
@@ -22,15 +21,11 @@ from metrics_agent.modules.tasmota.topics import (
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.topics import valid_filter
 
-__all__ = ["MAX_SHAPES", "WRITE_EVERY_S", "Filters", "is_full_topic", "user_filters"]
+__all__ = ["MAX_SHAPES", "Filters", "is_full_topic", "user_filters"]
 
 MAX_SHAPES: Final = 256
 """Distinct shapes that are learnt; a fleet has a handful."""
 
-WRITE_EVERY_S: Final = 5 * 60.0
-"""The least time between two writes of the shapes; the first waits only for a burst's end."""
-
-_BURST_S: Final = 1.0
 _STATE_FILE: Final = "topics.json"
 _TELEMETRY: Final = ("SENSOR", "STATE", "LWT", "ZbReceived")
 _LONGEST_SUBTOPIC: Final = "ENERGYTOTAL"
@@ -82,10 +77,6 @@ class Filters:
         self._qos = qos
         self._group = f"$share/{broker.shared_group}/" if broker.shared_group else ""
         self._shapes: dict[Shape, None] = {}
-        self._to_keep: Callable[[], Iterable[Shape]] | None = None
-        self._write_set = False
-        self._may_write_at_s = 0.0
-        self._kept: list[Shape] = []
         self._subscribed: dict[str, Cancellable] = {}
         self._set = FilterSet()
         self._said_full = False
@@ -132,7 +123,7 @@ class Filters:
         known = len(self._shapes)
         self.add_shape(shape, learned=True)
         if len(self._shapes) > known:
-            self.remember(lambda: self._shapes)
+            self.remember(self._shapes)
 
     def add(self, topic_filter: str, *, learned: bool = False) -> None:
         """Subscribe to a filter; filters that it covers are given up after that."""
@@ -166,26 +157,9 @@ class Filters:
             ):
                 self.add_shape(Shape(*bases), learned=True)
 
-    def remember(self, shapes: Callable[[], Iterable[Shape]]) -> None:
-        """Keep these, and no others, for the next start: soon, or when it may be written again.
-
-        Args:
-            shapes: returns them; called when it is written.
-        """
-        self._to_keep = shapes
-        if not self._write_set:
-            self._write_set = True
-            wait_s = max(_BURST_S, self._may_write_at_s - self._context.reactor.seconds())
-            self._context.later(wait_s, self.write, place="topics")
-
-    def write(self) -> None:
-        """Write what is to be kept, if that has changed."""
-        shapes, self._to_keep = self._to_keep, None
-        self._write_set = False
-        wanted = list(shapes()) if shapes is not None else self._kept
-        if wanted != self._kept and self._state.write(wanted):
-            self._kept = wanted
-            self._may_write_at_s = self._context.reactor.seconds() + WRITE_EVERY_S
+    def remember(self, shapes: Iterable[Shape]) -> None:
+        """Keep these, and no others, for the next start."""
+        self._state.write(list(shapes))
 
 
 def _fault(shape: Shape) -> str | None:

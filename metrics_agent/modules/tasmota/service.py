@@ -139,7 +139,6 @@ class TasmotaModule(Service):
         """Give out what is still held: it is acknowledged, nobody else has it."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
         self._give_out(self._holding.take_all())
-        self._filters.write()
         self._found.flush()
         self._gone.flush()
 
@@ -372,7 +371,7 @@ class TasmotaModule(Service):
     def _look_around(self) -> None:
         """Say so when nothing at all was seen; else forget shapes that no device has any more."""
         if self._registry.seen_any or len(self._holding):
-            self._filters.remember(lambda: self._registry.shapes)
+            self._filters.remember(self._registry.shapes)
             return
         self._log.warn(
             "No Tasmota device was seen within {seconds:g} s at {broker}. Likely causes: the "

@@ -7,7 +7,8 @@ would be lost. The exception is a filter whose topics are all covered by another
 has granted: nothing is lost with it, and some brokers send a message once for each filter that it
 matches.
 A persistent session keeps filters also over our restart; what we asked for is therefore kept in a
-small file, written before the broker is told.
+small file, written before the broker is told. That holds when this process dies; when the machine
+does, in the moment before the disk has the file, the broker may keep a filter that nobody wants.
 
 A filter that the broker refuses is asked for again a few times: some refuse for a moment (0x91
 after a connection that ended badly), and rules are changed while we are connected. A filter for
@@ -224,8 +225,12 @@ class Subscriber:
         saved = set(self._at_broker)
         if self._state is None or saved == self._saved:
             return
-        if self._state.write({"filters": sorted(saved)}):
-            self._saved = saved
+        # A filter that is at the broker and not in the file would never be given up; one that is in
+        # the file and not at the broker costs an UNSUBSCRIBE that changes nothing. So only what is
+        # new has to be there first. It cannot be new often: what devices announce has a limit.
+        is_new = self._saved is None or not saved <= self._saved
+        self._state.write({"filters": sorted(saved)}, at_once=is_new)
+        self._saved = saved
 
 
 def _pieces(items: Iterable[_T]) -> Iterator[list[_T]]:

@@ -6,7 +6,7 @@ import struct
 from typing import Any
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -14,7 +14,7 @@ from twisted.logger import Logger, LogLevel, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.state.directory import StateFaults, StateFile
+from metrics_agent.state.directory import Pace, StateFaults, StateFile
 from metrics_agent.transports.mqtt.connection import MqttConnection
 from metrics_agent.transports.mqtt.dial import Dial
 from metrics_agent.transports.mqtt.message import Message
@@ -135,7 +135,9 @@ class Scripted:
         log = Logger(observer=self.events.append)
         state = None
         if state_path is not None:
-            state = StateFile(state_path, StateFaults(state_path.parent, log))
+            state = StateFile(
+                state_path, StateFaults(state_path.parent, log), Pace(Clock(), maybeDeferred)
+            )
         self.connection = MqttConnection(
             self.clock,
             self.settings,
