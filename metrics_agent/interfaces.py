@@ -111,6 +111,10 @@ class ModuleContext(Protocol):
         """Send a message if the broker is connected; False when it is not."""
         ...
 
+    def is_connected(self, broker: MqttSettings) -> bool:
+        """Say whether the broker has accepted the shared connection to it."""
+        ...
+
     def every(
         self, interval_s: float, collect: Collect, *, now: bool = True, place: str = "tick"
     ) -> Cancellable:

@@ -106,7 +106,7 @@ class FakeContext:
     Args:
         name: of the instance.
         state_dir: for state files; by default a new directory that goes away with the context.
-        connected: what ``publish`` finds; set it to False for a broker that is away.
+        connected: what ``publish`` and ``is_connected`` find; False for a broker that is away.
         read_only: the module runs in a diagnostic command.
 
     Attributes:
@@ -175,6 +175,10 @@ class FakeContext:
         """Record a message, unless ``connected`` is False."""
         if self.connected:
             self.published.append(Published(topic, payload, qos, broker))
+        return self.connected
+
+    def is_connected(self, broker: MqttSettings) -> bool:  # noqa: ARG002 - the interface has it
+        """Say whether the broker is there."""
         return self.connected
 
     def every(

@@ -160,6 +160,10 @@ class Context:
             return False
         return bool(self._resources.connection(broker).publish(topic, payload, qos))
 
+    def is_connected(self, broker: MqttSettings) -> bool:
+        """Say whether the broker has accepted the shared connection to it."""
+        return not self._closed and bool(self._resources.connection(broker).connected)
+
     def every(
         self, interval_s: float, collect: Collect, *, now: bool = True, place: str = "tick"
     ) -> Cancellable:

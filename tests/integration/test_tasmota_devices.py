@@ -149,6 +149,31 @@ class Devices:
         await self.values(parent, [1])
         self.assertEqual(self.tags(parent), [{"device": "plug"}])
 
+    async def test_no_rights_to_the_telemetry(self) -> None:
+        """The broker grants that subscription and never serves it: one warning names the rules."""
+        rights = self.directory / "acl"
+        rights.write_text("topic readwrite tasmota/#\ntopic write tele/#\n")
+        broker = Mosquitto.start(self, settings=[f"acl_file {rights}"])
+        await self.announce(broker, "plug")
+        await publish(broker, "tele/plug/LWT", b"Online", "-r")
+        parent = await self.run_at(broker, no_telemetry_after="2s")
+        await self.said(parent, "none has sent telemetry for 2 s", "W")
+        await publish(broker, "tele/plug/SENSOR", b'{"ENERGY":{"Power":1}}')
+        await pause(2.5)
+        (warning,) = [said.text for said in parent.log if said.level in "WE"]
+        self.assertIn("the broker's rules (ACL) do not let this login read tele/#", warning)
+        self.assertEqual(parent.lines(), [])
+
+    async def test_the_state_at_the_broker_proves_the_rights_to_the_telemetry(self) -> None:
+        """Then nothing is said, however long nothing comes."""
+        broker = Mosquitto.start(self)
+        await self.announce(broker, "plug")
+        await publish(broker, "tele/plug/LWT", b"Online", "-r")
+        parent = await self.run_at(broker, no_telemetry_after="1s")
+        await self.known(parent)
+        await pause(2.5)
+        self.assertEqual([said.text for said in parent.log if said.level in "WE"], [])
+
     async def test_held_messages_are_acknowledged_on_holding(self) -> None:
         """More of them than the broker's window do not hold up the device that follows."""
         broker = Mosquitto.start(self)

@@ -62,6 +62,15 @@ class TasmotaSettings(MqttSettings):
         minimum=1,
         zero="never",
     )
+    no_telemetry_after: Duration = setting(
+        default="600s",
+        doc=(
+            "Warn when devices have announced themselves and none has sent telemetry for this "
+            "time: twice the devices' TelePeriod, which is 300 s by default."
+        ),
+        minimum=1,
+        zero="never",
+    )
     meters: dict[str, dict[str, str]] = setting(
         default={},
         doc=(

@@ -21,13 +21,14 @@ from metrics_agent.modules.tasmota.topics import (
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.topics import valid_filter
 
-__all__ = ["MAX_SHAPES", "Filters", "is_full_topic", "user_filters"]
+__all__ = ["MAX_SHAPES", "TELEMETRY", "Filters", "is_full_topic", "user_filters"]
 
 MAX_SHAPES: Final = 256
 """Distinct shapes that are learnt; a fleet has a handful."""
 
 _STATE_FILE: Final = "topics.json"
-_TELEMETRY: Final = ("SENSOR", "STATE", "LWT", "ZbReceived")
+TELEMETRY: Final = ("SENSOR", "STATE", "LWT", "ZbReceived")
+"""What devices send by themselves."""
 _LONGEST_SUBTOPIC: Final = "ENERGYTOTAL"
 _STATUS: Final = ("RESULT", "ENERGYTOTAL", "STATUS8", "STATUS10", "STATUS11")
 
@@ -104,7 +105,7 @@ class Filters:
             self._say_full(shape)
             return
         self._shapes[shape] = None
-        for base, subtopics in ((shape.telemetry, _TELEMETRY), (shape.status, _STATUS)):
+        for base, subtopics in ((shape.telemetry, TELEMETRY), (shape.status, _STATUS)):
             for subtopic in subtopics:
                 self.add(f"{base}/{subtopic}", learned=learned)
 

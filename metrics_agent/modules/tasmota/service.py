@@ -38,11 +38,12 @@ from metrics_agent.modules.tasmota.decode import (
 )
 from metrics_agent.modules.tasmota.device import Device, Naming
 from metrics_agent.modules.tasmota.discovery import parse_config
-from metrics_agent.modules.tasmota.filters import Filters, is_full_topic, user_filters
+from metrics_agent.modules.tasmota.filters import TELEMETRY, Filters, is_full_topic, user_filters
 from metrics_agent.modules.tasmota.holding import Holding
 from metrics_agent.modules.tasmota.meters import MeterTable, parse_meter_field
 from metrics_agent.modules.tasmota.original import to_original
 from metrics_agent.modules.tasmota.registry import Registry
+from metrics_agent.modules.tasmota.silence import Silence
 from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, Shape
 from metrics_agent.modules.tasmota.totals import refuses, should_ask, sum_of
 from metrics_agent.transports.mqtt.message import Message
@@ -99,7 +100,8 @@ class TasmotaModule(Service):
             name: {key: parse_meter_field(text) for key, text in keys.items()}
             for name, keys in settings.meters.items()
         }
-        self._readers: Mapping[str, _Read] = {
+        self._silence = Silence(settings, context)
+        self._usual_readers: Mapping[str, _Read] = {
             "SENSOR": self._read_sensor,
             "STATE": self._read_state,
             "LWT": self._read_lwt,
@@ -109,6 +111,11 @@ class TasmotaModule(Service):
             "STATUS8": self._read_status_sensor,
             "STATUS10": self._read_status_sensor,
             "STATUS11": self._read_status_state,
+        }
+        # Until something was heard; later messages need not be looked at for that.
+        self._readers: Mapping[str, _Read] = {
+            **self._usual_readers,
+            **{name: self._first(self._usual_readers[name]) for name in TELEMETRY},
         }
 
     def startService(self) -> None:
@@ -171,6 +178,8 @@ class TasmotaModule(Service):
         if message.retain and subtopic != "LWT":
             # Stored at the broker, perhaps for days: its time of receipt would be a lie.
             self._context.drop("retained")
+            if subtopic in TELEMETRY and self._readers is not self._usual_readers:
+                self._heard()
             return ()
         self._complainant = device
         try:
@@ -179,6 +188,18 @@ class TasmotaModule(Service):
             self._drop(error.reason, f"a message on {message.topic}: {error.detail}")
             return ()
         return to_original(metrics, device) if self._original else metrics
+
+    def _first(self, reader: _Read) -> _Read:
+        def read(device: Device, message: Message) -> list[Metric]:
+            self._heard()
+            return reader(device, message)
+
+        return read
+
+    def _heard(self) -> None:
+        """Note that the broker lets us have telemetry."""
+        self._readers = self._usual_readers
+        self._silence.heard()
 
     def _read_sensor(self, device: Device, message: Message) -> list[Metric]:
         document = read_object(message.payload)
@@ -281,6 +302,8 @@ class TasmotaModule(Service):
             return ()
         if len(self._registry) > known:
             self._found.add(device.topic)
+        if not config.deep_sleep:
+            self._silence.announced(len(self._registry), retained=message.retain)
         self._complainant = device
         for reason, where in left_out:
             self._drop(reason, where)
