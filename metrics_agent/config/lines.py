@@ -19,10 +19,12 @@ _TOKEN: Final = re.compile(
     r"""
     [ \t\r\ufeff]+ | \#[^\n]*                # nothing: what is between tokens
     | (?P<word>
-        \"{3}(?:\\.|[^\\])*?\"{3,5}(?!\")     # a closing delimiter may follow two quotation marks
-        | '{3}.*?'{3,5}(?!')
-        | \"(?:\\.|[^\"\\\n])*\"
-        | '[^'\n]*'
+        # A closing delimiter may follow two quotation marks. A text without an end is one word too:
+        # to look for its end again from the next character on would take time by the square.
+        \"{3}(?:\\.|[^\\])*?(?:\"{3,5}(?!\")|\Z)
+        | '{3}.*?(?:'{3,5}(?!')|\Z)
+        | \"(?:\\.|[^\"\\\n])*\"?
+        | '[^'\n]*'?
         | [\n\[\]{}=:,.]
         | [^\s\[\]{}=:,.\#"']+
         | .

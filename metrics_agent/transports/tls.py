@@ -39,7 +39,8 @@ except ImportError as error:
 __all__ = ["TlsFileError", "VerifyingCreator", "Why", "tls_options", "wrap_tls"]
 
 _PEM_CERTIFICATE = re.compile(
-    rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL
+    # Base64 has no hyphen: where an end is missing, the search is over at the next hyphen.
+    rb"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----"
 )
 _PEM_LIMIT_BYTES = 4 * 1024 * 1024
 _UNTRUSTED = "its certificate comes from an authority that we do not trust (see tls_ca)"

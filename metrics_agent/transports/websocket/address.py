@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 from urllib.parse import quote
 
@@ -75,9 +74,8 @@ def parse_address(text: str, default_path: str = "/") -> WebSocketAddress:
         raise ValueError("got a login in the address, use the settings username and password")
     if UNPRINTABLE.search(rest):
         raise ValueError(f"got a space or a control character in {shown(text)}")
-    end = re.search(r"[/?#]|$", rest)
-    assert end is not None
-    authority, target = rest[: end.start()], rest[end.start() :]
+    end = min(at for mark in "/?#" if (at := f"{rest}{mark}".find(mark)) >= 0)
+    authority, target = rest[:end], rest[end:]
     where = HOST_PORT.fullmatch(authority)
     if where is None:
         raise ValueError(
