@@ -15,7 +15,7 @@ from typing import Any, Final
 import hypothesis.strategies as st
 from attrs import frozen
 
-__all__ = ["Draw", "Vocabulary", "bytes_bent", "cut_up", "json_bent", "text_bent"]
+__all__ = ["Draw", "Vocabulary", "bytes_bent", "cut_up", "json_bent", "text_bent", "token_texts"]
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -76,7 +76,7 @@ class Vocabulary:
         """Take payloads apart; those that are no JSON are tokens only."""
         texts, keys, values, members = [], dict[str, None](), dict[str, None](), dict[str, None]()
         for payload in payloads:
-            texts.append(_tokens(payload))
+            texts.append(token_texts(payload))
             try:
                 document = json.loads(payload)
             except ValueError:
@@ -90,7 +90,8 @@ class Vocabulary:
         return cls(tuple(texts), tuple(keys), tuple(values), tuple(members))
 
 
-def _tokens(payload: str) -> tuple[str, ...]:
+def token_texts(payload: str) -> tuple[str, ...]:
+    """Return the tokens of a JSON text, or of what should be one, without blanks."""
     return tuple(token for token in _TOKEN.findall(payload) if not token.isspace())
 
 

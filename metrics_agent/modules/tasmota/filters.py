@@ -159,8 +159,8 @@ class Filters:
                 self.add_shape(Shape(*bases), learned=True)
 
     def remember(self, shapes: Iterable[Shape]) -> None:
-        """Keep these, and no others, for the next start."""
-        self._state.write(list(shapes))
+        """Keep these, as far as they are subscribed to, and no others for the next start."""
+        self._state.write([shape for shape in shapes if shape in self._shapes])
 
 
 def _fault(shape: Shape) -> str | None:

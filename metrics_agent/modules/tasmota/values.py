@@ -156,13 +156,14 @@ class Points:
     """Fields by series while one message is read: each series gets one point.
 
     Args:
-        drop: told what is over the limits.
+        drop: called once for all points over the limit, and for each name that is too long.
     """
 
-    __slots__ = ("_drop", "_fields")
+    __slots__ = ("_drop", "_fields", "_full")
 
     def __init__(self, drop: Drop) -> None:
         self._drop = drop
+        self._full = False
         self._fields: dict[tuple[str, str, str], dict[str, FieldValue]] = {}
 
     def add(
@@ -175,11 +176,16 @@ class Points:
             if not short_enough(sensor, self._drop):
                 return
             if len(self._fields) >= TASMOTA_POINTS:
-                where = f"{sensor or measurement}.{field}"
-                self._drop("too_many_points", f"{where}, limit {TASMOTA_POINTS} points a message")
+                self._note_full(sensor or measurement)
                 return
             fields = self._fields[key] = {}
         fields.setdefault(field, value)
+
+    def _note_full(self, where: str) -> None:
+        if not self._full:
+            self._full = True
+            limit = f"limit {TASMOTA_POINTS} points a message"
+            self._drop("too_many_points", f"{where} and what follows, {limit}")
 
     def metrics(self, device: Device, time_ns: int) -> list[Metric]:
         """Return the points, fields in the order of their names."""

@@ -84,6 +84,15 @@ class StateFile(SynchronousTestCase):
             context.deliver(config_topic(f"{index}"), announcement(ft=f"r{index}/%topic%/"))
         self.assertEqual(self.kept(), 11)
 
+    def test_bounded(self) -> None:
+        """Only what is subscribed to is kept."""
+        _, context = make(state_dir=self.state)
+        for index in range(MAX_SHAPES + 50):
+            mac = f"{index:012X}"
+            context.deliver(config_topic(mac), announcement(mac=mac, ft=f"r{index}/%topic%/"))
+        context.advance(61)
+        self.assertEqual(self.kept(), MAX_SHAPES - 1)
+
     def test_invalid_shapes(self) -> None:
         """What an earlier version kept is checked as an announcement is."""
         long = "/".join("x" * 220)

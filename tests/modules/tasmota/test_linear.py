@@ -12,10 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.errors import PayloadError
 from metrics_agent.json_payload import loads
-from metrics_agent.modules.tasmota import discovery
 from metrics_agent.modules.tasmota.decode import decode_document
 from metrics_agent.modules.tasmota.device import Device, Naming
 from metrics_agent.modules.tasmota.discovery import parse_config
+from tests.fuzz.long_texts import LIMITS
 from tests.modules.tasmota.support import announcement
 
 SMALL: Final = 1 << 17
@@ -60,7 +60,11 @@ def cpu_s(call: Callable[[], object]) -> float:
 
 
 class LinearWork(SynchronousTestCase):
-    """Messages of 1 MiB, as if there were no limit on their size."""
+    """Messages of 1 MiB, as if there were no limit on them and their texts."""
+
+    def setUp(self) -> None:
+        for module, name in LIMITS:
+            self.patch(module, name, 1 << 30)
 
     def check(self, work: Callable[[int], Callable[[], object]]) -> None:
         """Compare two sizes, as often as it takes for a busy machine to let both run."""
@@ -96,7 +100,6 @@ class LinearWork(SynchronousTestCase):
 
     def test_announcements(self) -> None:
         """Each text of an announcement, and what is no JSON."""
-        self.patch(discovery, "TASMOTA_MESSAGE_BYTES", 1 << 30)
         for piece in PIECES:
             self.check(lambda size, piece=piece: self.announce(piece * (size // len(piece))))
 
