@@ -24,6 +24,7 @@ __all__ = [
     "TASMOTA_POINTS",
     "TASMOTA_STRANGERS",
     "TASMOTA_TOPIC_CHARS",
+    "TASMOTA_TOPIC_LEVELS",
     "TOPIC_CACHE_BYTES",
     "TOPIC_LEVELS",
 ]
@@ -31,8 +32,8 @@ __all__ = [
 TOPIC_LEVELS: Final = 200
 """Levels of a topic or a filter: mosquitto's TOPIC_HIERARCHY_LIMIT; it disconnects beyond that."""
 
-TOPIC_CACHE_BYTES: Final = 16 * 1024 * 1024
-"""Memory for the routes of topics that were seen: some 45,000 topics of 40 characters."""
+TOPIC_CACHE_BYTES: Final = 11 * 1024 * 1024
+"""Memory for the routes of topics that were seen: some 40,000 topics of 40 characters."""
 
 CACHED_TOPIC_BYTES: Final = 1024
 """A longer topic is looked up each time. Tasmota's longest has some 200 bytes."""
@@ -57,11 +58,14 @@ of a name, and the firmware keeps all its texts together in 699 bytes (settings_
 TASMOTA_TOPIC_CHARS: Final = 256
 """A topic of a device, its FullTopic and prefixes: the firmware's TOPSZ is 151."""
 
-COUNTED_SERIES_BYTES: Final = 3 * 1024 * 1024
-"""Memory for counting series: some 14,000 devices of a few series each."""
+TASMOTA_TOPIC_LEVELS: Final = 16
+"""Levels of such a topic; each level of each filter takes memory."""
 
-SERIES_CACHE_BYTES: Final = 8 * 1024 * 1024
-"""Memory of a module for series that were made, beyond the first of each device: some 14,000."""
+COUNTED_SERIES_BYTES: Final = 2 * 1024 * 1024
+"""Memory for counting series: some 9,000 devices of a few series each."""
+
+SERIES_CACHE_BYTES: Final = 7 * 1024 * 1024
+"""Memory of a module for series that were made, beyond the first of each device: some 11,000."""
 
 TASMOTA_DEVICES: Final = 100_000
 """Devices that announce themselves: more than one broker or database serves."""

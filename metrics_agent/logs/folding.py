@@ -22,9 +22,9 @@ __all__ = ["WINDOW_S", "Folder"]
 WINDOW_S: Final = 10.0
 _LONGEST_WINDOW_S: Final = 60.0
 _MAX_KINDS: Final = 1000
-_KEPT_CHARS: Final = 1000
+_KEPT_CHARS: Final = 400
 """Of the last text of a kind, to be repeated with its count. Nothing else is kept of any text, so
-that all kinds together take a few megabytes at most, whatever devices and servers write."""
+that all kinds together take two megabytes at most, whatever devices and servers write."""
 
 _SHOWN: Final = {Level.ERROR: 5, Level.WARN: 5, Level.INFO: 20}
 """How many lines of one kind a window shows."""

@@ -27,7 +27,7 @@ __all__ = ["TOKEN_FILE", "Account", "Endpoint"]
 TOKEN_FILE: Final = "tokens.json"  # noqa: S105 - a name
 _NAME: Final = "Netatmo"
 _LIFETIME_S: Final = 3 * 3600
-_BODY_LIMIT: Final = 8 << 20
+_BODY_LIMIT: Final = 1 << 20
 """Bytes; an answer with a hundred stations has about half a megabyte."""
 
 _GIVES: Final = {

@@ -17,7 +17,12 @@ from attrs import frozen
 
 from metrics_agent.errors import PayloadError
 from metrics_agent.json_payload import loads
-from metrics_agent.limits import TASMOTA_MESSAGE_BYTES, TASMOTA_NAME_CHARS, TASMOTA_TOPIC_CHARS
+from metrics_agent.limits import (
+    TASMOTA_MESSAGE_BYTES,
+    TASMOTA_NAME_CHARS,
+    TASMOTA_TOPIC_CHARS,
+    TASMOTA_TOPIC_LEVELS,
+)
 from metrics_agent.modules.tasmota.topics import (
     DEFAULT_FULL_TOPIC,
     DEFAULT_PREFIXES,
@@ -165,6 +170,12 @@ def _check_topics(config: DeviceConfig) -> None:
         topic = base + _LONGEST_SUBTOPIC
         if len(topic) > TASMOTA_TOPIC_CHARS:
             raise _too_long("topic", topic)
+        if topic.count("/") >= TASMOTA_TOPIC_LEVELS:
+            levels = topic.count("/") + 1
+            raise PayloadError(
+                "topic_too_long",
+                f"{topic:.80}... has {levels} levels, limit {TASMOTA_TOPIC_LEVELS}",
+            )
         # Else its filter made a shared subscription, or read the broker's own topics.
         reason = "it begins with $" if topic.startswith("$") else valid_topic(topic)
         if reason is not None:

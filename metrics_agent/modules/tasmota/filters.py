@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from metrics_agent.interfaces import Cancellable, Handler, ModuleContext
-from metrics_agent.limits import TASMOTA_TOPIC_CHARS
+from metrics_agent.limits import TASMOTA_TOPIC_CHARS, TASMOTA_TOPIC_LEVELS
 from metrics_agent.modules.tasmota.filter_set import FilterSet
 from metrics_agent.modules.tasmota.topics import (
     DEFAULT_FULL_TOPIC,
@@ -171,6 +171,8 @@ def _fault(shape: Shape) -> str | None:
             return "they begin with $"
         if len(base) > TASMOTA_TOPIC_CHARS:
             return f"{len(base)} characters, limit {TASMOTA_TOPIC_CHARS}"
+        if base.count("/") + 1 >= TASMOTA_TOPIC_LEVELS:
+            return f"{base.count('/') + 2} levels, limit {TASMOTA_TOPIC_LEVELS}"
         reason = valid_filter(f"{base}/{_LONGEST_SUBTOPIC}")
         if reason is not None:
             return reason

@@ -14,9 +14,12 @@ __all__ = ["HOLD_S", "MAX_BASE_BYTES", "MAX_BYTES", "MAX_MESSAGES", "Holding"]
 
 HOLD_S: Final = 5.0
 MAX_MESSAGES: Final = 1000
-MAX_BYTES: Final = 8 * 1024 * 1024
+MAX_BYTES: Final = 2 * 1024 * 1024
 MAX_BASE_BYTES: Final = 128 * 1024
 """Of one base: what is given out in one piece must not keep everybody else waiting."""
+
+_MESSAGE_BYTES: Final = 300
+"""What Python adds to a topic and a payload."""
 
 
 class _Waiting:
@@ -54,7 +57,7 @@ class Holding:
             what its own device had there.
         """
         released = []
-        size = len(message.payload) + len(message.topic)
+        size = _MESSAGE_BYTES + len(message.payload) + len(message.topic)
         while self._waiting and (self._count >= MAX_MESSAGES or self._size + size > MAX_BYTES):
             oldest = next(iter(self._waiting))
             released.append((oldest, self.take(oldest)))

@@ -27,7 +27,7 @@ class _Arrived:
     __slots__ = ("packet_ids", "settled")
 
     def __init__(self, packet_ids: Sequence[int], *, settled: bool) -> None:
-        self.packet_ids = packet_ids
+        self.packet_ids = list(packet_ids)
         self.settled = settled
 
 
@@ -68,7 +68,10 @@ class AckWindow:
 
     def release(self, packet_ids: Sequence[int]) -> None:
         """Take ids of messages that came to nothing; acknowledged in their turn."""
-        self._waiting.append(_Arrived(packet_ids, settled=True))
+        if self._waiting and self._waiting[-1].settled:
+            self._waiting[-1].packet_ids += packet_ids
+        else:
+            self._waiting.append(_Arrived(packet_ids, settled=True))
         self._count += len(packet_ids)
         self._ask_flush()
 

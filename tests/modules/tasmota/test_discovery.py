@@ -231,7 +231,7 @@ class Holds(SynchronousTestCase):
     def test_bytes_are_bounded(self) -> None:
         """Large payloads push each other out, oldest first; topics count too."""
         held = Holding()
-        big = Message("tele", b"x" * (MAX_BASE_BYTES - 4), 0, False, 1)
+        big = Message("tele", b"x" * (MAX_BASE_BYTES - 304), 0, False, 1)
         bases = [f"tele/{index}" for index in range(MAX_BYTES // MAX_BASE_BYTES)]
         for now_s, base in enumerate(bases):
             self.assertEqual(held.hold(base, big, now_s), [])
