@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import socket
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +25,7 @@ from metrics_agent.output.sink import Sink
 from metrics_agent.output.target import make_output
 from metrics_agent.output.writer import MakeWriter
 from metrics_agent.plan import ModulePlan, Plan
+from metrics_agent.point_clock import PointClock
 from metrics_agent.process.boot import Process
 from metrics_agent.process.notify import make_notifier
 from metrics_agent.process.stdin import StdinService
@@ -141,8 +141,16 @@ class _Assembly:
         self._connection_counters = CountersByModule()  # by client id
         self._state = StateDirectory(state_dir, make_logger(), Pace(reactor, self._in_thread))
         self._log = make_logger()
+        self._point_clock = PointClock(
+            reactor,
+            self._log,
+            hold=lambda: self._sink.hold(self._point_clock.finish),
+            release=lambda: self._sink.release(),  # noqa: PLW0108 - it is made below
+        )
         self._encoder = Encoder(
-            series_per_device=self._first.series_per_device, on_cut=self._on_cut
+            series_per_device=self._first.series_per_device,
+            on_cut=self._on_cut,
+            unset_stamp=self._point_clock.stamp,
         )
         self._guard = Guard(self._log, self._counters.of(_AGENT).error)
         self._connections = Connections(self._make_connection, self._client_id, make_logger(_MQTT))
@@ -179,6 +187,7 @@ class _Assembly:
         self._self_metrics = self._make_self_metrics()
         settings = self._first
         for service in (
+            self._point_clock,
             notifier,
             self._self_metrics,
             Watchdog(
@@ -262,7 +271,7 @@ class _Assembly:
             noted=noted,
             write=self._sink.write,
             log=make_logger(_MQTT),
-            now_ns=time.time_ns,
+            now_ns=self._point_clock.now_ns,
             random=random.random,
             count=self._connection_counters.of(name).drop,
             # By the client id: the broker keeps the session under it.
@@ -313,7 +322,7 @@ class _Assembly:
     def _resources(self, settings: AgentSettings) -> Resources:
         return Resources(
             reactor=self._reactor,
-            now_ns=time.time_ns,
+            now_ns=self._point_clock.now_ns,
             encode=self._encoder.encode,
             write=self._sink.write,
             connection=self._connection,
@@ -336,7 +345,7 @@ class _Assembly:
         )
         return SelfMetrics(
             self._reactor,
-            now_ns=time.time_ns,
+            now_ns=self._point_clock.now_ns,
             interval_s=lambda: self._plan.config.settings.self_metrics_interval,
             modules=self._module_reports,
             connections=self._connection_reports,

@@ -73,7 +73,11 @@ class ModuleContext(Protocol):
     read_only: bool
 
     def now_ns(self) -> int:
-        """Return the wall clock, nanoseconds since the epoch."""
+        """Return the wall clock, nanoseconds since the epoch; never raises.
+
+        While the clock of the machine is not set, nanoseconds since the machine's start: such a
+        time in a metric becomes the right one in the output, see `point_clock`.
+        """
         ...
 
     def emit(self, metrics: Iterable[Metric]) -> None:

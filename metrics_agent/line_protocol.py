@@ -45,6 +45,7 @@ from typing import Final, NoReturn
 
 from metrics_agent.cardinality import Cardinality
 from metrics_agent.characters import clean_name
+from metrics_agent.clock import END_NS
 from metrics_agent.errors import MetricRefused
 from metrics_agent.field_json import ToJson, fastest_json
 from metrics_agent.limits import SERIES_PER_DEVICE, TAG_VALUE_BYTES
@@ -55,6 +56,7 @@ __all__ = [
     "MAX_SERIES_BYTES",
     "MAX_TEXT_BYTES",
     "REASONS",
+    "UNSET_BEFORE_NS",
     "Encoder",
 ]
 
@@ -94,7 +96,9 @@ _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
 # The two smallest and the largest are taken by InfluxDB for itself.
 _TIME_MIN: Final = -(2**63) + 2
-_TIME_MAX: Final = 2**63 - 2
+_TIME_MAX: Final = END_NS
+UNSET_BEFORE_NS: Final = 946_684_800_000_000_000
+"""The year 2000: what is before may be from a clock that was not set, see `point_clock`."""
 _SMALLEST_NORMAL: Final = float_info.min
 
 _NAME_LOST_BACKSLASH = re.compile(r'\\(?=[,= "]|\Z)')
@@ -114,6 +118,8 @@ class Encoder:
         to_json: writes the fields of the short way; by default orjson, where installed.
         series_per_device: series that one device may have; 0: any number.
         on_cut: called with series, tag and length for a tag value that was cut, once for each.
+        unset_stamp: writes a time before `UNSET_BEFORE_NS`, with the blank before it; by default as
+            it is.
 
     Attributes:
         cardinality: counts them.
@@ -129,6 +135,7 @@ class Encoder:
         "_on_cut",
         "_shapes",
         "_to_json",
+        "_unset_stamp",
         "cardinality",
         "cut",
         "left_out",
@@ -141,6 +148,7 @@ class Encoder:
         to_json: ToJson | None = None,
         series_per_device: int = SERIES_PER_DEVICE,
         on_cut: Callable[[Series, str, int], object] = lambda _series, _tag, _length: None,
+        unset_stamp: Callable[[int], bytes] = b" %d".__mod__,
     ) -> None:
         self.replaced = 0
         self.cut = 0
@@ -149,6 +157,7 @@ class Encoder:
         self._known_cuts: set[int] = set()
         self.cardinality = Cardinality(series_per_device)
         self._to_json = to_json or fastest_json()
+        self._unset_stamp = unset_stamp
         self._shapes: set[bytes] = set()
         self._considered: set[int] = set()
         self._names: dict[str, bytes] = {}
@@ -169,7 +178,7 @@ class Encoder:
                 prefix is not None
                 and fields.__class__ is dict
                 and time_ns.__class__ is int
-                and _TIME_MIN <= time_ns <= _TIME_MAX
+                and UNSET_BEFORE_NS <= time_ns <= _TIME_MAX
             ):
                 data = self._to_json(fields)
                 # One dot for each value and nothing else outside of the keys: every one is a
@@ -196,7 +205,7 @@ class Encoder:
                 "not_a_metric",
                 f"expected a Series and a mapping, got {_kind(series)} and {_kind(fields)}",
             )
-        stamp = _encode_time(time_ns)
+        stamp = self._encode_time(time_ns)
         prefix = series._prefix  # noqa: SLF001 - as above
         if prefix is None:
             prefix = self._encode_series(series)
@@ -383,6 +392,16 @@ class Encoder:
         self.replaced += bad
         return b'"%b"' % data.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
+    def _encode_time(self, time_ns: object) -> bytes:
+        """Write the time with the space before it; nothing for None."""
+        if time_ns is None:
+            return b""
+        if not isinstance(time_ns, int) or isinstance(time_ns, bool):
+            raise MetricRefused("bad_time", f"expected nanoseconds as an int, got {_kind(time_ns)}")
+        if not _TIME_MIN <= time_ns <= _TIME_MAX:
+            raise MetricRefused("bad_time", "needs more than 64 bits")
+        return b" %d" % time_ns if time_ns >= UNSET_BEFORE_NS else self._unset_stamp(time_ns)
+
 
 def _kind(value: object) -> str:
     return f"a {type(value).__name__}"
@@ -398,14 +417,3 @@ def _without(names: list[str]) -> str:
 
 def _text_substitute(found: re.Match[str]) -> str:
     return "\ufffd" if "\ud800" <= found[0] <= "\udfff" else " "
-
-
-def _encode_time(time_ns: object) -> bytes:
-    """Write the time with the space before it; nothing for None."""
-    if time_ns is None:
-        return b""
-    if not isinstance(time_ns, int) or isinstance(time_ns, bool):
-        raise MetricRefused("bad_time", f"expected nanoseconds as an int, got {_kind(time_ns)}")
-    if not _TIME_MIN <= time_ns <= _TIME_MAX:
-        raise MetricRefused("bad_time", "needs more than 64 bits")
-    return b" %d" % time_ns

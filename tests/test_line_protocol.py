@@ -328,7 +328,9 @@ class ReadsBackTests(SynchronousTestCase):
     def test_many_digits_take_the_short_way(self):
         """How long a point is does not matter, only how long its keys are."""
         encoder = Encoder()
-        metric = Metric(Series("m", {}), {f"phase_{number}": 1 / 3 for number in range(100)}, 1)
+        metric = Metric(
+            Series("m", {}), {f"phase_{number}": 1 / 3 for number in range(100)}, NOW_NS
+        )
         first = encoder.encode(metric)
         with mock.patch.object(Encoder, "_encode_any", side_effect=AssertionError):
             self.assertEqual(encoder.encode(metric), first)

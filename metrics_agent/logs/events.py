@@ -8,7 +8,6 @@ event holds: a ``__repr__`` that raises costs the line its text, not the program
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Hashable
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +16,7 @@ from twisted.python.failure import Failure, format_frames
 from twisted.python.reflect import qual, safe_str
 
 from metrics_agent.characters import visible
+from metrics_agent.clock import wall_s
 from metrics_agent.logs.levels import Level, Levels
 
 __all__ = ["AGENT", "Entry", "read_event"]
@@ -101,7 +101,7 @@ def read_event(event: LogEvent, levels: Levels) -> Entry | None:
         level=level,
         module=module,
         text=text,
-        time_s=time_s if isinstance(time_s, float) else time.time(),
+        time_s=time_s if isinstance(time_s, float) else wall_s(),
         kind=_kind_of(event, namespace, failure, text),
         details=details,
     )

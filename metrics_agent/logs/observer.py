@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import ILogObserver, LogEvent
 from zope.interface import implementer
 
+from metrics_agent.clock import wall_s
 from metrics_agent.logs.descriptor import Descriptor
 from metrics_agent.logs.events import AGENT, Entry, read_event
 from metrics_agent.logs.folding import Folder
@@ -119,7 +120,7 @@ class StderrObserver:
         except Exception as error:
             # Nobody else could tell of it: this is where faults are told.
             text = f"A log line was lost, the log itself failed: {type(error).__name__}"
-            self._take(Entry(Level.ERROR, AGENT, text, time.time()))
+            self._take(Entry(Level.ERROR, AGENT, text, wall_s()))
 
     def _take(self, entry: Entry) -> None:
         with self._lock:
@@ -172,7 +173,7 @@ class StderrObserver:
         self.suppressed += count
         lines = "1 log line was" if count == 1 else f"{count} log lines were"
         text = f"{lines} dropped, stderr was not read."
-        return next(render(Entry(Level.WARN, AGENT, text, time.time()), self._format))
+        return next(render(Entry(Level.WARN, AGENT, text, wall_s()), self._format))
 
     # -- the reactor -------------------------------------------------------------------------
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
+from metrics_agent.clock import wall_s
 from metrics_agent.logs.events import AGENT, Entry
 from metrics_agent.logs.levels import Level
 
@@ -61,4 +61,4 @@ class RateLimit:
             return None
         lines = "1 more line was" if count == 1 else f"{count} more lines were"
         text = f"{lines} suppressed: more than {self._lines_per_s:g} of one level in a second."
-        return Entry(Level.WARN, AGENT, text, time.time())
+        return Entry(Level.WARN, AGENT, text, wall_s())

@@ -17,7 +17,7 @@ since a reader must not see half a line. At any time ::
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from metrics_agent.output.batch import Batch
@@ -153,6 +153,13 @@ class BatchQueue:
                 self.awaited -= 1
             taken.append(batch)
         return taken
+
+    def rewrite(self, rewrite: Callable[[bytes], bytes]) -> None:
+        """Put other data into the batches of which nothing was passed on."""
+        for batch in islice(self._queued, 1 if self._offset else 0, None):
+            data = rewrite(batch.data)
+            self.queued_bytes += len(data) - len(batch.data)
+            batch.data = data
 
     def rewind(self) -> None:
         """Queue again, whole, what is in flight or partly written: the connection was lost.

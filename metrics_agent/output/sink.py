@@ -80,6 +80,7 @@ class Sink(Service):
         self._look_delay_s = FIRST_LOOK_S
         self._drains: dict[Deferred[int], IDelayedCall] = {}
         self._dropped: dict[str, int] = {}
+        self._finish_held: Callable[[bytes], bytes] | None = None
         self._overflow = 0  # metrics dropped since the queue was last known to have room
         self.problem = ""
 
@@ -135,6 +136,22 @@ class Sink(Service):
         elif not self._flushes.active:
             self._flushes.start(0)
 
+    def hold(self, finish: Callable[[bytes], bytes]) -> None:
+        """Write nothing until `release` or `drain`; what comes is queued as before.
+
+        Args:
+            finish: makes of the lines that were queued what shall be written.
+        """
+        self._finish_held = finish
+
+    def release(self) -> None:
+        """Write again, what was held first; harmless when nothing is held."""
+        finish, self._finish_held = self._finish_held, None
+        if finish is not None:
+            self._queue.rewrite(finish)
+            if self._writer is not None and not self._is_lost:
+                self._flushes.start(0)
+
     def drain(self, timeout_s: float) -> Deferred[int]:
         """Wait until the reader has taken everything.
 
@@ -143,6 +160,7 @@ class Sink(Service):
             have, more after timeout_s or when there is no reader (any more). Never fails. May be
             cancelled.
         """
+        self.release()
         self._flush()
         left = self.left_metrics
         if not left or self._writer is None or self._is_lost:
@@ -171,7 +189,7 @@ class Sink(Service):
 
     def peek(self) -> bytes:
         """Return the next bytes to write."""
-        return self._queue.peek()
+        return b"" if self._finish_held is not None else self._queue.peek()
 
     def advance(self, count: int) -> None:
         """Take `count` bytes as accepted by the writer."""

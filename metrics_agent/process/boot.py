@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metrics_agent.clock import use_safe_clock
 from metrics_agent.process.descriptors import secure_descriptors, take_stdout
 from metrics_agent.process.exit import ExitStatus
 from metrics_agent.process.signals import Signals
@@ -30,7 +31,11 @@ class Process:
 
 
 def boot() -> Process:
-    """Install signal handlers, open what is closed of fd 0 to 2, register the exit code."""
+    """Install signal handlers, open what is closed of fd 0 to 2, register the exit code.
+
+    The clock is made safe first: whatever is imported later may read it.
+    """
+    use_safe_clock()
     process = Process()
     process.signals.install_early()
     secure_descriptors()

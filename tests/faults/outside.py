@@ -122,6 +122,18 @@ _ROWS: Final = (
         "timers and watchdog do not mind",
     ),
     (
+        "clock_out_of_range",
+        "clock",
+        "the wall clock says 2300, from the start and by a jump",
+        "one line; times are counted on; it stops in order",
+    ),
+    (
+        "clock_unset",
+        "clock",
+        "the wall clock says 1970 at the start, then is set",
+        "one line, and one when it is set; all points have the right time",
+    ),
+    (
         "no_descriptors",
         "process",
         "no file descriptor left",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
 import time
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from unittest import SkipTest
 
+from tests.faults.case import MODULES as FAULTY_MODULES
 from tests.faults.case import TOP
 from tests.faults.outside_case import OutsideCase
 from tests.integration.broker import Mosquitto
@@ -19,6 +23,10 @@ from tests.needs import find
 
 DAY_S = 24 * 3600
 MEBI = 1024 * 1024
+BEYOND = "@2300-01-01 00:00:00"
+UNSET = "@1970-01-01 00:00:10"
+MODULES = {"probe": "tests.integration.probe:MODULE"}
+_COUNT = re.compile(rb"count number=(\d+)i (\d+)")
 
 
 class MachineTests(OutsideCase):
@@ -95,22 +103,77 @@ class MachineTests(OutsideCase):
 
     async def test_clock_jumps(self) -> None:
         """The wall clock jumps by a day, and back: timers and watchdog do not mind."""
-        library = find("libfaketime")
-        offset = self.directory / "offset"
-        offset.write_text("+0")
-        self.healthy_beside("", TOP + 'watchdog_dump = "1s"\nwatchdog_exit = "3s"\n')
-        parent = await self.start_beside(
-            env={
-                "LD_PRELOAD": library,
-                "FAKETIME_TIMESTAMP_FILE": str(offset),
-                "FAKETIME_NO_CACHE": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            }
-        )
-        for jump in (f"+{DAY_S}", f"-{DAY_S}", "+0"):
-            offset.write_text(jump)
+        parent = await self.start_with_clock(f"+{DAY_S}")
+        for jump in (f"+{2 * DAY_S}", f"+{DAY_S}", "+0"):
+            self.clock.write_text(jump)
             await pause(1)
         await self.finish("clock_jumps", parent)
+
+    async def test_clock_out_of_range(self) -> None:
+        """Python cannot even read such a clock: it is reported, and everything runs."""
+        parent = await self.start_with_clock("+0")
+        await until(lambda: self.counted(parent), "a metric")
+        self.clock.write_text(BEYOND)
+        await self.said(parent, "jumped to 2262-04-11", "W")
+        had = len(self.counted(parent))
+        await until(lambda: len(self.counted(parent)) > had + 3, "metrics after the jump")
+        self.assert_now(self.counted(parent))
+        await self.finish("clock_out_of_range", parent, down=1)
+
+        parent = await self.start(modules={**FAULTY_MODULES, **MODULES}, env=self.faked(BEYOND))
+        await self.said(parent, "says 2262-04-11 23:47:16 UTC, which is wrong", "W")
+        await self.said(parent, "Started with modules", "I")
+        await pause(0.3)
+        self.assertFalse(self.counted(parent))
+        self.assertLess(await parent.stop(), 5)
+        self.assertEqual(parent.exits, [0])
+        lines = [line for line in parent.lines() if line.startswith(b"count ")]
+        self.assertTrue(lines)
+        for line in lines:
+            self.assertRegex(line, rb"\Acount number=\d+i\Z")
+
+    async def test_clock_unset(self) -> None:
+        """A board without a clock: held, then each point has the time at which it was taken."""
+        parent = await self.start_with_clock(UNSET)
+        await self.said(parent, "says 1970-01-01 00:00:10 UTC, which is wrong", "W")
+        await self.said(parent, "Started with modules", "I")
+        await pause(0.5)
+        self.assertEqual(parent.lines(), [])
+        self.clock.write_text("+0")
+        await self.said(parent, "The clock of this machine is set", "I")
+        await until(lambda: len(self.counted(parent)) > 8, "what was held, and what came later")
+        self.assertEqual(self.counted(parent)[0][0], 1)
+        self.assert_now(self.counted(parent))
+        self.assertNotIn(b"\x00", parent.output)
+        await self.finish("clock_unset", parent, down=1)
+
+    def faked(self, clock: str) -> dict[str, str]:
+        """Return the environment of a process whose wall clock is what `clock` says."""
+        self.clock = self.directory / "clock"
+        self.clock.write_text(clock)
+        return {
+            "LD_PRELOAD": find("libfaketime"),
+            "FAKETIME_TIMESTAMP_FILE": str(self.clock),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    async def start_with_clock(self, clock: str) -> Any:
+        """Start an agent with another clock, and a module that counts with its time."""
+        top = TOP + 'watchdog_dump = "1s"\nwatchdog_exit = "3s"\n'
+        self.healthy_beside(self.probe("count"), top)
+        return await self.start_beside(modules=MODULES, env=self.faked(clock))
+
+    def counted(self, parent: Any) -> list[tuple[int, int]]:
+        """Return number and time of the points of the module that counts."""
+        found = (_COUNT.fullmatch(line) for line in parent.lines())
+        return [(int(match[1]), int(match[2])) for match in found if match]
+
+    def assert_now(self, points: list[tuple[int, int]]) -> None:
+        """Points that were taken every 100 ms until now have such times."""
+        gaps_s = [(after[1] - before[1]) / 1e9 for before, after in pairwise(points)]
+        self.assertTrue(all(0.01 < gap_s < 0.6 for gap_s in gaps_s), gaps_s)
+        self.assertAlmostEqual(points[-1][1] / 1e9, time.time(), delta=1.5)
 
     async def test_no_descriptors(self) -> None:
         """No descriptor is left when the broker comes back: told, and connected once there is."""

@@ -27,7 +27,7 @@ COMMANDS = """\
 .test/latest/venv/bin/python -m tests.faults.report .test/latest/faults docs/robustness.md"""
 
 FEWEST = {"inside": 95, "next layer": 5}
-EXACT = {"outside": 30, "https": 24, "websocket": 27}
+EXACT = {"outside": 32, "https": 24, "websocket": 27}
 """A row that is deleted, with its test or its place, has to be deleted here too."""
 
 

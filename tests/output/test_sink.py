@@ -58,6 +58,44 @@ class SinkTestCase(SynchronousTestCase):
             self.sink.write(self.batch(text, awaited=awaited))
 
 
+class HoldTests(SinkTestCase):
+    """A sink that has to wait."""
+
+    def held(self) -> None:
+        self.sink.hold(lambda data: data.replace(b"?", b"ready"))
+        self.start()
+
+    def test_held_until_released(self) -> None:
+        """What was queued is written as it is made ready then; what comes later as it is."""
+        self.held()
+        self.write("a?", "b")
+        self.reactor.turn()
+        self.assertEqual(self.writer.written, b"")
+        self.assertEqual(self.sink.queued_bytes, 5)
+        self.sink.release()
+        self.write("c?")
+        self.reactor.turn()
+        self.assertEqual(self.writer.written, b"aready\nb\nc?\n")
+        self.assertEqual(self.sink.queued_bytes, 0)
+        self.sink.release()
+
+    def test_held_within_the_bounds(self) -> None:
+        """Reading is stopped at the high mark, and goes on afterwards."""
+        self.held()
+        self.write("a" * 1100)
+        self.assertEqual(self.pressure, [True])
+        self.sink.release()
+        self.reactor.turn()
+        self.assertEqual(self.pressure, [True, False])
+
+    def test_stop_writes_what_is_held(self) -> None:
+        """The drain waits for nothing but the reader."""
+        self.held()
+        self.write("a?", awaited=True)
+        self.sink.drain(1)
+        self.assertEqual(self.writer.written, b"aready\n")
+
+
 class WriteTests(SinkTestCase):
     """From write to the writer."""
 

@@ -24,11 +24,12 @@ class BootTests(SynchronousTestCase):
     def test_order(self) -> None:
         """Handlers first: the default action of SIGHUP is death."""
         done: list[str] = []
+        self.patch(boot_module, "use_safe_clock", lambda: done.append("clock"))
         self.patch(Signals, "install_early", lambda _self: done.append("signals"))
         self.patch(boot_module, "secure_descriptors", lambda: done.append("descriptors"))
         self.patch(ExitStatus, "register", lambda _self: done.append("exit"))
         self.assertIsInstance(boot(), Process)
-        self.assertEqual(done, ["signals", "descriptors", "exit"])
+        self.assertEqual(done, ["clock", "signals", "descriptors", "exit"])
 
     def test_stdout_is_taken_once(self) -> None:
         """The private descriptor is the same each time: taking it again would take stderr."""

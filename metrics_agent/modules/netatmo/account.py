@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +12,7 @@ from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from metrics_agent.clock import wall_s
 from metrics_agent.config import Secret
 from metrics_agent.modules.netatmo.answers import Verdict, judge
 from metrics_agent.modules.netatmo.config import NetatmoSettings
@@ -69,7 +69,7 @@ class Account:
         reactor: Any,
         path: Path,
         log: Logger,
-        now_s: Callable[[], float] = time.time,
+        now_s: Callable[[], float] = wall_s,
         *,
         may_ask: bool = True,
     ) -> None:
