@@ -13,12 +13,16 @@ Pings. One is written each half keepalive, whatever else is written: it keeps us
 also while reading is paused and its answers stay unread, and at the next tick tells a dead broker
 from a silent one. A ping is also a barrier: the broker answers in order, so when the answer is
 here, everything that it had delivered before is here too.
+
+Turns. A read holds up to two thousand messages, and a hostile one makes each of them as dear as it
+can. So after some milliseconds the rest of a read waits for the next turn of the reactor.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from typing import Any, Final, cast
 from typing import Protocol as TypingProtocol
 
@@ -70,11 +74,16 @@ BREATH_FROM_BYTES: Final = 1536
 """Some five messages of a sensor: a thousand a second come one by one."""
 BREATH_BELOW_BYTES: Final = 32 * 1024
 """Half of what Twisted reads at once."""
+TURN_S: Final = 0.02
+"""How long messages are handled in one turn of the reactor; an ordinary full read takes 6 ms."""
+FRAMES_A_LOOK: Final = 32
+"""So many are handled between two looks at the clock."""
 SILENT_TICKS: Final = 3
 """Half keepalives without a byte after which the broker is taken for dead."""
 GOODBYE_S: Final = 0.15
 """How long the broker has to close after DISCONNECT before we do."""
 _OWNER: Final = "owner"
+_TURN: Final = "turn"
 _UNREAD: Final = "unread"
 """Why nothing is read: the owner wants it so; the broker does not read what we sent."""
 
@@ -142,6 +151,7 @@ class Link(Protocol):
         self._holds: set[str] = set()
         self._ticks = GuardedLoop(reactor, self._tick)
         self._breath = GuardedLoop(reactor, self._read_on)
+        self._next_turn = GuardedLoop(reactor, self._begin_turn, self._take_failed)
         self._held_frames: list[Frame | Skipped] = []
         self._ahead = ReadAhead(reactor, self._take_next, self._take_failed)
         self._spoken = False
@@ -278,6 +288,7 @@ class Link(Protocol):
         self._ahead.clear()
         self._gate.stopProducing()
         self._breath.stop()
+        self._next_turn.stop()
         self.acknowledgements.close()
         waiting = [passed for passed in self._pings if passed is not None]
         self._pings.clear()
@@ -346,31 +357,51 @@ class Link(Protocol):
         self._log.failure("while reading from the broker", failure_of(error))
 
     def _handle(self, frames: Iterator[Frame | Skipped]) -> None:
-        intake = self._intake
-        take = intake.take
-        v5 = self._v5
-        intake.begin()
+        self._intake.begin()
+        end_s = self._reactor.seconds() + TURN_S
         try:
             for frame in frames:
-                if isinstance(frame, Skipped):
-                    intake.skip(frame.packet_id)
-                    continue
-                first, body = frame
-                if first & QOS_0_OR_1_MASK == PUBLISH_FIRST and self.accepted:
-                    take(first, body, v5=v5)
-                    continue
-                self._control(first, body)
+                self._take_some(chain((frame,), islice(frames, FRAMES_A_LOOK - 1)), frames)
                 if self._cause is not None:
                     break
-                if self._holds:
-                    self._held_frames += frames
+                if self._reactor.seconds() > end_s and not self._leaving:
+                    self._end_turn(frames)
         finally:
-            intake.end(self.acknowledgements)
+            self._intake.end(self.acknowledgements)
         self.acknowledgements.check()
         if self._passed:
             passed, self._passed = self._passed, []
             for deferred in passed:
                 deferred.callback(True)
+
+    def _take_some(self, some: Iterator[Frame | Skipped], rest: Iterator[Frame | Skipped]) -> None:
+        """Take frames; what follows a pause, also of the rest, is held."""
+        take = self._intake.take
+        v5 = self._v5
+        for frame in some:
+            if isinstance(frame, Skipped):
+                self._intake.skip(frame.packet_id)
+                continue
+            first, body = frame
+            if first & QOS_0_OR_1_MASK == PUBLISH_FIRST and self.accepted:
+                take(first, body, v5=v5)
+                continue
+            self._control(first, body)
+            if self._cause is not None:
+                break
+            if self._holds:
+                self._held_frames += some
+                self._held_frames += rest
+
+    def _end_turn(self, frames: Iterator[Frame | Skipped]) -> None:
+        """Leave the rest of a read for the next turn."""
+        self._held_frames += frames
+        if self._held_frames:
+            self._hold(_TURN)
+            self._next_turn.start(0)
+
+    def _begin_turn(self) -> None:
+        self._release(_TURN)
 
     def _control(self, first: int, body: bytes) -> None:
         if first == PINGRESP_FIRST:
