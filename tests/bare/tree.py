@@ -38,6 +38,7 @@ _DEBOOTSTRAP_LIMIT_S = 600
 _START_LIMIT_S = 30
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _UNSHARE = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+_NO_RIGHTS = "no mounts and namespaces can be made here"
 
 _START = r"""
 set -eu
@@ -102,7 +103,7 @@ class Tree:
         said = self._outer.stdout.readline()
         if said != "ready\n":
             said += self._outer.communicate(timeout=_START_LIMIT_S)[0]
-            raise SkipTest(f"no mounts and namespaces can be made here: {said.strip()}")
+            raise SkipTest(f"{_NO_RIGHTS}: {said.strip()}")
         children = Path(f"/proc/{self._outer.pid}/task/{self._outer.pid}/children")
         self._init = int(children.read_text().split()[0])
         # "ready" is said a moment before the chroot.
@@ -192,8 +193,13 @@ def base_layers(case: SynchronousTestCase, release: str, *, server: bool = False
         SkipTest: why there can be none.
     """
     if os.geteuid() != 0:
-        raise SkipTest("only root can make a Debian system of its own")
+        raise SkipTest("only root can make a Debian tree")
     require("debootstrap", "util-linux")
+    probe = subprocess.run(
+        [*_UNSHARE, "mount", "--make-rprivate", "/"], capture_output=True, text=True, check=False
+    )
+    if probe.returncode:
+        raise SkipTest(f"{_NO_RIGHTS}: {probe.stderr.strip()}")
     print_ = hashlib.sha256(repr((PACKAGES, SERVER_PACKAGES, _SERVER)).encode()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     directory = cache / "metrics-agent-ci" / f"debian-{release}-{print_}"
