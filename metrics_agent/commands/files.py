@@ -89,7 +89,9 @@ def _about_pem(group: dict[str, NamedFile]) -> Iterator[Fault]:
     authorities = by_use.pop("authorities", None)
     calls: list[dict[str, Any]] = [{"ca_file": authorities}] if authorities else []
     if len(by_use) > 1:  # one without the other is a fault of the settings
+        password = next((file.password for file in group.values() if file.password), None)
         calls.append({_ARGUMENTS[use]: file for use, file in by_use.items()})
+        calls[-1]["key_password"] = password
     for arguments in calls:
         try:
             tls_options(**arguments)

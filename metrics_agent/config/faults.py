@@ -9,6 +9,8 @@ from datetime import date, time
 
 from attrs import field, frozen
 
+from metrics_agent.pem import hide_keys
+
 __all__ = ["Fault", "describe", "describe_type", "join", "nearest", "quote"]
 
 _SHOWN = 60
@@ -54,8 +56,8 @@ def join(path: str, key: object) -> str:
 
 
 def quote(text: str, shown: int = _SHOWN) -> str:
-    """Show a text of the user: quoted, one line, cut, printable, without logins in URLs."""
-    text = _LOGIN_IN_URL.sub("://***@", text)
+    """Show a text of the user: quoted, one line, cut, printable, without logins and keys."""
+    text = _LOGIN_IN_URL.sub("://***@", hide_keys(text))
     if len(text) > shown:
         text = text[:shown] + "..."
     quoted = json.dumps(text, ensure_ascii=False)

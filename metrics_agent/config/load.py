@@ -107,6 +107,7 @@ class CommonSettings:
 class _ModuleResult:
     config: ModuleConfig
     ignored: tuple[Fault, ...] = ()
+    warnings: tuple[Fault, ...] = ()
     literal_secrets: tuple[str, ...] = ()
 
 
@@ -172,7 +173,9 @@ def _warnings(document: Document, results: Sequence[_ModuleResult]) -> Iterator[
         yield str(document.lines.locate(fault))
     for result in results:
         yield from map(str, result.ignored)
-        if not result.config.enabled:
+        if result.config.enabled:
+            yield from map(str, result.warnings)
+        else:
             for fault in result.config.faults:
                 yield f"{fault} (module {quote(result.config.instance)} is not enabled)"
     secrets = [path for result in results for path in result.literal_secrets]
@@ -237,7 +240,9 @@ class _Module:
         result = self._read()
         faults = tuple(map(lines.locate, result.config.faults))
         ignored = tuple(map(lines.locate, result.ignored))
-        return evolve(result, config=evolve(result.config, faults=faults), ignored=ignored)
+        warnings = tuple(map(lines.locate, result.warnings))
+        config = evolve(result.config, faults=faults)
+        return evolve(result, config=config, ignored=ignored, warnings=warnings)
 
     def _read(self) -> _ModuleResult:
         kind = self._find_kind()
@@ -267,6 +272,7 @@ class _Module:
         return _ModuleResult(
             evolve(config, settings=settings, faults=faults, files=found.files),
             (*ignored, *found.ignored),
+            found.warnings,
             found.literal_secrets,
         )
 

@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from metrics_agent.config.faults import Fault, describe_type, join, quote
 from metrics_agent.config.regular import read_regular
+from metrics_agent.pem import is_pasted
 
 __all__ = ["FORMS", "SECRET_LIMIT_BYTES", "Secret", "Sources", "read_secret"]
 
@@ -110,6 +111,8 @@ def _from_environment(name: str, where: str, sources: Sources) -> Secret | Fault
 
 
 def _from_file(name: str, where: str, sources: Sources) -> Secret | Fault:
+    if is_pasted(name):
+        return Fault(where, "the content of a file", "the path of a file")
     path = sources.locate(name)
     shown = f"the file {quote(str(path), _PATH_SHOWN)}"
     try:

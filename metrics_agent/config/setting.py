@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin, 
 from attrs import NOTHING, Attribute, Converter, Factory, field, frozen
 
 from metrics_agent.config.types import Unit, parse_duration, parse_size
+from metrics_agent.pem import hide_keys
 
 __all__ = ["FileUse", "Spec", "hints", "setting", "spec_of"]
 
@@ -31,6 +32,8 @@ class Spec:
         zero: what 0 means, such as ``off``; 0 is then allowed below the minimum.
         instead_of: the setting that this one replaces, or empty.
         file: what the file is that the setting names, or None where it names none.
+        unlocked_by: the setting with the password of that file, or empty.
+        warning: what to warn of when it is true, or empty.
     """
 
     doc: str
@@ -41,6 +44,8 @@ class Spec:
     zero: str = ""
     instead_of: str = ""
     file: FileUse | None = None
+    unlocked_by: str = ""
+    warning: str = ""
 
 
 def setting(
@@ -54,6 +59,8 @@ def setting(
     zero: str = "",
     instead_of: str = "",
     file: FileUse | None = None,
+    unlocked_by: str = "",
+    warning: str = "",
 ) -> Any:
     """Declare a setting of a frozen attrs class; keyword only.
 
@@ -71,8 +78,21 @@ def setting(
         file: for a setting that names a file: what it is. `metrics-agent check` then opens it, and
             a relative path starts at the directory of the configuration file. Every setting that
             names a file has this; a test looks for those that do not.
+        unlocked_by: for a file that may be encrypted: the name of the setting with its password.
+        warning: for a boolean: what `check` and a start warn of when it is true.
     """
-    spec = Spec(doc, minimum, maximum, tuple(choices), example, zero, instead_of, file)
+    spec = Spec(
+        doc,
+        minimum,
+        maximum,
+        tuple(choices),
+        example,
+        zero,
+        instead_of,
+        file,
+        unlocked_by,
+        warning,
+    )
     if isinstance(default, (dict, list)):
         default = Factory(default.copy)
     return field(
@@ -87,6 +107,7 @@ def setting(
 def _shown(value: object) -> str:
     """Return the repr of a value without what may be secret in an address: login and query."""
     if isinstance(value, str):
+        value = hide_keys(value)
         scheme, mark, rest = value.partition("://")
         login, at, rest = rest.rpartition("@")
         rest, query, _secret = rest.partition("?")

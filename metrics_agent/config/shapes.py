@@ -94,11 +94,13 @@ class NamedFile:
         path: of the setting.
         file: where it is.
         use: what it is.
+        password: of an encrypted file, if one is set.
     """
 
     path: str
     file: Path
     use: FileUse
+    password: Secret | None = None
 
 
 class Walk:
@@ -112,6 +114,7 @@ class Walk:
         self.sources = sources
         self.faults: list[Fault] = []
         self.ignored: list[Fault] = []
+        self.warnings: list[Fault] = []
         self.literal: list[str] = []
         self.files: list[NamedFile] = []
 
@@ -124,6 +127,7 @@ class Walk:
         """Take over what another pass gathered."""
         self.faults += other.faults
         self.ignored += other.ignored
+        self.warnings += other.warnings
         self.literal += other.literal
         self.files += other.files
 

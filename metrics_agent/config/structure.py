@@ -15,13 +15,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar, cast
 
-from attrs import NOTHING, Attribute, field, fields, frozen, has
+from attrs import NOTHING, Attribute, evolve, field, fields, frozen, has
 
 from metrics_agent.config.compound import limited, shape_of
 from metrics_agent.config.faults import Fault, describe_type, join, nearest
-from metrics_agent.config.secret import Sources
+from metrics_agent.config.secret import Secret, Sources
 from metrics_agent.config.setting import hints, spec_of
 from metrics_agent.config.shapes import FAULTY, NamedFile, Place, Shape, Walk
+from metrics_agent.pem import is_pasted
 
 __all__ = [
     "UNKNOWN_KEY",
@@ -48,6 +49,7 @@ class Structured(Generic[T]):
         value: the instance, or None if there are faults.
         faults: all that is wrong, in the order of the file; empty if there is a value.
         ignored: unknown keys where those are allowed (the ``custom`` table).
+        warnings: settings that are allowed and dangerous.
         literal_secrets: the paths of secrets whose text stands in the file itself.
         files: what the settings name.
     """
@@ -55,6 +57,7 @@ class Structured(Generic[T]):
     value: T | None
     faults: tuple[Fault, ...] = ()
     ignored: tuple[Fault, ...] = ()
+    warnings: tuple[Fault, ...] = ()
     literal_secrets: tuple[str, ...] = ()
     files: tuple[NamedFile, ...] = ()
 
@@ -103,7 +106,12 @@ def structure_entries(
     found = None if value is FAULTY else cast("T", value)
     faults = tuple(walk.faults) if value is FAULTY else ()
     return Structured(
-        found, faults, tuple(walk.ignored), tuple(walk.literal), files=tuple(walk.files)
+        found,
+        faults,
+        tuple(walk.ignored),
+        tuple(walk.warnings),
+        tuple(walk.literal),
+        tuple(walk.files),
     )
 
 
@@ -129,6 +137,7 @@ def _read_fields(
             _unknown(key, entry, [*attributes, *known], walk)
         else:
             values[attribute.alias] = _read_field(attribute, types[key], entry, walk)
+    _add_passwords(attributes, entries, values, walk)
     for name, attribute in attributes.items():
         if attribute.default is NOTHING and name not in entries:
             noun = setting_shape(attribute, types[name]).noun
@@ -141,12 +150,35 @@ def _read_fields(
 
 def _read_field(attribute: Attribute[Any], hint: Any, entry: Entry, walk: Walk) -> Any:
     value = setting_shape(attribute, hint).read(entry.raw, entry.place, walk)
-    use = spec_of(attribute).file
+    spec = spec_of(attribute)
+    if spec.warning and value is True:
+        walk.warnings.append(Fault(entry.place.path, spec.warning))
+    use = spec.file
     if use is None or not isinstance(value, str) or not value:
         return value
+    if is_pasted(value):
+        hint = "save it in a file that only its owner may read, and give the path of that"
+        return walk.fault(entry.place, "the content of a file", "the path of a file", hint)
     file = walk.sources.directory / value
     walk.files.append(NamedFile(entry.place.path, file, use))
     return str(file)
+
+
+def _add_passwords(
+    attributes: Mapping[str, Attribute[Any]],
+    entries: Mapping[str, Entry],
+    values: Mapping[str, Any],
+    walk: Walk,
+) -> None:
+    """Give the files of this table that may be encrypted their passwords."""
+    for name, attribute in attributes.items():
+        password = values.get(spec_of(attribute).unlocked_by)
+        if isinstance(password, Secret) and name in entries:
+            path = entries[name].place.path
+            walk.files = [
+                evolve(file, password=password) if file.path == path else file
+                for file in walk.files
+            ]
 
 
 def setting_shape(attribute: Attribute[Any], hint: Any) -> Shape:

@@ -165,7 +165,10 @@ def make_endpoint(reactor: Any, target: Target, setting: str) -> Any:
 
         from twisted.internet.ssl import optionsForClientTLS
 
-        return api.wrapClientTLS(optionsForClientTLS(target.host), endpoint)
+        from metrics_agent.transports.tls import STRICT
+
+        options = optionsForClientTLS(target.host, extraCertificateOptions=STRICT)
+        return api.wrapClientTLS(options, endpoint)
     except Exception as error:  # plugins raise what they like: ValueError, TypeError, KeyError
         reason = str(error) or type(error).__name__
         raise OutputError(f"got {shown(setting)} ({reason}), expected {_EXPECTED}") from error

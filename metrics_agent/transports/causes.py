@@ -106,7 +106,10 @@ _TLS_ALERTS = (
     (
         "handshake failure",
         "handshake",
-        "the server refuses the TLS handshake (it may want a client certificate)",
+        (
+            "the server refuses the TLS handshake (it may want a client certificate, or have no "
+            "cipher suite with forward secrecy)"
+        ),
     ),
     ("unknown ca", "client_ca", "the server does not trust the issuer of our certificate"),
     ("certificate expired", "client_expired", "the server says that our certificate has expired"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from metrics_agent.pem import hide_keys
+
 __all__ = ["HOST_PORT", "SCHEME", "UNPRINTABLE", "read_host", "read_port", "shown"]
 
 SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -60,6 +62,7 @@ def read_port(text: str | None, default: int) -> int:
 
 def shown(text: str) -> str:
     """Return a text as an error shows it: quoted, and no more than a piece of a long one."""
+    text = hide_keys(text)
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
 
 

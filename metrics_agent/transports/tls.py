@@ -8,17 +8,19 @@ callback, refusing on any doubt), and it notes its reason for the log.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from inspect import signature
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from attrs import frozen
 from twisted.internet import endpoints
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
+from metrics_agent.config import Secret
 from metrics_agent.config.regular import read_regular
 from metrics_agent.errors import MetricsAgentError, MissingDependency, how_to_install
 from metrics_agent.process.openssl import allow_openssl
@@ -30,18 +32,36 @@ try:
     from service_identity import VerificationError
     from service_identity.cryptography import extract_patterns
     from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
-    from twisted.internet.ssl import Certificate, CertificateOptions, trustRootFromCertificates
+    from twisted.internet.ssl import (
+        AcceptableCiphers,
+        Certificate,
+        CertificateOptions,
+        TLSVersion,
+        trustRootFromCertificates,
+    )
 except ImportError as error:
     raise MissingDependency(
         f"TLS needs a package that is not installed ({error}): {how_to_install('tls')}"
     ) from error
 
-__all__ = ["TlsFileError", "VerifyingCreator", "Why", "tls_options", "wrap_tls"]
+__all__ = ["STRICT", "TlsFileError", "VerifyingCreator", "Why", "tls_options", "wrap_tls"]
 
 _PEM_CERTIFICATE = re.compile(
     # Base64 has no hyphen: where an end is missing, the search is over at the next hyphen.
     rb"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----"
 )
+STRICT: Final[Mapping[str, Any]] = {
+    "raiseMinimumTo": TLSVersion.TLSv1_2,
+    "acceptableCiphers": AcceptableCiphers.fromOpenSSLCipherString(  # type: ignore[no-untyped-call]
+        "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL"
+    ),
+}
+"""For Twisted's CertificateOptions: suites with forward secrecy and authenticated encryption only.
+
+RFC 9325, section 4.2. Static RSA is out, since the server's key then opens what was recorded
+before, and so is CBC. All suites of TLS 1.3 qualify.
+"""
+
 _PEM_LIMIT_BYTES = 4 * 1024 * 1024
 _UNTRUSTED = "its certificate comes from an authority that we do not trust (see tls_ca)"
 _CHAIN_FAULTS = {
@@ -89,6 +109,7 @@ def tls_options(
     ca_file: str = "",
     certificate_file: str = "",
     key_file: str = "",
+    key_password: Secret | None = None,
     insecure: bool = False,
 ) -> CertificateOptions:
     """Read what a connection needs.
@@ -97,12 +118,13 @@ def tls_options(
         ca_file: the authorities to trust; empty for those of the system.
         certificate_file: ours, where the server asks for one.
         key_file: the key of that.
+        key_password: of the key, where it is encrypted.
         insecure: trust everybody.
 
     Raises:
         TlsFileError: a file cannot be read or holds something else.
     """
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {**STRICT}
     if insecure:
         options["verify"] = False
     elif ca_file:
@@ -117,7 +139,7 @@ def tls_options(
     if certificate_file:
         chain = _read("tls_certificate", certificate_file, _load_certificates)
         options["certificate"], *options["extraCertChain"] = chain
-        options["privateKey"] = _read("tls_key", key_file, _load_key)
+        options["privateKey"] = _read("tls_key", key_file, partial(_load_key, key_password))
     made = CertificateOptions(**options)
     try:
         made.getContext()
@@ -167,12 +189,19 @@ def _load_certificates(pem: bytes) -> list[crypto.X509]:
         raise ValueError("a PEM certificate in it is damaged") from None
 
 
-def _load_key(pem: bytes) -> crypto.PKey:
+def _load_key(password: Secret | None, pem: bytes) -> crypto.PKey:
     # An empty passphrase: OpenSSL would ask on the terminal for the one of an encrypted key.
+    passphrase = b"" if password is None else password.reveal().encode()
     try:
-        return crypto.load_privatekey(crypto.FILETYPE_PEM, pem, passphrase=b"")
+        return crypto.load_privatekey(crypto.FILETYPE_PEM, pem, passphrase=passphrase)
     except crypto.Error:
-        raise ValueError("no PEM private key in it that needs no passphrase") from None
+        if b"PRIVATE KEY-----" not in pem:
+            raise ValueError("no PEM private key in it") from None
+        if b"ENCRYPTED" not in pem:
+            raise ValueError("the PEM private key in it is damaged") from None
+        if not passphrase:
+            raise ValueError("its key is encrypted; set tls_key_password") from None
+        raise ValueError("tls_key_password is not the password of its key") from None
 
 
 @implementer(IOpenSSLClientConnectionCreator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.testing import MemoryReactorClock
@@ -19,6 +20,7 @@ from tests.commands.case import GOOD, CommandCase
 from tests.integration.certificates import Authority
 
 TLS = '[modules.tasmota]\nenabled = true\nbroker = "tls://127.0.0.1"\n'
+TLS_OF_A_DTU = '[modules.opendtu.mqtt]\nbroker = "tls://127.0.0.1"\n'
 SECRET = '[modules.tasmota]\nenabled = true\nusername = "u"\npassword = { file = "secret" }\n'
 
 
@@ -114,12 +116,35 @@ class PemTests(FilesCase):
         authority = Authority(self.directory, "ca")
         authority.issue("a")
         authority.issue("b")[1].chmod(0o640)
-        text = (
-            '[modules.opendtu]\nenabled = true\n[modules.opendtu.mqtt]\nbroker = "tls://127.0.0.1"\n'
-            'tls_certificate = "a.pem"\ntls_key = "b.key"\n'
-        )
+        pair = 'tls_certificate = "a.pem"\ntls_key = "b.key"\n'
+        text = f"[modules.opendtu]\nenabled = true\n{TLS_OF_A_DTU}{pair}"
         (fault,) = self.faults(text)
         self.assertIn("FILE:6: modules.opendtu.mqtt.tls_key: 'DIR/b.key' is not the key of", fault)
+
+    def test_an_encrypted_key(self) -> None:
+        """It is opened with its password, in a nested table too; a wrong one is a fault."""
+        authority = Authority(self.directory, "ca")
+        _certificate, path = authority.issue("a")
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        path.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.BestAvailableEncryption(b"hunter2"),
+            )
+        )
+        path.chmod(0o640)
+        for table in (TLS, f"[modules.opendtu]\nenabled = true\n{TLS_OF_A_DTU}"):
+            text = f'{table}tls_certificate = "a.pem"\ntls_key = "a.key"\n'
+            (warning,) = self.warnings(f'{text}tls_key_password = "hunter2"\n')
+            self.assertIn("it holds secrets", warning)
+            for password, said in (
+                ("", "its key is encrypted; set tls_key_password"),
+                ('tls_key_password = "wr0ng"\n', "tls_key_password is not the password of its key"),
+            ):
+                (fault,) = self.faults(text + password)
+                self.assertIn(f".tls_key: 'DIR/a.key' cannot be used: {said}", fault)
+                self.assertNotIn("wr0ng", fault)
 
     def test_files_of_https(self) -> None:
         """Those of the other transports are opened too."""
@@ -148,6 +173,69 @@ class PemTests(FilesCase):
             "warning: FILE:5: modules.tasmota.tls_key: everybody on this machine may read "
             "DIR/a.key (mode 0644) and it holds a private key, run chmod o-r DIR/a.key",
         )
+
+
+class InsecureTests(FilesCase):
+    """TLS that verifies nothing."""
+
+    def test_it_is_warned_of(self) -> None:
+        """In a nested table too, with the line; not for a module that is not enabled."""
+        text = f"{TLS}tls_insecure = true\n"
+        (warning,) = self.warnings(text)
+        self.assertIn("FILE:4: modules.tasmota.tls_insecure: the certificate of the other", warning)
+        self.assertIn("in tls_ca instead", warning)
+        nested = f"[modules.opendtu]\nenabled = true\n{TLS_OF_A_DTU}tls_insecure = true\n"
+        (warning,) = self.warnings(nested)
+        self.assertIn("FILE:5: modules.opendtu.mqtt.tls_insecure: the certificate", warning)
+        self.assertEqual(self.warnings(f"{TLS}tls_insecure = false\n"), [])
+        lines = self.warnings(text.replace("enabled = true", "enabled = false"))
+        self.assertEqual([line for line in lines if "insecure" in line], [])
+
+
+class PastedTests(FilesCase):
+    """The content of a key where its path belongs."""
+
+    def test_it_is_not_shown(self) -> None:
+        """Not in check, in no warning, in no repr: PEM, its base64 alone, and a piece of it."""
+        authority = Authority(self.directory, "ca")
+        _certificate, path = authority.issue("a")
+        pem = path.read_text()
+        body = "".join(pem.splitlines()[1:-1])
+        for pasted in (pem, pem.replace("\n", ""), pem.strip(), body, body[:64], f"{body}\n"):
+            escaped = pasted.replace("\n", "\\n")
+            for key, hint in (
+                ("tls_key", True),
+                ("tls_ca", True),
+                ("password", False),
+                ("tls_key_password", False),
+            ):
+                value = f'"{escaped}"' if hint else f'{{ file = "{escaped}" }}'
+                text = f'{TLS}username = "u"\n{key} = {value}\n'
+                found = self.faults(text)
+                self.assertIn("got the content of a file, expected the path of a file", found[0])
+                self.assertEqual("save it in a file that only its owner" in found[0], hint)
+                shown = repr(load_from(self.directory / "agent.toml")) + "".join(found)
+                self.assert_no_piece(pem, shown)
+
+    def test_anywhere_else(self) -> None:
+        """A setting of any other kind does not show a PEM key either."""
+        authority = Authority(self.directory, "ca")
+        _certificate, path = authority.issue("a")
+        pem = path.read_text()
+        escaped = pem.replace("\n", "\\n")
+        for key in ("keepalive", "broker", "protocol", "qos", "client_id", "shared_group", "what"):
+            self.check(f'{TLS.replace("broker", "# broker")}{key} = "{escaped}"\n')
+            shown = self.stdout.getvalue() + repr(load_from(self.directory / "agent.toml"))
+            self.assert_no_piece(pem, shown)
+        # Without the quotes of a text of several lines it is no TOML.
+        for text in (f'{TLS}tls_key = "{pem}"\n', f"{TLS}tls_key = {pem}\n"):
+            (fault,) = self.faults(text)
+            self.assert_no_piece(pem, fault)
+
+    def assert_no_piece(self, pem: str, shown: str) -> None:
+        for line in pem.splitlines()[1:-1]:
+            for start in range(0, len(line) - 8, 4):
+                self.assertNotIn(line[start : start + 8], shown)
 
 
 class SecretFileTests(FilesCase):

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.config import Secret
 from metrics_agent.transports.tls import TlsFileError, VerifyingCreator, tls_options
 from tests.integration.certificates import Authority
+
+PASSWORD = "passw\N{LATIN SMALL LETTER O WITH DIAERESIS}rd"
 
 
 class TlsTests(SynchronousTestCase):
@@ -67,3 +71,53 @@ class TlsTests(SynchronousTestCase):
             self.assertEqual(error.key, "tls_key")
             self.assertEqual(error.text, f"tls_key {error.reason}")
             self.assertIn(text, error.reason)
+
+    def test_an_encrypted_key(self) -> None:
+        """It needs its password; a missing, a wrong and a long one are named, and not shown."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        certificate, path = Authority(directory, "ca").issue("a")
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        for form in (
+            serialization.PrivateFormat.PKCS8,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+        ):
+            path.write_bytes(
+                key.private_bytes(
+                    serialization.Encoding.PEM,
+                    form,
+                    serialization.BestAvailableEncryption(PASSWORD.encode()),
+                )
+            )
+            files = {"certificate_file": str(certificate), "key_file": str(path)}
+            tls_options(**files, key_password=Secret(PASSWORD))
+            for password, text in (
+                (None, "its key is encrypted; set tls_key_password"),
+                (Secret("hunter2"), "tls_key_password is not the password of its key"),
+                (Secret(""), "its key is encrypted; set tls_key_password"),
+                (Secret("hunter2" * 1000), "cannot be used: "),
+            ):
+                error = self.assertRaises(TlsFileError, tls_options, **files, key_password=password)
+                self.assertEqual(error.key, "tls_key")
+                self.assertIn(text, error.reason)
+                self.assertNotIn("hunter2", error.text)
+
+    def test_a_damaged_key(self) -> None:
+        """It is said to be damaged, not to be missing."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        certificate, key = Authority(directory, "ca").issue("a")
+        key.write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+        error = self.assertRaises(
+            TlsFileError, tls_options, certificate_file=str(certificate), key_file=str(key)
+        )
+        self.assertIn("the PEM private key in it is damaged", error.reason)
+        self.assertNotIn("AAAA", error.text)
+
+    def test_cipher_suites(self) -> None:
+        """Only those with forward secrecy and authenticated encryption are offered."""
+        offered = SSL.Connection(tls_options().getContext(), None).get_cipher_list()
+        self.assertIn("TLS_AES_256_GCM_SHA384", offered)
+        self.assertIn("ECDHE-RSA-AES128-GCM-SHA256", offered)
+        for suite in offered:
+            self.assertRegex(suite, r"\A(TLS_|ECDHE-|DHE-).*(GCM|CHACHA20|CCM)")

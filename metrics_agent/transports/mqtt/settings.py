@@ -12,6 +12,7 @@ from metrics_agent.config import Duration, Fault, Secret, Size, setting
 from metrics_agent.config.types import format_duration
 from metrics_agent.transports.mqtt.address import BrokerAddress, parse_address
 from metrics_agent.transports.mqtt.topics import text_fault
+from metrics_agent.transports.tls_settings import INSECURE_WARNING, check_pair, given_keys
 
 __all__ = ["CUSTOM_IGNORED", "MqttSettings"]
 
@@ -30,7 +31,6 @@ _HOUR_S: Final = 3600
 _MAX_KEEPALIVE_S: Final = 18 * _HOUR_S
 _MAX_EXPIRY_S: Final = 365 * 24 * _HOUR_S
 _MAX_PAYLOAD: Final = 255 << 20
-_TLS_KEYS: Final = ("tls_ca", "tls_certificate", "tls_key", "tls_server_name", "tls_insecure")
 
 
 @frozen
@@ -116,13 +116,22 @@ class MqttSettings:
         doc="PEM file with our certificate, where the broker asks for one.",
         file="certificate",
     )
-    tls_key: str = setting(default="", doc="PEM file with the key of tls_certificate.", file="key")
+    tls_key: str = setting(
+        default="",
+        doc="PEM file with the key of tls_certificate.",
+        file="key",
+        unlocked_by="tls_key_password",
+    )
+    tls_key_password: Secret | None = setting(
+        default=None, doc="Password of tls_key, where that is encrypted.", example=""
+    )
     tls_server_name: str = setting(
         default="", doc="Name in the broker's certificate; empty for the host of its address."
     )
     tls_insecure: bool = setting(
         default=False,
         doc="Do not verify the broker's certificate: whoever is in between can read all.",
+        warning=INSECURE_WARNING,
     )
     shared_group: str = setting(
         default="",
@@ -178,11 +187,7 @@ class MqttSettings:
     def check(self) -> Iterator[Fault]:
         """Yield what is wrong although each setting alone is right; paths are the keys."""
         yield from self._check_brokers()
-        if bool(self.tls_certificate) != bool(self.tls_key):
-            given, missing = "tls_certificate", "tls_key"
-            if self.tls_key:
-                given, missing = missing, given
-            yield Fault(missing, "nothing", "a PEM file", f"{given} is set and needs it")
+        yield from check_pair(self)
         if self._has_password() and not self.username:
             yield Fault("username", "nothing", "a name", "password is set and needs it")
         if self.reconnect_max < self.reconnect_min:
@@ -207,14 +212,13 @@ class MqttSettings:
             yield from self._check_plain(addresses[0])
 
     def _check_plain(self, address: BrokerAddress) -> Iterator[Fault]:
-        for key in _TLS_KEYS:
-            if getattr(self, key):
-                yield Fault(
-                    key,
-                    f"a setting of TLS for {address}",
-                    "a broker with tls:// or wss://",
-                    "remove it or change broker",
-                )
+        for key in given_keys(self):
+            yield Fault(
+                key,
+                f"a setting of TLS for {address}",
+                "a broker with tls:// or wss://",
+                "remove it or change broker",
+            )
 
     def _check_texts(self) -> Iterator[Fault]:
         for key in ("username", "client_id", "shared_group"):

@@ -8,6 +8,7 @@ from typing import Any
 from metrics_agent.transports.mqtt.causes import CannotConnect, Cause
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.tls import TlsFileError, VerifyingCreator, tls_options, wrap_tls
+from metrics_agent.transports.tls_settings import tls_arguments
 
 __all__ = ["over_tls"]
 
@@ -31,12 +32,7 @@ def over_tls(
         MissingDependency: the process was started without TLS.
     """
     try:
-        options = tls_options(
-            ca_file=settings.tls_ca,
-            certificate_file=settings.tls_certificate,
-            key_file=settings.tls_key,
-            insecure=settings.tls_insecure,
-        )
+        options = tls_options(**tls_arguments(settings))
     except TlsFileError as fault:
         raise CannotConnect(Cause(fault.key, fault.text, for_a_person=True)) from fault
     name = settings.tls_server_name or host

@@ -9,6 +9,7 @@ from attrs import frozen
 from twisted.internet.endpoints import HostnameEndpoint
 
 from metrics_agent.transports.causes import CannotConnect, Cause
+from metrics_agent.transports.tls_settings import tls_arguments
 from metrics_agent.transports.websocket.settings import WebSocketSettings
 
 __all__ = ["Dial", "dial"]
@@ -49,12 +50,7 @@ def _over_tls(reactor: Any, settings: WebSocketSettings, endpoint: Any) -> Dial:
     from metrics_agent.transports.tls import TlsFileError, VerifyingCreator, tls_options, wrap_tls
 
     try:
-        options = tls_options(
-            ca_file=settings.tls_ca,
-            certificate_file=settings.tls_certificate,
-            key_file=settings.tls_key,
-            insecure=settings.tls_insecure,
-        )
+        options = tls_options(**tls_arguments(settings))
     except TlsFileError as fault:
         raise CannotConnect(Cause(fault.key, fault.text, for_a_person=True)) from fault
     name = settings.tls_server_name or settings.address.host

@@ -10,13 +10,13 @@ from attrs import frozen
 
 from metrics_agent.config import Duration, Fault, Secret, Size, setting
 from metrics_agent.config.types import format_duration
+from metrics_agent.transports.tls_settings import INSECURE_WARNING, check_pair, given_keys
 from metrics_agent.transports.websocket.address import WebSocketAddress, parse_address
 
 __all__ = ["WebSocketSettings"]
 
 _HOUR_S: Final = 3600
 _CONTROL: Final = re.compile("[\\x00-\\x1f\\x7f]")
-_TLS_KEYS: Final = ("tls_ca", "tls_certificate", "tls_key", "tls_server_name", "tls_insecure")
 
 
 @frozen
@@ -79,13 +79,22 @@ class WebSocketSettings:
         doc="PEM file with our certificate, where the server asks for one.",
         file="certificate",
     )
-    tls_key: str = setting(default="", doc="PEM file with the key of tls_certificate.", file="key")
+    tls_key: str = setting(
+        default="",
+        doc="PEM file with the key of tls_certificate.",
+        file="key",
+        unlocked_by="tls_key_password",
+    )
+    tls_key_password: Secret | None = setting(
+        default=None, doc="Password of tls_key, where that is encrypted.", example=""
+    )
     tls_server_name: str = setting(
         default="", doc="Name in the server's certificate; empty for the host of its address."
     )
     tls_insecure: bool = setting(
         default=False,
         doc="Do not verify the server's certificate: whoever is in between can read all.",
+        warning=INSECURE_WARNING,
     )
     reconnect_min: Duration = setting(
         default="1s", doc="Wait after the first failed attempt.", minimum=0.1, maximum=_HOUR_S
@@ -119,20 +128,15 @@ class WebSocketSettings:
         except ValueError as error:
             yield Fault("url", str(error))
         if not secure:
-            for key in _TLS_KEYS:
-                if getattr(self, key):
-                    yield Fault(
-                        key,
-                        "a setting of TLS",
-                        "a url with https:// or wss://",
-                        "remove it or change url",
-                    )
+            for key in given_keys(self):
+                yield Fault(
+                    key,
+                    "a setting of TLS",
+                    "a url with https:// or wss://",
+                    "remove it or change url",
+                )
         yield from self._check_login()
-        if bool(self.tls_certificate) != bool(self.tls_key):
-            given, missing = "tls_certificate", "tls_key"
-            if self.tls_key:
-                given, missing = missing, given
-            yield Fault(missing, "nothing", "a PEM file", f"{given} is set and needs it")
+        yield from check_pair(self)
         if self.reconnect_max < self.reconnect_min:
             yield Fault(
                 "reconnect_max",

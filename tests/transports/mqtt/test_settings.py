@@ -177,6 +177,16 @@ class CheckTests(SynchronousTestCase):
             faults(MqttSettings(broker="tls://h", tls_certificate="a", tls_key="b")), []
         )
 
+    def test_password_of_a_key(self) -> None:
+        """It needs a key, and TLS; an empty one is none."""
+        self.assertEqual(
+            faults(MqttSettings(broker="tls://h", tls_key_password=Secret("x"))),
+            ["tls_key: got nothing, expected a PEM file; tls_key_password is set and needs it"],
+        )
+        (first, _second) = faults(MqttSettings(broker="h", tls_key_password=Secret("x")))
+        self.assertIn("tls_key_password: got a setting of TLS for tcp://h:1883", first)
+        self.assertEqual(faults(MqttSettings(broker="h", tls_key_password=Secret(""))), [])
+
     def test_tls_without_tls(self) -> None:
         """Settings of TLS for a broker that does not speak it are faults, each of them."""
         found = faults(MqttSettings(broker="h", tls_ca="ca.pem", tls_insecure=True))
