@@ -167,7 +167,7 @@ def make_endpoint(reactor: Any, target: Target, setting: str) -> Any:
 
         from metrics_agent.transports.tls import STRICT
 
-        options = optionsForClientTLS(target.host, extraCertificateOptions=STRICT)
+        options = optionsForClientTLS(target.host, extraCertificateOptions={**STRICT})
         return api.wrapClientTLS(options, endpoint)
     except Exception as error:  # plugins raise what they like: ValueError, TypeError, KeyError
         reason = str(error) or type(error).__name__
