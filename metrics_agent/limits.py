@@ -11,6 +11,13 @@ from typing import Final
 __all__ = [
     "CACHED_TOPIC_BYTES",
     "COUNTED_SERIES_BYTES",
+    "LOGIN_BODY_BYTES",
+    "LOGIN_CONNECTIONS",
+    "LOGIN_CONNECTIONS_PER_PEER",
+    "LOGIN_HEADERS",
+    "LOGIN_HEADER_BYTES",
+    "LOGIN_PEERS",
+    "LOGIN_REQUESTS_PER_MINUTE",
     "SERIES_CACHE_BYTES",
     "SERIES_PER_DEVICE",
     "STATE_FILE_BYTES",
@@ -86,3 +93,24 @@ for a series, and each line repeats them."""
 
 STATE_FILE_BYTES: Final = 1024 * 1024
 """A file that outlives the process; the topics of 256 kinds of devices have at most 600 KB."""
+
+LOGIN_CONNECTIONS: Final = 32
+"""Connections to the login page at a time: a browser opens six."""
+
+LOGIN_CONNECTIONS_PER_PEER: Final = 16
+"""Connections to the login page from one address at a time: two browsers behind one address."""
+
+LOGIN_HEADERS: Final = 100
+"""Header lines of a request to the login page: a browser sends some 15."""
+
+LOGIN_HEADER_BYTES: Final = 16 * 1024
+"""All header lines of such a request: cookies of other services on this host come with it."""
+
+LOGIN_BODY_BYTES: Final = 4096
+"""Body of such a request: a form with one token has 50."""
+
+LOGIN_REQUESTS_PER_MINUTE: Final = 120
+"""Requests to the login page from one address without its token or cookie: a login needs five."""
+
+LOGIN_PEERS: Final = 1024
+"""Addresses whose requests are counted one by one; those beyond are counted together."""

@@ -104,7 +104,7 @@ class NetatmoPeer:
         self.directory = directory
         self.port = free_port()
         self.login_port = free_port()
-        self.redirect_uri = f"http://localhost:{self.login_port}/callback"
+        self.redirect_uri = f"http://127.0.0.1:{self.login_port}/callback"
         self.certificate = self.authority.issue("peer", "localhost")
         self._process: subprocess.Popen[str] | None = None
         self._known: list[dict[str, Any]] = []

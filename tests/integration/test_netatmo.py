@@ -423,17 +423,22 @@ class Page(NetatmoCase):
     """The login page over a reload; what is on it is in the browser's test."""
 
     async def test_reload(self) -> None:
-        """Each instance that needs a login has its page at the same address, a stopped one none."""
+        """Each instance has its page at the same port with its own token, a stopped one none."""
         self.configure(self.peer.config())
         parent = await self.start()
-        url = f"http://localhost:{self.peer.login_port}/"
+        url = f"http://127.0.0.1:{self.peer.login_port}/"
+        addresses = set()
         for count in (1, 2, 3):
-            await self.said(parent, f"Open {url} in a browser", "E", times=count)
-            page = await deferToThread(urlopen, url, None, 10)
+            await self.said(parent, f"Open {url}?token=", "E", times=count)
+            line = self.lines_with(parent, f"Open {url}?token=")[-1].text
+            address = line.partition("Open ")[2].partition(" in a browser")[0]
+            addresses.add(address)
+            page = await deferToThread(urlopen, address, None, 10)
             self.assertIn(b"Connect to Netatmo", page.read())
             page.close()
             parent.signal_agent(signal.SIGHUP)
-        await self.said(parent, f"Open {url} in a browser", "E", times=4)
+        await self.said(parent, f"Open {url}?token=", "E", times=4)
+        self.assertEqual(len(addresses), 3)
         self.assertEqual(self.lines_with(parent, "cannot be served"), [])
         await parent.stop()
         with self.assertRaises(URLError):

@@ -28,7 +28,9 @@ class Login(NetatmoCase):
         parent = await self.start()
         await self.said(parent, "A login at Netatmo is needed", "E")
         [line] = self.lines_with(parent, "A login at Netatmo is needed")
-        found = re.search(r"Open (http://localhost:\d+/) in a browser", line.text)
+        found = re.search(
+            r"Open (http://127\.0\.0\.1:\d+/\?token=[\w-]{43}) in a browser", line.text
+        )
         assert found is not None
         return parent, found[1]
 
@@ -45,6 +47,7 @@ class Login(NetatmoCase):
     async def test_from_the_first_click_to_the_first_metric(self) -> None:
         """Open what the log says, press the button, accept; metrics come, the page is gone."""
         parent, address = await self.run_without_login(home_coaches=True)
+        origin = address.partition("/?")[0]
         browser = await Chromium.start(self)
         await browser.open(address)
         await browser.at("Connect to Netatmo")
@@ -56,7 +59,7 @@ class Login(NetatmoCase):
         self.assertTrue(browser.url.startswith(f"{self.peer.url}/oauth2/authorize?"))
         await browser.click("#accept")
         await browser.at("Connected to Netatmo")
-        self.assertEqual(browser.url, f"{address}done")
+        self.assertEqual(browser.url, f"{origin}/done")
         await self.assert_safe(browser)
         await browser.look("2-done")
         await self.metrics(parent, 3)
@@ -90,6 +93,42 @@ class Login(NetatmoCase):
         await browser.at("Connected to Netatmo")
         await self.metrics(parent)
 
+    async def test_without_the_token(self) -> None:
+        """Without the address of the log there is no button; another browser cannot use it too."""
+        _parent, address = await self.run_without_login()
+        origin = address.partition("?")[0]
+        browser = await Chromium.start(self)
+        await browser.open(origin)
+        await browser.at("Open the address in the log")
+        await browser.look("6-locked")
+        await browser.open(address.replace("127.0.0.1", "localhost"))
+        await browser.at("Connect to Netatmo")
+        self.assertEqual(browser.url, address)
+        await browser.click("button")
+        await browser.at("Fake Netatmo")
+        other = await Chromium.start(self)
+        await other.open(address)
+        await other.at("Open the address in the log")
+        await browser.open(origin)
+        await browser.at("Connect to Netatmo")
+
+    async def test_forms_of_other_sites(self) -> None:
+        """A page from elsewhere that sends our form, with the token even, begins no login."""
+        _parent, address = await self.run_without_login()
+        origin, _mark, token = address.partition("?token=")
+        page = self.peer.directory / "evil.html"
+        page.write_text(
+            f'<form method="post" action="{origin}start"><input name="token" value="{token}">'
+            "<button>x</button></form>"
+        )
+        browser = await Chromium.start(self)
+        await browser.open(page.as_uri())
+        await browser.click("button")
+        await browser.at("Open the address in the log")
+        await browser.open(address)
+        await browser.click("button")
+        await browser.at("Fake Netatmo")
+
     async def test_pkce(self) -> None:
         """Where the server wants PKCE it gets it."""
         self.peer.control(pkce=True)
@@ -105,7 +144,8 @@ class Login(NetatmoCase):
         """A network that fails while the code is used, and answers that were forged."""
         parent, address = await self.run_without_login()
         browser = await Chromium.start(self)
-        await browser.open(f"{address}callback?state=forged&code=c0de")
+        origin = address.partition("/?")[0]
+        await browser.open(f"{origin}/callback?state=forged&code=c0de")
         await browser.at("This answer cannot be used")
         # The browser's console tells of the status 400.
         self.assertEqual(len(await browser.complaints()), 1)

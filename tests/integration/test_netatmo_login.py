@@ -132,7 +132,7 @@ class OnATerminal(NetatmoCase):
         address = self.consent(terminal)
         opener = build_opener()
         answer = await deferToThread(opener.open, address, None, 20)
-        self.assertEqual(answer.geturl(), f"http://localhost:{self.peer.login_port}/done")
+        self.assertEqual(answer.geturl(), f"http://127.0.0.1:{self.peer.login_port}/done")
         self.assertIn(b"Connected to Netatmo", answer.read())
         answer.close()
         self.assertEqual(await terminal.ended(), 0)

@@ -21,6 +21,8 @@ CUSTOM_IGNORED: Final[Mapping[str, str]] = MappingProxyType(
 """Keys of the Go agent's ``custom`` table that mean nothing here, with what to say."""
 
 _MAX_TEXT: Final = 1024
+_IPV6: Final = 6
+_LOOPBACK: Final = MappingProxyType({4: "127.0.0.1", _IPV6: "[::1]"})
 
 
 @frozen
@@ -90,7 +92,8 @@ class NetatmoSettings:
         default="",
         doc=(
             "Where Netatmo sends the browser back to; must be what is registered for the app, if "
-            "something is. Empty: http://localhost:<login_port>/callback."
+            "something is. Empty: http://<login_host>:<login_port>/callback, with 127.0.0.1 for "
+            "0.0.0.0 and localhost."
         ),
     )
     pkce: bool = setting(
@@ -111,7 +114,20 @@ class NetatmoSettings:
     @property
     def redirect_address(self) -> str:
         """The redirect address, written out."""
-        return self.redirect_uri or f"http://localhost:{self.login_port}/callback"
+        return self.redirect_uri or f"http://{self._reachable_host()}:{self.login_port}/callback"
+
+    def _reachable_host(self) -> str:
+        """Return the IP address that the page is bound to, as a URL writes it.
+
+        Not a name: what `localhost` leads to may belong to another process (RFC 8252, 8.3).
+        """
+        try:
+            address = ip_address(self.login_host)
+        except ValueError:
+            return _LOOPBACK[4]
+        if address.is_unspecified:
+            return _LOOPBACK[address.version]
+        return f"[{address}]" if address.version == _IPV6 else str(address)
 
     @property
     def scopes(self) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ def _listen(page: LoginPage | None, say: Callable[[str], object]) -> bool:
     except CannotServe as fault:
         say(
             f"(The answer of a browser on this machine cannot be taken here: {fault}. If the agent "
-            f"is running and has its own page there, you can as well log in at {page.address}.)\n\n"
+            "is running and serves its own page there, the address in its log works as well.)\n\n"
         )
         return False
     return True

@@ -1,46 +1,46 @@
-"""The page where a person logs in: a small web server, by default on loopback, for a few minutes.
+"""The page where a user logs in: a small web server, by default on loopback, for a few minutes.
 
 ::
 
-    GET  /          the first page
-    POST /start     begins a login and sends the browser to the service
+    GET  /?token=...    the first page; the token is in the log, see `gate`
+    POST /start         begins a login and sends the browser to the service
+    GET  /              the first page again, for the browser that has begun one
     GET  <path of the redirect address>?code=...&state=...
-                    the browser comes back; ends in one of
+                        the browser comes back; ends in one of
     GET  /done      GET /failed
 
 The code in the address that the browser comes back to is used at once, and the browser goes on to
-an address without it, so that neither its history nor a reload shows or sends it again. Nothing
-is logged of a request.
+an address without it, so that neither its history nor a reload shows or sends it again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
-from twisted.protocols.policies import WrappingFactory
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.server import NOT_DONE_YET
 
 from metrics_agent.errors import MetricsAgentError
+from metrics_agent.limits import LOGIN_CONNECTIONS
+from metrics_agent.transports.oauth2.gate import Gate, Place
 from metrics_agent.transports.oauth2.logins import Granted, Logins, RedirectRefused, Unknown
 from metrics_agent.transports.oauth2.pages import STYLE_SOURCE, Look, Page
 from metrics_agent.transports.oauth2.provider import Provider
+from metrics_agent.transports.oauth2.server import LoginSite, RequestCounter
 
 __all__ = ["CannotServe", "LoginPage"]
 
 _COOKIE: Final = b"metrics_agent_login"
-_MAX_BODY: Final = 4096
-_MAX_CONNECTIONS: Final = 32
-_IDLE_S: Final = 30
 _LINGER_S: Final = 10.0
 """How long after a success the last page can still be had, if no browser asks for it before."""
 
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_MAX_QUERY: Final = 8192
+_MAX_FIELDS: Final = 32
 
 
 class CannotServe(MetricsAgentError):  # noqa: N818 - says what is the case
@@ -60,7 +60,7 @@ class LoginPage:
         log: where to; nothing of a request.
 
     Attributes:
-        address: of the first page.
+        address: of the first page, with the token that lets one browser in.
         completed: fires when a login is complete and the page is closed.
     """
 
@@ -78,12 +78,12 @@ class LoginPage:
         self._reactor = reactor
         self._host = host
         self._port = port
-        root = _Root(self, provider, look, logins, finish, log)
-        site = _Site(root, _Request, timeout=_IDLE_S, reactor=reactor)  # type: ignore[no-untyped-call]
-        self._server = _Few(site)  # type: ignore[no-untyped-call]  # Twisted's is
+        gate = Gate(provider.redirect_uri, port)
+        root = _Root(self, gate, provider, look, logins, finish, log, reactor.seconds)
+        self._server = LoginSite(root, reactor)
         self._listening: Any = None
         self._end: Any = None
-        self.address = _first_address(provider.redirect_uri)
+        self.address = gate.first_address
         self.completed: Deferred[None] = Deferred()
 
     def start(self) -> None:
@@ -94,7 +94,7 @@ class LoginPage:
         """
         try:
             self._listening = self._reactor.listenTCP(
-                self._port, self._server, interface=self._host, backlog=_MAX_CONNECTIONS
+                self._port, self._server, interface=self._host, backlog=LOGIN_CONNECTIONS
             )
         except CannotListenError as error:
             reason = getattr(error.socketError, "strerror", None) or error.socketError
@@ -142,51 +142,6 @@ async def _awaited(work: Awaitable[Any]) -> None:
     await work
 
 
-def _first_address(redirect_uri: str) -> str:
-    parts = urlsplit(redirect_uri)
-    return f"{parts.scheme}://{parts.netloc}/"
-
-
-class _Request(Request):
-    """A request that holds no more than a form's few bytes."""
-
-    channel: Any
-
-    def gotLength(self, length: int | None) -> None:
-        if length is None or length > _MAX_BODY:
-            self.channel.persistent = False
-            self.channel.transport.abortConnection()
-            length = 0
-        super().gotLength(length)  # type: ignore[no-untyped-call]  # Twisted's is
-
-
-class _Site(Site):
-    """A server that logs nothing."""
-
-    noisy = False
-    displayTracebacks = False
-
-    def log(self, request: Any) -> None:
-        """Write nothing: an address may hold a code."""
-
-
-class _Few(WrappingFactory):
-    """Takes few connections at once, and knows them."""
-
-    noisy = False
-
-    def buildProtocol(self, addr: Any) -> Any:
-        """Make the protocol of a connection, unless there are many."""
-        if len(self.protocols) >= _MAX_CONNECTIONS:
-            return None
-        return super().buildProtocol(addr)
-
-    def drop_connections(self) -> None:
-        """End what connections are left, after they have sent what they have to send."""
-        for each in list(self.protocols):
-            each.loseConnection()
-
-
 class _Root(Resource):
     """All addresses."""
 
@@ -195,11 +150,13 @@ class _Root(Resource):
     def __init__(
         self,
         page: LoginPage,
+        gate: Gate,
         provider: Provider,
         look: Look,
         logins: Logins,
         finish: Callable[[Granted], Awaitable[None]],
         log: Logger,
+        seconds: Callable[[], float],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is
         self._page = page
@@ -208,10 +165,9 @@ class _Root(Resource):
         self._logins = logins
         self._finish = finish
         self._log = log
-        redirect = urlsplit(provider.redirect_uri)
-        self._netloc = redirect.netloc
-        self._is_local = redirect.hostname in _LOOPBACK
-        self._redirect_path = redirect.path or "/"
+        self._gate = gate
+        self._counter = RequestCounter(seconds)
+        self._redirect_path = urlsplit(provider.redirect_uri).path or "/"
         self._failure = self._pages.not_found()
         self._has_failed = False
         self._policy = "; ".join(
@@ -225,16 +181,34 @@ class _Root(Resource):
             )
         )
 
-    def render_GET(self, request: Any) -> Any:
-        """Answer one of the pages."""
-        path = request.path.decode("ascii", "replace")
+    def render(self, request: Any) -> Any:
+        """Answer a request: what everybody's has to fulfil, then what it asks for."""
         query = request.uri.partition(b"?")[2].decode("ascii", "replace")
-        if self._is_elsewhere(request):
-            return self._send_on(request, self._page.address)
+        token = _token(query)
+        cookie = (request.getCookie(_COOKIE) or b"").decode("ascii", "replace")
+        is_known = self._gate.knows(cookie) or self._gate.fits(token)
+        if not is_known and not self._counter.allows(request.getClientAddress().host):
+            return self._answer(request, self._pages.busy(), 429)
+        if request.method not in {b"GET", b"POST"}:
+            self._answer(request, b"", 405)
+            request.setHeader(b"allow", b"GET, POST")
+            return b""
+        hosts = request.requestHeaders.getRawHeaders(b"host", [])
+        place = self._gate.place([host.decode("ascii", "replace") for host in hosts])
+        if place is Place.FOREIGN:
+            return self._answer(request, self._pages.locked(), 421)
+        if place is Place.ALIAS:
+            return self._send_on(request, self._gate.address(token))
+        if request.method == b"POST":
+            return self._post(request, cookie)
+        return self._get(request, query, token, cookie)
+
+    def _get(self, request: Any, query: str, token: str, cookie: str) -> Any:
+        path = request.path.decode("ascii", "replace")
         if path == self._redirect_path and ("state=" in query or "code=" in query):
-            return self._come_back(request, query)
+            return self._come_back(request, query, cookie)
         if path == "/":
-            return self._answer(request, self._pages.start())
+            return self._first_page(request, token, cookie)
         if path == "/done":
             request.notifyFinish().addBoth(lambda _result: self._page.last_page_sent())
             return self._answer(request, self._pages.done())
@@ -242,27 +216,39 @@ class _Root(Resource):
             return self._answer(request, self._failure)
         return self._answer(request, self._pages.not_found(), 404)
 
-    def render_POST(self, request: Any) -> Any:
+    def _first_page(self, request: Any, token: str, browser: str) -> bytes:
+        if self._gate.knows(browser):
+            return self._answer(request, self._pages.start())
+        if self._gate.fits(token):
+            return self._answer(request, self._pages.start(token))
+        return self._answer(request, self._pages.locked(), 403)
+
+    def _post(self, request: Any, browser: str) -> Any:
         """Begin a login."""
-        if request.path != b"/start" or self._is_elsewhere(request):
+        if request.path != b"/start":
             return self._answer(request, self._pages.not_found(), 404)
-        browser = self._logins.new_browser()
-        request.addCookie(
-            _COOKIE, browser.encode(), path=b"/", httpOnly=True, sameSite=b"lax", max_age=b"900"
-        )
+        host, origin, site = map(request.getHeader, ("host", "origin", "sec-fetch-site"))
+        if not self._gate.is_own_form(host or "", origin, site):
+            return self._answer(request, self._pages.locked(), 403)
+        if not self._gate.knows(browser):
+            [token, *_] = request.args.get(b"token", [b""])
+            if not self._gate.fits(token.decode("ascii", "replace")):
+                return self._answer(request, self._pages.locked(), 403)
+            browser = self._gate.enter()
+            request.addCookie(
+                _COOKIE,
+                browser.encode(),
+                path=b"/",
+                httpOnly=True,
+                sameSite=b"lax",
+                secure=self._gate.is_secure,
+                max_age=b"900",
+            )
         return self._send_on(request, self._logins.begin(browser))
 
-    def _is_elsewhere(self, request: Any) -> bool:
-        """Tell whether the browser knows us by another name: the cookie would be lost there.
-
-        A name that is none of ours may be somebody's who wants to read our pages from his own.
-        """
-        return self._is_local and request.getHeader(b"host") != self._netloc.encode("ascii")
-
-    def _come_back(self, request: Any, query: str) -> Any:
-        cookie = request.getCookie(_COOKIE)
+    def _come_back(self, request: Any, query: str, cookie: str) -> Any:
         try:
-            granted = self._logins.end(query, (cookie or b"").decode("ascii", "replace"))
+            granted = self._logins.end(query, cookie)
         except Unknown as fault:
             self._log.warn("A login was not accepted: {why}.", why=str(fault))
             # No redirect: on a terminal somebody may wait for this very address.
@@ -333,13 +319,21 @@ class _Root(Resource):
             ("content-security-policy", self._policy),
             ("x-content-type-options", "nosniff"),
             ("x-frame-options", "DENY"),
-            ("referrer-policy", "no-referrer"),
+            # With no-referrer browsers hide the origin of our own forms, too.
+            ("referrer-policy", "same-origin"),
             ("cache-control", "no-store"),
             ("cross-origin-opener-policy", "same-origin"),
             ("cross-origin-resource-policy", "same-origin"),
-            ("server", "metrics-agent"),
         ):
             request.setHeader(name.encode(), value.encode())
+
+
+def _token(query: str) -> str:
+    try:
+        fields = parse_qs(query[:_MAX_QUERY], max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        return ""
+    return fields.get("token", [""])[0]
 
 
 def _sentence(fault: BaseException) -> str:

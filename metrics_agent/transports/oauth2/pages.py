@@ -82,8 +82,13 @@ class Page:
 
     look: Look
 
-    def start(self) -> bytes:
-        """The first page: what will happen, and the button."""
+    def start(self, token: str = "") -> bytes:
+        """The first page: what will happen, and the button.
+
+        Args:
+            token: lets a browser in that is not known yet.
+        """
+        hidden = f'<input type="hidden" name="token" value="{escape(token)}">' if token else ""
         name = escape(self.look.provider)
         gives = "".join(f"<li>{escape(each)}</li>" for each in self.look.gives)
         return self._page(
@@ -92,7 +97,7 @@ class Page:
             f"<p>metrics-agent needs your permission to:</p><ul>{gives}</ul>"
             f"<p>You log in at {name} itself; your password is never seen here. Afterwards you "
             "come back to this page.</p>"
-            '<form method="post" action="start">'
+            f'<form method="post" action="start">{hidden}'
             f'<button class="button">Log in at {name}</button></form>',
             f"If {name} says that the redirect address is wrong: register "
             f"<code>{escape(self.look.register)}</code> for your app there.",
@@ -139,6 +144,27 @@ class Page:
             "whole address of this page and paste it there.",
         )
 
+    def locked(self) -> bytes:
+        """The browser has not shown that its user can read the log."""
+        return self._page(
+            "Open the address in the log",
+            "bad",
+            "<p>The log of metrics-agent holds an address that ends in <code>?token=...</code>. It "
+            "works once, in one browser, at the host that it names.</p>"
+            "<p>Has it been used? Reload the agent (SIGHUP) for another one, or run "
+            "<code>metrics-agent login</code> in a terminal.</p>",
+            "This way only who can read the log can log in.",
+        )
+
+    def busy(self) -> bytes:
+        """Too many requests came from the client's address."""
+        return self._page(
+            "Too many requests",
+            "bad",
+            "<p>Wait a minute, then open the address in the log of metrics-agent.</p>",
+            "metrics-agent, login page",
+        )
+
     def not_found(self) -> bytes:
         """There is no such page."""
         return self._page(
@@ -153,7 +179,7 @@ class Page:
         text = (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            '<meta name="robots" content="noindex"><meta name="referrer" content="no-referrer">'
+            '<meta name="robots" content="noindex"><meta name="referrer" content="same-origin">'
             f"<title>{escape(title)} - metrics-agent</title><style>{_STYLE}</style></head>"
             f'<body><main><p class="agent">metrics-agent</p><h1 class="{mood}">{escape(title)}</h1>'
             f'{body}<p class="small">{small}</p></main></body></html>\n'

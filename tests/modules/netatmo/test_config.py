@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.config import Secret
 from metrics_agent.config.structure import structure
 from metrics_agent.modules.netatmo import MODULE
 from metrics_agent.modules.netatmo.config import NetatmoSettings
@@ -24,7 +25,7 @@ class SettingsTests(SynchronousTestCase):
     def test_defaults(self) -> None:
         settings = structure(NetatmoSettings, GOOD).value
         assert settings is not None
-        self.assertEqual(settings.redirect_address, "http://localhost:9127/callback")
+        self.assertEqual(settings.redirect_address, "http://127.0.0.1:9127/callback")
         self.assertEqual(settings.scopes, ("read_station",))
         self.assertEqual((settings.interval, settings.timeout), (300, 30))
         self.assertNotIn("s3cr3t", repr(settings))
@@ -65,6 +66,19 @@ class SettingsTests(SynchronousTestCase):
             self.assertEqual(len(faults), 1, (changes, faults))
             self.assertIn(expected, faults[0])
             self.assertNotIn("s3cr3t", faults[0])
+
+    def test_redirect_address(self) -> None:
+        """It is the literal address that the page is bound to, loopback for all of them."""
+        for host, expected in (
+            ("localhost", "127.0.0.1"),
+            ("0.0.0.0", "127.0.0.1"),
+            ("127.0.0.2", "127.0.0.2"),
+            ("::1", "[::1]"),
+            ("::", "[::1]"),
+            ("192.0.2.1", "192.0.2.1"),
+        ):
+            settings = NetatmoSettings(client_id="a", client_secret=Secret("b"), login_host=host)
+            self.assertEqual(settings.redirect_address, f"http://{expected}:9127/callback")
 
     def test_right(self) -> None:
         for changes in (

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent.transports.http import HttpFault, HttpReply
 from metrics_agent.transports.oauth2.tokens import write_stored
 from tests.modules.netatmo.support import START_S, Rig, document, outdoor, station, tokens
-from tests.transports.oauth2.test_page import Browser
+from tests.transports.oauth2.test_page import browser_for
 
 STATIONS = "getstationsdata"
 RUN_OUT_S = 10800 - 300
@@ -65,7 +65,7 @@ class GoDefects(SynchronousTestCase):
         """B29: the ``state`` was a constant and never checked."""
         rig = Rig(self, logged_in=False)
         rig.api.codes.add("c0de")
-        browser = Browser(rig.context.reactor)
+        browser = browser_for(rig.context.reactor, rig.module._page)
         states = set()
         for _ in range(3):
             there = urlsplit(browser.ask("POST", "/start").headers["location"])
@@ -73,17 +73,21 @@ class GoDefects(SynchronousTestCase):
         self.assertEqual(len(states), 3)
         for query in ("code=c0de", "code=c0de&state=netatmo_auth", "code=c0de&state="):
             self.assertIn(browser.ask("GET", f"/callback?{query}").status, {400, 404})
-        victim = Browser(rig.context.reactor)
+        victim = browser_for(rig.context.reactor, rig.module._page)
         self.assertEqual(victim.ask("GET", f"/callback?code=c0de&state={states.pop()}").status, 400)
         self.assertEqual(rig.api.asked, [])
 
     def test_parameters_are_escaped(self) -> None:
         """B29: parameters were pasted into the address as they were."""
         rig = Rig(self, {"client_id": "a&b=c", "home_coaches": True}, logged_in=False)
-        there = urlsplit(Browser(rig.context.reactor).ask("POST", "/start").headers["location"])
+        there = urlsplit(
+            browser_for(rig.context.reactor, rig.module._page)
+            .ask("POST", "/start")
+            .headers["location"]
+        )
         fields = parse_qs(there.query, strict_parsing=True)
         self.assertEqual(fields["client_id"], ["a&b=c"])
-        self.assertEqual(fields["redirect_uri"], ["http://localhost:9127/callback"])
+        self.assertEqual(fields["redirect_uri"], ["http://127.0.0.1:9127/callback"])
         self.assertEqual(fields["scope"], ["read_station read_homecoach"])
 
     def test_only_loopback_and_a_fixed_port(self) -> None:

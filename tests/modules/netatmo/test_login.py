@@ -50,7 +50,7 @@ class LoginTests(SynchronousTestCase):
     def test_pasted(self) -> None:
         """The tokens are stored for the service, and what they give is shown."""
         done = self.start()
-        self.lines.put(f"http://localhost:9127/callback?state={self.state()}&code=c0de")
+        self.lines.put(f"http://127.0.0.1:9127/callback?state={self.state()}&code=c0de")
         self.assertTrue(self.successResultOf(done))
         path = self.directory / "tokens.json"
         self.assertEqual(read_stored(path.read_bytes()).refresh.reveal(), "uid|refresh-2")

@@ -23,7 +23,7 @@ from tests.modules.netatmo.support import (
     station,
     tokens,
 )
-from tests.transports.oauth2.test_page import Browser
+from tests.transports.oauth2.test_page import browser_for
 
 STATIONS = "getstationsdata"
 DOWN = HttpFault("dns", "api.netatmo.com: the host name cannot be resolved")
@@ -413,9 +413,11 @@ class Logins(SynchronousTestCase):
         [line] = rig.context.logged("error")
         self.assertEqual(
             line,
-            "A login at Netatmo is needed, nobody has logged in yet. Open http://localhost:9127/ "
-            "in a browser on this machine, or run `metrics-agent login netatmo`.",
+            "A login at Netatmo is needed, nobody has logged in yet. Open "
+            f"{rig.module._page.address} in a browser on this machine, or run `metrics-agent login "
+            "netatmo`.",
         )
+        self.assertRegex(line, r"Open http://127\.0\.0\.1:9127/\?token=[\w-]{43} in")
         self.assertEqual(rig.api.asked, [])
         port, _factory, _backlog, interface = rig.context.reactor.tcpServers[0]
         self.assertEqual((port, interface), (9127, "127.0.0.1"))
@@ -423,8 +425,9 @@ class Logins(SynchronousTestCase):
     def test_from_the_first_click_to_the_first_metric(self) -> None:
         rig = Rig(self, logged_in=False)
         rig.api.codes.add("c0de")
-        browser = Browser(rig.context.reactor)
-        self.assertIn("read the values of your weather stations", browser.ask("GET", "/").body)
+        browser = browser_for(rig.context.reactor, rig.module._page)
+        first = browser.ask("GET", f"/?token={browser.token}")
+        self.assertIn("read the values of your weather stations", first.body)
         there = browser.ask("POST", "/start").headers["location"]
         self.assertTrue(there.startswith("https://api.netatmo.com/oauth2/authorize?"))
         self.assertIn("scope=read_station&", there + "&")
@@ -451,7 +454,7 @@ class Logins(SynchronousTestCase):
         rig.context.advance(60)
         [line] = rig.context.logged("error")
         self.assertIn("the refresh token is refused", line)
-        self.assertIn("Open http://localhost:9127/", line)
+        self.assertIn("Open http://127.0.0.1:9127/", line)
         self.assertEqual(len(rig.context.reactor.tcpServers), 1)
         rig.api.refresh = 1
         rig.wait(600)
@@ -509,7 +512,7 @@ class Logins(SynchronousTestCase):
     def test_login_that_is_not_completed(self) -> None:
         """A code that is refused leaves the page open, and all as it was."""
         rig = Rig(self, logged_in=False)
-        browser = Browser(rig.context.reactor)
+        browser = browser_for(rig.context.reactor, rig.module._page)
         there = browser.ask("POST", "/start").headers["location"]
         state = there.partition("state=")[2].partition("&")[0]
         back = browser.ask("GET", f"/callback?state={state}&code=wrong")

@@ -32,7 +32,7 @@ PROVIDER = Provider(
     token_url="https://api.example/oauth2/token",
     client_id="client",
     client_secret=Secret(SECRET),
-    redirect_uri="http://localhost:9127/callback",
+    redirect_uri="http://127.0.0.1:9127/callback",
     scopes=("read_station", "read_homecoach"),
     default_lifetime_s=10800,
 )

@@ -78,7 +78,7 @@ class ConsoleTests(SynchronousTestCase):
         self.assertIn("https://auth.example/oauth2/authorize?", text)
         self.assertIn("paste it here", text)
         self.assertNoResult(login)
-        self.lines.put(f"  http://localhost:9127/callback?state={self.state()}&code=c0de ")
+        self.lines.put(f"  http://127.0.0.1:9127/callback?state={self.state()}&code=c0de ")
         self.assertTrue(self.successResultOf(login))
         self.assertEqual(self.codes, ["c0de"])
 
@@ -96,7 +96,7 @@ class ConsoleTests(SynchronousTestCase):
     def test_nonsense(self) -> None:
         """What is no such address is said, and the next line is awaited."""
         login = self.start(page=False)
-        for line in ("", "  ", "yes", "http://localhost:9127/callback?code=c0de&state=guess"):
+        for line in ("", "  ", "yes", "http://127.0.0.1:9127/callback?code=c0de&state=guess"):
             self.lines.put(line)
             self.assertNoResult(login)
         self.assertEqual("".join(self.said).count("That is not the address"), 2)
@@ -151,7 +151,7 @@ class ConsoleTests(SynchronousTestCase):
         login = self.start()
         text = "".join(self.said)
         self.assertIn("127.0.0.1 port 9127: Address already in use", text)
-        self.assertIn("log in at http://localhost:9127/", text)
+        self.assertIn("the address in its log works as well", text)
         self.lines.put(f"?state={self.state()}&code=c2")
         self.assertTrue(self.successResultOf(login))
 

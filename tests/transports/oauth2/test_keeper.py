@@ -357,7 +357,7 @@ class Refused(KeeperCase):
                 "client_id": "client",
                 "client_secret": SECRET,
                 "code": "c0de",
-                "redirect_uri": "http://localhost:9127/callback",
+                "redirect_uri": "http://127.0.0.1:9127/callback",
                 "scope": "read_station read_homecoach",
             },
         )

@@ -44,7 +44,7 @@ class LoginsTests(SynchronousTestCase):
             {
                 "response_type": "code",
                 "client_id": "client",
-                "redirect_uri": "http://localhost:9127/callback",
+                "redirect_uri": "http://127.0.0.1:9127/callback",
                 "scope": "read_station read_homecoach",
                 "state": "random-0",
             },
@@ -74,7 +74,7 @@ class LoginsTests(SynchronousTestCase):
     def test_end(self) -> None:
         """The whole address, its query, either with blanks around them, give the code once."""
         for form in (
-            "http://localhost:9127/callback?state={}&code=c%2Fd",
+            "http://127.0.0.1:9127/callback?state={}&code=c%2Fd",
             "  http://other:1/x?code=c%2Fd&state={}#fragment \n",
             "state={}&code=c%2Fd",
             "?state={}&code=c%2Fd&scope=a+b",

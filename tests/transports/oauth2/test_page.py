@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 from attrs import define, field
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -19,6 +20,7 @@ from metrics_agent.errors import MetricsAgentError
 from metrics_agent.transports.oauth2.logins import Logins
 from metrics_agent.transports.oauth2.page import CannotServe, LoginPage
 from metrics_agent.transports.oauth2.pages import Look, Page
+from metrics_agent.transports.oauth2.server import RequestCounter
 from tests.transports.oauth2.support import PROVIDER, SECRET
 
 LOOK = Look(
@@ -26,7 +28,7 @@ LOOK = Look(
     gives=("read the values of your stations",),
     register=PROVIDER.redirect_uri,
 )
-HOST = "localhost:9127"
+HOST = "127.0.0.1:9127"
 
 
 @define
@@ -40,28 +42,38 @@ class Answer:
 
 @define(eq=False)
 class Browser:
-    """Speaks HTTP with the server, and keeps its cookie."""
+    """Speaks HTTP with the server, and keeps its cookie.
+
+    Attributes:
+        token: of the form that it sends.
+    """
 
     reactor: MemoryReactorClock
     host: str = HOST
+    token: str = ""
     cookie: str = ""
     transport: Any = None
 
     def ask(self, method: str, path: str, body: str = "", **headers: str) -> Answer | None:
         """Send a request on a new connection; None without an answer."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}"]
+        if method == "POST":
+            lines.append("Content-Type: application/x-www-form-urlencoded")
+            body = body or f"token={self.token}"
+            headers = {"Origin": f"http://{self.host}", **headers}
         if self.cookie:
             lines.append(f"Cookie: {self.cookie}")
-        if body:
+        if body and not {"Content_Length", "Transfer_Encoding"} & {*headers}:
             lines.append(f"Content-Length: {len(body)}")
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items() if value]
         return self.send("\r\n".join([*lines, "", body]).encode())
 
-    def send(self, data: bytes) -> Answer | None:
-        """Send bytes on a new connection."""
+    def send(self, data: bytes, peer: str = "127.0.0.1") -> Answer | None:
+        """Send bytes on a new connection; None without an answer."""
         factory = self.reactor.tcpServers[-1][1]
-        protocol = factory.buildProtocol(None)
+        protocol = factory.buildProtocol(IPv4Address("TCP", peer, 4711))
         if protocol is None:
+            self.transport = None
             return None
         self.transport = Transport()
         self.transport.protocol = protocol
@@ -110,6 +122,11 @@ class Finish:
         return self.waiting[-1]
 
 
+def browser_for(reactor: MemoryReactorClock, page: LoginPage) -> Browser:
+    """Return a browser whose user has read the log."""
+    return Browser(reactor, token=page.address.partition("?token=")[2])
+
+
 class PageCase(SynchronousTestCase):
     """Starts a page."""
 
@@ -123,8 +140,18 @@ class PageCase(SynchronousTestCase):
         self.page.start()
         # As a real port does; with it the server would begin to write its own log.
         self.reactor.tcpServers[-1][1].doStart()
-        self.browser = Browser(self.reactor)
+        self.token = self.page.address.partition("?token=")[2]
+        self.browser = Browser(self.reactor, token=self.token)
         self.addCleanup(self.nothing_is_left)
+
+    def start_anew(self) -> None:
+        """Start another page, for a browser that has its token."""
+        self.successResultOf(self.page.stop())
+        self.page = self.make()
+        self.page.start()
+        self.reactor.tcpServers[-1][1].doStart()
+        self.token = self.page.address.partition("?token=")[2]
+        self.browser = Browser(self.reactor, token=self.token)
 
     def make(self, **changes: Any) -> LoginPage:
         values = {
@@ -157,7 +184,9 @@ class PageCase(SynchronousTestCase):
     def assert_safe(self, answer: Answer) -> None:
         """Every answer is held to the same rules."""
         self.assertEqual(answer.headers["cache-control"], "no-store")
-        self.assertEqual(answer.headers["referrer-policy"], "no-referrer")
+        self.assertEqual(answer.headers["referrer-policy"], "same-origin")
+        self.assertEqual(answer.headers["connection"], "close")
+        self.assertNotIn("server", answer.headers)
         self.assertEqual(answer.headers["x-content-type-options"], "nosniff")
         self.assertEqual(answer.headers["x-frame-options"], "DENY")
         policy = answer.headers["content-security-policy"]
@@ -174,15 +203,16 @@ class Flow(PageCase):
     def test_listens_where_it_was_told(self) -> None:
         port, _factory, _backlog, interface = self.reactor.tcpServers[0]
         self.assertEqual((port, interface), (9127, "127.0.0.1"))
-        self.assertEqual(self.page.address, "http://localhost:9127/")
+        self.assertRegex(self.page.address, r"\Ahttp://127\.0\.0\.1:9127/\?token=[\w-]{43}\Z")
 
     def test_success(self) -> None:
         """Button, service, back, done; then the page is gone."""
-        first = self.browser.ask("GET", "/")
+        first = self.browser.ask("GET", f"/?token={self.token}")
         self.assertEqual(first.status, 200)
         self.assertIn("read the values of your stations", first.body)
         self.assertIn('<form method="post" action="start">', first.body)
-        on = self.browser.ask("POST", "/start", "x=y")
+        self.assertIn(f'name="token" value="{self.token}"', first.body)
+        on = self.browser.ask("POST", "/start")
         self.assertEqual(on.status, 303)
         self.assertTrue(on.headers["location"].startswith("https://auth.example/oauth2/authorize?"))
         cookie = on.headers["set-cookie"].lower()
@@ -287,39 +317,137 @@ class Strangers(PageCase):
         self.finish.waiting.pop().callback(None)
 
     def test_other_host(self) -> None:
-        """Under another name of this machine the browser is sent to ours, where its cookie is."""
-        for host in ("127.0.0.1:9127", "evil.example", "localhost"):
-            browser = Browser(self.reactor, host)
-            answer = browser.ask("GET", "/")
-            self.assertEqual(answer.status, 303)
-            self.assertEqual(answer.headers["location"], "http://localhost:9127/")
-            self.assertEqual(browser.ask("POST", "/start").status, 404)
+        """At another address of this machine the browser is sent to ours, where its cookie is."""
+        for host in ("localhost:9127", "localhost", "192.0.2.1:9127", "[::1]:9127"):
+            browser = Browser(self.reactor, host, self.token)
+            answer = browser.ask("GET", f"/?token={self.token}")
+            self.assertEqual((answer.status, answer.headers["location"]), (303, self.page.address))
+            answer = browser.ask("POST", "/start")
+            self.assertEqual(answer.headers["location"], "http://127.0.0.1:9127/")
+            self.assertNotIn("set-cookie", answer.headers)
+
+    def test_foreign_name(self) -> None:
+        """A name that somebody else may have pointed here gets nothing (DNS rebinding)."""
+        for host in (
+            "evil.example:9127",
+            "127.0.0.1.evil.example",
+            "",
+            "u@127.0.0.1:9127",
+            "[",
+            "x",
+        ):
+            browser = Browser(self.reactor, host, self.token)
+            for method, path in (("GET", f"/?token={self.token}"), ("POST", "/start")):
+                answer = browser.ask(method, path)
+                self.assertEqual(answer.status, 421, host)
+                self.assertNotIn(self.token, answer.body)
+        two = f"GET / HTTP/1.1\r\nHost: {HOST}\r\nHost: evil.example\r\n\r\n".encode()
+        self.assertEqual(self.browser.send(two).status, 421)
+        self.assertEqual(self.browser.send(b"GET / HTTP/1.0\r\n\r\n").status, 421)
+
+    def test_other_origins(self) -> None:
+        """A form has to be our own, by Origin, Sec-Fetch-Site or both."""
+        ours = f"http://{HOST}"
+        for origin, site, is_ours in (
+            (ours, "", True),
+            (ours, "same-origin", True),
+            ("", "same-origin", True),
+            ("null", "same-origin", True),
+            ("", "", False),
+            ("null", "", False),
+            ("http://evil.example", "", False),
+            ("http://evil.example", "same-origin", False),
+            ("http://localhost:9127", "", False),
+            (f"{ours}.evil.example", "", False),
+            (ours, "cross-site", False),
+            (ours, "same-site", False),
+            ("", "none", False),
+        ):
+            self.start_anew()
+            answer = self.browser.ask("POST", "/start", Origin=origin, Sec_Fetch_Site=site)
+            self.assertEqual(answer.status, 303 if is_ours else 403, (origin, site))
+
+    def test_without_the_token(self) -> None:
+        """Who has not read the log gets no page with a button, and can begin nothing."""
+        for path in ("/", "/?token=", "/?token=guess", f"/?token={self.token}x", "/?token=%ff"):
+            answer = self.browser.ask("GET", path)
+            self.assertEqual(answer.status, 403, path)
+            self.assertNotIn("<form", answer.body)
+            self.assert_safe(answer)
+        for body in ("x=y", "token=guess", "token=", "token=%ff", "&&="):
+            answer = self.browser.ask("POST", "/start", body)
+            self.assertEqual(answer.status, 403, body)
+            self.assertNotIn("set-cookie", answer.headers)
+        for cookie in ("metrics_agent_login=", "metrics_agent_login=guess"):
+            self.browser.cookie = cookie
+            self.assertEqual(self.browser.ask("GET", "/").status, 403)
+            self.assertEqual(self.browser.ask("POST", "/start", "x=y").status, 403)
+
+    def test_used_token(self) -> None:
+        """It works in one browser: looking uses nothing up, the button does."""
+        first = f"/?token={self.token}"
+        other = Browser(self.reactor, token=self.token)
+        for browser in (self.browser, other, self.browser):
+            self.assertEqual(browser.ask("GET", first).status, 200)
+        self.begin()
+        self.assertEqual(other.ask("GET", first).status, 403)
+        self.assertEqual(other.ask("POST", "/start").status, 403)
+        self.assertEqual(other.cookie, "")
+        # The browser that was let in may go back and try again.
+        self.assertEqual(self.browser.ask("GET", "/").status, 200)
+        cookie = self.browser.cookie
+        self.assertEqual(self.browser.ask("POST", "/start", "x=y").status, 303)
+        self.assertEqual(self.browser.cookie, cookie)
 
     def test_behind_a_proxy(self) -> None:
-        """With a redirect address of another machine a proxy may call us what it likes."""
+        """With a redirect address of another machine a proxy may address us by numbers."""
         from attrs import evolve
 
         self.successResultOf(self.page.stop())
         provider = evolve(PROVIDER, redirect_uri="https://home.example/netatmo/callback")
         self.page = self.make(provider=provider)
         self.page.start()
-        browser = Browser(self.reactor, "127.0.0.1:9127")
-        self.assertEqual(browser.ask("GET", "/").status, 200)
-        self.assertEqual(browser.ask("GET", "/netatmo/callback?state=x&code=y").status, 400)
+        address, _mark, token = self.page.address.partition("?token=")
+        self.assertEqual(address, "https://home.example/")
+        for host in (HOST, "localhost", "home.example"):
+            browser = Browser(self.reactor, host, token)
+            self.assertEqual(browser.ask("GET", f"/?token={token}").status, 200)
+            self.assertEqual(browser.ask("GET", "/netatmo/callback?state=x&code=y").status, 400)
+        browser = Browser(self.reactor, HOST, token)
+        answer = browser.ask("POST", "/start", Origin="https://home.example")
+        self.assertEqual(answer.status, 303)
+        self.assertIn("secure", answer.headers["set-cookie"].lower())
+        self.assertEqual(Browser(self.reactor, "evil.example").ask("GET", "/").status, 421)
 
     def test_other_addresses(self) -> None:
+        """Nothing else is there, no other method, and nothing is taken from a file."""
+        state = self.begin()
         for method, path, status in (
             ("GET", "/favicon.ico", 404),
             ("GET", "/failed", 404),
             ("GET", "/callback", 404),
             ("GET", "/%ff/../etc/passwd", 404),
+            ("GET", "/../../etc/passwd", 404),
+            ("GET", "//evil.example/", 404),
+            ("GET", "http://evil.example/", 404),
             ("GET", "/start", 404),
+            ("GET", "*", 404),
             ("POST", "/", 404),
-            ("PUT", "/", 501),
-            ("HEAD", "/", 200),
+            ("POST", "*", 404),
+            ("PUT", "/", 405),
+            ("HEAD", "/", 405),
+            ("HEAD", f"/callback?state={state}&code=c0de", 405),
+            ("OPTIONS", "*", 405),
+            ("OPTIONS", "/start", 405),
+            ("TRACE", "/", 405),
+            ("CONNECT", "evil.example:443", 405),
         ):
             answer = self.browser.ask(method, path)
             self.assertEqual(answer.status, status, path)
+            self.assert_safe(answer)
+            if status == 405:
+                self.assertEqual((answer.headers["allow"], answer.body), ("GET, POST", ""))
+        self.assertEqual(self.finish.codes, [])
 
     def test_large_bodies(self) -> None:
         """A body beyond a form's few bytes ends the connection before it is read."""
@@ -328,20 +456,95 @@ class Strangers(PageCase):
             self.assertTrue(self.browser.transport.aborted)
 
     def test_many_connections(self) -> None:
-        """More connections than a few are not taken, until others have ended."""
+        """The oldest that only holds its place makes room: the login goes on."""
         transports = []
-        for _ in range(40):
+        for _ in range(200):
             self.browser.send(b"GET / HTTP/1.1\r\n")
             transports.append(self.browser.transport)
-        self.assertIsNone(self.browser.ask("GET", "/"))
-        transports[0].loseConnection()
-        self.assertEqual(self.browser.ask("GET", "/").status, 200)
+        self.assertEqual(sum(not each.aborted for each in transports), 16)
+        self.assertFalse(transports[-1].aborted)
+        self.assertEqual(self.browser.ask("GET", f"/?token={self.token}").status, 200)
+        for number in range(200):
+            self.browser.send(b"GET / HTTP/1.1\r\n", peer=f"192.0.2.{number}")
+            transports.append(self.browser.transport)
+        self.assertEqual(sum(not each.aborted for each in transports), 32)
+        self.begin()
 
-    def test_slow_and_silent_ones(self) -> None:
-        """A connection that says nothing is closed."""
-        self.browser.send(b"GET / HT")
-        self.reactor.advance(31)
+    def test_connections_that_are_being_answered(self) -> None:
+        """They are not dropped for others, which are refused when there are only such."""
+        for _ in range(16):
+            state = self.begin()
+            self.browser.ask("GET", f"/callback?state={state}&code=c0de")
+        self.assertIsNone(self.browser.ask("GET", "/"))
+        self.assertIsNone(self.browser.transport)
+        self.finish.waiting.pop().callback(None)
+        self.assertEqual(self.browser.ask("GET", "/").status, 200)
+        for waiting in self.finish.waiting:
+            waiting.callback(None)
+
+    def test_slow_ones(self) -> None:
+        """A request has to be there within 10 s, also one that comes byte by byte."""
+        request = f"GET / HTTP/1.1\r\nHost: {HOST}\r\nX: ".encode()
+        self.browser.send(b"")
+        for number in range(9):
+            self.browser.transport.protocol.dataReceived(request[number : number + 1])
+            self.reactor.advance(1)
+        self.assertFalse(self.browser.transport.aborted)
+        self.reactor.advance(1)
+        self.assertTrue(self.browser.transport.aborted)
+        # The body is part of it.
+        self.browser.send(
+            f"POST /start HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 9\r\n\r\na".encode()
+        )
+        self.reactor.advance(10)
+        self.assertTrue(self.browser.transport.aborted)
+
+    def test_while_it_is_answered(self) -> None:
+        """A login that takes its time is waited for."""
+        state = self.begin()
+        self.browser.ask("GET", f"/callback?state={state}&code=c0de")
+        self.reactor.advance(60)
+        self.assertFalse(self.browser.transport.aborted)
+        self.finish.waiting.pop().callback(None)
+        self.assertEqual(self.browser.answer().headers["location"], "done")
+
+    def test_large_headers(self) -> None:
+        """Too many, or too long: refused, and not kept."""
+        for lines in (
+            "X: y\r\n" * 101,
+            f"X: {'y' * 16_000}\r\nY: {'y' * 400}\r\n",
+            f"X: {'y' * 100_000}",
+        ):
+            answer = self.browser.send(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n{lines}\r\n".encode())
+            self.assertTrue(answer is None or answer.status == 400)
+            self.assertTrue(self.browser.transport.disconnecting)
+        self.browser.send(b"GET /" + b"x" * 1_000_000)
         self.assertTrue(self.browser.transport.disconnecting)
+
+    def test_one_request_a_connection(self) -> None:
+        """What follows on the same connection is not read."""
+        request = f"GET /favicon.ico HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+        self.browser.send(request * 10)
+        self.assertEqual(self.browser.transport.value().count(b"HTTP/1.1 404"), 1)
+
+    def test_many_requests(self) -> None:
+        """120 a minute from one address; the browser with the token or the cookie is exempt."""
+        statuses = [self.browser.ask("GET", "/").status for _ in range(130)]
+        self.assertEqual(statuses, [403] * 120 + [429] * 10)
+        self.assertEqual(self.browser.ask("GET", f"/?token={self.token}").status, 200)
+        self.assertEqual(self.browser.ask("GET", "/").status, 429)
+        self.reactor.advance(60)
+        self.assertEqual(self.browser.ask("GET", "/").status, 403)
+        self.begin()
+        statuses = [self.browser.ask("GET", "/").status for _ in range(200)]
+        self.assertEqual(statuses, [200] * 200)
+
+    def test_many_addresses(self) -> None:
+        """They are counted one by one up to 1,024, and those beyond together."""
+        counter = RequestCounter(self.reactor.seconds)
+        self.assertTrue(all(counter.allows(f"peer {number}") for number in range(1024)))
+        allowed = sum(counter.allows(f"other {number}") for number in range(10_000))
+        self.assertEqual((allowed, len(counter._counts)), (120, 1025))
 
     def test_nothing_of_a_request_is_logged(self) -> None:
         """Neither by us nor by twisted.web, whose log would hold the code."""
@@ -378,6 +581,9 @@ class Html(SynchronousTestCase):
         page = Page(LOOK)
         for body in (
             page.start(),
+            page.start("t0ken"),
+            page.locked(),
+            page.busy(),
             page.done(),
             page.declined(),
             page.failed("a <b> & 'c'", "do <this>"),
@@ -398,7 +604,7 @@ class Html(SynchronousTestCase):
 class Parser(HTMLParser):
     """Follows the elements."""
 
-    VOID = frozenset({"meta"})
+    VOID = frozenset({"input", "meta"})
 
     def __init__(self) -> None:
         super().__init__()
