@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from select import select
 from typing import Any
 from unittest import skipIf
 
@@ -147,6 +148,7 @@ class PipeTests(OutputTestCase):
         child = self.start("burst", 20_000, stdout=writer, become=NOBODY)
         got = b""
         while len(got) < len(expected(20_000)):
+            self.assertEqual(select([reader], [], [], LIMIT_S)[0], [reader], "the child is silent")
             got += os.read(reader, 10_000)
             self.assertTrue(os.get_blocking(writer))
         os.close(writer)
