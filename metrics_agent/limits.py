@@ -10,6 +10,7 @@ from typing import Final
 
 __all__ = [
     "CACHED_TOPIC_BYTES",
+    "CONTROL_PACKET_BYTES",
     "COUNTED_SERIES_BYTES",
     "LOGIN_BODY_BYTES",
     "LOGIN_CONNECTIONS",
@@ -38,6 +39,10 @@ __all__ = [
 
 TOPIC_LEVELS: Final = 200
 """Levels of a topic or a filter: mosquitto's TOPIC_HIERARCHY_LIMIT; it disconnects beyond that."""
+
+CONTROL_PACKET_BYTES: Final = 4096
+"""An MQTT packet from a broker without topic and payload. A SUBACK for all that we ask for in one
+packet has 10 bytes, a reason a line of text; paho takes 2 s for 140 kB of properties."""
 
 TOPIC_CACHE_BYTES: Final = 11 * 1024 * 1024
 """Memory for the routes of topics that were seen: some 40,000 topics of 40 characters."""

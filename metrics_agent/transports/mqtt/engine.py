@@ -25,6 +25,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from metrics_agent.errors import ProtocolError
+from metrics_agent.limits import CONTROL_PACKET_BYTES
 from metrics_agent.transports.mqtt import packets
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
@@ -44,7 +45,7 @@ CONNACK_BYTES = 2
 """Flags and reason code; MQTT 5 adds properties."""
 QOS_2_MASK = 0xF6
 QOS_2_PUBLISH = 0x34
-UNRELEASED_BYTES = 8 * 1024 * 1024
+UNRELEASED_BYTES = 2 * 1024 * 1024
 """What may wait for the broker's PUBREL; we subscribe at QoS 0 and 1, so usually nothing does."""
 _UNRELEASED_OVERHEAD = 1000
 """What paho's object for such a message takes beside topic and payload."""
@@ -216,8 +217,16 @@ class Engine:
             # paho swallows the code of some refusals, so it does not get to see them.
             return (Refused(body[1]),)
         self._events = []
+        size_bytes = len(body)
         if first & QOS_2_MASK == QOS_2_PUBLISH:
-            self._bound_qos2(len(body) + _UNRELEASED_OVERHEAD)
+            self._bound_qos2(size_bytes + _UNRELEASED_OVERHEAD)
+            size_bytes = packets.properties_bytes(body) if self.v5 else 0
+        if size_bytes > CONTROL_PACKET_BYTES:
+            raise ProtocolError(
+                "packet_too_long",
+                f"{size_bytes} bytes in a packet of type {first >> 4} beside topic and payload, at "
+                f"most {CONTROL_PACKET_BYTES}",
+            )
         self._pipe.put(packets.whole((first, body)))
         try:
             result = self._client.loop_read()

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from metrics_agent.errors import ProtocolError
+from metrics_agent.limits import CONTROL_PACKET_BYTES
 from metrics_agent.transports.mqtt.splitter import Frame
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "decode_publish",
     "encode_fixed_header",
     "encode_puback",
+    "properties_bytes",
     "whole",
 ]
 
@@ -102,7 +104,7 @@ def decode_publish(first: int, body: bytes, v5: bool) -> Publish:
 
 
 def _skip_properties(body: bytes, position: int, has_topic: bool) -> int:
-    """Walk over the properties and return where the payload begins.
+    """Walk over the properties, of many only the first, and return where the payload begins.
 
     Raises:
         ProtocolError: the properties are malformed, or an alias stands for the topic.
@@ -110,8 +112,9 @@ def _skip_properties(body: bytes, position: int, has_topic: bool) -> int:
     """
     length, position = _variable_integer(body, position)
     end = position + length
+    looked_at_end = min(end, position + CONTROL_PACKET_BYTES)
     seen = set()
-    while position < end:
+    while position < looked_at_end:
         identifier, position = _variable_integer(body, position)
         if identifier in seen and identifier not in _REPEATABLE:
             raise ProtocolError(_REASON, f"property {identifier} is given twice")
@@ -125,7 +128,7 @@ def _skip_properties(body: bytes, position: int, has_topic: bool) -> int:
             _, position = _variable_integer(body, position)
         else:
             raise ProtocolError(_REASON, f"property {identifier} does not belong here")
-    if position != end:
+    if position > end:
         raise ProtocolError(_REASON, "a property reaches past the end of the properties")
     if _TOPIC_ALIAS in seen and not has_topic:
         raise ProtocolError("topic_alias", "the broker uses an alias that was never allowed")
@@ -141,6 +144,14 @@ def _variable_integer(body: bytes, position: int) -> tuple[int, int]:
         if digit <= 0x7F:  # noqa: PLR2004 - the last one
             return value, position + index + 1
     raise ProtocolError(_REASON, "a number of more than 4 bytes in the properties")
+
+
+def properties_bytes(body: bytes) -> int:
+    """Return how long the properties of a PUBLISH at QoS 2 are; 0 if the packet is malformed."""
+    try:
+        return _variable_integer(body, (body[0] << 8) + body[1] + 4)[0]
+    except (IndexError, ProtocolError):
+        return 0
 
 
 def encode_puback(packet_id: int) -> bytes:

@@ -23,6 +23,7 @@ from metrics_agent.transports.mqtt.engine import (
     Subscribed,
     Unsubscribed,
 )
+from metrics_agent.transports.mqtt.packets import encode_fixed_header
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from tests.transports.mqtt.scripted import connack, suback, unsuback
 
@@ -203,6 +204,19 @@ class Mqtt5Tests(Cases, SynchronousTestCase):
     """MQTT 5."""
 
     protocol = "5"
+
+    def test_many_properties(self) -> None:
+        """A packet with more of them than any broker sends is refused before they are read."""
+        properties = (b"\x26" + b"\0\1k\0\1v") * 20_000
+        size = encode_fixed_header(0, len(properties))[1:]
+        for first, head in (
+            (0xE0, b"\x9d"),
+            (0x90, b"\0\1"),
+            (0x34, b"\0\1a\0\1"),
+        ):
+            made = self.connected()
+            error = self.assertRaises(ProtocolError, made.feed, first, head + size + properties)
+            self.assertEqual(error.reason, "packet_too_long")
 
     def test_properties_of_connect(self) -> None:
         """Session expiry and nothing else: no topic alias, no Maximum Packet Size."""
