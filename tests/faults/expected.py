@@ -11,6 +11,7 @@ from tests.faults.next_layer import NEXT_LAYER
 from tests.faults.outside import OUTSIDE
 from tests.faults.row import Row
 from tests.faults.websocket import WEBSOCKET
+from tests.hostile.rows import HOSTILE
 
 __all__ = ["ROWS", "SECTIONS"]
 
@@ -20,6 +21,7 @@ SECTIONS: Final[Mapping[str, tuple[Row, ...]]] = {
     "outside": OUTSIDE,
     "https": HTTPS,
     "websocket": WEBSOCKET,
+    "hostile": HOSTILE,
 }
 
 ROWS: Final = tuple(row for rows in SECTIONS.values() for row in rows)

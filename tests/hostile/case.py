@@ -1,0 +1,253 @@
+"""The base of the attacks: an agent with two steady modules, measured during an attack."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import frozen
+
+from tests.faults.case import HEALTHY_NAMES, STEADY_INTERVAL_MS, FaultCase
+from tests.faults.row import Measured, record
+from tests.hostile.rows import hostile
+from tests.hostile.scale import ALL
+from tests.integration.broker import Mosquitto
+from tests.integration.case import QUIET, told
+from tests.integration.load import Load
+from tests.integration.watching import memory_bytes, until
+
+__all__ = ["ATTEMPTS", "GAP_LIMIT_MS", "MEBI", "HostileCase", "Toll"]
+
+MEBI: Final = 1024 * 1024
+GAP_LIMIT_MS: Final = 100.0
+GROWTH_LIMIT: Final = 40 * MEBI
+DEVICE_BYTES: Final = 1200
+ATTEMPTS: Final = 3
+"""A busy machine stops a process now and then: the best of so many attempts counts."""
+
+FAST_RECONNECT: Final = {"reconnect_min": "100ms", "reconnect_max": "300ms", "keepalive": "5s"}
+
+_CONTROL: Final = """
+import sys, time
+file = open(sys.argv[1], "w", buffering=1)
+before = time.monotonic_ns()
+print("ready", flush=True)
+while True:
+    time.sleep(0.01)
+    now = time.monotonic_ns()
+    if now - before > 15_000_000:
+        file.write(f"{now} {(now - before) / 1e6 - 10}\\n")
+    before = now
+"""
+"""Writes when the machine itself was late with a 10 ms timer, and by how many milliseconds."""
+
+
+@frozen
+class Toll:
+    """What an attack cost the others.
+
+    Attributes:
+        gap_ms: the longest gap of a steady module beyond its interval.
+        control_ms: of a timer in another process at the same time.
+        grown: how far the resident memory rose above what it was before, at its highest.
+    """
+
+    gap_ms: float
+    control_ms: float
+    grown: int
+
+    @property
+    def excess_ms(self) -> float:
+        """The part of the gap that is not the machine's."""
+        return self.gap_ms - self.control_ms
+
+    def __str__(self) -> str:
+        return (
+            f"gap {self.gap_ms:.0f} ms, the machine's own {self.control_ms:.0f} ms, "
+            f"memory +{self.grown / MEBI:.1f} MB"
+        )
+
+
+class HostileCase(FaultCase):
+    """Attacks an agent and says what that did to it."""
+
+    timeout = 600 if ALL else 60
+
+    async def agent(self, text: str, **how: Any) -> Any:
+        """Start an agent with two steady modules and what is attacked."""
+        self.healthy_beside(text)
+        return await self.start_beside(**how)
+
+    def _start_control(self) -> None:
+        if hasattr(self, "control"):
+            return  # a second agent
+        self._control_log = self.directory / "control"
+        self.control = subprocess.Popen(
+            [sys.executable, "-c", _CONTROL, str(self._control_log)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(self._end_control)
+        assert self.control.stdout is not None
+        self.control.stdout.readline()
+
+    def tasmota_at(self, url: str, **settings: Any) -> str:
+        """Return the table of the module tasmota at a broker."""
+        keys = {"client_id": "agent", **FAST_RECONNECT, **settings}
+        lines = "".join(f"{key} = {_toml(value)}\n" for key, value in keys.items())
+        return f'[modules.tasmota]\nenabled = true\nbroker = "{url}"\n{lines}'
+
+    async def house(self, broker: Mosquitto | None = None, **settings: Any) -> tuple[Any, Load]:
+        """Start a broker, an agent with the module tasmota, and two good devices.
+
+        Returns:
+            The agent's parent and the devices.
+        """
+        broker = broker or Mosquitto.start(self, settings=QUIET)
+        self.broker = broker
+        parent = await self.agent(self.tasmota_at(broker.url, **settings))
+        self.parent_of_house = parent
+        await self.said(parent, "Connected to", "I")
+        load = await Load.connect(self, broker.port, devices=2)
+        await self.subscribed(parent, load)
+        await self.works(parent, load)
+        return parent, load
+
+    async def works(self, parent: Any, load: Load, limit_s: float = 20.0) -> None:
+        """Send a good device's message and wait for it: all that came before has been read."""
+        had = max(0, len(parent.output) - 1)
+        before = dict(load.sent)
+        load.send(1)
+        ((device, number),) = load.sent.items() - before.items()
+        sent = f",device={device}".encode(), f"energy_total={number}".encode()
+
+        def arrived() -> bool:
+            # Only from where it was: the output of a long attack is large.
+            return any(
+                sent[0] in line and sent[1] in line
+                for line in bytes(parent.output[had:]).split(b"\n")
+            )
+
+        await until(
+            arrived, lambda: f"message {number} of {device}: {told(parent.log[-30:])}", limit_s
+        )
+
+    # The measurement.
+
+    async def attack(
+        self,
+        name: str,
+        parent: Any,
+        attack: Callable[[], Awaitable[object]],
+        *,
+        devices: int = 0,
+        again: bool = True,
+    ) -> Toll:
+        """Attack, up to three times if a gap was too long, and judge.
+
+        Args:
+            name: of the row.
+            parent: of the agent.
+            attack: ends when the agent has dealt with it.
+            devices: how many new ones the agent may keep.
+            again: whether the attack can be repeated.
+        """
+        pid, starts = parent.agent_pid, parent.starts
+        tolls = [await self._one_attack(parent, attack)]
+        while again and tolls[-1].excess_ms > GAP_LIMIT_MS and len(tolls) < ATTEMPTS:
+            tolls.append(await self._one_attack(parent, attack))
+        toll = min(tolls, key=lambda each: each.excess_ms)
+        grown = max(each.grown for each in tolls)
+        sys.stderr.write(f"[{name}: {'; '.join(map(str, tolls))}] ")
+        self.assertEqual((parent.agent_pid, parent.starts), (pid, starts), told(parent.log[-20:]))
+        self.assertLessEqual(toll.excess_ms, GAP_LIMIT_MS, f"{name}: {toll}")
+        self.assertLessEqual(grown, GROWTH_LIMIT + devices * DEVICE_BYTES, f"{name}: {toll}")
+        record(hostile(name), Measured(gap_ms=toll.gap_ms))
+        return toll
+
+    async def _one_attack(self, parent: Any, attack: Callable[[], Awaitable[object]]) -> Toll:
+        pid = parent.agent_pid
+        had = len(parent.output)
+        _forget_peak(pid)
+        before = memory_bytes(pid)
+        began_ns = time.monotonic_ns()
+        await attack()
+        ended_ns = time.monotonic_ns()
+        grown = _peak(pid) - before if parent.agent_pid == pid else 0
+        # A stall that the attack began may not have ended.
+        await self._beat(parent, ended_ns)
+        return Toll(
+            max(self._steady_gaps_ms(parent, had)), self._control_ms(began_ns), max(0, grown)
+        )
+
+    async def _beat(self, parent: Any, since_ns: int) -> None:
+        """Wait until both steady modules have emitted something after a moment."""
+
+        def beats() -> bool:
+            tail = bytes(parent.output[-100_000:]).split(b"\n")[1:-1]
+            return all(
+                any(
+                    b":%s" % name.encode() in line and int(line.rsplit(b" ", 1)[1]) > since_ns
+                    for line in tail
+                    if line.startswith(b"steady,")
+                )
+                for name in HEALTHY_NAMES
+            )
+
+        await until(beats, lambda: f"the steady modules: {told(parent.log[-20:])}", 10)
+
+    def _steady_gaps_ms(self, parent: Any, had: int) -> list[float]:
+        times: dict[bytes, list[int]] = {}
+        for line in bytes(parent.output[max(0, had - 2000) :]).split(b"\n")[1:-1]:
+            if line.startswith(b"steady,"):
+                head, _, when = line.rpartition(b" ")
+                times.setdefault(head.split(b" ")[0], []).append(int(when))
+        gaps = [
+            (later - sooner) / 1e6 - STEADY_INTERVAL_MS
+            for each in times.values()
+            for sooner, later in pairwise(each)
+        ]
+        self.assertTrue(gaps, "the steady modules are silent")
+        return gaps
+
+    def _control_ms(self, since_ns: int) -> float:
+        gaps = [0.0]
+        for line in self._control_log.read_text().splitlines():
+            when, gap = line.split()
+            if int(when) > since_ns:
+                gaps.append(float(gap))
+        return max(gaps)
+
+    def shown(self, name: str, **figures: Any) -> None:
+        """Record a row whose test measured something of its own."""
+        record(hostile(name), Measured(**figures))
+
+    async def ends_well(self, parent: Any) -> None:
+        """Stop the agent in order; it ran from start to end."""
+        took_s = await parent.stop()
+        self.assertLess(took_s, 6)
+        self.assertEqual((parent.exits, parent.starts), ([0], 1), told(parent.log[-20:]))
+        self.assert_valid(parent)
+
+
+def _forget_peak(pid: int) -> None:
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def _peak(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no VmHWM")
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,86 @@
+"""Messages of every type of every module, with one of their texts filled.
+
+The golden cases of the modules have every type of message that is read, so each text in them, each
+key and each string, is filled in turn. Messages that differ only in numbers count once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from tests.hostile.patterns import PATTERNS, in_json
+from tests.hostile.scale import ALL
+
+__all__ = ["SIZES", "filled_documents", "patterns_of"]
+
+SIZES: Final = (60_000, 1_000_000)
+"""Within what a device's message may have, and near what a connection takes."""
+
+_MARK: Final = "\ue000"
+
+
+def patterns_of(number: int) -> Iterator[str]:
+    """Return the patterns for the text with that number: all, or in the short form one."""
+    if ALL:
+        yield from PATTERNS
+    else:
+        yield PATTERNS[number % len(PATTERNS)]
+
+
+def filled_documents(documents: Iterable[tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
+    """Yield messages with a text filled.
+
+    Args:
+        documents: topics and payloads; a payload that is not JSON is filled as a whole.
+    """
+    seen: set[tuple[str, ...]] = set()
+    number = 0
+    for topic, payload in documents:
+        kind = topic.rsplit("/", 1)[-1]
+        try:
+            document = json.loads(payload)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict | list):
+            marked = [((kind,), _MARK.encode())]
+        else:
+            marked = [((kind, *path), text) for path, text in _marked(document)]
+        for path, text in marked:
+            if path in seen:
+                continue
+            seen.add(path)
+            number += 1
+            for pattern in patterns_of(number):
+                size = SIZES[number % 2]
+                filling = in_json(pattern, size - len(text))
+                if path == (kind,):
+                    filling = filling[1:-1]
+                yield (
+                    topic,
+                    text.replace(b'"' + _MARK.encode() + b'"', filling).replace(
+                        _MARK.encode(), filling
+                    ),
+                )
+
+
+def _marked(document: Any) -> Iterator[tuple[tuple[str, ...], bytes]]:
+    for path, changed in _places(document):
+        yield path, json.dumps(changed, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _places(value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield where a text is, and the value with that text marked."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield ("key", key), {_MARK if each == key else each: value[each] for each in value}
+            for path, changed in _places(item):
+                yield (key, *path), {**value, key: changed}
+    elif isinstance(value, list):
+        for index, item in enumerate(value[:2]):
+            for path, changed in _places(item):
+                yield ("[]", *path), [*value[:index], changed, *value[index + 1 :]]
+    else:
+        # A number, too: what comes in its place may be a text.
+        yield (), _MARK

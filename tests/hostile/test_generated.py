@@ -1,0 +1,199 @@
+"""Each text of each message that a module reads, filled with patterns up to 1 MiB."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from metrics_agent.modules.opendtu.config import OpenDtuSettings
+from metrics_agent.modules.tasmota.config import TasmotaSettings
+from tests.faults.peers import SEND_EVERY_S
+from tests.fuzz.corpus import conversations, netatmo_answers
+from tests.hostile.case import HostileCase
+from tests.hostile.generate import filled_documents
+from tests.hostile.patterns import PATTERNS, RAW, filled, payload
+from tests.hostile.scale import ALL, count
+from tests.integration.case import told
+from tests.integration.load import Load
+from tests.integration.netatmo import NetatmoPeer, documents
+from tests.integration.opendtu_simulator import Simulator, inverter
+from tests.integration.watching import pause, until
+
+MOST_BYTES = 1024 * 1024
+BATCH_BYTES = 8_000_000
+_READ = ("SENSOR", "STATE", "LWT", "RESULT", "ENERGYTOTAL", "STATUS8", "STATUS10", "STATUS11")
+_SUBTOPICS = (*_READ, "ZbReceived")
+
+
+def of_module(module: str, kind: type[Any], **more: Any) -> Iterator[tuple[str, str]]:
+    """Return topics and payloads of all golden cases."""
+    for each in conversations(module, kind, **more):
+        for line in each.lines:
+            yield line.topic, line.payload
+
+
+class GeneratedTests(HostileCase):
+    """Whatever is in a text costs that message."""
+
+    async def send(self, parent: Any, load: Load, messages: Iterable[tuple[str, bytes]]) -> None:
+        """Publish all, waiting for the agent now and then."""
+        waiting = 0
+        for topic, body in messages:
+            load.publish(topic, body[:MOST_BYTES])
+            waiting += len(body) + len(topic)
+            if waiting > BATCH_BYTES:
+                waiting = 0
+                await load.barrier()
+                await self.works(parent, load)
+        await load.barrier()
+        await self.works(parent, load)
+
+    async def test_tasmota_fields(self) -> None:
+        """Announcements, telemetry, states, replies: each key and each value."""
+        found = list(filled_documents(of_module("tasmota", TasmotaSettings)))
+        step = count(1, max(1, len(found) // 150))
+        parent, load = await self.house()
+        await self.attack("tasmota_fields", parent, lambda: self.send(parent, load, found[::step]))
+        await self.ends_well(parent)
+
+    async def test_tasmota_payloads(self) -> None:
+        """What is no message at all, on each topic that is read."""
+        parent, load = await self.house()
+        topics = [f"tele/plug00/{each}" for each in _SUBTOPICS]
+        topics += [f"stat/plug00/{each}" for each in _SUBTOPICS]
+        topics.append("tasmota/discovery/0000000008AA/config")
+        messages = [
+            (topic, payload(name, size))
+            for size in (65_000, MOST_BYTES)
+            for number, name in enumerate(RAW)
+            for topic in (topics if ALL else [topics[number % len(topics)], topics[-1]])
+        ]
+        await self.attack("tasmota_payloads", parent, lambda: self.send(parent, load, messages))
+        await self.ends_well(parent)
+
+    async def test_topics_filled(self) -> None:
+        """Topics of each pattern; what the broker itself refuses ends our connection to it."""
+        parent, load = await self.house()
+        body = b'{"ENERGY":{"Power":1}}'
+        names = [name for name in PATTERNS if name not in _REFUSED]
+        messages = []
+        for size in (200, 5000, 65_000):
+            for name in names:
+                text = filled(name, size)
+                levels = text.replace("/", "_") if size > 200 else text
+                levels = levels.replace("+", "p").replace("#", "h")
+                messages.append((f"tele/{levels}/SENSOR", body))
+                messages.append((f"tasmota/discovery/{levels}/config", body))
+        await self.attack("topics_filled", parent, lambda: self.send(parent, load, messages))
+        self.assertTrue(load.transport.connected)
+        await self.ends_well(parent)
+
+    async def test_opendtu_fields(self) -> None:
+        """Each topic that a DTU publishes, with each pattern in it."""
+        text = '[modules.opendtu]\nenabled = true\n[modules.opendtu.mqtt]\nbroker = "{}"\n'
+        parent, load = await self.house_with(text)
+        found = dict.fromkeys(
+            topic
+            for topic, _ in of_module("opendtu", OpenDtuSettings, url="http://192.0.2.1")
+            if topic.startswith("solar/")
+        )
+        messages: list[tuple[str, bytes]] = []
+        for number, topic in enumerate(found):
+            for each in range(len(RAW) if ALL else 1):
+                name = list(RAW)[(number + each) % len(RAW)]
+                messages.append((topic, payload(name, (60, 5000, 1_000_000)[number % 3])))
+        for number in range(count(20_000, 2000)):
+            serial = f"1141{number:08d}"
+            messages.append((f"solar/{serial}/name", b"n" * 100))
+            messages.append((f"solar/{serial}/0/power", b"1"))
+            messages.append((f"solar/{serial}/{number}/name", b"s" * 128))
+        await self.attack("opendtu_fields", parent, lambda: self.send(parent, load, messages))
+        await self.ends_well(parent)
+
+    async def house_with(self, text: str) -> tuple[Any, Load]:
+        """Start as `house` does, with one module more; ``{}`` in its table is the broker."""
+        plain = self.tasmota_at
+        self.patch(
+            self, "tasmota_at", lambda url, **how: plain(url, **how) + "\n" + text.format(url)
+        )
+        return await self.house()
+
+    async def test_opendtu_frames(self) -> None:
+        """Each key and each value of the frames of a DTU's socket."""
+        found = [
+            body.decode()
+            for _, body in filled_documents(
+                (topic, text)
+                for topic, text in of_module("opendtu", OpenDtuSettings, url="http://192.0.2.1")
+                if not topic
+            )
+        ]
+        step = count(1, max(1, len(found) // 40))
+        dtu = Simulator(self)
+        parent = await self.agent(
+            f'[modules.opendtu]\nenabled = true\nurl = "{dtu.url()}"\nreconnect_min = "100ms"\n'
+        )
+        await until(lambda: dtu.events("open"), "a connection")
+
+        async def frames() -> None:
+            for number, text in enumerate(islice(found, 0, None, step)):
+                dtu.do("send", text=text)
+                if number % 8 == 7:
+                    await self._heard(dtu, parent)
+            await self._heard(dtu, parent)
+
+        await self.attack("opendtu_frames", parent, frames)
+        await self.ends_well(parent)
+
+    async def _heard(self, dtu: Simulator, parent: Any) -> None:
+        """Send a good frame until it arrives: the connection may have been ended."""
+        self.power = getattr(self, "power", 100) + 1
+        wanted = b"power=%.1f" % self.power
+        had = len(parent.output)
+        for _ in range(200):
+            dtu.send(inverter(float(self.power)))
+            await pause(SEND_EVERY_S)
+            if wanted in bytes(parent.output[had:]):
+                return
+        self.fail(told(parent.log[-20:]))
+
+    async def test_netatmo_answers(self) -> None:
+        """Each key and each value of Netatmo's answers; each is read at a reload."""
+        peer = NetatmoPeer.start(self, self.directory)
+        line = peer.token_file(peer.give_pair()["refresh_token"])
+        parent = await self.agent(peer.config(line))
+        await until(lambda: b"climate," in bytes(parent.output), lambda: told(parent.log))
+        found = [body for _, body in filled_documents(("", text) for text in netatmo_answers())]
+        some = found[:: count(max(1, len(found) // 200), max(1, len(found) // 8))]
+
+        async def answers() -> None:
+            for body in some:
+                try:
+                    document = json.loads(body)
+                except ValueError:
+                    continue
+                asked = peer.asked("getstationsdata")
+                peer.control(documents={"getstationsdata": document})
+                await self.reload_netatmo(parent, peer, line)
+                await until(lambda: peer.asked("getstationsdata") > asked, "a question")  # noqa: B023
+                await pause(0.1)
+
+        await self.attack("netatmo_answers", parent, answers)
+        had = len(parent.output)
+        peer.control(documents=documents())
+        await self.reload_netatmo(parent, peer, line)
+        await until(lambda: b"climate," in bytes(parent.output[had:]), lambda: told(parent.log))
+        await self.ends_well(parent)
+
+    async def reload_netatmo(self, parent: Any, peer: NetatmoPeer, line: str) -> None:
+        """Have the module start over, so that it asks at once."""
+        self.turn = getattr(self, "turn", 0) + 1
+        self.healthy_beside(peer.config(line, timeout=f"{3 + self.turn % 50}s"))
+        parent.signal_agent(1)
+        await pause(0)
+
+
+_REFUSED = frozenset({"controls", "non_characters", "surrogates", "line_protocol", "random"})
+"""Patterns that mosquitto does not take in a topic."""
