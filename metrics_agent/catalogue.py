@@ -436,6 +436,10 @@ true 0 is a value. The time, in nanoseconds, is that of receipt, or that of the 
 the device gives it in a form that can be relied on (see *Time* in the module's README). One
 measurement has one set of units, whatever the vendor.
 
+Tag values that come from devices are made safe: control characters become `_`, zero-width, bidi and
+other invisible characters are taken away, and what is longer than 256 bytes is cut. Two devices
+whose names are equal after that share a series if nothing else tells them apart.
+
 *Not written yet*: the name is reserved, no module writes the field today.
 
 `field_names = "original"` writes the names and units of the Go agent instead. The column
