@@ -82,9 +82,38 @@ class DockerfileTests(SynchronousTestCase):
             self.assertTrue(all(isinstance(word, str) for word in json.loads(found.rest)))
 
     def test_users(self) -> None:
-        """Neither image runs as root, and both keep their state."""
-        for stage, user in (("agent", "metrics-agent"), ("telegraf", "telegraf")):
+        """Neither image runs as root but as a number, and both keep their state."""
+        for stage in ("agent", "telegraf"):
             users = [found.rest for found in self.words("USER") if found.stage == stage]
-            self.assertEqual(users[-1], user)
+            self.assertEqual(users[-1], "900:900")
             volumes = [found.rest for found in self.words("VOLUME") if found.stage == stage]
             self.assertEqual(volumes, ["/var/lib/metrics-agent"])
+
+    def test_owners(self) -> None:
+        """The user may write the state and nothing else: not the configuration, not the code."""
+        for stage in ("agent", "telegraf"):
+            owned, others = [], []
+            for found in self.words("RUN"):
+                if found.stage == stage:
+                    self.assertNotRegex(found.rest, r"\b(chown|chmod)\b")
+                    commands = [shlex.split(each) for each in found.rest.split("&&")]
+                    made = [each for each in commands if each[:2] == ["install", "--directory"]]
+                    for each in made:
+                        is_owned = any(word.startswith(("--owner", "--group")) for word in each)
+                        (owned if is_owned else others).append(each[-1])
+            self.assertEqual((owned, others), (["/var/lib/metrics-agent"], ["/etc/metrics-agent"]))
+            for found in self.words("COPY"):
+                self.assertNotIn("--chown", found.rest)
+
+    def test_the_documented_line(self) -> None:
+        """The guide starts both images read-only, without capabilities and core dumps."""
+        guide = (CHECKOUT / "docs" / "deployment.md").read_text()
+        lines = [
+            line for line in guide.replace("\\\n", " ").splitlines() if "docker run -d" in line
+        ]
+        self.assertEqual(len(lines), 2)
+        for line in lines:
+            words = shlex.split(line)
+            for option in ("--read-only", "--cap-drop ALL", "--ulimit core=0"):
+                self.assertIn(option, " ".join(words))
+            self.assertIn("metrics-agent-state:/var/lib/metrics-agent", words)

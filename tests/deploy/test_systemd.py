@@ -125,6 +125,10 @@ class ServiceTests(BoxTestCase):
         status = self.box.read(f"/proc/{first}/status")
         for line in ("NoNewPrivs:\t1", "Seccomp:\t2", "CapBnd:\t0000000000000000"):
             self.assertIn(line, status)
+        limits = self.box.read(f"/proc/{first}/limits")
+        self.assertRegex(limits, r"Max core file size +0 +0 ")
+        self.assertEqual(self.box.show(AGENT, "MemoryMax"), str(512 << 20))
+        self.assertEqual(self.box.show(AGENT, "TasksMax"), "64")
         user = self.box.run("stat", "--format=%U", f"/proc/{first}").stdout
         self.assertEqual(user, "telegraf\n")
         verify = self.box.run("systemd-analyze", "verify", f"/etc/systemd/system/{AGENT}.service")

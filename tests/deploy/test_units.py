@@ -100,6 +100,9 @@ class UnitTests(SynchronousTestCase):
             "RestartSec=10s",
             "After=network-online.target time-sync.target",
             "StateDirectory=metrics-agent",
+            "LimitCORE=0",
+            "MemoryMax=512M",
+            "TasksMax=64",
         ):
             self.assertIn(line, unit)
         drop_in = (DROP_INS / "metrics-agent.conf").read_text().splitlines()

@@ -31,7 +31,7 @@ class Place(Enum):
     """Leads here too, but the cookie would not come along."""
 
     FOREIGN = "foreign"
-    """A name that somebody else may have pointed here."""
+    """A name that another party may have pointed here."""
 
 
 class Gate:
@@ -40,7 +40,7 @@ class Gate:
     Args:
         redirect_uri: where the service sends the browser to.
         port: where the page listens.
-        random_text: gives texts that nobody can guess.
+        random_text: gives texts that cannot be guessed.
 
     Attributes:
         origin: scheme, host and port of the redirect address.

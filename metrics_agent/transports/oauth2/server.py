@@ -2,7 +2,7 @@
 
 A connection has 10 s to send its request, however the bytes come. When there are too many
 connections, of all clients or of one, the oldest that is not being answered makes room, so that
-whoever only holds connections open keeps nobody out. Nothing of a request is logged, and no
+holding connections open keeps no other client out. Nothing of a request is logged, and no
 answer names a server or its version.
 """
 

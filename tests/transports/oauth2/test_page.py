@@ -144,7 +144,7 @@ class PageCase(SynchronousTestCase):
         self.browser = Browser(self.reactor, token=self.token)
         self.addCleanup(self.nothing_is_left)
 
-    def start_anew(self) -> None:
+    def restart_page(self) -> None:
         """Start another page, for a browser that has its token."""
         self.successResultOf(self.page.stop())
         self.page = self.make()
@@ -327,7 +327,7 @@ class Strangers(PageCase):
             self.assertNotIn("set-cookie", answer.headers)
 
     def test_foreign_name(self) -> None:
-        """A name that somebody else may have pointed here gets nothing (DNS rebinding)."""
+        """A name that another party may have pointed here gets nothing (DNS rebinding)."""
         for host in (
             "evil.example:9127",
             "127.0.0.1.evil.example",
@@ -363,7 +363,7 @@ class Strangers(PageCase):
             (ours, "same-site", False),
             ("", "none", False),
         ):
-            self.start_anew()
+            self.restart_page()
             answer = self.browser.ask("POST", "/start", Origin=origin, Sec_Fetch_Site=site)
             self.assertEqual(answer.status, 303 if is_ours else 403, (origin, site))
 
