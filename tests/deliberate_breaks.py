@@ -32,8 +32,8 @@ BREAKS: Final = (
     Break(
         "comma_in_a_tag_is_not_escaped",
         "line_protocol.py",
-        'kept.replace(",", "\\\\,").replace(" ", "\\\\ ")',
-        'kept.replace(" ", "\\\\ ")',
+        'text.replace(",", "\\\\,").replace(" ", "\\\\ ")',
+        'text.replace(" ", "\\\\ ")',
         "tests.test_line_protocol",
     ),
     Break(
