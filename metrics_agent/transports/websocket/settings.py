@@ -63,8 +63,8 @@ class WebSocketSettings:
         maximum=300,
     )
     max_message: Size = setting(
-        default="1MiB",
-        doc="A larger message is dropped and counted.",
+        default="256KiB",
+        doc="A larger message is dropped and counted. Ten inverters take some 30 KiB.",
         minimum=1024,
         maximum=64 << 20,
     )
