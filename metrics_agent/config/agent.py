@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from metrics_agent.output.target import read_output
 __all__ = ["LOG_LEVELS", "AgentSettings", "state_directory"]
 
 LOG_LEVELS = ("debug", "info", "warn", "error")
+_PATH = re.compile(r"/[^\0]*|~(/[^\0]*)?")
 _LOG_FORMATS = ("auto", "telegraf", "text", "journald")
 
 
@@ -170,7 +172,7 @@ class AgentSettings:
                 f'less than watchdog_exit ("{format_duration(self.watchdog_exit)}")',
             )
         state_dir = self.state_dir
-        if state_dir is not None and state_dir != "~" and not state_dir.startswith(("/", "~/")):
+        if state_dir is not None and not _PATH.fullmatch(state_dir):
             yield Fault(
                 "state_dir", quote(state_dir), "an absolute path, or one that starts with ~/"
             )

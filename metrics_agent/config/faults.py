@@ -15,7 +15,7 @@ __all__ = ["Fault", "describe", "describe_type", "join", "nearest", "quote"]
 
 _SHOWN = 60
 _SHOWN_BITS = 128
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_BARE_KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{_SHOWN}}}")
 _LOGIN_IN_URL = re.compile(r"://[^/\s]*@")
 
 
@@ -48,7 +48,7 @@ class Fault:
 
 
 def join(path: str, key: object) -> str:
-    """Return the path of a key inside a table; a key that TOML would quote is quoted."""
+    """Return the path of a key inside a table, quoted if TOML would quote it or it is long."""
     name = str(key)
     if not _BARE_KEY.fullmatch(name):
         name = quote(name)
