@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -102,12 +103,17 @@ def file_trouble(path: str) -> str | None:
     """Return why a file cannot be written now, None if it can; opens and creates nothing."""
     place = Path(path)
     try:
-        if place.is_dir():
-            return "it is a directory"
-        if place.exists():
+        try:
+            mode = place.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            if place.is_symlink():
+                place = place.resolve()  # the file that would be created
+            if not place.parent.is_dir():
+                return f"there is no directory {place.parent}"
+        else:
+            if stat.S_ISDIR(mode):
+                return "it is a directory"
             return None if _may(place, os.W_OK) else "this user may not write it"
-        if not place.parent.is_dir():
-            return f"there is no directory {place.parent}"
     except OSError as error:
         return error.strerror or str(error)
     if not _may(place.parent, os.W_OK | os.X_OK):

@@ -186,6 +186,18 @@ class FileTroubleTests(SynchronousTestCase):
         self.assertIn("there is no directory", file_trouble(f"{self.directory}/file/x") or "")
         self.assertIsNotNone(file_trouble(f"{self.directory}/{'n' * 300}/x"))
 
+    def test_links(self) -> None:
+        """What a link names counts: it may be missing, as long as its directory is there."""
+        link = self.directory / "link"
+        link.symlink_to("lines.lp")
+        self.assertIsNone(file_trouble(str(link)))
+        link.unlink()
+        link.symlink_to(self.directory / "none" / "lines.lp")
+        self.assertEqual(file_trouble(str(link)), f"there is no directory {self.directory}/none")
+        link.unlink()
+        link.symlink_to(link)
+        self.assertEqual(file_trouble(str(link)), "Too many levels of symbolic links")
+
     def test_permissions(self) -> None:
         """The rights of the effective user decide; root is asked through os.access alone."""
         self.patch(os, "access", lambda *_args, **_named: False)
