@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -42,7 +43,12 @@ def probe(reactor: Any, setting: str, timeout_s: float) -> Deferred[str]:
             reached.errback(failure)
 
     def explain(failure: Failure) -> str:
-        return f"cannot connect: {of_connect_failure(failure, timeout_s).text}"
+        # Without TLS there is no handshake that could be cut short.
+        if isinstance(failure.value, (ConnectionDone, ConnectionLost)):
+            text = "the server ended the TLS handshake (does the port speak TLS?)"
+        else:
+            text = of_connect_failure(failure, timeout_s).text
+        return f"cannot connect: {text}"
 
     connecting.addErrback(failed)
     return reached.addTimeout(timeout_s, reactor).addErrback(explain)

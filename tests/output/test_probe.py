@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
@@ -38,6 +39,18 @@ class ProbeTests(SynchronousTestCase):
         [(_path, factory, *_)] = self.reactor.unixClients
         factory.clientConnectionFailed(self.reactor.connectors[0], Failure(Refused()))
         self.assertIn("cannot connect: connection refused", self.successResultOf(reached))
+
+    def test_a_handshake_that_is_cut_short(self) -> None:
+        """The port may speak something else than TLS."""
+        for reason in (ConnectionDone(), ConnectionLost()):
+            problem: list[str] = []
+            probe(self.reactor, SETTING, LIMIT_S).addCallback(problem.append)
+            _path, factory, *_ = self.reactor.unixClients[-1]
+            factory.clientConnectionFailed(self.reactor.connectors[-1], Failure(reason))
+            self.assertEqual(
+                problem,
+                ["cannot connect: the server ended the TLS handshake (does the port speak TLS?)"],
+            )
 
     def test_no_answer(self) -> None:
         """After the time limit it is given up."""
