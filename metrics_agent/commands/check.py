@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from metrics_agent.commands.files import inspect_files
@@ -43,7 +45,7 @@ def check(config: str | None) -> ExitCode:
     opened = [inspect_files(module.files) for module in plan.config.modules if module.enabled]
     with_line = plan.config.lines.locate
     about_files = [with_line(warning) for each in opened for warning in each.warnings]
-    for warning in (*plan.config.warnings, *about_files, *_other_user(plan.config)):
+    for warning in (*plan.config.warnings, *about_files, *_about_state(plan.config)):
         say(f"warning: {warning}")
     faults = [*_output(plan), *plan.faults, *_missing(plan)]
     faults += [fault for each in opened for fault in each.faults]
@@ -74,24 +76,37 @@ def _output(plan: Plan) -> Iterator[Fault]:
             yield from error.faults
 
 
-def _other_user(config: AgentConfig) -> Iterator[str]:
-    """Say that the agent runs as another user, whom its state directory belongs to."""
+def _about_state(config: AgentConfig) -> Iterator[str]:
+    """Warn that nothing can be kept, or that the state directory belongs to another user."""
     if config.settings.state_dir is None and config.path.parent == _SYSTEM_CONFIG:
         state = _SYSTEM_STATE
     else:
         state = state_directory(config.settings, os.environ)
     try:
-        owner = state.stat().st_uid
-    except OSError:
-        return  # it does not exist yet: the agent has not run
-    user = os.geteuid()
+        status = state.stat()
+    except FileNotFoundError:
+        return  # the agent has not run yet
+    except OSError as error:
+        yield _no_state(state, error.strerror or str(error))
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        yield _no_state(state, "it is not a directory")
+        return
+    owner, user = status.st_uid, os.geteuid()
     if owner != user:
         agent = _name(owner)
         yield (
             f"this check runs as {_name(user)}, and the agent as {agent}, who owns {state}: files "
             f"that {agent} may not read or write are not noticed; run "
-            f"sudo -u {agent} metrics-agent check -c {config.path}"
+            f"sudo -u {quote(agent)} metrics-agent check -c {quote(str(config.path))}"
         )
+
+
+def _no_state(state: Path, reason: str) -> str:
+    return (
+        f"the agent cannot keep state in {state}: {reason}; it runs without it, set state_dir to a "
+        "directory that it can write to"
+    )
 
 
 def _name(user: int) -> str:

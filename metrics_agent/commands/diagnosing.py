@@ -101,9 +101,10 @@ def copied_state(state_dir: Path, plan: Plan, problems: ConnectionProblems) -> I
             except FileNotFoundError:
                 continue
             except OSError as error:
-                reason = error.strerror or str(error)
-                hint = "run this command as the user that the agent runs as"
-                problems.note(module, str(state_dir / own), f"cannot be read: {reason}; {hint}")
+                text = f"cannot be read: {error.strerror or error}"
+                if isinstance(error, PermissionError):
+                    text += "; run this command as the user that the agent runs as"
+                problems.note(module, str(state_dir / own), text)
         yield copy
 
 

@@ -32,8 +32,11 @@ def once(process: Process, config: str | None, seconds: float) -> ExitCode:
     """
     lines: list[str] = []
 
-    def begin(reactor: Any, agent: Any, _plan: Plan, _diagnosis: Diagnosis) -> None:
-        reactor.callLater(seconds, agent.request_stop, f"{seconds:g} s are over")
+    def begin(reactor: Any, agent: Any, plan: Plan, _diagnosis: Diagnosis) -> None:
+        if plan.modules:
+            reactor.callLater(seconds, agent.request_stop, f"{seconds:g} s are over")
+        else:
+            reactor.callLater(0, agent.request_stop, "no module is enabled")
 
     def work(observer: StderrObserver) -> ExitCode:
         found = diagnose(process, config, observer, STDOUT, begin)

@@ -278,6 +278,30 @@ class UserTests(FilesCase):
         self.assertIn("and the agent as", warning)
         self.assertRegex(warning, r"run sudo -u \S+ metrics-agent check -c FILE\Z")
 
+    def test_the_command_can_be_pasted(self) -> None:
+        """A user without a name is a number behind a #, at which a shell's comment begins."""
+        owner = self.directory.stat().st_uid
+        self.patch(os, "geteuid", lambda: owner + 1)
+        self.patch(check_module, "_name", lambda user: f"#{user}")
+        warning, _verdict = self.check(GOOD, "my agent.toml")
+        self.assertIn(f"run sudo -u '#{owner}' metrics-agent check -c 'FILE'", warning)
+
+    def test_a_state_directory_that_cannot_be_one(self) -> None:
+        """The agent runs without state, which is worth a warning, whoever owns what is there."""
+        place, loop = self.directory / "place", self.directory / "loop"
+        place.touch()
+        loop.symlink_to(loop)
+        self.patch(os, "geteuid", lambda: place.stat().st_uid + 1)
+        for state, reason in (
+            (place, "it is not a directory"),
+            (place / "state", "Not a directory"),
+            (loop, "Too many levels of symbolic links"),
+            (self.directory / ("n" * 300), "File name too long"),
+        ):
+            shown = f"DIR/{state.relative_to(self.directory)}"
+            (warning,) = self.warnings(f'state_dir = "{state}"\n{GOOD}')
+            self.assertIn(f"the agent cannot keep state in {shown}: {reason};", warning)
+
     def test_a_configuration_in_etc(self) -> None:
         """Its agent has its state in /var/lib, whoever could write there."""
         owner = self.directory.stat().st_uid

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.commands import diagnosing
 from metrics_agent.commands.diagnosing import copied_state
 from metrics_agent.config import load
 from metrics_agent.diagnosis import ConnectionProblems, Diagnosis
@@ -64,8 +65,19 @@ class StateTests(SynchronousTestCase):
             self.assertEqual((copy / "demo@two" / "kept.json").read_text("utf-8"), "kept")
         [(path, text)] = self.problems.of("demo").items()
         self.assertEqual(path, str(self.state / "demo"))
-        self.assertIn("cannot be read: Not a directory; run this command as", text or "")
+        self.assertEqual(text, "cannot be read: Not a directory")
         self.assertEqual(self.problems.of("demo:two"), {})
+
+    def test_what_another_user_may_read(self) -> None:
+        """Only then it helps to be that user."""
+
+        def refuse(*_args: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        self.patch(diagnosing, "_copy_files", refuse)
+        with copied_state(self.state, self.plan(), self.problems):
+            [text] = self.problems.of("demo").values()
+        self.assertIn("cannot be read: Permission denied; run this command as", text or "")
 
     def test_settings(self) -> None:
         """Metrics go where the command wants them, after a reload too."""

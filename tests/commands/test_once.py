@@ -69,6 +69,12 @@ class OnceTests(CommandCase):
         self.reactor.advance(0.1)
         self.assertEqual(self.agent.stops, ["2.5 s are over"])
 
+    def test_nothing_is_enabled(self) -> None:
+        """There is nothing to wait for."""
+        once(self.process, self.write(NOTHING), 2.5)
+        self.reactor.advance(0)
+        self.assertEqual(self.agent.stops, ["no module is enabled"])
+
     def test_codes(self) -> None:
         """0 with metrics of a module, 1 without, 78 where nothing can run."""
         for text, metrics, expected in (
