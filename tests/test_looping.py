@@ -29,6 +29,7 @@ ONE_SHOTS = {
     "transports/http.py": "the limit of one request",
     "transports/mqtt/link.py": "limits of CONNECT and the goodbye; acknowledgements of a turn",
     "transports/oauth2/page.py": "the end of one page",
+    "transports/oauth2/server.py": "the limit of one request to the page",
     "transports/websocket/link.py": "limits of the handshake and of the goodbye",
 }
 """Files that may use callLater: what fires once, and what each is."""
