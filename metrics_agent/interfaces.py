@@ -103,7 +103,7 @@ class ModuleContext(Protocol):
         Args:
             broker: where.
             topic_filter: an MQTT filter.
-            handler: gets the messages.
+            handler: gets the messages; each once, also where several of its filters match.
             qos: 0 or 1.
             place: what to call it in the log and the counters.
             learned: the filter comes from a device, not from the configuration. Should the broker

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from operator import length_hint
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -31,6 +32,7 @@ from metrics_agent.supervision.guard import Guard
 from metrics_agent.supervision.ticker import Ticker, TickerLimits, as_deferred
 from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MqttSettings
+from metrics_agent.transports.mqtt.topics import Deliver
 
 __all__ = ["Context", "Resources"]
 
@@ -101,6 +103,7 @@ class Context:
             counters=counters,
             log=log,
         )
+        self._deliverers: WeakValueDictionary[tuple[Handler, str], Deliver] = WeakValueDictionary()
         self._owned: dict[_Owned, None] = {}
         self._calls: list[IDelayedCall] = []
         self._purge_at = _PURGE_AT
@@ -312,7 +315,21 @@ class Context:
         count = self._guard.run("emit", length_hint, metrics, 1)
         self._counters.drop("after_stop", count or 1)
 
-    def _deliverer(self, handler: Handler, place: str) -> Callable[[Message, list[bytes]], None]:
+    def _deliverer(self, handler: Handler, place: str) -> Deliver:
+        """Return the wrapper of a handler, the same for all its subscriptions.
+
+        By that the table knows that it is one receiver, which gets a message once.
+        """
+        key = (handler, place)
+        try:
+            known = self._deliverers.get(key)
+        except TypeError:  # not hashable
+            return self._wrap(handler, place)
+        if known is None:
+            known = self._deliverers[key] = self._wrap(handler, place)
+        return known
+
+    def _wrap(self, handler: Handler, place: str) -> Deliver:
         """Wrap a handler: this is the path of every message, so it holds all in local names."""
         encode = self._resources.encode
         counters = self._counters

@@ -38,6 +38,31 @@ class MessageTests(ContextCase):
         self.assertEqual((subscription.topic_filter, subscription.qos), ("tele/+/SENSOR", 1))
         self.assertEqual((lines, self.counters.metrics), ([LINE, LINE], 2))
 
+    def test_one_receiver_of_several_filters(self) -> None:
+        """A handler is one receiver, whose filters may overlap; at another place it is another."""
+
+        class Unhashable:
+            __hash__ = None  # type: ignore[assignment]  # the point
+
+            def __call__(self, _message: Message) -> list[Metric]:
+                return [POINT]
+
+        def handler(_message: Message) -> list[Metric]:
+            return [POINT]
+
+        context = self.make_context()
+        for each, place in (
+            *((handler, "message"), (handler, "message"), (handler, "discovery")),
+            *((Unhashable(), "message"), (self.take, "message"), (self.take, "message")),
+        ):
+            context.subscribe(BROKER, "a", each, place=place)
+        receivers = [subscription.deliver for subscription in self.connection.subscriptions]
+        self.assertEqual([receivers.index(each) for each in receivers], [0, 0, 2, 3, 4, 4])
+
+    def take(self, _message: Message) -> list[Metric]:
+        """Take a message, as a method."""
+        return [POINT]
+
     def test_unknown_broker(self) -> None:
         """A broker that the settings do not name is the module's mistake."""
         other = MqttSettings(broker="tcp://other.test")

@@ -210,7 +210,9 @@ class SubscriptionTable:
     def add(
         self, topic_filter: str, qos: int, deliver: Deliver, *, learned: bool = False
     ) -> Subscription:
-        """Add a receiver; a filter may have several, each gets every message once a filter.
+        """Add a receiver; a filter may have several.
+
+        A receiver gets a message once, however many of its filters the topic belongs to.
 
         Args:
             topic_filter: valid by `valid_filter`.
@@ -277,7 +279,8 @@ class SubscriptionTable:
             route = Route(None, ())
         else:
             found = sorted(self._find(text), key=_number)
-            delivers = tuple([subscription._deliver for subscription in found])  # noqa: SLF001
+            # Whoever announces devices can make hundreds of filters that one topic belongs to.
+            delivers = tuple(dict.fromkeys([subscription._deliver for subscription in found]))  # noqa: SLF001
             # Thousands of topics share a handful of these; of many filters that overlap somebody
             # may make any number.
             if len(self._delivers) >= _MAX_COMBINATIONS:

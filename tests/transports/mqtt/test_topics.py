@@ -273,6 +273,18 @@ class CacheTests(SynchronousTestCase):
         table.add("a/#", 0, deliver(2))
         self.assertEqual(reached(table, "a/b" + "/" * 30_000), [2])
 
+    def test_receiver_of_overlapping_filters(self) -> None:
+        """It gets a message once, until none of its filters is left."""
+        table = SubscriptionTable()
+        one, other = deliver(1), deliver(2)
+        first, second = (table.add(name, 0, one) for name in ("a/+/b", "+/a/b"))
+        table.add("a/a/+", 0, other)
+        self.assertEqual(reached(table, "a/a/b"), [1, 2])
+        first.cancel()
+        self.assertEqual(reached(table, "a/a/b"), [1, 2])
+        second.cancel()
+        self.assertEqual(reached(table, "a/a/b"), [2])
+
     def test_change(self) -> None:
         """A new and a cancelled subscription are seen by the next message."""
         table = SubscriptionTable()
