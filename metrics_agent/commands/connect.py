@@ -105,6 +105,7 @@ class _Trial:
     lines: list[str] = field(factory=list)
     _output: dict[str, str | None] = field(factory=dict)
     _unfinished: frozenset[str] = frozenset()
+    _waited_s: float = _LIMIT_S
 
     def begin(self, reactor: Any, agent: Any, plan: Plan, diagnosis: Diagnosis) -> None:
         """Try the output; look until everything has an answer, or the time is over."""
@@ -116,9 +117,10 @@ class _Trial:
         for module in plan.modules:
             for broker in module.brokers:  # so that the lines come in the order of the file
                 diagnosis.problems.note(module.name, str(broker.brokers[0]), None)
-        end_s = reactor.seconds() + _LIMIT_S
+        begun_s = reactor.seconds()
 
         def look() -> float | None:
+            self._waited_s = reactor.seconds() - begun_s  # a signal may end it at any time
             unfinished = frozenset(
                 supervisor.module_name
                 for supervisor in agent.supervisors
@@ -131,7 +133,7 @@ class _Trial:
                 or None in self._output.values()
                 or any(None in diagnosis.problems.of(name).values() for name in names)
             )
-            if pending and reactor.seconds() < end_s:
+            if pending and self._waited_s < _LIMIT_S:
                 return _LOOK_S
             self._unfinished = unfinished
             agent.request_stop("the connections were tried")
@@ -150,11 +152,12 @@ class _Trial:
             elif not problems:
                 found.append((f"{name}: started, it connects to nothing", ""))
         found += [(f"output: {setting}", problem) for setting, problem in self._output.items()]
+        no_answer = f"no answer in {min(round(self._waited_s, 1), _LIMIT_S):g} s"
         for what, problem in found:
             if problem == "":
                 self.lines.append(f"ok: {what}")
             else:
-                self.lines.append(f"error: {what}: {problem or f'no answer in {_LIMIT_S:g} s'}")
+                self.lines.append(f"error: {what}: {problem or no_answer}")
         return ExitCode.GAVE_UP if any(problem != "" for _, problem in found) else ExitCode.STOPPED
 
 

@@ -31,8 +31,16 @@ def once(process: Process, config: str | None, seconds: float) -> ExitCode:
         used.
     """
     lines: list[str] = []
+    ran_s = seconds
 
     def begin(reactor: Any, agent: Any, plan: Plan, _diagnosis: Diagnosis) -> None:
+        begun_s = reactor.seconds()
+
+        def end() -> None:
+            nonlocal ran_s
+            ran_s = min(seconds, round(reactor.seconds() - begun_s, 1))
+
+        reactor.addSystemEventTrigger("before", "shutdown", end)
         if plan.modules:
             reactor.callLater(seconds, agent.request_stop, f"{seconds:g} s are over")
         else:
@@ -43,7 +51,7 @@ def once(process: Process, config: str | None, seconds: float) -> ExitCode:
         if isinstance(found, ExitCode):
             return found
         plan, diagnosis = found
-        lines.extend(summary(plan, diagnosis, seconds))
+        lines.extend(summary(plan, diagnosis, ran_s))
         found_any = any(collected(module.name, diagnosis) for module in plan.modules)
         return ExitCode.STOPPED if found_any else ExitCode.GAVE_UP
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from twisted.internet.task import Clock
+
 from metrics_agent.commands.connect import _Trial, each_address
 from metrics_agent.commands.loading import load_from
 from metrics_agent.diagnosis import Diagnosis
@@ -44,6 +46,12 @@ class EachAddressTests(ConnectCase):
         self.assertEqual(each_address(plan), plan)
 
 
+class FakeAgent:
+    """Is still starting."""
+
+    supervisors = ()
+
+
 class LineTests(ConnectCase):
     """What is said of each connection."""
 
@@ -73,6 +81,17 @@ class LineTests(ConnectCase):
                 ExitCode.GAVE_UP,
             ),
         )
+
+    def test_a_signal_ends_it_early(self) -> None:
+        """The time is the one that passed."""
+        clock, trial = Clock(), _Trial()
+        trial.begin(clock, FakeAgent(), self.plan(GOOD), self.rule)
+        self.rule.problems.note("demo", "tcp://one", None)
+        clock.pump([0.05] * 40)
+        trial.judge(self.plan(GOOD), self.rule)
+        self.assertIn("error: demo: tcp://one: no answer in 2 s", trial.lines)
+        for call in clock.getDelayedCalls():
+            call.cancel()
 
     def test_no_connection(self) -> None:
         """A module that connects to nothing is all right, one that does not start is not."""

@@ -103,6 +103,18 @@ class OnceTests(CommandCase):
         self.assertEqual(self.said(), [])
         self.assertEqual(self.stderr.getvalue(), "Collected in 1 s:\n  demo: 1 metric\n")
 
+    def test_summary_of_a_run_that_was_interrupted(self) -> None:
+        """It names the time that passed."""
+
+        def run() -> None:
+            self.reactor.advance(2.04)
+            for function, *_ in self.reactor.triggers["before"]["shutdown"]:
+                function()
+
+        self.patch(self.reactor, "run", run)
+        once(self.process, self.write(GOOD), 10.0)
+        self.assertEqual(self.stderr.getvalue(), "Collected in 2 s:\n  demo: 0 metrics\n")
+
     def test_rule(self) -> None:
         """The agent runs by the rule, and the copy of the state is gone."""
         once(self.process, self.write(GOOD), 1.0)
