@@ -189,6 +189,8 @@ class Mosquitto:
         persistent: bool,
     ) -> None:
         lines = [f"persistence {str(persistent).lower()}", "log_timestamp false"]
+        # The most that MQTT has; 2 MB by default from mosquitto 2.1 on.
+        lines.append("max_packet_size 268435455")
         if persistent:
             lines.append(f"persistence_location {self.directory}/")
         if os.getuid() == 0:

@@ -84,7 +84,7 @@ class BrokerTests(ConnectCase):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertFalse((self.directory / "state").exists())
         self.assertNotIn("Received PUBLISH from agent-", broker.log)
-        self.assertRegex(broker.log, r"as agent-[0-9a-f]{8} \(p[25], c1, k30")
+        self.assertRegex(broker.log, r"as agent-[0-9a-f]{8} \(p[245], c1, k30")
         await until(lambda: accepted, "the connection to the output")
         self.assertEqual([bytes(each.data) for each in accepted], [b""])
 

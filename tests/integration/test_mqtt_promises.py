@@ -122,7 +122,8 @@ class Promises:
         kept = min(count, self.kept)
         await until(lambda: arrived(parent) >= 100 + kept, lambda: f"{kept}, got {arrived(parent)}")
         await pause(0.5)
-        self.assertEqual(arrived(parent), 100 + kept)
+        # The window counts towards the queue up to mosquitto 2.0 and no longer from 2.1 on.
+        self.assertIn(arrived(parent) - 100, {kept, min(count, self.kept + WINDOW)})
         if kept == count:
             self.assert_complete(sequences(parent.lines()), load.sent)
         self.assertLess(grown, 4 * MEBI)
@@ -136,8 +137,10 @@ class Promises:
         await until(lambda: load.acknowledged == sum(load.sent.values()), "the broker to have it")
         await parent.stop()
         delivered = len(SENT.findall(broker.log))
-        self.assertEqual(len(ACKNOWLEDGED.findall(broker.log)), delivered)
-        self.assertEqual(arrived(parent), delivered)
+        acknowledged = len(ACKNOWLEDGED.findall(broker.log))
+        self.assertEqual(arrived(parent), acknowledged)
+        # The last acknowledgements bring more from mosquitto 2.1 before it reads our goodbye.
+        self.assertLessEqual(delivered - acknowledged, WINDOW)
         parent.start()
         await self.received(parent, load.sent)
         self.assert_complete(sequences(parent.lines()), load.sent)
