@@ -60,6 +60,7 @@ NEEDS = {
     "influxdb": Need(("influxd",), "influxdb"),
     "chromium": Need(("chromium", "chromedriver"), "chromium chromium-driver"),
     "systemd": Need(("systemctl", "systemd-analyze", "/lib/systemd/systemd"), "systemd"),
+    "procps": Need(("/bin/kill",), "procps"),
     "util-linux": Need(("flock", "nsenter", "setpriv", "unshare"), "util-linux"),
     "debootstrap": Need(("debootstrap",), "debootstrap"),
     "iproute2": Need(("ip",), "iproute2"),

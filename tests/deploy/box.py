@@ -192,7 +192,7 @@ def _own_cgroup(case: SynchronousTestCase) -> Path:
     """
     if os.geteuid() != 0:
         raise SkipTest("only root can start a systemd of its own")
-    require("systemd", "util-linux")
+    require("systemd", "procps", "util-linux")
     if subprocess.run([*_NAMESPACES, "true"], check=False, capture_output=True).returncode:
         raise SkipTest("no namespaces can be made here (a container without the right)")
     for hierarchy in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup"):

@@ -78,12 +78,26 @@ class WheelTests(BuildTestCase):
         built = [path for path in (self.checkout / "build").rglob("*") if path.is_file()]
         self.assertEqual(built, [stale])
 
+    def others(self) -> Path:
+        """Return a directory with what is installed here, without this package and its plugin."""
+        others = self.work / "others"
+        here = Path(twisted.__file__).parents[1]
+        for part in (".", "twisted", "twisted/plugins"):
+            (others / part).mkdir()
+            for path in (here / part).iterdir():
+                name = path.name
+                if not name.startswith(("metrics_agent", "dropin.cache", "__pycache__")) and (
+                    part == "twisted/plugins" or name not in {"twisted", "plugins"}
+                ):
+                    (others / part / name).symlink_to(path)
+        return others
+
     def test_editable(self) -> None:
         """After a plain pip install -e, twistd has the plugin of the checkout."""
         self.pip("install", "-q", "--no-deps", "-e", ".")
         [site] = self.environment.glob("lib/python3*/site-packages")
         # Twisted and the others come from where these tests found them, after the checkout.
-        (site / "zz_others.pth").write_text(f"{Path(twisted.__file__).parents[1]}\n")
+        (site / "zz_others.pth").write_text(f"{self.others()}\n")
         python = self.environment / "bin/python"
         said = self.run_in(
             self.work, python, "-c", "from twisted.scripts.twistd import run; run()", "--help"

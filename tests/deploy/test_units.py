@@ -34,7 +34,7 @@ class UnitTests(SynchronousTestCase):
     """systemd-analyze has nothing to say."""
 
     def setUp(self) -> None:
-        require("systemd")
+        require("systemd", "procps")  # ExecReload of the unit is /bin/kill.
         self.directory = Path(self.mktemp()).absolute()
         shutil.copytree(DROP_INS, self.directory / "telegraf.service.d")
         (self.directory / "telegraf.service").write_text(TELEGRAF)
