@@ -157,6 +157,8 @@ def make_endpoint(reactor: Any, target: Target, setting: str) -> Any:
     # Endpoints bring in much that a writer to stdout never needs.
     from twisted.internet import endpoints
 
+    from metrics_agent.transports.hostname import hostname_endpoint
+
     api: Any = endpoints
     if target.kind == "unix":
         return api.UNIXClientEndpoint(reactor, target.path)
@@ -165,7 +167,7 @@ def make_endpoint(reactor: Any, target: Target, setting: str) -> Any:
     try:
         if target.kind == "endpoint":
             return api.clientFromString(reactor, target.description)
-        endpoint = api.HostnameEndpoint(reactor, target.host, target.port)
+        endpoint = hostname_endpoint(reactor, target.host, target.port)
         if target.kind == "tcp":
             return endpoint
 

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
@@ -28,6 +27,7 @@ from zope.interface import implementer
 
 from metrics_agent._version import __version__
 from metrics_agent.errors import MetricsAgentError, MissingDependency, how_to_install
+from metrics_agent.transports.hostname import hostname_endpoint
 from metrics_agent.transports.http_faults import HttpFault, causes_of, explain, was_cancelled
 
 try:
@@ -190,7 +190,7 @@ class _Attempt:
     def endpointForURI(self, uri: URI) -> Any:
         """Return the way to a server, with the limits on it."""
         host = uri.host.decode("ascii")
-        endpoint: Any = HostnameEndpoint(self._reactor, host, uri.port, timeout=self._timeout_s)
+        endpoint: Any = hostname_endpoint(self._reactor, host, uri.port, timeout=self._timeout_s)
         if uri.scheme == b"https":
             from metrics_agent.transports.tls import (
                 TlsFileError,

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
+from twisted.internet.endpoints import UNIXClientEndpoint
 
+from metrics_agent.transports.hostname import hostname_endpoint
 from metrics_agent.transports.mqtt.address import BrokerAddress
 from metrics_agent.transports.mqtt.causes import Cause
 from metrics_agent.transports.mqtt.settings import MqttSettings
@@ -44,7 +45,7 @@ def dial(reactor: Any, settings: MqttSettings, address: BrokerAddress) -> Dial:
         return Dial(
             UNIXClientEndpoint(reactor, address.path, timeout=timeout_s)  # type: ignore[no-untyped-call]  # Twisted's is
         )
-    endpoint: Any = HostnameEndpoint(reactor, address.host, address.port, timeout=timeout_s)
+    endpoint: Any = hostname_endpoint(reactor, address.host, address.port, timeout=timeout_s)
     explain: Callable[[Cause], Cause] = _unchanged
     if address.secure:
         from metrics_agent.transports.mqtt.tls import over_tls

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.endpoints import HostnameEndpoint
 
 from metrics_agent.transports.causes import CannotConnect, Cause
+from metrics_agent.transports.hostname import hostname_endpoint
 from metrics_agent.transports.tls_settings import tls_arguments
 from metrics_agent.transports.websocket.settings import WebSocketSettings
 
@@ -40,7 +40,7 @@ def dial(reactor: Any, settings: WebSocketSettings) -> Dial:
         MissingDependency: TLS is asked for and its packages are not installed.
     """
     address = settings.address
-    endpoint: Any = HostnameEndpoint(
+    endpoint: Any = hostname_endpoint(
         reactor, address.host, address.port, timeout=float(settings.connect_timeout)
     )
     return _over_tls(reactor, settings, endpoint) if address.secure else Dial(endpoint)
