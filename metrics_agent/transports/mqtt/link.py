@@ -433,7 +433,9 @@ class Link(Protocol):
         self.accepted = True
         self._stop_timer()
         if event.keepalive_s > 0:
-            self._keepalive_s = event.keepalive_s
+            # A longer one, up to 18 h, would only hide that a broker is dead: to ping more often
+            # than it asks for is always right (MQTT 5, 3.1.2.10).
+            self._keepalive_s = min(self._keepalive_s, event.keepalive_s)
         self._ticks.start(self._keepalive_s / 2)
         self._owner.link_accepted(self, event.session_present)
 

@@ -18,10 +18,12 @@ which the broker ends the connection is found and set aside, see `suspects`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain, repeat
 from typing import Final, TypeVar
 
 from twisted.logger import Logger
 
+from metrics_agent.limits import REMEMBERED_FILTERS
 from metrics_agent.state.directory import StateFile
 from metrics_agent.transports.mqtt.engine import Engine, Subscribed, Unsubscribed
 from metrics_agent.transports.mqtt.suspects import Suspects
@@ -32,7 +34,10 @@ __all__ = ["Subscriber"]
 FILTERS_A_PACKET: Final = 8
 """As many as the strictest of the public brokers takes in one SUBSCRIBE."""
 FIRST_REFUSAL: Final = 0x80
+_LEFT_OUT: Final = 0x100
+"""Of a filter for which the answer has no code."""
 _REFUSALS: Final = {
+    _LEFT_OUT: "left out of its answer",
     0x80: "refused",
     0x83: "refused by a rule of the broker",
     0x87: "not authorised",
@@ -155,7 +160,8 @@ class Subscriber:
     def given_up(self, answer: Unsubscribed) -> None:
         """Take an UNSUBACK: the broker has forgotten these filters."""
         self._at_broker.difference_update(self._giving_up.pop(answer.packet_id, ()))
-        self._save()
+        if not self._giving_up:
+            self._save()  # not for each of thousands
 
     def answered(self, answer: Subscribed, broker: str) -> float | None:
         """Take a SUBACK; filters that the broker newly refuses are named in one line.
@@ -166,7 +172,8 @@ class Subscriber:
         names = self._unanswered.pop(answer.packet_id, [])
         news: list[str] = []
         restored: list[str] = []
-        for name, code in zip(names, answer.codes, strict=False):
+        codes = chain(answer.codes, repeat(_LEFT_OUT))
+        for name, code in zip(names, codes, strict=False):
             self._suspects.answered(name)
             self._to_retry.discard(name)
             if code < FIRST_REFUSAL:
@@ -219,7 +226,11 @@ class Subscriber:
         if not isinstance(names, list):
             return set()
         # An UNSUBSCRIBE with an invalid filter would cost the connection as a SUBSCRIBE does.
-        return {name for name in names if isinstance(name, str) and valid_filter(name) is None}
+        return {
+            name
+            for name in names[:REMEMBERED_FILTERS]
+            if isinstance(name, str) and valid_filter(name) is None
+        }
 
     def _save(self) -> None:
         saved = set(self._at_broker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -10,6 +11,7 @@ from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.limits import REMEMBERED_FILTERS
 from metrics_agent.transports.mqtt.engine import UNRELEASED_BYTES
 from metrics_agent.transports.outage import PROVEN_S
 from metrics_agent.transports.write_gate import STUCK_S
@@ -181,6 +183,25 @@ class Cases:
         self.assertIn("worse (", line)
         self.assertNotIn("good", line)
 
+    def test_filter_without_a_code_in_the_answer(self) -> None:
+        """It was not granted: that is logged, and it is asked for again; more codes are ignored."""
+        for codes in ((), (0,), (0, 0, 0, 0)):
+            script = self.make()
+            for name in ("a", "b"):
+                script.connection.subscribe(name, 0, script.lines_of)
+            script.connection.startService()
+            script.up()
+            [*_connect, (_kind, body)] = script.written()
+            script.send(suback(script.v5, int.from_bytes(body[:2], "big"), *codes))
+            left_out = ["a", "b"][len(codes) :]
+            errors = script.told(LogLevel.error)
+            self.assertEqual(len(errors), bool(left_out))
+            script.clock.advance(1)
+            again = [each for each in script.written() if each[0] == SUBSCRIBE]
+            self.assertEqual(sorted(script.filters(again, SUBSCRIBE)), left_out)
+            for name in left_out:
+                self.assertIn(f"{name} (left out of its answer)", errors[0])
+
     def test_what_is_noted(self) -> None:
         """Pending until the broker has answered for each filter; then what it refuses, if any."""
         for protocol in ("3.1.1", "5"):
@@ -235,6 +256,17 @@ class Cases:
         third.connection.startService()
         third.up(session=False)
         self.assertEqual(third.filters(third.written(), UNSUBSCRIBE), [])
+
+    def test_a_state_file_of_any_number_of_filters(self) -> None:
+        """Of a file that somebody filled no more filters are given up than devices can have."""
+        path = Path(self.mktemp())
+        path.write_text(json.dumps({"filters": [f"x/{number}" for number in range(95_000)]}))
+        script = self.make(state_path=path)
+        script.connection.reconcile()
+        script.connection.startService()
+        script.up(session=True)
+        packets = script.written()
+        self.assertEqual(len(script.filters(packets, UNSUBSCRIBE)), REMEMBERED_FILTERS)
 
     def test_a_bad_state_file_is_told_and_survived(self) -> None:
         """A state file that is garbage, and one that cannot be written, cost a warning each."""
@@ -924,11 +956,12 @@ class Mqtt5Tests(Cases, SynchronousTestCase):
             self.assertIn(words, script.told(LogLevel.warn)[0])
 
     def test_the_brokers_keepalive_holds(self) -> None:
-        """A broker may ask for a shorter keepalive than ours."""
-        script = self.make(keepalive=60.0)
-        script.connection.startService()
-        script.open()
-        script.send(connack(v5=True, properties=b"\x13\x00\x0a"))
-        script.transport.clear()
-        script.clock.advance(5)
-        self.assertEqual(script.written(), [PINGREQ])
+        """A broker may ask for a shorter keepalive than ours; a longer one hides no dead broker."""
+        for asked, expected_s in ((b"\x00\x0a", 5), (b"\xff\xff", 30)):
+            script = self.make(keepalive=60.0)
+            script.connection.startService()
+            script.open()
+            script.send(connack(v5=True, properties=b"\x13" + asked))
+            script.transport.clear()
+            script.clock.advance(expected_s)
+            self.assertEqual(script.written(), [PINGREQ])
