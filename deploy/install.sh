@@ -292,8 +292,10 @@ $(say "$known" | sed 's/ /, /g'); or none" ;;
 
 check_machine() {
     command -v "$python" >/dev/null || die "--python $python: no such command"
-    "$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-        die "$python is $("$python" -I --version 2>&1), expected 3.10 or newer (see --python)"
+    if ! "$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
+        version=$("$python" -I --version 2>&1) || version="not a Python"
+        die "$python is ${version:-not a Python}, expected 3.10 or newer (see --python)"
+    fi
     "$python" -I -c 'import ensurepip, venv' 2>/dev/null ||
         die "$python cannot make virtual environments; on Debian: apt-get install python3-venv"
     # Two agents with one configuration have the same client id: each would throw the other off the

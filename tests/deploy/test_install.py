@@ -386,6 +386,7 @@ class ArgumentTests(InstallTestCase):
             (["--wheelhouse", "/nowhere", wheel], "--wheelhouse /nowhere: not a directory"),
             (["--python", "no-such-python", wheel], "--python no-such-python: no such command"),
             (["--python", old, wheel], f"{old} is Python 3.9.2, expected 3.10 or newer"),
+            (["--python", "false", wheel], "false is not a Python, expected 3.10 or newer"),
         ):  # fmt: skip
             said = self.run_script(*arguments, expect=1)
             self.assertRegex(said, rf"install\.sh: (--extras speed,x: )?{re.escape(expected)}")
