@@ -7,7 +7,7 @@ from typing import Final
 
 from metrics_agent.pem import hide_keys
 
-__all__ = ["HOST_PORT", "SCHEME", "UNPRINTABLE", "read_host", "read_port", "shown"]
+__all__ = ["HOST_PORT", "NAME", "SCHEME", "UNPRINTABLE", "read_host", "read_port", "shown"]
 
 SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 HOST_PORT: Final = re.compile(
@@ -16,10 +16,12 @@ HOST_PORT: Final = re.compile(
 )
 """``host``, ``host:port`` or ``[IPv6]:port``; for `read_host` and `read_port`."""
 
+NAME: Final = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
+"""A name in ASCII that can be looked up, or an IPv4 address."""
+
 UNPRINTABLE: Final = re.compile("[\\x00-\\x20\\x7f-\\x9f]")
 _MAX_PORT: Final = 65_535
 _MAX_HOST: Final = 253
-_MAX_LABEL: Final = 63
 _SHOWN: Final = 60
 
 
@@ -67,10 +69,10 @@ def shown(text: str) -> str:
 
 
 def _is_name(host: str) -> bool:
-    """Tell whether a name can be looked up: none of its labels is empty or too long."""
+    """Return whether a name can be looked up: its characters, and the lengths of its labels."""
     if host.isascii():
         # The same answer without the codec, which brings tables of all Unicode with it.
-        return all(0 < len(label) <= _MAX_LABEL for label in host.removesuffix(".").split("."))
+        return NAME.fullmatch(host) is not None
     try:
         host.encode("idna")
     except UnicodeError:

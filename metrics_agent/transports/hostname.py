@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.endpoints import HostnameEndpoint
 
-__all__ = ["hostname_endpoint"]
+from metrics_agent.transports.host_port import NAME
 
-_NAME: Final = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
+__all__ = ["hostname_endpoint"]
 
 
 def hostname_endpoint(reactor: Any, host: str, port: int, **options: Any) -> Any:
@@ -25,6 +24,6 @@ def hostname_endpoint(reactor: Any, host: str, port: int, **options: Any) -> Any
         options: of `HostnameEndpoint`.
     """
     endpoint: Any = HostnameEndpoint(reactor, host, port, **options)
-    if _NAME.fullmatch(host):
+    if NAME.fullmatch(host):
         endpoint._badHostname = False  # noqa: SLF001 - Twisted has no public way
     return endpoint

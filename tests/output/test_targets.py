@@ -125,6 +125,7 @@ class SettingTests(SynchronousTestCase):
             ("tcp://host:99999", "got the port 99999"),
             ("tcp:host=h:port=99999", "got the port 99999"),
             ("tcp://[::g]:1", "expected tcp://host:port"),
+            ("tcp://$HOST:8094", "got the host '$HOST', expected a name or an IP address"),
             ("localhost:8094", "expected tcp://localhost:8094"),
             ("telegraf.example:8094", "expected tcp://telegraf.example:8094"),
             ("[::1]:8094", "expected tcp://[::1]:8094"),

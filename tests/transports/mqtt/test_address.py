@@ -64,6 +64,7 @@ class ParseTests(SynchronousTestCase):
             ("unix:///a%00b", "expected unix:// with an absolute path"),
             ("h" * 254, "expected a name or an IP address"),
             ("tcp://a..b:1883", "got the host 'a..b', expected a name or an IP address"),
+            ("tcp://$BROKER:1883", "got the host '$BROKER', expected a name or an IP address"),
             ("\xfc..b", "expected a name or an IP address"),
             ("h" * 64, "expected a name or an IP address"),
         ):

@@ -48,6 +48,7 @@ class AddressTests(SynchronousTestCase):
             ("http://dtu/x#y", "got a # in the address"),
             ("http://" + "a" * 64, "expected a name or an IP address"),
             ("http://" + "a." * 200, "expected a name or an IP address"),
+            ("http://${DTU}", "got the host '${DTU}', expected a name or an IP address"),
         ):
             fault = self.assertRaises(ValueError, parse_address, text, "/live")
             self.assertIn(words, str(fault))
