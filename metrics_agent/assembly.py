@@ -27,12 +27,15 @@ from metrics_agent.output.writer import MakeWriter
 from metrics_agent.plan import ModulePlan, Plan
 from metrics_agent.point_clock import PointClock
 from metrics_agent.process.boot import Process
+from metrics_agent.process.exit import ExitCode
 from metrics_agent.process.notify import make_notifier
+from metrics_agent.process.running import contain_main_loop
 from metrics_agent.process.stdin import StdinService
 from metrics_agent.state.directory import Pace, StateDirectory, safe_name
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters, CountersByModule
 from metrics_agent.supervision.emitter import Emitter
+from metrics_agent.supervision.exhaustion import MemoryWatch
 from metrics_agent.supervision.guard import Guard
 from metrics_agent.supervision.lifecycle import State
 from metrics_agent.supervision.policy import RestartPolicy
@@ -55,6 +58,8 @@ if TYPE_CHECKING:
 __all__ = ["assemble", "make_planned_output"]
 
 _AGENT: Final = "agent"
+_END_GRACE_S: Final = 3.0
+"""What a stop may take beyond its drain, where memory is short, before the kernel ends it."""
 _MQTT: Final = "mqtt"
 _FIXED: Final = (
     "output",
@@ -163,6 +168,14 @@ class _Assembly:
             on_pressure=self._on_pressure,
             on_lost=self._on_lost,
         )
+        self._watchdog = Watchdog(
+            reactor,
+            dump_after_s=self._first.watchdog_dump,
+            exit_after_s=self._first.watchdog_exit,
+            log=self._log,
+        )
+        self._memory_watch = MemoryWatch(self._give_up)
+        contain_main_loop(reactor, self._memory_watch.left_reactor)
         self._agent: Agent
         self._self_metrics: SelfMetrics
 
@@ -185,17 +198,12 @@ class _Assembly:
         )
         agent = self._agent = Agent(parts, self._plan, self._load)
         self._self_metrics = self._make_self_metrics()
-        settings = self._first
         for service in (
+            self._memory_watch,
             self._point_clock,
             notifier,
             self._self_metrics,
-            Watchdog(
-                self._reactor,
-                dump_after_s=settings.watchdog_dump,
-                exit_after_s=settings.watchdog_exit,
-                log=self._log,
-            ),
+            self._watchdog,
         ):
             service.setServiceParent(agent)  # type: ignore[no-untyped-call]  # Twisted's is untyped
         if self._diagnosis is None:
@@ -247,6 +255,19 @@ class _Assembly:
             self._connections.pause("pressure")
         else:
             self._connections.resume("pressure")
+
+    def _give_up(self, reason: str) -> None:
+        """Stop, since the reactor is not whole any more; by the kernel if nothing else works."""
+        status = self._process.exit_status
+        status.set(ExitCode.GAVE_UP)
+        status.start_no_threads()
+        self._watchdog.end_within(self._first.drain_timeout + _END_GRACE_S)
+        self._guard.run(
+            "memory",
+            self._agent.request_stop,
+            reason,
+            ExitCode.GAVE_UP,
+        )
 
     def _on_lost(self, reason: str) -> None:
         self._agent.request_stop(reason)

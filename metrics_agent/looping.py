@@ -15,10 +15,13 @@ from twisted.internet.interfaces import IDelayedCall
 
 from metrics_agent.logs.logger import failure_of, make_logger
 
-__all__ = ["RETRY_S", "GuardedLoop"]
+__all__ = ["FAILED", "RETRY_S", "GuardedLoop"]
 
 RETRY_S: Final = 1.0
 """The wait after a turn that raised."""
+
+FAILED: Final = "A recurring task failed; trying again in {retry_s:g} s"
+"""The log line about it."""
 
 
 class GuardedLoop:
@@ -33,7 +36,7 @@ class GuardedLoop:
         retry_s: the wait after a turn that raised.
     """
 
-    __slots__ = ("_call", "_changes", "_clock", "_failed", "_retry_s", "_turn")
+    __slots__ = ("_call", "_changes", "_clock", "_failed", "_retry_s", "_turn", "_wanted")
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class GuardedLoop:
         self._retry_s = retry_s
         self._call: IDelayedCall | None = None
         self._changes = 0
+        self._wanted = False
 
     @property
     def active(self) -> bool:
@@ -58,11 +62,14 @@ class GuardedLoop:
     def start(self, delay_s: float) -> None:
         """Have the next turn after so many seconds, in place of one that is due."""
         self.stop()
+        self._wanted = True  # also where there is no memory for a timer
         self._call = self._clock.callLater(delay_s, self._run)
+        self._wanted = False
 
     def stop(self) -> None:
         """Have no more turns; harmless when none is due."""
         self._changes += 1
+        self._wanted = False
         call, self._call = self._call, None
         if call is not None and call.active():
             call.cancel()
@@ -75,7 +82,9 @@ class GuardedLoop:
             delay_s = self._turn()
         except BaseException as raised:
             error, delay_s = raised, self._retry_s
-        if delay_s is not None and self._changes == changes:
+        if self._wanted or (delay_s is not None and self._changes == changes):
+            self._wanted = False
+            delay_s = self._retry_s if delay_s is None else delay_s
             self._call = self._clock.callLater(delay_s, self._run)
         # Last: where memory is short, to log it may fail as well.
         if error is not None:
@@ -84,7 +93,7 @@ class GuardedLoop:
 
     def _log_failure(self, error: BaseException) -> None:
         make_logger().failure(
-            "A recurring task failed; trying again in {retry_s:g} s",
+            FAILED,
             failure_of(error),
             retry_s=self._retry_s,
         )

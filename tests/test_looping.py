@@ -83,6 +83,25 @@ class GuardedLoopTests(SynchronousTestCase):
         waits = [after - before for before, after in pairwise(self.turns)]
         self.assertEqual(waits[:5], [RETRY_S] * 5)
 
+    def test_turn_that_could_not_start_the_loop_comes_again(self) -> None:
+        """`start` takes back the timer that there was, and has no memory for another."""
+        call_later = self.clock.callLater
+
+        def turn() -> None:
+            if len(self.turns) == 1:
+                self.patch(self.clock, "callLater", fail)
+                loop.start(5)
+
+        def fail(*_args: object) -> None:
+            self.clock.callLater = call_later
+            raise MemoryError
+
+        loop = self.loop(turn)
+        loop.start(0)
+        self.clock.pump([0, RETRY_S, RETRY_S])
+        self.assertEqual(len(self.turns), 2)
+        self.assertEqual([type(fault) for fault in self.faults], [MemoryError])
+
     def test_fault_in_the_report_is_ignored(self) -> None:
         """Where a log line cannot be made either, the next turn still comes."""
 

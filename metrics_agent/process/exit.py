@@ -50,6 +50,7 @@ class ExitStatus:
         self.code = ExitCode.STOPPED
         self._hard_exit = hard_exit if callable(hard_exit) else os._exit
         self._deadline: threading.Timer | None = None
+        self._may_start_threads = True
 
     def set(self, code: ExitCode) -> None:
         """Remember the code, unless another than 0 is remembered already."""
@@ -70,9 +71,15 @@ class ExitStatus:
         if self.code is not ExitCode.STOPPED:
             self._hard_exit(int(self.code))
 
+    def start_no_threads(self) -> None:
+        """Leave deadlines to another: where memory is short the start of a thread may hang."""
+        self._may_start_threads = False
+
     def end_within(self, seconds: float) -> None:
         """End the process after that long, however it hangs; a later call replaces this one."""
         self.cancel_deadline()
+        if not self._may_start_threads:
+            return
         self._deadline = threading.Timer(seconds, self.now)
         self._deadline.daemon = True
         self._deadline.start()

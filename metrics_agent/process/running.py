@@ -1,13 +1,17 @@
-"""A service and the reactor: its clock, and its run from start to end as twistd does it."""
+"""A service and the reactor: its clock, its main loop, and its run from start to end."""
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import IService
 
-__all__ = ["run_service", "use_monotonic_clock"]
+from metrics_agent.process.exit import ExitCode
+
+__all__ = ["contain_main_loop", "run_service", "use_monotonic_clock"]
 
 
 def use_monotonic_clock(reactor: Any) -> None:
@@ -18,6 +22,44 @@ def use_monotonic_clock(reactor: Any) -> None:
     """
     if not reactor.getDelayedCalls():
         reactor.seconds = time.monotonic
+
+
+def contain_main_loop(
+    reactor: Any,
+    gave_up: Callable[[BaseException], object],
+    exit: Callable[[int], object] = os._exit,  # noqa: A002 - what it is
+) -> None:
+    """Stop in order when an exception leaves the reactor's main loop.
+
+    Twisted contains all exceptions there by logging them; what leaves it is a log line that cannot
+    be made, for want of memory above all. `run` would return without stopping anything, and the
+    interpreter would wait at its end for the threads of the reactor's pool, which nobody ends.
+
+    Args:
+        reactor: any that has a ``mainLoop``.
+        gave_up: called with the exception; asks the reactor to stop. May raise.
+        exit: ends the process at once, where it is of no use to go on.
+    """
+    main_loop = getattr(reactor, "mainLoop", None)
+    if main_loop is None:
+        return
+    attempts, status = (1, 2, 3), int(ExitCode.GAVE_UP)
+
+    def contained() -> None:
+        # Nothing in here needs memory, not even `suppress`.
+        for _ in attempts:
+            try:
+                main_loop()
+            except BaseException as error:  # noqa: PERF203 - three times at most
+                try:  # noqa: SIM105 - as above
+                    gave_up(error)
+                except BaseException:  # noqa: S110 - there is no memory for a line about it
+                    pass
+            else:
+                return
+        exit(status)
+
+    reactor.mainLoop = contained
 
 
 def run_service(reactor: Any, service: IService) -> None:

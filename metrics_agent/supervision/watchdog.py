@@ -132,6 +132,11 @@ class LastResort:
         self._handle_by(one_shot=True)
         signal.setitimer(signal.ITIMER_REAL, self._after_s)
 
+    def end_within(self, seconds: float) -> None:
+        """End the process by the next alarm, after that long."""
+        self._handle_by(one_shot=False)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
     def disarm(self) -> None:
         """Stop the timer and leave SIGALRM as it was: with its default action."""
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -239,6 +244,15 @@ class Watchdog(Service):
             stacks.disarm()
         if last_resort is not None:
             last_resort.disarm()
+
+    def end_within(self, seconds: float) -> None:
+        """Have the kernel end the process by SIGALRM after that long, whatever becomes of it."""
+        # Not armed again at the next sign of life, and not disarmed at the end of a stop.
+        last_resort, self._last_resort = self._last_resort, None
+        if last_resort is not None:
+            last_resort.end_within(seconds)
+        else:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def _begin(self) -> None:
         self._ticks = 0

@@ -29,6 +29,13 @@ MODULES = {"probe": "tests.integration.probe:MODULE"}
 _COUNT = re.compile(rb"count number=(\d+)i (\d+)")
 
 
+def limit_memory(pid: int, more: int) -> None:
+    """Let a process have so much more than it has, until the limit is raised."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    limit = pages * os.sysconf("SC_PAGE_SIZE") + more
+    resource.prlimit(pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+
+
 class MachineTests(OutsideCase):
     """What the machine does to us."""
 
@@ -47,12 +54,6 @@ class MachineTests(OutsideCase):
     def enlarge(self, disk: Path) -> None:
         """Give a mounted disk more room."""
         subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
-
-    def limit_memory(self, pid: int, more: int) -> None:
-        """Let a process have so much more than it has."""
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
-        limit = pages * os.sysconf("SC_PAGE_SIZE") + more
-        resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
 
     async def state_fault(self, name: str, state: Path) -> None:
         """Run with a state directory that cannot be used: told, and everything works."""
@@ -210,7 +211,7 @@ class MachineTests(OutsideCase):
         )
         parent = await self.start_beside()
         pid = parent.agent_pid
-        self.limit_memory(pid, 100 * MEBI)
+        limit_memory(pid, 100 * MEBI)
         await self.said(parent, "MemoryError", "E")
         self.assertLess(memory_bytes(pid), 200 * MEBI)
         await pause(0.3)

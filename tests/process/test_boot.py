@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent.process import boot as boot_module
 from metrics_agent.process.boot import Process, boot
 from metrics_agent.process.exit import ExitStatus
-from metrics_agent.process.running import run_service, use_monotonic_clock
+from metrics_agent.process.running import contain_main_loop, run_service, use_monotonic_clock
 from metrics_agent.process.signals import Signals
 
 
@@ -84,3 +84,42 @@ class ClockTests(SynchronousTestCase):
         use_monotonic_clock(reactor)
         self.assertEqual(reactor.seconds(), 0.0)
         call.cancel()
+
+
+class MainLoopTests(SynchronousTestCase):
+    """Exceptions that leave the reactor's main loop."""
+
+    def run_loop(self, *faults: BaseException) -> tuple[list[BaseException], list[int]]:
+        """Run a main loop that raises these in turn, and then returns."""
+        left = list(faults)
+        told: list[BaseException] = []
+        exits: list[int] = []
+
+        class Reactor:
+            def mainLoop(self) -> None:
+                if left:
+                    raise left.pop(0)
+
+        def gave_up(error: BaseException) -> None:
+            told.append(error)
+            raise MemoryError
+
+        reactor = Reactor()
+        contain_main_loop(reactor, gave_up, exits.append)
+        reactor.mainLoop()
+        return told, exits
+
+    def test_loop_goes_on_for_the_stop(self) -> None:
+        """Once: `gave_up` asks it to stop, and may itself fail."""
+        error = MemoryError()
+        self.assertEqual(self.run_loop(error), ([error], []))
+        self.assertEqual(self.run_loop(), ([], []))
+
+    def test_process_ends_where_that_is_of_no_use(self) -> None:
+        """With the code after which a new one is started."""
+        errors = [MemoryError(), SystemExit(), OverflowError()]
+        self.assertEqual(self.run_loop(*errors), (errors, [1]))
+
+    def test_reactor_without_a_main_loop(self) -> None:
+        """Such as a fake: nothing to do."""
+        contain_main_loop(Clock(), list)

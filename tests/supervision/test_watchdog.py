@@ -345,6 +345,13 @@ class LastResortTest(SynchronousTestCase):
         self.resort.arm()
         self.assertGreater(signal.getitimer(signal.ITIMER_REAL)[0], 49.0)
 
+    def test_end_is_the_next_alarm(self):
+        """Nothing stands between it and the default action, and no sign of life puts it off."""
+        self.resort.arm()
+        self.resort.end_within(30.0)
+        self.assertEqual(signal.getsignal(signal.SIGALRM), signal.SIG_DFL)
+        self.assertLessEqual(signal.getitimer(signal.ITIMER_REAL)[0], 30.0)
+
     def test_disarmed_no_alarm_comes(self):
         self.resort.arm()
         self.resort.disarm()
