@@ -8,20 +8,16 @@ Here the next timer is set whatever the turn raises.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall
 
 from metrics_agent.logs.logger import failure_of, make_logger
 
-__all__ = ["FAILED", "RETRY_S", "GuardedLoop"]
+__all__ = ["RETRY_S", "GuardedLoop"]
 
 RETRY_S: Final = 1.0
 """The wait after a turn that raised."""
-
-FAILED: Final = "A recurring task failed; trying again in {retry_s:g} s"
-"""The log line about it."""
 
 
 class GuardedLoop:
@@ -32,7 +28,7 @@ class GuardedLoop:
         turn: returns the seconds until the next turn, None when there is to be none. It may also
             call `start` or `stop` itself; then what it returns does not matter.
         failed: called with what a turn raised, in place of a line in the agent's log; what it
-            raises itself is ignored.
+            raises itself is the reactor's to report.
         retry_s: the wait after a turn that raised.
     """
 
@@ -88,12 +84,11 @@ class GuardedLoop:
             self._call = self._clock.callLater(delay_s, self._run)
         # Last: where memory is short, to log it may fail as well.
         if error is not None:
-            with suppress(BaseException):
-                self._failed(error)
+            self._failed(error)
 
     def _log_failure(self, error: BaseException) -> None:
         make_logger().failure(
-            FAILED,
+            "A recurring task failed; trying again in {retry_s:g} s",
             failure_of(error),
             retry_s=self._retry_s,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.logger import (
@@ -45,9 +46,19 @@ class _ContainedPublisher(LogPublisher):
 
     Twisted's own contains what is an Exception. A SystemExit of an observer that a module has added
     would come out wherever a line is logged, and end the reactor.
+
+    Attributes:
+        on_failure: called first with a failure and its event: to write it may need more
+            memory than there is.
     """
 
+    on_failure: Callable[[Any, LogEvent], object] | None = None
+
     def __call__(self, event: LogEvent) -> None:
+        # twisted.python.log, which reports faults in reads and writes, has the latter.
+        failure = event.get("log_failure") or event.get("failure")
+        if failure is not None and self.on_failure is not None:
+            self.on_failure(failure, event)
         try:
             super().__call__(event)
         except BaseException as error:

@@ -1,10 +1,10 @@
 """What happens when memory runs out where nothing can contain it: the process ends in order.
 
-A MemoryError in a module or in a connection costs a message or the connection, no more. One that
-comes up to the reactor may have struck it anywhere: between taking a timer from its heap and
-putting it back, say, and that timer is gone without a trace. What hangs on it stands still, in a
-process that looks well. So such a process stops in order, with a code other than 0, and whoever
-started it starts a new one.
+A MemoryError of one that asked for too much is its fault alone, and contained like any other.
+Where nothing is left, anything may fail anywhere: a timer is lost while the reactor puts it into
+its heap, a connection while it is being closed, and what hangs on it stands still in a process that
+looks well. So once there is no memory left, and whenever the reactor itself was struck, the process
+stops in order, with a code other than 0, and whoever started it starts a new one.
 
 To stop takes memory too. It is kept in reserve: addresses that are never written to, so that they
 cost nothing as long as they are unused. And the stop gets an end by the kernel's timer, since the
@@ -21,12 +21,13 @@ from twisted.application.service import Service
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from metrics_agent import looping
-
-__all__ = ["RESERVE_BYTES", "MemoryWatch"]
+__all__ = ["RESERVE_BYTES", "ROOM_BYTES", "MemoryWatch"]
 
 RESERVE_BYTES: Final = 16 * 1024 * 1024
 """For the metrics that wait, the log and a few threads' work; glibc asks for it in large pieces."""
+
+ROOM_BYTES: Final = 4 * 1024 * 1024
+"""Python and the C library ask for up to 1 MiB at once, to hand it out in small pieces."""
 
 _TWISTED: Final = "twisted."
 _LEGACY: Final = "log_legacy"
@@ -34,46 +35,50 @@ _DEFERRED: Final = "twisted.internet.defer"
 
 
 class MemoryWatch(Service):
-    """Reads in the log what the reactor reports, and gives up at the first MemoryError in it.
+    """Looks at each MemoryError that is logged, and gives up when there is no going on.
 
     Args:
         give_up: called once with the reason, maybe while the reactor is at work; must not raise.
-        publisher: of the log.
-        reserve: makes the reserve; its ``close`` frees it.
+        publisher: of the log, see `logs.capture.contain_observers`.
+        allocate: takes so many bytes of addresses until ``close``; OSError where there are none.
     """
 
     def __init__(
         self,
         give_up: Callable[[str], object],
         publisher: Any = globalLogPublisher,
-        reserve: Callable[[], Any] = lambda: mmap(-1, RESERVE_BYTES),
+        allocate: Callable[[int], Any] = lambda size: mmap(-1, size),
     ) -> None:
         self._give_up = give_up
         self._publisher = publisher
-        self._make_reserve = reserve
+        self._allocate = allocate
         self._reserve: Any = None
         self._gave_up = False
 
     def startService(self) -> None:
         """Begin to watch."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        self._publisher.addObserver(self)
-        self._reserve = self._make_reserve()
+        self._publisher.on_failure = self._look
+        self._reserve = self._allocate(RESERVE_BYTES)
 
     def stopService(self) -> None:
         """End; harmless twice."""
         super().stopService()  # type: ignore[no-untyped-call]  # as above
-        self._publisher.removeObserver(self)
+        self._publisher.on_failure = None
         self._free()
 
-    def __call__(self, event: LogEvent) -> None:
-        """Look at an event of the log."""
-        failure = event.get("log_failure")
-        if failure is not None and _is_fatal(failure, event):
-            self.left_reactor(failure.value)
+    def _look(self, failure: object, event: LogEvent) -> None:
+        if isinstance(failure, Failure) and isinstance(failure.value, MemoryError):
+            namespace = event.get("log_namespace") or ""
+            # A Deferred that fails is its owner's affair: nothing of the reactor's is lost.
+            of_reactor = namespace == _LEGACY or (
+                namespace.startswith(_TWISTED) and namespace != _DEFERRED
+            )
+            if of_reactor or not self._has_room():
+                self.left_reactor(failure.value)
 
     def left_reactor(self, error: BaseException | None) -> None:
-        """Give up because of what came up to the reactor; harmless twice."""
+        """Give up because of what the reactor could not contain, or memory; harmless twice."""
         if not self._gave_up:
             self._gave_up = True
             self._free()
@@ -88,14 +93,9 @@ class MemoryWatch(Service):
         if reserve is not None:
             reserve.close()
 
-
-def _is_fatal(failure: Failure, event: LogEvent) -> bool:
-    if not isinstance(failure.value, MemoryError):
-        return False
-    namespace = event.get("log_namespace") or ""
-    # A Deferred that fails is its owner's affair: nothing of the reactor's is lost.
-    return (
-        namespace == _LEGACY
-        or (namespace.startswith(_TWISTED) and namespace != _DEFERRED)
-        or event.get("log_format") == looping.FAILED
-    )
+    def _has_room(self) -> bool:
+        try:
+            self._allocate(ROOM_BYTES).close()
+        except (OSError, MemoryError):
+            return False
+        return True

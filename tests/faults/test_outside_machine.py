@@ -136,7 +136,7 @@ class MachineTests(OutsideCase):
     async def test_clock_unset(self) -> None:
         """A board without a clock: held, then each point has the time at which it was taken."""
         parent = await self.start_with_clock(UNSET)
-        await self.said(parent, "says 1970-01-01 00:00:10 UTC, which is wrong", "W")
+        await self.said(parent, "says 1970-01-01 00:00:", "W")
         await self.said(parent, "Started with modules", "I")
         await pause(0.5)
         self.assertEqual(parent.lines(), [])

@@ -336,13 +336,14 @@ class ReadAheadTests(ConnectedCase):
             self.stop()
             self.setUp()
 
-    def test_log_that_fails_costs_nothing_more(self) -> None:
+    def test_log_that_fails_is_the_reactors_affair(self) -> None:
         """The next attempt is planned before anything is logged."""
         self.script.send(full_read(0))
         broken = mock.Mock(side_effect=MemoryError)
         with (
             mock.patch.object(ReadAhead, "_next_turn_s", broken),
             mock.patch.object(Logger, "emit", broken),
+            self.assertRaises(MemoryError),
         ):
             self.turns(2)
         self.assertEqual(len(self.script.clock.getDelayedCalls()), 1, "the next attempt")
