@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
 from twisted.logger import Logger
 
@@ -21,7 +22,7 @@ from metrics_agent.line_protocol import Encoder
 from metrics_agent.modules.tasmota import MODULE
 from metrics_agent.modules.tasmota.decode import decode_document
 from metrics_agent.modules.tasmota.device import Device, Naming
-from metrics_agent.state.directory import StateDirectory
+from metrics_agent.state.directory import Pace, StateDirectory
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.ticker import TickerLimits
@@ -74,13 +75,16 @@ class Way:
         self.table = SubscriptionTable()
         self.counters = Counters()
         connection = _Connection(self.table)
+        clock = Clock()
+        # Nothing is written: the clock does not advance, and null is no directory.
+        state = StateDirectory(Path("/dev/null"), Logger(), Pace(clock, maybeDeferred))
         resources = Resources(
-            reactor=Clock(),
+            reactor=clock,
             now_ns=time.time_ns,
             encode=self.encode,
             write=lambda _batch: None,
             connection=lambda _settings: connection,
-            state=StateDirectory(Path("/nonexistent"), Logger()),
+            state=state,
             limits=TickerLimits(3, 3.0),
         )
         context = Context("tasmota", Logger(), resources, self.counters, lambda _error: None)
