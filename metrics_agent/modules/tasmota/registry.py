@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from sys import getsizeof
-from typing import Final, NamedTuple
+from typing import Final
 
 from metrics_agent.limits import (
     TASMOTA_DEVICE_BYTES,
@@ -30,14 +30,23 @@ _ORDINARY: Final = frozenset(
 )
 
 
-class _Stranger(NamedTuple):
-    device: Device
-    bases: list[str]
+class _Stranger:
+    """A device that did not announce itself, and the bases it sends on: thousands, if it wants."""
 
-    @property
-    def size_bytes(self) -> int:
-        texts = (self.device.topic, self.device.command_base, *self.bases)
-        return _STRANGER_BYTES + len(self.bases) * _BASE_BYTES + sum(map(getsizeof, texts))
+    __slots__ = ("bases", "device", "size_bytes")
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.bases: list[str] = []
+        self.size_bytes = _STRANGER_BYTES + getsizeof(device.topic) + getsizeof(device.command_base)
+
+    def add(self, base: str) -> None:
+        self.bases.append(base)
+        self.size_bytes += _BASE_BYTES + getsizeof(base)
+
+    def remove(self, base: str) -> None:
+        self.bases.remove(base)
+        self.size_bytes -= _BASE_BYTES + getsizeof(base)
 
 
 class Registry:
@@ -145,12 +154,12 @@ class Registry:
         stranger = self._strangers.get(topic)
         if stranger is None:
             device = Device(topic, self._naming, command_base=command_base)
-            stranger = _Stranger(device, [])
+            stranger = _Stranger(device)
         else:
             # Not the oldest any more, so that room is not made of itself.
             del self._strangers[topic]
             self._strangers_bytes -= stranger.size_bytes
-        stranger.bases.append(base)
+        stranger.add(base)
         self._make_room(stranger.size_bytes)
         self._strangers[topic] = stranger
         self._strangers_bytes += stranger.size_bytes
@@ -185,7 +194,7 @@ class Registry:
             return None
         stranger = self._strangers[known.topic]
         self._strangers_bytes -= stranger.size_bytes
-        stranger.bases.remove(base)
+        stranger.remove(base)
         del self._by_base[base]
         if stranger.bases:
             self._strangers_bytes += stranger.size_bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from sys import getsizeof
 from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -137,6 +138,22 @@ class RoomTests(SynchronousTestCase):
 
 class SeriesTests(SynchronousTestCase):
     """Series of devices beyond the first of each share one bound."""
+
+    def test_stranger_on_thousands_of_bases(self) -> None:
+        """Each further base costs the same; what all take is counted, and given back."""
+        registry = Registry(Naming({}), [])
+        bases = [
+            "/".join(("tele", "stat")[number >> level & 1] for level in range(10)) + "/x"
+            for number in range(1024)
+        ]
+        with mock.patch.object(registry_module, "getsizeof", wraps=getsizeof) as measured:
+            devices = {id(registry.stranger(base)) for base in bases}
+        self.assertEqual(len(devices), 1)
+        self.assertLess(measured.call_count, 3 * len(bases))
+        self.assertGreater(registry._strangers_bytes, sum(map(getsizeof, bases)))
+        for number, base in enumerate(bases):
+            registry.discover(f"{number}", DeviceConfig("x", full_topic=base, mac=f"{number}"))
+        self.assertEqual((registry._strangers_bytes, registry._strangers), (0, {}))
 
     def test_series_that_payloads_make_up_are_bounded(self) -> None:
         """As of thousands of devices, each with hundreds of sensors with the longest names."""
