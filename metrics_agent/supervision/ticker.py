@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 
 from metrics_agent.interfaces import Collect
 from metrics_agent.metric import Metric
@@ -99,14 +100,21 @@ class Ticker:
     def _tick(self) -> None:
         # Called by the reactor: the start, or a timer.
         self._call = None
-        failures: list[BaseException] = []
-        result = self._guard.run(self._place, self._collect, on_error=failures.append)
-        if failures:
-            self._over(failures[0])
-        elif isinstance(result, Awaitable):
-            self._wait_for(result)
-        else:
-            self._hand_on(result)
+        try:
+            failures: list[BaseException] = []
+            result = self._guard.run(self._place, self._collect, on_error=failures.append)
+            if failures:
+                self._over(failures[0])
+            elif isinstance(result, Awaitable):
+                self._wait_for(result)
+            else:
+                self._hand_on(result)
+        except BaseException as error:
+            # The guard itself, where there is no memory to log a fault.
+            if self._call is None:
+                self._work = None
+                self._over(error)
+            raise
 
     def _wait_for(self, result: Awaitable[Any]) -> None:
         failures: list[BaseException] = []
@@ -119,34 +127,45 @@ class Ticker:
         self._work = work
         self._call = self._clock.callLater(self._limits.timeout_s, self._timed_out, work)
 
-        def ended(metrics: Any) -> None:
+        def ended(result: Any) -> Any:
             if self._work is not work:
-                return  # cancelled, or given up on
+                return None  # cancelled, or given up on
             self._work = None
             if self._call is not None and self._call.active():
                 self._call.cancel()
+            if isinstance(result, Failure):
+                # Of the guard itself, as in a tick.
+                self._over(result.value)
+                return result
             if failures:
                 self._over(failures[0])
             else:
-                self._hand_on(metrics)
+                self._hand_on(result)
+            return None
 
-        work.addCallback(ended)
+        work.addBoth(ended)
 
     def _timed_out(self, work: Deferred[Any]) -> None:
         # What it was doing may never come back, whatever cancelling does.
         self._work = None
         error = TimeoutError(f"the tick did not end within {self._limits.timeout_s:g} s")
-        self._guard.run(self._place, work.cancel)
-        self._guard.caught(self._place, error)
-        self._over(error)
+        try:
+            self._guard.run(self._place, work.cancel)
+            self._guard.caught(self._place, error)
+        finally:
+            self._over(error)
 
     def _hand_on(self, metrics: Iterable[Metric] | None) -> None:
         # A generator does its work here, so what it raises is the tick's fault.
         failures: list[BaseException] = []
-        taken = self._guard.run(self._place, lambda: tuple(metrics or ()), on_error=failures.append)
-        if taken:
-            self._emit(taken)
-        self._over(failures[0] if failures else None)
+        try:
+            taken = self._guard.run(
+                self._place, lambda: tuple(metrics or ()), on_error=failures.append
+            )
+            if taken:
+                self._emit(taken)
+        finally:
+            self._over(failures[0] if failures else None)
 
     def _over(self, fault: BaseException | None) -> None:
         """Set the next tick; too many failed ones in a row are the module's end."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 
@@ -59,6 +62,27 @@ class TickTests(TickerCase):
         self.start(lambda: [POINT])
         self.clock.pump([10, 10])
         self.assertEqual((self.ticks, self.emitted), ([0, 10, 20], [POINT] * 3))
+
+    def test_guard_without_memory(self) -> None:
+        """A fault that cannot even be logged, for want of memory, costs one tick."""
+
+        def halfway() -> Iterator[Metric]:
+            yield POINT
+            raise ValueError
+
+        for faulty in (raiser(ValueError()), lambda: fail(ValueError()), halfway, Deferred):
+            self.ticks.clear()
+            results = iter([faulty])
+            ticker = self.start(lambda results=results: next(results, tuple)(), now=False)
+            with mock.patch.object(self.guard, "caught", side_effect=MemoryError):
+                for _ in range(7):
+                    with suppress(MemoryError):
+                        self.clock.advance(5)
+            self.clock.pump([10, 10])
+            gc.collect()
+            self.flushLoggedErrors(MemoryError)
+            self.assertGreater(len(self.ticks), 2, faulty)
+            ticker.cancel()
 
     def test_not_inside_the_start(self) -> None:
         """A tick runs in a turn of its own, never inside the module's start."""

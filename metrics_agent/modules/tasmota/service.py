@@ -351,9 +351,10 @@ class TasmotaModule(Service):
         next_s = self._holding.next_s()
         if next_s is None or self._expiry_set:
             return
-        self._expiry_set = True
         delay_s = max(0.0, next_s - self._context.reactor.seconds())
         self._context.later(delay_s, self._expire, place="expiry")
+        # Last: where there is no memory for a timer, the next message that is held sets it.
+        self._expiry_set = True
 
     def _expire(self) -> None:
         self._expiry_set = False
