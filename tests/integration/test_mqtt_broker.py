@@ -22,7 +22,7 @@ from tests.integration.broker import Mosquitto, free_port
 
 HAS_IPV6 = Path("/proc/net/if_inet6").exists()
 
-LINES_AT_ONCE = 2000
+LINES_AT_ONCE = 1000
 
 
 async def until(true, what: str, limit_s: float = 10.0) -> None:
