@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import Any
 from unittest import mock
 
@@ -76,7 +76,7 @@ class TickTests(TickerCase):
             ticker = self.start(lambda results=results: next(results, tuple)(), now=False)
             with mock.patch.object(self.guard, "caught", side_effect=MemoryError):
                 for _ in range(7):
-                    with suppress(MemoryError):
+                    with contextlib.suppress(MemoryError):
                         self.clock.advance(5)
             self.clock.pump([10, 10])
             gc.collect()
