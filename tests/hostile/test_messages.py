@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterable
+from itertools import combinations
 
 from tests.hostile.case import ATTEMPTS, HostileCase
 from tests.hostile.scale import count
@@ -232,7 +233,29 @@ class MessageTests(HostileCase):
             mac = f"0000000004{number:02X}"
             body = announcement(f"own{number}", mac, ft=f"own{number}/%prefix%/%topic%/")
             messages.append((f"tasmota/discovery/{mac}/config", body))
-        # Each attempt needs an agent that has not learnt them yet.
+        await self._attack_unlearnt(messages)
+
+    async def test_many_topics_that_overlap(self) -> None:
+        """A message on a topic of 252 filters, none of which covers another, comes once."""
+        messages = []
+        for number, wild in enumerate(combinations(range(10), 5)):
+            mac = f"0000000008{number:02X}"
+            levels = ["%topic%" if level in wild else "a" for level in range(10)]
+            body = announcement("a", mac, ft="/".join(levels) + "/%prefix%/")
+            messages.append((f"tasmota/discovery/{mac}/config", body))
+        parent, load = await self.house()
+        await self.send(parent, load, messages)
+        sensors = {f"T{number}": {"Temperature": number} for number in range(500)}
+        message = "a/" * 10 + "tele/SENSOR", json.dumps(sensors).encode()
+        await pause(1)
+        await self.attack("many_topics", parent, lambda: self.send(parent, load, [message] * 20))
+        found = [line for line in parent.lines() if b"sensor=T7," in line]
+        self.assertGreater(len(found), 0)
+        self.assertLessEqual(len(found), 20 * ATTEMPTS)
+        await self.ends_well(parent)
+
+    async def _attack_unlearnt(self, messages: list[tuple[str, bytes]]) -> None:
+        """Attack; each attempt needs an agent that has not learnt the topics yet."""
         for attempt in range(ATTEMPTS):
             try:
                 await self.attack_with("many_topics", messages, again=False)
