@@ -200,7 +200,7 @@ class Faults(NetatmoCase):
         """A body of 100 MB, announced or not, or compressed, costs a line and no memory."""
         self.peer.control(faults={"data": "huge"})
         parent = await self.run_agent()
-        await self.said(parent, "its answer is larger than 8388608 bytes", "W")
+        await self.said(parent, "its answer is larger than 1048576 bytes", "W")
         before = memory_bytes(parent.agent_pid)
         for fault, said in (("endless", "larger than"), ("bomb", "is encoded as b'gzip'")):
             self.peer.control(faults={"data": fault})
