@@ -193,8 +193,9 @@ class Sessions:
         path.chmod(0o600)
         parent = await self.run_at(broker, username="anna", password={"file": str(path)})
         await self.connected(parent)
+        # The filters are written right after the line that says "Connected".
+        await until(lambda: list((self.directory / "state").rglob("*.json")), "the state file")
         state = [each.read_bytes() for each in (self.directory / "state").rglob("*.json")]
-        self.assertTrue(state)
         told = "".join(said.text for said in parent.log).encode()
         self.assertNotIn(b"sesame", b"".join([*state, told]))
 
