@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import time
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -105,6 +106,9 @@ class MachineTests(OutsideCase):
 
     async def test_clock_jumps(self) -> None:
         """The wall clock jumps by a day, and back: timers and watchdog do not mind."""
+        await self.less_of_the_library(self._clock_jumps)
+
+    async def _clock_jumps(self) -> None:
         parent = await self.start_with_clock(f"+{DAY_S}")
         for jump in (f"+{2 * DAY_S}", f"+{DAY_S}", "+0"):
             self.set_clock(jump)
@@ -113,6 +117,9 @@ class MachineTests(OutsideCase):
 
     async def test_clock_out_of_range(self) -> None:
         """Python cannot even read such a clock: it is reported, and everything runs."""
+        await self.less_of_the_library(self._clock_out_of_range)
+
+    async def _clock_out_of_range(self) -> None:
         parent = await self.start_with_clock("+0")
         await until(lambda: self.counted(parent), "a metric")
         self.set_clock(BEYOND)
@@ -136,6 +143,9 @@ class MachineTests(OutsideCase):
 
     async def test_clock_unset(self) -> None:
         """A board without a clock: held, then each point has the time at which it was taken."""
+        await self.less_of_the_library(self._clock_unset)
+
+    async def _clock_unset(self) -> None:
         parent = await self.start_with_clock(UNSET)
         await self.said(parent, "says 1970-01-01 00:00:", "W")
         await self.said(parent, "Started with modules", "I")
@@ -148,6 +158,21 @@ class MachineTests(OutsideCase):
         self.assert_now(self.counted(parent))
         self.assertNotIn(b"\x00", parent.output)
         await self.finish("clock_unset", parent, down=1)
+
+    async def less_of_the_library(self, scenario: Callable[[], Awaitable[None]]) -> None:
+        """Go through a scenario, up to three times for the gap: libfaketime makes some itself.
+
+        It is between each lock of the process and the kernel, and where threads wait for each other
+        it has been seen to add 0.4 s; a gap of our own is there each time.
+        """
+        for last in (False, False, True):
+            try:
+                await scenario()
+            except self.failureException as error:  # noqa: PERF203 - three times at most
+                if last or "the machine's own" not in str(error):
+                    raise
+            else:
+                return
 
     def faked(self, clock: str) -> dict[str, str]:
         """Return the environment of a process whose wall clock is what `clock` says."""
