@@ -1,6 +1,8 @@
 """The last lines of a test run: what was skipped and why, what failed, and how many tests ran.
 
     python -m tests.summary ALLOWED_SKIPS TRIAL_LOG...
+    python -m tests.summary --failed TRIAL_LOG...                  only the tests that failed
+    python -m tests.summary --alone LOG ALLOWED_SKIPS TRIAL_LOG... LOG is of those, run once more
 
 Tests skipped because something is not installed are grouped by what to install. With CI=true a skip
 whose reason is not allowed makes it end with 1: there every broker, browser, database and Telegraf
@@ -71,8 +73,29 @@ def faults(result: Mapping[str, int]) -> int:
     return sum(result.get(name, 0) for name in ("failures", "errors", "unexpectedSuccesses"))
 
 
-def main(allowed_path: str, *log_paths: str) -> int:
+def settled(alone: str, names: Sequence[str]) -> bool:
+    """Say whether all the tests that had failed passed in this log."""
+    result = counts(alone)
+    return bool(names) and result.get("tests", 0) >= len(names) and not faults(result)
+
+
+def as_passed(result: Mapping[str, int], names: Sequence[str]) -> dict[str, int]:
+    """Return the counts with these tests, all that failed, among the successes."""
+    none = dict.fromkeys(("failures", "errors", "unexpectedSuccesses"), 0)
+    return {**result, **none, "successes": result.get("successes", 0) + len(names)}
+
+
+def main(*arguments: str) -> int:
     """Print the summary and return the exit code."""
+    if arguments[0] == "--failed":
+        for path in arguments[1:]:
+            print(*failed_tests(Path(path).read_text("utf-8", "replace")), sep="\n")
+        return 0
+    alone = ""
+    if arguments[0] == "--alone":
+        alone = Path(arguments[1]).read_text("utf-8", "replace")
+        arguments = arguments[2:]
+    allowed_path, *log_paths = arguments
     logs = [Path(path).read_text("utf-8", "replace") for path in log_paths]
     allowed = [
         line
@@ -80,6 +103,13 @@ def main(allowed_path: str, *log_paths: str) -> int:
         if line and not line.startswith("#")
     ]
     results = [counts(log) for log in logs]
+    failed = [failed_tests(log) for log in logs]
+    passed_alone = settled(alone, [name for names in failed for name in names])
+    if passed_alone:
+        results = [
+            as_passed(result, names) if result else result
+            for result, names in zip(results, failed, strict=True)
+        ]
     code = 1 if any(faults(result) or not result.get("tests") for result in results) else 0
     reasons = sum(map(skip_reasons, logs), Counter[str]())
     for reason, count in reasons.most_common():
@@ -88,8 +118,12 @@ def main(allowed_path: str, *log_paths: str) -> int:
         if not is_allowed and os.environ.get("CI") == "true":
             print("  a failure here: in CI everything that the tests name must be installed")
             code = 1
-    for name in (name for log in logs for name in failed_tests(log)):
-        print(f"failed: {name}")
+    for name in (name for names in failed for name in names):
+        print(
+            f"failed beside other tests, passed alone: {name}"
+            if passed_alone
+            else f"failed: {name}"
+        )
     for path, result in zip(log_paths, results, strict=True):
         if not result:
             print(f"ended without a result: {path}")

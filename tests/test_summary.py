@@ -136,6 +136,26 @@ class LastLinesTests(SynchronousTestCase):
         self.assertIn("failed: tests.b.B.test_four", lines)
         self.assertEqual(lines[-1], "2 passed, 3 failed, 5 skipped")
 
+    def test_tests_that_pass_alone_are_named_and_count_as_passed(self) -> None:
+        """Only if each of them passed; one that fails again is a failure with all others."""
+        passed = f"{'-' * 79}\nRan 3 tests in 1.000s\n\nPASSED (successes=3)\n"
+        failing = passed.replace("PASSED (successes=3)", "FAILED (failures=1, successes=2)")
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        log, alone, allowed = (Path(directory.name) / name for name in ("log", "alone", "allowed"))
+        log.write_text(LOG)
+        allowed.write_text(".*\n")
+        for text, code, words in ((passed, 0, "passed alone: "), (failing, 1, "failed: ")):
+            alone.write_text(text)
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said):
+                self.assertEqual(main("--alone", str(alone), str(allowed), str(log)), code)
+            self.assertIn(f"{words}tests.b.B.test_four", said.getvalue())
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            main("--failed", str(log))
+        self.assertIn("tests.b.B.test_four", said.getvalue().splitlines())
+
     def test_a_log_without_a_result_fails(self) -> None:
         for log in ("killed", "Ran 0 tests in 0.000s\n\nPASSED\n"):
             self.assertEqual(self.summary(WITHOUT_MOSQUITTO, log)[0], 1)
