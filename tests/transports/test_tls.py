@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config import Secret
@@ -31,6 +31,24 @@ class TlsTests(SynchronousTestCase):
         self.assertFalse(creator._verify(None, None, 0, 0, 1))
         self.assertFalse(creator._verify(None, None, 26, 1, 0))
         self.assertIn("cannot be checked", creator.why.text)
+
+    def test_host(self) -> None:
+        """A certificate of an authority that we trust is refused by a host that is not in it."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        authority = Authority(directory, "ca")
+        certificate, _key = authority.issue("server", "broker.example", "192.0.2.1", "2001:db8::1")
+        shown = crypto.load_certificate(crypto.FILETYPE_PEM, certificate.read_bytes())
+        options = tls_options(ca_file=str(authority.path))
+        for host in ("broker.example", "192.0.2.1", "2001:db8::1"):
+            creator = VerifyingCreator(options, host)
+            self.assertTrue(creator._verify(None, shown, 0, 0, 1), host)
+            self.assertIsNone(creator.why)
+        for host in ("other.example", "192.0.2.2", "2001:db8::2"):
+            creator = VerifyingCreator(options, host)
+            self.assertFalse(creator._verify(None, shown, 0, 0, 1), host)
+            self.assertEqual(creator.why.kind, "tls_host")
+            self.assertIn(f"not {host}", creator.why.text)
 
     def test_files(self) -> None:
         """A file that is not there, or holds something else, is named with its setting."""

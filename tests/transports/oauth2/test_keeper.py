@@ -231,6 +231,14 @@ class OneAtATime(KeeperCase):
         self.harness.put(tokens(7, obtained_at_s=START_S + OUT, expires_at_s=START_S + 2 * OUT))
         self.assertEqual(self.access(), "uid|access-7")
 
+    def test_a_login_after_the_file_was_removed(self) -> None:
+        """Its serial numbers begin again, so what was obtained later is news all the same."""
+        self.account.held = None
+        self.harness.put(tokens(8, expires_at_s=START_S + 4 * OUT))
+        self.assertEqual(self.access(), "uid|access-8")
+        self.harness.put(tokens(1, obtained_at_s=START_S + OUT, expires_at_s=START_S + 4 * OUT))
+        self.assertEqual(self.access(), "uid|access-1")
+
 
 class Outages(KeeperCase):
     """What goes wrong for a while asks nobody for a login and loses no token."""
