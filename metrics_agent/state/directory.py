@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 
 from metrics_agent.limits import STATE_FILE_BYTES
 from metrics_agent.looping import GuardedLoop
-from metrics_agent.state.files import Files
+from metrics_agent.state.files import Files, NotRegular
 
 __all__ = [
     "WRITE_EVERY_S",
@@ -42,6 +42,19 @@ BURST_S: Final = 1.0
 _LONGEST_NAME: Final = 100
 _KEPT: Final = 60
 _PLAIN: Final = frozenset("-_.@")
+_OTHER_PLACE: Final = frozenset(
+    {
+        None,  # a name that no file can have
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+    }
+)
+"""Faults of the directory itself, as a rule: another one helps."""
 
 
 def safe_name(text: str) -> str:
@@ -83,16 +96,16 @@ class StateFaults:
     def failed(self, path: Path, error: OSError | ValueError) -> None:
         """Note that a file cannot be read or written."""
         number = error.errno if isinstance(error, OSError) else None
-        reason = os.strerror(number) if number else str(error)
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
         news = reason not in self._reasons.values()
         self._reasons[path] = reason
         if news:
             self._log.warn(
-                "State cannot be kept in {path}: {reason}. The agent keeps running without it. "
-                "{advice}.",
+                "State cannot be kept in {path}: {reason}. The agent keeps running without it."
+                "{advice}",
                 path=str(path),
                 reason=reason,
-                advice=self._advice(number),
+                advice=self._advice(path, number),
                 fold=False,
             )
 
@@ -111,12 +124,21 @@ class StateFaults:
             fold=("path",),
         )
 
-    def _advice(self, number: int | None) -> str:
-        user = os.geteuid()
-        advice = f"Set state_dir to a directory that this process (user {user}) can write to"
-        if number in {errno.EACCES, errno.EPERM}:
-            advice += f", or run `chown -R {user} {self._directory}`"
-        return advice
+    def _advice(self, path: Path, number: int | None) -> str:
+        """Return what to do about a fault: a space and a sentence, empty where that is unknown."""
+        if number in _OTHER_PLACE:
+            user = os.geteuid()
+            advice = f" Set state_dir to a directory that this process (user {user}) can write to"
+            if number in {errno.EACCES, errno.EPERM}:
+                advice += f", or run `chown -R {user} {self._directory}`"
+            return f"{advice}."
+        if number in {errno.ENOSPC, errno.EDQUOT}:
+            return " Free space or inodes there, or set state_dir to a directory on another disk."
+        if number in {errno.EMFILE, errno.ENFILE}:
+            return " Raise the limit of open files (`ulimit -n`, in systemd LimitNOFILE)."
+        if number == errno.EISDIR:
+            return f" Remove the directory {path}."
+        return ""
 
 
 @frozen
@@ -172,6 +194,9 @@ class StateFile:
                 data = self._files.read(self.path, STATE_FILE_BYTES + 1)
             except FileNotFoundError:
                 return None
+            except NotRegular as error:
+                self._faults.damaged(self.path, error)
+                return None
             except (OSError, ValueError) as error:
                 self._faults.failed(self.path, error)
                 return None
@@ -193,7 +218,7 @@ class StateFile:
             if len(data) > STATE_FILE_BYTES:
                 raise ValueError(f"{len(data)} bytes, at most {STATE_FILE_BYTES} are kept")  # noqa: TRY301
         except (TypeError, ValueError, RecursionError) as error:
-            self._faults.failed(self.path, ValueError(str(error)))
+            self._faults.failed(self.path, OSError(0, str(error)))
             return
         if data == self._wanted:
             return

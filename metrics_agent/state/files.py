@@ -15,12 +15,22 @@ from typing import Final
 
 from metrics_agent.state.owner import acting_as_owner, repair
 
-__all__ = ["Files", "Stamp"]
+__all__ = ["Files", "NotRegular", "Stamp"]
 
 Stamp = tuple[int, int, int]
 """Tells one state of a file from another: inode, time of change, size."""
 
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+
+
+class NotRegular(OSError):  # noqa: N818 - names what is wrong
+    """A FIFO, a socket or a device has the name of a file; to rename a file to it replaces it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(errno.EINVAL, "it is not a regular file", str(path))
+
+    def __str__(self) -> str:
+        return self.strerror or ""
 
 
 class Files:
@@ -50,8 +60,11 @@ class Files:
         with acting_as_owner(path.parent):
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EINVAL, "It is not a regular file", str(path))
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+            if not stat.S_ISREG(mode):
+                raise NotRegular(path)
             with open(descriptor, "rb", closefd=False) as file:
                 return file.read(limit)
         finally:

@@ -233,8 +233,8 @@ class MachineTests(OutsideCase):
         await self.said(parent, "again after", "I")
         load = await Load.connect(self, broker.port, devices=2, rate=200)
         recovered_ms = await self.works_again(parent, load, since_s)
-        # The loss, why it lasts, that no state is kept, why nothing was read, that nothing was
-        # reloaded.
+        # The loss, why it lasts, that no state is kept for lack of descriptors, why nothing was
+        # read, that nothing was reloaded.
         await self.finish("no_descriptors", parent, down=5, up=1, recovered_ms=recovered_ms)
 
     async def test_memory_limit(self) -> None:

@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.limits import STATE_FILE_BYTES
 from metrics_agent.state.directory import (
     WRITE_EVERY_S,
     Pace,
@@ -81,12 +82,15 @@ class KeepTests(StateCase):
 class FaultTests(StateCase):
     """What goes wrong costs what should have been kept, and one line."""
 
-    def assert_one_line(self, state: StateDirectory, reason: str) -> str:
+    def assert_one_line(
+        self, state: StateDirectory, reason: str, advice: str = r"Set state_dir to a dir.+\."
+    ) -> str:
         """Use three files in every way: nothing is raised, and there is one line.
 
         Args:
             state: what to use.
             reason: a pattern.
+            advice: a pattern, empty where no advice fits the reason.
         """
         for part, name in (("mqtt", "a.json"), ("mqtt", "b.json"), ("tasmota", "topics.json")):
             file = state.file(part, name)
@@ -95,7 +99,10 @@ class FaultTests(StateCase):
             self.assertFalse(self.written(file, [2]))
         state.path("netatmo", "tokens.json")
         (line,) = self.lines()
-        self.assertRegex(line, rf": {reason}\. The agent keeps running without it\. Set state_dir")
+        space = " " if advice else ""
+        self.assertRegex(
+            line, rf": {reason}\. The agent keeps running without it\.{space}{advice}\Z"
+        )
         return line
 
     def test_file_in_its_place(self) -> None:
@@ -125,6 +132,25 @@ class FaultTests(StateCase):
     def test_read_only_file_system(self) -> None:
         self.assert_one_line(self.broken(errno.EROFS), "Read-only file system")
 
+    def test_advice(self) -> None:
+        """Where another directory would not help, the line names what does, or nothing."""
+        for number, advice in (
+            (errno.ENOSPC, r"Free space or inodes there, or set state_dir to .+\."),
+            (errno.EDQUOT, r"Free space or inodes there, or set state_dir to .+\."),
+            (errno.EMFILE, r"Raise the limit of open files \(.+\)\."),
+            (errno.ENFILE, r"Raise the limit of open files \(.+\)\."),
+            (errno.EIO, ""),
+        ):
+            self.broken(number)
+            self.clock = Clock()  # the directory before this one tries again
+            self.assert_one_line(self.make(), os.strerror(number), advice)
+
+    def test_value_that_is_too_large(self) -> None:
+        """Nothing about the directory is advised, which is not at fault."""
+        self.assertFalse(self.written(self.state.file("mqtt", "a.json"), "x" * STATE_FILE_BYTES))
+        (line,) = self.lines()
+        self.assertRegex(line, r": \d+ bytes, at most \d+ are kept\. The agent .+ without it\.\Z")
+
     def broken(self, number: int) -> StateDirectory:
         """Return a directory whose every use fails."""
 
@@ -135,17 +161,27 @@ class FaultTests(StateCase):
             self.patch(Files, name, refuse)
         return self.state
 
-    def test_what_is_no_file(self) -> None:
-        """A directory or a FIFO in place of the file; nothing waits for a writer."""
+    def test_directory_in_place_of_a_file(self) -> None:
+        """The line says to remove it."""
         file = self.state.file("mqtt", "a.json")
         file.path.mkdir(parents=True)
         self.assertIsNone(file.read())
         self.assertFalse(self.written(file, [1]))
+        (line,) = self.lines()
+        self.assertIn(f"{file.path}: Is a directory. The agent", line)
+        self.assertTrue(line.endswith(f"Remove the directory {file.path}."), line)
+
+    def test_fifo_in_place_of_a_file(self) -> None:
+        """Nothing waits for a writer; it is ignored and replaced, as what is damaged."""
         fifo = self.state.file("mqtt", "b.json")
+        fifo.path.parent.mkdir(parents=True)
         os.mkfifo(fifo.path)
         self.assertIsNone(fifo.read())
+        (line,) = self.lines()
+        self.assertIn(f"{fifo.path} is damaged (it is not a regular file) and ignored", line)
         self.assertTrue(self.written(fifo, [1]))
         self.assertEqual(fifo.read(), [1])
+        self.assertEqual(self.lines(LogLevel.info), [])
 
     def test_over(self) -> None:
         """A fault that comes again is one line, its end is one, and then it is news again."""
