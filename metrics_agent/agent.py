@@ -40,6 +40,9 @@ OnState = Callable[[Supervisor], None]
 _EXIT_GRACE_S = 2.0
 """How long after ``drain_timeout`` a stop that hangs is ended the hard way."""
 
+_WHOLE_FROM_S = 5.0
+"""Seconds are logged without a fraction from here on."""
+
 _RELOAD_GAP_S = 0.1
 """From the end of a reload to the next: in a storm of SIGHUPs modules must come to their work."""
 
@@ -397,11 +400,11 @@ class Agent(MultiService):
         written, left = parts.sink.taken_metrics, parts.sink.left_metrics
         if left:
             self._log.error(
-                "Stopped: {written} metrics written, {left} were not read within {seconds:.1f} s "
+                "Stopped: {written} metrics written, {left} were not read within {seconds:g} s "
                 "and are lost.",
                 written=written,
                 left=left,
-                seconds=self._stopping_for_s(),
+                seconds=_rounded(self._stopping_for_s()),
             )
         elif dropped := sum(parts.sink.dropped.values()):
             self._log.warn(
@@ -431,3 +434,8 @@ class Agent(MultiService):
         call = self._parts.reactor.callLater(timeout_s, result.callback, None)
         waiting.addBoth(over)
         return await result
+
+
+def _rounded(seconds: float) -> float:
+    """Round for a log line: a timeout of 10 s that ended after 9.96 s is 10 s."""
+    return round(seconds, 0 if seconds >= _WHOLE_FROM_S else 1)

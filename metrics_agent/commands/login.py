@@ -60,9 +60,11 @@ def _module(config: AgentConfig, instance: str) -> ModuleConfig:
     for module in config.modules:
         if module.instance == instance and instance in with_login:
             return module
-    known = ", ".join(with_login) or "there is none in this configuration"
-    hint = f"modules with a login: {known}"
-    raise ConfigError([Fault(str(config.path), f"no module {instance!r} with a login", hint=hint)])
+    known = any(module.instance == instance for module in config.modules)
+    got = f"module {instance!r} has no login" if known else f"there is no module {instance!r}"
+    others = ", ".join(with_login)
+    hint = f"modules with a login: {others}" if others else "no module in this file has a login"
+    raise ConfigError([Fault(str(config.path), got, hint=hint)])
 
 
 def _log_in(process: Process, module: ModuleConfig, directory: Path) -> ExitCode:

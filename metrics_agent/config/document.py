@@ -19,6 +19,9 @@ __all__ = ["Document", "read", "toml_parser"]
 
 _LIMIT_BYTES: Final = 4 * 1024 * 1024
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_MOST_DIGITS: Final = 4300
+"""Of an integer, where nothing else was set; `sys.set_int_max_str_digits`."""
+_LONG_NUMBER = re.compile(rf"[0-9][0-9_]{{{_MOST_DIGITS},}}")
 _TOML_POSITION = re.compile(r" \(at (line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -136,7 +139,7 @@ def _parse_toml(path: Path, text: str) -> Mapping[str, Any]:
         message = str(error)
     except ValueError as error:
         # A date such as 2026-02-30, or digits beyond the interpreter's limit.
-        raise _error(path, f"not valid TOML: {error}") from None
+        raise _long_number(path, text, error) or _error(path, f"not valid TOML: {error}") from None
     place = _TOML_POSITION.search(message)
     where = ""
     if place is not None:
@@ -145,6 +148,17 @@ def _parse_toml(path: Path, text: str) -> Mapping[str, Any]:
         line, column = place[2] or len(lines), place[3] or len(lines[-1]) + 1
         where = f" at line {line}, column {column}"
     raise _error(path, f"not valid TOML{where}: {message}")
+
+
+def _long_number(path: Path, text: str, error: ValueError) -> ConfigError | None:
+    """Return the fault of an integer with more digits than Python reads, if it is that."""
+    found = _LONG_NUMBER.search(text) if "integer string conversion" in str(error) else None
+    if found is None:
+        return None
+    line = text.count("\n", 0, found.start()) + 1
+    digits = sum(char.isdecimal() for char in found[0])
+    where = f"{path}:{line}"
+    return ConfigError([Fault(where, f"an integer of {digits} digits", f"at most {_MOST_DIGITS}")])
 
 
 class _Repeated(dict[str, Any]):
@@ -170,7 +184,7 @@ def _parse_json(path: Path, text: str) -> Mapping[str, Any]:
         where = f"line {error.lineno}, column {error.colno}"
         raise _error(path, f"not valid JSON at {where}: {error.msg}") from None
     except ValueError as error:
-        raise _error(path, f"not valid JSON: {error}") from None
+        raise _long_number(path, text, error) or _error(path, f"not valid JSON: {error}") from None
     if not isinstance(table, dict):
         raise _error(path, describe_type(table), "a table of settings")
     return table

@@ -35,7 +35,11 @@ __all__ = ["AgentConfig", "CommonSettings", "ModuleConfig", "load"]
 _MODULES: Final = "modules"
 _CUSTOM: Final = "custom"
 _OVERRIDES: Final = "friendly_name_overrides"
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)[^}]*\}")
+_VARIABLE = re.compile(
+    r"\$\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)[^}]*\}"
+    # Without braces only as a whole and in capitals: a `$` may begin a topic or a password.
+    r"|\A\$(?P<bare>[A-Z_][A-Z0-9_]*)\Z"
+)
 _INSTANCE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -188,7 +192,7 @@ def _warnings(document: Document, results: Sequence[_ModuleResult]) -> Iterator[
 
 
 def _variables(table: Mapping[str, Any]) -> Iterator[Fault]:
-    """Find texts such as "${NAME}", which Telegraf replaces in its own files."""
+    """Find texts such as "${NAME}" or "$NAME", which Telegraf replaces in its own files."""
     pending: list[tuple[str, object]] = [("", table)]
     while pending:
         path, value = pending.pop()
@@ -197,10 +201,12 @@ def _variables(table: Mapping[str, Any]) -> Iterator[Fault]:
         elif isinstance(value, list):
             pending += reversed([(f"{path}[{index}]", item) for index, item in enumerate(value)])
         elif isinstance(value, str) and (found := _VARIABLE.search(value)):
+            name = found["bare"] or found["braced"]
+            shown = f"${name}" if found["bare"] else f"${{{name}}}"
             yield Fault(
                 path,
-                f"${{{found[1]}}} is not replaced by the variable's value",
-                hint=f'a secret may be {{ env = "{found[1]}" }}',
+                f"{shown} is not replaced by the variable's value",
+                hint=f'a secret may be {{ env = "{name}" }}',
             )
 
 

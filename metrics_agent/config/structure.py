@@ -156,6 +156,8 @@ def _read_field(attribute: Attribute[Any], hint: Any, entry: Entry, walk: Walk) 
     use = spec.file
     if use is None or not isinstance(value, str) or not value:
         return value
+    if "\0" in value:
+        return walk.fault(entry.place, "a path with a null character", "the path of a file")
     if is_pasted(value):
         hint = "save it in a file that only its owner may read, and give the path of that"
         return walk.fault(entry.place, "the content of a file", "the path of a file", hint)

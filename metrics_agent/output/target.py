@@ -237,7 +237,11 @@ def _arguments(rest: str) -> tuple[dict[str, str], list[str]]:
 
 
 def _absolute(path: str, setting: str) -> str:
-    if not path.startswith("/") or path == "/" or "\0" in path:
+    if path == "/":
+        raise OutputError(
+            f"got {shown(setting)}, a directory, expected the absolute path of a file"
+        )
+    if not path.startswith("/") or "\0" in path:
         raise OutputError(f"got {shown(setting)}, expected an absolute path")
     return path
 

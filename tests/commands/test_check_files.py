@@ -217,6 +217,11 @@ class PastedTests(FilesCase):
                 shown = repr(load_from(self.directory / "agent.toml")) + "".join(found)
                 self.assert_no_piece(pem, shown)
 
+    def test_null_character(self) -> None:
+        """A path that cannot be one is not taken for what a file holds."""
+        (fault,) = self.faults(f'{TLS}tls_ca = "a\\u0000b"\n')
+        self.assertIn("tls_ca: got a path with a null character, expected the path", fault)
+
     def test_anywhere_else(self) -> None:
         """A setting of any other kind does not show a PEM key either."""
         authority = Authority(self.directory, "ca")

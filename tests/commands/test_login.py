@@ -106,10 +106,15 @@ class LoginTests(CommandCase):
     def test_no_such_module(self) -> None:
         """A module that is not there, or has no login, names those that have one."""
         self.assertEqual(self.login(self.gives(True), instance="demo:two"), 78)
-        self.assertIn("modules with a login: demo", self.stderr.getvalue())
+        self.assertIn(
+            "there is no module 'demo:two', modules with a login: demo\n", self.stderr.getvalue()
+        )
         self.setUp()
         self.assertEqual(self.login(None), 78)
-        self.assertIn("there is none in this configuration", self.stderr.getvalue())
+        self.assertIn(
+            "module 'demo' has no login, no module in this file has a login\n",
+            self.stderr.getvalue(),
+        )
         self.assertFalse(self.reactor.hasRun)
 
     def test_wrong_configuration(self) -> None:

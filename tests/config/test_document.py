@@ -50,7 +50,8 @@ class ReadTests(SynchronousTestCase):
             ("x.toml", b"a = 1\na = 2", "not valid TOML at line 2, column 6: Cannot overwrite"),
             ("x.toml", b"a = 2026-02-30", "not valid TOML"),
             ("x.json", b'{"a": 1,\n}', "not valid JSON at line "),
-            ("x.json", b'{"a": ' + b"9" * 5000 + b"}", "not valid JSON"),
+            ("x.json", b'{\n"a": ' + b"9" * 5000 + b"}", ".json:2: got an integer of 5000 digits"),
+            ("x.toml", b"a = 1_" + b"9" * 5000, ".toml:1: got an integer of 5001 digits, expected"),
         )
         for name, content, text in table:
             with self.subTest(content=content[:20]):

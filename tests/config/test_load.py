@@ -352,6 +352,15 @@ class VariableTests(LoadCase):
         self.assertIn("c.toml:3: modules.plain.password: ${MQTT_PASSWORD} is not", warning)
         self.assertIn('{ env = "MQTT_PASSWORD" }', warning)
 
+    def test_a_variable_without_braces_as_the_whole_text(self) -> None:
+        """In capitals only: what else begins with a `$` may be a topic or a password."""
+        (warning,) = self.load(
+            '[modules.plain]\nenabled = true\npassword = "$MQTT_PASSWORD"\n'
+            'topics = ["$share", "$SYS/A", "$A-B", "A$B", "$5", "$A\\n"]'
+        ).warnings
+        self.assertIn("c.toml:3: modules.plain.password: $MQTT_PASSWORD is not", warning)
+        self.assertIn('{ env = "MQTT_PASSWORD" }', warning)
+
     def test_every_text_of_the_file_is_looked_at(self) -> None:
         config = self.load(
             'instance = "a-${HOST}"\n[modules.plain]\ntopics = ["a", "${T:-hunter2}/#"]\n'
