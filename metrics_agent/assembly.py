@@ -6,6 +6,7 @@ import os
 import random
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -32,6 +33,7 @@ from metrics_agent.process.notify import make_notifier
 from metrics_agent.process.running import contain_main_loop
 from metrics_agent.process.stdin import StdinService
 from metrics_agent.state.directory import Pace, StateDirectory, safe_name
+from metrics_agent.state.owner import give_to_owner
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters, CountersByModule
 from metrics_agent.supervision.emitter import Emitter
@@ -82,7 +84,9 @@ def make_planned_output(plan: Plan, reactor: Any, take_stdout: Callable[[], int]
     """
     config = plan.config
     try:
-        return make_output(reactor, config.settings.output, take_stdout)
+        state_dir = state_directory(config.settings, os.environ)
+        own = partial(give_to_owner, directory=state_dir)
+        return make_output(reactor, config.settings.output, take_stdout, own)
     except OutputError as error:
         fault = Fault("output", str(error))
         raise ConfigError([config.lines.locate(fault)]) from error

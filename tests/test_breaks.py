@@ -48,7 +48,12 @@ class BreakTests(SynchronousTestCase):
         return subprocess.run(
             [sys.executable, "-m", "twisted.trial", *names],
             cwd=directory,
-            env={**os.environ, "PYTHONPATH": str(directory), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(directory),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "TMPDIR": str(directory),  # what broken tests leave goes with the copy
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -30,11 +31,15 @@ class PathWriter:
         path: made with mode 0640 where it is not there, whatever the umask is (a daemon of
             twistd has 077); its directory must be.
         source: where the bytes come from.
+        own: called with the descriptor of a file that was made, to give it to its owner.
     """
 
-    def __init__(self, reactor: Any, path: str, source: Source) -> None:
+    def __init__(
+        self, reactor: Any, path: str, source: Source, own: Callable[[int], object]
+    ) -> None:
         self._reactor = reactor
         self._path = path
+        self._own = own
         self._source = source
         self._inner: Writer | None = None
         self._opened = (0, 0)
@@ -109,7 +114,7 @@ class PathWriter:
 
     def _open(self) -> None:
         try:
-            fd = _open_or_make(self._path)
+            fd = self._open_or_make()
         except OSError as error:
             self._retry(error.strerror or str(error))
             return
@@ -130,12 +135,12 @@ class PathWriter:
         self._open()
         self.wake()
 
-
-def _open_or_make(path: str) -> int:
-    """Open for appending; raises OSError."""
-    try:
-        fd = os.open(path, _FLAGS | os.O_EXCL, FILE_MODE)
-    except FileExistsError:
-        return os.open(path, _FLAGS, FILE_MODE)
-    os.fchmod(fd, FILE_MODE)
-    return fd
+    def _open_or_make(self) -> int:
+        """Open for appending; raises OSError."""
+        try:
+            fd = os.open(self._path, _FLAGS | os.O_EXCL, FILE_MODE)
+        except FileExistsError:
+            return os.open(self._path, _FLAGS, FILE_MODE)
+        os.fchmod(fd, FILE_MODE)
+        self._own(fd)
+        return fd

@@ -121,13 +121,19 @@ def file_trouble(path: str) -> str | None:
     return None
 
 
-def make_output(reactor: Any, setting: str, take_stdout: Callable[[], int]) -> MakeWriter:
+def make_output(
+    reactor: Any,
+    setting: str,
+    take_stdout: Callable[[], int],
+    own: Callable[[int], object] = lambda _descriptor: None,
+) -> MakeWriter:
     """Turn the setting into what the sink calls at start; connects and opens nothing yet.
 
     Args:
         reactor: the reactor.
         setting: see `read_output`.
         take_stdout: gives the private descriptor of fd 1; called only for ``stdout``.
+        own: called with the descriptor of a file that was made, to give it to its owner.
 
     Raises:
         OutputError: the setting cannot be used.
@@ -140,7 +146,7 @@ def make_output(reactor: Any, setting: str, take_stdout: Callable[[], int]) -> M
     if target.kind == "file":
         from metrics_agent.output.path import PathWriter
 
-        return lambda source: PathWriter(reactor, target.path, source)
+        return lambda source: PathWriter(reactor, target.path, source, own)
 
     from metrics_agent.output.endpoint import EndpointWriter
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import frozen
 
-__all__ = ["Identity", "acting_as_owner", "owner_to_act_as", "repair"]
+__all__ = ["Identity", "acting_as_owner", "give_to_owner", "owner_to_act_as", "repair"]
 
 _ROOT: Final = 0
 
@@ -110,6 +110,17 @@ def repair(directory: Path) -> None:
         os.fchown(descriptor, owner.user, owner.group)
     finally:
         os.close(descriptor)
+
+
+def give_to_owner(descriptor: int, directory: Path) -> None:
+    """Give a file that we have made elsewhere to the owner of a directory, where we are root.
+
+    Where that is not possible the file remains root's.
+    """
+    with suppress(OSError):
+        owner = owner_to_act_as(directory)
+        if owner is not None:
+            os.fchown(descriptor, owner.user, owner.group)
 
 
 @lru_cache(maxsize=1)

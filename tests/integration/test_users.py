@@ -14,7 +14,7 @@ from twisted.trial.unittest import SkipTest
 from tests.integration.broker import Mosquitto
 from tests.integration.case import AgentCase
 from tests.integration.load import Load
-from tests.integration.watching import argv, environment
+from tests.integration.watching import argv, environment, until
 from tests.needs import require
 
 NOBODY = 65534
@@ -75,6 +75,21 @@ class StateTests(UserCase):
         self.assertIn("mqtt/agent.json", kept)
         self.assertEqual(set(kept.values()), {NOBODY}, kept)
         self.assertEqual(await self.run_until_subscribed(broker, load, *AS_NOBODY), [])
+
+    async def test_output_file(self) -> None:
+        """A file that root's run has made is the service's, who writes on."""
+        output = self.directory / "lines.lp"
+        self.directory.chmod(0o777)
+        self.configure(f'output = "{output}"\n{DEMO}')
+        self.config_path.chmod(0o644)
+        for user in ((), AS_NOBODY):
+            size = output.stat().st_size if output.exists() else 0
+            parent = await self.start(
+                argv=[*user, *argv("metrics-agent", "run", "-c", str(self.config_path))]
+            )
+            await until(lambda size=size: output.exists() and output.stat().st_size > size, "lines")
+            await parent.stop()
+            self.assertEqual(output.stat().st_uid, NOBODY)
 
     async def test_directories_that_root_left(self) -> None:
         """They cost the service one line and what it would keep; root's next run repairs them."""

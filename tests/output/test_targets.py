@@ -217,7 +217,7 @@ class PathTests(SynchronousTestCase):
         self.path = Path(self.mktemp())
 
     def open(self) -> PathWriter:
-        writer = PathWriter(self.reactor, str(self.path), self.source)
+        writer = PathWriter(self.reactor, str(self.path), self.source, lambda _fd: None)
         self.addCleanup(self.assertEqual, [], self.reactor.getDelayedCalls())
         self.addCleanup(writer.close)
         return writer

@@ -13,7 +13,13 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from metrics_agent.config.secret import Secret
 from metrics_agent.state import owner
 from metrics_agent.state.files import Files
-from metrics_agent.state.owner import Identity, acting_as_owner, owner_to_act_as, repair
+from metrics_agent.state.owner import (
+    Identity,
+    acting_as_owner,
+    give_to_owner,
+    owner_to_act_as,
+    repair,
+)
 from metrics_agent.transports.oauth2.store import TokenStore
 from metrics_agent.transports.oauth2.tokens import Tokens
 
@@ -107,6 +113,14 @@ class AsRoot(SynchronousTestCase):
         self.store()
         self.assert_all_of_service()
         self.assertEqual((self.of_root / "secret").stat().st_uid, 0)
+
+    def test_a_file_elsewhere(self) -> None:
+        """An output file that root makes is given to the owner, who goes on with it."""
+        path = self.of_root / "output"
+        with path.open("wb") as file:
+            give_to_owner(file.fileno(), self.state)
+            give_to_owner(-1, self.state)  # what cannot be given away is no error
+        self.assertEqual((path.stat().st_uid, path.stat().st_gid), (SERVICE.user, SERVICE.group))
 
     def test_repair_of_what_is_not_there(self) -> None:
         """A directory that is not there, or is none, is left to whoever uses it next."""
