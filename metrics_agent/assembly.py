@@ -53,6 +53,7 @@ from metrics_agent.supervision.watchdog import Watchdog
 from metrics_agent.transports.mqtt.client_id import client_id
 from metrics_agent.transports.mqtt.connections import Connections
 from metrics_agent.transports.mqtt.settings import MqttSettings
+from metrics_agent.transports.mqtt.versions import BrokerVersions
 
 if TYPE_CHECKING:
     from metrics_agent.transports.mqtt.connection import MqttConnection
@@ -162,6 +163,7 @@ class _Assembly:
             unset_stamp=self._point_clock.stamp,
         )
         self._guard = Guard(self._log, self._counters.of(_AGENT).error)
+        self._versions = BrokerVersions()
         self._connections = Connections(self._make_connection, self._client_id, make_logger(_MQTT))
         self._sink = Sink(
             reactor,
@@ -305,6 +307,7 @@ class _Assembly:
                 if settings.persistent_session
                 else None
             ),
+            versions=self._versions,
         )
 
     def _noted_for(self, settings: MqttSettings) -> Callable[[str, str | None], None]:

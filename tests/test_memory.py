@@ -33,8 +33,9 @@ from metrics_agent.modules.tasmota.registry import Registry
 from metrics_agent.modules.tasmota.topics import DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES, Shape
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.testing import FakeContext
-from metrics_agent.transports.mqtt.acknowledge import MOST_IN_FLIGHT, AckWindow
+from metrics_agent.transports.mqtt.acknowledge import AckWindow
 from metrics_agent.transports.mqtt.message import Message
+from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
 from metrics_agent.transports.mqtt.topics import SubscriptionTable
 from tests.modules.tasmota.support import announcement, config_topic, make
 
@@ -222,7 +223,7 @@ def log() -> Iterator[None]:
 
 def in_flight() -> Iterator[None]:
     """Messages at QoS 1 behind one that cannot be acknowledged yet, each in a read of its own."""
-    window = AckWindow(no_drop, no_drop)
+    window = AckWindow(no_drop, no_drop, MOST_IN_FLIGHT)
     settle = window.hold([0])
     for number in range(1, MOST_IN_FLIGHT):
         window.release([number])

@@ -1,8 +1,9 @@
 """An MQTT broker for machines without one: ``python -m metrics_agent.demo.broker --port 1883``.
 
 Listens on 127.0.0.1 only and lets everybody in. Made of ``amqtt`` (the extra ``demo``); speaks MQTT
-3.1.1. Nothing is written to standard output. Standard error gets the line ``ready 127.0.0.1:PORT``
-once connections are accepted, and what the broker warns of. ``ending`` says when it ends.
+3.1.1 and refuses 5. Nothing is written to standard output. Standard error gets the line
+``ready 127.0.0.1:PORT`` once connections are accepted, and what the broker warns of. ``ending``
+says when it ends.
 
 Exit status: 0 told to end; 1 it cannot listen, or amqtt is missing; 2 wrong arguments.
 
@@ -37,6 +38,12 @@ _MAX_PORT = 65535
 # ping at the keepalive.
 _PATIENCE_S = 30
 _STOP_TIMEOUT_S = 0.5
+
+_FIXED_HEADER_BYTES = 5
+"""At most: the type, and the length in up to four bytes."""
+_MQTT_5 = b"\0\4MQTT\5"
+_REFUSAL = b"\x20\2\0\1"
+"""CONNACK of MQTT 3.1.1: unacceptable protocol version."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,6 +91,14 @@ def _fail(reason: str) -> int:
     return 1
 
 
+async def _read_version(reader: asyncio.StreamReader) -> bytes:
+    """Read a CONNECT up to the version of MQTT, its last byte."""
+    head = await reader.readexactly(2)
+    while head[-1] & 0x80 and len(head) < _FIXED_HEADER_BYTES:
+        head += await reader.readexactly(1)
+    return head + await reader.readexactly(len(_MQTT_5))
+
+
 async def _serve(listening: socket.socket, ending: Ending) -> None:
     import asyncio
     import logging
@@ -104,10 +119,26 @@ async def _serve(listening: socket.socket, ending: Ending) -> None:
     )
     await broker.start()
 
+    class Resumed(StreamReaderAdapter):
+        """What was read already comes first."""
+
+        head = b""
+
+        async def read(self, n: int = -1) -> bytes:
+            end = n if n >= 0 else len(self.head)
+            data, self.head = self.head[:end], self.head[end:]
+            return data if len(data) == n else data + await super().read(max(n - len(data), -1))
+
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await broker.external_connected(
-            StreamReaderAdapter(reader), StreamWriterAdapter(writer), _LISTENER
-        )
+        resumed = Resumed(reader)
+        with suppress(asyncio.IncompleteReadError, OSError):
+            resumed.head = await _read_version(reader)
+        if resumed.head.endswith(_MQTT_5):
+            # amqtt would wait for the rest of what it misreads.
+            writer.write(_REFUSAL)
+            writer.close()
+            return
+        await broker.external_connected(resumed, StreamWriterAdapter(writer), _LISTENER)
 
     server = await asyncio.start_server(connected, sock=listening)
     sys.stderr.write(f"{READY} {HOST}:{listening.getsockname()[1]}\n")

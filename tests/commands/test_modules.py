@@ -126,7 +126,7 @@ class SettingsTests(KindsCase):
             '  keepalive: duration; default "30s"; at least "5s"; at most "18h"\n      A silent',
             '  max_payload: size; default "1MiB"; at least "1KiB"; at most "255MiB"\n',
             "  password: secret; not set\n      Password at the broker.\n",
-            '  protocol: string; default "3.1.1"; one of "3.1.1", "5"\n',
+            '  protocol: string; default "auto"; one of "auto", "3.1.1", "5"\n',
             '      Login name at the broker. Example: "telegraf".\n',
         ):
             self.assertIn(lines, text)

@@ -25,12 +25,15 @@ import metrics_agent
 from metrics_agent.demo.children import DemoChildren, Ended
 from metrics_agent.demo.device import Device
 from metrics_agent.demo.household import make_household
+from metrics_agent.transports.mqtt.engine import Engine
+from metrics_agent.transports.mqtt.settings import MqttSettings
 from tests.integration.broker import Mosquitto
 from tests.needs import missing
 
 DEVICES = make_household(0)
 PLUG, LAUNDRY, *_, CISTERN = DEVICES
 LIMIT_S = 30.0
+REFUSES_5 = b"\x20\2\0\1"
 PACKAGE_PARENT = str(Path(metrics_agent.__file__).parent.parent)
 """Children use the same package, be it installed or not."""
 
@@ -198,6 +201,24 @@ class Broker(SynchronousTestCase):
         self.assertIsNone(process.poll())
         process.terminate()
         self.assertEqual(process.wait(LIMIT_S), 0)
+
+    def test_it_refuses_mqtt_5(self) -> None:
+        """In the words of 3.1.1, at once, however the CONNECT arrives; a client of 3.1.1 stays."""
+        broker = Child(self, "broker", "--port", "0")
+        port = broker.ready()
+        for client_id in ("x", "x" * 200):
+            made = Engine(MqttSettings(protocol="5"), client_id, (sent := []).append)
+            made.connect()
+            with socket.create_connection(("127.0.0.1", port), LIMIT_S) as client:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connect = b"".join(sent)
+                for piece in (connect[:1], connect[1:5], connect[5:]):
+                    client.sendall(piece)
+                    time.sleep(0.05)
+                self.assertEqual(client.recv(100), REFUSES_5)
+        listener = Listener(self, port)
+        wait_for(lambda: listener.subscribed, "the subscription")
+        self.assertEqual(broker.finish(), (0, ""))
 
     def test_a_port_that_is_taken(self) -> None:
         """One line, without traceback."""

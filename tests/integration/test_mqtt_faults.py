@@ -43,7 +43,13 @@ class Banner(Protocol):
 
 
 class FaultCase(MqttCase):
-    """Waits for several attempts in vain, and judges what was said."""
+    """Waits for several attempts in vain, and judges what was said.
+
+    Attributes:
+        doubt: what is said of the version besides, where a broker closes before it answers.
+    """
+
+    doubt = ""
 
     async def several_attempts(self, broker: Mosquitto) -> None:
         """Wait until the agent has tried in vain some times."""
@@ -382,7 +388,8 @@ class TlsFaults:
         await self.judge(
             parent,
             f"W! [mqtt] Cannot connect to tls://localhost:{broker.port}: the connection was cut "
-            "before accepting it (is it the right port, with or without TLS?). Trying again.",
+            f"before accepting it (is it the right port, with or without TLS?{self.doubt}). Trying "
+            "again.",
             f"I! [mqtt] Connected to tcp://127.0.0.1:{broker.port}.",
         )
 
@@ -406,6 +413,8 @@ class Mqtt5FaultTests(Faults, FaultCase):
     """MQTT 5."""
 
     protocol = "5"
+
+    doubt = ' if the broker does not know MQTT 5, set `protocol = "3.1.1"`'
 
     async def test_broker_of_the_old_version_only(self) -> None:
         """It answers in the words of MQTT 3.1.1."""
@@ -433,3 +442,4 @@ class Mqtt5TlsFaultTests(TlsFaults, FaultCase):
     """MQTT 5 over TLS."""
 
     protocol = "5"
+    doubt = Mqtt5FaultTests.doubt

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from metrics_agent.errors import ProtocolError
 from metrics_agent.transports.mqtt import packets
+from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
 
-__all__ = ["MOST_IN_FLIGHT", "AckWindow"]
-
-MOST_IN_FLIGHT: Final = 65_535
-"""Messages that a broker may have sent without our acknowledgement: there are no more ids."""
+__all__ = ["AckWindow"]
 
 
 class _Arrived:
@@ -37,13 +34,19 @@ class AckWindow:
     Args:
         write: takes the bytes of one or more PUBACK packets.
         call_soon: asks for a call of `flush` in the next turn of the reactor.
+        most: messages that the broker may have sent without our acknowledgement, those aside that
+            it sends again.
     """
 
     def __init__(
-        self, write: Callable[[bytes], None], call_soon: Callable[[Callable[[], None]], object]
+        self,
+        write: Callable[[bytes], None],
+        call_soon: Callable[[Callable[[], None]], object],
+        most: int,
     ) -> None:
         self._write = write
         self._call_soon = call_soon
+        self._most = most
         self._waiting: deque[_Arrived] = deque()
         self._count = 0
         self._flush_asked = False
@@ -53,17 +56,24 @@ class AckWindow:
         """Return the number of messages that are not acknowledged."""
         return self._count
 
+    def allow_more(self, redelivered: int) -> None:
+        """Allow for messages that an earlier connection left unacknowledged.
+
+        Mosquitto sends them all at once, however small a Receive Maximum this connection has.
+        """
+        self._most = min(self._most + redelivered, MOST_IN_FLIGHT)
+
     def check(self) -> None:
         """Refuse a broker that sends on without waiting for acknowledgements.
 
         Raises:
-            ProtocolError: it has sent more than there are packet ids.
+            ProtocolError: it has sent too many.
         """
-        if self._count > MOST_IN_FLIGHT:
+        if self._count > self._most:
             raise ProtocolError(
                 "too_many_in_flight",
-                f"{self._count} messages wait for our acknowledgement, at most {MOST_IN_FLIGHT} "
-                "have packet ids",
+                f"{self._count} messages wait for our acknowledgement, at most {self._most} may "
+                "(receive_maximum)",
             )
 
     def release(self, packet_ids: Sequence[int]) -> None:

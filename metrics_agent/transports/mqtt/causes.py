@@ -15,12 +15,14 @@ from metrics_agent.transports.causes import (
 )
 
 __all__ = [
+    "BAD_VERSION",
     "CannotConnect",
     "Cause",
     "of_connack",
     "of_connect_failure",
     "of_disconnect",
     "of_loss",
+    "of_no_connack",
     "of_protocol_error",
     "of_short_lives",
     "of_silence",
@@ -39,7 +41,9 @@ _NOT_AUTHORISED = _login(
     "not_authorised", "the broker does not authorise this login (check user name and password)"
 )
 _BAD_CLIENT_ID = _login("bad_client_id", "the broker does not accept the client id {client_id!r}")
-_BAD_VERSION = _login("bad_version", "the broker does not speak MQTT {protocol}")
+BAD_VERSION = "bad_version"
+"""The kind of the cause where the broker refuses the version of MQTT."""
+_BAD_VERSION = _login(BAD_VERSION, "the broker does not speak MQTT {protocol}")
 _UNAVAILABLE = Cause("unavailable", "the broker says that it is not available")
 
 _CONNACK_3 = {
@@ -76,6 +80,8 @@ _DISCONNECT_5 = {
     0x98: "an administrator of the broker ended the connection",
 }
 TAKEN_OVER = 0x8E
+_WRONG_PORT = "is it the right port, with or without TLS?"
+_OLD_BROKER = 'if the broker does not know MQTT 5, set `protocol = "3.1.1"`'
 
 
 def of_connack(code: int, *, protocol: str, client_id: str) -> Cause:
@@ -83,7 +89,7 @@ def of_connack(code: int, *, protocol: str, client_id: str) -> Cause:
 
     Args:
         code: of CONNACK, in the meaning of the protocol's version.
-        protocol: ``3.1.1`` or ``5``.
+        protocol: ``3.1.1`` or ``5``; that of the connection, not of the setting.
         client_id: the id that we connected with.
     """
     known = (_CONNACK_5 if protocol == "5" else _CONNACK_3).get(code)
@@ -132,6 +138,12 @@ def of_silence(what: str, seconds: float) -> Cause:
     return Cause("silent", f"no answer to {what} within {seconds:g} s")
 
 
+def of_no_connack(seconds: float, *, v5: bool) -> Cause:
+    """Return the cause of a broker that does not answer a CONNECT, of MQTT 5 or 3.1.1."""
+    text = of_silence("CONNECT", seconds).text
+    return Cause("silent", f"{text} ({_OLD_BROKER})" if v5 else text)
+
+
 def of_wrong_speech(data: bytes) -> Cause:
     """Return the cause of a first answer that is not MQTT.
 
@@ -147,14 +159,16 @@ def of_wrong_speech(data: bytes) -> Cause:
     return Cause("not_mqtt", text, for_a_person=True)
 
 
-def of_loss(failure: Failure, *, accepted: bool) -> Cause:
+def of_loss(failure: Failure, *, accepted: bool, v5: bool) -> Cause:
     """Return the cause of a transport that ended.
 
     Args:
         failure: as given to connectionLost.
         accepted: the broker had accepted the connection.
+        v5: it was asked for MQTT 5.
     """
-    when = "" if accepted else " before accepting it (is it the right port, with or without TLS?)"
+    doubts = f"{_WRONG_PORT} {_OLD_BROKER}" if v5 else _WRONG_PORT
+    when = "" if accepted else f" before accepting it ({doubts})"
     if isinstance(failure.value, error.ConnectionDone):
         return Cause("closed", f"the broker closed the connection{when}")
     if isinstance(failure.value, ProtocolError):

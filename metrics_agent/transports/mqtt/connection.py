@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeferTimeoutError
@@ -34,6 +35,7 @@ from metrics_agent.transports.mqtt.link import Link
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.subscriber import Subscriber
 from metrics_agent.transports.mqtt.topics import Deliver, SubscriptionTable, valid_topic
+from metrics_agent.transports.mqtt.versions import BrokerVersions
 from metrics_agent.transports.outage import PROVEN_S, OutageReport
 
 __all__ = ["MqttConnection"]
@@ -57,6 +59,7 @@ class MqttConnection(Service):
         noted: told of an address and of what is wrong with it, as
             `ModuleContext.note_connection` has it.
         state: remembers the filters of a persistent session; None: not at all.
+        versions: what is known of brokers' versions of MQTT; None: nothing.
         dialer: makes the way to an address; a seam for tests.
 
     Attributes:
@@ -78,6 +81,7 @@ class MqttConnection(Service):
         count: Callable[[str, int], None],
         noted: Callable[[str, str | None], object] = lambda _address, _problem: None,
         state: StateFile | None = None,
+        versions: BrokerVersions | None = None,
         dialer: Callable[[Any, MqttSettings, BrokerAddress], Dial] = dial,
     ) -> None:
         self.settings = settings
@@ -85,6 +89,7 @@ class MqttConnection(Service):
         self.client_id = client_id
         self._log = log
         self._noted = noted
+        self._versions = versions or BrokerVersions()
         self._dialer = dialer
         self._table = SubscriptionTable()
         self._table.on_change(self._subscriptions_changed)
@@ -248,7 +253,9 @@ class MqttConnection(Service):
         )
 
     def _make_link(self) -> Link:
-        return Link(self._reactor, self.settings, self.client_id, self._intake, self, self._log)
+        version = self._versions.to_try(self.settings.protocol, self._addresses[self._next_address])
+        settings = evolve(self.settings, protocol=version)
+        return Link(self._reactor, settings, self.client_id, self._intake, self, self._log)
 
     def _transport_open(self, link: Link) -> None:
         self._attempt = None
@@ -324,7 +331,8 @@ class MqttConnection(Service):
             return
         cause = self._explained(cause)
         if not link.accepted:
-            self._failed(cause)
+            if cause.kind != causes.BAD_VERSION or not self._use_other_version():
+                self._failed(cause)
             return
         self._subscriber.ended(self._table.learned(), self.broker)
         if self._proved_itself:
@@ -337,6 +345,15 @@ class MqttConnection(Service):
         self._retry_later(cause)
         self._report.lost(broker, cause)
         self._noted(broker, f"lost the connection: {cause.text}")
+
+    def _use_other_version(self) -> bool:
+        """Connect at once with the version of MQTT that the broker has not refused, if any."""
+        address = self._addresses[self._next_address]
+        if not self._versions.refused(self.settings.protocol, address):
+            return False
+        self._log.info("{broker} does not speak MQTT 5. Trying MQTT 3.1.1.", broker=self.broker)
+        self._retries.start(0)
+        return True
 
     def _proven(self) -> None:
         if not self.connected:

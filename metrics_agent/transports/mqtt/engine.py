@@ -152,7 +152,7 @@ class Engine:
     """Speaks MQTT for one connection: everything but incoming PUBLISH and the acknowledgements.
 
     Args:
-        settings: protocol version, login, keepalive, session.
+        settings: protocol version (auto is 5), login, keepalive, session.
         client_id: the id to connect with.
         write: takes the bytes for the transport; called at once, also from `feed`.
     """
@@ -163,7 +163,7 @@ class Engine:
         client_id: str,
         write: Callable[[bytes], None],
     ) -> None:
-        self.v5 = settings.protocol == "5"
+        self.v5 = settings.protocol != "3.1.1"
         self._settings = settings
         self._pipe = _Pipe(write)
         self._events: list[Event] = []
@@ -290,6 +290,7 @@ class Engine:
         # Packet Size: mosquitto 2.0.11 leaves out what is larger, but at QoS 1 goes on counting it
         # as in flight, and sends nothing more after 20 of them. The splitter discards it anyway.
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's is
+        properties.ReceiveMaximum = self._settings.receive_maximum
         if self._settings.persistent_session:
             properties.SessionExpiryInterval = round(self._settings.session_expiry)
         return properties

@@ -50,7 +50,7 @@ from metrics_agent.transports.mqtt.engine import (
 from metrics_agent.transports.mqtt.intake import Intake
 from metrics_agent.transports.mqtt.packets import PINGREQ
 from metrics_agent.transports.mqtt.read_ahead import ReadAhead
-from metrics_agent.transports.mqtt.settings import MqttSettings
+from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT, MqttSettings
 from metrics_agent.transports.mqtt.splitter import (
     Frame,
     MalformedLength,
@@ -142,7 +142,11 @@ class Link(Protocol):
         self._splitter = PacketSplitter(settings.max_payload + PUBLISH_HEADER_BYTES)
         self.engine = Engine(settings, client_id, self._write)
         self._v5 = self.engine.v5
-        self.acknowledgements = AckWindow(self._write, lambda call: reactor.callLater(0, call))
+        self.acknowledgements = AckWindow(
+            self._write,
+            lambda call: reactor.callLater(0, call),
+            settings.receive_maximum if self._v5 else MOST_IN_FLIGHT,
+        )
         self._pings: deque[Deferred[bool] | None] = deque()
         self._passed: list[Deferred[bool]] = []
         self._cause: Cause | None = None
@@ -242,7 +246,7 @@ class Link(Protocol):
         cast("Any", self.transport).registerProducer(self._gate, streaming=True)
         timeout_s = float(self._settings.connect_timeout)
         self._timer = self._reactor.callLater(
-            timeout_s, lambda: self.end(causes.of_silence("CONNECT", timeout_s))
+            timeout_s, lambda: self.end(causes.of_no_connack(timeout_s, v5=self._v5))
         )
         self.engine.connect()
 
@@ -293,7 +297,7 @@ class Link(Protocol):
         self.acknowledgements.close()
         waiting = [passed for passed in self._pings if passed is not None]
         self._pings.clear()
-        cause = self._cause or causes.of_loss(reason, accepted=self.accepted)
+        cause = self._cause or causes.of_loss(reason, accepted=self.accepted, v5=self._v5)
         self._cause = self.ended_by = cause
         self._owner.link_ended(self, cause)
         for passed in waiting:

@@ -14,7 +14,12 @@ from metrics_agent.transports.mqtt.address import BrokerAddress, parse_address
 from metrics_agent.transports.mqtt.topics import text_fault
 from metrics_agent.transports.tls_settings import INSECURE_WARNING, check_pair, given_keys
 
-__all__ = ["CUSTOM_IGNORED", "MqttSettings"]
+__all__ = ["CUSTOM_IGNORED", "MOST_IN_FLIGHT", "MqttSettings", "Protocol", "Version"]
+
+Version = Literal["3.1.1", "5"]
+"""Of MQTT, as one connection has it."""
+Protocol = Literal["auto", "3.1.1", "5"]
+"""Of MQTT, as a setting has it."""
 
 CUSTOM_IGNORED: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -30,6 +35,8 @@ _HOUR_S: Final = 3600
 # of 256 MiB less one byte.
 _MAX_KEEPALIVE_S: Final = 18 * _HOUR_S
 _MAX_EXPIRY_S: Final = 365 * 24 * _HOUR_S
+MOST_IN_FLIGHT: Final = 65_535
+"""Messages that a broker may have sent without our acknowledgement: there are no more ids."""
 _MAX_PAYLOAD: Final = 255 << 20
 
 
@@ -60,10 +67,13 @@ class MqttSettings:
             "stable and unique. Set it where the host name changes, as in a container."
         ),
     )
-    protocol: Literal["3.1.1", "5"] = setting(
-        default="3.1.1",
-        doc=("MQTT version. 3.1.1 is spoken by every broker; 5 lets a forgotten session expire."),
-        choices=("3.1.1", "5"),
+    protocol: Protocol = setting(
+        default="auto",
+        doc=(
+            "MQTT version. auto: 5, or 3.1.1 with a broker that refuses 5. Set 3.1.1 for a broker "
+            "that neither takes nor refuses 5: the log names it then."
+        ),
+        choices=("auto", "3.1.1", "5"),
     )
     keepalive: Duration = setting(
         default="30s",
@@ -81,15 +91,26 @@ class MqttSettings:
         default=True,
         doc=(
             "The broker keeps our subscriptions and what is sent at QoS 1 while we are away, so "
-            "that a crash loses nothing. With 3.1.1 a session of an agent that never comes back "
-            "stays until the broker's own limit (mosquitto: persistent_client_expiration)."
+            "that a crash loses nothing. With 5 the session ends after session_expiry. With 3.1.1 "
+            "one of an agent that never comes back stays until the broker's own limit (mosquitto: "
+            "persistent_client_expiration)."
         ),
     )
     session_expiry: Duration = setting(
-        default="1h",
+        default="7d",
         doc="With MQTT 5: how long the broker keeps the session while we are away.",
         minimum=0,
         maximum=_MAX_EXPIRY_S,
+    )
+    receive_maximum: int = setting(
+        default=1_000,
+        doc=(
+            "With MQTT 5: how many messages at QoS 1 the broker may send before one is "
+            "acknowledged. Mosquitto takes it in place of its max_inflight_messages, 20 by "
+            "default, which limits connections with 3.1.1."
+        ),
+        minimum=1,
+        maximum=MOST_IN_FLIGHT,
     )
     qos: Literal[0, 1] = setting(
         default=1,

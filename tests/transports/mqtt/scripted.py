@@ -122,7 +122,7 @@ class Scripted:
     """A `MqttConnection` and its broker, played by the test."""
 
     def __init__(self, protocol: str = "3.1.1", *, state_path: Any = None, **changes: Any) -> None:
-        self.v5 = protocol == "5"
+        self.v5 = protocol != "3.1.1"
         self.clock = Clock()
         self.now_ns = NOW_NS
         self.batches: list[Any] = []

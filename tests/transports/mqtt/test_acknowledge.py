@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.errors import ProtocolError
-from metrics_agent.transports.mqtt.acknowledge import MOST_IN_FLIGHT, AckWindow
+from metrics_agent.transports.mqtt.acknowledge import AckWindow
+from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
 from tests.transports.mqtt.scripted import puback
 
 
@@ -15,7 +16,7 @@ class AckWindowTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.written: list[bytes] = []
         self.soon: list = []
-        self.window = AckWindow(self.written.append, self.soon.append)
+        self.window = AckWindow(self.written.append, self.soon.append, MOST_IN_FLIGHT)
 
     def test_in_order_of_arrival(self) -> None:
         """What is settled early waits for what came before it."""

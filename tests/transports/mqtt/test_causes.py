@@ -55,8 +55,8 @@ class LossTests(SynchronousTestCase):
             (error.ConnectionLost(), "was cut"),
             (ProtocolError("websocket", "a text frame"), "broke the protocol (websocket: a text"),
         ):
-            self.assertIn(words, causes.of_loss(Failure(fault), accepted=True).text)
-        before = causes.of_loss(Failure(error.ConnectionDone()), accepted=False)
+            self.assertIn(words, causes.of_loss(Failure(fault), accepted=True, v5=True).text)
+        before = causes.of_loss(Failure(error.ConnectionDone()), accepted=False, v5=False)
         self.assertIn("before accepting it", before.text)
 
     def test_tls(self) -> None:
@@ -72,5 +72,5 @@ class LossTests(SynchronousTestCase):
             ("never heard of", "tls"),
         ):
             fault = SSL.Error([("SSL routines", "", said)])
-            cause = causes.of_loss(Failure(fault), accepted=False)
+            cause = causes.of_loss(Failure(fault), accepted=False, v5=True)
             self.assertEqual((cause.kind, cause.for_a_person), (kind, True))

@@ -65,7 +65,7 @@ class SeamTests(SynchronousTestCase):
         """A packet whose callback raised is handled again: it is why ours only take notes."""
         made = Engine(MqttSettings(), "id", lambda _: None)
         made.connect()
-        made.feed(connack(v5=False)[0], connack(v5=False)[2:])
+        made.feed(connack(v5=True)[0], connack(v5=True)[2:])
         calls = []
 
         def on_subscribe(*_arguments: object) -> None:
@@ -219,10 +219,10 @@ class Mqtt5Tests(Cases, SynchronousTestCase):
             self.assertEqual(error.reason, "packet_too_long")
 
     def test_properties_of_connect(self) -> None:
-        """Session expiry and nothing else: no topic alias, no Maximum Packet Size."""
-        self.make(session_expiry=3600.0)
+        """Session expiry and Receive Maximum only: no topic alias, no Maximum Packet Size."""
+        self.make(session_expiry=3600.0, receive_maximum=1000)
         # After protocol, version, flags and keepalive.
-        self.assertEqual(self.written[12:18], b"\x05\x11\x00\x00\x0e\x10")
+        self.assertEqual(self.written[12:21], b"\x08\x11\x00\x00\x0e\x10\x21\x03\xe8")
 
     def test_disconnect_from_the_broker(self) -> None:
         """Its reason becomes an event."""

@@ -33,8 +33,9 @@ class DefaultTests(SynchronousTestCase):
         self.assertEqual(faults(made), [])
         self.assertEqual(made.brokers, (BrokerAddress("tcp", "localhost", 1883),))
         self.assertEqual((made.keepalive, made.connect_timeout), (30.0, 10.0))
-        self.assertEqual((made.session_expiry, made.max_payload), (3600.0, 1 << 20))
-        self.assertEqual((made.protocol, made.qos), ("3.1.1", 1))
+        self.assertEqual((made.session_expiry, made.max_payload), (7 * 24 * 3600.0, 1 << 20))
+        self.assertEqual((made.protocol, made.qos), ("auto", 1))
+        self.assertEqual(made.receive_maximum, 1000)
         self.assertIs(made.persistent_session, True)
         self.assertEqual((made.username, made.password, made.client_id), (None, None, ""))
 
