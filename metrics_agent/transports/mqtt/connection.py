@@ -174,13 +174,13 @@ class MqttConnection(Service):
         """Stop reading until every reason that was given is taken back; pings go on."""
         self._pause_reasons.add(reason)
         if self._link is not None and self._link.accepted:
-            self._link.pause()
+            self._link.inflow.pause(reason)
 
     def resume_reading(self, reason: str) -> None:
-        """Take back one reason; read again if it was the last."""
+        """Take back one reason; read again, from the next turn on, if it was the last."""
         self._pause_reasons.discard(reason)
-        if not self._pause_reasons and self._link is not None:
-            self._link.resume()
+        if self._link is not None:
+            self._link.inflow.resume(reason)
 
     def settle(self, timeout_s: float) -> Deferred[bool]:
         """Wait until what the broker has delivered so far was handled.
@@ -304,8 +304,8 @@ class MqttConnection(Service):
         self._subscriber.connected(self._table.wanted(), session_present=session_present)
         self._flushes.stop()
         self._flush()
-        if self._pause_reasons:
-            link.pause()
+        for reason in self._pause_reasons:
+            link.inflow.pause(reason)
 
     def link_answered(self, answer: Subscribed | Unsubscribed) -> None:
         """Take the answer to a SUBSCRIBE or UNSUBSCRIBE; called by the link."""

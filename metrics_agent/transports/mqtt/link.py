@@ -4,25 +4,18 @@ A link is made for every connection and never used again. It owns the engine, th
 acknowledgements and the pings of its connection, so nothing of it can touch the next one. Its
 owner learns of three events: accepted, subscribed, ended (exactly once, with the cause).
 
-Breath. Waking up for a few messages costs more than the messages do. When a read brings some, at
-QoS 0, the next one waits for some milliseconds, in which more gather. Where messages come one by
-one none waits; a full read means that we are behind, see `ReadAhead`; and at QoS 1 the broker waits
-for us.
-
 Pings. One is written each half keepalive, whatever else is written: it keeps us with the broker
 also while reading is paused and its answers stay unread, and at the next tick tells a dead broker
 from a silent one. A ping is also a barrier: the broker answers in order, so when the answer is
 here, everything that it had delivered before is here too.
 
-Turns. A read holds up to two thousand messages, and a hostile one makes each of them as dear as it
-can. So after some milliseconds the rest of a read waits for the next turn of the reactor.
+Reading. When the socket is read and when packets are handled is the affair of `Inflow`.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import chain, islice
 from typing import Any, Final, cast
 from typing import Protocol as TypingProtocol
 
@@ -47,16 +40,11 @@ from metrics_agent.transports.mqtt.engine import (
     Subscribed,
     Unsubscribed,
 )
+from metrics_agent.transports.mqtt.inflow import Inflow
 from metrics_agent.transports.mqtt.intake import Intake
 from metrics_agent.transports.mqtt.packets import PINGREQ
-from metrics_agent.transports.mqtt.read_ahead import ReadAhead
 from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT, MqttSettings
-from metrics_agent.transports.mqtt.splitter import (
-    Frame,
-    MalformedLength,
-    PacketSplitter,
-    Skipped,
-)
+from metrics_agent.transports.mqtt.splitter import Frame, PacketSplitter, Skipped
 from metrics_agent.transports.write_gate import STUCK_S, WriteGate
 
 __all__ = ["Link", "LinkOwner"]
@@ -67,26 +55,12 @@ CONNACK_FIRST: Final = 0x20
 PINGRESP_FIRST: Final = 0xD0
 QOS_0_OR_1_MASK: Final = 0xF4
 PUBLISH_FIRST: Final = 0x30
-RETAINED_PUBLISH_MASK: Final = 0xF1
-RETAINED_PUBLISH: Final = 0x31
-BREATH_S: Final = 0.004
-BREATH_FROM_BYTES: Final = 1536
-"""Some five messages of a sensor: a thousand a second come one by one."""
-BREATH_BELOW_BYTES: Final = 32 * 1024
-"""Half of what Twisted reads at once."""
-TURN_S: Final = 0.02
-"""How long messages are handled in one turn of the reactor; an ordinary full read takes 6 ms."""
-FRAMES_A_LOOK: Final = 8
-"""So many are handled between two looks at the clock. The dearest, announcements of new FullTopics
-beside 250 that overlap, take 5 ms each."""
 SILENT_TICKS: Final = 3
 """Half keepalives without a byte after which the broker is taken for dead."""
 GOODBYE_S: Final = 0.15
 """How long the broker has to close after DISCONNECT before we do."""
-_OWNER: Final = "owner"
-_TURN: Final = "turn"
 _UNREAD: Final = "unread"
-"""Why nothing is read: the owner wants it so; the broker does not read what we sent."""
+"""Why nothing is read: the broker does not read what we sent."""
 
 
 class LinkOwner(TypingProtocol):
@@ -121,6 +95,7 @@ class Link(Protocol):
         lost: why there is no connection any more, while what it brought is still being handled.
         ended_by: the cause, once the link is over.
         engine: to subscribe by.
+        inflow: to pause and resume by, while the connection is accepted.
         acknowledgements: what is to be acknowledged.
     """
 
@@ -139,7 +114,8 @@ class Link(Protocol):
         self._intake = intake
         self._owner = owner
         self._log = log
-        self._splitter = PacketSplitter(settings.max_payload + PUBLISH_HEADER_BYTES)
+        splitter = PacketSplitter(settings.max_payload + PUBLISH_HEADER_BYTES)
+        self.inflow = Inflow(reactor, splitter, self)
         self.engine = Engine(settings, client_id, self._write)
         self._v5 = self.engine.v5
         self.acknowledgements = AckWindow(
@@ -153,48 +129,15 @@ class Link(Protocol):
         self._timer: IDelayedCall | None = None
         self._keepalive_s = float(settings.keepalive)
         self._silent_ticks = 0
-        self._holds: set[str] = set()
         self._ticks = GuardedLoop(reactor, self._tick)
-        self._breath = GuardedLoop(reactor, self._read_on)
-        self._next_turn = GuardedLoop(reactor, self._begin_turn, self._take_failed)
-        self._held_frames: list[Frame | Skipped] = []
-        self._ahead = ReadAhead(reactor, self._take_next, self._take_failed)
         self._spoken = False
-        self._leaving = False
+        self._said_goodbye = False
         self._gate = WriteGate(reactor, self._gate_changed, self._gate_stuck)
         self.accepted = False
         self.lost: Failure | None = None
         self.ended_by: Cause | None = None
 
     # What the owner asks for.
-
-    def pause(self) -> None:
-        """Stop reading; pings go on, so that the broker keeps us."""
-        self._hold(_OWNER)
-
-    def resume(self) -> None:
-        """Read again, first what was read before the pause or came in spite of it."""
-        self._release(_OWNER)
-
-    def _hold(self, reason: str) -> None:
-        if not self._holds:
-            self._ahead.hold()
-            self._call_transport("pauseProducing")
-        self._holds.add(reason)
-
-    def _release(self, reason: str) -> None:
-        if reason not in self._holds:
-            return
-        self._holds.remove(reason)
-        if self._holds:
-            return
-        self._silent_ticks = 0
-        frames, self._held_frames = self._held_frames, []
-        if frames:
-            self._guarded(iter(frames))
-        if not self._holds:
-            self._ahead.release()
-            self._read_on()
 
     def barrier(self) -> Deferred[bool]:
         """Return a Deferred that fires when what the broker has delivered so far was handled.
@@ -212,30 +155,27 @@ class Link(Protocol):
     def leave(self) -> None:
         """Say goodbye in order: acknowledgements, DISCONNECT, then the broker closes."""
         self.acknowledgements.flush()
-        self._end_breath()
-        self._leaving = True
-        self._held_frames = []
-        self._ahead.clear()
         self._stop_timer()
+        self.inflow.close()
         if self.lost is not None:
-            self._finish(self.lost)
             return
         if not self.accepted:
             self._call_transport("abortConnection")
             return
         self.engine.disconnect()
+        self._said_goodbye = True
         # With a producer registered a transport may put off its own closing.
         self._call_transport("unregisterProducer")
         # Closing a socket with unread data makes the kernel send a reset, which may overtake our
         # last acknowledgements: read (and ignore) until the broker closes.
-        self._holds.clear()
-        self._read_on()
+        self.read_socket(True)
         self._timer = self._reactor.callLater(GOODBYE_S, self._close)
 
     def end(self, cause: Cause) -> None:
         """Cut the connection because of what is wrong with it."""
         if self._cause is None:
             self._cause = cause
+            self.inflow.close()
             if self.lost is None:
                 self._call_transport("abortConnection")
 
@@ -252,161 +192,75 @@ class Link(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the broker sent; whatever is in it, nothing is raised."""
-        if self._cause is not None or self._leaving:
-            return
         self._silent_ticks = 0
         if not self._spoken:
             self._spoken = True
             if data[0] != CONNACK_FIRST:
                 self.end(causes.of_wrong_speech(data))
-                return
-        # TLS and WebSocket have more at hand than the socket, and so has a pause that begins with
-        # the CONNACK of a session whose messages are in the same read.
-        retained = (
-            data[0] & RETAINED_PUBLISH_MASK == RETAINED_PUBLISH
-            and not self._splitter.buffered
-            and not self._ahead
-        )
-        if retained or self._ahead.wants(data):
-            self._ahead.put(data, burst=retained)
-            if self._ahead.full:
-                self._call_transport("pauseProducing")
-            return
-        self._take(data)
-        if BREATH_FROM_BYTES <= len(data) < BREATH_BELOW_BYTES:
-            self._take_breath()
+        self.inflow.data(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End, as soon as what the broker had sent before is handled."""
-        waits = bool(self._ahead or self._held_frames)
-        if waits and self._cause is None and not self._leaving:
-            self.lost = reason
-            self._gate.resumeProducing()  # nothing waits to be written any more
-        else:
-            self._finish(reason)
+        self.lost = reason
+        self.inflow.drain(self._finish)
+        self._gate.resumeProducing()  # nothing waits to be written any more
 
-    def _finish(self, reason: Failure) -> None:
+    def _finish(self) -> None:
         """Clean up and tell the owner."""
-        if self.ended_by is not None:
-            return
         self._stop_timer()
-        self._ahead.clear()
         self._gate.stopProducing()
-        self._breath.stop()
-        self._next_turn.stop()
         self.acknowledgements.close()
         waiting = [passed for passed in self._pings if passed is not None]
         self._pings.clear()
-        cause = self._cause or causes.of_loss(reason, accepted=self.accepted, v5=self._v5)
+        lost = cast("Failure", self.lost)
+        cause = self._cause or causes.of_loss(lost, accepted=self.accepted, v5=self._v5)
         self._cause = self.ended_by = cause
         self._owner.link_ended(self, cause)
         for passed in waiting:
             passed.callback(False)
 
-    # Reading.
+    # What the inflow calls: `Receiver`.
 
-    def _take_next(self, data: bytes) -> None:
-        """Take a read that had to wait."""
-        self._take(data)
-        self._read_on()
+    def read_socket(self, wanted: bool) -> None:
+        """Begin or stop to read the socket."""
+        self._call_transport("resumeProducing" if wanted else "pauseProducing")
 
-    def _take(self, data: bytes) -> None:
-        try:
-            frames = self._splitter.feed(data)
-        except MalformedLength as fault:
-            self._guarded(iter(fault.before))
-            self.end(causes.of_protocol_error(fault))
-        except Exception:
-            self._fail()
-        else:
-            self._guarded(iter(frames))
-
-    def _read_on(self) -> None:
-        """Read the socket again if nothing is against it; if it is gone, end with it."""
-        if self.lost is not None:
-            if self._cause is not None or not (self._holds or self._ahead):
-                self._finish(self.lost)
-        elif not self._holds and not self._breath.active and not self._ahead.full:
-            self._call_transport("resumeProducing")
-
-    def _take_breath(self) -> None:
-        if self._intake.acknowledges or self._holds or self._leaving or self._cause is not None:
-            return
-        if not self._breath.active:
-            self._call_transport("pauseProducing")
-            self._breath.start(BREATH_S)
-
-    def _end_breath(self) -> None:
-        if self._breath.active:
-            self._breath.stop()
-            self._read_on()
-
-    def _guarded(self, frames: Iterator[Frame | Skipped]) -> None:
-        try:
-            self._handle(frames)
-        except ProtocolError as fault:
-            self.end(causes.of_protocol_error(fault))
-        except Exception:
-            self._fail()
-
-    def _fail(self) -> None:
-        # First the end, which needs no memory: to log it may need more than there is.
-        self.end(Cause("internal", "a fault of our own, see the log"))
-        self._log.failure("while reading from the broker")
-
-    def _take_failed(self, error: BaseException) -> None:
-        """End, since what was read is not whole any more; called by `ReadAhead`."""
-        self.end(Cause("internal", "a fault of our own, see the log"))
-        self._ahead.clear()
-        self._read_on()
-        self._log.failure("while reading from the broker", failure_of(error))
-
-    def _handle(self, frames: Iterator[Frame | Skipped]) -> None:
+    def begin_frames(self) -> None:
+        """Begin a batch."""
         self._intake.begin()
-        end_s = self._reactor.seconds() + TURN_S
-        try:
-            for frame in frames:
-                self._take_some(chain((frame,), islice(frames, FRAMES_A_LOOK - 1)), frames)
-                if self._cause is not None:
-                    break
-                if self._reactor.seconds() > end_s and not self._leaving:
-                    self._end_turn(frames)
-        finally:
-            self._intake.end(self.acknowledgements)
-        self.acknowledgements.check()
-        if self._passed:
-            passed, self._passed = self._passed, []
-            for deferred in passed:
-                deferred.callback(True)
 
-    def _take_some(self, some: Iterator[Frame | Skipped], rest: Iterator[Frame | Skipped]) -> None:
-        """Take frames; what follows a pause, also of the rest, is held."""
+    def take_frames(self, frames: Iterator[Frame | Skipped]) -> None:
+        """Take messages, up to the first other packet."""
         take = self._intake.take
         v5 = self._v5
-        for frame in some:
+        for frame in frames:
             if isinstance(frame, Skipped):
                 self._intake.skip(frame.packet_id)
                 continue
             first, body = frame
             if first & QOS_0_OR_1_MASK == PUBLISH_FIRST and self.accepted:
                 take(first, body, v5=v5)
-                continue
-            self._control(first, body)
-            if self._cause is not None:
+            else:
+                self._control(first, body)
                 break
-            if self._holds:
-                self._held_frames += some
-                self._held_frames += rest
 
-    def _end_turn(self, frames: Iterator[Frame | Skipped]) -> None:
-        """Leave the rest of a read for the next turn."""
-        self._held_frames += frames
-        if self._held_frames:
-            self._hold(_TURN)
-            self._next_turn.start(0)
+    def end_frames(self) -> bool:
+        """Hand on the batch."""
+        self._intake.end(self.acknowledgements)
+        self.acknowledgements.check()
+        passed, self._passed = self._passed, []
+        for deferred in passed:
+            deferred.callback(True)
+        return self._intake.acknowledges
 
-    def _begin_turn(self) -> None:
-        self._release(_TURN)
+    def inflow_failed(self, error: BaseException) -> None:
+        """End, since what was read is not whole any more."""
+        if isinstance(error, ProtocolError):
+            self.end(causes.of_protocol_error(error))
+            return
+        # First the end, which needs no memory: to log it may need more than there is.
+        self.end(Cause("internal", "a fault of our own, see the log"))
+        self._log.failure("while reading from the broker", failure_of(error))
 
     def _control(self, first: int, body: bytes) -> None:
         if first == PINGRESP_FIRST:
@@ -447,7 +301,7 @@ class Link(Protocol):
     # Pings.
 
     def _tick(self) -> float | None:
-        if self._holds:
+        if not self.inflow.reading:
             self._silent_ticks = 0
         elif self._silent_ticks >= SILENT_TICKS:
             self.end(causes.of_silence("PINGREQ", SILENT_TICKS * self._keepalive_s / 2))
@@ -463,7 +317,8 @@ class Link(Protocol):
     # The transport.
 
     def _write(self, data: bytes) -> None:
-        if self._cause is None and self.transport is not None:
+        # Nothing may follow DISCONNECT (MQTT 5, 3.14.4).
+        if self._cause is None and not self._said_goodbye and self.transport is not None:
             self.transport.write(data)
 
     def _close(self) -> None:
@@ -473,9 +328,9 @@ class Link(Protocol):
     def _gate_changed(self, full: bool) -> None:
         # TLS cannot write before it has read its handshake, and says "full" until then.
         if full and self.accepted:
-            self._hold(_UNREAD)
+            self.inflow.pause(_UNREAD)
         else:
-            self._release(_UNREAD)
+            self.inflow.resume(_UNREAD)
 
     def _gate_stuck(self) -> None:
         self.end(causes.of_unread(STUCK_S))

@@ -474,6 +474,7 @@ class Cases:
 
         script.connection._intake._write = full
         script.connection.resume_reading("reload")
+        script.clock.advance(0)
         self.assertEqual([batch.data for batch in script.batches], [b"a 1\n"])
         self.assertEqual(script.transport.producerState, "paused")
         script.connection.resume_reading("pressure")
@@ -870,6 +871,39 @@ class Cases:
         self.assertEqual(len(script.batches), 1)
         script.clock.advance(100)
         self.assertEqual(len(script.attempts), 1)
+
+    def test_nothing_follows_disconnect(self) -> None:
+        """Neither acknowledgements, nor answers to what comes after it, nor pings."""
+        script = self.make(keepalive=30.0)
+        script.connection.subscribe("a", 1, script.lines_of)
+        transport = script.start()
+        transport.hangs_at_close = True
+        script.send(publish(script.v5, b"a", b"1", 1))
+        done = script.connection.stopService()
+        self.assertEqual([first for first, _ in script.written()], [0xE0])
+        script.batches[0].settle(True)
+        script.connection.flush_acknowledgements()
+        script.send(publish(script.v5, b"a", b"2", 2) + publish(script.v5, b"a", b"3", 3, qos=2))
+        script.connection.settle(5)
+        script.connection.publish("b", b"", qos=1)
+        script.clock.pump([0, 0.1])
+        self.assertEqual(script.written(), [])
+        self.assertEqual(len(script.batches), 1)
+        script.clock.pump([1, 1])
+        self.successResultOf(done)
+
+    def test_stop_out_of_a_delivery(self) -> None:
+        """What follows in the same read is neither handled nor acknowledged nor answered."""
+        script = self.make()
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.connection.subscribe("stop", 0, lambda *_: script.connection.stopService())
+        script.start()
+        later = [publish(script.v5, b"a", b"x", number) for number in range(1, 100)]
+        qos_2 = publish(script.v5, b"a", b"x", 100, qos=2)
+        script.send(publish(script.v5, b"stop", b"") + qos_2 + b"".join(later))
+        script.clock.advance(0)
+        self.assertEqual([first for first, _ in script.written()], [0xE0])
+        self.assertEqual(script.batches, [])
 
     def test_stop_with_a_broker_that_does_not_close(self) -> None:
         """After a moment we close, and after another we cut."""

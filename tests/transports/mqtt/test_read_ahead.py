@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
 from twisted.logger import Logger
 
-from metrics_agent.transports.mqtt.read_ahead import (
+from metrics_agent.transports.mqtt.inflow import (
     BURST_PAUSE_S,
     BURST_S,
     FULL_READ_BYTES,
     READ_AHEAD_BYTES,
-    ReadAhead,
+    Inflow,
 )
 from metrics_agent.transports.mqtt.splitter import PacketSplitter
 from tests.transports.mqtt.scripted import (
@@ -107,6 +107,14 @@ class ReadAheadTests(ConnectedCase):
             waits = number + 1 - len(self.numbers)
             self.assertLessEqual(waits, (BURST_S + BURST_PAUSE_S) / 0.001 + 1)
         self.assertEqual(self.numbers, list(range(1000)))
+
+    def test_a_burst_that_does_not_end(self) -> None:
+        """Retained messages without a pause do not wait longer either."""
+        for number in range(1000):
+            self.script.send(retained(number))
+            self.script.clock.advance(0.001)
+            waits = number + 1 - len(self.numbers)
+            self.assertLessEqual(waits, (BURST_S + BURST_PAUSE_S) / 0.001 + 1)
 
     def test_a_second_burst(self) -> None:
         """It has its own time."""
@@ -327,7 +335,7 @@ class ReadAheadTests(ConnectedCase):
         for lost in (False, True):
             self.script.send(full_read(0))
             self.script.send(message(1))
-            with mock.patch.object(ReadAhead, "_next_turn_s", mock.Mock(side_effect=MemoryError)):
+            with mock.patch.object(Inflow, "_next_turn_s", mock.Mock(side_effect=MemoryError)):
                 if lost:
                     self.transport.lost(ConnectionDone())
                 self.turns(2)
@@ -341,7 +349,7 @@ class ReadAheadTests(ConnectedCase):
         self.script.send(full_read(0))
         broken = mock.Mock(side_effect=MemoryError)
         with (
-            mock.patch.object(ReadAhead, "_next_turn_s", broken),
+            mock.patch.object(Inflow, "_next_turn_s", broken),
             mock.patch.object(Logger, "emit", broken),
             self.assertRaises(MemoryError),
         ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.error import ConnectionDone
 
-from metrics_agent.transports.mqtt.link import FRAMES_A_LOOK, TURN_S
+from metrics_agent.transports.mqtt.inflow import FRAMES_A_LOOK, TURN_S
 from metrics_agent.transports.mqtt.message import Message
 from tests.transports.mqtt.scripted import ConnectedCase, publish
 

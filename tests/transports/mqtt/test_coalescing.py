@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from metrics_agent.transports.mqtt.link import (
-    BREATH_BELOW_BYTES,
-    BREATH_FROM_BYTES,
-    BREATH_S,
+from metrics_agent.transports.mqtt.inflow import (
+    COALESCE_BELOW_BYTES,
+    COALESCE_FROM_BYTES,
+    COALESCE_S,
 )
 from tests.transports.mqtt.scripted import ConnectedCase, publish
 
 MESSAGE = publish(False, b"a", b"x" * 300)
-SOME = MESSAGE * (BREATH_FROM_BYTES // len(MESSAGE) + 1)
+SOME = MESSAGE * (COALESCE_FROM_BYTES // len(MESSAGE) + 1)
 
 
-class BreathTests(ConnectedCase):
+class CoalescingTests(ConnectedCase):
     """When reading pauses by itself, and that it always goes on."""
 
     def test_some_messages(self) -> None:
@@ -23,7 +23,7 @@ class BreathTests(ConnectedCase):
             sum(batch.count for batch in self.script.batches), len(SOME) // len(MESSAGE)
         )
         self.assertFalse(self.reading)
-        self.script.clock.advance(BREATH_S)
+        self.script.clock.advance(COALESCE_S)
         self.assertTrue(self.reading)
 
     def test_a_few_messages(self) -> None:
@@ -33,7 +33,7 @@ class BreathTests(ConnectedCase):
 
     def test_a_full_read(self) -> None:
         """We are behind: nothing waits."""
-        self.script.send(MESSAGE * (BREATH_BELOW_BYTES // len(MESSAGE) + 1))
+        self.script.send(MESSAGE * (COALESCE_BELOW_BYTES // len(MESSAGE) + 1))
         self.assertTrue(self.reading)
 
     def test_qos_1(self) -> None:
@@ -45,18 +45,18 @@ class BreathTests(ConnectedCase):
         """Who has paused decides when it goes on."""
         self.script.send(SOME)
         self.script.connection.pause_reading("pressure")
-        self.script.clock.advance(BREATH_S)
+        self.script.clock.advance(COALESCE_S)
         self.assertFalse(self.reading)
         self.script.connection.resume_reading("pressure")
         self.assertTrue(self.reading)
 
-    def test_no_breath_while_paused(self) -> None:
+    def test_none_while_paused(self) -> None:
         """What comes in spite of a pause is kept, as ever."""
         self.script.connection.pause_reading("pressure")
         self.script.send(SOME)
         self.assertEqual(self.script.batches, [])
         self.script.connection.resume_reading("pressure")
-        self.script.clock.advance(BREATH_S)
+        self.script.clock.advance(COALESCE_S)
         self.assertTrue(self.reading)
 
     def test_stop_meanwhile(self) -> None:
@@ -78,4 +78,4 @@ class BreathTests(ConnectedCase):
         """No timer outlives its connection."""
         self.script.send(SOME)
         self.transport.abortConnection()
-        self.script.clock.advance(BREATH_S)
+        self.script.clock.advance(COALESCE_S)
