@@ -82,7 +82,6 @@ class Intake:
         self._time_ns = 0
         self._lines: list[bytes] = []
         self._packet_ids: list[int] = []
-        self._redelivered = 0
         self.acknowledges = False
 
     def begin(self) -> None:
@@ -115,7 +114,6 @@ class Intake:
         publish = decode_publish(first, body, v5)
         if publish.qos:
             self._packet_ids.append(publish.packet_id)
-            self._redelivered += publish.dup
         self.deliver(publish.topic, publish.payload, publish.qos, retain=publish.retain)
 
     def deliver(self, topic: bytes, payload: bytes, qos: int, *, retain: bool) -> None:
@@ -155,7 +153,6 @@ class Intake:
         self.stats.messages += 1
         if packet_id is not None:
             self._packet_ids.append(packet_id)
-            self._redelivered += 1  # as far as we know
         self._drop_oversized()
 
     def end(self, acknowledgements: AckWindow) -> None:
@@ -163,9 +160,6 @@ class Intake:
         lines, packet_ids = self._lines, self._packet_ids
         self._lines, self._packet_ids = [], []
         self.acknowledges = bool(packet_ids)
-        if self._redelivered:
-            acknowledgements.allow_more(self._redelivered)
-            self._redelivered = 0
         if not lines:
             if packet_ids:
                 acknowledgements.release(packet_ids)

@@ -43,7 +43,7 @@ from metrics_agent.transports.mqtt.engine import (
 from metrics_agent.transports.mqtt.inflow import Inflow
 from metrics_agent.transports.mqtt.intake import Intake
 from metrics_agent.transports.mqtt.packets import PINGREQ
-from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT, MqttSettings
+from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.splitter import Frame, PacketSplitter, Skipped
 from metrics_agent.transports.write_gate import STUCK_S, WriteGate
 
@@ -118,11 +118,7 @@ class Link(Protocol):
         self.inflow = Inflow(reactor, splitter, self)
         self.engine = Engine(settings, client_id, self._write)
         self._v5 = self.engine.v5
-        self.acknowledgements = AckWindow(
-            self._write,
-            lambda call: reactor.callLater(0, call),
-            settings.receive_maximum if self._v5 else MOST_IN_FLIGHT,
-        )
+        self.acknowledgements = AckWindow(self._write, lambda call: reactor.callLater(0, call))
         self._pings: deque[Deferred[bool] | None] = deque()
         self._passed: list[Deferred[bool]] = []
         self._cause: Cause | None = None

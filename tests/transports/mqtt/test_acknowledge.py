@@ -16,7 +16,7 @@ class AckWindowTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.written: list[bytes] = []
         self.soon: list = []
-        self.window = AckWindow(self.written.append, self.soon.append, MOST_IN_FLIGHT)
+        self.window = AckWindow(self.written.append, self.soon.append)
 
     def test_in_order_of_arrival(self) -> None:
         """What is settled early waits for what came before it."""
