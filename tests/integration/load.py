@@ -19,7 +19,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import TestCase
 
-__all__ = ["Load"]
+__all__ = ["Load", "announcement"]
 
 BATCH_S = 0.01
 LIMIT_S = 20
@@ -77,7 +77,7 @@ class Load(Protocol):
         case.addCleanup(load.end)
         await load._connected
         for number, device in enumerate(load.devices):
-            load.publish(_announcement_topic(name, number), _announcement(device), retain=True)
+            load.publish(*announcement(name, number, device), retain=True)
             load.publish(f"tele/{device}/LWT", b"Online", retain=True)
         await load.barrier()
         return load
@@ -189,12 +189,14 @@ def _text(text: str) -> bytes:
     return len(data).to_bytes(2, "big") + data
 
 
-def _announcement_topic(name: str, number: int) -> str:
-    # Devices of two loads must not share an address.
-    return f"tasmota/discovery/{sum(name.encode()) % 256:02X}CF12{number:06X}/config"
+def announcement(name: str, number: int, device: str) -> tuple[str, bytes]:
+    """Return topic and payload of a device's retained announcement.
 
-
-def _announcement(device: str) -> bytes:
+    Args:
+        name: of the load; devices of two loads must not share an address.
+        number: of the device in its load.
+        device: its name.
+    """
     config = {
         "ip": "192.168.7.41",
         "dn": f"Name of {device}",
@@ -213,4 +215,5 @@ def _announcement(device: str) -> bytes:
         "rl": [1, 0, 0, 0, 0, 0, 0, 0],
         "ver": 1,
     }
-    return json.dumps(config).encode()
+    topic = f"tasmota/discovery/{sum(name.encode()) % 256:02X}CF12{number:06X}/config"
+    return topic, json.dumps(config).encode()

@@ -1,0 +1,70 @@
+"""What became of every number: written, or where it was last seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+from attrs import define, field
+
+from benchmarks.endurance.ledger import Series
+from benchmarks.endurance.tap import Notes
+
+__all__ = ["Fate", "account", "missing"]
+
+Numbers = dict[str, list[int]]
+
+
+@final
+@define
+class Fate:
+    """The numbers that a subject should have written and has not, by where they were last seen.
+
+    Attributes:
+        by_subject: it has acknowledged them: its own loss.
+        by_broker: the broker has never delivered them, or not again to a subject that had not
+            acknowledged them.
+        again: how many it has written more than once.
+    """
+
+    by_subject: Numbers = field(factory=dict)
+    by_broker: Numbers = field(factory=dict)
+    again: int = 0
+
+    @property
+    def lost_by_subject(self) -> int:
+        """How many numbers."""
+        return sum(map(len, self.by_subject.values()))
+
+    @property
+    def lost_by_broker(self) -> int:
+        """How many numbers."""
+        return sum(map(len, self.by_broker.values()))
+
+
+def account(sent: Mapping[str, int], notes: Notes, written: Mapping[str, Series]) -> Fate:
+    """Say what became of each number.
+
+    Args:
+        sent: by device, its last number; the broker has accepted all up to it.
+        notes: of the subject's connections.
+        written: what the subject's reader has taken.
+    """
+    fate = Fate()
+    for device, last in sent.items():
+        lost = missing(written.get(device), last)
+        unacknowledged = missing(notes.acknowledged.get(device), last)
+        if own := sorted(lost - unacknowledged):
+            fate.by_subject[device] = own
+        if others := sorted(lost & unacknowledged):
+            fate.by_broker[device] = others
+        if device in written:
+            fate.again += written[device].again
+    return fate
+
+
+def missing(series: Series | None, last: int) -> set[int]:
+    """Return the numbers from 1 to the last that have not come."""
+    if series is None:
+        return set(range(1, last + 1))
+    return series.missing | set(range(series.highest + 1, last + 1))
