@@ -20,10 +20,10 @@ from typing import Final
 
 from attrs import define, field
 
-from benchmarks.endurance.accounts import Fate, account
+from benchmarks.endurance.accounts import Fate, account, ranges
 from benchmarks.endurance.devices import Devices
 from benchmarks.endurance.ledger import Ledger
-from benchmarks.endurance.nats import Nats, Node
+from benchmarks.endurance.nats import Nats
 from benchmarks.endurance.peer import Peer
 from benchmarks.endurance.stage import Cleanups, run
 from benchmarks.endurance.tap import Notes, Tap
@@ -39,12 +39,9 @@ state_dir = "{directory}/state"
 enabled = true
 broker = [{brokers}]
 client_id = "agent"
-keepalive = "5s"
-connect_timeout = "3s"
-reconnect_min = "200ms"
-reconnect_max = "2s"
 """
 _SETTLE_S: Final = 2.0
+_IN_FLIGHT_S: Final = 0.1
 _LIMIT_S: Final = 60.0
 _REDELIVERY_LIMIT_S: Final = 120.0
 """nats-server sends again what is not acknowledged after 30 s (ack_wait)."""
@@ -60,7 +57,7 @@ class Outcome:
         repeated: that the devices had to send again.
         gaps_s: after each kill, the time without new numbers from the agent.
         agent, paho: what became of the numbers.
-        paho_hit: kills of the node that paho was connected to as well.
+        paho_gaps_s: the same of paho, where it was connected to the same node.
     """
 
     seed: int
@@ -69,98 +66,126 @@ class Outcome:
     gaps_s: list[float] = field(factory=list)
     agent: Fate = field(factory=Fate)
     paho: Fate = field(factory=Fate)
-    paho_hit: int = 0
+    paho_gaps_s: list[float] = field(factory=list)
 
     @property
     def wrong(self) -> list[str]:
         """What should not be."""
         found = []
         if self.agent.by_subject:
-            found.append(f"acknowledged and not written: {self.agent.by_subject}")
+            found.append(f"acknowledged and not written: {ranges(self.agent.by_subject)}")
         if self.agent.lost_by_broker > self.paho.lost_by_broker:
             found.append(
-                f"not delivered to the agent: {self.agent.by_broker}; to paho: {self.paho.by_broker}"
+                f"not delivered to the agent: {ranges(self.agent.by_broker)}; "
+                f"to paho: {ranges(self.paho.by_broker)}"
             )
         return found
 
 
-async def measure(
-    cleanups: Cleanups, path: str, *, kills: int, rate: float, seed: int, protocol: str
-) -> Outcome:
-    """Run once."""
-    chance = random.Random(seed)
-    outcome = Outcome(seed)
-    directory = cleanups.directory()
-    nats = Nats(cleanups, directory, path)
-    nats.start()
-    await nats.all_healthy()
-    ports = [node.port for node in nats.nodes]
-    devices = Devices(cleanups, ports, name="plug", devices=10, rate=rate)
-    await devices.connect()
-    subjects = [_Subject(cleanups, ports) for _ in range(2)]
-    agent, paho = subjects
-    config = directory / "agent.toml"
-    brokers = ", ".join(f'"tcp://127.0.0.1:{tap.port}"' for tap in agent.taps)
-    text = _CONFIG.format(directory=directory, brokers=brokers)
-    config.write_text(text + (f'protocol = "{protocol}"\n' if protocol else ""), "utf-8")
-    config.chmod(0o640)
-    parent = HarnessParent(cleanups, argv("metrics-agent", "-c", str(config)))
-    parent.start()
-    peer = Peer(cleanups, directory / "paho", [tap.port for tap in paho.taps])
-    peer.start()
-    await until(
-        lambda: all(subject.notes.subscribed for subject in subjects),
-        lambda: f"both to subscribe: {told(parent.log)}",
-        _LIMIT_S,
-    )
-    await pause(_SETTLE_S)
-    ledger = Ledger(judge_every=100)
+class _Run:
+    """The cluster with its devices, the agent and paho."""
 
-    def take() -> bool:
-        data = bytes(parent.output)
-        parent.output.clear()
-        ledger.take(data)
-        return bool(data)
+    def __init__(self, cleanups: Cleanups, given: argparse.Namespace, seed: int) -> None:
+        self.outcome = Outcome(seed)
+        self._chance = random.Random(seed)
+        self._kills = given.kills
+        directory = cleanups.directory()
+        self._nats = Nats(cleanups, directory, given.nats_server)
+        ports = [node.port for node in self._nats.nodes]
+        self._devices = Devices(cleanups, ports, name="plug", devices=10, rate=given.rate)
+        self._agent, self._paho = _Subject(cleanups, ports), _Subject(cleanups, ports)
+        config = directory / "agent.toml"
+        brokers = ", ".join(f'"tcp://127.0.0.1:{tap.port}"' for tap in self._agent.taps)
+        text = _CONFIG.format(directory=directory, brokers=brokers)
+        protocol = f'protocol = "{given.protocol}"\n' if given.protocol else ""
+        config.write_text(text + protocol, "utf-8")
+        config.chmod(0o640)
+        self.parent = HarnessParent(cleanups, argv("metrics-agent", "-c", str(config)))
+        self._peer = Peer(cleanups, directory / "paho", [tap.port for tap in self._paho.taps])
+        self._ledgers = Ledger(judge_every=100), self._peer.ledger
 
-    devices.start()
-    await until(take, "the first lines", _LIMIT_S)
-    for _ in range(kills):
-        await pause(chance.uniform(1, 3))
-        take()
-        index = agent.at()
-        outcome.paho_hit += paho.at() == index
-        await _kill(nats.nodes[index], index, subjects)
+    async def run(self) -> Outcome:
+        """Do it."""
+        self._nats.start()
+        await self._nats.all_healthy()
+        await self._devices.connect()
+        self.parent.start()
+        self._peer.start()
+        await until(
+            lambda: self._agent.notes.subscribed and self._paho.notes.subscribed,
+            lambda: f"both to subscribe: {told(self.parent.log)}",
+            _LIMIT_S,
+        )
+        await pause(_SETTLE_S)
+        self._devices.start()
+        await until(self._take, "the first lines", _LIMIT_S)
+        for _ in range(self._kills):
+            await self._kill()
+        self._devices.stop()
+        await self._devices.all_accepted()
+        try:
+            await until(self._all_there, "all numbers", _REDELIVERY_LIMIT_S)
+        except AssertionError as late:
+            print(late, file=sys.stderr, flush=True)
+        self.outcome.sent = self._devices.total
+        self.outcome.repeated = self._devices.repeated
+        await self.parent.stop()
+        return self.outcome
+
+    async def _kill(self) -> None:
+        """Kill the node that the agent is connected to, and start it again after a while."""
+        await pause(self._chance.uniform(1, 3))
+        index = self._agent.at()
+        together = self._paho.at() == index
+        before, node = self._devices.total, self._nats.nodes[index]
+        node.kill()
+        for subject in (self._agent, self._paho):
+            await subject.taps[index].close()
         killed_s = time.monotonic()
         # What the pipe still held is no sign of life.
-        await pause(0.05)
-        take()
-        await until(take, lambda: f"lines after a kill: {told(parent.log)}", _LIMIT_S)
-        outcome.gaps_s.append(time.monotonic() - killed_s)
-        await pause(chance.uniform(0, 2))
-        nats.nodes[index].start()
-        await nats.all_healthy()
-        for subject in subjects:
+        await pause(_IN_FLIGHT_S)
+        self._take()
+        gaps = [0.0, 0.0]
+        lines = [ledger.lines for ledger in self._ledgers]
+
+        def both_again() -> bool:
+            self._take()
+            for number, ledger in enumerate(self._ledgers):
+                if ledger.lines > lines[number] and not gaps[number]:
+                    gaps[number] = time.monotonic() - killed_s
+            return all(gaps)
+
+        await until(both_again, lambda: f"lines again: {told(self.parent.log)}", _LIMIT_S)
+        self.outcome.gaps_s.append(gaps[0])
+        if together:
+            self.outcome.paho_gaps_s.append(gaps[1])
+        await pause(self._chance.uniform(0, 2))
+        node.start()
+        await self._nats.all_healthy()
+        for subject in (self._agent, self._paho):
             subject.taps[index].open()
-        print(f"node {index + 1} killed: {outcome.gaps_s[-1]:.2f} s", file=sys.stderr, flush=True)
-    devices.stop()
-    await devices.all_accepted()
+        print(
+            f"node {node.number} killed after {before:,} messages, paho's too: {together}; lines "
+            f"again after {gaps[0]:.1f} s, paho's after {gaps[1]:.1f} s",
+            file=sys.stderr,
+            flush=True,
+        )
 
-    def both_have_all() -> bool:
-        take()
-        peer.take()
-        fates = _fates(devices, agent, ledger), _fates(devices, paho, peer.ledger)
-        outcome.agent, outcome.paho = fates
-        return not any(fate.lost_by_subject or fate.lost_by_broker for fate in fates)
+    def _take(self) -> bool:
+        """Read what both have written; return whether the agent has written anything yet."""
+        ledger = self._ledgers[0]
+        ledger.take(bytes(self.parent.output))
+        self.parent.output.clear()
+        self._peer.take()
+        return bool(ledger.lines)
 
-    try:
-        await until(both_have_all, "all numbers", _REDELIVERY_LIMIT_S)
-    except AssertionError as late:
-        print(late, file=sys.stderr, flush=True)
-    outcome.sent, outcome.repeated = devices.total, devices.repeated
-    await parent.stop()
-    if outcome.wrong:
-        print(told(parent.log), file=sys.stderr, flush=True)
-    return outcome
+    def _all_there(self) -> bool:
+        self._take()
+        sent = self._devices.sent
+        agent = account(sent, self._agent.notes, self._ledgers[0].devices)
+        paho = account(sent, self._paho.notes, self._peer.ledger.devices)
+        self.outcome.agent, self.outcome.paho = agent, paho
+        return not any(fate.lost_by_subject or fate.lost_by_broker for fate in (agent, paho))
 
 
 class _Subject:
@@ -175,37 +200,33 @@ class _Subject:
         return next((index for index, tap in enumerate(self.taps) if tap.in_use), -1)
 
 
-async def _kill(node: Node, index: int, subjects: Sequence[_Subject]) -> None:
-    node.kill()
-    for subject in subjects:
-        await subject.taps[index].close()
-
-
-def _fates(devices: Devices, subject: _Subject, ledger: Ledger) -> Fate:
-    return account(devices.sent, subject.notes, ledger.devices)
-
-
 def table(outcomes: Sequence[Outcome]) -> str:
     """Return a row for each run."""
-    lines = [
+    head = (
         "| seed | kills | messages | lost by the agent | lost by paho | twice, agent and paho | "
-        "without data, median and longest |",
-        "|---:|---:|---:|---:|---:|---:|---:|",
-    ]
+        "without data, median and longest: agent, paho |"
+    )
+    lines = [head, "|---:|---:|---:|---:|---:|---:|---:|"]
     for outcome in outcomes:
         lost = [
             fate.lost_by_subject + fate.lost_by_broker for fate in (outcome.agent, outcome.paho)
         ]
         cells = [
             str(outcome.seed),
-            f"{len(outcome.gaps_s)}, {outcome.paho_hit} of paho's node",
+            f"{len(outcome.gaps_s)}, {len(outcome.paho_gaps_s)} of paho's node",
             f"{outcome.sent:,}",
             *map(str, lost),
             f"{outcome.agent.again}, {outcome.paho.again}",
-            f"{statistics.median(outcome.gaps_s):.1f} s, {max(outcome.gaps_s):.1f} s",
+            f"{_gaps(outcome.gaps_s)}; {_gaps(outcome.paho_gaps_s)}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _gaps(gaps_s: Sequence[float]) -> str:
+    if not gaps_s:
+        return "-"
+    return f"{statistics.median(gaps_s):.1f} s, {max(gaps_s):.1f} s"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -219,24 +240,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=300.0, help="messages a second (%(default)s)")
     parser.add_argument("--seed", type=int, help="of the moments; by chance by default")
     parser.add_argument("--protocol", default="", help="of the agent, as in its configuration")
+    parser.add_argument("--log", action="store_true", help="the agent's last lines after each run")
     given = parser.parse_args(arguments)
     seed = given.seed if given.seed is not None else random.randrange(1_000_000)
 
     async def work(cleanups: Cleanups) -> int:
         outcomes = []
         for number in range(given.runs):
-            outcome = await measure(
-                cleanups,
-                given.nats_server,
-                kills=given.kills,
-                rate=given.rate,
-                seed=seed + number,
-                protocol=given.protocol,
-            )
+            measured = _Run(cleanups, given, seed + number)
+            outcome = await measured.run()
             outcomes.append(outcome)
             await cleanups.clean_up()
+            for name, fate in (("the agent", outcome.agent), ("paho", outcome.paho)):
+                print(f"not delivered to {name}: {ranges(fate.by_broker)}", file=sys.stderr)
             for text in outcome.wrong:
                 print(f"wrong, seed {outcome.seed}: {text}", file=sys.stderr)
+            if given.log:
+                print(told(measured.parent.log), file=sys.stderr)
         sys.stdout.write(f"{table(outcomes)}\n")
         return 1 if any(outcome.wrong for outcome in outcomes) else 0
 

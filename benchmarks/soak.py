@@ -7,6 +7,8 @@ time; what the last round shows is held against the second.
 
 Status 0 if nothing was lost that should not be, no line was invalid, the process never ended and
 everything is flat; otherwise 1.
+
+`python -m benchmarks.soak kills` is the other soak, see `benchmarks.kills`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Final
 
 from attrs import asdict, define, field, frozen
 
+from benchmarks import kills
 from benchmarks.endurance.faults import FAULTS, METERS, PLUGS, Fault, start_loads
 from benchmarks.endurance.stage import Cleanups, Stage, run
 from benchmarks.endurance.vitals import Reading
@@ -253,12 +256,15 @@ def _shown(name: str, value: float) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it and print what came of it."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["kills"]:
+        return kills.main(words[1:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--minutes", type=int, default=60, help="faults to strike (%(default)s)")
     parser.add_argument("--period", type=float, default=60.0, help="seconds from one to the next")
     parser.add_argument("--json", type=Path, help="write all readings to a file, as they come")
     parser.add_argument("--update", type=Path, help="put the tables into a document")
-    given = parser.parse_args(arguments)
+    given = parser.parse_args(words)
 
     async def work(cleanups: Cleanups) -> int:
         found = await soak(cleanups, given.minutes, given.period, given.json)

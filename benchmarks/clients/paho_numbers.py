@@ -1,6 +1,6 @@
 """A plain paho-mqtt client beside the agent in a soak: what it loses, the broker loses.
 
-    python -m benchmarks.clients.paho_numbers FILE FILTER PORT [PORT ...]
+    python -m benchmarks.clients.paho_numbers FILE FILTER[,FILTER ...] PORT [PORT ...]
 
 A persistent session at QoS 1, MQTT 3.1.1, the ports tried in turn. Each number goes into the file
 before paho acknowledges the message, as the line that the agent would write, so that one reader
@@ -23,13 +23,13 @@ _KEEPALIVE_S = 10
 _RETRY_S = 0.2
 
 
-def main(path: str, topic_filter: str, *ports: str) -> None:
+def main(path: str, filters: str, *ports: str) -> None:
     """Receive until the process is ended."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     client = Client(CallbackAPIVersion.VERSION2, client_id="plain-paho", clean_session=False)
 
     def on_connect(client: Client, *_rest: object) -> None:
-        client.subscribe(topic_filter, 1)
+        client.subscribe([(each, 1) for each in filters.split(",")])
 
     def on_message(_client: Client, _userdata: object, message: MQTTMessage) -> None:
         number = json.loads(message.payload)["ENERGY"]["Total"]

@@ -10,7 +10,7 @@ from attrs import define, field
 from benchmarks.endurance.ledger import Series
 from benchmarks.endurance.tap import Notes
 
-__all__ = ["Fate", "account", "missing"]
+__all__ = ["Fate", "account", "missing", "ranges"]
 
 Numbers = dict[str, list[int]]
 
@@ -68,3 +68,18 @@ def missing(series: Series | None, last: int) -> set[int]:
     if series is None:
         return set(range(1, last + 1))
     return series.missing | set(range(series.highest + 1, last + 1))
+
+
+def ranges(numbers: Numbers) -> str:
+    """Return numbers for people: ``plug00 3-7 12, plug01 5``."""
+    return ", ".join(f"{device} {_ranges_of(each)}" for device, each in numbers.items()) or "none"
+
+
+def _ranges_of(numbers: list[int]) -> str:
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in found)

@@ -1,4 +1,4 @@
-"""A plain paho client that runs beside the agent, at the same brokers and through the same faults."""
+"""A plain paho client beside the agent, at the same brokers and through the same faults."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Peer:
         case: whose cleanup ends it.
         path: of the file that it writes.
         ports: of brokers.
-        topic_filter: what it subscribes to.
+        filters: what it subscribes to, by commas.
 
     Attributes:
         ledger: what it has written, see `take`.
     """
 
     def __init__(
-        self, case: Any, path: Path, ports: Sequence[int], topic_filter: str = "tele/+/SENSOR"
+        self, case: Any, path: Path, ports: Sequence[int], filters: str = "tele/+/SENSOR"
     ) -> None:
         self.ledger = Ledger(judge_every=1_000_000_000)
         self._path = path
@@ -38,14 +38,16 @@ class Peer:
             "-m",
             "benchmarks.clients.paho_numbers",
             str(path),
-            topic_filter,
+            filters,
             *map(str, ports),
         ]
         self._process: subprocess.Popen[bytes] | None = None
         case.addCleanup(self.kill)
 
     def start(self) -> None:
-        """Start it."""
+        """Start it; harmless if it runs."""
+        if self._process is not None:
+            return
         self._process = subprocess.Popen(
             self._argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment()
         )

@@ -77,6 +77,10 @@ class Cleanups:
         """Have something called at the end, the last one first."""
         self._calls.append((call, args))
 
+    def mktemp(self) -> str:
+        """Return a path for a directory that goes away in the end, as a test case does."""
+        return str(self.directory() / "room")
+
     def directory(self) -> Path:
         """Make a directory that goes away in the end."""
         directory = Path(tempfile.mkdtemp(prefix="endurance-"))

@@ -7,6 +7,7 @@ its own loss; what it never acknowledged and does not get again is the broker's.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from attrs import define, field
@@ -17,7 +18,7 @@ from twisted.internet.protocol import Factory, Protocol
 from benchmarks import packets
 from benchmarks.endurance.ledger import Series
 
-__all__ = ["Notes", "Tap"]
+__all__ = ["Notes", "Pair", "Tap"]
 
 _NUMBER: Final = re.compile(rb'"Total":(\d+)')
 _CONNECT_LIMIT_S: Final = 3.0
@@ -55,7 +56,7 @@ class Tap:
     def __init__(self, case: Any, broker_port: int, notes: Notes) -> None:
         self.broker_port = broker_port
         self.notes = notes
-        self.connections: set[_Pair] = set()
+        self.connections: set[Pair] = set()
         self._factory = Factory.forProtocol(_Near)
         self._factory.tap = self
         self._listener = reactor.listenTCP(0, self._factory, interface="127.0.0.1")
@@ -85,54 +86,71 @@ class Tap:
 
 
 @define(eq=False)
-class _Pair:
-    """One connection: the subscriber's half, the broker's half."""
+class Pair:
+    """One connection: the subscriber's half, the broker's half.
 
-    tap: Tap
-    near: Protocol
-    far: Protocol | None = None
-    waiting: list[bytes] = field(factory=list)
-    numbers: dict[int, tuple[str, int]] = field(factory=dict)
+    Attributes:
+        notes: where to write.
+        near, far: the transports; the broker's is None until there is one.
+        on_close: called when it ends.
+    """
+
+    notes: Notes
+    near: Any
+    far: Any = None
+    on_close: Callable[[Pair], object] = lambda _pair: None
     closed: bool = False
+    _waiting: list[bytes] = field(factory=list)
+    _numbers: dict[int, tuple[str, int]] = field(factory=dict)
     _from_broker: packets.PacketReader = field(factory=packets.PacketReader)
     _from_subscriber: packets.PacketReader = field(factory=packets.PacketReader)
+
+    def opened(self, far: Any) -> None:
+        """Take the broker's transport."""
+        self.far = far
+        # A subscriber that does not read holds up the broker as without a tap.
+        far.registerProducer(self.near, True)
+        self.near.registerProducer(far, True)
+        for data in self._waiting:
+            far.write(data)
+        self._waiting.clear()
 
     def up(self, data: bytes) -> None:
         """Take what the subscriber has sent."""
         for first, body in self._from_subscriber.feed(data):
             if first >> 4 == packets.PUBACK:
-                known = self.numbers.pop(int.from_bytes(body[:2], "big"), None)
+                known = self._numbers.pop(int.from_bytes(body[:2], "big"), None)
                 if known is not None:
-                    _note(self.tap.notes.acknowledged, *known)
+                    _note(self.notes.acknowledged, *known)
         if self.far is None:
-            self.waiting.append(data)
+            self._waiting.append(data)
         else:
-            self.far.transport.write(data)
+            self.far.write(data)
 
     def down(self, data: bytes) -> None:
         """Take what the broker has sent."""
         for first, body in self._from_broker.feed(data):
             if first >> 4 == packets.SUBACK:
-                self.tap.notes.subscribed += 1
+                self.notes.subscribed += 1
             elif first >> 4 == packets.PUBLISH and first & _QOS:
                 end = 2 + int.from_bytes(body[:2], "big")
                 match = _NUMBER.search(body, end)
                 if match is not None:
                     device = body[2:end].decode().split("/")[1]
                     known = device, int(match[1])
-                    self.numbers[int.from_bytes(body[end : end + 2], "big")] = known
-                    _note(self.tap.notes.delivered, *known)
-        self.near.transport.write(data)
+                    self._numbers[int.from_bytes(body[end : end + 2], "big")] = known
+                    _note(self.notes.delivered, *known)
+        self.near.write(data)
 
     def close(self) -> None:
         """End both halves."""
         if not self.closed:
             self.closed = True
-            self.tap.connections.discard(self)
+            self.on_close(self)
             for half in (self.near, self.far):
                 if half is not None:
-                    half.transport.unregisterProducer()
-                    half.transport.loseConnection()
+                    half.unregisterProducer()
+                    half.loseConnection()
 
 
 class _Near(Protocol):
@@ -141,9 +159,9 @@ class _Near(Protocol):
     def connectionMade(self) -> None:
         self.transport.setTcpNoDelay(True)
         tap = self.factory.tap
-        self._pair = _Pair(tap, self)
+        self._pair = Pair(tap.notes, self.transport, on_close=tap.connections.discard)
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", tap.broker_port, _CONNECT_LIMIT_S)
-        connectProtocol(endpoint, _Far(self._pair)).addErrback(lambda _why: self._pair.close())
+        connectProtocol(endpoint, _Far(self._pair, tap)).addErrback(lambda _why: self._pair.close())
 
     def dataReceived(self, data: bytes) -> None:
         self._pair.up(data)
@@ -156,23 +174,17 @@ class _Near(Protocol):
 class _Far(Protocol):
     """The broker's half."""
 
-    def __init__(self, pair: _Pair) -> None:
+    def __init__(self, pair: Pair, tap: Tap) -> None:
         self._pair = pair
+        self._tap = tap
 
     def connectionMade(self) -> None:
-        pair = self._pair
-        if pair.closed:
+        if self._pair.closed:
             self.transport.loseConnection()
             return
         self.transport.setTcpNoDelay(True)
-        pair.far = self
-        pair.tap.connections.add(pair)
-        # A subscriber that does not read holds up the broker as without a tap.
-        self.transport.registerProducer(pair.near.transport, True)
-        pair.near.transport.registerProducer(self.transport, True)
-        for data in pair.waiting:
-            self.transport.write(data)
-        pair.waiting.clear()
+        self._tap.connections.add(self._pair)
+        self._pair.opened(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         self._pair.down(data)
