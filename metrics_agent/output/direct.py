@@ -8,7 +8,8 @@ import os
 from twisted.internet.interfaces import IReactorTime
 
 from metrics_agent.looping import GuardedLoop
-from metrics_agent.output.writer import MAX_CHUNKS_PER_TURN, Source
+from metrics_agent.output.whole_lines import Outcome, PlainBuffer, hand_over
+from metrics_agent.output.writer import Source
 
 __all__ = ["RETRY_S", "DirectWriter"]
 
@@ -32,6 +33,7 @@ class DirectWriter:
 
     def __init__(self, reactor: IReactorTime, fd: int, source: Source) -> None:
         self._fd = fd
+        self._file = PlainBuffer(fd)
         self._source = source
         self._loop = GuardedLoop(reactor, self._pump)
         self._closed = False
@@ -59,17 +61,12 @@ class DirectWriter:
 
     def _pump(self) -> float | None:
         """Write; return when there is more to do, None if nothing is left or can be done."""
-        for _ in range(MAX_CHUNKS_PER_TURN):
-            chunk = self._source.peek()
-            if not chunk:
-                return None
-            try:
-                written = os.write(self._fd, chunk)
-            except OSError as error:
-                return self._failed(error)
-            self._source.recovered()
-            self._source.advance(written)
-        return 0
+        try:
+            outcome = hand_over(self._source, self._file)
+        except OSError as error:
+            return self._failed(error)
+        self._source.recovered()
+        return None if outcome is Outcome.DONE else 0
 
     def _failed(self, error: OSError) -> float | None:
         reason = f"{error.strerror} ({errno.errorcode.get(error.errno or 0, error.errno)})"

@@ -2,101 +2,27 @@
 
 from __future__ import annotations
 
-import termios
 from typing import Any, Final
 
 from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import (
-    IPullProducer,
-    IReactorTime,
-    IStreamClientEndpoint,
-)
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from metrics_agent.looping import GuardedLoop
+from metrics_agent.output.protocol import OutputProtocol
 from metrics_agent.output.writer import Source
-from metrics_agent.process.descriptors import ask_kernel, hung_up
 from metrics_agent.transports.causes import of_connect_failure, of_error
 
-__all__ = ["EndpointWriter", "OutputProtocol", "next_delay_s"]
+__all__ = ["EndpointWriter", "next_delay_s"]
 
 _CONNECT_TIMEOUT_S: Final = 30.0
 """An endpoint's own, where its description names no other."""
 
 next_delay_s = backoffPolicy(initialDelay=0.5, maxDelay=30.0, factor=1.5)
 """Attempt, from 0, to seconds until the next; with jitter."""
-
-
-@implementer(IPullProducer)
-class OutputProtocol(Protocol):
-    """One connection: gives the transport a chunk each time it has sent the last one.
-
-    As a pull producer we hear when the transport has handed everything to the kernel, so what is
-    on its way is at most one chunk here and what the kernel says there.
-    """
-
-    def __init__(self, writer: EndpointWriter, source: Source) -> None:
-        self._writer = writer
-        self._source = source
-        self._in_hand = 0
-        self._connected = False
-        self.ended: Deferred[None] = Deferred()
-
-    def connectionMade(self) -> None:
-        """Begin to write; registering asks for the first chunk at once."""
-        self._connected = True
-        self._writer.connected(self)
-        self._transport.registerProducer(self, streaming=False)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell the writer, which connects again."""
-        self._connected = False
-        self._writer.disconnected(reason)
-        self.ended.callback(None)
-
-    def resumeProducing(self) -> None:
-        """Give the next chunk: the last one is in the kernel's hands."""
-        self._in_hand = 0
-        self.wake()
-
-    def stopProducing(self) -> None:
-        """Nothing to do: connectionLost follows."""
-
-    def wake(self) -> None:
-        """Give a chunk, unless one is on its way."""
-        if self._in_hand or not self._connected:
-            return
-        chunk = self._source.peek()
-        if chunk:
-            self._in_hand = len(chunk)
-            self._source.advance(len(chunk))
-            self._transport.write(chunk)
-
-    def untaken(self) -> int | None:
-        """Ask the kernel how much the other side has not taken, see `PollWriter.untaken`."""
-        if not self._connected:
-            return None
-        fd = self._transport.getHandle().fileno()
-        untaken = self._in_hand + ask_kernel(fd, termios.TIOCOUTQ)
-        # A closing peer throws away what it has not read; connectionLost tells us in a moment.
-        return None if hung_up(fd) else untaken
-
-    def disconnect(self) -> Deferred[None]:
-        """End the connection; what the other side does not take now, it never will."""
-        self._transport.unregisterProducer()
-        if self._in_hand:
-            self._transport.abortConnection()
-        else:
-            self._transport.loseConnection()
-        return self.ended
-
-    @property
-    def _transport(self) -> Any:
-        return self.transport
 
 
 class EndpointWriter:
@@ -106,15 +32,16 @@ class EndpointWriter:
     from the start of its batch: at least once.
 
     Args:
-        reactor: the clock.
+        reactor: IReactorTime and IReactorFDSet.
         endpoint: where to connect.
         name: the endpoint's description, for messages.
         source: where the bytes come from.
     """
 
     def __init__(
-        self, reactor: IReactorTime, endpoint: IStreamClientEndpoint, name: str, source: Source
+        self, reactor: Any, endpoint: IStreamClientEndpoint, name: str, source: Source
     ) -> None:
+        self._reactor = reactor
         self._endpoint = endpoint
         self._name = name
         self._source = source
@@ -164,7 +91,7 @@ class EndpointWriter:
     # Inside.
 
     def _connect(self) -> None:
-        factory = Factory.forProtocol(lambda: OutputProtocol(self, self._source))
+        factory = Factory.forProtocol(lambda: OutputProtocol(self._reactor, self, self._source))
         self._connecting = self._endpoint.connect(factory)
         self._connecting.addCallbacks(self._is_connected, self._failed)
 

@@ -77,9 +77,19 @@ class PathWriter:
 
     # What the writer below calls: `Source`.
 
-    def peek(self) -> bytes:
+    @property
+    def queued_bytes(self) -> int:
         """Pass on."""
-        return self._source.peek()
+        return self._source.queued_bytes
+
+    @property
+    def in_line(self) -> bool:
+        """Pass on."""
+        return self._source.in_line
+
+    def peek(self, limit: int) -> bytes:
+        """Pass on."""
+        return self._source.peek(limit)
 
     def advance(self, count: int) -> None:
         """Pass on."""

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import os
 import socket
-import termios
 from typing import Any
 
 from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.hangup import GONE, HangupCheck
-from metrics_agent.output.writer import MAX_CHUNKS_PER_TURN, Source
-from metrics_agent.process.descriptors import Kind, ask_kernel, hung_up
+from metrics_agent.output.whole_lines import (
+    EMPTY_CHECK_S,
+    Buffer,
+    Outcome,
+    PipeBuffer,
+    PlainBuffer,
+    SocketBuffer,
+    hand_over,
+)
+from metrics_agent.output.writer import Source
+from metrics_agent.process.descriptors import Kind, hung_up
 
 __all__ = ["PollWriter"]
 
@@ -40,6 +49,12 @@ class PollWriter:
         self._waiting = False
         self._closed = False
         self._socket = socket.socket(fileno=fd) if kind is Kind.SOCKET else None
+        self._buffer: Buffer
+        if self._socket is not None:
+            self._buffer = SocketBuffer(self._socket)
+        else:
+            self._buffer = PipeBuffer(fd) if kind is Kind.PIPE else PlainBuffer(fd)
+        self._empty_checks = GuardedLoop(reactor, self._pump)
         self._check = HangupCheck(reactor, fd, self._gone)
         if kind is Kind.TERMINAL:
             # Waiting to read from it would mean to take the keys from the shell.
@@ -54,18 +69,12 @@ class PollWriter:
             self._pump()
 
     def untaken(self) -> int | None:
-        """Ask the kernel: FIONREAD of a pipe, TIOCOUTQ of a socket.
-
-        TIOCOUTQ of a unix socket counts the kernel's overhead too, so it says more than the truth
-        but 0 only when all is read. Of TCP it says what the peer's kernel has not acknowledged.
-        """
+        """Ask the kernel, see `SocketBuffer.unread`."""
         if self._closed:
             return None
-        if self._kind is Kind.PIPE:
-            return ask_kernel(self._fd, termios.FIONREAD)
-        if self._kind is Kind.TERMINAL:
-            return 0
-        untaken = ask_kernel(self._fd, termios.TIOCOUTQ)
+        untaken = self._buffer.unread()
+        if self._socket is None:
+            return untaken
         # A closing peer throws away what it has not read, and that looks just like reading it.
         # The hang-up is visible before that, so it must be looked for after asking.
         if hung_up(self._fd):
@@ -79,6 +88,7 @@ class PollWriter:
             return
         self._closed = True
         self._check.stop()
+        self._empty_checks.stop()
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
         if self._socket is not None:
@@ -130,28 +140,15 @@ class PollWriter:
 
     # Inside.
 
-    def _send(self, chunk: bytes) -> int:
-        if self._socket is None:
-            return os.write(self._fd, chunk)
-        return self._socket.send(chunk, socket.MSG_DONTWAIT)
-
     def _pump(self) -> None:
-        for _ in range(MAX_CHUNKS_PER_TURN):
-            chunk = self._source.peek()
-            if not chunk:
-                self._wait_for_room(wait=False)
-                return
-            try:
-                sent = self._send(chunk)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                self._gone(f"{GONE} ({error.strerror})")
-                return
-            self._source.advance(sent)
-            if sent < len(chunk):
-                break
-        self._wait_for_room(wait=True)
+        try:
+            outcome = hand_over(self._source, self._buffer)
+        except OSError as error:
+            self._gone(f"{GONE} ({error.strerror})")
+            return
+        self._wait_for_room(wait=outcome in {Outcome.FULL, Outcome.TURN})
+        if outcome is Outcome.LONG and not self._closed:
+            self._empty_checks.start(EMPTY_CHECK_S)
 
     def _wait_for_room(self, *, wait: bool) -> None:
         if wait and not self._waiting and not self._closed:

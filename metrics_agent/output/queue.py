@@ -27,6 +27,7 @@ __all__ = ["CHUNK_BYTES", "BatchQueue"]
 CHUNK_BYTES = 64 * 1024
 """As much as an empty pipe takes: a burst up to this size is one write."""
 
+_NEWLINE = b"\n"
 _NOTHING: Sequence[Batch] = ()
 
 
@@ -87,21 +88,32 @@ class BatchQueue:
             queued.appendleft(partly_written)
         return dropped
 
+    @property
+    def in_line(self) -> bool:
+        """Whether what was passed on ends in mid-line."""
+        return self._offset > 0 and self._queued[0].data[self._offset - 1] != _NEWLINE[0]
+
     def peek(self, limit: int = CHUNK_BYTES) -> bytes:
-        """Return the next bytes to write, joined: whole batches as far as they fit.
+        """Return the next bytes to write, joined: whole lines as far as they fit.
 
         Returns:
-            At most `limit` bytes, none when nothing is queued. They stay queued until `advance`.
+            At most `limit` bytes, but at least one line, or the rest of one; none when nothing is
+            queued. They stay queued until `advance`.
         """
         queued = self._queued
         if not queued:
             return b""
         first = queued[0].data
-        if self._offset:
-            first = first[self._offset : self._offset + limit]
-        size = len(first)
-        if size >= limit or len(queued) == 1:
-            return first[:limit]
+        offset = self._offset
+        size = len(first) - offset
+        if size > limit:
+            end = first.rfind(_NEWLINE, offset, offset + limit) + 1
+            end = end or first.find(_NEWLINE, offset + limit) + 1 or len(first)
+            return first[offset:end]
+        if offset:
+            first = first[offset:]
+        if len(queued) == 1:
+            return first
         parts = [first]
         for batch in islice(queued, 1, None):
             size += len(batch.data)

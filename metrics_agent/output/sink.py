@@ -187,9 +187,14 @@ class Sink(Service):
 
     # What the writer sees: `Source`.
 
-    def peek(self) -> bytes:
-        """Return the next bytes to write."""
-        return b"" if self._finish_held is not None else self._queue.peek()
+    @property
+    def in_line(self) -> bool:
+        """Whether the writer has accepted a part of a line."""
+        return self._queue.in_line
+
+    def peek(self, limit: int) -> bytes:
+        """Return the next whole lines to write."""
+        return b"" if self._finish_held is not None else self._queue.peek(limit)
 
     def advance(self, count: int) -> None:
         """Take `count` bytes as accepted by the writer."""

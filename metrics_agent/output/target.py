@@ -214,14 +214,19 @@ def _from_description(kind: str, rest: str, setting: str) -> Target:
     if kind in _DATAGRAMS:
         raise _datagrams(setting)
     where = HOST_PORT.fullmatch(rest)
-    if kind in {"tcp", "tls"} and where and where["port"]:
+    if kind in _SCHEMES and where and where["port"]:
         return _socket(_SCHEMES[kind], where, setting)
     named, unnamed = _arguments(rest)
     if kind == "unix":
         path = _absolute(named.pop("path", unnamed[0] if unnamed else ""), setting)
         if not named:
             return Target("unix", path=path)
-    elif kind in {"tcp", "tls", "ssl"}:
+    elif kind == "ssl":
+        raise OutputError(
+            f"got {shown(setting)}, which does not check whose certificate it is, "
+            "expected tls:host=...:port=..."
+        )
+    elif kind in {"tcp", "tls"}:
         values = dict(zip(("host", "port"), unnamed, strict=False)) | named
         if not values.get("host") or not values.get("port", "").isdecimal():
             raise OutputError(f"got {shown(setting)}, expected {_SCHEMES[kind]}://host:port")

@@ -9,15 +9,22 @@ nobody, and as a daemon it does not keep the process from ending.
 from __future__ import annotations
 
 import os
-import termios
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
+from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.hangup import GONE, HangupCheck
+from metrics_agent.output.whole_lines import (
+    EMPTY_CHECK_S,
+    Buffer,
+    PipeBuffer,
+    PlainBuffer,
+    next_chunk,
+)
 from metrics_agent.output.writer import Source
-from metrics_agent.process.descriptors import Kind, ask_kernel
+from metrics_agent.process.descriptors import Kind
 
 __all__ = ["ThreadWriter", "start_daemon"]
 
@@ -49,11 +56,12 @@ class ThreadWriter:
     ) -> None:
         self._reactor = reactor
         self._fd = fd
-        self._kind = kind
         self._source = source
         self._chunks: SimpleQueue[bytes | None] = SimpleQueue()
         self._in_hand = 0
         self._closed = False
+        self._buffer: Buffer = PipeBuffer(fd) if kind is Kind.PIPE else PlainBuffer(fd)
+        self._empty_checks = GuardedLoop(reactor, self.wake)
         self._check = HangupCheck(reactor, fd, self._gone)
         if kind in {Kind.PIPE, Kind.TERMINAL}:
             self._check.start()
@@ -63,8 +71,10 @@ class ThreadWriter:
         """Hand over a chunk, unless the thread has one."""
         if self._in_hand or self._closed:
             return
-        chunk = self._source.peek()
-        if chunk:
+        chunk = next_chunk(self._source, self._buffer)
+        if chunk is None:
+            self._empty_checks.start(EMPTY_CHECK_S)
+        elif chunk:
             self._in_hand = len(chunk)
             self._source.advance(len(chunk))
             self._chunks.put(chunk)
@@ -73,19 +83,15 @@ class ThreadWriter:
         """Count the thread's chunk as untaken, beside what is in the pipe."""
         if self._closed:
             return None
-        in_hand = self._in_hand
-        return in_hand + ask_kernel(self._fd, termios.FIONREAD) if self._is_pipe else in_hand
+        return self._in_hand + self._buffer.unread()
 
     def close(self) -> None:
         """Let the thread finish its chunk and close the descriptor."""
         if not self._closed:
             self._closed = True
             self._check.stop()
+            self._empty_checks.stop()
             self._chunks.put(None)
-
-    @property
-    def _is_pipe(self) -> bool:
-        return self._kind is Kind.PIPE
 
     def _work(self) -> None:
         """Run in the thread: write what is handed over, report, until told to end."""

@@ -7,17 +7,28 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-__all__ = ["MAX_CHUNKS_PER_TURN", "MakeWriter", "Source", "Writer"]
-
-MAX_CHUNKS_PER_TURN = 16
-"""A writer gives the reactor its turn after this many writes, however fast the reader is."""
+__all__ = ["MakeWriter", "Source", "Writer"]
 
 
 class Source(Protocol):
     """What a writer sees of the sink. All of it is called in the reactor's thread."""
 
-    def peek(self) -> bytes:
-        """Return the next bytes to write, at most 64 KiB; none when nothing is queued."""
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait to be written; `peek` may hold them back."""
+        ...
+
+    @property
+    def in_line(self) -> bool:
+        """Whether the writer has accepted a part of a line, of which the rest comes next."""
+        ...
+
+    def peek(self, limit: int) -> bytes:
+        """Return the next whole lines, at most so many bytes but one line at least.
+
+        None when nothing is queued. How many may be written at once is what
+        `whole_lines.next_chunk` knows.
+        """
         ...
 
     def advance(self, count: int) -> None:

@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from metrics_agent.output.pollable import ask_kernel
+from metrics_agent.process.descriptors import ask_kernel
 from tests.integration.watching import Said, environment, is_alive, until
 
 __all__ = ["FAST", "SLOW", "HarnessParent", "Pace"]

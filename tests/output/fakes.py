@@ -70,7 +70,7 @@ class FakeWriter:
         self.can_tell = True
 
     def wake(self) -> None:
-        while self.room and (chunk := self.source.peek()[: self.room]):
+        while self.room and (chunk := self.source.peek(self.room)[: self.room]):
             self.room -= len(chunk)
             self.written += chunk
             self.writes += 1
@@ -101,8 +101,16 @@ class FakeSource:
     def add(self, line: bytes) -> None:
         self.queue.push(Batch(line, 1))
 
-    def peek(self) -> bytes:
-        return self.queue.peek()
+    @property
+    def queued_bytes(self) -> int:
+        return self.queue.queued_bytes
+
+    @property
+    def in_line(self) -> bool:
+        return self.queue.in_line
+
+    def peek(self, limit: int) -> bytes:
+        return self.queue.peek(limit)
 
     def advance(self, count: int) -> None:
         self.queue.advance(count)

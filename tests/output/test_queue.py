@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.output.batch import Batch
-from metrics_agent.output.queue import CHUNK_BYTES, BatchQueue
+from metrics_agent.output.queue import BatchQueue
 
 
 def lines(*texts: str) -> list[Batch]:
@@ -44,15 +44,24 @@ class WritingTests(SynchronousTestCase):
         """A chunk does not cut a batch that is not first."""
         self.assertEqual(filled(100, "aaa", "bbb", "ccc").peek(10), b"aaa\nbbb\n")
 
-    def test_long_batch_is_cut(self) -> None:
-        """A batch longer than a chunk is written in pieces."""
-        queue = BatchQueue(10 * CHUNK_BYTES)
-        queue.push(Batch(b"x" * (CHUNK_BYTES + 1), 1))
-        self.assertEqual(len(queue.peek()), CHUNK_BYTES)
-        queue.advance(CHUNK_BYTES)
-        self.assertEqual((queue.peek(), queue.queued_metrics), (b"x", 1))
+    def test_long_batch_is_cut_at_a_line(self) -> None:
+        """A batch longer than a chunk is written in pieces of whole lines."""
+        queue = BatchQueue(100)
+        queue.push(Batch(b"aaa\nbbb\nccc\n", 3))
+        self.assertEqual(queue.peek(9), b"aaa\nbbb\n")
+        queue.advance(8)
+        self.assertEqual((queue.peek(9), queue.queued_metrics, queue.in_line), (b"ccc\n", 3, False))
+        queue.advance(4)
+        self.assertEqual((queue.peek(), queue.queued_metrics, queue.in_flight_metrics), (b"", 0, 3))
+
+    def test_a_long_line_is_not_cut(self) -> None:
+        """A line longer than a chunk is handed over whole, alone; so is the rest of one."""
+        queue = filled(100, "aaaaaaaa", "bbb")
+        self.assertEqual(queue.peek(3), b"aaaaaaaa\n")
         queue.advance(1)
-        self.assertEqual((queue.peek(), queue.queued_metrics, queue.in_flight_metrics), (b"", 0, 1))
+        self.assertEqual((queue.peek(3), queue.in_line), (b"aaaaaaa\n", True))
+        queue.advance(8)
+        self.assertEqual((queue.peek(3), queue.in_line), (b"bbb\n", False))
 
     def test_short_write(self) -> None:
         """After a short write the rest of the batch comes first."""
@@ -174,12 +183,15 @@ class PropertyTests(SynchronousTestCase):
         queue, stream, dropped, taken, pushed = BatchQueue(limit), b"", [], [], []
         for number, (step, size) in enumerate(steps):
             if step == "push":
-                pushed.append(Batch(b"%03d" % number + b"." * size + b"\n", 1))
+                data = b"%03d" % number + b"." * (size // 2) + b"\n"
+                pushed.append(Batch(data * (1 + size % 2), 1))
                 dropped += queue.push(pushed[-1])
             elif step == "write":
-                chunk = queue.peek(40)[:size]
-                queue.advance(len(chunk))
-                stream += chunk
+                chunk = queue.peek(40)
+                self.assertTrue(chunk.endswith(b"\n") or not queue.queued_bytes)
+                queue.advance(len(chunk[:size]))
+                stream += chunk[:size]
+                self.assertEqual(queue.in_line, stream[-1:] not in {b"", b"\n"})
             else:
                 taken += queue.take(size)
             self.assertLessEqual(queue.queued_bytes, limit)

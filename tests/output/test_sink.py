@@ -462,4 +462,4 @@ class StateTests(SinkTestCase):
         self.write("a", "b", awaited=True)
         self.reactor.turn()
         self.sink.rewind(untaken=2)
-        self.assertEqual((self.sink.peek(), self.settled), (b"b\n", [("a", True)]))
+        self.assertEqual((self.sink.peek(100), self.settled), (b"b\n", [("a", True)]))

@@ -23,6 +23,7 @@ from metrics_agent.output.direct import RETRY_S, DirectWriter
 from metrics_agent.output.endpoint import EndpointWriter
 from metrics_agent.output.path import ROTATION_CHECK_S, PathWriter
 from metrics_agent.output.target import Target, file_trouble, make_output, needs_tls, read_output
+from metrics_agent.output.whole_lines import EMPTY_CHECK_S
 from tests.output.fakes import FakeReactor, FakeSource
 
 
@@ -96,6 +97,7 @@ class SettingTests(SynchronousTestCase):
             ("tls://localhost:8094", tls),
             ("ssl://localhost:8094", tls),
             ("tls:localhost:8094", tls),
+            ("ssl:localhost:8094", tls),
             ("tls://[::1]:8094", Target("tls", host="::1", port=8094)),
             ("/tmp/a:b", Target("file", path="/tmp/a:b")),
             (
@@ -124,6 +126,7 @@ class SettingTests(SynchronousTestCase):
             ("tcp://host:8094/path", "expected tcp://host:port"),
             ("tcp://host:99999", "got the port 99999"),
             ("tcp:host=h:port=99999", "got the port 99999"),
+            ("ssl:host=h:port=8094", "expected tls:host=...:port=..."),
             ("tcp://[::g]:1", "expected tcp://host:port"),
             ("tcp://$HOST:8094", "got the host '$HOST', expected a name or an IP address"),
             ("localhost:8094", "expected tcp://localhost:8094"),
@@ -319,12 +322,12 @@ class FakeEndpoint:
 
 
 class Transport:
-    """A transport over a real socket that sends when the test says so."""
+    """A transport over a real socket; its reactor is the test."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.buffer = b""
         self.producer = None
+        self.writing = False
         self.ended = ""
 
     def getHandle(self) -> socket.socket:
@@ -338,16 +341,14 @@ class Transport:
     def unregisterProducer(self) -> None:
         self.producer = None
 
-    def write(self, data: bytes) -> None:
-        assert len(self.buffer) == 0, "more than one chunk on its way"
-        self.buffer = data
+    def startWriting(self) -> None:
+        self.writing = True
 
-    def send(self) -> None:
-        while self.buffer:
-            self.sock.sendall(self.buffer)
-            self.buffer = b""
-            if self.producer is not None:
-                self.producer.resumeProducing()
+    def has_room(self) -> None:
+        """Do what the reactor has it do when the socket has room."""
+        if self.writing:
+            self.writing = False
+            self.producer.resumeProducing()
 
     def loseConnection(self) -> None:
         self.ended = "lose"
@@ -388,21 +389,56 @@ class EndpointTests(SynchronousTestCase):
         transport = self.connect()
         self.source.add(b"b\n")
         writer.wake()
-        self.assertEqual(writer.untaken(), 2)
-        transport.send()
         self.assertGreater(writer.untaken(), 0)
         self.assertEqual(self.peer.recv(10), b"a\nb\n")
-        self.assertEqual(writer.untaken(), 0)
-        self.source.add(b"c\n")
-        writer.wake()
-        transport.send()
-        self.assertEqual(self.peer.recv(10), b"c\n")
+        self.assertEqual((writer.untaken(), transport.writing), (0, False))
+
+    def test_waits_for_room(self) -> None:
+        """A full socket is waited for, and nothing is lost, repeated or cut."""
+        lines = [b"%03d " % number + b"x" * 999 + b"\n" for number in range(2000)]
+        for line in lines:
+            self.source.add(line)
+        self.open()
+        transport = self.connect()
+        self.assertTrue(transport.writing)
+        got = b""
+        while self.source.queue.queued_bytes:
+            self.writer.wake()
+            self.assertFalse(self.source.in_line)
+            got += self.peer.recv(50_000)
+            transport.has_room()
+        while self.writer.untaken():
+            got += self.peer.recv(1 << 20)
+        self.assertEqual(got, b"".join(lines))
+
+    def test_a_long_line_waits_for_an_empty_socket(self) -> None:
+        """It is looked for again soon."""
+        self.source.add(b"a\n")
+        self.open()
+        self.connect()
+        self.source.add(b"x" * 5000 + b"\n")
+        self.writer.wake()
+        self.assertEqual(self.peer.recv(10_000), b"a\n")
+        self.reactor.advance(EMPTY_CHECK_S)
+        self.assertEqual(self.peer.recv(10_000), b"x" * 5000 + b"\n")
+
+    def test_a_write_that_fails_ends_the_connection(self) -> None:
+        """The connection is ended, and its end has the lines written again."""
+        self.open()
+        transport = self.connect()
+        self.peer.close()
+        self.source.add(b"a\n")
+        self.writer.wake()
+        self.writer.wake()
+        self.assertEqual((transport.ended, self.source.queue.queued_metrics), ("abort", 1))
+        self.drop()
+        self.writer.close()
 
     def test_lost_connection(self) -> None:
         """What the other side had not taken is sent again on the next connection."""
         writer = self.open()
         self.source.add(b"a\n")
-        self.connect().send()
+        self.connect()
         self.drop()
         self.assertEqual(self.source.said[:2], ["recovered", "rewind"])
         self.assertEqual(
@@ -410,14 +446,14 @@ class EndpointTests(SynchronousTestCase):
         )
         self.assertIsNone(writer.untaken())
         self.reactor.advance(1)
-        self.connect().send()
+        self.connect()
         self.assertEqual(self.peer.recv(10), b"a\n")
 
     def test_peer_that_closed_has_taken_nothing(self) -> None:
         """A peer that closes discards what it has not read: that must not look like reading."""
         writer = self.open()
         self.source.add(b"a\n")
-        self.connect().send()
+        self.connect()
         self.peer.close()
         self.assertIsNone(writer.untaken())
 
@@ -446,13 +482,13 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual((transport.ended, self.reactor.getDelayedCalls()), ("lose", []))
 
     def test_close_with_a_stalled_peer(self) -> None:
-        """What a peer does not take is not waited for."""
+        """What a peer does not take is not waited for, and not cut off by a reset."""
         writer = self.open()
         transport = self.connect()
-        self.source.add(b"a\n")
+        self.source.add(b"a\n" * 500_000)
         writer.wake()
-        writer.close()
-        self.assertEqual(transport.ended, "abort")
+        self.assertIsNone(writer.close())
+        self.assertEqual(transport.ended, "lose")
 
     def test_close_while_connecting(self) -> None:
         """An attempt on its way is given up."""

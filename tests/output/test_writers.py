@@ -19,7 +19,7 @@ from metrics_agent.output.direct import RETRY_S, DirectWriter
 from metrics_agent.output.hangup import IDLE_CHECK_S
 from metrics_agent.output.pollable import PollWriter
 from metrics_agent.output.threaded import ThreadWriter, start_daemon
-from metrics_agent.output.writer import MAX_CHUNKS_PER_TURN
+from metrics_agent.output.whole_lines import EMPTY_CHECK_S, MAX_CHUNKS_PER_TURN
 from metrics_agent.process.descriptors import Kind
 from tests.output.fakes import FakeReactor, FakeSource
 
@@ -137,10 +137,24 @@ class PipeTests(WriterTestCase):
         writer.doRead()
         self.assertEqual(self.source.said, ["lost: the reader of the output has gone"])
 
+    def test_a_long_line_waits_for_an_empty_pipe(self) -> None:
+        """It is looked for again soon, and not after the end."""
+        writer = self.writer_for(self.fd, b"a\n")
+        writer.wake()
+        self.source.add(5 * LONG.rstrip() + b"\n")
+        writer.wake()
+        self.assertEqual((self.reactor.writers, os.read(self.reader, 100)), ([], b"a\n"))
+        self.reactor.advance(EMPTY_CHECK_S)
+        self.assertEqual(len(os.read(self.reader, 10_000)), 5 * 999 + 1)
+        self.source.add(b"a\n")
+        writer.wake()
+        self.source.add(5 * LONG.rstrip() + b"\n")
+        writer.wake()
+
     def test_reactor_gets_its_turn(self) -> None:
         """However fast the reader, a wake writes a bounded amount."""
         fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, 1024 * 1024)
-        lines = [b"x" * 65535 + b"\n"] * (MAX_CHUNKS_PER_TURN + 1)
+        lines = [LONG] * (66 * MAX_CHUNKS_PER_TURN + 100)
         stop = threading.Event()
         got = []
 
@@ -152,7 +166,7 @@ class PipeTests(WriterTestCase):
         writer = self.writer_for(self.fd, *lines)
         thread.start()
         writer.wake()
-        self.assertGreaterEqual(self.source.queue.queued_bytes, 65536)
+        self.assertGreaterEqual(self.source.queue.queued_bytes, 100_000)
         self.assertEqual(self.reactor.writers, [writer])
         stop.set()
         writer.close()
@@ -350,6 +364,17 @@ class ThreadTests(WriterTestCase):
         self.assertEqual(os.read(self.reader, 10), b"")
         self.assertIsNone(self.writer.untaken())
         self.reactor.turn()
+
+    def test_a_long_line_waits_for_an_empty_pipe(self) -> None:
+        """A write of more than the pipe takes whole would end in mid-line."""
+        os.write(self.fd, b"a\n")
+        self.source.add(5 * LONG.rstrip() + b"\n")
+        self.writer.wake()
+        self.assertEqual(self.source.queue.queued_metrics, 1)
+        os.read(self.reader, 10)
+        self.reactor.advance(EMPTY_CHECK_S)
+        self.assertEqual(self.source.queue.queued_metrics, 0)
+        self.run_thread()
 
     def test_bytes_in_the_pipe(self) -> None:
         """Beside the thread's chunk the pipe's content is untaken."""

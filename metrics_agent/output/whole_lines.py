@@ -1,0 +1,220 @@
+"""The rule that keeps a stream from ending in mid-line: what the kernel takes in one piece.
+
+A process can be ended between any two writes, and a reader may take what it has got for a line:
+Telegraf stores a point of 1970 for a line that lost its time. So each write is of whole lines, and
+of no more than the kernel surely takes as a whole:
+
+- a pipe: its capacity when it is empty, else 4,096 bytes, which POSIX has it take whole or not;
+- a Unix stream socket: a quarter of its buffer when that is empty, else 4,096 bytes;
+- TCP: the same, and only while poll says that there is room;
+- TLS: 16 KiB, which is one record. The reader cannot decrypt a part of a record.
+
+To guess the free space from what is unread does not work: pages and buffers are partly filled. A
+longer line waits until the reader has taken everything before it. Only a line that is longer than
+all the kernel holds, 64 KiB in a pipe, is written in parts. A terminal, a device and a file on a
+full disk may take a part as well. The rest of a line that was cut goes first, as soon as it can.
+"""
+
+from __future__ import annotations
+
+import enum
+import fcntl
+import os
+import select
+import socket
+import termios
+from typing import Final, Protocol
+
+from metrics_agent.output.queue import CHUNK_BYTES
+from metrics_agent.output.writer import Source
+from metrics_agent.process.descriptors import ask_kernel
+
+__all__ = [
+    "ATOMIC_BYTES",
+    "EMPTY_CHECK_S",
+    "MAX_CHUNKS_PER_TURN",
+    "Buffer",
+    "Outcome",
+    "PipeBuffer",
+    "PlainBuffer",
+    "SocketBuffer",
+    "hand_over",
+    "next_chunk",
+]
+
+ATOMIC_BYTES: Final = select.PIPE_BUF
+"""4,096: what a buffer with any room takes whole."""
+
+EMPTY_CHECK_S: Final = 0.005
+"""How often to look whether the buffer is empty, while a long line waits for that."""
+
+MAX_CHUNKS_PER_TURN: Final = 16
+"""A writer gives the reactor its turn after this many writes, however fast the reader is."""
+
+_SHARE: Final = 4
+"""A socket counts its bookkeeping as content: this part of its buffer holds that many bytes."""
+
+_F_GETPIPE_SZ: Final = 1032  # fcntl names it since Python 3.10 only where its build machine did
+
+
+class Buffer(Protocol):
+    """What lies between a writer and its reader.
+
+    Attributes:
+        atomic_bytes: as much is taken whole, or not at all, whenever it is `ready`.
+    """
+
+    atomic_bytes: int
+
+    def ready(self) -> bool:
+        """Return whether it is worth to write."""
+        ...
+
+    def unread(self) -> int:
+        """Return how many bytes the reader has not taken: more than the truth, but never less."""
+        ...
+
+    def capacity(self) -> int:
+        """Return how many bytes are taken whole when nothing is unread."""
+        ...
+
+    def send(self, chunk: bytes) -> int:
+        """Write without waiting; return how much was taken. Raises OSError."""
+        ...
+
+
+class PipeBuffer:
+    """A pipe; a blocking one too, whose owner writes what `next_chunk` gave."""
+
+    atomic_bytes = ATOMIC_BYTES
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def ready(self) -> bool:
+        """Let the write find out."""
+        return True
+
+    def unread(self) -> int:
+        """Ask the kernel."""
+        return ask_kernel(self._fd, termios.FIONREAD)
+
+    def capacity(self) -> int:
+        """Ask the kernel: it gives a user who has many pipes smaller ones."""
+        return fcntl.fcntl(self._fd, _F_GETPIPE_SZ)
+
+    def send(self, chunk: bytes) -> int:
+        """Write."""
+        return os.write(self._fd, chunk)
+
+
+class SocketBuffer:
+    """A stream socket, blocking or not."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._socket = stream
+        self._poll: select.poll | None = None
+        if stream.family != socket.AF_UNIX:
+            self._poll = select.poll()
+            self._poll.register(stream, select.POLLOUT)
+        self.atomic_bytes = min(ATOMIC_BYTES, self.capacity())
+
+    def ready(self) -> bool:
+        """Look for room in TCP, which takes a part where it has less."""
+        return self._poll is None or bool(self._poll.poll(0))
+
+    def unread(self) -> int:
+        """Ask the kernel.
+
+        Of a Unix socket it counts its bookkeeping too, so it says more than the truth but 0 only
+        when all is read. Of TCP it says what the peer's kernel has not acknowledged.
+        """
+        return ask_kernel(self._socket.fileno(), termios.TIOCOUTQ)
+
+    def capacity(self) -> int:
+        """Ask the kernel, which lets the buffer of TCP grow."""
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // _SHARE
+
+    def send(self, chunk: bytes) -> int:
+        """Send."""
+        return self._socket.send(chunk, socket.MSG_DONTWAIT)
+
+
+class PlainBuffer:
+    """What gives no promise, or needs none: a terminal, a device, a file."""
+
+    atomic_bytes = CHUNK_BYTES
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def ready(self) -> bool:
+        """Let the write find out."""
+        return True
+
+    def unread(self) -> int:
+        """Have no answer: written is taken."""
+        return 0
+
+    def capacity(self) -> int:
+        """Return the same as always."""
+        return CHUNK_BYTES
+
+    def send(self, chunk: bytes) -> int:
+        """Write."""
+        return os.write(self._fd, chunk)
+
+
+class Outcome(enum.Enum):
+    """Why `hand_over` has ended."""
+
+    DONE = enum.auto()
+    """Nothing is queued."""
+    FULL = enum.auto()
+    """The rest goes when there is room."""
+    TURN = enum.auto()
+    """The reactor gets its turn, however fast the reader is."""
+    LONG = enum.auto()
+    """A line waits until nothing is unread: look again after `EMPTY_CHECK_S`."""
+
+
+def next_chunk(source: Source, buffer: Buffer) -> bytes | None:
+    """Return what may be written now: whole lines that are taken as a whole.
+
+    Returns:
+        None if a line has to wait until nothing is unread; no bytes if none are queued.
+    """
+    if source.in_line:
+        return source.peek(1)
+    limit = buffer.atomic_bytes
+    if source.queued_bytes <= limit:  # the usual case costs no question
+        return source.peek(limit)
+    empty = not buffer.unread()
+    if empty:
+        limit = min(CHUNK_BYTES, max(limit, buffer.capacity()))
+    chunk = source.peek(limit)
+    return chunk if empty or len(chunk) <= limit else None
+
+
+def hand_over(source: Source, buffer: Buffer) -> Outcome:
+    """Write until nothing is queued or the buffer takes no more.
+
+    Raises:
+        OSError: the reader is gone.
+    """
+    for _ in range(MAX_CHUNKS_PER_TURN):
+        if not source.queued_bytes:
+            return Outcome.DONE
+        if not buffer.ready():
+            return Outcome.FULL
+        chunk = next_chunk(source, buffer)
+        if not chunk:
+            return Outcome.LONG if chunk is None else Outcome.DONE
+        try:
+            sent = buffer.send(chunk)
+        except BlockingIOError:
+            return Outcome.FULL
+        source.advance(sent)
+        if sent < len(chunk):
+            return Outcome.FULL
+    return Outcome.TURN if source.queued_bytes else Outcome.DONE
