@@ -83,7 +83,7 @@ class Way:
             now_ns=time.time_ns,
             encode=self.encode,
             write=lambda _batch: None,
-            connection=lambda _settings: connection,
+            connection=lambda _name, _settings: connection,
             state=state,
             limits=TickerLimits(3, 3.0),
         )

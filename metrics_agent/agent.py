@@ -242,6 +242,10 @@ class Agent(MultiService):
             )
             return
         await self._import(plan)
+        if not self.stopping:
+            await self._put_into_force(plan)
+
+    async def _put_into_force(self, plan: Plan) -> None:
         started_s = self._parts.reactor.seconds()
         await self._apply(plan)
         if self.stopping:
@@ -281,7 +285,7 @@ class Agent(MultiService):
             self._plan = plan
             self._guard.run("configure", self._parts.configure, plan)
             await self._step(
-                "connections", lambda: connections.reconcile(plan.brokers), _RECONCILE_WAIT_S
+                "connections", lambda: connections.reconcile(plan.connections), _RECONCILE_WAIT_S
             )
             for module in plan.modules:
                 self._start_module(module, plan)
@@ -297,7 +301,16 @@ class Agent(MultiService):
         )
 
     def _state_changed(self, supervisor: Supervisor) -> None:
+        self._guard.run("connections", self._follow_modules)
         self._guard.run("state", self._decide, supervisor)
+
+    def _follow_modules(self) -> None:
+        """Have messages read for the modules that run, and only for them."""
+        running, parked = (
+            {each.module_name for each in self.supervisors if each.state is state}
+            for state in (State.RUNNING, State.PARKED)
+        )
+        self._parts.connections.follow(running=running, parked=parked - running)
 
     def _decide(self, supervisor: Supervisor) -> None:
         """Decide, when a module's state changed, whether the process can still be of use."""
@@ -305,9 +318,6 @@ class Agent(MultiService):
             return
         self._notifier.status(self._summary())
         states = [other.state for other in self.supervisors]
-        if len(states) == len(self._plan.modules) and {State.RUNNING, State.PARKED} >= set(states):
-            # Everybody who will has subscribed: what nobody wants may be given up.
-            self._parts.connections.reconcile_subscriptions()
         if supervisor.state is not State.PARKED:
             return
         settings = self._plan.config.settings

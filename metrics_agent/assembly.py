@@ -280,14 +280,13 @@ class _Assembly:
 
     # -- connections -------------------------------------------------------------------------
 
-    def _client_id(self, settings: MqttSettings, ordinal: int) -> str:
-        return client_id(settings, socket.gethostname(), self._first.instance, ordinal)
+    def _client_id(self, instance: str, settings: MqttSettings) -> str:
+        return client_id(settings, socket.gethostname(), self._first.instance, instance)
 
-    def _make_connection(self, settings: MqttSettings, name: str) -> MqttConnection:
+    def _make_connection(self, instance: str, settings: MqttSettings, name: str) -> MqttConnection:
         # Not loaded where no module uses MQTT.
         from metrics_agent.transports.mqtt.connection import MqttConnection
 
-        noted = self._noted_for(settings)
         if self._diagnosis is not None:
             settings = self._diagnosis.connection(settings)
             name = settings.client_id
@@ -295,9 +294,9 @@ class _Assembly:
             self._reactor,
             settings,
             client_id=name,
-            noted=noted,
+            noted=partial(self._problems.note, instance),
             write=self._sink.write,
-            log=make_logger(_MQTT),
+            log=make_logger(f"{_MQTT}:{instance}"),
             now_ns=self._point_clock.now_ns,
             random=random.random,
             count=self._connection_counters.of(name).drop,
@@ -310,22 +309,8 @@ class _Assembly:
             versions=self._versions,
         )
 
-    def _noted_for(self, settings: MqttSettings) -> Callable[[str, str | None], None]:
-        """Return what is told how a connection is, for all modules that use it."""
-        users = [
-            module.name
-            for module in self._plan.modules
-            if settings in {broker.connection_settings() for broker in module.brokers}
-        ]
-
-        def noted(address: str, problem: str | None) -> None:
-            for name in users:
-                self._problems.note(name, address, problem)
-
-        return noted
-
-    def _connection(self, settings: MqttSettings) -> MqttConnection | ListenOnly:
-        connection = self._connections.get(settings)
+    def _connection(self, instance: str, settings: MqttSettings) -> MqttConnection | ListenOnly:
+        connection = self._connections.get(instance, settings)
         return connection if self._diagnosis is None else ListenOnly(connection)
 
     # -- modules -----------------------------------------------------------------------------
@@ -391,11 +376,12 @@ class _Assembly:
             yield ModuleReport(name, CONFIG_ERROR, self._counters.of(name))
 
     def _connection_reports(self) -> Iterator[ConnectionReport]:
-        for connection in self._connections.all():
+        for instance, connection in self._connections.named():
             state = State.RUNNING if connection.connected else State.BACKING_OFF
             yield ConnectionReport(
                 str(connection.settings.brokers[0]),
                 connection.client_id,
+                instance,
                 state.value,
                 self._connection_counters.of(connection.client_id),
             )

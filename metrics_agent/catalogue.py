@@ -369,6 +369,7 @@ METRICS_AGENT: Final = Measurement(
         ),
         Tag("broker", "of an MQTT connection: its address, the first one if several are set"),
         Tag("client_id", "of an MQTT connection: the id by which the broker knows it"),
+        Tag("module_instance", "of an MQTT connection: the module that it belongs to"),
     ),
     (
         Field(

@@ -98,7 +98,12 @@ class ModuleContext(Protocol):
         place: str = "message",
         learned: bool = False,
     ) -> Cancellable:
-        """Get messages of a filter on the shared connection to that broker.
+        """Get messages of a filter on this module's connection to that broker.
+
+        Messages come once the module's start went through, and until it is stopped: what the
+        broker delivers before or after waits there, at QoS 1 for the next instance. A message is
+        acknowledged when the reader of the output has what the handler made of it, or at once
+        where that is nothing.
 
         Args:
             broker: where.
@@ -116,7 +121,7 @@ class ModuleContext(Protocol):
         ...
 
     def is_connected(self, broker: MqttSettings) -> bool:
-        """Say whether the broker has accepted the shared connection to it."""
+        """Say whether the broker has accepted this module's connection to it."""
         ...
 
     def every(

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from metrics_agent.config import AgentConfig, Fault, ModuleConfig
+from metrics_agent.config.faults import join, quote
 from metrics_agent.interfaces import ModuleKind
-from metrics_agent.transports.mqtt.settings import MqttSettings
+from metrics_agent.transports.mqtt.client_id import client_id
+from metrics_agent.transports.mqtt.settings import MqttSettings, mqtt_tables
 
 __all__ = ["ModulePlan", "Plan", "build"]
 
@@ -47,9 +49,9 @@ class Plan:
     faulty: tuple[tuple[str, tuple[Fault, ...]], ...]
 
     @property
-    def brokers(self) -> frozenset[MqttSettings]:
-        """All connections that the modules use."""
-        return frozenset(broker for module in self.modules for broker in module.brokers)
+    def connections(self) -> tuple[tuple[str, MqttSettings], ...]:
+        """The connections of all modules: the name of each instance with each of its brokers."""
+        return tuple((module.name, broker) for module in self.modules for broker in module.brokers)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -71,12 +73,17 @@ def build(config: AgentConfig) -> Plan:
     """Make the plan of a configuration; a module that cannot be planned is a faulty one."""
     modules: list[ModulePlan] = []
     faulty: list[tuple[str, tuple[Fault, ...]]] = []
+    taken: dict[str, str] = {}
     for module in config.modules:
         if not module.enabled:
             continue
         planned = _plan_module(module)
         if isinstance(planned, ModulePlan):
-            modules.append(planned)
+            shared = tuple(map(config.lines.locate, _shared_ids(planned, taken)))
+            if shared:
+                faulty.append((module.instance, shared))
+            else:
+                modules.append(planned)
         else:
             faulty.append((module.instance, tuple(planned)))
     return Plan(config=config, modules=tuple(modules), faulty=tuple(faulty))
@@ -104,6 +111,43 @@ def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
         brokers=brokers,
         needs=tuple(needs),
     )
+
+
+def _shared_ids(module: ModulePlan, taken: dict[str, str]) -> Iterator[Fault]:
+    """Yield a fault for each client id that another connection has, and note those it takes.
+
+    A broker ends the connection of a client when another comes with its id.
+
+    Args:
+        module: the module.
+        taken: by client id, the module that has it; those of this module are added if all are free.
+    """
+    own: dict[str, str] = {}
+    shared = False
+    for broker in dict.fromkeys(each.connection_settings() for each in module.brokers):
+        # The host is the same for all of them.
+        name = client_id(broker, "", "", module.name)
+        if name in taken or name in own:
+            shared = True
+            yield _shared_id(module, broker, taken.get(name, module.name))
+        own[name] = module.name
+    if not shared:
+        taken |= own
+
+
+def _shared_id(module: ModulePlan, broker: MqttSettings, other: str) -> Fault:
+    path = join("modules", module.name)
+    tables = [name for name, _ in mqtt_tables(module.settings)]
+    if len(tables) == 1:
+        path = join(join(path, tables[0]) if tables[0] else path, "client_id")
+    if other != module.name:
+        got = f"{quote(broker.client_id)}, which module {other} has too"
+    elif broker.client_id:
+        got = f"{quote(broker.client_id)} for two connections"
+    else:
+        got = f"two connections to {broker.brokers[0]} without one"
+    hint = "or remove it" if broker.client_id else "set one"
+    return Fault(path, got, "a client id of its own for each connection", hint)
 
 
 def _wrong_brokers(module: ModuleConfig, got: str) -> Fault:

@@ -71,7 +71,9 @@ class FakeConnections:
         self.reconciled: Callable[[], Any] = lambda: succeed(None)
         self.settled: Callable[[float], Any] = lambda _timeout_s: succeed(None)
         self.on_stop: Callable[[], Any] = lambda: succeed(None)
-        self.on_filters: Callable[[], Any] = list
+        self.on_follow: Callable[[], Any] = list
+        self.running: set[str] = set()
+        self.parked: set[str] = set()
 
     def startService(self) -> None:
         self.seen.append("connections start")
@@ -93,9 +95,11 @@ class FakeConnections:
         self.wanted.append(frozenset(wanted))
         return self.reconciled()
 
-    def reconcile_subscriptions(self) -> None:
-        self.seen.append("filters")
-        self.on_filters()
+    def follow(self, *, running: set[str], parked: set[str]) -> None:
+        if running != self.running:
+            self.seen.append(f"read for {', '.join(sorted(running)) or 'none'}")
+        self.running, self.parked = running, parked
+        self.on_follow()
 
     def settle(self, timeout_s: float) -> Any:
         self.seen.append("settle")
@@ -266,6 +270,7 @@ class AgentCase(ContextCase):
             self.clock.advance(0.1)
         self.successResultOf(stopped)
         self.assertNotIn("reload", self.connections.paused)
+        self.assertEqual(self.connections.running, set())
 
     # -- what a test asks --------------------------------------------------------------------
 

@@ -40,7 +40,8 @@ class StartTests(AgentCase):
                 "pause reload",
                 "reconcile",
                 "a starts",
-                "filters",
+                "read for a",
+                "read for a, b",
                 "resume reload",
             ],
         )
@@ -208,7 +209,7 @@ class GiveUpTests(AgentCase):
         self.clock.advance(1)
         del self.seen[:]
         self.successResultOf(agent.stopService())
-        steps = [each for each in self.seen if not each.startswith(("pause", "resume"))]
+        steps = [each for each in self.seen if not each.startswith(("pause", "re"))]
         self.assertEqual(steps, ["settle", "b stops", "drain", "connections stop", "sink stops"])
 
     def test_no_restart_limit(self) -> None:
@@ -224,28 +225,57 @@ class GiveUpTests(AgentCase):
         """A fault of our own while deciding is told, and costs no module its life."""
         work: Deferred[Any] = Deferred()
         self.lives["a"] = lambda: FakeModule(start=lambda _context: work)
-        self.connections.on_filters = raiser(RecursionError("deep"))
-        agent = self.started("a", "b")
+        self.notifier.status = raiser(RecursionError("deep"))  # type: ignore[method-assign]
+        self.connections.on_follow = raiser(RecursionError("deeper"))
+        agent = self.started("a")
         settled = agent.supervisors[0].settled()
         work.callback(None)
         self.successResultOf(settled)
-        self.assertEqual(self.alive(), ["a", "b"])
-        self.assertEqual(self.told(), ["Error in state: RecursionError('deep')"])
+        self.assertEqual(self.alive(), ["a"])
+        self.assertEqual(
+            self.told()[-2:],
+            [
+                "Error in connections: RecursionError('deeper')",
+                "Error in state: RecursionError('deep')",
+            ],
+        )
 
 
-class FilterTests(AgentCase):
-    """When filters at the broker may be given up that nobody wants."""
+class ReadingTests(AgentCase):
+    """For which modules messages are read."""
 
-    def test_when_all_have_subscribed(self) -> None:
-        """Not before each module has started or given up."""
+    def test_only_while_it_runs(self) -> None:
+        """Not while it starts, is stopped, waits for its restart, or has given up."""
         work: Deferred[Any] = Deferred()
         self.lives["a"] = lambda: FakeModule(start=lambda _context: work)
-        self.lives["b"] = broken
         self.started("a", "b")
-        self.clock.advance(1)
-        self.assertNotIn("filters", self.seen)
+        self.assertEqual(self.connections.running, {"b"})
         work.callback(None)
-        self.assertIn("filters", self.seen)
+        self.assertEqual(self.connections.running, {"a", "b"})
+        gone: Deferred[Any] = Deferred()
+        self.modules["a"][0].stop = lambda _context: gone
+        self.modules["a"][0].context.fail(ValueError("now and then"))
+        self.clock.advance(0)
+        self.assertEqual(self.connections.running, {"b"})
+        gone.callback(None)
+        self.assertEqual((self.connections.running, self.connections.parked), ({"b"}, set()))
+        self.lives["a"] = broken
+        self.clock.advance(1)
+        self.assertEqual((self.connections.running, self.connections.parked), ({"b"}, {"a"}))
+        self.lives["a"] = FakeModule
+        self.clock.advance(600)
+        self.assertEqual((self.connections.running, self.connections.parked), ({"a", "b"}, set()))
+
+    def test_the_latest_instance_counts(self) -> None:
+        """What the old instance of a reload still does is no matter to the new one."""
+        agent = self.started("a")
+        gone: Deferred[Any] = Deferred()
+        self.modules["a"][0].stop = lambda _context: gone
+        agent.request_reload()
+        self.clock.advance(0.1)
+        self.assertEqual(self.connections.running, set())
+        gone.callback(None)
+        self.assertEqual(self.connections.running, {"a"})
 
 
 class TwistdTests(AgentCase):

@@ -30,7 +30,15 @@ class ReloadTests(AgentCase):
         agent.request_reload()
         self.assertEqual(
             self.seen,
-            ["pause reload", "stop", "reconcile", "start", "filters", "resume reload"],
+            [
+                "pause reload",
+                "read for none",
+                "stop",
+                "reconcile",
+                "start",
+                "read for a",
+                "resume reload",
+            ],
         )
         self.assertEqual((agent.reloads, self.instances()), (1, {"a": 2}))
         self.assertIn("Reloaded agent.toml: modules a restarted in 0 ms.", self.told("info"))
@@ -207,6 +215,37 @@ class LatchTests(AgentCase):
         del self.seen[:]
         agent.request_reload()
         self.assertEqual(self.seen, [])
+
+
+class OvertakenTests(AgentCase):
+    """A reload that another one overtakes while it waits for old modules."""
+
+    def test_only_the_latest_plan_is_started(self) -> None:
+        """When the old instance is gone, the module is started once, as the latest file has it."""
+        gone: Deferred[Any] = Deferred()
+        self.lives["a"] = lambda: FakeModule(stop=lambda _context: gone)
+        agent = self.started("a")
+        self.lives["a"] = FakeModule
+        for level in ("info", "debug"):
+            self.loads = [self.config("a", log_level=level)]
+            agent.request_reload()
+            self.clock.pump([0.1, 0.1, 0.1])
+        self.assertEqual((agent.reloads, len(self.modules["a"])), (2, 1))
+        gone.callback(None)
+        self.assertEqual(len(self.modules["a"]), 2)
+        self.assertEqual([each.module_name for each in agent.supervisors], ["a"])
+
+    def test_a_module_that_the_latest_plan_has_not(self) -> None:
+        """It is not started when its old instance is gone."""
+        gone: Deferred[Any] = Deferred()
+        self.lives["a"] = lambda: FakeModule(stop=lambda _context: gone)
+        agent = self.started("a", "b")
+        for names in (("a", "b"), ("b",)):
+            self.loads = [self.config(*names)]
+            agent.request_reload()
+            self.clock.pump([0.1, 0.1, 0.1])
+        gone.callback(None)
+        self.assertEqual([each.module_name for each in agent.supervisors], ["b"])
 
 
 class HostileTests(AgentCase):

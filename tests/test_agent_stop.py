@@ -34,6 +34,7 @@ class StopTests(AgentCase):
                 "resume pressure",
                 "settle",
                 "pause stop",
+                "read for none",
                 "a stops",
                 "drain",
                 "connections stop",
@@ -190,31 +191,51 @@ class MeetingTests(AgentCase):
         self.assertNotIn("Reloaded", "".join(self.told("info")))
 
     def test_reload_hangs(self) -> None:
-        """A reload that hangs holds up the stop for a part of its time, and reading goes on."""
+        """A reload that hangs holds up the stop for a part of its time.
+
+        Nothing is read then for the modules that it has stopped: nobody would look at it.
+        """
         agent = self.started("a")
         self.connections.reconciled = Deferred
         agent.request_reload()
         left: list[float] = []
-        paused: list[list[str]] = []
+        paused: list[tuple[list[str], set[str]]] = []
 
         def settled(_timeout_s: float) -> Any:
-            paused.append(list(self.connections.paused))
+            paused.append((list(self.connections.paused), self.connections.running))
             return succeed(None)
 
         self.connections.settled = settled
         self.sink.drained = lambda timeout_s: left.append(timeout_s) or succeed(0)  # type: ignore[func-returns-value]
         self.end(agent)
         self.assertGreater(left[0], 1.0)
-        self.assertEqual(paused, [[]])
+        self.assertEqual(paused, [([], set())])
+
+    def test_stop_while_a_reload_reads_the_file(self) -> None:
+        """The modules that run are left alone until the stop has read what was delivered."""
+        agent = self.started("a")
+        imported: Deferred[Any] = Deferred()
+        agent._import = lambda _plan: imported  # type: ignore[method-assign,assignment]
+        agent.request_reload()
+        running: list[set[str]] = []
+        self.connections.settled = lambda _timeout_s: running.append(self.connections.running)
+        stopped = agent.stopService()
+        imported.callback(None)
+        self.clock.advance(0.1)
+        self.successResultOf(stopped)
+        self.assertEqual((running, agent.reloads), ([{"a"}], 0))
 
     def test_reload_requested_during_stop(self) -> None:
         """A reload while it stops is ignored."""
         agent = self.started("a")
         self.sink.drained = lambda _timeout_s: Deferred()
         agent.stopService()
+        del self.seen[:]
+        self.loads = [AssertionError("the file was read")]
         agent.request_reload()
         self.clock.advance(0.5)
-        self.assertEqual(len(self.modules["a"]), 1)
+        self.assertEqual((len(self.modules["a"]), self.seen), (1, []))
+        self.assertEqual((self.notifier.told[-1], self.told()), ("stopping", []))
 
     def test_parked_during_stop(self) -> None:
         """A module that gives up while it stops does not change the code."""

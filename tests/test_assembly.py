@@ -285,7 +285,7 @@ class SelfMetricsTests(AssemblyCase):
         self.started(DEMO + BAD + TASMOTA, self_metrics_interval='"5s"')
         self.reactor.pump([5, 1])
         modules = [row.split(" ")[0].split("module=")[1] for row in self.lines() if "state=" in row]
-        self.assertEqual(modules, ["demo", "tasmota", "demo:bad", "mqtt"])
+        self.assertEqual(modules, ["demo", "tasmota", "demo:bad", "mqtt,module_instance=tasmota"])
         self.assertIn('state=5i,state_text="config_error"', self.rows("demo:bad")[0])
         [connection] = self.connection_rows()
         self.assertIn(",broker=tcp://127.0.0.1:1883,client_id=metrics-agent-", connection)
@@ -295,7 +295,7 @@ class SelfMetricsTests(AssemblyCase):
 
     def connection_rows(self) -> list[str]:
         """Return the rows of MQTT connections."""
-        return [line for line in self.lines() if ",module=mqtt " in line]
+        return [line for line in self.lines() if ",module=mqtt," in line]
 
     def test_a_row_for_each_connection(self) -> None:
         """Two connections to one broker are two rows, and a token in an address is in neither."""

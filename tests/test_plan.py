@@ -57,7 +57,7 @@ class BuildTests(SynchronousTestCase):
         plan = planned()
         self.assertEqual((plan.modules, plan.faulty, plan.faults), ((), (), ()))
         self.assertFalse(plan.nothing_can_run)
-        self.assertEqual(plan.brokers, frozenset())
+        self.assertEqual(plan.connections, ())
 
     def test_in_the_order_of_the_file(self) -> None:
         """Enabled modules whose settings are right, with what makes them."""
@@ -88,12 +88,12 @@ class BuildTests(SynchronousTestCase):
         self.assertEqual((off.nothing_can_run, off.faults), (False, ()))
 
     def test_brokers(self) -> None:
-        """All connections of all modules, each once."""
+        """All connections of all modules, each with the name of its module."""
         plan = planned(
             module("a", kind(lambda _settings: [BROKER])),
             module("b", kind(lambda _settings: iter([OTHER, BROKER]))),  # type: ignore[arg-type,return-value]
         )
-        self.assertEqual(plan.brokers, {BROKER, OTHER})
+        self.assertEqual(plan.connections, (("a", BROKER), ("b", OTHER), ("b", BROKER)))
 
 
 class HostileTests(SynchronousTestCase):

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from typing import Any, Final
 
-from attrs import define, evolve, field, fields, has
+from attrs import define, evolve, field
 
 from metrics_agent.commands.check import check
 from metrics_agent.commands.diagnosing import diagnose
@@ -25,7 +25,7 @@ from metrics_agent.plan import ModulePlan, Plan
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
 from metrics_agent.supervision.lifecycle import State
-from metrics_agent.transports.mqtt.settings import MqttSettings
+from metrics_agent.transports.mqtt.settings import mqtt_tables
 
 __all__ = ["connect", "each_address"]
 
@@ -72,7 +72,7 @@ def each_address(plan: Plan) -> Plan:
 
 def _split(module: ModulePlan) -> Iterator[ModulePlan]:
     whole: Any = module.settings
-    found = [*_mqtt(whole)]
+    found = [*mqtt_tables(whole)]
     if len(found) != 1 or len(module.brokers) != 1:
         yield module
         return
@@ -81,17 +81,6 @@ def _split(module: ModulePlan) -> Iterator[ModulePlan]:
         one: Any = evolve(settings, broker=address.url)
         changed = evolve(whole, **{name: one}) if name else one
         yield evolve(module, settings=changed, brokers=(one.connection_settings(),))
-
-
-def _mqtt(settings: Any) -> Iterator[tuple[str, MqttSettings]]:
-    """Find the settings of brokers: these themselves, or those that are in an attribute."""
-    if isinstance(settings, MqttSettings):
-        yield "", settings
-    elif has(type(settings)):
-        for each in fields(type(settings)):
-            value = getattr(settings, each.name)
-            if isinstance(value, MqttSettings):
-                yield each.name, value
 
 
 @define
@@ -146,8 +135,16 @@ class _Trial:
         found: list[tuple[str, str | None]] = []
         for name in dict.fromkeys(module.name for module in plan.modules):
             problems = diagnosis.problems.of(name)
-            found += [(f"{name}: {address}", problem) for address, problem in problems.items()]
-            if name in self._unfinished or _STARTS & diagnosis.counters.of(name).errors.keys():
+            stuck = name in self._unfinished or bool(
+                _STARTS & diagnosis.counters.of(name).errors.keys()
+            )
+            # What a broker answers is read only for a module that runs.
+            found += [
+                (f"{name}: {address}", problem)
+                for address, problem in problems.items()
+                if problem is not None or not stuck
+            ]
+            if stuck:
                 found.append((name, "it does not start, `metrics-agent once` logs why"))
             elif not problems:
                 found.append((f"{name}: started, it connects to nothing", ""))

@@ -50,7 +50,8 @@ class Resources:
         now_ns: the wall clock.
         encode: see `line_protocol.Encoder.encode`.
         write: takes a batch.
-        connection: the connection to a broker; KeyError if the configuration names none such.
+        connection: the connection of a module, by its name, to a broker; KeyError if its
+            configuration names none such.
         state: of the agent.
         limits: of tickers.
         read_only: see `interfaces.ModuleContext`.
@@ -61,7 +62,7 @@ class Resources:
     now_ns: Callable[[], int]
     encode: Callable[[Metric], bytes]
     write: Callable[[Batch], None]
-    connection: Callable[[MqttSettings], Any]
+    connection: Callable[[str, MqttSettings], Any]
     state: StateDirectory
     limits: TickerLimits
     read_only: bool = False
@@ -144,7 +145,7 @@ class Context:
         place: str = "message",
         learned: bool = False,
     ) -> Cancellable:
-        """Get messages of a filter on the shared connection to that broker.
+        """Get messages of a filter on this module's connection to that broker.
 
         Raises:
             KeyError: the module's settings do not name this broker.
@@ -152,7 +153,7 @@ class Context:
         """
         if self._closed:
             return _Nothing()
-        connection = self._resources.connection(broker)
+        connection = self._resources.connection(self.name, broker)
         deliver = self._deliverer(handler, place)
         subscription = connection.subscribe(topic_filter, qos, deliver, learned=learned)
         return self._own("subscription", subscription)
@@ -161,11 +162,13 @@ class Context:
         """Send a message if the broker is connected; False when it is not."""
         if self._closed:
             return False
-        return bool(self._resources.connection(broker).publish(topic, payload, qos))
+        return bool(self._resources.connection(self.name, broker).publish(topic, payload, qos))
 
     def is_connected(self, broker: MqttSettings) -> bool:
-        """Say whether the broker has accepted the shared connection to it."""
-        return not self._closed and bool(self._resources.connection(broker).connected)
+        """Say whether the broker has accepted this module's connection to it."""
+        if self._closed:
+            return False
+        return bool(self._resources.connection(self.name, broker).connected)
 
     def every(
         self, interval_s: float, collect: Collect, *, now: bool = True, place: str = "tick"
@@ -336,9 +339,6 @@ class Context:
         refused = self._emitter.refused
 
         def deliver(message: Message, lines: list[bytes]) -> None:
-            if self._closed:
-                counters.drop("after_stop")
-                return
             before = len(lines)
             try:
                 for metric in handler(message):

@@ -24,6 +24,7 @@ __all__ = [
     "module_row",
 ]
 
+_TAGS: Final = ("module", "broker", "client_id", "module_instance")
 CONFIG_ERROR: Final = (5, "config_error")
 """Number and word of a module whose settings are wrong; it has no supervisor."""
 
@@ -51,12 +52,14 @@ class ConnectionReport:
         broker: the address, without secrets; the first one where several are set, so that the
             series stays the same when another one takes over.
         client_id: unique among the connections of this process.
+        module_instance: the module whose connection it is.
         state: number and word, see `lifecycle.State`.
         counters: of this connection.
     """
 
     broker: str
     client_id: str
+    module_instance: str
     state: tuple[int, str]
     counters: Counters
 
@@ -169,13 +172,13 @@ class SelfMetrics(Service):
         for report in self._modules():
             yield module_row(report, self._series_of(report.name), time_ns)
         for each in self._connections():
-            series = self._series_of("mqtt", each.broker, each.client_id)
+            series = self._series_of("mqtt", each.broker, each.client_id, each.module_instance)
             yield connection_row(each, series, time_ns)
 
     def _series_of(self, *values: str) -> Series:
-        """Return the series of these tags: module, broker, client id."""
+        """Return the series of these tags: module, broker, client id, module instance."""
         series = self._series.get(values)
         if series is None:
-            tags = dict(zip(("module", "broker", "client_id"), values, strict=False))
+            tags = dict(zip(_TAGS, values, strict=False))
             series = self._series[values] = Series(METRICS_AGENT.name, tags)
         return series

@@ -133,11 +133,16 @@ class Supervisor(Service):
         if step is None:
             return
         self.state, action = step
-        self._actions[action]()
-        if step[0] is self.state:  # else the action itself led on, and told
+        if action is Action.CLEAR:
+            # Before the instance is touched: what is read for it from now on would be lost with it.
             self._on_state(self)
-            if self.state not in {State.NEW, State.STARTING}:
-                _fire(self._settled)
+        self._actions[action]()
+        if step[0] is not self.state:
+            return  # the action itself led on, and told
+        if action is not Action.CLEAR:
+            self._on_state(self)
+        if self.state not in {State.NEW, State.STARTING}:
+            _fire(self._settled)
 
     # -- starting ----------------------------------------------------------------------------
 

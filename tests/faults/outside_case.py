@@ -36,7 +36,9 @@ class OutsideCase(FaultCase):
     def mqtt_lines(self, parent: Any) -> list[str]:
         """Return what was said of the connection, level first."""
         return [
-            f"{said.level}! {said.text}" for said in parent.log if said.text.startswith("[mqtt]")
+            f"{said.level}! {said.text}"
+            for said in parent.log
+            if said.text.startswith("[mqtt:tasmota]")
         ]
 
     async def loaded(self, broker: Mosquitto, parent: Any, **how: Any) -> Load:

@@ -24,6 +24,8 @@ __all__ = ["Chameleon", "MqttCase", "announcement", "field_values", "publish", "
 
 RETRY = {"reconnect_min": "100ms", "reconnect_max": "200ms"}
 """Attempts follow each other so fast that a line told twice is seen."""
+OURS = "[mqtt:tasmota]"
+"""What the log has before each line about the connection of the module tasmota."""
 
 
 class MqttCase(AgentCase):
@@ -63,16 +65,18 @@ class MqttCase(AgentCase):
         return await self.start(restart_delay_s=0.1)
 
     def connection_lines(self, parent: Any) -> list[str]:
-        """Return what the log says about connections; times are written N."""
+        """Return what the log says about the connection, as of [mqtt]; times are written N."""
         return [
-            re.sub(r"after \d+ s", "after N s", f"{said.level}! {said.text}")
+            re.sub(
+                r"after \d+ s", "after N s", f"{said.level}! [mqtt]{said.text.removeprefix(OURS)}"
+            )
             for said in parent.log
-            if said.text.startswith("[mqtt]")
+            if said.text.startswith(OURS)
         ]
 
     async def connected(self, parent: Any, times: int = 1, limit_s: float = 30.0) -> None:
         """Wait until the log told so often of a connection."""
-        await self.said(parent, "[mqtt] Connected to", times=times, limit_s=limit_s)
+        await self.said(parent, f"{OURS} Connected to", times=times, limit_s=limit_s)
 
     async def values(
         self, parent: Any, expected: Sequence[float], field: str = "power", limit_s: float = 30.0

@@ -84,7 +84,7 @@ class FaultCase(MqttCase):
         await pause(0.5)
         await parent.stop()
         self.assertEqual(self.connection_lines(parent), list(expected))
-        others = [said for said in parent.log if said.level in "WE" and "[mqtt]" not in said.text]
+        others = [said for said in parent.log if said.level in "WE" and "[mqtt:" not in said.text]
         self.assertEqual([said.text for said in others if warning not in said.text], [])
         self.assertEqual(len(others), 1 if warning else 0)
 

@@ -103,11 +103,15 @@ class Contract(ContextCase):
         super().setUp()
         self.clock: ContractReactor = ContractReactor()  # type: ignore[assignment]  # with more in it
         self.brokers = AnyBroker()
+
+        def connection_of(_name: str, settings: Any) -> FakeConnection:
+            return self.brokers[settings]
+
         kept = {
             name: getattr(self.resources, name)
             for name in ("now_ns", "encode", "write", "state", "limits")
         }
-        self.resources = Resources(reactor=self.clock, connection=self.brokers.__getitem__, **kept)
+        self.resources = Resources(reactor=self.clock, connection=connection_of, **kept)
         kind = find_kind(self.module_name)
         assert kind is not None
         self.kind: ModuleKind = kind
@@ -267,18 +271,6 @@ class Contract(ContextCase):
                     text = subscription.topic_filter
                     text = text.replace("+", level).replace("#", f"{level}/{level}")
                     yield subscription.deliver, text
-
-    def test_messages_after_the_stop(self) -> None:
-        """A message that comes late changes nothing."""
-        module, context = self.start()
-        late = list(self.subscribed())
-        self.stop(module, context)
-        lines: list[bytes] = []
-        for deliver, topic in late:
-            deliver(
-                Message(topic, b'{"ENERGY":{"Power":1}}', 0, retain=False, received_ns=1), lines
-            )
-        self.assertEqual((lines, self.left()), ([], ([], [], [])))
 
     def test_nobody_answers_for_a_day(self) -> None:
         """A day in which nothing answers: it does not ask more and more, and it can be stopped."""

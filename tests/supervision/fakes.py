@@ -190,7 +190,7 @@ class ContextCase(SupervisionCase):
             now_ns=lambda: 1_700_000_000_000_000_000,
             encode=Encoder().encode,
             write=self.batches.append,
-            connection={BROKER: self.connection}.__getitem__,
+            connection=lambda name, broker: {("demo", BROKER): self.connection}[name, broker],
             state=StateDirectory(self.state_dir, self.log, Pace(self.clock, maybeDeferred)),
             limits=TickerLimits(failed_in_row=3, timeout_s=25.0),
         )

@@ -10,7 +10,6 @@ from twisted.internet.task import deferLater
 
 from metrics_agent.metric import metric
 from tests.supervision.fakes import BROKER, FAULTS, ContextCase, raiser
-from tests.supervision.test_context import MESSAGE
 
 POINT = metric("m", {}, {"f": 1.0})
 
@@ -233,13 +232,3 @@ class AfterTests(ContextCase):
         self.clock.threads.work()
         self.clock.advance(0)
         self.assertEqual(self.told(), [])
-
-    def test_message_after_close(self) -> None:
-        """A message that is on its way already is not handled by a module that is gone."""
-        context = self.make_context()
-        handled: list[object] = []
-        context.subscribe(BROKER, "a", lambda message: handled.append(message) or ())  # type: ignore[func-returns-value]
-        context.close()
-        lines: list[bytes] = []
-        self.connection.subscriptions[0].deliver(MESSAGE, lines)
-        self.assertEqual((handled, lines), ([], []))

@@ -73,12 +73,12 @@ class SelfMetricsTests(SupervisionCase):
         )
 
     def test_a_row_for_each_connection(self) -> None:
-        """Each with its broker, its client id, its state and its own counters."""
+        """Each with its broker, client id, module, state and its own counters."""
         counters = Counters()
         counters.drop("oversized", 2)
         self.connections = [
-            ConnectionReport("tcp://a:1883", "id-1", State.RUNNING.value, Counters()),
-            ConnectionReport("tcp://a:1883", "id-2", State.BACKING_OFF.value, counters),
+            ConnectionReport("tcp://a:1883", "id-1", "a", State.RUNNING.value, Counters()),
+            ConnectionReport("tcp://a:1883", "id-2", "b", State.BACKING_OFF.value, counters),
         ]
         self.service.startService()
         self.clock.advance(60)
@@ -86,11 +86,13 @@ class SelfMetricsTests(SupervisionCase):
             self.lines()[2:],
             [
                 (
-                    "metrics_agent,broker=tcp://a:1883,client_id=id-1,module=mqtt dropped=0i,"
+                    "metrics_agent,broker=tcp://a:1883,client_id=id-1,module=mqtt,"
+                    "module_instance=a dropped=0i,"
                     'state=2i,state_text="running" 17'
                 ),
                 (
-                    "metrics_agent,broker=tcp://a:1883,client_id=id-2,module=mqtt dropped=2i,"
+                    "metrics_agent,broker=tcp://a:1883,client_id=id-2,module=mqtt,"
+                    "module_instance=b dropped=2i,"
                     'dropped_oversized=2i,state=3i,state_text="backing_off" 17'
                 ),
             ],

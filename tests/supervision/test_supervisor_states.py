@@ -141,11 +141,27 @@ class RestartTests(SupervisorCase):
         self.assertGreater(len(self.modules), 45)
 
     def test_states_are_told(self) -> None:
-        """Whoever decides over the process is told of each state that lasts."""
+        """Whoever decides over the process is told of each state that lasts, and of the end."""
         supervisor = self.start(FakeModule(start=BROKEN), FakeModule(start=BROKEN), limit=1)
         self.clock.advance(1)
         self.end(supervisor)
-        self.assertEqual(self.states, [State.BACKING_OFF, State.PARKED, State.STOPPED])
+        self.assertEqual(
+            self.states,
+            [State.CLEARING, State.BACKING_OFF, State.CLEARING, State.PARKED, State.STOPPED],
+        )
+
+    def test_told_before_the_instance_is_stopped(self) -> None:
+        """Whoever reads messages for the module ends that first: nobody looks at them any more."""
+        told: list[list[State]] = []
+        module = FakeModule(stop=lambda _context: told.append(list(self.states)))
+        self.start(module)
+        module.context.fail(ValueError("now and then"))
+        self.clock.advance(0)
+        self.assertEqual(told, [[State.RUNNING, State.CLEARING]])
+        told.clear()
+        supervisor = self.start(FakeModule(stop=module.stop))
+        supervisor.stopService()
+        self.assertEqual(told[0][-1], State.STOPPING)
 
     def test_nothing_of_the_old_instance(self) -> None:
         """When the next instance starts, what the former had is cancelled."""

@@ -6,7 +6,7 @@ The part without any I/O::
     packets     PUBLISH packets -> values; the few packets we write ourselves
     topics      which subscription a topic belongs to, one dict lookup a message
     address     `tls://broker:8883` -> BrokerAddress
-    settings    MqttSettings, equal settings share a connection
+    settings    MqttSettings
     client_id   the stable, unique id of a connection
     message     what a handler sees
 

@@ -14,29 +14,28 @@ _PREFIX: Final = "metrics-agent-"
 _DIGITS: Final = 8
 
 
-def client_id(settings: MqttSettings, host_name: str, instance: str, ordinal: int = 0) -> str:
+def client_id(settings: MqttSettings, host_name: str, instance: str, module: str) -> str:
     """Return the id by which a broker knows a connection.
 
     It stays the same from start to start, since the broker keeps the session under it, and it
-    differs between hosts, instances, brokers and users, since a broker throws out the one who
-    was there before. It depends on nothing else: a changed keepalive must not leave a session
-    behind at the broker. Its 22 characters are all letters, digits and hyphens (MQTT 3.1.1 lets
-    a broker refuse more than 23, and other characters; the hyphen is taken by all we know of).
+    differs between hosts, instances, brokers, users and modules, since a broker throws out the
+    one who was there before. It depends on nothing else: a changed keepalive, or another module
+    in the file, must not leave a session behind at the broker. Its 22 characters are all letters,
+    digits and hyphens (MQTT 3.1.1 lets a broker refuse more than 23, and other characters; the
+    hyphen is taken by all we know of).
 
     Args:
         settings: of the connection; ``settings.client_id`` wins if it is set.
         host_name: of this machine.
         instance: the agent's ``instance`` setting; it stands for the host's name, which changes
             from start to start in a container. Empty where there is one agent on a host.
-        ordinal: counts the connections of one process with different settings to the same
-            broker as the same user, in the order of the configuration; they need ids of
-            their own.
+        module: the name of the module instance whose connection it is, ``tasmota:garage``.
     """
     if settings.client_id:
         return settings.client_id
     brokers = [address.url for address in settings.brokers]
     user = settings.username or ""
     host = "" if instance else host_name
-    identity = json.dumps([host, instance, brokers, user, ordinal])
+    identity = json.dumps([host, instance, brokers, user, module])
     digest = hashlib.blake2b(identity.encode(), digest_size=_DIGITS // 2).hexdigest()
     return _PREFIX + digest

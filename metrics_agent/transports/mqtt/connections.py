@@ -1,38 +1,48 @@
-"""All connections of the agent: one for each distinct broker setting."""
+"""The connections to brokers: one for each module instance and broker setting.
+
+Theory of operation. A message is read only while its module runs, for only then can the module look
+at it; whatever else is read would be acknowledged and lost. So whether a connection reads follows
+from three things, and is derived from them again whenever one changes: the reasons for which
+nothing is read at all (a full output, a reload, a stop), the modules that run, and the modules that
+gave up, whose connections end: the broker keeps their messages in the session.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from attrs import astuple
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from metrics_agent.config import Secret
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
 if TYPE_CHECKING:
     from metrics_agent.transports.mqtt.connection import MqttConnection
 
-__all__ = ["Connections"]
+__all__ = ["NOT_RUNNING", "Connections", "Wanted"]
 
-MakeConnection = Callable[[MqttSettings, str], "MqttConnection"]
-MakeClientId = Callable[[MqttSettings, int], str]
+Wanted: TypeAlias = tuple[str, MqttSettings]
+"""The name of a module instance, and a broker that it uses."""
+
+MakeConnection = Callable[[str, MqttSettings, str], "MqttConnection"]
+MakeClientId = Callable[[str, MqttSettings], str]
+
+NOT_RUNNING: Final = "module"
+"""The reason to pause a connection whose module does not run."""
 
 
 class Connections(MultiService):
     """Keeps the connections that the configuration wants, and only those.
 
-    A reload that leaves a broker's settings alone leaves its connection alone: this is why
-    connections are not the modules'.
+    A reload that leaves a broker's settings alone leaves its connections alone: this is why
+    connections do not belong to the instances of modules, which a reload replaces.
 
     Args:
-        make: makes a connection that is not started, of settings and client id.
-        client_id: of settings and an ordinal; the ordinal counts up from 0 until the id is one
-            that no other connection of this process has.
+        make: makes a connection that is not started, of module instance, settings and client id.
+        client_id: of module instance and settings; different for each connection.
         log: where a fault while starting or stopping a connection goes.
     """
 
@@ -41,65 +51,85 @@ class Connections(MultiService):
         self._make = make
         self._client_id = client_id
         self._log = log
-        self._connections: dict[MqttSettings, MqttConnection] = {}
-        self._ids: dict[MqttSettings, str] = {}
-        self._wanted: list[MqttSettings] = []
+        self._connections: dict[Wanted, MqttConnection] = {}
+        self._closing: dict[str, Deferred[Any]] = {}
+        self._wanted: dict[Wanted, None] = {}
         self._normal: dict[MqttSettings, MqttSettings] = {}
         self._pause_reasons: set[str] = set()
+        self._running: Collection[str] = ()
+        self._parked: Collection[str] = ()
 
-    def get(self, settings: MqttSettings) -> MqttConnection:
-        """Return the connection to a broker; one that could not be made is tried again.
+    def get(self, instance: str, settings: MqttSettings) -> MqttConnection:
+        """Return a module's connection to a broker, made now if there is none.
 
         Args:
-            settings: of a module; what does not concern the connection does not matter.
+            instance: the name of the module instance.
+            settings: of the module; what does not concern the connection does not matter.
 
         Raises:
-            KeyError: the configuration in force does not name this broker.
+            KeyError: the configuration in force does not name this broker for this module.
             Exception: the connection cannot be made.
         """
-        normal = self._normalise(settings)
-        if normal not in self._connections:
-            if normal not in self._wanted:
+        wanted = (instance, self._normalise(settings))
+        if wanted not in self._connections:
+            if wanted not in self._wanted:
                 raise KeyError(
-                    f"no connection to {_name(normal)}: no module's settings in force name it so"
+                    f"no connection to {_name(settings)}: the settings in force of module "
+                    f"{instance} do not name it so"
                 )
-            self._add(normal)
-        return self._connections[normal]
+            self._add(wanted)
+        return self._connections[wanted]
 
     def all(self) -> tuple[MqttConnection, ...]:
         """Return all connections."""
         return tuple(self._connections.values())
 
-    def reconcile(self, wanted: Iterable[MqttSettings]) -> Deferred[None]:
+    def named(self) -> tuple[tuple[str, MqttConnection], ...]:
+        """Return all connections, each after the name of its module instance."""
+        return tuple((instance, each) for (instance, _), each in self._connections.items())
+
+    def reconcile(self, wanted: Iterable[Wanted]) -> Deferred[None]:
         """Stop what is not wanted, then start what is new; what is equal is not touched.
 
         Args:
-            wanted: settings of all modules, in any order, with repetitions.
+            wanted: what all modules use, with repetitions.
 
         Returns:
-            A Deferred that fires when the old connections are closed and the new ones are
-            started (not: connected).
+            A Deferred that fires when the old connections are closed.
         """
         self._normal.clear()
-        # Sorted, so that client ids with an ordinal are the same at each start.
-        targets = sorted({self._normalise(settings) for settings in wanted}, key=_order)
-        self._wanted = targets
-        gone = [settings for settings in self._connections if settings not in set(targets)]
-        # A new connection may have the client id of an old one: the old one must be gone first,
-        # or the broker would throw one of them out.
-        closed = self._gather([self._remove(settings) for settings in gone])
+        self._wanted = {
+            (instance, self._normalise(settings)): None for instance, settings in wanted
+        }
+        gone = [each for each in self._connections if each not in self._wanted]
+        closed = self._gather([self._remove(each) for each in gone])
+        for each in self._wanted:
+            if each not in self._connections:
+                self._try_to_add(each)
+        return closed
 
-        def start(_closed: object) -> None:
-            for settings in targets:
-                if settings not in self._connections:
-                    self._try_to_add(settings)
+    def follow(self, *, running: Collection[str], parked: Collection[str]) -> None:
+        """Read for the modules that run, and for no others; call it whenever that changes.
 
-        return closed.addCallback(start)
-
-    def reconcile_subscriptions(self) -> None:
-        """Give up filters that no module wants; call it when all modules have subscribed."""
-        for connection in self.all():
-            connection.reconcile()
+        Args:
+            running: the module instances that run: each has subscribed to all that it wants.
+            parked: those that gave up; their connections end, and are made again at their next
+                try.
+        """
+        before, self._running, self._parked = self._running, running, parked
+        # The latest that is known counts: a connection that reads on may change it.
+        for wanted in list(self._connections):
+            instance, connection = wanted[0], self._connections.get(wanted)
+            if connection is None:
+                continue
+            if instance in self._parked:
+                self._remove(wanted)
+            elif instance not in self._running:
+                connection.pause_reading(NOT_RUNNING)
+            else:
+                if instance not in before:
+                    connection.reconcile()
+                connection.resume_reading(NOT_RUNNING)
 
     def pause(self, reason: str) -> None:
         """Stop reading from all brokers until each reason is taken back."""
@@ -111,11 +141,23 @@ class Connections(MultiService):
         """Take back a reason."""
         self._pause_reasons.discard(reason)
         for connection in self.all():
+            # A connection that reads on brings what it held, which may be a reason once more.
+            if reason in self._pause_reasons:
+                return
             connection.resume_reading(reason)
 
     def settle(self, timeout_s: float) -> Deferred[None]:
-        """Wait until what the brokers have delivered so far was handled, or for the timeout."""
-        return self._gather([connection.settle(timeout_s) for connection in self.all()])
+        """Wait until what the brokers have delivered so far was handled, or for the timeout.
+
+        What waits for a module that does not run stays unread: its broker has it still.
+        """
+        return self._gather(
+            [
+                connection.settle(timeout_s)
+                for instance, connection in self.named()
+                if instance in self._running
+            ]
+        )
 
     def flush_acknowledgements(self) -> None:
         """Send the acknowledgements whose turn has come."""
@@ -129,7 +171,8 @@ class Connections(MultiService):
     def stopService(self) -> Deferred[None]:
         """Disconnect from all brokers; safe before start and twice."""
         stopped = cast("Deferred[Any]", super().stopService())  # type: ignore[no-untyped-call]
-        return stopped.addCallback(lambda _results: None)
+        closing = [_after(each) for each in self._closing.values()]
+        return self._gather([stopped, *closing])
 
     def _normalise(self, settings: MqttSettings) -> MqttSettings:
         normal = self._normal.get(settings)
@@ -137,46 +180,58 @@ class Connections(MultiService):
             normal = self._normal[settings] = settings.connection_settings()
         return normal
 
-    def _try_to_add(self, settings: MqttSettings) -> None:
+    def _try_to_add(self, wanted: Wanted) -> None:
         """Add a connection; one that cannot be made takes no other with it."""
         try:
-            self._add(settings)
+            self._add(wanted)
         except Exception as error:
             self._log.error(
-                "The connection to {broker} cannot be made: {error}. It is tried again when a "
-                "module asks for it.",
-                broker=_name(settings),
+                "The connection of module {instance} to {broker} cannot be made: {error}. It is "
+                "tried again when the module asks for it.",
+                instance=wanted[0],
+                broker=_name(wanted[1]),
                 error=f"{type(error).__name__}: {error}",
             )
 
-    def _add(self, settings: MqttSettings) -> None:
-        client_id = self._free_client_id(settings)
-        connection = self._make(settings, client_id)
+    def _add(self, wanted: Wanted) -> None:
+        instance, settings = wanted
+        client_id = self._client_id(instance, settings)
+        connection = self._make(instance, settings, client_id)
         for reason in self._pause_reasons:
             connection.pause_reading(reason)
-        self._connections[settings] = connection
-        self._ids[settings] = client_id
-        connection.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        if instance not in self._running:
+            connection.pause_reading(NOT_RUNNING)
+        self._connections[wanted] = connection
 
-    def _remove(self, settings: MqttSettings) -> Deferred[Any]:
-        connection = self._connections.pop(settings)
-        del self._ids[settings]
-        closed: Deferred[Any] = connection.stopService()
+        def start(_closed: object) -> None:
+            if self._connections.get(wanted) is connection:
+                connection.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's is
+
+        # The broker throws a client out when another comes with its id: the old one goes first.
+        closing = self._closing.get(client_id)
+        if closing is None:
+            start(None)
+        else:
+            _after(closing).addCallback(start)
+
+    def _remove(self, wanted: Wanted) -> Deferred[Any]:
+        connection = self._connections.pop(wanted)
+        client_id = connection.client_id
+        before = self._closing.get(client_id)
+        closed = self._gather(
+            [connection.stopService(), succeed(None) if before is None else _after(before)]
+        )
         # Off the list of children at once; stopping twice is harmless.
-        connection.disownServiceParent()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        return closed
+        if connection.parent is not None:
+            connection.disownServiceParent()  # type: ignore[no-untyped-call]  # Twisted's is
 
-    def _free_client_id(self, settings: MqttSettings) -> str:
-        taken = set(self._ids.values())
-        ordinal = 0
-        client_id = self._client_id(settings, ordinal)
-        while client_id in taken:
-            ordinal += 1
-            client_id = self._client_id(settings, ordinal)
-            if settings.client_id:
-                # A fixed id knows of no ordinal; the same id twice would be an endless fight.
-                client_id = f"{settings.client_id}-{ordinal + 1}"
-        return client_id
+        def forget(_closed: object) -> None:
+            if self._closing.get(client_id) is closed:
+                del self._closing[client_id]
+
+        self._closing[client_id] = closed
+        closed.addCallback(forget)
+        return _after(closed)
 
     def _gather(self, waiting: list[Deferred[Any]]) -> Deferred[None]:
         def told(failure: Failure) -> None:
@@ -187,10 +242,16 @@ class Connections(MultiService):
         return gatherResults(contained).addCallback(lambda _results: None)
 
 
-def _order(settings: MqttSettings) -> str:
-    """Return what sorts settings, the same way at each start; never for a log."""
-    values = (each.reveal() if isinstance(each, Secret) else each for each in astuple(settings))
-    return repr(list(values))
+def _after(work: Deferred[Any]) -> Deferred[None]:
+    """Return a Deferred of its own that fires when another one has."""
+    waiting: Deferred[None] = Deferred()
+
+    def over(result: object) -> object:
+        waiting.callback(None)
+        return result
+
+    work.addBoth(over)
+    return waiting
 
 
 def _name(settings: MqttSettings) -> str:

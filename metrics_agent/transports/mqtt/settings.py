@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from attrs import fields, frozen
+from attrs import fields, frozen, has
 
 from metrics_agent.config import Duration, Fault, Secret, Size, setting
 from metrics_agent.config.types import format_duration
@@ -14,7 +14,14 @@ from metrics_agent.transports.mqtt.address import BrokerAddress, parse_address
 from metrics_agent.transports.mqtt.topics import text_fault
 from metrics_agent.transports.tls_settings import INSECURE_WARNING, check_pair, given_keys
 
-__all__ = ["CUSTOM_IGNORED", "MOST_IN_FLIGHT", "MqttSettings", "Protocol", "Version"]
+__all__ = [
+    "CUSTOM_IGNORED",
+    "MOST_IN_FLIGHT",
+    "MqttSettings",
+    "Protocol",
+    "Version",
+    "mqtt_tables",
+]
 
 Version = Literal["3.1.1", "5"]
 """Of MQTT, as one connection has it."""
@@ -44,7 +51,7 @@ _MAX_PAYLOAD: Final = 255 << 20
 class MqttSettings:
     """How to reach a broker; base class of the settings of each module that uses MQTT.
 
-    Hashable: modules whose `connection_settings` are equal share one connection.
+    Hashable: a connection is kept over a reload that leaves its `connection_settings` equal.
     """
 
     broker: str | tuple[str, ...] = setting(
@@ -63,8 +70,9 @@ class MqttSettings:
     client_id: str = setting(
         default="",
         doc=(
-            "Client id. Empty: made of host name, instance, broker and user name, so that it is "
-            "stable and unique. Set it where the host name changes, as in a container."
+            "Client id, of one module only. Empty: made of host name, instance, broker, user name "
+            "and the module's name, so that it is stable and unique. Set it where the host name "
+            "changes, as in a container."
         ),
     )
     protocol: Protocol = setting(
@@ -158,7 +166,8 @@ class MqttSettings:
         default="",
         doc=(
             "Agents with the same group share the telemetry between them "
-            "($share/<group>/...); empty for taking all of it."
+            "($share/<group>/...); empty for taking all of it. Where several modules of an agent "
+            "subscribe to the same topics, each needs a group of its own."
         ),
     )
     reconnect_min: Duration = setting(
@@ -254,3 +263,18 @@ class MqttSettings:
 
     def _written_brokers(self) -> tuple[str, ...]:
         return (self.broker,) if isinstance(self.broker, str) else self.broker
+
+
+def mqtt_tables(settings: Any) -> Iterator[tuple[str, MqttSettings]]:
+    """Yield the settings of brokers in those of a module, each with the key of its table.
+
+    Args:
+        settings: an instance of the module's class; with the key "" if it is itself one.
+    """
+    if isinstance(settings, MqttSettings):
+        yield "", settings
+    elif has(type(settings)):
+        for each in fields(type(settings)):
+            value = getattr(settings, each.name)
+            if isinstance(value, MqttSettings):
+                yield each.name, value

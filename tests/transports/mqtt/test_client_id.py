@@ -16,31 +16,31 @@ class ClientIdTests(SynchronousTestCase):
 
     def test_form(self) -> None:
         """It is short enough for a broker that keeps to the minimum of MQTT 3.1.1."""
-        made = client_id(MqttSettings(), "a very long host name " * 20, "")
+        made = client_id(MqttSettings(), "a very long host name " * 20, "", "demo")
         self.assertTrue(re.fullmatch("metrics-agent-[0-9a-f]{8}", made), made)
         self.assertLessEqual(len(made), 23)
 
     def test_stable(self) -> None:
         """It never changes: sessions at brokers hang on it, so the value is written here."""
-        self.assertEqual(client_id(MqttSettings(), "host", ""), "metrics-agent-e684f9b4")
+        self.assertEqual(client_id(MqttSettings(), "host", "", "demo"), "metrics-agent-d20be681")
 
     def test_unique(self) -> None:
-        """Another host, instance, broker, user or a second connection gives another id."""
+        """Another host, instance, broker, user or module gives another id."""
         ids = [
-            client_id(MqttSettings(), "host", ""),
-            client_id(MqttSettings(), "host2", ""),
-            client_id(MqttSettings(), "host", "2"),
-            client_id(MqttSettings(), "hos", "t"),
-            client_id(MqttSettings(broker="other"), "host", ""),
-            client_id(MqttSettings(broker=("localhost", "other")), "host", ""),
-            client_id(MqttSettings(username="u"), "host", ""),
-            client_id(MqttSettings(), "host", "", ordinal=1),
+            client_id(MqttSettings(), "host", "", "demo"),
+            client_id(MqttSettings(), "host2", "", "demo"),
+            client_id(MqttSettings(), "host", "2", "demo"),
+            client_id(MqttSettings(), "hos", "t", "demo"),
+            client_id(MqttSettings(broker="other"), "host", "", "demo"),
+            client_id(MqttSettings(broker=("localhost", "other")), "host", "", "demo"),
+            client_id(MqttSettings(username="u"), "host", "", "demo"),
+            client_id(MqttSettings(), "host", "", "demo:b"),
         ]
         self.assertEqual(len(set(ids)), len(ids))
 
     def test_independent(self) -> None:
         """It does not hang on the way an address is written, nor on other settings."""
-        expected = client_id(MqttSettings(), "host", "")
+        expected = client_id(MqttSettings(), "host", "", "demo")
         for same in (
             MqttSettings(broker="localhost"),
             MqttSettings(broker=("mqtt://LOCALHOST:1883/",)),
@@ -48,14 +48,15 @@ class ClientIdTests(SynchronousTestCase):
             MqttSettings(keepalive="90s", protocol="5", max_payload="2MiB"),
             MqttSettings().connection_settings(),
         ):
-            self.assertEqual(client_id(same, "host", ""), expected)
+            self.assertEqual(client_id(same, "host", "", "demo"), expected)
 
     def test_instance_stands_for_the_host(self) -> None:
         """In a container the host's name is another at each start."""
         self.assertEqual(
-            client_id(MqttSettings(), "4f1c", "kitchen"), client_id(MqttSettings(), "", "kitchen")
+            client_id(MqttSettings(), "4f1c", "kitchen", "demo"),
+            client_id(MqttSettings(), "", "kitchen", "demo"),
         )
 
     def test_explicit(self) -> None:
         """An id in the settings wins as it stands."""
-        self.assertEqual(client_id(MqttSettings(client_id="mine"), "host", "", 3), "mine")
+        self.assertEqual(client_id(MqttSettings(client_id="mine"), "host", "", "demo"), "mine")

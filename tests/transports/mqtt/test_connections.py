@@ -1,6 +1,8 @@
-"""One connection for each distinct broker setting."""
+"""One connection for each module instance and broker setting, and when it is read."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Collection
 
 from attrs import evolve, frozen
 from twisted.application.service import Service
@@ -8,8 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.config import Secret
-from metrics_agent.transports.mqtt.connections import Connections
+from metrics_agent.transports.mqtt.connections import NOT_RUNNING, Connections, Wanted
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
 ONE = MqttSettings(broker="tcp://one")
@@ -26,11 +27,13 @@ class ModuleSettings(MqttSettings):
 class FakeConnection(Service):
     """Notes what it is told."""
 
-    def __init__(self, settings: MqttSettings, client_id: str) -> None:
+    def __init__(self, instance: str, settings: MqttSettings, client_id: str) -> None:
+        self.instance = instance
         self.settings = settings
         self.client_id = client_id
         self.calls: list[str] = []
         self.reasons: set[str] = set()
+        self.on_resume: Callable[[], object] = list
         self.stopped: Deferred | None = None
         self.settled = succeed(True)
 
@@ -44,6 +47,8 @@ class FakeConnection(Service):
 
     def resume_reading(self, reason: str) -> None:
         self.reasons.discard(reason)
+        if not self.reasons:
+            self.on_resume()
 
     def reconcile(self) -> None:
         self.calls.append("reconcile")
@@ -56,127 +61,264 @@ class FakeConnection(Service):
         self.calls.append("flush")
 
 
-class ConnectionsTests(SynchronousTestCase):
-    """What a reload changes, and what it leaves alone."""
+class ConnectionsCase(SynchronousTestCase):
+    """Has connections that are fakes, with an id of instance and broker."""
 
     def setUp(self) -> None:
         self.events: list = []
         self.connections = Connections(
             FakeConnection,
-            lambda settings, ordinal: settings.client_id or f"id-{ordinal}",
+            lambda instance, settings: (
+                settings.client_id or f"{instance}@{settings.brokers[0].host}"
+            ),
             Logger(observer=self.events.append),
         )
 
-    def reconcile(self, *wanted: MqttSettings) -> None:
-        self.successResultOf(self.connections.reconcile(wanted))
+    def reconcile(self, *wanted: MqttSettings | Wanted) -> None:
+        """Want these; settings alone are those of module ``a``."""
+        pairs = [each if isinstance(each, tuple) else ("a", each) for each in wanted]
+        self.successResultOf(self.connections.reconcile(pairs))
 
-    def test_equal_settings_share_a_connection(self) -> None:
+    def follow(self, *running: str, parked: Collection[str] = ()) -> None:
+        self.connections.follow(running=running, parked=parked)
+
+    def reasons(self) -> list[set[str]]:
+        return [each.reasons for each in self.connections.all()]
+
+
+class ConnectionsTests(ConnectionsCase):
+    """What a reload changes, and what it leaves alone."""
+
+    def test_equal_settings_of_a_module_are_one_connection(self) -> None:
         """What does not concern the connection, or is written differently, does not matter."""
         first = ModuleSettings(broker="one", more=1)
         second = ModuleSettings(broker=("mqtt://one:1883",), more=2)
         self.reconcile(first, second, ONE)
         self.assertEqual(len(self.connections.all()), 1)
-        self.assertIs(self.connections.get(first), self.connections.get(second))
-        self.assertRaises(KeyError, self.connections.get, TWO)
+        self.assertIs(self.connections.get("a", first), self.connections.get("a", second))
+        self.assertRaises(KeyError, self.connections.get, "a", TWO)
+
+    def test_each_module_has_its_own(self) -> None:
+        """Two modules at one broker have a connection each, and know nothing of the other's."""
+        self.reconcile(("a", ONE), ("b", ONE), ("b", TWO))
+        names = [(name, each.client_id) for name, each in self.connections.named()]
+        self.assertEqual(names, [("a", "a@one"), ("b", "b@one"), ("b", "b@two")])
+        self.assertIsNot(self.connections.get("a", ONE), self.connections.get("b", ONE))
+        self.assertRaises(KeyError, self.connections.get, "a", TWO)
 
     def test_only_the_difference_is_touched(self) -> None:
         """An equal setting keeps its connection; gone ones stop, new ones start."""
         self.connections.startService()
         self.reconcile(ONE, TWO)
-        one, two = self.connections.get(ONE), self.connections.get(TWO)
+        one, two = self.connections.get("a", ONE), self.connections.get("a", TWO)
         self.assertTrue(one.running and two.running)
         self.reconcile(evolve(TWO, keepalive=99.0), ONE)
-        self.assertIs(self.connections.get(ONE), one)
+        self.assertIs(self.connections.get("a", ONE), one)
         self.assertEqual(one.calls, [])
         self.assertFalse(two.running)
         self.assertEqual(len(list(self.connections)), 2)
 
     def test_the_old_is_gone_before_the_new_starts(self) -> None:
-        """The client id may be the same: the broker must see one of them at a time."""
+        """The client id is the same: the broker must see one of them at a time."""
         self.connections.startService()
         self.reconcile(ONE)
-        old = self.connections.get(ONE)
+        old = self.connections.get("a", ONE)
         old.stopped = Deferred()
-        done = self.connections.reconcile([TWO])
+        changed = evolve(ONE, keepalive=99.0)
+        done = self.connections.reconcile([("a", changed)])
+        new = self.connections.get("a", changed)
         self.assertNoResult(done)
-        self.assertEqual(self.connections.all(), ())
+        self.assertEqual((new.client_id, bool(new.running)), (old.client_id, False))
         old.stopped.callback(None)
         self.successResultOf(done)
-        self.assertEqual(self.connections.get(TWO).client_id, "id-0")
+        self.assertTrue(new.running)
 
-    def test_client_ids_differ(self) -> None:
-        """Settings of the same identity get ids of their own, the same ones at each start."""
-        settings = [evolve(ONE, keepalive=float(number)) for number in (10, 20, 30)]
-        self.reconcile(*settings)
-        ids = [self.connections.get(each).client_id for each in settings]
-        self.assertEqual(sorted(ids), ["id-0", "id-1", "id-2"])
-        self.setUp()
-        self.reconcile(*reversed(settings))
-        self.assertEqual([self.connections.get(each).client_id for each in settings], ids)
-
-    def test_a_fixed_client_id_is_used_once(self) -> None:
-        """The same id for two connections would be an endless fight."""
-        settings = [evolve(ONE, client_id="me", keepalive=float(each)) for each in (10, 20, 30)]
-        self.reconcile(*settings)
-        ids = sorted(connection.client_id for connection in self.connections.all())
-        self.assertEqual(ids, ["me", "me-2", "me-3"])
+    def test_a_third_waits_for_the_first(self) -> None:
+        """So where the one in between never started; and what is not wanted never starts."""
+        self.connections.startService()
+        self.reconcile(ONE)
+        first = self.connections.get("a", ONE)
+        first.stopped = Deferred()
+        between, last = evolve(ONE, keepalive=99.0), evolve(ONE, keepalive=66.0)
+        self.connections.reconcile([("a", between)])
+        second = self.connections.get("a", between)
+        self.connections.reconcile([("a", last)])
+        third = self.connections.get("a", last)
+        self.assertFalse(third.running)
+        first.stopped.callback(None)
+        self.assertEqual((bool(second.running), bool(third.running)), (False, True))
 
     def test_one_that_cannot_be_made_takes_no_other_with_it(self) -> None:
         """It is named, without what is secret in its address, and made when a module asks again."""
         secret = MqttSettings(broker="ws://one/mqtt?token=s3cret")
         broken = [True]
 
-        def make(settings: MqttSettings, client_id: str) -> FakeConnection:
+        def make(instance: str, settings: MqttSettings, client_id: str) -> FakeConnection:
             if broken and settings.brokers[0].websocket:
                 raise OSError(36, "File name too long")
-            return FakeConnection(settings, client_id)
+            return FakeConnection(instance, settings, client_id)
 
         self.connections._make = make
         self.connections.startService()
         self.reconcile(secret, ONE, TWO)
-        self.assertTrue(self.connections.get(ONE).running)
-        self.assertTrue(self.connections.get(TWO).running)
-        self.assertRaises(OSError, self.connections.get, secret)
+        self.assertTrue(self.connections.get("a", ONE).running)
+        self.assertTrue(self.connections.get("a", TWO).running)
+        self.assertRaises(OSError, self.connections.get, "a", secret)
         (line,) = map(formatEvent, self.events)
-        self.assertIn("ws://one:80/mqtt cannot be made: OSError: [Errno 36] File name", line)
+        self.assertIn("of module a to ws://one:80/mqtt cannot be made: OSError: [Errno 36]", line)
         broken.clear()
-        self.assertTrue(self.connections.get(secret).running)
+        self.assertTrue(self.connections.get("a", secret).running)
         self.reconcile(ONE)
-        error = self.assertRaises(KeyError, self.connections.get, secret)
+        error = self.assertRaises(KeyError, self.connections.get, "a", secret)
         self.assertIn("no connection to ws://one:80/mqtt", str(error))
         for text in (line, repr(error), repr(secret)):
             self.assertNotIn("s3cret", text)
 
-    def test_passwords_alone_tell_connections_apart(self) -> None:
-        """Settings that a log shows the same way keep their ids from start to start."""
-        settings = [evolve(ONE, username="u", password=Secret(each)) for each in "abcdefgh"]
-        self.reconcile(*settings)
-        ids = [self.connections.get(each).client_id for each in settings]
-        self.assertEqual(ids, [f"id-{number}" for number in range(8)])
+    def test_all_are_told(self) -> None:
+        """Flushing reaches each connection."""
+        self.reconcile(ONE, TWO)
+        self.connections.flush_acknowledgements()
+        for connection in self.connections.all():
+            self.assertEqual(connection.calls, ["flush"])
+
+    def test_stop_waits_for_all(self) -> None:
+        """Stopping fires when each connection is closed, and may be asked for twice."""
+        self.successResultOf(self.connections.stopService())
+        self.connections.startService()
+        self.reconcile(ONE, TWO, ("parked", ONE))
+        waiting = [Deferred(), Deferred(), Deferred()]
+        for connection, stopped in zip(self.connections.all(), waiting, strict=True):
+            connection.stopped = stopped
+        self.follow("a", parked=("parked",))
+        done = self.connections.stopService()
+        for stopped in waiting:
+            self.assertNoResult(done)
+            stopped.callback(None)
+        self.successResultOf(done)
+        self.successResultOf(self.connections.stopService())
+
+
+class ReadingTests(ConnectionsCase):
+    """When a connection is read."""
+
+    def test_only_for_modules_that_run(self) -> None:
+        """A module that starts or waits for its restart has not looked at its messages."""
+        self.reconcile(("a", ONE), ("b", ONE), ("b", TWO))
+        self.assertEqual(self.reasons(), [{NOT_RUNNING}] * 3)
+        self.follow("a")
+        self.assertEqual(self.reasons(), [set(), {NOT_RUNNING}, {NOT_RUNNING}])
+        self.follow("a", "b")
+        self.assertEqual(self.reasons(), [set()] * 3)
+        self.follow("b")
+        self.assertEqual(self.reasons(), [{NOT_RUNNING}, set(), set()])
+
+    def test_one_made_late(self) -> None:
+        """A connection that a running module got only now is read at once."""
+        self.reconcile(ONE)
+        self.follow("a")
+        self.connections._connections.clear()
+        self.assertEqual(self.connections.get("a", ONE).reasons, set())
+
+    def test_given_up_filters(self) -> None:
+        """They are given up once the module has started again, each time, and not before."""
+        self.reconcile(("a", ONE), ("b", ONE))
+        a, b = self.connections.all()
+        self.follow("a")
+        self.follow("a")
+        self.assertEqual((a.calls, b.calls), (["reconcile"], []))
+        self.follow()
+        self.follow("a", "b")
+        self.assertEqual((a.calls, b.calls), (["reconcile"] * 2, ["reconcile"]))
+
+    def test_a_parked_module_has_no_connection(self) -> None:
+        """It ends in order, so that the broker keeps the messages, and is made at the next try."""
+        self.connections.startService()
+        self.reconcile(("a", ONE), ("b", ONE))
+        self.follow("b", parked=("a",))
+        (b,) = self.connections.all()
+        self.assertEqual((b.instance, b.calls), ("b", ["reconcile"]))
+        again = self.connections.get("a", ONE)
+        self.assertTrue(again.running)
+        self.assertEqual(again.reasons, {NOT_RUNNING})
+
+    def test_parked_and_tried_again_while_it_closes(self) -> None:
+        """The new connection waits until the broker has seen the end of the old one."""
+        self.connections.startService()
+        self.reconcile(ONE)
+        (old,) = self.connections.all()
+        old.stopped = Deferred()
+        self.follow(parked=("a",))
+        self.assertEqual(old.calls[0], "stop")
+        new = self.connections.get("a", ONE)
+        self.assertFalse(new.running)
+        old.stopped.callback(None)
+        self.assertTrue(new.running)
 
     def test_pause_holds_for_new_connections(self) -> None:
         """A connection made during a pause is paused."""
         self.reconcile(ONE)
+        self.follow("a")
         self.connections.pause("reload")
         self.reconcile(ONE, TWO)
-        self.assertEqual([each.reasons for each in self.connections.all()], [{"reload"}] * 2)
+        self.assertEqual(self.reasons(), [{"reload"}] * 2)
         self.connections.resume("reload")
-        self.assertEqual([each.reasons for each in self.connections.all()], [set()] * 2)
+        self.assertEqual(self.reasons(), [set()] * 2)
         self.reconcile(TWO, MqttSettings(broker="three"))
-        self.assertEqual([each.reasons for each in self.connections.all()], [set()] * 2)
+        self.assertEqual(self.reasons(), [set()] * 2)
 
-    def test_all_are_told(self) -> None:
-        """Settling, reconciling and flushing reach each connection."""
+    def test_pressure_that_comes_back_while_it_is_lifted(self) -> None:
+        """What one connection held fills the output again: no other is read then."""
         self.reconcile(ONE, TWO)
-        self.connections.reconcile_subscriptions()
-        self.connections.flush_acknowledgements()
+        self.follow("a")
+        self.connections.pause("pressure")
+        self.connections.all()[0].on_resume = lambda: self.connections.pause("pressure")
+        self.connections.resume("pressure")
+        self.assertEqual(self.reasons(), [{"pressure"}] * 2)
+        self.connections.all()[0].on_resume = list
+        self.connections.resume("pressure")
+        self.assertEqual(self.reasons(), [set()] * 2)
+
+    def test_pressure_that_comes_and_goes_while_it_is_lifted(self) -> None:
+        """All are read in the end."""
+        self.reconcile(ONE, TWO)
+        self.follow("a")
+        self.connections.pause("pressure")
+        first = self.connections.all()[0]
+
+        def come_and_go() -> None:
+            first.on_resume = list
+            self.connections.pause("pressure")
+            self.connections.resume("pressure")
+
+        first.on_resume = come_and_go
+        self.connections.resume("pressure")
+        self.assertEqual(self.reasons(), [set()] * 2)
+
+    def test_a_module_that_stops_while_another_is_read(self) -> None:
+        """Each connection follows the latest that is known of its module."""
+        self.reconcile(("a", ONE), ("b", ONE))
+        first = self.connections.all()[0]
+
+        def b_stops() -> None:
+            first.on_resume = list
+            self.follow("a")
+
+        first.on_resume = b_stops
+        self.follow("a", "b")
+        self.assertEqual(self.reasons(), [set(), {NOT_RUNNING}])
+
+    def test_settle(self) -> None:
+        """Only what is read for a module that runs can be waited for."""
+        self.reconcile(("a", ONE), ("b", ONE))
+        self.follow("b")
         self.successResultOf(self.connections.settle(3.0))
-        for connection in self.connections.all():
-            self.assertEqual(connection.calls, ["reconcile", "flush", "settle 3.0"])
+        a, b = self.connections.all()
+        self.assertEqual((a.calls, b.calls), ([], ["reconcile", "settle 3.0"]))
 
     def test_one_fault_does_not_hide_the_others(self) -> None:
         """A connection that fails to settle is logged, the others are waited for."""
         self.reconcile(ONE, TWO)
+        self.follow("a")
         first, second = self.connections.all()
         first.settled = fail(ValueError("broken"))
         second.settled = Deferred()
@@ -185,18 +327,3 @@ class ConnectionsTests(SynchronousTestCase):
         second.settled.callback(True)
         self.successResultOf(done)
         self.assertEqual(len(self.events), 1)
-
-    def test_stop_waits_for_all(self) -> None:
-        """Stopping fires when each connection is closed, and may be asked for twice."""
-        self.successResultOf(self.connections.stopService())
-        self.connections.startService()
-        self.reconcile(ONE, TWO)
-        waiting = [Deferred(), Deferred()]
-        for connection, stopped in zip(self.connections.all(), waiting, strict=True):
-            connection.stopped = stopped
-        done = self.connections.stopService()
-        waiting[0].callback(None)
-        self.assertNoResult(done)
-        waiting[1].callback(None)
-        self.successResultOf(done)
-        self.successResultOf(self.connections.stopService())
