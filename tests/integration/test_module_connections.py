@@ -182,23 +182,28 @@ class ModuleConnectionTests(AgentCase):
         """What comes while no module runs any more stays at the broker for the next process."""
         broker = Mosquitto.start(self)
         parent, load = await self.running(broker)
-        for delay_s in (0.0, 0.01, 0.05, 0.1, 0.25, 0.5):
-            for module in (A, B):
-                self.mood(module, "slow")
-            parent.signal_agent(signal.SIGHUP)
-            self.send(load, A, B)
+        for mood in ("slow", ""):
+            for delay_s in (0.0, 0.001, 0.005, 0.02, 0.1):
+                # The reload waits for one of them, while the other is gone.
+                self.mood(A, mood)
+                await self.stop_within_a_reload(parent, load, delay_s)
+                self.mood(A, "")
+                parent.start()
+                await self.said(parent, "Started with modules", times=parent.starts)
+                await self.got(parent, A, B)
+
+    async def stop_within_a_reload(self, parent: Any, load: Load, delay_s: float) -> None:
+        """Send SIGHUP, and SIGTERM so much later, and numbers before, between and after."""
+        parent._stopping = True
+        self.send(load, A, B)
+        parent.signal_agent(signal.SIGHUP)
+        if delay_s:
             await pause(delay_s)
             self.send(load, A, B)
-            parent._stopping = True
-            parent.signal_agent(signal.SIGTERM)
-            await pause(0.02)
-            self.send(load, A, B)
-            await until(lambda: not parent.agent_pid, "the end")
-            self.assertEqual(parent.exits[-1], 0)
-            for module in (A, B):
-                self.mood(module, "")
-            parent.start()
-            await self.got(parent, A, B)
+        parent.signal_agent(signal.SIGTERM)
+        self.send(load, A, B)
+        await until(lambda: not parent.agent_pid, "the end")
+        self.assertEqual(parent.exits[-1], 0)
 
     # Client ids.
 
