@@ -8,6 +8,9 @@ need its loopback and pip its index.
 
 Nothing of this machine's own services is started: systemd sees the units in /etc/systemd/system,
 which is empty at first, and stubs of the targets that every service refers to.
+
+A box that boots again keeps what was written, as a machine does: its upper halves and its units
+are in /mnt of a mount namespace around it.
 """
 
 from __future__ import annotations
@@ -39,13 +42,18 @@ mount -o bind /sys /sys
 mount -o remount,bind,ro /sys
 mount -t tmpfs -o mode=755 tmpfs /run
 for place in etc opt tmp usr/local var; do
-    own=/run/box/$place
+    own=${BOX_KEPT:-/run/box}/$place
     mkdir -p $own/upper $own/work
     chmod --reference=/$place $own/upper
     mount -t overlay -o lowerdir=/$place,upperdir=$own/upper,workdir=$own/work overlay /$place
 done
-mount -t tmpfs -o mode=755 tmpfs /etc/systemd/system
-mkdir /run/box/units
+if [ -n "${BOX_KEPT:-}" ]; then
+    mkdir -p "$BOX_KEPT/units"
+    mount -o bind "$BOX_KEPT/units" /etc/systemd/system
+else
+    mount -t tmpfs -o mode=755 tmpfs /etc/systemd/system
+fi
+mkdir -p /run/box/units
 cd /run/box/units
 for target in basic box local-fs multi-user network-online shutdown sysinit time-sync; do
     printf '[Unit]\nDefaultDependencies=no\n' >$target.target
@@ -80,20 +88,33 @@ export container=box SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/box/units
 exec /lib/systemd/systemd --system --unit=box.target --log-target=console --show-status=no
 """
 
+_BOOT_AGAIN = r"""
+set -eu
+mount --make-rprivate /
+mount -t tmpfs -o mode=755 tmpfs /mnt
+export BOX_KEPT=/mnt
+while :; do "$@" || :; done
+"""
+
 
 class Box:
     """A booted systemd; it ends, with all in it, when the test case's clean-up runs.
 
     Args:
         case: whose clean-up ends it; skipped where a box cannot be had.
+        boots_again: whether it boots again when its process 1 is gone, see `cut_power`.
     """
 
-    def __init__(self, case: SynchronousTestCase) -> None:
+    def __init__(self, case: SynchronousTestCase, *, boots_again: bool = False) -> None:
+        boot = [*_NAMESPACES, "--mount-proc", "sh", "-c", _BOOT]
+        if boots_again:
+            boot = ["unshare", "--mount", "sh", "-c", _BOOT_AGAIN, "box", *boot]
+        self._depth = 2 if boots_again else 1
         self._cgroup = _own_cgroup(case)
         self._output = Path(case.mktemp()).absolute()
         with self._output.open("wb") as output:
             self._outer = subprocess.Popen(
-                [*_NAMESPACES, "--mount-proc", "sh", "-c", _BOOT],
+                boot,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -103,19 +124,31 @@ class Box:
         case.addCleanup(self.end)
         self._init = self._wait_for_boot()
 
+    def cut_power(self) -> None:
+        """Kill process 1, and so all; returns when the box has booted again."""
+        before = self._init
+        os.kill(before, signal.SIGKILL)
+        deadline_s = time.monotonic() + _BOOT_LIMIT_S
+        while Path(f"/proc/{before}").exists() and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        self._init = self._wait_for_boot()
+
+    def path(self, path: str) -> Path:
+        """Return where this machine sees a path of the box; links are this machine's."""
+        return Path(f"/proc/{self._init}/root{path}")
+
     def _enter_cgroup(self) -> None:
         (self._cgroup / "cgroup.procs").write_text("0")
 
     def _wait_for_boot(self) -> int:
         deadline_s = time.monotonic() + _BOOT_LIMIT_S
-        children = Path(f"/proc/{self._outer.pid}/task/{self._outer.pid}/children")
         while time.monotonic() < deadline_s and self._outer.poll() is None:
-            init = children.read_text().split()
+            init = _descendant(self._outer.pid, self._depth)
             if init:
-                self._init = int(init[0])
+                self._init = init
                 state = self.run("systemctl", "is-system-running", check=False)
                 if state.stdout.strip() in {"running", "degraded"}:
-                    return self._init
+                    return init
             time.sleep(0.1)
         raise AssertionError(f"systemd did not come up: {self._output.read_text()}")
 
@@ -173,15 +206,28 @@ class Box:
     def end(self) -> None:
         """Kill process 1 of the box, and with it all others in there."""
         init = getattr(self, "_init", 0)
+        if self._depth > 1 or not init:
+            self._outer.kill()
         if init:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(init, signal.SIGKILL)
-        else:
-            self._outer.kill()
         self._outer.wait(30)
         for directory, _, _ in os.walk(self._cgroup, topdown=False):
             with contextlib.suppress(OSError):
                 Path(directory).rmdir()
+
+
+def _descendant(pid: int, depth: int) -> int:
+    """Return the first child, or the first child's first child; 0 if there is none now."""
+    for _ in range(depth):
+        try:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        except OSError:
+            return 0
+        if not children:
+            return 0
+        pid = int(children[0])
+    return pid
 
 
 def _own_cgroup(case: SynchronousTestCase) -> Path:

@@ -65,9 +65,13 @@ class BoxTestCase(SynchronousTestCase):
         require("python3-venv")
         wheel = find_wheel(self)
         require_index(Path(self.mktemp()).absolute())
-        self.box = Box(self)
+        self.box = self.make_box()
         self.box.run("sh", "-c", "id telegraf 2>/dev/null || useradd --system telegraf")
         self.install_command = [DEPLOY / "install.sh", "--python", PYTHON, wheel]
+
+    def make_box(self) -> Box:
+        """Make the box."""
+        return Box(self)
 
     def install(self, *options: str) -> str:
         """Install the wheel of this project."""
