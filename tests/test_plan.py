@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config import AgentConfig, AgentSettings, Fault, ModuleConfig, setting
@@ -94,6 +94,53 @@ class BuildTests(SynchronousTestCase):
             module("b", kind(lambda _settings: iter([OTHER, BROKER]))),  # type: ignore[arg-type,return-value]
         )
         self.assertEqual(plan.connections, (("a", BROKER), ("b", OTHER), ("b", BROKER)))
+
+
+class ClientIdTests(SynchronousTestCase):
+    """No two connections have one client id."""
+
+    def faults(self, *brokers: Sequence[MqttSettings]) -> list[str]:
+        """Plan modules ``m0``, ``m1`` ... with these brokers, and return what is wrong."""
+        modules = [
+            module(f"m{number}", kind(lambda _settings, each=each: each))  # type: ignore[misc]
+            for number, each in enumerate(brokers)
+        ]
+        return [str(fault) for fault in planned(*modules).faults]
+
+    def test_what_is_no_fault(self) -> None:
+        """Several modules at a broker, several brokers of a module, the same broker twice."""
+        same = evolve(BROKER, broker=("mqtt://one.test:1883/",))
+        self.assertEqual(self.faults([BROKER, OTHER, same], [BROKER], [BROKER]), [])
+
+    def test_in_two_modules(self) -> None:
+        """At whatever broker: the state of the session is kept by the id alone."""
+        mine = [evolve(each, client_id="mine") for each in (BROKER, OTHER)]
+        self.assertEqual(
+            self.faults(mine[:1], [OTHER], mine[1:]),
+            [
+                (
+                    'modules.m2: got "mine", which module m0 has too, expected a client id of '
+                    "its own for each connection; or remove it"
+                )
+            ],
+        )
+
+    def test_twice_in_one_module(self) -> None:
+        """So for two connections of a module to one broker, with and without an id."""
+        expected = "expected a client id of its own for each connection"
+        for client_id, got in (
+            ("mine", '"mine" for two connections, expected a'),
+            ("", "two connections to tcp://one.test:1883 without one, expected a"),
+        ):
+            one = evolve(BROKER, client_id=client_id)
+            (fault,) = self.faults([one, evolve(one, keepalive=99.0)], [OTHER])
+            self.assertIn(f"modules.m0: got {got}", fault)
+            self.assertIn(expected, fault)
+
+    def test_a_faulty_module_takes_no_id(self) -> None:
+        """What does not run is in nobody's way."""
+        one = evolve(BROKER, client_id="mine")
+        self.assertEqual(len(self.faults([one, evolve(one, keepalive=99.0)], [one])), 1)
 
 
 class HostileTests(SynchronousTestCase):

@@ -54,6 +54,37 @@ class CheckTests(CommandCase):
         self.assertTrue(self.said()[0].startswith(f"warning: {path}:3: modules.demo.interval"))
         self.assertIn("is right", self.said()[-1])
 
+    def test_one_client_id_in_two_modules(self) -> None:
+        """The broker would throw one out for the other; both are named, wherever the key is."""
+        twice = 'client_id = "house"\n'
+        path = self.write(
+            f"[modules.tasmota]\nenabled = true\n{twice}"
+            f'[modules."tasmota:garage"]\nenabled = true\n{twice}'
+            f"[modules.opendtu]\nenabled = true\n[modules.opendtu.mqtt]\n{twice}"
+        )
+        self.assertEqual(check(path), 78)
+        has = "has too, expected a client id of its own for each connection; or remove it"
+        self.assertEqual(
+            self.said()[:-1],
+            [
+                (
+                    f'error: {path}:6: modules."tasmota:garage".client_id: got "house", '
+                    f"which module tasmota {has}"
+                ),
+                (
+                    f'error: {path}:10: modules.opendtu.mqtt.client_id: got "house", which module '
+                    f"tasmota {has}"
+                ),
+            ],
+        )
+
+    def test_a_client_id_in_a_module_that_is_not_enabled(self) -> None:
+        """It does not count, nor do two modules without one at the same broker."""
+        two = '[modules.tasmota]\nenabled = true\n[modules."tasmota:garage"]\nenabled = '
+        self.assertEqual(check(self.write(two + "true\n")), 0)
+        one = two.replace("true", 'true\nclient_id = "house"', 1)
+        self.assertEqual(check(self.write(f'{one}false\nclient_id = "house"\n')), 0)
+
     def test_no_file(self) -> None:
         """No file is a fault that names it."""
         self.assertEqual(check(str(self.directory / "none.toml")), 78)

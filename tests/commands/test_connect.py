@@ -99,10 +99,15 @@ class LineTests(ConnectCase):
             self.judge(), (["ok: demo: started, it connects to nothing"], ExitCode.STOPPED)
         )
         self.rule.counters.of("demo").error("start")
+        self.rule.problems.note("demo", "tcp://one", "")
+        self.rule.problems.note("demo", "tcp://two", None)  # unread, since it does not run
         self.assertEqual(
             self.judge(),
             (
-                ["error: demo: it does not start, `metrics-agent once` logs why"],
+                [
+                    "ok: demo: tcp://one",
+                    "error: demo: it does not start, `metrics-agent once` logs why",
+                ],
                 ExitCode.GAVE_UP,
             ),
         )

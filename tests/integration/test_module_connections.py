@@ -10,9 +10,10 @@ import signal
 from typing import Any
 
 from tests.integration.broker import Mosquitto
-from tests.integration.case import AgentCase, told
+from tests.integration.case import QUIET, AgentCase, told
 from tests.integration.load import Load
 from tests.integration.numbers import SLOW_S, numbers
+from tests.integration.parent import SLOW
 from tests.integration.watching import pause, until
 
 A, B = "numbers:a", "numbers:b"
@@ -204,6 +205,67 @@ class ModuleConnectionTests(AgentCase):
         self.send(load, A, B)
         await until(lambda: not parent.agent_pid, "the end")
         self.assertEqual(parent.exits[-1], 0)
+
+    # Two brokers, and a reader that is slow.
+
+    async def test_pressure_at_two_brokers(self) -> None:
+        """The queue stays near its marks, however close they are: both are paused together."""
+        limits = ("max_inflight_messages 0", "max_queued_messages 0")
+        brokers = [Mosquitto.start(self, settings=(*QUIET, *limits)) for _ in range(2)]
+        top = 'queue_limit = "1MiB"\nqueue_high_mark = "10KiB"\nqueue_low_mark = "9KiB"\n'
+        settings = 'protocol = "3.1.1"'
+        self.configure(self.both(*brokers, top=top, a=settings, b=settings))
+        parent = await self.start(modules=MODULES)
+        await self.said(parent, "Connected to", times=2)
+        loads = [await Load.connect(self, each.port, devices=0, name=each.url) for each in brokers]
+        await pause(0.5)
+        parent.freeze()
+        for load, module in zip(loads, (A, B), strict=True):
+            self.send(load, module, count=20_000)
+        await until(lambda: all(load.acknowledged == 20_000 for load in loads), "the brokers")
+        parent.read_at(SLOW)
+        parent.thaw()
+        await self.got(parent, A, B)
+        self.assertEqual(self.lines_with(parent, "The queue is full"), [])
+        for module in (A, B):
+            self.assertEqual(numbers(parent.lines(), module), list(range(1, 20_001)))
+
+    # A broker that goes away while nothing is read.
+
+    async def test_the_broker_restarts_while_a_module_waits(self) -> None:
+        """Its connection, which is not read, is back with its session when the module is."""
+        broker = Mosquitto.start(self, persistent=True)
+        keys = 'keepalive = "5s"\nreconnect_max = "200ms"'
+        top = 'restart_backoff_min = "8s"\nrestart_backoff_max = "16s"\n'
+        parent, load = await self.running(broker, top=top, a=keys, b=keys)
+        self.mood(A, "fail")
+        await self.said(parent, "Restart 1 in")
+        self.mood(A, "")
+        self.send(load, A, B)
+        await self.got(parent, B)
+        load.end()
+        broker.stop()
+        broker.start_again()
+        load = await Load.connect(self, broker.port, devices=0)
+        self.send(load, A, B)
+        await self.got(parent, A, B)
+        self.send(load, A, B)
+        await self.got(parent, A, B)
+
+    async def test_the_broker_keeps_a_connection_that_is_not_read(self) -> None:
+        """Pings go on for longer than the broker waits for a sign of life."""
+        broker = Mosquitto.start(self)
+        top = 'restart_backoff_min = "12s"\nrestart_backoff_max = "24s"\n'
+        parent, load = await self.running(broker, top=top, a='keepalive = "5s"')
+        self.mood(A, "fail")
+        await self.said(parent, "Restart 1 in")
+        self.mood(A, "")
+        self.send(load, A)
+        await pause(9)
+        self.send(load, A)
+        await self.got(parent, A)
+        self.assertEqual(len(CONNECTED.findall(broker.log)), 2)
+        self.assertEqual(self.lines_with(parent, "Lost the connection"), [])
 
     # Client ids.
 
