@@ -31,6 +31,7 @@ __all__ = [
     "TASMOTA_NAME_CHARS",
     "TASMOTA_OBJECTS",
     "TASMOTA_POINTS",
+    "TASMOTA_REMEMBERED_DEVICES",
     "TASMOTA_STRANGERS",
     "TASMOTA_TOPIC_CHARS",
     "TASMOTA_TOPIC_LEVELS",
@@ -91,6 +92,10 @@ TASMOTA_LONG_NAMES_BYTES: Final = 2 * 1024 * 1024
 
 TASMOTA_STRANGERS: Final = 10_000
 """Devices without an announcement that are remembered; the oldest are forgotten."""
+
+TASMOTA_REMEMBERED_DEVICES: Final = 15_000
+"""Announced devices that are known after a restart, as far as `STATE_FILE_BYTES` suffice: one with
+a name of 15 characters takes 70 bytes in the file."""
 
 TAG_VALUE_BYTES: Final = 256
 """A tag's value in UTF-8, cut beyond. Host names have 253 bytes at most (RFC 1035), names of files

@@ -136,6 +136,7 @@ class FakeContext:
     _timers: list[_Timer] = field(factory=list, init=False)
     _work: list[Deferred[Any]] = field(factory=list, init=False)
     _scratch: Any = field(default=None, init=False)
+    _faults: StateFaults | None = field(default=None, init=False)
     _received_ns: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -270,8 +271,10 @@ class FakeContext:
     def state_file(self, name: str) -> StateFile:
         """Return a small JSON value in the state directory."""
         path = self.state_path(name)
+        if self._faults is None:
+            self._faults = StateFaults(path.parent, self.log)
         # A clock of its own: what the agent does later is no timer of the module's.
-        return _StateFile(path, StateFaults(path.parent, self.log), Pace(Clock(), maybeDeferred))
+        return _StateFile(path, self._faults, Pace(Clock(), maybeDeferred))
 
     # What a test uses.
 

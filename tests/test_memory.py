@@ -28,13 +28,11 @@ from metrics_agent.modules.opendtu.tracker import Tracker
 from metrics_agent.modules.tasmota.device import Naming
 from metrics_agent.modules.tasmota.discovery import parse_config
 from metrics_agent.modules.tasmota.filters import MAX_SHAPES
-from metrics_agent.modules.tasmota.holding import Holding
 from metrics_agent.modules.tasmota.registry import Registry
 from metrics_agent.modules.tasmota.topics import DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES, Shape
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.testing import FakeContext
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
-from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
 from metrics_agent.transports.mqtt.topics import SubscriptionTable
 from tests.modules.tasmota.support import announcement, config_topic, make
@@ -146,16 +144,6 @@ def tasmota_strangers() -> Iterator[None]:
     yield
 
 
-def tasmota_held() -> Iterator[None]:
-    """Messages that wait for an announcement, small ones and large ones."""
-    held = Holding()
-    for number in range(5000):
-        yield
-        base = f"tele/{number}"
-        held.hold(base, Message(f"{base}/SENSOR", b"x" * (number * 13 % 60_000), 0, False, 1), 0)
-    yield
-
-
 def tasmota_filters() -> Iterator[None]:
     """Announcements with a FullTopic of their own each, as long as is allowed."""
     _module, context = make()
@@ -249,7 +237,6 @@ ROWS: Final[tuple[tuple[str, Callable[[], Iterator[None]], float], ...]] = (
     ("count of series", cardinality, 2),
     ("Tasmota: long names", tasmota_long_names, 2.5),
     ("Tasmota: series", tasmota_series, 6.5),
-    ("Tasmota: held messages", tasmota_held, 2.5),
     ("Tasmota: filters", tasmota_filters, 5.5),
     ("OpenDTU: inverters, names", opendtu, 1),
     ("Netatmo: devices", netatmo, 0.5),

@@ -64,6 +64,7 @@ class Device:
 
     Attributes:
         complained: reasons of what was left out that were logged already, a bit for each.
+        has_sent: it has sent something that gave a point.
         asked_at_s: when per-channel totals were last asked for, on the reactor's clock.
         asked_for: the sum for which they were asked.
         never_ask: the device does not know the command.
@@ -79,6 +80,7 @@ class Device:
         "asked_for",
         "complained",
         "config",
+        "has_sent",
         "never_ask",
         "topic",
     )
@@ -94,6 +96,7 @@ class Device:
         self.config = config
         self._command_base = command_base
         self.complained = 0
+        self.has_sent = False
         self.asked_at_s: float | None = None
         self.asked_for: float | None = None
         self.never_ask = False
@@ -142,6 +145,7 @@ class Device:
         return self._make(measurement, channel, sensor) if series is None else series
 
     def _make(self, measurement: str, channel: str, sensor: str) -> Series:
+        self.has_sent = True
         tags = self._tags(measurement, channel, sensor)
         series = Series(measurement, tags)
         size_bytes = _SERIES_BYTES + getsizeof(sensor) + sum(map(getsizeof, tags.values()))

@@ -32,7 +32,7 @@ from metrics_agent.modules.tasmota.topics import (
 )
 from metrics_agent.transports.mqtt.topics import valid_topic
 
-__all__ = ["DeviceConfig", "parse_config"]
+__all__ = ["DeviceConfig", "parse_config", "read_config"]
 
 _Shared = TypeVar("_Shared", bound="str | tuple[str, ...]")
 _Drop = Callable[[str, str], object]
@@ -125,7 +125,15 @@ def parse_config(payload: bytes, drop: _Drop = _ignore) -> DeviceConfig:
             another version than 1, ``no_topic`` without a usable ``t``, ``topic_too_long`` and
             ``bad_topic`` where the device's topics are none.
     """
-    document = _load(payload)
+    return read_config(_load(payload), drop)
+
+
+def read_config(document: object, drop: _Drop = _ignore) -> DeviceConfig:
+    """Read a discovery message that is parsed already.
+
+    Raises:
+        PayloadError: as `parse_config` does for what is wrong beyond the syntax.
+    """
     if not isinstance(document, dict):
         raise PayloadError("not_an_object", f"a discovery message is a {type(document).__name__}")
     version = document.get("ver", _VERSION)

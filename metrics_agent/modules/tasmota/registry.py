@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from sys import getsizeof
 from typing import Final
 
@@ -65,21 +66,30 @@ class Registry:
     def __init__(self, naming: Naming, shapes: Iterable[Shape]) -> None:
         self._naming = naming
         self._shapes = dict.fromkeys(shapes)
+        # The one that announced itself last is last.
         self._by_mac: dict[str, Device] = {}
+        # Known from an earlier run; they have not announced themselves since the start.
+        self._remembered: set[str] = set()
         self._by_base: dict[str, Device] = {}
         # In the order they came: the oldest is forgotten first.
         self._strangers: dict[str, _Stranger] = {}
         self._size_bytes = 0
         self._strangers_bytes = 0
         self.find = self._by_base.get
+        self.get = self._by_mac.get
 
     def __len__(self) -> int:
         return len(self._by_mac)
 
     @property
+    def announced(self) -> int:
+        """How many devices have announced themselves since the start."""
+        return len(self._by_mac) - len(self._remembered)
+
+    @property
     def seen_any(self) -> bool:
-        """Whether any device announced itself or sent something."""
-        return bool(self._by_base)
+        """Whether any device announced itself, or one that is not known sent something."""
+        return bool(self.announced or self._strangers)
 
     @property
     def shapes(self) -> Iterator[Shape]:
@@ -93,8 +103,10 @@ class Registry:
         Returns:
             The device, with fresh series if it changed; None if there is no room for it.
         """
+        self._remembered.discard(mac)
         known = self._by_mac.get(mac)
         if known is not None and known.config == config:
+            self._by_mac[mac] = self._by_mac.pop(mac)
             return known
         if not self._has_room(config, known):
             return None
@@ -115,6 +127,29 @@ class Registry:
             self._shapes[config.shape] = None
         return device
 
+    def restore(self, mac: str, config: DeviceConfig) -> bool:
+        """Take what was known of a device in an earlier run; False if there is no need or room."""
+        if mac in self._by_mac or self.discover(mac, config) is None:
+            return False
+        self._remembered.add(mac)
+        return True
+
+    def latest(self, most: int) -> list[tuple[str, DeviceConfig]]:
+        """Return the known devices that announced themselves last, the latest first."""
+        found = islice(reversed(self._by_mac.items()), most)
+        return [(mac, device.config) for mac, device in found if device.config is not None]
+
+    def forget_silent(self) -> int:
+        """Forget devices of an earlier run that neither announced themselves nor sent anything.
+
+        Returns:
+            How many.
+        """
+        silent = [mac for mac in self._remembered if not self._by_mac[mac].has_sent]
+        for mac in silent:
+            self.remove(mac)
+        return len(silent)
+
     def _has_room(self, config: DeviceConfig, instead_of: Device | None) -> bool:
         count = len(self._by_mac) + 1
         size_bytes = self._size_bytes + _size_of(config)
@@ -128,6 +163,7 @@ class Registry:
 
     def remove(self, mac: str) -> Device | None:
         """Forget a device; returns it, or None if it was not known."""
+        self._remembered.discard(mac)
         device = self._by_mac.pop(mac, None)
         if device is None or device.config is None:
             return None
@@ -139,12 +175,15 @@ class Registry:
         return device
 
     def sharing(self, mac: str, config: DeviceConfig) -> str:
-        """Return the address of another device with the same topics, or an empty text."""
+        """Return the address of another device with the same topics, or an empty text.
+
+        One of an earlier run that has not announced itself since may be gone.
+        """
         for base in config.bases:
             other = self._by_base.get(base)
             if other is None or other is self._by_mac.get(mac):
                 continue
-            if other.config is not None:
+            if other.config is not None and other.config.mac not in self._remembered:
                 return other.config.mac
         return ""
 

@@ -1,20 +1,22 @@
-"""The service: subscriptions, devices, held messages; hands payloads to the decoders.
+"""The service: subscriptions and devices; hands payloads to the decoders.
 
 Theory of operation. A message's topic is a base and a subtopic (``tele/tasmota_C0FFEE`` and
 ``SENSOR``): the base finds the device, the subtopic the handler, one dict lookup each. One
 wildcard subscription for each distinct shape of topics serves all devices with that shape, so a
 message costs the same however many devices there are.
 
-A message from an unknown base waits up to five seconds for the device's announcement
-(``holding``); then the device is a stranger and its messages are taken as they come.
+Names come first: what devices said of themselves in an earlier run is restored at the start
+(``known``), and the connection hands on announcements before all other messages. So a message from
+an unknown base is that of a device without announcement, a stranger, and is taken at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from metrics_agent.errors import PayloadError
@@ -39,7 +41,7 @@ from metrics_agent.modules.tasmota.decode import (
 from metrics_agent.modules.tasmota.device import Device, Naming
 from metrics_agent.modules.tasmota.discovery import parse_config
 from metrics_agent.modules.tasmota.filters import TELEMETRY, Filters, is_full_topic, user_filters
-from metrics_agent.modules.tasmota.holding import Holding
+from metrics_agent.modules.tasmota.known import KnownDevices
 from metrics_agent.modules.tasmota.meters import MeterTable, parse_meter_field
 from metrics_agent.modules.tasmota.original import to_original
 from metrics_agent.modules.tasmota.registry import Registry
@@ -53,8 +55,6 @@ __all__ = ["TasmotaModule"]
 
 # Odd but harmless: told so that a person can map the key, not as a warning.
 _REMARKS: Final = frozenset({"unmapped_key", "unknown_object"})
-# Of held messages: what is left when it is over goes out in the next turn.
-_SLICE_S: Final = 0.02
 _LOGGED_CHARS: Final = 200
 
 _Read = Callable[[Device, Message], list[Metric]]
@@ -78,9 +78,8 @@ class TasmotaModule(Service):
         shapes, filters = user_filters(settings.topics)
         self._registry = Registry(Naming(settings.friendly_name_overrides, self._original), shapes)
         self._filters = Filters(context, self._broker, self._on_message, settings.qos)
+        self._known = KnownDevices(context, self._registry, self._filters)
         self._wanted = (shapes, filters)
-        self._holding = Holding()
-        self._expiry_set = False
         self._said_full = False
         self._complainant: Device | None = None
         # Devices come in bursts: one line for all of them.
@@ -118,12 +117,10 @@ class TasmotaModule(Service):
             **{name: self._first(self._usual_readers[name]) for name in TELEMETRY},
         }
 
-    def startService(self) -> None:
-        """Subscribe: announcements first, so that the retained LWT of a fleet find their names.
+    def startService(self) -> Deferred[None]:
+        """Subscribe, and restore the devices that were known at the last stop.
 
-        All goes out in one turn, so no telemetry is missed by being later. Announcements are
-        retained and come again whenever they are needed, hence QoS 0: at QoS 1 mosquitto keeps
-        1,000 messages for a client and drops the rest of a burst.
+        All filters go out in one turn, so no telemetry is missed by being later.
         """
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
         shapes, filters = self._wanted
@@ -141,11 +138,12 @@ class TasmotaModule(Service):
             self._filters.add(topic_filter)
         if self._settings.silent_after:
             self._context.later(self._settings.silent_after, self._look_around, place="look_around")
+        return self._known.restore()
 
     def stopService(self) -> None:
-        """Give out what is still held: it is acknowledged, nobody else has it."""
+        """Save what has changed."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        self._give_out(self._holding.take_all())
+        self._known.close()
         self._found.flush()
         self._gone.flush()
 
@@ -154,10 +152,14 @@ class TasmotaModule(Service):
     def _on_message(self, message: Message) -> Iterable[Metric]:
         base, _, subtopic = message.topic.rpartition("/")
         device = self._registry.find(base)
-        if device is not None:
-            return self._read(device, subtopic, message)
+        if device is None:
+            device = self._stranger(base, subtopic, message)
+        return () if device is None else self._read(device, subtopic, message)
+
+    def _stranger(self, base: str, subtopic: str, message: Message) -> Device | None:
+        """Return the device, not known so far, of a message; None if no device sends such."""
         if subtopic not in self._readers:
-            return ()
+            return None
         if len(message.topic) > TASMOTA_TOPIC_CHARS:
             self._context.drop("topic_too_long")
             self._log.warn(
@@ -166,12 +168,11 @@ class TasmotaModule(Service):
                 limit=TASMOTA_TOPIC_CHARS,
                 topic=f"{message.topic:.80}",
             )
-            return ()
-        self._hold(base, message)
-        return ()
+            return None
+        return self._registry.stranger(base)
 
     def _read(self, device: Device, subtopic: str, message: Message) -> Iterable[Metric]:
-        """Decode a message of a device that is known or has been waited for."""
+        """Decode a message of a device."""
         reader = self._readers.get(subtopic)
         if reader is None:
             return ()
@@ -276,9 +277,7 @@ class TasmotaModule(Service):
         if len(mac) > TASMOTA_NAME_CHARS:
             return self._refuse(mac, PayloadError("topic_too_long", f"{len(mac)} characters"))
         if not message.payload:
-            device = self._registry.remove(mac)
-            if device is not None:
-                self._gone.add(device.topic)
+            self._remove(mac)
             return ()
         left_out: list[tuple[str, str]] = []
         try:
@@ -294,21 +293,29 @@ class TasmotaModule(Service):
                 topic=config.topic,
                 fold=("mac", "other"),
             )
-        known = len(self._registry)
+        announced, previous = self._registry.announced, self._registry.get(mac)
         device = self._registry.discover(mac, config)
         if device is None:
             self._context.drop("too_many_devices")
             self._say_full(mac)
             return ()
-        if len(self._registry) > known:
+        if self._registry.announced > announced:
             self._found.add(device.topic)
+        if device is not previous:
+            self._known.note_change()
         if not config.deep_sleep:
-            self._silence.announced(len(self._registry), retained=message.retain)
+            self._silence.announced(self._registry.announced, retained=message.retain)
         self._complainant = device
         for reason, where in left_out:
             self._drop(reason, where)
         self._filters.learn(config.shape)
-        return self._released(device, config.bases)
+        return ()
+
+    def _remove(self, mac: str) -> None:
+        device = self._registry.remove(mac)
+        if device is not None:
+            self._gone.add(device.topic)
+            self._known.note_change()
 
     def _refuse(self, mac: str, error: PayloadError) -> tuple[()]:
         self._context.drop(error.reason)
@@ -334,51 +341,6 @@ class TasmotaModule(Service):
                 size=TASMOTA_DEVICE_BYTES,
             )
 
-    def _released(self, device: Device, bases: Iterable[str]) -> list[Metric]:
-        metrics: list[Metric] = []
-        for base in bases:
-            for message in self._holding.take(base):
-                metrics.extend(self._read(device, message.topic.rpartition("/")[2], message))
-        return metrics
-
-    # Held messages.
-
-    def _hold(self, base: str, message: Message) -> None:
-        self._give_out(self._holding.hold(base, message, self._context.reactor.seconds()))
-        self._set_expiry()
-
-    def _set_expiry(self) -> None:
-        next_s = self._holding.next_s()
-        if next_s is None or self._expiry_set:
-            return
-        delay_s = max(0.0, next_s - self._context.reactor.seconds())
-        self._context.later(delay_s, self._expire, place="expiry")
-        # Last: where there is no memory for a timer, the next message that is held sets it.
-        self._expiry_set = True
-
-    def _expire(self) -> None:
-        self._expiry_set = False
-        seconds = self._context.reactor.seconds
-        until_s = seconds() + _SLICE_S
-        try:
-            while (expired := self._holding.next_expired(seconds())) is not None:
-                self._give_out([expired])
-                if seconds() >= until_s:
-                    break
-        finally:
-            self._set_expiry()
-
-    def _give_out(self, released: Iterable[tuple[str, list[Message]]]) -> None:
-        """Send held messages on their way without the device's announcement."""
-        for base, messages in released:
-            device = self._registry.find(base) or self._registry.stranger(base)
-            for message in messages:
-                self._context.emit(self._read_when_asked(device, message))
-
-    def _read_when_asked(self, device: Device, message: Message) -> Iterator[Metric]:
-        # A thousand messages are small beside their points: each is decoded when it is its turn.
-        yield from self._read(device, message.topic.rpartition("/")[2], message)
-
     # What a person is told.
 
     def _drop(self, reason: str, where: str) -> None:
@@ -398,7 +360,7 @@ class TasmotaModule(Service):
 
     def _look_around(self) -> None:
         """Say so when nothing at all was seen; else forget shapes that no device has any more."""
-        if self._registry.seen_any or len(self._holding):
+        if self._registry.seen_any or self._readers is self._usual_readers:
             self._filters.remember(self._registry.shapes)
             return
         self._log.warn(

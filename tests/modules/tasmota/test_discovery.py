@@ -9,10 +9,8 @@ from metrics_agent.limits import TASMOTA_STRANGERS
 from metrics_agent.modules.tasmota.device import Device, Naming
 from metrics_agent.modules.tasmota.discovery import DeviceConfig, parse_config
 from metrics_agent.modules.tasmota.filters import MAX_SHAPES, user_filters
-from metrics_agent.modules.tasmota.holding import MAX_BASE_BYTES, MAX_BYTES, Holding
 from metrics_agent.modules.tasmota.registry import Registry
 from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, Shape
-from metrics_agent.transports.mqtt.message import Message
 from tests.modules.tasmota.support import announcement
 
 IDENTITY = {"topic": "plug", "hostname": "host-1", "mac": "A4CF12C0FFEE"}
@@ -223,30 +221,3 @@ class Devices(SynchronousTestCase):
 
     def test_removing_what_is_not_known(self) -> None:
         self.assertIsNone(self.registry.remove("A"))
-
-
-class Holds(SynchronousTestCase):
-    """Held messages."""
-
-    def test_bytes_are_bounded(self) -> None:
-        """Large payloads push each other out, oldest first; topics count too."""
-        held = Holding()
-        big = Message("tele", b"x" * (MAX_BASE_BYTES - 304), 0, False, 1)
-        bases = [f"tele/{index}" for index in range(MAX_BYTES // MAX_BASE_BYTES)]
-        for now_s, base in enumerate(bases):
-            self.assertEqual(held.hold(base, big, now_s), [])
-        self.assertEqual(held.hold("tele/more", big, 100), [("tele/0", [big])])
-        self.assertEqual(held.next_s(), 6)
-        self.assertEqual(len(held), len(bases))
-        self.assertEqual(len(held.take_all()), len(bases))
-        self.assertEqual((len(held), held.next_s(), held.take("tele/1")), (0, None, []))
-
-    def test_bytes_of_one_device_are_bounded(self) -> None:
-        """Its messages go out in order, at once, when they are more than one piece of work."""
-        held = Holding()
-        small = Message("tele/a/SENSOR", b"x", 0, False, 1)
-        self.assertEqual(held.hold("tele/a", small, 0), [])
-        big = small._replace(payload=b"x" * MAX_BASE_BYTES)
-        self.assertEqual(held.hold("tele/a", big, 1), [("tele/a", [small, big])])
-        self.assertEqual(held.hold("tele/b", big, 1), [("tele/b", [big])])
-        self.assertEqual((len(held), held.next_s()), (0, None))

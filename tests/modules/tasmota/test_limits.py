@@ -15,7 +15,6 @@ from metrics_agent.limits import (
     TASMOTA_OBJECTS,
     TASMOTA_POINTS,
 )
-from metrics_agent.modules.tasmota import holding
 from metrics_agent.modules.tasmota.discovery import DeviceConfig, parse_config
 from metrics_agent.testing import FakeContext
 from tests.modules.tasmota.support import TWO_CHANNELS, announcement, config_topic, make
@@ -75,11 +74,10 @@ class LongNames(SynchronousTestCase):
         )
 
     def test_unknown_topic(self) -> None:
-        """A topic that no device can have is not held, nor does it make a device."""
+        """A topic that no device can have makes no device."""
         module, context = make()
         for index in range(3):
             context.deliver(f"tele/{index}{'x' * 60_000}/SENSOR", POWER)
-        context.advance(6)
         self.assertEqual((context.metrics, context.dropped), ([], {"topic_too_long": 3}))
         self.assertFalse(module._registry.seen_any)
         self.assertLess(len(context.logged("warn")[0]), 300)
@@ -200,26 +198,6 @@ class LargeMessages(SynchronousTestCase):
         context, count = self.send({f"Switch{i}": "ON" for i in range(1000)})
         self.assertEqual(count, TASMOTA_POINTS)
 
-    def test_held_messages_go_out_in_slices(self) -> None:
-        """A thousand large messages of unknown devices do not keep the reactor for seconds."""
-        module, context = make()
-        read, expire = module._read, module._expire
-        after_turns = []
-
-        def turn() -> None:
-            expire()
-            after_turns.append(len(context.metrics))
-
-        def slowly(*args: object) -> object:
-            context.reactor.rightNow += 0.015
-            return read(*args)
-
-        module._read, module._expire = slowly, turn
-        for index in range(5):
-            context.deliver(f"tele/t{index}/SENSOR", POWER)
-        context.advance(holding.HOLD_S)
-        self.assertEqual(after_turns, [2, 4, 5])
-
 
 class Commands(SynchronousTestCase):
     """Where we publish."""
@@ -263,5 +241,4 @@ class Commands(SynchronousTestCase):
         _, context = make()
         context.deliver(config_topic(), announcement(ft="victim/%prefix%/%topic%/"))
         context.deliver("victim/tele/other/SENSOR", TWO_CHANNELS % 5)
-        context.advance(6)
         self.assertEqual((context.published, context.dropped), ([], {"command_topic": 1}))

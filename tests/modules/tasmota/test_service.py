@@ -12,7 +12,7 @@ from metrics_agent.config.structure import structure
 from metrics_agent.interfaces import IModule
 from metrics_agent.limits import TASMOTA_DEVICES
 from metrics_agent.modules import tasmota
-from metrics_agent.modules.tasmota import MODULE, holding
+from metrics_agent.modules.tasmota import MODULE
 from metrics_agent.modules.tasmota.config import TasmotaSettings
 from metrics_agent.testing import FakeContext
 from metrics_agent.transports.mqtt.settings import MqttSettings
@@ -80,17 +80,6 @@ class Life(SynchronousTestCase):
         context.stop()
         self.assertEqual(context.reactor.getDelayedCalls(), [])
 
-    def test_stop_gives_out_what_is_held(self) -> None:
-        """Held messages are acknowledged already, so they go out at a stop, without friendly."""
-        module, context = make()
-        context.deliver("tele/plug/SENSOR", POWER)
-        self.assertEqual(context.metrics, [])
-        module.stopService()
-        self.assertEqual(
-            context.lines(),
-            ["electricity,device=plug,vendor=tasmota power=1.0 1700000000000000000"],
-        )
-
 
 class Shapes(SynchronousTestCase):
     """One subscription for each distinct shape of topics, remembered over a restart."""
@@ -139,10 +128,11 @@ class Shapes(SynchronousTestCase):
         context.advance(1)
         _, again = make(state_dir=state)
         self.assertIn("home/tele/+/SENSOR", again.filters())
-        # The device has gone: after a minute with others its shape is forgotten.
+        # The device is removed: after a minute with others its shape is forgotten.
         again.deliver(config_topic("B"), announcement(mac="B", t="other"))
+        again.deliver(config_topic())
         again.advance(61)
-        again.advance(1)
+        again.advance(3)
         _, third = make(state_dir=state)
         self.assertEqual(third.filters(), DEFAULT_FILTERS)
 
@@ -181,46 +171,23 @@ class Shapes(SynchronousTestCase):
         self.assertIn("r255/+/#", line)
 
 
-class Held(SynchronousTestCase):
-    """Messages before their device's announcement."""
+class Strangers(SynchronousTestCase):
+    """Messages of devices that are not known."""
 
-    def test_at_most_a_thousand_messages(self) -> None:
-        """The oldest device's messages go out early, in order, when there are too many."""
-        self.assertEqual((holding.MAX_MESSAGES, holding.HOLD_S), (1_000, 5))
+    def test_taken_at_once(self) -> None:
+        """No message waits for an announcement; what it names afterwards has the name."""
         _, context = make()
-        for index in range(holding.MAX_MESSAGES):
-            context.deliver(f"tele/t{index}/SENSOR", POWER)
-        self.assertEqual(context.metrics, [])
-        context.deliver("tele/t1/SENSOR", POWER)
-        self.assertEqual([each.series.tags["device"] for each in context.metrics], ["t0"])
-        context.advance(holding.HOLD_S)
-        self.assertEqual(len(context.metrics), holding.MAX_MESSAGES + 1)
+        (metric,) = context.deliver("tele/plug/SENSOR", POWER)
+        self.assertEqual(dict(metric.series.tags), {"vendor": "tasmota", "device": "plug"})
+        self.assertEqual(context.deliver(config_topic(), announcement()), [])
+        (metric,) = context.deliver("tele/plug/SENSOR", POWER)
+        self.assertEqual(metric.series.tags["friendly"], "Plug")
 
-    def test_order_when_a_device_makes_room_for_itself(self) -> None:
-        """What comes later of one device does not overtake what makes room for it."""
-        _, context = make()
-        for number in range(1, holding.MAX_MESSAGES + 3):
-            context.deliver("tele/one/SENSOR", b'{"ENERGY":{"Total":%d}}' % number)
-        context.advance(holding.HOLD_S)
-        totals = [each.fields["energy_total"] for each in context.metrics]
-        self.assertEqual(totals, list(range(1, holding.MAX_MESSAGES + 3)))
-
-    def test_expiry_goes_on(self) -> None:
-        """Messages that come while others wait have their own five seconds."""
-        _, context = make()
-        context.deliver("tele/a/SENSOR", POWER)
-        context.advance(3)
-        context.deliver("tele/b/SENSOR", POWER)
-        context.advance(2)
-        self.assertEqual(len(context.metrics), 1)
-        context.advance(3)
-        self.assertEqual(len(context.metrics), 2)
-
-    def test_other_topics_are_not_held(self) -> None:
-        """Of a device that is not known only what could become a metric is kept."""
-        _, context = make(topics=("home/#",))
-        context.deliver("home/tele/x/INFO1", b"{}")
-        context.advance(6)
+    def test_other_topics_make_no_device(self) -> None:
+        """Of a device that is not known only what could become a metric is looked at."""
+        module, context = make(topics=("home/#",))
+        self.assertEqual(context.deliver("home/tele/x/INFO1", b"{}"), [])
+        self.assertFalse(module._registry.seen_any)
         context.deliver(config_topic(), announcement(ft="home/%prefix%/%topic%/"))
         self.assertEqual(context.deliver("home/tele/plug/INFO1", b"{}"), [])
         self.assertEqual((context.metrics, context.dropped), ([], {}))
@@ -298,7 +265,7 @@ class Telling(SynchronousTestCase):
         self.assertNotIn("geheim", text)
 
     def test_no_warning_when_something_was_seen(self) -> None:
-        """Neither an announcement, nor a stranger, nor a held message counts as silence."""
+        """Neither an announcement nor a message of a stranger counts as silence."""
         for topic, payload in ((config_topic(), announcement()), ("tele/plug/SENSOR", POWER)):
             _, context = make(silent_after=2)
             context.deliver(topic, payload)
@@ -364,9 +331,8 @@ class ChannelTotals(SynchronousTestCase):
     def test_once_a_minute_also_for_a_device_that_announces_itself_anew(self) -> None:
         """An announcement after the first message, or a changed one, does not start it over."""
         _, context = make()
-        context.deliver("tele/plug/SENSOR", TWO_CHANNELS % 5)
-        context.advance(5)
-        context.deliver("tele/plug/SENSOR", TWO_CHANNELS % 6)
+        for total in (5, 6):
+            context.deliver("tele/plug/SENSOR", TWO_CHANNELS % total)
         for name in ("One", "Two"):
             context.deliver(config_topic(), announcement(fn=[name]))
             context.advance(1)
@@ -412,7 +378,6 @@ class ChannelTotals(SynchronousTestCase):
         _, context = make(topics=("garden/#",))
         for topic in ("tele/x/SENSOR", "garden/tele/y/SENSOR"):
             context.deliver(topic, TWO_CHANNELS % 5)
-        context.advance(5)
         self.assertEqual([each.topic for each in context.published], ["cmnd/x/EnergyTotal"])
 
     def test_turned_off(self) -> None:
