@@ -361,6 +361,29 @@ class ConnectionTests(AssemblyCase):
         press(False)
         self.assertEqual(self.paused(agent), set())
 
+    def test_a_module_that_fails(self) -> None:
+        """It is read for while it runs; when it is parked its connection ends, and comes back."""
+        agent = self.started(
+            TASMOTA + OPENDTU, module_restart_limit="1", restart_backoff_min='"1s"'
+        )
+        connections = agent._parts.connections
+        reasons: list[list[tuple[str, set[str]]]] = []
+
+        def look() -> None:
+            reasons.append([(name, set(each._pause_reasons)) for name, each in connections.named()])
+
+        look()
+        for wait_s in (1, 600):
+            agent.supervisors[0]._life.context.fail(ValueError("x"))
+            self.reactor.advance(0)
+            look()
+            self.reactor.advance(wait_s)
+            look()
+        other = ("opendtu", set())
+        runs = [("tasmota", set()), other]
+        self.assertEqual(reasons[:3], [runs, [("tasmota", {"module"}), other], runs])
+        self.assertEqual(reasons[3:], [[other], [other, ("tasmota", set())]])
+
     def test_pressure_at_the_stop(self) -> None:
         """When it stops the queue takes what brokers have delivered, however full it is."""
         agent = self.started(TASMOTA)
