@@ -30,7 +30,7 @@ from metrics_agent.point_clock import PointClock
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
 from metrics_agent.process.notify import make_notifier
-from metrics_agent.process.running import contain_main_loop
+from metrics_agent.process.running import contain_main_loop, freeze_before_main_loop
 from metrics_agent.process.stdin import StdinService
 from metrics_agent.state.directory import Pace, StateDirectory, safe_name
 from metrics_agent.state.owner import give_to_owner
@@ -182,6 +182,7 @@ class _Assembly:
         )
         self._memory_watch = MemoryWatch(self._give_up)
         contain_main_loop(reactor, self._memory_watch.left_reactor)
+        freeze_before_main_loop(reactor)
         self._agent: Agent
         self._self_metrics: SelfMetrics
 

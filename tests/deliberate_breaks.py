@@ -368,4 +368,11 @@ BREAKS: Final = (
         'brokers, user, ""])',
         "tests.transports.mqtt.test_client_id",
     ),
+    Break(
+        "objects_of_the_start_cost_every_full_collection",
+        "process/running.py",
+        "        gc.freeze()\n",
+        "",
+        "tests.process.test_boot",
+    ),
 )

@@ -62,6 +62,8 @@ _ROWS: Final = (
     ),
     ("broker_pings", "broker", "a WebSocket that pings and never reads", _BOUNDED),
     ("broker_floods", "broker", "QoS 1 from one that never reads", _BOUNDED),
+    ("broker_floods_qos_2", "broker", "QoS 2 from one that never reads", _BOUNDED),
+    ("broker_releases", "broker", "PUBREL without end from one that never reads", _BOUNDED),
     (
         "announcement_flood",
         "process",

@@ -101,6 +101,29 @@ class BrokerTests(HostileCase):
 
         await self.unread("broker_floods", "tcp://127.0.0.1:{}", write)
 
+    async def test_broker_floods_qos_2(self) -> None:
+        """Nor does the handshake of QoS 2, in which each message has two answers."""
+        numbers = iter(range(1, 1 << 40))
+
+        def write(broker: HostileBroker) -> None:
+            some = [next(numbers) % 65_535 + 1 for _ in range(2000)]
+            broker.send(
+                b"".join(
+                    publish(b"tele/a/LWT", b"x", number, 2)
+                    + packet(0x62, number.to_bytes(2, "big"))
+                    for number in some
+                )
+            )
+
+        await self.unread("broker_floods_qos_2", "tcp://127.0.0.1:{}", write)
+
+    async def test_broker_releases(self) -> None:
+        """Nor do answers to releases of messages that were never sent."""
+        releases = packet(0x62, b"\0\1") * 8000
+        await self.unread(
+            "broker_releases", "tcp://127.0.0.1:{}", lambda broker: broker.send(releases)
+        )
+
     async def test_mqtt_packets(self) -> None:
         """Each text of each packet; the connection may end, and comes back."""
         for scheme in ("tcp://127.0.0.1:{}", "ws://127.0.0.1:{}/mqtt"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from typing import Any
 
 from twisted.application.service import Service
@@ -14,7 +16,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent.process import boot as boot_module
 from metrics_agent.process.boot import Process, boot
 from metrics_agent.process.exit import ExitStatus
-from metrics_agent.process.running import contain_main_loop, run_service, use_monotonic_clock
+from metrics_agent.process.running import (
+    contain_main_loop,
+    freeze_before_main_loop,
+    run_service,
+    use_monotonic_clock,
+)
 from metrics_agent.process.signals import Signals
 
 
@@ -86,6 +93,14 @@ class ClockTests(SynchronousTestCase):
         call.cancel()
 
 
+class Garbage:
+    """An object in a cycle."""
+
+    def __init__(self, cycle: list[Any]) -> None:
+        cycle.append(self)
+        self.cycle = cycle
+
+
 class MainLoopTests(SynchronousTestCase):
     """Exceptions that leave the reactor's main loop."""
 
@@ -123,3 +138,25 @@ class MainLoopTests(SynchronousTestCase):
     def test_reactor_without_a_main_loop(self) -> None:
         """Such as a fake: nothing to do."""
         contain_main_loop(Clock(), list)
+        freeze_before_main_loop(Clock())
+
+    def test_objects_of_the_start_cost_no_collection(self) -> None:
+        """What is there when the loop begins is passed over; what is garbage then is collected."""
+        frozen_before = gc.get_freeze_count()
+        self.addCleanup(gc.unfreeze)
+        seen: list[bool] = []
+        garbage: list[Any] = []
+        garbage.append(garbage)
+        gone = weakref.ref(Garbage(garbage))
+        del garbage
+
+        class Reactor:
+            def mainLoop(self) -> None:
+                seen.append(gc.get_freeze_count() > frozen_before)
+                seen.append(gone() is None)
+
+        reactor = Reactor()
+        freeze_before_main_loop(reactor)
+        self.assertEqual(gc.get_freeze_count(), frozen_before)
+        reactor.mainLoop()
+        self.assertEqual(seen, [True, True])
