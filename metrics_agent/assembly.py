@@ -160,6 +160,7 @@ class _Assembly:
         self._encoder = Encoder(
             series_per_device=self._first.series_per_device,
             on_cut=self._on_cut,
+            on_clash=self._on_clash,
             unset_stamp=self._point_clock.stamp,
         )
         self._guard = Guard(self._log, self._counters.of(_AGENT).error)
@@ -394,6 +395,14 @@ class _Assembly:
             series=series.describe(),
             length=length,
             limit=TAG_VALUE_BYTES,
+        )
+
+    def _on_clash(self, series: Series, device: str) -> None:
+        self._log.warn(
+            "Two devices have the tag device={device!r:.80} ({series}), since characters of their "
+            "names were replaced or cut; their metrics cannot be told apart. Rename one of them.",
+            device=device,
+            series=series.describe(),
         )
 
     def _agent_values(

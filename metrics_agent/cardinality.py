@@ -64,6 +64,10 @@ class Cardinality:
         self._add(device, mark)
         return True
 
+    def knows(self, vendor: str | None, device: str) -> bool:
+        """Say whether a device of that name has series, as far as that is remembered."""
+        return hash((vendor, device)) in self._marks
+
     def is_first_refusal(self, tags: Mapping[str, str]) -> bool:
         """Say whether a refusal is the device's first, which is worth a line in the log."""
         device = _key(tags)

@@ -14,7 +14,7 @@ in these corners the strictest of them decides:
   becomes ``time_``. Two keys of a point that are equal after that are refused.
 * **Tag values** often come from devices, so nothing in one refuses the device's points: what is
   longer than ``TAG_VALUE_BYTES`` is cut, and one of which nothing is left becomes ``_``. So two
-  values may become equal, and their points are of one series then.
+  values may become equal, and their points are of one series then; of ``device`` that is reported.
 * **Text values** are data: quoted, ``"`` and ``\`` escaped, and kept but for controls. A tab and a
   newline (and CR before it) are legal and kept; other controls are not legal for every reader, or
   steer the terminal on which they are shown, and become a space.
@@ -99,6 +99,8 @@ _TIME_MIN: Final = -(2**63) + 2
 _TIME_MAX: Final = END_NS
 UNSET_BEFORE_NS: Final = 946_684_800_000_000_000
 """The year 2000: what is before may be from a clock that was not set, see `point_clock`."""
+_SEVERAL: Final = 0
+"""In place of a device's hash: it was reported that there are several."""
 _SMALLEST_NORMAL: Final = float_info.min
 
 _NAME_LOST_BACKSLASH = re.compile(r'\\(?=[,= "]|\Z)')
@@ -118,6 +120,8 @@ class Encoder:
         to_json: writes the fields of the short way; by default orjson, where installed.
         series_per_device: series that one device may have; 0: any number.
         on_cut: called with series, tag and length for a tag value that was cut, once for each.
+        on_clash: called with a series and the tag ``device`` as it is written, when another device
+            has the same one because the name of one of them was replaced or cut; once for each.
         unset_stamp: writes a time before `UNSET_BEFORE_NS`, with the blank before it; by default as
             it is.
 
@@ -129,9 +133,11 @@ class Encoder:
     """
 
     __slots__ = (
+        "_altered_devices",
         "_considered",
         "_known_cuts",
         "_names",
+        "_on_clash",
         "_on_cut",
         "_shapes",
         "_to_json",
@@ -148,12 +154,15 @@ class Encoder:
         to_json: ToJson | None = None,
         series_per_device: int = SERIES_PER_DEVICE,
         on_cut: Callable[[Series, str, int], object] = lambda _series, _tag, _length: None,
+        on_clash: Callable[[Series, str], object] = lambda _series, _device: None,
         unset_stamp: Callable[[int], bytes] = b" %d".__mod__,
     ) -> None:
         self.replaced = 0
         self.cut = 0
         self.left_out = 0
         self._on_cut = on_cut
+        self._on_clash = on_clash
+        self._altered_devices: dict[int, int] = {}
         self._known_cuts: set[int] = set()
         self.cardinality = Cardinality(series_per_device)
         self._to_json = to_json or fastest_json()
@@ -324,7 +333,26 @@ class Encoder:
             text = data[:TAG_VALUE_BYTES].decode(errors="ignore")
             self._note_cut(series, name, value)
         self.replaced += bad
-        return self._escape(text or "_").replace(b"=", b"\\=")
+        text = text or "_"
+        if name == "device" and (text != value or self._altered_devices):
+            self._note_device(series, value, text)
+        return self._escape(text).replace(b"=", b"\\=")
+
+    def _note_device(self, series: Series, name: str, written: str) -> None:
+        """Find two devices that share their series since a name is not written as it is."""
+        vendor = series.tags.get("vendor")
+        key, this = hash((vendor, written)), hash(name)
+        other = self._altered_devices.get(key)
+        if other is None:
+            if name == written:
+                return
+            if len(self._altered_devices) >= _MAX_CACHED:
+                self._altered_devices.clear()
+            known = self.cardinality.knows(vendor, written)
+            self._altered_devices[key] = other = hash(written) if known else this
+        if other not in {this, _SEVERAL}:
+            self._altered_devices[key] = _SEVERAL
+            self._on_clash(series, written)
 
     def _note_cut(self, series: Series, name: str, value: str) -> None:
         self.cut += 1

@@ -600,6 +600,34 @@ class CutTests(SynchronousTestCase):
         ):
             self.assertEqual(self.tag(value), kept)
 
+    def test_devices_that_become_equal(self):
+        """Reported once, whichever came first; the same device again is no other one."""
+        for names in (("a_", "a\n"), ("a\n", "a_"), ("a\n", "a\r"), ("a\n", "a_", "a\r")):
+            clashes: list[str] = []
+            encoder = Encoder(on_clash=lambda _series, device, to=clashes: to.append(device))
+            for _ in range(2):
+                for name in names:
+                    for sensor in ("x", "y"):
+                        tags = {"vendor": "v", "device": name, "sensor": sensor}
+                        encoder.encode(metric("m", tags, {"f": 1.0}))
+                self.assertEqual(clashes, ["a_"], names)
+
+    def test_devices_that_stay_different(self):
+        """Of another vendor, or with another name, or in another tag: no clash."""
+        clashes: list[str] = []
+        encoder = Encoder(on_clash=lambda _series, device: clashes.append(device))
+        for _ in range(2):
+            for tags in (
+                {"vendor": "v", "device": "a\n"},
+                {"vendor": "w", "device": "a_"},
+                {"device": "a_"},
+                {"vendor": "v", "device": "b"},
+                {"vendor": "v", "device": "c\n"},
+                {"vendor": "v", "device": "d", "sensor": "a_"},
+            ):
+                encoder.encode(metric("m", tags, {"f": 1.0}))
+        self.assertEqual(clashes, [])
+
     def test_counted_and_reported(self):
         """Each is counted, and reported once."""
         for _ in range(3):

@@ -108,6 +108,7 @@ class MqttConnection(Service):
         self._proof = GuardedLoop(reactor, self._proven)
         self._flushes = GuardedLoop(reactor, self._flush)
         self._resubscribes = GuardedLoop(reactor, self._resubscribe)
+        self._answers = GuardedLoop(reactor, self._answer_is_overdue)
         self._short_lives = 0
         self._accepted_count = 0
         self._told_up = False
@@ -313,6 +314,8 @@ class MqttConnection(Service):
             retry_s = self._subscriber.answered(answer, self.broker)
             if retry_s is not None and not self._resubscribes.active:
                 self._resubscribes.start(retry_s)
+            if not self._subscriber.waits_for_an_answer:
+                self._answers.stop()
             self._noted(self.broker, self._subscriber.problem)
             self._flush_soon()
         else:
@@ -382,14 +385,29 @@ class MqttConnection(Service):
     def _flush(self) -> None:
         if self._link is not None and self._link.accepted:
             self._subscriber.flush(self._link.engine, self._table.wanted(), self.broker)
+            if self._subscriber.waits_for_an_answer and not self._answers.active:
+                self._answers.start(self.settings.connect_timeout)
             self._noted(self.broker, self._subscriber.problem)
+
+    def _answer_is_overdue(self) -> float | None:
+        if self._link is None or not self._link.inflow.reading:
+            return float(self.settings.connect_timeout)  # it may be there, unread
+        self._subscriber.answer_is_overdue(self.settings.connect_timeout, self.broker)
+        self._noted(self.broker, self._subscriber.problem)
+        return None
 
     def _resubscribe(self) -> None:
         self._subscriber.retry()
         self._flush_soon()
 
     def _stop_timers(self) -> None:
-        for loop in (self._retries, self._proof, self._flushes, self._resubscribes):
+        for loop in (
+            self._retries,
+            self._proof,
+            self._flushes,
+            self._resubscribes,
+            self._answers,
+        ):
             loop.stop()
 
 

@@ -56,7 +56,9 @@ PINGRESP_FIRST: Final = 0xD0
 QOS_0_OR_1_MASK: Final = 0xF4
 PUBLISH_FIRST: Final = 0x30
 SILENT_TICKS: Final = 3
-"""Half keepalives without a byte after which the broker is taken for dead."""
+"""Half keepalives without a whole packet after which the broker is taken for dead."""
+SLOWEST_BYTES_A_S: Final = 2048
+"""What comes of a large packet at this pace is a sign of life too."""
 GOODBYE_S: Final = 0.15
 """How long the broker has to close after DISCONNECT before we do."""
 _UNREAD: Final = "unread"
@@ -125,6 +127,7 @@ class Link(Protocol):
         self._timer: IDelayedCall | None = None
         self._keepalive_s = float(settings.keepalive)
         self._silent_ticks = 0
+        self._tick_bytes = 0
         self._ticks = GuardedLoop(reactor, self._tick)
         self._spoken = False
         self._said_goodbye = False
@@ -188,7 +191,7 @@ class Link(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the broker sent; whatever is in it, nothing is raised."""
-        self._silent_ticks = 0
+        self._tick_bytes += len(data)
         if not self._spoken:
             self._spoken = True
             if data[0] != CONNACK_FIRST:
@@ -227,6 +230,7 @@ class Link(Protocol):
 
     def take_frames(self, frames: Iterator[Frame | Skipped]) -> None:
         """Take messages, up to the first other packet."""
+        self._silent_ticks = 0
         take = self._intake.take
         v5 = self._v5
         for frame in frames:
@@ -297,7 +301,10 @@ class Link(Protocol):
     # Pings.
 
     def _tick(self) -> float | None:
-        if not self.inflow.reading:
+        tick_bytes, self._tick_bytes = self._tick_bytes, 0
+        # A byte now and then, of a packet that is never whole, is no sign of life.
+        on_its_way = tick_bytes >= SLOWEST_BYTES_A_S * self._keepalive_s / 2
+        if on_its_way or not self.inflow.reading:
             self._silent_ticks = 0
         elif self._silent_ticks >= SILENT_TICKS:
             self.end(causes.of_silence("PINGREQ", SILENT_TICKS * self._keepalive_s / 2))

@@ -72,6 +72,7 @@ class Subscriber:
         self._refused: dict[str, str] = {}
         self._to_retry: set[str] = set()
         self._retries = 0
+        self._overdue = False
         self._suspects = Suspects(log)
         self._reconciled = False
         self._at_broker = self._load()
@@ -79,6 +80,8 @@ class Subscriber:
     @property
     def problem(self) -> str | None:
         """What is wrong, as `ModuleContext.note_connection` has it."""
+        if self._overdue:
+            return f"does not answer our request to subscribe to {self._unanswered_filters()}"
         if self._unanswered:
             return None
         if not self._refused:
@@ -102,6 +105,7 @@ class Subscriber:
         self._granted.clear()
         self._to_retry.clear()
         self._retries = 0
+        self._overdue = False
         self._suspects.start_over()
         if not session_present:
             self._at_broker.clear()
@@ -189,6 +193,7 @@ class Subscriber:
                 self._refused[name] = why
                 news.append(f"{name} ({why})")
         if not self._unanswered:
+            self._overdue = False
             self._suspects.all_answered()
         if news:
             self._log.error(
@@ -206,6 +211,24 @@ class Subscriber:
             return None
         return RETRY_DELAYS_S[self._retries]
 
+    @property
+    def waits_for_an_answer(self) -> bool:
+        """Whether the broker owes a SUBACK."""
+        return bool(self._unanswered)
+
+    def answer_is_overdue(self, waited_s: float, broker: str) -> None:
+        """Note that the broker has had so much time for its answer; logged once a connection."""
+        if not self._unanswered or self._overdue:
+            return
+        self._overdue = True
+        self._log.warn(
+            "{broker} has not answered our request to subscribe to {filters} for {seconds:g} s; "
+            "its messages may be missing.",
+            broker=broker,
+            filters=self._unanswered_filters(),
+            seconds=waited_s,
+        )
+
     def retry(self) -> None:
         """Ask again, at the next `flush`, for the filters that the broker refused."""
         self._retries += 1
@@ -219,6 +242,9 @@ class Subscriber:
     def hold(self) -> None:
         """Note that somebody left who may come back: nothing is given up until `reconcile`."""
         self._reconciled = False
+
+    def _unanswered_filters(self) -> str:
+        return ", ".join(sorted({name for names in self._unanswered.values() for name in names}))
 
     def _load(self) -> set[str]:
         stored = None if self._state is None else self._state.read()

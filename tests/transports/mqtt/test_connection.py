@@ -680,6 +680,51 @@ class Cases:
             script.send(PINGRESP)
         self.assertTrue(script.connection.connected)
 
+    def test_a_packet_that_is_never_whole_is_no_sign_of_life(self) -> None:
+        """A byte of it now and then is not, and neither is the pace of a byte a second."""
+        script = self.make(keepalive=30.0)
+        transport = script.start()
+        script.send(b"\x30\xff\xff\x03\0\x05tele/")
+        for _ in range(3):
+            script.clock.pump([1] * 15)
+            script.send(b"x" * 15)
+        self.assertFalse(transport.aborted)
+        script.clock.advance(15)
+        self.assertTrue(transport.aborted)
+        self.assertIn("no answer to PINGREQ within 45 s", script.told(LogLevel.warn)[0])
+
+    def test_a_large_packet_on_a_slow_line_is_a_sign_of_life(self) -> None:
+        """What comes at 2 KiB a second is waited for until it is whole."""
+        script = self.make(keepalive=30.0)
+        transport = script.start()
+        script.send(b"\x30\xff\xff\x3f\0\x05tele/")
+        for _ in range(10):
+            script.clock.advance(15)
+            script.send(b"x" * 2048 * 15)
+        self.assertFalse(transport.aborted)
+
+    def test_a_subscribe_without_an_answer(self) -> None:
+        """It is logged once, and no problem any more when the answer comes."""
+        script = self.make(connect_timeout=10.0)
+        script.connection.subscribe("a", 1, script.lines_of)
+        script.connection.startService()
+        script.up()
+        ((_first, body),) = [each for each in script.written() if each[0] == SUBSCRIBE]
+        script.connection.pause_reading("pressure")
+        script.clock.advance(10)
+        self.assertEqual(script.told(LogLevel.warn), [])
+        script.connection.resume_reading("pressure")
+        script.clock.advance(10)
+        script.connection.subscribe("b", 1, script.lines_of)
+        script.clock.advance(30)
+        (line,) = script.told(LogLevel.warn)
+        self.assertIn("not answered our request to subscribe to a for 10 s; its messages", line)
+        self.assertIn("does not answer our request to subscribe to a", script.noted[-1][1])
+        ((_first, other),) = [each for each in script.written() if each[0] == SUBSCRIBE]
+        for each in (body, other):
+            script.send(suback(script.v5, int.from_bytes(each[:2], "big"), 1))
+        self.assertEqual(script.noted[-1][1], "")
+
     def test_a_dialer_that_raises_is_tried_again(self) -> None:
         """Whatever prevents an attempt is told once and tried again."""
         script = self.make(reconnect_max=60.0)
