@@ -116,12 +116,12 @@ class Way:
             "list[tuple[int, bytes]]", [each for read in self.reads for each in splitter.feed(read)]
         )
 
-    def take(self, frames: Sequence[tuple[int, bytes]]) -> None:
+    def take(self, frames: Sequence[tuple[int, bytes]], *, v5: bool = False) -> None:
         """Take packets all the way to a batch of lines."""
         intake = self.intake
         intake.begin()
         for first, body in frames:
-            intake.take(first, body, v5=False)
+            intake.take(first, body, v5=v5)
         # No message at QoS 1 is among them, so nothing is to be acknowledged.
         intake.end(cast("Any", None))
 
@@ -164,6 +164,11 @@ def stages(way: Way) -> dict[str, Callable[[], object]]:
         Message(name, payload, 0, False, _TIME_NS)
         for name, payload in zip(names, payloads, strict=True)
     ]
+    # A property length of 0 follows the topic.
+    frames_5 = [
+        (first, body[: len(topic) + 2] + b"\0" + body[len(topic) + 2 :])
+        for (first, body), topic in zip(frames, topics, strict=True)
+    ]
     deliver = way.table.match(topics[0])[1][0]
 
     def deliver_all() -> None:
@@ -184,6 +189,7 @@ def stages(way: Way) -> dict[str, Callable[[], object]]:
         "metric to line": lambda: [way.encode(metric) for metric in metrics],
         "message to line (parse, metrics, line; guard, module)": deliver_all,
         "packet to line (all but splitting)": lambda: way.take(frames),
+        "the same with MQTT 5": lambda: way.take(frames_5, v5=True),
     }
 
 

@@ -396,4 +396,32 @@ BREAKS: Final = (
         "this",
         "tests.test_line_protocol",
     ),
+    Break(
+        "a_broker_that_refuses_mqtt_5_is_asked_for_it_again",
+        "transports/mqtt/versions.py",
+        "self._refuse_5.add(address)",
+        "pass",
+        "tests.transports.mqtt.test_versions",
+    ),
+    Break(
+        "a_fixed_version_of_mqtt_is_given_up",
+        "transports/mqtt/versions.py",
+        'if protocol != "auto":\n            return False',
+        "if False:\n            return False",
+        "tests.transports.mqtt.test_versions",
+    ),
+    Break(
+        "any_refusal_changes_the_version_of_mqtt",
+        "transports/mqtt/connection.py",
+        "cause.kind != causes.BAD_VERSION or not",
+        "not",
+        "tests.transports.mqtt.test_versions",
+    ),
+    Break(
+        "receive_maximum_is_not_sent",
+        "transports/mqtt/engine.py",
+        "properties.ReceiveMaximum = self._settings.receive_maximum",
+        "pass",
+        "tests.transports.mqtt.test_engine",
+    ),
 )

@@ -52,6 +52,9 @@ NEEDS = {
         ("mosquitto", "mosquitto_passwd", "mosquitto_pub", "mosquitto_sub"),
         "mosquitto mosquitto-clients",
     ),
+    "mosquitto-debian13": Need(
+        ("mosquitto-debian13",), how='PATH="$(.ci/mosquitto-debian13):$PATH" in a checkout'
+    ),
     "mosquitto-dynamic-security": Need(
         ("/usr/lib/*/mosquitto_dynamic_security.so", "mosquitto_ctrl"),
         "mosquitto mosquitto-clients",

@@ -18,7 +18,7 @@ from tests.integration.watching import until
 
 __all__ = ["CONNACK", "FakeBroker", "OutsideCase"]
 
-CONNACK = b"\x20\x02\x00\x00"
+CONNACK = b"\x20\x03\x00\x00\x00"
 DISCONNECT = b"\xe0\x00"
 QUICK = {"reconnect_min": "100ms", "reconnect_max": "300ms", "keepalive": "5s"}
 

@@ -193,7 +193,7 @@ class BrokerTests(OutsideCase):
         """Three messages at QoS 1, sent again: each is written twice, in the order of the wire."""
 
         def packet(number: int, first_byte: int) -> bytes:
-            body = b"\x00\x0ctele/p/STATE" + bytes([0, number]) + b'{"Heap":%d}' % (20 + number)
+            body = b"\x00\x0ctele/p/STATE" + bytes([0, number, 0]) + b'{"Heap":%d}' % (20 + number)
             return bytes([first_byte, len(body)]) + body
 
         def answer(peer: FakeBroker, data: bytes) -> None:

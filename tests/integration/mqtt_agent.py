@@ -13,15 +13,27 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.utils import getProcessOutputAndValue
-from twisted.protocols.portforward import ProxyFactory
+from twisted.protocols.portforward import ProxyFactory, ProxyServer
 from twisted.trial.unittest import TestCase
 
 from tests.integration.broker import Mosquitto
 from tests.integration.case import CLIENT_ID, AgentCase, told
 from tests.integration.watching import until
 
-__all__ = ["Chameleon", "MqttCase", "announcement", "field_values", "publish", "take_over", "toml"]
+__all__ = [
+    "UNACCEPTABLE_VERSION",
+    "Chameleon",
+    "MqttCase",
+    "OldBroker",
+    "announcement",
+    "field_values",
+    "publish",
+    "take_over",
+    "toml",
+]
 
+UNACCEPTABLE_VERSION = b"\x20\x02\x00\x01"
+"""CONNACK of a broker of MQTT 3.1.1."""
 RETRY = {"reconnect_min": "100ms", "reconnect_max": "200ms"}
 """Attempts follow each other so fast that a line told twice is seen."""
 OURS = "[mqtt:tasmota]"
@@ -29,9 +41,9 @@ OURS = "[mqtt:tasmota]"
 
 
 class MqttCase(AgentCase):
-    """Runs an agent with the module tasmota, in one version of the protocol."""
+    """Runs an agent with the module tasmota, in one version of the protocol or the default."""
 
-    protocol = "3.1.1"
+    protocol = "auto"
 
     def at(
         self,
@@ -149,6 +161,37 @@ async def take_over(case: TestCase, port: int) -> None:
     thief = _Thief()
     await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), thief)
     case.addCleanup(thief.transport.abortConnection)
+
+
+class _OldServer(ProxyServer):
+    """Refuses MQTT 5 as brokers of 3.1.1 do, and passes everything else on."""
+
+    def dataReceived(self, data: bytes) -> None:
+        if data[:1] == b"\x10" and data[2:9] == b"\0\4MQTT\5":
+            self.factory.refused += 1
+            self.transport.write(UNACCEPTABLE_VERSION)
+            self.transport.loseConnection()
+        else:
+            super().dataReceived(data)
+
+
+class OldBroker(ProxyFactory):
+    """A broker that speaks MQTT 3.1.1 only, in front of a mosquitto.
+
+    Attributes:
+        url: of it.
+        refused: how many connections it refused.
+    """
+
+    protocol = _OldServer
+    noisy = False
+    refused = 0
+
+    def __init__(self, case: TestCase, port: int) -> None:
+        super().__init__("127.0.0.1", port)
+        listening = reactor.listenTCP(0, self, interface="127.0.0.1")
+        case.addCleanup(listening.stopListening)
+        self.url = f"tcp://127.0.0.1:{listening.getHost().port}"
 
 
 class Chameleon:

@@ -14,7 +14,7 @@ from twisted.internet.threads import deferToThread
 
 from tests.integration.broker import Mosquitto, free_port
 from tests.integration.case import install_modules
-from tests.integration.mqtt_agent import MqttCase, announcement, publish
+from tests.integration.mqtt_agent import MqttCase, OldBroker, announcement, publish
 from tests.integration.netatmo import NetatmoPeer
 from tests.integration.opendtu_simulator import Simulator
 from tests.integration.test_once import listing
@@ -52,6 +52,13 @@ class ConnectCase(MqttCase):
 
 class BrokerTests(ConnectCase):
     """MQTT: the port, the login, the rights."""
+
+    async def test_a_broker_of_mqtt_3_1_1(self) -> None:
+        """Its refusal of MQTT 5 is no fault."""
+        self.configure(self.at(OldBroker(self, Mosquitto.start(self).port).url))
+        done = await self.connect()
+        self.assertEqual(self.found(done), ["ok: tasmota: tcp://127.0.0.1:N"])
+        self.assertEqual(done.returncode, 0)
 
     async def test_all_good(self) -> None:
         """A line for each, exit status 0, nothing on stderr; nothing is published or left."""

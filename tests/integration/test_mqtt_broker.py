@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 from metrics_agent.config import Secret
 from metrics_agent.transports.mqtt.connection import MqttConnection
 from metrics_agent.transports.mqtt.settings import MqttSettings
-from tests.integration.broker import Mosquitto, free_port
+from tests.integration.broker import Mosquitto, free_port, with_both_mosquittos
 
 HAS_IPV6 = Path("/proc/net/if_inet6").exists()
 
@@ -112,7 +112,7 @@ class Cases:
 
     def client(self, broker: Mosquitto | str, **changes) -> Client:
         url = broker if isinstance(broker, str) else broker.url
-        return Client(self, url, self.protocol, **changes)
+        return Client(self, url, changes.pop("protocol", self.protocol), **changes)
 
     async def test_messages_arrive(self) -> None:
         """Login, subscription, retained and live messages, and an orderly end."""
@@ -331,11 +331,92 @@ class Cases:
         await self.client(f"tcp://localhost:{broker.port}").start()
 
 
+@with_both_mosquittos
 class Mqtt311Tests(Cases, TestCase):
     """MQTT 3.1.1."""
 
 
+@with_both_mosquittos
 class Mqtt5Tests(Cases, TestCase):
     """MQTT 5."""
 
     protocol = "5"
+
+    async def unacknowledged(self, broker: Mosquitto, count: int, **changes) -> Client:
+        """Return a client that has so many messages and has not acknowledged any of them."""
+        client = self.client(broker, **changes)
+        client.settle_at_once = False
+        client.subscribe("a")
+        await client.start()
+        if count:
+            await publish(broker.port, "a", numbers(count))
+        return client
+
+    async def stays_at(self, client: Client, count: int) -> None:
+        """Wait for so many messages; no more may come, and the connection holds."""
+        await until(lambda: len(client.payloads) >= count, f"{count} messages")
+        await deferLater(reactor, 0.5)
+        self.assertEqual(len(client.payloads), count)
+        self.assertTrue(client.connection.connected)
+
+    async def test_receive_maximum(self) -> None:
+        """It holds in place of the broker's own window, be it larger or smaller."""
+        for window in (20, 500):
+            broker = Mosquitto.start(self, settings=[f"max_inflight_messages {window}"])
+            client = await self.unacknowledged(broker, 700, receive_maximum=100)
+            await self.stays_at(client, 100)
+
+    async def test_a_smaller_receive_maximum_than_before(self) -> None:
+        """The broker sends again all that is unacknowledged, and is not cut off for it."""
+        broker = Mosquitto.start(self)
+        first = await self.unacknowledged(broker, 500, receive_maximum=300)
+        await self.stays_at(first, 300)
+        first.crash()
+        second = await self.unacknowledged(broker, 0, receive_maximum=10)
+        await self.stays_at(second, 300)
+        second.settle_at_once = True
+        for settle in second.unsettled:
+            settle(True)
+        await until(lambda: second.payloads[-1] == b"499", "the others")
+        self.assertEqual(set(second.payloads), set(numbers(500)))
+        self.assertEqual(len(second.told()), 1, second.told())
+
+    async def test_a_session_of_3_1_1_goes_on(self) -> None:
+        """The first connection with 5 gets what the last one with 3.1.1 left."""
+        broker = Mosquitto.start(self)
+        first = self.client(broker, protocol="3.1.1")
+        first.subscribe("a")
+        await first.start()
+        first.crash()
+        await publish(broker.port, "a", numbers(500))
+        second = self.client(broker, protocol="auto")
+        second.subscribe("a")
+        await second.start()
+        await until(lambda: len(second.payloads) == 500, "what was sent meanwhile")
+        self.assertIn("(p5, c0,", broker.log)
+
+    async def test_many_messages_over_reconnects(self) -> None:
+        """The broker goes on sending: the window of 2.0.11 leaks, ours is fresh at each connect.
+
+        Every other connection ends with 500 messages that are not acknowledged.
+        """
+        broker = Mosquitto.start(self, settings=["max_queued_messages 0", "log_type error"])
+        for turn in range(1, 13):
+            client = self.client(broker)
+            client.settle_at_once = turn % 2 == 0
+            client.subscribe("a")
+            await client.start()
+            sent = [b"%d.%d" % (turn, number) for number in range(500)]
+            await publish(broker.port, "a", sent)
+            if client.settle_at_once:
+                await self.all_acknowledged(client, 1_000)
+            else:
+                await self.stays_at(client, 500)
+            self.assertEqual(client.payloads[-500:], sent)
+            client.crash()
+
+    async def all_acknowledged(self, client: Client, count: int) -> None:
+        """Wait for so many messages, and until the broker has their acknowledgements."""
+        window = client.connection._link.acknowledgements
+        await until(lambda: len(client.payloads) >= count and not window, f"{count} messages")
+        self.assertTrue(await client.connection.settle(5))

@@ -14,13 +14,18 @@ from typing import Any
 
 from twisted.internet.protocol import Protocol
 
-from tests.integration.broker import Mosquitto, free_port
+from tests.integration.broker import Mosquitto, free_port, with_both_mosquittos
 from tests.integration.certificates import Authority
-from tests.integration.mqtt_agent import Chameleon, MqttCase, take_over
+from tests.integration.mqtt_agent import (
+    UNACCEPTABLE_VERSION,
+    Chameleon,
+    MqttCase,
+    OldBroker,
+    take_over,
+)
 from tests.integration.watching import pause, until
 
 ATTEMPTS = 4
-UNACCEPTABLE_VERSION = b"\x20\x02\x00\x01"
 CONNACK_5 = b"\x20\x03\x00\x00\x00"
 TAKEN_OVER_5 = b"\xe0\x02\x8e\x00"
 
@@ -408,12 +413,14 @@ class TlsFaults:
 class Mqtt311FaultTests(Faults, FaultCase):
     """MQTT 3.1.1."""
 
+    protocol = "3.1.1"
 
+
+@with_both_mosquittos
 class Mqtt5FaultTests(Faults, FaultCase):
     """MQTT 5."""
 
     protocol = "5"
-
     doubt = ' if the broker does not know MQTT 5, set `protocol = "3.1.1"`'
 
     async def test_broker_of_the_old_version_only(self) -> None:
@@ -434,10 +441,61 @@ class Mqtt5FaultTests(Faults, FaultCase):
         await self.judge(parent, f"I! [mqtt] Connected to {where}.", *lines)
 
 
+class DefaultFaultTests(FaultCase):
+    """The version that is tried without a setting."""
+
+    async def test_broker_of_the_old_version_only(self) -> None:
+        """It is asked for 5 once, and then for 3.1.1, over an outage and a reload too."""
+        broker = Mosquitto.start(self)
+        old = OldBroker(self, broker.port)
+        parent = await self.run_at(old.url)
+        await self.connected(parent)
+        await self.subscribed(broker)
+        broker.kill()
+        await self.said(parent, "Lost the connection", "W")
+        broker.start_again()
+        await self.connected(parent, 2)
+        await self.subscribed(broker, 2)
+        self.configure(self.at(old.url, keepalive="20s"))
+        parent.signal_agent(signal.SIGHUP)
+        await self.judge(
+            parent,
+            f"I! [mqtt] {old.url} does not speak MQTT 5. Trying MQTT 3.1.1.",
+            f"I! [mqtt] Connected to {old.url}.",
+            f"W! [mqtt] Lost the connection to {old.url}: the broker closed the connection. "
+            "Trying again.",
+            f"I! [mqtt] Connected to {old.url} again after N s.",
+            f"I! [mqtt] Connected to {old.url}.",
+        )
+        self.assertEqual(old.refused, 1)
+
+    async def test_broker_that_closes_at_the_new_version(self) -> None:
+        """The line names the setting to try."""
+        server = Chameleon(self, _Mute)
+        parent = await self.run_at(f"tcp://127.0.0.1:{server.port}")
+        await until(lambda: server.visits >= ATTEMPTS, "several attempts")
+        await self.judge(
+            parent,
+            f"W! [mqtt] Cannot connect to tcp://127.0.0.1:{server.port}: the broker closed the "
+            "connection before accepting it (is it the right port, with or without TLS?"
+            f"{Mqtt5FaultTests.doubt}). Trying again.",
+        )
+
+
+class _Mute(Protocol):
+    """Closes at the first word."""
+
+    def dataReceived(self, _data: bytes) -> None:
+        self.transport.loseConnection()
+
+
 class Mqtt311TlsFaultTests(TlsFaults, FaultCase):
     """MQTT 3.1.1 over TLS."""
 
+    protocol = "3.1.1"
 
+
+@with_both_mosquittos
 class Mqtt5TlsFaultTests(TlsFaults, FaultCase):
     """MQTT 5 over TLS."""
 

@@ -1,7 +1,7 @@
 """What is promised at QoS 1, in both versions, at mosquitto's defaults and with large limits.
 
 The promises that concern the reader of the output too are in `test_delivery`, each by its number;
-they are run here once more in MQTT 5.
+they are run here once more in MQTT 3.1.1.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import signal
 from typing import Any
 
-from tests.integration.broker import Mosquitto
+from tests.integration.broker import Mosquitto, with_both_mosquittos
 from tests.integration.case import CLIENT_ID, AgentCase
 from tests.integration.load import Load
 from tests.integration.mqtt_agent import MqttCase
@@ -19,6 +19,8 @@ from tests.integration.watching import memory_bytes, pause, sequences, until
 
 WINDOW = 20
 """What mosquitto sends at QoS 1 before it wants an acknowledgement, unless told otherwise."""
+RECEIVE_MAXIMUM = 1_000
+"""What it sends instead with MQTT 5, by our default."""
 QUEUED = 1_000
 """What it keeps beyond that for a client."""
 KEEPALIVE_S = 5
@@ -123,7 +125,7 @@ class Promises:
         await until(lambda: arrived(parent) >= 100 + kept, lambda: f"{kept}, got {arrived(parent)}")
         await pause(0.5)
         # The window counts towards the queue up to mosquitto 2.0 and no longer from 2.1 on.
-        self.assertIn(arrived(parent) - 100, {kept, min(count, self.kept + WINDOW)})
+        self.assertIn(arrived(parent) - 100, {kept, min(count, self.kept + self.window)})
         if kept == count:
             self.assert_complete(sequences(parent.lines()), load.sent)
         self.assertLess(grown, 4 * MEBI)
@@ -164,14 +166,20 @@ def arrived(parent: Any) -> int:
     return sum(map(len, sequences(parent.lines()).values()))
 
 
+@with_both_mosquittos
 class Mqtt311DefaultTests(Promises, MqttCase):
     """MQTT 3.1.1 at the broker's defaults."""
 
+    protocol = "3.1.1"
 
+
+@with_both_mosquittos
 class Mqtt5DefaultTests(Promises, MqttCase):
-    """MQTT 5 at the broker's defaults."""
+    """MQTT 5 at the broker's defaults: our Receive Maximum takes the place of its window."""
 
     protocol = "5"
+    window = RECEIVE_MAXIMUM
+    kept = RECEIVE_MAXIMUM + QUEUED
 
 
 class Large:
@@ -185,15 +193,19 @@ class Large:
 class Mqtt311LargeTests(Large, Promises, MqttCase):
     """MQTT 3.1.1 with large limits."""
 
+    protocol = "3.1.1"
 
+
+@with_both_mosquittos
 class Mqtt5LargeTests(Large, Promises, MqttCase):
-    """MQTT 5 with large limits."""
+    """MQTT 5 with large limits, of which our Receive Maximum holds."""
 
     protocol = "5"
+    window = RECEIVE_MAXIMUM
 
 
-class Mqtt5DeliveryTests(Delivery, AgentCase):
-    """The promises by their numbers, in MQTT 5."""
+class Mqtt311DeliveryTests(Delivery, AgentCase):
+    """The promises by their numbers, in MQTT 3.1.1."""
 
     async def test_promise_3_an_idle_stop_takes_200_ms(self) -> None:
         """It is quick in this version too; the exact time is measured in the other one."""
@@ -204,4 +216,4 @@ class Mqtt5DeliveryTests(Delivery, AgentCase):
         self.assertLess(await self.time_to_stop(parent), 2)
 
     def tasmota(self, broker: Mosquitto, top: str = "", **settings: Any) -> str:
-        return super().tasmota(broker, top, protocol="5", **settings)
+        return super().tasmota(broker, top, protocol="3.1.1", **settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-from tests.integration.broker import Mosquitto
+from tests.integration.broker import Mosquitto, with_both_mosquittos
 from tests.integration.load import Load
 from tests.integration.mqtt_agent import MqttCase
 from tests.integration.watching import pause, sequences, until
@@ -13,6 +13,7 @@ from tests.integration.watching import pause, sequences, until
 COUNT = 50
 
 
+@with_both_mosquittos
 class Qos0Tests(MqttCase):
     """Devices send at QoS 0, the agent subscribes at QoS 1 and has a persistent session."""
 

@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SkipTest, TestCase
 
-from tests.integration.broker import Mosquitto, free_port
+from tests.integration.broker import Mosquitto, free_port, with_both_mosquittos
 from tests.integration.certificates import Authority
 from tests.integration.test_mqtt_broker import Client, publish, until
 from tests.needs import require
@@ -149,6 +149,7 @@ class Mqtt311TlsTests(Cases, SecureCase):
     """MQTT 3.1.1 over TLS."""
 
 
+@with_both_mosquittos
 class Mqtt5TlsTests(Cases, SecureCase):
     """MQTT 5 over TLS."""
 
@@ -213,6 +214,7 @@ class Mqtt311WebSocketTests(WebSocketCases, SecureCase):
     """MQTT 3.1.1 in a WebSocket."""
 
 
+@with_both_mosquittos
 class Mqtt5WebSocketTests(WebSocketCases, SecureCase):
     """MQTT 5 in a WebSocket."""
 

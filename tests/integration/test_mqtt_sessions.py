@@ -6,7 +6,7 @@ import re
 import signal
 from typing import Any
 
-from tests.integration.broker import Mosquitto, free_port
+from tests.integration.broker import Mosquitto, free_port, with_both_mosquittos
 from tests.integration.mqtt_agent import MqttCase, announcement, field_values, publish
 from tests.integration.watching import pause, until
 
@@ -212,10 +212,14 @@ class Sessions:
         await until(lambda: b"dropped_oversized=%di" % (INFLIGHT + 2) in parent.output, "the count")
 
 
+@with_both_mosquittos
 class Mqtt311SessionTests(Sessions, MqttCase):
     """MQTT 3.1.1."""
 
+    protocol = "3.1.1"
 
+
+@with_both_mosquittos
 class Mqtt5SessionTests(Sessions, MqttCase):
     """MQTT 5."""
 

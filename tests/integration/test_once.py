@@ -14,7 +14,7 @@ from twisted.internet.threads import deferToThread
 
 from tests.integration.broker import Mosquitto, free_port
 from tests.integration.case import AgentCase, is_line
-from tests.integration.mqtt_agent import MqttCase, announcement, publish
+from tests.integration.mqtt_agent import MqttCase, OldBroker, announcement, publish
 from tests.integration.netatmo import NetatmoPeer
 from tests.integration.watching import argv, environment, until
 
@@ -131,6 +131,8 @@ def subacks_of_the_agent(broker: Mosquitto) -> int:
 class BesideAnAgentTests(BesideAnAgent):
     """With MQTT 3.1.1."""
 
+    protocol = "3.1.1"
+
 
 class BesideAnAgent5Tests(BesideAnAgent):
     """With MQTT 5."""
@@ -139,6 +141,22 @@ class BesideAnAgent5Tests(BesideAnAgent):
 
 
 del BesideAnAgent
+
+
+class OldBrokerTests(OnceCase, MqttCase):
+    """At a broker of MQTT 3.1.1."""
+
+    async def test_metrics_are_shown(self) -> None:
+        """Its refusal of MQTT 5 is no fault."""
+        broker = Mosquitto.start(self)
+        await publish(broker, "tasmota/discovery/A4CF12C0FFEE/config", announcement("plug"), "-r")
+        self.configure(self.at(OldBroker(self, broker.port).url))
+        running = self.run_once()
+        await until(lambda: broker.log.count("Sending SUBACK") > 1, "SUBACK")
+        await publish(broker, "tele/plug/SENSOR", power(1))
+        done = await running
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len([x for x in self.assert_lines(done) if b"power=" in x]), 1)
 
 
 class NothingIsChangedTests(OnceCase, MqttCase):

@@ -261,6 +261,8 @@ class Devices:
 class Mqtt311DeviceTests(Devices, MqttCase):
     """MQTT 3.1.1."""
 
+    protocol = "3.1.1"
+
 
 class Mqtt5DeviceTests(Devices, MqttCase):
     """MQTT 5."""

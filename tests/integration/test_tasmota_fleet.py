@@ -71,6 +71,8 @@ class Fleet:
 class Mqtt311FleetTests(Fleet, MqttCase):
     """MQTT 3.1.1."""
 
+    protocol = "3.1.1"
+
 
 class Mqtt5FleetTests(Fleet, MqttCase):
     """MQTT 5."""
