@@ -297,7 +297,7 @@ class Agent(MultiService):
         self._modules.start_when_gone(
             module.name,
             lambda: self._parts.make_supervisor(module, plan, self._state_changed),
-            lambda: plan is self._plan and not self.stopping,
+            lambda: not self.stopping,
         )
 
     def _state_changed(self, supervisor: Supervisor) -> None:

@@ -279,10 +279,10 @@ BREAKS: Final = (
     ),
     Break(
         "an_overtaken_reload_starts_its_modules",
-        "agent.py",
-        "lambda: plan is self._plan and not self.stopping,",
-        "lambda: not self.stopping,",
-        "tests.test_agent_reload",
+        "supervision/group.py",
+        "if stops != self._stops or not still_wanted():",
+        "if not still_wanted():",
+        "tests.supervision.test_group",
     ),
     Break(
         "a_reload_begins_during_a_stop",

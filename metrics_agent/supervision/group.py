@@ -25,6 +25,7 @@ class ModuleGroup(MultiService):
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is untyped
         self._guard = guard
         self._leaving: dict[str, Deferred[Any]] = {}
+        self._stops = 0
 
     @property
     def supervisors(self) -> list[Supervisor]:
@@ -36,14 +37,18 @@ class ModuleGroup(MultiService):
     ) -> None:
         """Make and start a supervisor as soon as no old one of that name is there.
 
+        Never if `stop_all` is called before that.
+
         Args:
             name: of the instance.
             make: makes the supervisor; may raise.
             still_wanted: asked when it is time.
         """
+        stops = self._stops
 
         def start(_gone: object) -> None:
-            if not still_wanted():
+            # One of an earlier reload would run beside that of the later one.
+            if stops != self._stops or not still_wanted():
                 return
             supervisor = self._guard.run("supervisor", make)
             if supervisor is not None:
@@ -54,6 +59,7 @@ class ModuleGroup(MultiService):
 
     def stop_all(self) -> Deferred[Any]:
         """Tell all to stop; fires when these and those that were leaving before are gone."""
+        self._stops += 1
         for supervisor in self.supervisors:
             gone = self._guard.run("stop", supervisor.disownServiceParent)
             if isinstance(gone, Deferred):

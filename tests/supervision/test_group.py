@@ -69,6 +69,17 @@ class GroupTests(SupervisorCase):
         self.clock.advance(2)
         self.assertEqual(self.names(), ["b", "a"])
 
+    def test_an_earlier_start_is_overtaken(self) -> None:
+        """One that waits for the last of its name does not start after another stop of all."""
+        self.add("a", module=FakeModule(stop=hangs))
+        self.group.stop_all()
+        self.add("a")
+        self.group.stop_all()
+        self.clock.advance(2)
+        self.assertEqual(self.names(), [])
+        self.add("a")
+        self.assertEqual(self.names(), ["a"])
+
     def test_not_wanted_any_more(self) -> None:
         """When it is time it may not be wanted any more."""
         self.add("a", module=FakeModule(stop=hangs))
