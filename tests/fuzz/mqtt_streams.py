@@ -16,7 +16,6 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection
 
 from metrics_agent.transports.mqtt.address import parse_address
-from metrics_agent.transports.mqtt.dial import Dial
 from metrics_agent.transports.mqtt.splitter import MalformedLength, PacketSplitter
 from metrics_agent.transports.mqtt.topics import (
     Deliver,
@@ -27,6 +26,7 @@ from metrics_agent.transports.mqtt.topics import (
     valid_filter,
 )
 from metrics_agent.transports.mqtt.websocket_stream import over_websocket
+from metrics_agent.transports.reconnecting import Dial
 from tests.fuzz.frames import FRAMES, REFUSALS, SMALL, SPOILS, frame, spoilt
 from tests.fuzz.mutations import Draw, bytes_bent, cut_up, text_bent
 from tests.fuzz.oracle import Target, check_events

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -95,7 +96,7 @@ class Client:
 
     def crash(self) -> None:
         """Vanish without a word, as a killed process does."""
-        self.connection.running = 0
+        self.connection._reconnecting._running = False
         self.connection._link._call_transport("abortConnection")
 
 
@@ -159,6 +160,26 @@ class Cases:
         _up, down, again = client.told()
         self.assertIn("Lost the connection", down)
         self.assertRegex(again, r"Connected to tcp://.* again after \d+ s\.")
+
+    async def test_broker_that_is_slow_and_silent(self) -> None:
+        """A port that accepts late and never answers costs one connect_timeout, not two."""
+        listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.addCleanup(listener.close)
+        address = listener.getsockname()
+        # It fills the queue: the kernel ignores who comes next until somebody is accepted.
+        first = socket.create_connection(address)
+        self.addCleanup(first.close)
+        accepted: list[socket.socket] = []
+        reactor.callLater(0.5, lambda: accepted.append(listener.accept()[0]))
+        client = self.client(f"tcp://127.0.0.1:{address[1]}", connect_timeout=2.0)
+        started_s = time.monotonic()
+        client.connection.startService()
+        await until(client.told, "the line down")
+        took_s = time.monotonic() - started_s
+        accepted[0].close()
+        self.assertIn("no answer to CONNECT within 2 s", client.told()[0])
+        self.assertGreater(took_s, 1.9)
+        self.assertLess(took_s, 2.9)
 
     async def test_frozen_broker(self) -> None:
         """A broker that is there and does not answer is noticed, and found again."""

@@ -1,22 +1,19 @@
 """The connection to one broker: it comes back for ever, and modules subscribe through it.
 
-Theory of operation. At any time there is at most one of: an attempt to get a transport, a `Link`
-(from an open transport to its end), a timer until the next attempt. A link reports its end exactly
-once, which is the only way back to the timer. What outlives a link is here: the table of
-subscriptions, the counters, the reasons to pause, the backoff and what was said about the outage.
+Theory of operation. `Reconnecting` makes the attempts; a `Link` is one connection, from an open
+transport to its end. What outlives a link is here: the table of subscriptions, the counters and the
+reasons to pause.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeferTimeoutError
-from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -28,7 +25,7 @@ from metrics_agent.state.directory import StateFile
 from metrics_agent.transports.mqtt import causes
 from metrics_agent.transports.mqtt.address import BrokerAddress
 from metrics_agent.transports.mqtt.causes import Cause
-from metrics_agent.transports.mqtt.dial import Dial, dial
+from metrics_agent.transports.mqtt.dial import dial
 from metrics_agent.transports.mqtt.engine import Subscribed, Unsubscribed
 from metrics_agent.transports.mqtt.intake import Intake, Stats
 from metrics_agent.transports.mqtt.link import Link
@@ -36,12 +33,10 @@ from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.subscriber import Subscriber
 from metrics_agent.transports.mqtt.topics import Deliver, SubscriptionTable, valid_topic
 from metrics_agent.transports.mqtt.versions import BrokerVersions
-from metrics_agent.transports.outage import PROVEN_S, OutageReport
+from metrics_agent.transports.outage import OutageReport
+from metrics_agent.transports.reconnecting import Dial, Reconnecting
 
 __all__ = ["MqttConnection"]
-
-SHORT_LIVES: Final = 3
-"""Connections closed soon after being accepted, in a row, that are worth a hint."""
 
 
 class MqttConnection(Service):
@@ -95,31 +90,30 @@ class MqttConnection(Service):
         self._table.on_change(self._subscriptions_changed)
         self._intake = Intake(self._table, write, now_ns, count, log, settings.max_payload)
         self._subscriber = Subscriber(log, state)
-        self._backoff = Backoff(settings.reconnect_min, settings.reconnect_max, random)
-        self._report = OutageReport(log, reactor.seconds)
-        self._addresses = settings.brokers
-        self._next_address = 0
         self._pause_reasons: set[str] = set()
-        self._stop_waiters: list[Deferred[None]] = []
-        self._dial: Dial | None = None
-        self._attempt: Deferred[Any] | None = None
-        self._link: Link | None = None
-        self._retries = GuardedLoop(reactor, self._connect)
-        self._proof = GuardedLoop(reactor, self._proven)
         self._flushes = GuardedLoop(reactor, self._flush)
         self._resubscribes = GuardedLoop(reactor, self._resubscribe)
         self._answers = GuardedLoop(reactor, self._answer_is_overdue)
-        self._short_lives = 0
         self._accepted_count = 0
-        self._told_up = False
-        self._proved_itself = False
+        self._reconnecting = Reconnecting(
+            reactor,
+            addresses=settings.brokers,
+            dial=lambda address: self._dialer(reactor, self.settings, address),
+            make_link=self._make_link,
+            timeout_s=float(settings.connect_timeout),
+            backoff=Backoff(settings.reconnect_min, settings.reconnect_max, random),
+            report=OutageReport(log, reactor.seconds),
+            down=noted,
+            short_lived=lambda times: causes.of_short_lives(client_id, times),
+            log=log,
+        )
 
     # For modules, by way of their context.
 
     @property
     def connected(self) -> bool:
         """Whether the broker has accepted the connection that there is."""
-        return self._link is not None and self._link.accepted and self._link.lost is None
+        return self._reconnecting.connected
 
     @property
     def stats(self) -> Stats:
@@ -129,7 +123,7 @@ class MqttConnection(Service):
     @property
     def broker(self) -> str:
         """The address in use or tried next, for a log line; without secrets."""
-        return str(self._addresses[self._next_address])
+        return str(self._reconnecting.address)
 
     def subscribe(
         self, topic_filter: str, qos: int, deliver: Deliver, *, learned: bool = False
@@ -160,7 +154,7 @@ class MqttConnection(Service):
             that cannot be published to.
         """
         link = self._link
-        if not self.connected or link is None or valid_topic(topic) is not None:
+        if link is None or not link.alive or valid_topic(topic) is not None:
             return False
         return link.publish(topic, payload, qos)
 
@@ -211,7 +205,7 @@ class MqttConnection(Service):
         """Begin to connect."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
         self._noted(self.broker, None)
-        self._connect()
+        self._reconnecting.start()
 
     def stopService(self) -> Deferred[None]:
         """Disconnect in order.
@@ -221,87 +215,26 @@ class MqttConnection(Service):
         """
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
         self._stop_timers()
-        if self._attempt is not None:
-            self._attempt.cancel()
-        if self._link is None:
-            return succeed(None)
-        ended: Deferred[None] = Deferred()
-        self._stop_waiters.append(ended)
-        if len(self._stop_waiters) == 1:
-            self._link.leave()
-        return ended
+        return self._reconnecting.stop()
 
     # Connecting.
 
-    def _connect(self) -> None:
-        timeout_s = float(self.settings.connect_timeout)
-        try:
-            self._dial = self._dialer(
-                self._reactor, self.settings, self._addresses[self._next_address]
-            )
-            attempt = self._dial.endpoint.connect(_LinkFactory(self._make_link))
-        except Exception:
-            # A certificate that cannot be read, a package that is missing: tried again later,
-            # a person may have put it right.
-            failure = Failure()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-            self._failed(causes.of_connect_failure(failure, timeout_s))
-            return
-        self._attempt = attempt
-        attempt.addTimeout(timeout_s, self._reactor)
-        attempt.addCallbacks(self._transport_open, self._transport_failed)
-        attempt.addErrback(
-            lambda failure: self._log.failure("while connecting to the broker", failure)
-        )
+    @property
+    def _link(self) -> Link | None:
+        return self._reconnecting.link
 
     def _make_link(self) -> Link:
-        version = self._versions.to_try(self.settings.protocol, self._addresses[self._next_address])
+        version = self._versions.to_try(self.settings.protocol, self._reconnecting.address)
         settings = evolve(self.settings, protocol=version)
         return Link(self._reactor, settings, self.client_id, self._intake, self, self._log)
-
-    def _transport_open(self, link: Link) -> None:
-        self._attempt = None
-        self._link = link
-        if link.ended_by is not None:
-            self.link_ended(link, link.ended_by)
-
-    def _transport_failed(self, failure: Failure) -> None:
-        self._attempt = None
-        if self.running:
-            cause = causes.of_connect_failure(failure, float(self.settings.connect_timeout))
-            self._failed(self._explained(cause))
-
-    def _explained(self, cause: Cause) -> Cause:
-        return cause if self._dial is None else self._dial.explain(cause)
-
-    def _failed(self, cause: Cause) -> None:
-        broker = self.broker
-        self._retry_later(cause)
-        self._report.failed(broker, cause)
-        self._noted(broker, f"cannot connect: {cause.text}")
-
-    def _retry_later(self, cause: Cause) -> None:
-        self._next_address = (self._next_address + 1) % len(self._addresses)
-        if self._next_address != 0:
-            delay_s = self._backoff.first_delay_s()
-        elif cause.for_a_person:
-            delay_s = self._backoff.longest_delay_s()
-        else:
-            delay_s = self._backoff.next_delay_s()
-        self._retries.start(delay_s)
 
     # What the link tells.
 
     def link_accepted(self, link: Link, session_present: bool) -> None:
         """Subscribe to everything wanted; called by the link."""
-        self._link = link
         self._accepted_count += 1
         self.stats.reconnects = self._accepted_count - 1
-        self._proved_itself = False
-        self._proof.start(PROVEN_S)
-        # After some short lives the next one is not told before it has lasted.
-        self._told_up = self._short_lives < SHORT_LIVES - 1
-        if self._told_up:
-            self._report.up(self.broker)
+        self._reconnecting.accepted()
         self._subscriber.connected(self._table.wanted(), session_present=session_present)
         self._flushes.stop()
         self._flush()
@@ -323,50 +256,23 @@ class MqttConnection(Service):
 
     def link_ended(self, link: Link, cause: Cause) -> None:
         """Plan the next attempt, or finish stopping; called by the link."""
-        if link is not self._link:
-            return  # it ended before we were told of it: see _transport_open
-        self._link = None
-        self._stop_timers()
-        if not self.running:
-            waiters, self._stop_waiters = self._stop_waiters, []
-            for ended in waiters:
-                ended.callback(None)
+        if link is self._link:
+            self._stop_timers()
+        if not self._reconnecting.ended(link):
             return
-        cause = self._explained(cause)
-        if not link.accepted:
-            if cause.kind != causes.BAD_VERSION or not self._use_other_version():
-                self._failed(cause)
+        if link.accepted:
+            self._subscriber.ended(self._table.learned(), self.broker)
+        elif cause.kind == causes.BAD_VERSION and self._use_other_version():
             return
-        self._subscriber.ended(self._table.learned(), self.broker)
-        if self._proved_itself:
-            self._short_lives = 0
-        else:
-            self._short_lives += 1
-            if self._short_lives >= SHORT_LIVES and cause.kind == "closed":
-                cause = causes.of_short_lives(self.client_id, self._short_lives)
-        broker = self.broker
-        self._retry_later(cause)
-        self._report.lost(broker, cause)
-        self._noted(broker, f"lost the connection: {cause.text}")
+        self._reconnecting.retry(cause)
 
     def _use_other_version(self) -> bool:
         """Connect at once with the version of MQTT that the broker has not refused, if any."""
-        address = self._addresses[self._next_address]
-        if not self._versions.refused(self.settings.protocol, address):
+        if not self._versions.refused(self.settings.protocol, self._reconnecting.address):
             return False
         self._log.info("{broker} does not speak MQTT 5. Trying MQTT 3.1.1.", broker=self.broker)
-        self._retries.start(0)
+        self._reconnecting.again()
         return True
-
-    def _proven(self) -> None:
-        if not self.connected:
-            return  # what it brought is still being handled, no more
-        self._proved_itself = True
-        self._backoff.reset()
-        self._report.proven()
-        if not self._told_up:
-            self._told_up = True
-            self._report.up(self.broker)
 
     # Subscribing.
 
@@ -401,23 +307,5 @@ class MqttConnection(Service):
         self._flush_soon()
 
     def _stop_timers(self) -> None:
-        for loop in (
-            self._retries,
-            self._proof,
-            self._flushes,
-            self._resubscribes,
-            self._answers,
-        ):
+        for loop in (self._flushes, self._resubscribes, self._answers):
             loop.stop()
-
-
-class _LinkFactory(Factory):
-    """Makes links, quietly."""
-
-    noisy = False
-
-    def __init__(self, make: Callable[[], Link]) -> None:
-        self._make = make
-
-    def buildProtocol(self, _address: IAddress | None) -> Link:
-        return self._make()

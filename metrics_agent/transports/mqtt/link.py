@@ -138,6 +138,11 @@ class Link(Protocol):
 
     # What the owner asks for.
 
+    @property
+    def alive(self) -> bool:
+        """Whether the broker has accepted the connection and it is not lost."""
+        return self.accepted and self.lost is None
+
     def barrier(self) -> Deferred[bool]:
         """Return a Deferred that fires when what the broker has delivered so far was handled.
 
@@ -170,6 +175,10 @@ class Link(Protocol):
         self.read_socket(True)
         self._timer = self._reactor.callLater(GOODBYE_S, self._close)
 
+    def no_answer(self, timeout_s: float) -> None:
+        """End, since the broker has not accepted the connection in time."""
+        self.end(causes.of_no_connack(timeout_s, v5=self._v5))
+
     def end(self, cause: Cause) -> None:
         """Cut the connection because of what is wrong with it."""
         if self._cause is None:
@@ -183,10 +192,6 @@ class Link(Protocol):
     def connectionMade(self) -> None:
         """Introduce ourselves."""
         cast("Any", self.transport).registerProducer(self._gate, streaming=True)
-        timeout_s = float(self._settings.connect_timeout)
-        self._timer = self._reactor.callLater(
-            timeout_s, lambda: self.end(causes.of_no_connack(timeout_s, v5=self._v5))
-        )
         self.engine.connect()
 
     def dataReceived(self, data: bytes) -> None:
@@ -290,7 +295,6 @@ class Link(Protocol):
         if self.accepted:
             raise ProtocolError("second_connack", "the broker accepted the connection twice")
         self.accepted = True
-        self._stop_timer()
         if event.keepalive_s > 0:
             # A longer one, up to 18 h, would only hide that a broker is dead: to ping more often
             # than it asks for is always right (MQTT 5, 3.1.2.10).

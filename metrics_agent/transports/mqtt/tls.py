@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from metrics_agent.transports.mqtt.causes import CannotConnect, Cause
 from metrics_agent.transports.mqtt.settings import MqttSettings
+from metrics_agent.transports.reconnecting import Dial
 from metrics_agent.transports.tls import TlsFileError, VerifyingCreator, tls_options, wrap_tls
 from metrics_agent.transports.tls_settings import tls_arguments
 
 __all__ = ["over_tls"]
 
 
-def over_tls(
-    endpoint: Any, settings: MqttSettings, host: str, clock: Any
-) -> tuple[Any, Callable[[Cause], Cause]]:
+def over_tls(endpoint: Any, settings: MqttSettings, host: str, clock: Any) -> Dial:
     """Wrap an endpoint in TLS.
 
     Args:
@@ -25,7 +23,7 @@ def over_tls(
         clock: the reactor.
 
     Returns:
-        The endpoint, and what makes the cause of a failure more precise.
+        The way with TLS.
 
     Raises:
         CannotConnect: a file cannot be read or holds something else.
@@ -45,4 +43,4 @@ def over_tls(
         text = f"{creator.why.text}; the broker is not trusted"
         return Cause(creator.why.kind, text, for_a_person=True)
 
-    return wrap_tls(creator, endpoint, clock), explain
+    return Dial(wrap_tls(creator, endpoint, clock), explain)

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
-
-from attrs import frozen
 
 from metrics_agent.transports.causes import CannotConnect, Cause
 from metrics_agent.transports.hostname import hostname_endpoint
+from metrics_agent.transports.reconnecting import Dial
 from metrics_agent.transports.tls_settings import tls_arguments
 from metrics_agent.transports.websocket.settings import WebSocketSettings
 
-__all__ = ["Dial", "dial"]
-
-
-def _unchanged(cause: Cause) -> Cause:
-    return cause
-
-
-@frozen
-class Dial:
-    """One attempt to connect.
-
-    Attributes:
-        endpoint: an IStreamClientEndpoint.
-        explain: makes a cause more precise by what this attempt has noted.
-    """
-
-    endpoint: Any
-    explain: Callable[[Cause], Cause] = _unchanged
+__all__ = ["dial"]
 
 
 def dial(reactor: Any, settings: WebSocketSettings) -> Dial:

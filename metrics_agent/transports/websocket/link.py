@@ -6,7 +6,7 @@ message, and of the end: exactly once, last, with the cause.
 Signs of life. A server may have nothing to say for days, so what counts is not data but whole
 frames: a ping goes out each `ping_interval`, and if until `ping_timeout` later neither its answer
 nor any other whole frame has come, the server is dead. The bytes of a frame that never ends are no
-sign of life. The handshake has one time limit for all of it, however slowly it drips.
+sign of life.
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ class Handshake:
     Attributes:
         authority, target: see `Conversation.open`.
         authorization: the header's value, empty to leave it out.
-        timeout_s: for the whole handshake.
         ping_interval_s, ping_timeout_s: see above.
         max_message: in bytes.
     """
@@ -61,7 +60,6 @@ class Handshake:
     authority: str
     target: str
     authorization: str
-    timeout_s: float
     ping_interval_s: float
     ping_timeout_s: float
     max_message: int
@@ -129,6 +127,11 @@ class Link(Protocol):
 
     # What the owner asks for.
 
+    @property
+    def alive(self) -> bool:
+        """Whether the WebSocket is open."""
+        return self.opened and not self.ended
+
     def leave(self) -> None:
         """Say goodbye: a close frame, then the server closes, or we do."""
         if self._leaving or self.ended:
@@ -141,6 +144,10 @@ class Link(Protocol):
             return
         self._write(goodbye)
         self._timer = self._reactor.callLater(GOODBYE_S, self._abort)
+
+    def no_answer(self, timeout_s: float) -> None:
+        """End, since the server has not opened the WebSocket in time."""
+        self.end(Cause("silent", f"no answer to the handshake within {timeout_s:g} s"))
 
     def end(self, cause: Cause) -> None:
         """Cut the connection because of what is wrong with it."""
@@ -155,7 +162,6 @@ class Link(Protocol):
         handshake = self._handshake
         transport = cast("Any", self.transport)
         transport.registerProducer(self._gate, streaming=True)
-        self._timer = self._reactor.callLater(handshake.timeout_s, self._handshake_timeout)
         headers = [(b"Authorization", handshake.authorization.encode())]
         self._contained(self._open, headers if handshake.authorization else [])
 
@@ -194,7 +200,6 @@ class Link(Protocol):
             self._owner.link_oversized()
         elif isinstance(event, Opened):
             self.opened = True
-            self._stop_timer()
             self._ticks.start(self._handshake.ping_interval_s)
             self._owner.link_opened()
         elif isinstance(event, Refused):
@@ -220,10 +225,6 @@ class Link(Protocol):
         if reason.check(error.ConnectionLost, error.ConnectionAborted):  # type: ignore[no-untyped-call]
             return Cause("closed", f"the connection was cut{when}")
         return of_error(reason)
-
-    def _handshake_timeout(self) -> None:
-        seconds = self._handshake.timeout_s
-        self.end(Cause("silent", f"no answer to the handshake within {seconds:g} s"))
 
     # Signs of life.
 

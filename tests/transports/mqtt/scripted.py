@@ -16,11 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.state.directory import Pace, StateFaults, StateFile
 from metrics_agent.transports.mqtt.connection import MqttConnection
-from metrics_agent.transports.mqtt.dial import Dial
 from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.packets import encode_fixed_header
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.splitter import PacketSplitter
+from metrics_agent.transports.reconnecting import Dial
 
 SETTINGS = MqttSettings(broker=("tcp://broker:1883",))
 NOW_NS = 1_700_000_000_000_000_000

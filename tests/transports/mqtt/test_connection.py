@@ -238,6 +238,26 @@ class Cases:
         self.assertEqual(script.filters(script.written(), SUBSCRIBE), ["a"])
         self.assertEqual(script.connection.stats.reconnects, 1)
 
+    def test_a_filter_that_is_wanted_again_while_it_is_given_up(self) -> None:
+        """The answer to the UNSUBSCRIBE is not about it: it can be given up another time."""
+        path = Path(self.mktemp())
+        script = self.make(state_path=path)
+        first = script.connection.subscribe("a", 1, script.lines_of)
+        script.start()
+        first.cancel()
+        script.connection.reconcile()
+        script.clock.advance(0)
+        [(_, body)] = script.written()
+        again = script.connection.subscribe("a", 1, script.lines_of)
+        script.clock.advance(0)
+        self.assertEqual(script.filters(script.written(), SUBSCRIBE), ["a"])
+        script.send(unsuback(script.v5, int.from_bytes(body[:2], "big")))
+        self.assertEqual(json.loads(path.read_text())["filters"], ["a"])
+        again.cancel()
+        script.connection.reconcile()
+        script.clock.advance(0)
+        self.assertEqual(script.filters(script.written(), UNSUBSCRIBE), ["a"])
+
     def test_filters_of_a_former_process_are_given_up(self) -> None:
         """What the last process subscribed in a persistent session is unsubscribed by this one."""
         path = Path(self.mktemp())
@@ -658,6 +678,16 @@ class Cases:
         script.connection.startService()
         transport = script.open()
         script.clock.advance(10)
+        self.assertTrue(transport.aborted)
+        self.assertIn("no answer to CONNECT within 10 s", script.told()[0])
+
+    def test_a_late_transport_leaves_less_time_for_the_answer(self) -> None:
+        """One deadline for all of an attempt."""
+        script = self.make(connect_timeout=10.0)
+        script.connection.startService()
+        script.clock.advance(9)
+        transport = script.open()
+        script.clock.advance(1)
         self.assertTrue(transport.aborted)
         self.assertIn("no answer to CONNECT within 10 s", script.told()[0])
 

@@ -271,7 +271,7 @@ class ReadAheadTests(ConnectedCase):
         self.script.clock.advance(3600)
         self.assertFalse(self.script.connection.connected)
         self.assertFalse(self.script.connection.publish("a", b""))
-        self.assertFalse(self.script.connection._proved_itself)
+        self.assertFalse(self.script.connection._reconnecting._proved_itself)
         self.script.connection.resume_reading("pressure")
         self.turns(2)
         self.assertEqual(self.numbers, list(range(MESSAGES)))

@@ -10,8 +10,8 @@ from twisted.logger import Logger, LogLevel, formatEvent
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Event, RejectConnection, TextMessage
 
+from metrics_agent.transports.reconnecting import Dial
 from metrics_agent.transports.websocket.connection import WebSocketConnection
-from metrics_agent.transports.websocket.dial import Dial
 from metrics_agent.transports.websocket.settings import WebSocketSettings
 from tests.transports.mqtt.scripted import FakeEndpoint, FakeTransport
 

@@ -186,6 +186,16 @@ class SignsOfLifeTests(Case):
         [line] = script.told()
         self.assertIn("Cannot connect to ws://dtu/live: no answer to the handshake within", line)
 
+    def test_late_transport(self) -> None:
+        """What it took is missing for the handshake: one deadline for all of an attempt."""
+        script = self.make(connect_timeout=10)
+        script.connection.startService()
+        script.wait(9)
+        script.accept_socket()
+        script.wait(1)
+        self.assertTrue(script.transport.aborted)
+        self.assertIn("no answer to the handshake within 10 s", script.told()[0])
+
     def test_server_that_never_takes_the_socket(self) -> None:
         """Connecting has its limit too."""
         script = self.make(connect_timeout=10)
@@ -251,7 +261,7 @@ class OutageTests(Case):
         self.assertEqual(len(script.told(LogLevel.warn)), 2)
 
     def test_thrown_out_again_and_again(self) -> None:
-        """A server that drops us soon each time is told of once, and not as up each time."""
+        """A server that drops us soon each time is reported three times, not each time."""
         script = self.make()
         script.connection.startService()
         for _ in range(20):
@@ -259,8 +269,8 @@ class OutageTests(Case):
             script.transport.lost(error.ConnectionDone())
             script.until_next_attempt()
         lines = script.told()
-        self.assertEqual(len(lines), 3, lines)
-        self.assertIn("(too many clients?)", lines[2])
+        self.assertEqual(len(lines), 4, lines)
+        self.assertIn("(too many clients?)", lines[3])
         script.accept()
         script.clock.advance(PROVEN_S)
         self.assertIn("Connected to ws://dtu/live again", script.told()[-1])
@@ -535,7 +545,7 @@ class LoginTests(Case):
         """No repr of what is alive shows the password or the header made of it."""
         script = self.make(login="basic")
         script.start()
-        link = script.connection._link
+        link = script.connection._reconnecting.link
         for each in (script.connection, script.connection._settings, link, link._handshake):
             self.assertNotIn(PASSWORD, repr(each))
             self.assertNotIn("Basic", repr(each))
