@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from random import random
 from typing import Any, Final
 
-from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.protocol import Factory
-from twisted.python.failure import Failure
 
-from metrics_agent.looping import GuardedLoop
+from metrics_agent.backoff import Backoff
+from metrics_agent.logs.logger import make_logger
 from metrics_agent.output.protocol import OutputProtocol
 from metrics_agent.output.writer import Source
-from metrics_agent.transports.causes import of_connect_failure, of_error
+from metrics_agent.transports.causes import Cause
+from metrics_agent.transports.reconnecting import Dial, Reconnecting
 
-__all__ = ["EndpointWriter", "next_delay_s"]
+__all__ = ["EndpointWriter"]
 
 _CONNECT_TIMEOUT_S: Final = 30.0
-"""An endpoint's own, where its description names no other."""
-
-next_delay_s = backoffPolicy(initialDelay=0.5, maxDelay=30.0, factor=1.5)
-"""Attempt, from 0, to seconds until the next; with jitter."""
+"""From looking up the name to a connection, with TLS to the end of the handshake."""
+_RECONNECT_MIN_S: Final = 0.5
+_RECONNECT_MAX_S: Final = 30.0
 
 
 class EndpointWriter:
@@ -41,70 +39,74 @@ class EndpointWriter:
     def __init__(
         self, reactor: Any, endpoint: IStreamClientEndpoint, name: str, source: Source
     ) -> None:
-        self._reactor = reactor
-        self._endpoint = endpoint
-        self._name = name
         self._source = source
-        self._protocol: OutputProtocol | None = None
-        self._connecting: Deferred[Any] | None = None
-        self._retries = GuardedLoop(reactor, self._connect)
-        self._attempts = 0
-        self._closed = False
-        self._connect()
+        self._reconnecting = Reconnecting(
+            reactor,
+            addresses=(name,),
+            dial=lambda _name: Dial(endpoint),
+            make_link=lambda: OutputProtocol(reactor, self, source),
+            timeout_s=_CONNECT_TIMEOUT_S,
+            backoff=Backoff(_RECONNECT_MIN_S, _RECONNECT_MAX_S, random),
+            report=_Report(source),
+            short_lived=_of_short_lives,
+            log=make_logger(),
+        )
+        self._reconnecting.start()
 
     # What the sink calls: `Writer`.
 
     def wake(self) -> None:
         """Write if connected."""
-        if self._protocol is not None:
-            self._protocol.wake()
+        link = self._reconnecting.link
+        if link is not None:
+            link.wake()
 
     def untaken(self) -> int | None:
         """Return what the other side has not taken; None while there is no connection."""
-        return self._protocol.untaken() if self._protocol is not None else None
+        link = self._reconnecting.link
+        return None if link is None else link.untaken()
 
     def close(self) -> Deferred[None] | None:
         """End the connection, or the attempts to get one."""
-        self._closed = True
-        self._retries.stop()
-        if self._connecting is not None:
-            self._connecting.cancel()
-        protocol, self._protocol = self._protocol, None
-        return protocol.disconnect() if protocol is not None else None
+        link = self._reconnecting.link
+        # A peer that stalls is not waited for, the kernel goes on after us.
+        stalled = link is not None and link.stalled
+        stopped = self._reconnecting.stop()
+        return None if stalled or stopped.called else stopped
 
     # What the protocol calls.
 
-    def connected(self, protocol: OutputProtocol) -> None:
-        """Take the new connection."""
-        self._protocol = protocol
-        self._attempts = 0
+    def connected(self) -> None:
+        """Report that the output works."""
+        self._reconnecting.accepted()
+
+    def disconnected(self, protocol: OutputProtocol, cause: Cause) -> None:
+        """Queue again what was not taken, and connect again."""
+        if self._reconnecting.ended(protocol):
+            self._source.rewind()
+            self._reconnecting.retry(cause)
+
+
+class _Report:
+    """Reports to the sink, which logs one line down and one up."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def failed(self, address: str, cause: Cause) -> None:
+        """Report trouble."""
+        self._source.trouble(f"{address}: {cause.text}")
+
+    lost = failed
+
+    def up(self, _address: str) -> None:
+        """Report its end."""
         self._source.recovered()
 
-    def disconnected(self, reason: Failure) -> None:
-        """Queue again what was not taken, and connect again."""
-        if not self._closed:
-            self._protocol = None
-            self._source.rewind()
-            ended = isinstance(reason.value, ConnectionDone)
-            self._retry("the other side closed the connection" if ended else of_error(reason).text)
+    def proven(self) -> None:
+        """Nothing to do: the sink compares the reasons."""
 
-    # Inside.
 
-    def _connect(self) -> None:
-        factory = Factory.forProtocol(lambda: OutputProtocol(self._reactor, self, self._source))
-        self._connecting = self._endpoint.connect(factory)
-        self._connecting.addCallbacks(self._is_connected, self._failed)
-
-    def _is_connected(self, _protocol: object) -> None:
-        self._connecting = None
-
-    def _failed(self, reason: Failure) -> None:
-        self._connecting = None
-        if not self._closed:
-            self._retry(of_connect_failure(reason, _CONNECT_TIMEOUT_S).text)
-
-    def _retry(self, reason: str) -> None:
-        self._source.trouble(f"{self._name}: {reason}")
-        if not self._retries.active and not self._closed:
-            self._retries.start(next_delay_s(self._attempts))
-            self._attempts += 1
+def _of_short_lives(_times: int) -> Cause:
+    text = "the other side keeps closing the connection soon after accepting it"
+    return Cause("short_lives", text)

@@ -12,7 +12,7 @@ import termios
 from typing import Any, Final
 from typing import Protocol as Seam
 
-from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IHandshakeListener,
     IPullProducer,
@@ -32,6 +32,7 @@ from metrics_agent.output.whole_lines import (
 )
 from metrics_agent.output.writer import Source
 from metrics_agent.process.descriptors import ask_kernel, hung_up
+from metrics_agent.transports.causes import Cause, of_error
 
 __all__ = ["OutputProtocol", "Owner"]
 
@@ -42,11 +43,11 @@ _RECORD_BYTES: Final = 16 * 1024
 class Owner(Seam):
     """What a connection reports to."""
 
-    def connected(self, protocol: OutputProtocol) -> None:
-        """Take the connection: it can be written, with TLS after the handshake."""
+    def connected(self) -> None:
+        """Take note that the connection can be written, with TLS after the handshake."""
         ...
 
-    def disconnected(self, reason: Failure) -> None:
+    def disconnected(self, protocol: OutputProtocol, cause: Cause) -> None:
         """Queue again what was not taken, and connect again."""
         ...
 
@@ -113,7 +114,7 @@ class OutputProtocol(Protocol):
         self._tls: TlsBuffer | None = None
         self._waiting = False
         self._later = GuardedLoop(reactor, self.wake)
-        self.ended: Deferred[None] = Deferred()
+        self._cause: Cause | None = None
 
     def connectionMade(self) -> None:
         """Begin to write; over TLS when the handshake is done."""
@@ -129,8 +130,7 @@ class OutputProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the owner, which connects again."""
         self._end()
-        self._owner.disconnected(reason)
-        self.ended.callback(None)
+        self._owner.disconnected(self, self._cause or _of_loss(reason))
 
     # What the transport calls.
 
@@ -176,24 +176,36 @@ class OutputProtocol(Protocol):
         # A closing peer throws away what it has not read; connectionLost tells us in a moment.
         return None if hung_up(fd) else untaken
 
-    def disconnect(self) -> Deferred[None] | None:
-        """End the connection in order: a reset would cut what the kernel still has in mid-line.
+    @property
+    def alive(self) -> bool:
+        """Whether it can be written."""
+        return self._buffer is not None
 
-        Returns:
-            Fires when it has ended; None where the peer stalls: that is not waited for, and the
-            kernel goes on after us.
-        """
-        stalled = self._waiting
+    @property
+    def stalled(self) -> bool:
+        """Whether the other side leaves no room to write."""
+        return self._waiting
+
+    def leave(self) -> None:
+        """End the connection in order: a reset would cut what the kernel still has in mid-line."""
+        begun = self.alive
         self._end()
-        self._transport.unregisterProducer()
-        self._transport.loseConnection()
-        return None if stalled else self.ended
+        if begun:
+            self._transport.unregisterProducer()
+            self._transport.loseConnection()
+        else:
+            self._transport.abortConnection()
+
+    def no_answer(self, timeout_s: float) -> None:
+        """End, since TLS has not come about in time."""
+        self._cause = Cause("silent", f"no answer to the TLS handshake within {timeout_s:g} s")
+        self._transport.abortConnection()
 
     # Inside.
 
     def _begin(self, buffer: Buffer, *, streaming: bool) -> None:
         self._buffer = buffer
-        self._owner.connected(self)
+        self._owner.connected()
         self._transport.registerProducer(self, streaming=streaming)
         if streaming:
             self.wake()
@@ -210,6 +222,12 @@ class OutputProtocol(Protocol):
     @property
     def _transport(self) -> Any:
         return self.transport
+
+
+def _of_loss(reason: Failure) -> Cause:
+    if isinstance(reason.value, ConnectionDone):
+        return Cause("closed", "the other side closed the connection")
+    return of_error(reason)
 
 
 def _tls_class() -> Any:

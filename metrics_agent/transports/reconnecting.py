@@ -104,11 +104,11 @@ class Reconnecting(Generic[_Link]):
         timeout_s: for a whole attempt.
         backoff: the delays.
         report: what is said.
-        down: called with the address and a clause, when it cannot connect or has lost the
-            connection.
         short_lived: gives the cause to report when the other side closed so many connections in a
             row soon after accepting them.
         log: for faults of our own.
+        down: called with the address and a clause, when it cannot connect or has lost the
+            connection.
     """
 
     def __init__(
@@ -121,9 +121,9 @@ class Reconnecting(Generic[_Link]):
         timeout_s: float,
         backoff: Backoff,
         report: Report,
-        down: Callable[[str, str], object],
         short_lived: Callable[[int], Cause],
         log: Logger,
+        down: Callable[[str, str], object] = lambda _address, _problem: None,
     ) -> None:
         self._addresses = addresses
         self._make_dial = dial

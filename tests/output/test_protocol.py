@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -59,6 +59,9 @@ class Tls:
     def loseConnection(self) -> None:
         self.ended = "lose"
 
+    def abortConnection(self) -> None:
+        self.ended = "abort"
+
 
 class Owner:
     """Notes what it hears."""
@@ -66,11 +69,11 @@ class Owner:
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def connected(self, _protocol) -> None:
+    def connected(self) -> None:
         self.heard.append("connected")
 
-    def disconnected(self, _reason) -> None:
-        self.heard.append("disconnected")
+    def disconnected(self, _protocol, cause) -> None:
+        self.heard.append(cause.text)
 
 
 class TlsTests(SynchronousTestCase):
@@ -152,13 +155,14 @@ class TlsTests(SynchronousTestCase):
         self.assertEqual(len(self.reactor.getDelayedCalls()), 1)
         self.protocol.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
-        self.assertEqual(self.owner.heard, ["connected", "disconnected"])
+        self.assertEqual(self.owner.heard[1:], ["the other side closed the connection"])
         self.assertIsNone(self.protocol.untaken())
 
     def test_disconnect(self) -> None:
         """It ends in order; a peer that does not read is not waited for."""
         self.shake_hands()
-        self.assertNoResult(self.protocol.disconnect())
+        self.assertFalse(self.protocol.stalled)
+        self.protocol.leave()
         self.assertEqual(self.tls.ended, "lose")
 
     def test_disconnect_while_full(self) -> None:
@@ -166,5 +170,18 @@ class TlsTests(SynchronousTestCase):
         self.shake_hands()
         self.source.add(LINE * 200)
         self.protocol.wake()
-        self.assertIsNone(self.protocol.disconnect())
+        self.assertTrue(self.protocol.stalled)
+        self.protocol.leave()
         self.assertEqual(self.tls.ended, "lose")
+
+    def test_a_handshake_that_takes_too_long(self) -> None:
+        """It is cut off, and the owner hears why."""
+        self.protocol.no_answer(30)
+        self.assertEqual(self.tls.ended, "abort")
+        self.protocol.connectionLost(Failure(ConnectionAborted()))
+        self.assertEqual(self.owner.heard, ["no answer to the TLS handshake within 30 s"])
+
+    def test_end_during_the_handshake(self) -> None:
+        """There is nothing to wait for."""
+        self.protocol.leave()
+        self.assertEqual(self.tls.ended, "abort")

@@ -24,6 +24,7 @@ from metrics_agent.output.endpoint import EndpointWriter
 from metrics_agent.output.path import ROTATION_CHECK_S, PathWriter
 from metrics_agent.output.target import Target, file_trouble, make_output, needs_tls, read_output
 from metrics_agent.output.whole_lines import EMPTY_CHECK_S
+from metrics_agent.transports.outage import PROVEN_S
 from tests.output.fakes import FakeReactor, FakeSource
 
 
@@ -448,6 +449,24 @@ class EndpointTests(SynchronousTestCase):
         self.reactor.advance(1)
         self.connect()
         self.assertEqual(self.peer.recv(10), b"a\n")
+
+    def test_reader_that_closes_again_and_again(self) -> None:
+        """It is not reported as well each time, and tried ever more slowly."""
+        self.open()
+        for _ in range(8):
+            self.connect()
+            self.drop()
+            attempts = len(self.endpoint.attempts)
+            while len(self.endpoint.attempts) == attempts:
+                self.reactor.advance(0.25)
+        said = [each for each in self.source.said if each != "rewind"]
+        self.assertEqual(said.count("recovered"), 2)
+        self.assertIn("keeps closing the connection soon after accepting it", said[-1])
+        self.assertGreater(self.reactor.seconds(), 30)
+        self.connect()
+        self.reactor.advance(PROVEN_S)
+        self.assertEqual(self.source.said[-1], "recovered")
+        self.writer.close()
 
     def test_peer_that_closed_has_taken_nothing(self) -> None:
         """A peer that closes discards what it has not read: that must not look like reading."""
