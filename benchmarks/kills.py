@@ -37,7 +37,7 @@ from benchmarks.endurance.ledger import Ledger
 from benchmarks.endurance.peer import Peer
 from benchmarks.endurance.stage import Cleanups, run
 from benchmarks.endurance.tap import Notes, Tap
-from metrics_agent.config.describe import update
+from metrics_agent.describe import update
 from tests.integration.case import install_modules, told
 from tests.integration.telegraf import TelegrafParent
 from tests.integration.watching import argv, pause, python_path, until

@@ -20,7 +20,7 @@ from attrs import frozen
 
 from benchmarks.endurance.stage import Cleanups, Stage, run
 from benchmarks.endurance.vitals import Reading
-from metrics_agent.config.describe import update
+from metrics_agent.describe import update
 from tests.integration.watching import pause, until
 
 __all__ = ["LIMITS", "Course", "after_messages", "after_restarts", "main"]

@@ -28,7 +28,7 @@ from benchmarks import kills
 from benchmarks.endurance.faults import FAULTS, METERS, PLUGS, Fault, start_loads
 from benchmarks.endurance.stage import Cleanups, Stage, run
 from benchmarks.endurance.vitals import Reading
-from metrics_agent.config.describe import update
+from metrics_agent.describe import update
 from tests.integration.watching import pause
 
 __all__ = ["Minute", "Soak", "main"]

@@ -25,10 +25,10 @@ from metrics_agent.output.sink import Sink
 from metrics_agent.plan import ModulePlan, Plan, build
 from metrics_agent.preload import import_all, not_imported
 from metrics_agent.process.exit import ExitCode, ExitStatus
-from metrics_agent.process.notify import Notifier
 from metrics_agent.state.directory import StateDirectory
 from metrics_agent.supervision.group import ModuleGroup
 from metrics_agent.supervision.guard import Guard
+from metrics_agent.supervision.notify import Notifier
 from metrics_agent.supervision.supervisor import State, Supervisor
 from metrics_agent.supervision.ticker import as_deferred
 from metrics_agent.transports.mqtt.connections import Connections

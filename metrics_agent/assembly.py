@@ -29,7 +29,6 @@ from metrics_agent.plan import ModulePlan, Plan
 from metrics_agent.point_clock import PointClock
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
-from metrics_agent.process.notify import make_notifier
 from metrics_agent.process.running import contain_main_loop, freeze_before_main_loop
 from metrics_agent.process.stdin import StdinService
 from metrics_agent.state.directory import Pace, StateDirectory, safe_name
@@ -40,6 +39,7 @@ from metrics_agent.supervision.emitter import Emitter
 from metrics_agent.supervision.exhaustion import MemoryWatch
 from metrics_agent.supervision.guard import Guard
 from metrics_agent.supervision.lifecycle import State
+from metrics_agent.supervision.notify import make_notifier
 from metrics_agent.supervision.policy import RestartPolicy
 from metrics_agent.supervision.self_metrics import (
     CONFIG_ERROR,

@@ -94,7 +94,7 @@ def makeService(options: Options) -> Agent:
 
 def _check_stdout(twistd: Any, plan: Plan, log: Logger) -> None:
     """Refuse to write metrics to the /dev/null that a daemon has for stdout."""
-    from metrics_agent.output.target import STDOUT
+    from metrics_agent.config.output import STDOUT
     from metrics_agent.process.exit import ExitCode
 
     if twistd.get("nodaemon", True) or plan.config.settings.output != STDOUT:
@@ -111,7 +111,7 @@ def _logs_by_default(twistd: Any, plan: Plan) -> bool:
 
     ``--logfile=-`` asks for stdout, and that is for metrics.
     """
-    from metrics_agent.output.target import STDOUT
+    from metrics_agent.config.output import STDOUT
 
     logfile = twistd.get("logfile")
     to_stdout = logfile == "-" and plan.config.settings.output == STDOUT

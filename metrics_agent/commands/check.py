@@ -14,9 +14,10 @@ from metrics_agent.commands.files import inspect_files
 from metrics_agent.commands.loading import load_found, locate
 from metrics_agent.commands.saying import say
 from metrics_agent.config import AgentConfig, Fault, state_directory
+from metrics_agent.config.output import read_output
 from metrics_agent.errors import ConfigError, MissingDependency
 from metrics_agent.modules import known_kinds
-from metrics_agent.output.target import file_trouble, read_output
+from metrics_agent.output.target import file_trouble
 from metrics_agent.plan import Plan, build
 from metrics_agent.process.exit import ExitCode
 

@@ -16,11 +16,11 @@ from metrics_agent.commands.check import check
 from metrics_agent.commands.diagnosing import diagnose
 from metrics_agent.commands.run import logged
 from metrics_agent.commands.saying import say
+from metrics_agent.config.output import read_output
 from metrics_agent.diagnosis import Diagnosis
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.probe import probe
-from metrics_agent.output.target import read_output
 from metrics_agent.plan import ModulePlan, Plan
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode

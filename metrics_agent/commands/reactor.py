@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from metrics_agent.config.output import needs_tls
 from metrics_agent.modules import BUILT_IN
-from metrics_agent.output.target import needs_tls
 from metrics_agent.plan import Plan
 from metrics_agent.process.openssl import leave_out_openssl
 from metrics_agent.process.running import use_monotonic_clock

@@ -10,11 +10,11 @@ from pathlib import Path
 from attrs import frozen
 
 from metrics_agent.config.faults import Fault, quote
+from metrics_agent.config.output import read_output
 from metrics_agent.config.setting import setting
 from metrics_agent.config.types import Duration, Size, format_duration, format_size
 from metrics_agent.errors import OutputError
 from metrics_agent.limits import SERIES_PER_DEVICE
-from metrics_agent.output.target import read_output
 
 __all__ = ["LOG_LEVELS", "AgentSettings", "state_directory"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
@@ -13,9 +12,10 @@ from typing import Any, Final, cast
 from attrs import evolve, frozen
 
 from metrics_agent.config.faults import Fault, describe_type, join, quote
+from metrics_agent.config.toml_parser import toml_parser
 from metrics_agent.errors import ConfigError
 
-__all__ = ["Document", "read", "toml_parser"]
+__all__ = ["Document", "read"]
 
 _LIMIT_BYTES: Final = 4 * 1024 * 1024
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -120,15 +120,6 @@ def _content(path: Path) -> tuple[bytes, int]:
     if len(content) > _LIMIT_BYTES:
         raise _error(path, "too large a file", f"at most {_LIMIT_BYTES} bytes")
     return content, mode
-
-
-def toml_parser() -> Any:
-    """Return the module that parses TOML on this Python."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib
 
 
 def _parse_toml(path: Path, text: str) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from metrics_agent.config.faults import join
+from metrics_agent.config.toml_parser import toml_parser
 
 __all__ = ["find_lines", "line_of"]
 
@@ -182,6 +183,4 @@ class _Toml(_Json):
     def _name(self, key: str) -> str:
         if key[:1] not in {'"', "'"}:
             return key
-        from metrics_agent.config.document import toml_parser
-
         return str(next(iter(toml_parser().loads(f"{key} = 0"))))

@@ -11,7 +11,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from metrics_agent.output.target import make_endpoint, needs_tls, read_output
+from metrics_agent.config.output import needs_tls, read_output
+from metrics_agent.output.target import make_endpoint
 from metrics_agent.transports.causes import of_connect_failure
 
 __all__ = ["probe"]
@@ -22,7 +23,7 @@ def probe(reactor: Any, setting: str, timeout_s: float) -> Deferred[str]:
 
     Args:
         reactor: the reactor.
-        setting: see `target.read_output`; not stdout and not a file.
+        setting: see `config.output.read_output`; not stdout and not a file.
         timeout_s: how long it may take.
 
     Returns:

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from metrics_agent.output.batch import Batch
+from metrics_agent.batch import Batch
 
 __all__ = ["CHUNK_BYTES", "BatchQueue"]
 

@@ -18,8 +18,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from metrics_agent.batch import Batch
 from metrics_agent.looping import GuardedLoop
-from metrics_agent.output.batch import Batch
 from metrics_agent.output.queue import CHUNK_BYTES, BatchQueue
 from metrics_agent.output.writer import MakeWriter, Writer
 

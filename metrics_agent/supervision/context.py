@@ -21,10 +21,10 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from metrics_agent.batch import Batch
 from metrics_agent.errors import MetricRefused, PayloadError
 from metrics_agent.interfaces import Cancellable, Collect, Handler
 from metrics_agent.metric import Metric
-from metrics_agent.output.batch import Batch
 from metrics_agent.state.directory import StateDirectory, StateFile
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.emitter import Emitter

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from twisted.logger import Logger
 
+from metrics_agent.batch import Batch
 from metrics_agent.errors import MetricRefused
 from metrics_agent.looping import GuardedLoop
 from metrics_agent.metric import Metric, Series
-from metrics_agent.output.batch import Batch
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.guard import Guard
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.endpoints import HostnameEndpoint
 
-from metrics_agent.transports.host_port import NAME
+from metrics_agent.host_port import NAME
 
 __all__ = ["hostname_endpoint"]
 

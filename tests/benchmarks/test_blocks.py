@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.config.describe import update
+from metrics_agent.describe import update
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCKS = {"robustness.md": ("leaks", "soak"), "performance.md": ("figures",)}

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.config.document import toml_parser
 from metrics_agent.config.faults import join
 from metrics_agent.config.lines import find_lines, line_of
+from metrics_agent.config.toml_parser import toml_parser
 
 KEYS = st.text(max_size=5) | st.sampled_from(["a", "b-c", "a.b", '"', "1", "k=v", "[x]", "#"])
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=9)

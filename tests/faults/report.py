@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from metrics_agent.config.describe import update
+from metrics_agent.describe import update
 from tests.faults.expected import ROWS, SECTIONS
 from tests.faults.row import Measured, Row, results
 

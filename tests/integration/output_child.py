@@ -23,7 +23,7 @@ from twisted.logger import globalLogBeginner  # noqa: E402
 
 # Before it becomes another user, who may not read what is imported.
 import metrics_agent.output.descriptor  # noqa: E402, F401
-from metrics_agent.output.batch import Batch  # noqa: E402
+from metrics_agent.batch import Batch  # noqa: E402
 from metrics_agent.output.sink import Sink  # noqa: E402
 from metrics_agent.output.target import make_output  # noqa: E402
 from metrics_agent.process.stdin import watch_stdin  # noqa: E402

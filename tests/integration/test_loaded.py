@@ -24,7 +24,7 @@ TLS = {"cryptography", "metrics_agent.transports.tls"}
 # What is there for people, tests and the demonstration, never for a running agent.
 NEVER = {
     *("hypothesis", "trial", "twisted.trial", "amqtt", "requests", "numpy"),
-    *("metrics_agent.demo", "metrics_agent.testing", "metrics_agent.config.describe"),
+    *("metrics_agent.demo", "metrics_agent.testing", "metrics_agent.describe"),
 }
 ALL = MQTT | TASMOTA | WEBSOCKET | OPENDTU | HTTP | NETATMO | TLS
 

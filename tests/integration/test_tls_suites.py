@@ -19,7 +19,8 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from metrics_agent.output.target import make_endpoint, read_output
+from metrics_agent.config.output import read_output
+from metrics_agent.output.target import make_endpoint
 from metrics_agent.transports.tls import VerifyingCreator, tls_options, wrap_tls
 
 REFUSED = (

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from metrics_agent.output.batch import Batch
+from metrics_agent.batch import Batch
 from metrics_agent.output.queue import BatchQueue
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.output.batch import Batch
+from metrics_agent.batch import Batch
 from metrics_agent.output.queue import BatchQueue
 
 

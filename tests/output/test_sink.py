@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger, LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.output.batch import Batch
+from metrics_agent.batch import Batch
 from metrics_agent.output.queue import CHUNK_BYTES
 from metrics_agent.output.sink import LAST_LOOK_S, Sink
 from tests.output.fakes import FakeReactor, FakeWriter

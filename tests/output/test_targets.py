@@ -18,11 +18,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from metrics_agent.config.output import Target, needs_tls, read_output
 from metrics_agent.errors import OutputError
 from metrics_agent.output.direct import RETRY_S, DirectWriter
 from metrics_agent.output.endpoint import EndpointWriter
 from metrics_agent.output.path import ROTATION_CHECK_S, PathWriter
-from metrics_agent.output.target import Target, file_trouble, make_output, needs_tls, read_output
+from metrics_agent.output.target import file_trouble, make_output
 from metrics_agent.output.whole_lines import EMPTY_CHECK_S
 from metrics_agent.transports.outage import PROVEN_S
 from tests.output.fakes import FakeReactor, FakeSource

@@ -11,11 +11,11 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.batch import Batch
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.events import read_event
 from metrics_agent.logs.levels import Level, Levels
 from metrics_agent.logs.logger import make_logger
-from metrics_agent.output.batch import Batch
 from metrics_agent.state.directory import Pace, StateDirectory
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
+from metrics_agent.batch import Batch
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.events import read_event
 from metrics_agent.logs.levels import Levels
 from metrics_agent.metric import Metric, Series
-from metrics_agent.output.batch import Batch
 from metrics_agent.supervision import emitter as emitter_module
 from metrics_agent.supervision.emitter import MAX_WAITING, METRICS_A_TURN, METRICS_AT_ONCE, Emitter
 from tests.supervision.fakes import FAULTS, SupervisionCase, raiser

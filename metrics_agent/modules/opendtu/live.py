@@ -15,7 +15,7 @@ from metrics_agent.interfaces import ModuleContext
 from metrics_agent.metric import Metric
 from metrics_agent.modules.opendtu.config import OpenDtuSettings
 from metrics_agent.modules.opendtu.decode import decode_frame
-from metrics_agent.modules.opendtu.service import Points
+from metrics_agent.modules.opendtu.points import Points
 from metrics_agent.modules.opendtu.topics import DTU
 from metrics_agent.transports.websocket.connection import WebSocketConnection
 

@@ -18,9 +18,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metrics_agent.backoff import Backoff
+from metrics_agent.batch import Batch
 from metrics_agent.interfaces import Cancellable
 from metrics_agent.looping import GuardedLoop
-from metrics_agent.output.batch import Batch
 from metrics_agent.state.directory import StateFile
 from metrics_agent.transports.mqtt import causes
 from metrics_agent.transports.mqtt.address import BrokerAddress

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from attrs import frozen
 
-from metrics_agent.transports.host_port import (
+from metrics_agent.host_port import (
     HOST_PORT,
     SCHEME,
     UNPRINTABLE,

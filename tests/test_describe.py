@@ -7,10 +7,10 @@ from unittest import skipUnless
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.config.describe import modules_block, refresh, settings_table, update
+from metrics_agent.describe import modules_block, refresh, settings_table, update
 from tests.config.kinds import Account, Plain
 
-PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 
 
 class TableTests(SynchronousTestCase):
@@ -64,5 +64,5 @@ class UpdateTests(SynchronousTestCase):
         self.assertTrue(
             page == refresh(page),
             "docs/configuration.md is out of date; regenerate its tables:\n"
-            "    python -m metrics_agent.config.describe docs/configuration.md",
+            "    python -m metrics_agent.describe docs/configuration.md",
         )

@@ -12,7 +12,7 @@ from twisted.logger import ILogObserver, Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import provider
 
-from metrics_agent.process.notify import Notifier, make_notifier
+from metrics_agent.supervision.notify import Notifier, make_notifier
 from tests.output.fakes import FakeReactor
 
 PID = 4711

@@ -1,6 +1,6 @@
 """The tables of docs/configuration.md, made from the settings classes.
 
-``python -m metrics_agent.config.describe docs/configuration.md`` writes them into the page.
+``python -m metrics_agent.describe docs/configuration.md`` writes them into the page.
 """
 
 from __future__ import annotations
