@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from metrics_agent.config.describe import update
+from metrics_agent.describe import update
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.deploy.box import Box
