@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from metrics_agent.describe import update
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.describe import update
 from tests.deploy.box import Box
 from tests.deploy.layers import DEVICE, FAILING_MODULE, ROWS, Numbers, Row, Seen, Tail, table
 from tests.deploy.paths import DOCS

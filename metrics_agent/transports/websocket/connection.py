@@ -31,6 +31,9 @@ from metrics_agent.transports.websocket.settings import WebSocketSettings
 __all__ = ["WebSocketConnection"]
 
 _UNAUTHORIZED: Final = 401
+_SHORT_LIVES: Final = Cause(
+    "short_lives", "it keeps closing the connection soon after accepting it (too many clients?)"
+)
 
 
 class WebSocketConnection(Service):
@@ -90,7 +93,7 @@ class WebSocketConnection(Service):
             backoff=Backoff(settings.reconnect_min, settings.reconnect_max, random),
             report=OutageReport(log, reactor.seconds),
             down=self._down,
-            short_lived=_of_short_lives,
+            short_lived=lambda _times: self._with_hint(_SHORT_LIVES),
             log=log,
         )
 
@@ -187,11 +190,6 @@ class WebSocketConnection(Service):
         if is_open is not self._is_open:
             self._is_open = is_open
             self._changed(is_open)
-
-
-def _of_short_lives(_times: int) -> Cause:
-    text = "it keeps closing the connection soon after accepting it (too many clients?)"
-    return Cause("short_lives", text)
 
 
 def _challenges(refused: Refused) -> list[str]:
