@@ -54,6 +54,7 @@ class _Connection:
         deliver: Deliver,
         *,
         learned: bool = False,  # noqa: ARG002 - as the connection has it
+        announcements: bool = False,  # noqa: ARG002 - likewise
     ) -> object:
         """Note who wants what."""
         return self._table.add(topic_filter, qos, deliver)

@@ -110,7 +110,13 @@ class ListenOnly:
         self._connection = connection
 
     def subscribe(
-        self, topic_filter: str, qos: int, deliver: Deliver, *, learned: bool = False
+        self,
+        topic_filter: str,
+        qos: int,
+        deliver: Deliver,
+        *,
+        learned: bool = False,
+        announcements: bool = False,
     ) -> Cancellable:
         """Subscribe to the filter as it is without ``$share``.
 
@@ -120,7 +126,9 @@ class ListenOnly:
         plain = topic_filter
         while valid_filter(plain) is None and plain != inner_filter(plain):
             plain = inner_filter(plain)  # once more: a share of a share is one too
-        return self._connection.subscribe(plain, qos, deliver, learned=learned)
+        return self._connection.subscribe(
+            plain, qos, deliver, learned=learned, announcements=announcements
+        )
 
     def publish(self, _topic: str, _payload: bytes, _qos: int = 0) -> bool:
         """Publish nothing; as if the broker was away."""

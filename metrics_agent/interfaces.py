@@ -97,6 +97,7 @@ class ModuleContext(Protocol):
         qos: int = 1,
         place: str = "message",
         learned: bool = False,
+        announcements: bool = False,
     ) -> Cancellable:
         """Get messages of a filter on this module's connection to that broker.
 
@@ -113,6 +114,10 @@ class ModuleContext(Protocol):
             place: what to call it in the log and the counters.
             learned: the filter comes from a device, not from the configuration. Should the broker
                 end the connection for it, it is set aside; others never are.
+            announcements: the retained messages of the filter say what other messages mean. When
+                it is subscribed to, other messages wait until those that the broker has are
+                handled, for some seconds at most. The QoS is 0 then, at which brokers send them
+                without waiting for acknowledgements.
         """
         ...
 

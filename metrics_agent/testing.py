@@ -59,6 +59,7 @@ class FakeSubscription:
     qos: int
     place: str
     learned: bool = False
+    announcements: bool = False
     active: bool = True
 
     def cancel(self) -> None:
@@ -166,9 +167,18 @@ class FakeContext:
         qos: int = 1,
         place: str = "message",
         learned: bool = False,
+        announcements: bool = False,
     ) -> FakeSubscription:
         """Record a subscription; ``deliver`` finds it."""
-        subscription = FakeSubscription(broker, topic_filter, handler, qos, place, learned)
+        subscription = FakeSubscription(
+            broker,
+            topic_filter,
+            handler,
+            0 if announcements else qos,
+            place,
+            learned,
+            announcements,
+        )
         self.subscriptions.append(subscription)
         return subscription
 

@@ -144,6 +144,7 @@ class Context:
         qos: int = 1,
         place: str = "message",
         learned: bool = False,
+        announcements: bool = False,
     ) -> Cancellable:
         """Get messages of a filter on this module's connection to that broker.
 
@@ -155,7 +156,13 @@ class Context:
             return _Nothing()
         connection = self._resources.connection(self.name, broker)
         deliver = self._deliverer(handler, place)
-        subscription = connection.subscribe(topic_filter, qos, deliver, learned=learned)
+        subscription = connection.subscribe(
+            topic_filter,
+            0 if announcements else qos,
+            deliver,
+            learned=learned,
+            announcements=announcements,
+        )
         return self._own("subscription", subscription)
 
     def publish(self, broker: MqttSettings, topic: str, payload: bytes, *, qos: int = 0) -> bool:

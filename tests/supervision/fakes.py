@@ -134,7 +134,13 @@ class FakeConnection:
         self.connected = True
 
     def subscribe(
-        self, topic_filter: str, qos: int, deliver: Deliver, *, learned: bool = False
+        self,
+        topic_filter: str,
+        qos: int,
+        deliver: Deliver,
+        *,
+        learned: bool = False,
+        announcements: bool = False,
     ) -> FakeSubscription:
         if "#/" in topic_filter:
             raise ValueError(f"got {topic_filter!r}")

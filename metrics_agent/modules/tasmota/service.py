@@ -128,8 +128,8 @@ class TasmotaModule(Service):
             self._broker,
             f"{self._settings.discovery_prefix}/+/config",
             self._on_config,
-            qos=0,
             place="discovery",
+            announcements=True,
         )
         self._filters.restore()
         for shape in shapes:

@@ -126,7 +126,13 @@ class MqttConnection(Service):
         return str(self._reconnecting.address)
 
     def subscribe(
-        self, topic_filter: str, qos: int, deliver: Deliver, *, learned: bool = False
+        self,
+        topic_filter: str,
+        qos: int,
+        deliver: Deliver,
+        *,
+        learned: bool = False,
+        announcements: bool = False,
     ) -> Cancellable:
         """Get the messages of a filter, now if connected and after each reconnect.
 
@@ -136,6 +142,8 @@ class MqttConnection(Service):
             deliver: see `Deliver`; must not raise.
             learned: the filter comes from a device, not from the configuration: it is set aside
                 if the broker ends the connection for it.
+            announcements: its retained messages are handled before all other messages, see
+                `announcements`.
 
         Returns:
             The subscription. Cancelling it ends the delivery at once; the broker is told at the
@@ -144,7 +152,9 @@ class MqttConnection(Service):
         Raises:
             ValueError: the filter is invalid.
         """
-        return self._table.add(topic_filter, qos, deliver, learned=learned)
+        return self._table.add(
+            topic_filter, qos, deliver, learned=learned, announcements=announcements
+        )
 
     def publish(self, topic: str, payload: bytes, qos: int = 0) -> bool:
         """Send a message if connected.
@@ -187,6 +197,7 @@ class MqttConnection(Service):
         """
         if self._link is None or not self._link.accepted:
             return succeed(False)
+        self._link.inflow.announcements.end()
         passed = self._link.barrier()
         passed.addTimeout(timeout_s, self._reactor)
 
@@ -250,6 +261,7 @@ class MqttConnection(Service):
             if not self._subscriber.waits_for_an_answer:
                 self._answers.stop()
             self._noted(self.broker, self._subscriber.problem)
+            self._await_announcements()
             self._flush_soon()
         else:
             self._subscriber.given_up(answer)
@@ -279,6 +291,7 @@ class MqttConnection(Service):
     def _subscriptions_changed(self, topic_filter: str, added: bool) -> None:
         if added:
             self._subscriber.ask(topic_filter)
+            self._await_announcements()
         else:
             self._subscriber.hold()
         self._flush_soon()
@@ -290,7 +303,9 @@ class MqttConnection(Service):
 
     def _flush(self) -> None:
         if self._link is not None and self._link.accepted:
+            self._await_announcements()
             self._subscriber.flush(self._link.engine, self._table.wanted(), self.broker)
+            self._await_announcements()
             if self._subscriber.waits_for_an_answer and not self._answers.active:
                 self._answers.start(self.settings.connect_timeout)
             self._noted(self.broker, self._subscriber.problem)
@@ -301,6 +316,17 @@ class MqttConnection(Service):
         self._subscriber.answer_is_overdue(self.settings.connect_timeout, self.broker)
         self._noted(self.broker, self._subscriber.problem)
         return None
+
+    def _await_announcements(self) -> None:
+        """Have other messages wait from the subscription to a filter of announcements on."""
+        filters, link = self._table.announcements, self._link
+        if not filters or link is None or not self.connected:
+            return
+        awaited = link.inflow.announcements
+        if self._subscriber.asks(filters):
+            awaited.begin(filters)
+        elif awaited.wants_barrier and not self._subscriber.awaits(filters):
+            awaited.barrier(link.barrier())
 
     def _resubscribe(self) -> None:
         self._subscriber.retry()

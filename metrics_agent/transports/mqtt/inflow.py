@@ -19,6 +19,9 @@ to a limit before anything is decoded; when it begins with a retained message, o
 seldom few, what comes until the broker pauses is, or for 50 ms, since live messages may follow
 without a pause. Then as much as one full read is decoded in each turn of the reactor.
 
+Announcements. While those of devices are awaited, other messages are set aside, see
+`announcements`; what is released comes before all that has not been handed on.
+
 Turns. A read holds up to two thousand messages, and a hostile one makes each of them as dear as it
 can. So after some milliseconds the rest of a read waits for the next turn of the reactor. What
 waited because of a reason from outside is handed on in a turn too, never out of `resume`.
@@ -33,6 +36,7 @@ from operator import length_hint
 from typing import Any, Final, Protocol
 
 from metrics_agent.looping import GuardedLoop
+from metrics_agent.transports.mqtt.announcements import Announcements
 from metrics_agent.transports.mqtt.splitter import (
     Frame,
     MalformedLength,
@@ -107,6 +111,9 @@ class Inflow:
         reactor: its clock and callLater.
         splitter: of this connection.
         receiver: takes the packets.
+
+    Attributes:
+        announcements: what sets messages aside until announcements are here.
     """
 
     def __init__(self, reactor: Any, splitter: PacketSplitter, receiver: Receiver) -> None:
@@ -127,6 +134,9 @@ class Inflow:
         self._drained: Callable[[], object] | None = None
         self._turns = GuardedLoop(reactor, self._turn, self._failed)
         self._coalescing = GuardedLoop(reactor, lambda: self._set(_COALESCING, False))
+        self.announcements = Announcements(
+            reactor, lambda: bool(self._frames or self._reads), self._put_first
+        )
 
     @property
     def reading(self) -> bool:
@@ -166,6 +176,7 @@ class Inflow:
         """
         self._coalescing.stop()
         self._drained = drained
+        self.announcements.end()
         self._end_if_drained()
 
     def close(self) -> None:
@@ -175,6 +186,7 @@ class Inflow:
         self._bytes = 0
         self._frames = []
         self._coalescing.stop()
+        self.announcements.clear()
         self._update()
 
     # When to read.
@@ -185,7 +197,13 @@ class Inflow:
             self._reasons.add(reason)
         else:
             self._reasons.discard(reason)
-        self._held = not self._reasons <= _READING_ONLY
+        held = not self._reasons <= _READING_ONLY
+        if held is not self._held:
+            self._held = held
+            if held:
+                self.announcements.pause()
+            else:
+                self.announcements.resume()
         reading = not self._reasons
         if reading is not was_reading and not self._closed and self._drained is None:
             self._receiver.read_socket(reading)
@@ -287,23 +305,29 @@ class Inflow:
 
     def _hand_on(self, frames: list[Frame | Skipped]) -> None:
         """Hand on packets; those after a pause, and what is too much for one turn, wait."""
-        receiver = self._receiver
+        receiver, announcements = self._receiver, self.announcements
         receiver.begin_frames()
         end_s = self._reactor.seconds() + TURN_S
         self._handing_on = True
         try:
             rest = iter(frames)
-            while length_hint(rest) and not self._closed:
-                receiver.take_frames(islice(rest, FRAMES_A_LOOK))
+            # What was set aside and is released meanwhile comes before the rest.
+            while length_hint(rest) and not (self._closed or self._frames):
+                some: Iterator[Frame | Skipped] = islice(rest, FRAMES_A_LOOK)
+                receiver.take_frames(announcements.sift(some) if announcements.active else some)
                 if self._held or self._reactor.seconds() > end_s:
                     break
             if not self._closed:
-                self._frames = list(rest)
+                self._frames += rest
         finally:
             try:
                 self._awaited = receiver.end_frames()
             finally:
                 self._handing_on = False
+
+    def _put_first(self, frames: list[Frame | Skipped]) -> None:
+        self._frames[:0] = frames
+        self._update()
 
     def _failed(self, error: BaseException) -> None:
         try:

@@ -93,6 +93,16 @@ class Subscriber:
         """Note that a filter is to be subscribed (again) at the next `flush`."""
         self._asked[topic_filter] = None
 
+    def asks(self, names: Collection[str]) -> bool:
+        """Say whether one of some filters is to be subscribed at the next `flush`."""
+        return not self._asked.keys().isdisjoint(names)
+
+    def awaits(self, names: Collection[str]) -> bool:
+        """Say whether that is so, or the broker has not answered for one of them."""
+        return self.asks(names) or any(
+            name in names for asked in self._unanswered.values() for name in asked
+        )
+
     def connected(self, wanted: Iterable[str], *, session_present: bool) -> None:
         """Start over with a new connection: everything wanted is to be subscribed.
 

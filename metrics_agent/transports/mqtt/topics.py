@@ -146,9 +146,10 @@ class Subscription:
         topic_filter: as it was added, with ``$share/...``.
         qos: the highest QoS that the receiver wants.
         learned: the filter comes from a device, not from the configuration.
+        announcements: its retained messages are to be handled before all others.
     """
 
-    __slots__ = ("_deliver", "_number", "_table", "learned", "qos", "topic_filter")
+    __slots__ = ("_deliver", "_number", "_table", "announcements", "learned", "qos", "topic_filter")
 
     def __init__(
         self,
@@ -159,6 +160,7 @@ class Subscription:
         deliver: Deliver,
         *,
         learned: bool,
+        announcements: bool,
     ) -> None:
         self._table: SubscriptionTable | None = table
         self._number = number
@@ -166,6 +168,7 @@ class Subscription:
         self.topic_filter = topic_filter
         self.qos = qos
         self.learned = learned
+        self.announcements = announcements
 
     def cancel(self) -> None:
         """Deliver nothing more to it; harmless when it has been cancelled."""
@@ -189,6 +192,9 @@ class SubscriptionTable:
 
     Args:
         cache_bytes: the most memory for routes that are kept.
+
+    Attributes:
+        announcements: the filters of announcements.
     """
 
     def __init__(self, cache_bytes: int = TOPIC_CACHE_BYTES) -> None:
@@ -198,6 +204,7 @@ class SubscriptionTable:
         self._by_filter: dict[str, list[Subscription]] = {}
         self._listeners: list[Change] = []
         self._added = 0
+        self.announcements: set[str] = set()
 
     def on_change(self, call: Change) -> None:
         """Have a callable told of each subscription that is added or cancelled, afterwards.
@@ -208,7 +215,13 @@ class SubscriptionTable:
         self._listeners.append(call)
 
     def add(
-        self, topic_filter: str, qos: int, deliver: Deliver, *, learned: bool = False
+        self,
+        topic_filter: str,
+        qos: int,
+        deliver: Deliver,
+        *,
+        learned: bool = False,
+        announcements: bool = False,
     ) -> Subscription:
         """Add a receiver; a filter may have several.
 
@@ -219,6 +232,7 @@ class SubscriptionTable:
             qos: 0 or 1.
             deliver: see `Deliver`.
             learned: see `Subscription`.
+            announcements: see `Subscription`.
 
         Raises:
             ValueError: the filter is not valid.
@@ -227,8 +241,18 @@ class SubscriptionTable:
         if reason is not None:
             raise ValueError(f"got the topic filter {topic_filter!r:.200}: {reason}")
         self._added += 1
-        subscription = Subscription(self, self._added, topic_filter, qos, deliver, learned=learned)
+        subscription = Subscription(
+            self,
+            self._added,
+            topic_filter,
+            qos,
+            deliver,
+            learned=learned,
+            announcements=announcements,
+        )
         self._by_filter.setdefault(topic_filter, []).append(subscription)
+        if announcements:
+            self.announcements.add(topic_filter)
         node = self._root
         for level in inner_filter(topic_filter).split("/"):
             node = node.children.setdefault(level, _Node())
@@ -320,6 +344,8 @@ class SubscriptionTable:
         subscriptions.remove(subscription)
         if not subscriptions:
             del self._by_filter[topic_filter]
+        if not any(each.announcements for each in subscriptions):
+            self.announcements.discard(topic_filter)
         path = []
         node = self._root
         for level in inner_filter(topic_filter).split("/"):

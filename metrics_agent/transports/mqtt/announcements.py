@@ -1,0 +1,180 @@
+"""Messages that wait until the retained announcements of their devices are here.
+
+After a SUBSCRIBE the retained messages of the filter come in any order with whatever else the
+broker has for us: the backlog of a session, telemetry of the moment. A message that is handled
+before its device's announcement lacks the device's name. So from the moment that a filter of
+announcements is asked for, only announcements and packets that are no messages are handed on.
+Other messages are set aside in order, unhandled and unacknowledged.
+
+That ends by a barrier, not by waiting. A PING is sent after the SUBACK: a broker that answers in
+order has sent the retained messages before the PINGRESP. Measured on mosquitto, all of 10,000 come
+before it, also behind a backlog of unacknowledged messages, but only if the filter is subscribed to
+at QoS 0. Other brokers send them a moment later, so the wait goes on until none came for a while.
+Nothing depends on it: when a limit is reached first, messages are handed on, and at worst lack a
+name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+
+from metrics_agent.looping import GuardedLoop
+from metrics_agent.transports.mqtt.splitter import Frame, Skipped
+from metrics_agent.transports.mqtt.topics import covers, inner_filter
+
+__all__ = ["Announcements"]
+
+QUIET_S: Final = 0.1
+"""Once the barrier has passed: how long no retained announcement must have come."""
+LATEST_S: Final = 2.0
+"""How long after the barrier announcements are waited for at most."""
+ANSWER_S: Final = 5.0
+"""How long SUBACK and barrier are waited for."""
+SET_ASIDE_BYTES: Final = 8 * 1024 * 1024
+"""How much is set aside at most: 10,000 messages of 700 bytes."""
+_FRAME_BYTES: Final = 150
+"""What Python adds to a packet."""
+_TYPE_MASK: Final = 0xF0
+_PUBLISH: Final = 0x30
+_RETAIN: Final = 0x01
+_TOPIC_AT: Final = 2
+
+
+class Announcements:
+    """Sets messages aside for one connection.
+
+    Args:
+        reactor: its clock and callLater.
+        unread: says whether packets that came already wait to be handed on.
+        release: takes what was set aside, which comes before all that has not been handed on.
+
+    Attributes:
+        active: messages are set aside.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        unread: Callable[[], bool],
+        release: Callable[[list[Frame | Skipped]], object],
+    ) -> None:
+        self._reactor = reactor
+        self._unread = unread
+        self._release = release
+        self._filters: list[str] = []
+        self._frames: list[Frame | Skipped] = []
+        self._bytes = 0
+        self._barrier: Deferred[bool] | None = None
+        self._passed = False
+        self._paused = False
+        self._quiet_since_s = 0.0
+        self._latest_s = 0.0
+        self._loop = GuardedLoop(reactor, self._turn)
+        self.active = False
+
+    @property
+    def wants_barrier(self) -> bool:
+        """Whether `barrier` is to be called once the broker has answered the SUBSCRIBE."""
+        return self.active and self._barrier is None
+
+    def begin(self, filters: Iterable[str]) -> None:
+        """Set aside from now on what is no announcement; again from the start if that goes on.
+
+        Args:
+            filters: of announcements, with ``$share/...``.
+        """
+        self._filters = [inner_filter(each) for each in filters]
+        self._barrier = None
+        self._passed = False
+        self.active = True
+        self._start_clock()
+
+    def barrier(self, passed: Deferred[bool]) -> None:
+        """Take the Deferred that fires when what the broker has sent so far was handled."""
+        self._barrier = passed
+
+        def note(is_passed: bool) -> bool:
+            if is_passed and self._barrier is passed and self.active:
+                self._passed = True
+                self._start_clock()
+            return is_passed
+
+        passed.addCallback(note)
+
+    def pause(self) -> None:
+        """Stop the clock: nothing is handed on."""
+        self._paused = True
+        self._loop.stop()
+
+    def resume(self) -> None:
+        """Go on, with the whole time."""
+        self._paused = False
+        if self.active:
+            self._start_clock()
+
+    def end(self) -> None:
+        """Release what was set aside; harmless when nothing is."""
+        frames, self._frames = self._frames, []
+        self.clear()
+        if frames:
+            self._release(frames)
+
+    def clear(self) -> None:
+        """Forget what was set aside."""
+        self.active = False
+        self._frames = []
+        self._bytes = 0
+        self._barrier = None
+        self._loop.stop()
+
+    def sift(self, packets: Iterator[Frame | Skipped]) -> Iterator[Frame | Skipped]:
+        """Yield what is to be handed on now, until the end; what comes after it is not taken."""
+        for packet in packets:
+            if self._may_pass(packet):
+                yield packet
+            else:
+                self._frames.append(packet)
+                self._bytes += _FRAME_BYTES + (0 if isinstance(packet, Skipped) else len(packet[1]))
+                if self._bytes >= SET_ASIDE_BYTES:
+                    self.end()
+            if not self.active:
+                return
+
+    def _may_pass(self, packet: Frame | Skipped) -> bool:
+        if isinstance(packet, Skipped):
+            return False
+        first, body = packet
+        if first & _TYPE_MASK != _PUBLISH:
+            return True
+        topic_end = int.from_bytes(body[:_TOPIC_AT], "big") + _TOPIC_AT
+        topic = body[_TOPIC_AT:topic_end].decode("utf-8", "replace")
+        if any(covers(each, topic) for each in self._filters):
+            if first & _RETAIN:
+                self._quiet_since_s = self._reactor.seconds()
+            return True
+        return False
+
+    # When it ends.
+
+    def _start_clock(self) -> None:
+        now_s = self._reactor.seconds()
+        self._quiet_since_s = now_s
+        self._latest_s = now_s + (LATEST_S if self._passed else ANSWER_S)
+        if not self._paused:
+            self._loop.start(self._end_s() - now_s)
+
+    def _end_s(self) -> float:
+        quiet_s = self._quiet_since_s + QUIET_S
+        return min(quiet_s, self._latest_s) if self._passed else self._latest_s
+
+    def _turn(self) -> float | None:
+        now_s = self._reactor.seconds()
+        if self._unread():
+            self._quiet_since_s = now_s
+        if now_s >= self._end_s():
+            self.end()
+            return None
+        return self._end_s() - now_s
