@@ -70,14 +70,16 @@ class Load(Protocol):
         rate: float = 500,
         qos: int = 0,
         name: str = "plug",
+        announced: bool = True,
     ) -> Load:
-        """Connect, and announce the devices by retained messages."""
+        """Connect, and announce the devices by retained messages unless they are to be unknown."""
         load = cls(devices, rate, qos, name)
         await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), load)
         case.addCleanup(load.end)
         await load._connected
         for number, device in enumerate(load.devices):
-            load.publish(*announcement(name, number, device), retain=True)
+            if announced:
+                load.publish(*announcement(name, number, device), retain=True)
             load.publish(f"tele/{device}/LWT", b"Online", retain=True)
         await load.barrier()
         return load

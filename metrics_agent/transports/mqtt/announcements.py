@@ -171,7 +171,7 @@ class Announcements:
         return min(quiet_s, self._latest_s) if self._passed else self._latest_s
 
     def _turn(self) -> float | None:
-        now_s = self._reactor.seconds()
+        now_s: float = self._reactor.seconds()
         if self._unread():
             self._quiet_since_s = now_s
         if now_s >= self._end_s():
