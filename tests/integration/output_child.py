@@ -2,6 +2,7 @@
 
     python output_child.py burst COUNT    writes COUNT lines in one turn, drains, ends
     python output_child.py serve          writes a line, ends when the reader or stdin does
+    python output_child.py flood SEED     writes lines of any length until SIGTERM, drains, ends
 
 It prints to number 1 what must not reach the reader, and says what it saw as JSON on stderr's last
 line. It ends by itself after 20 s.
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import signal
 import sys
 from typing import Any
 
@@ -30,6 +33,9 @@ from metrics_agent.process.stdin import watch_stdin  # noqa: E402
 
 MEBI = 1024 * 1024
 TIME_LIMIT_S = 20
+FIRST_NS = 1_700_000_000_000_000_000
+LONG = 0.01
+"""The share of lines of up to 10,000 bytes, among lines of up to 300."""
 
 
 class Child:
@@ -51,6 +57,12 @@ class Child:
     def run(self, mode: str, count: int, drain_s: float) -> None:
         """Write, and end when the mode says so."""
         self.sink.startService()
+        if mode == "flood":
+            signal.signal(
+                signal.SIGTERM, lambda *_: self.reactor.callFromThread(self.stop, drain_s)
+            )
+            self.flood(random.Random(count), 0)
+            return
         os.write(1, b"a stray line\n")
         for number in range(count):
             self.sink.write(Batch(b"m,a=b n=%di\n" % number, 1, self.settle))
@@ -59,6 +71,20 @@ class Child:
         else:
             self.stdin = watch_stdin(self.reactor, self.eof)
             self.reactor.callLater(TIME_LIMIT_S, self.stop, 0)
+
+    def flood(self, chance: random.Random, number: int) -> None:
+        """Keep a megabyte queued."""
+        while self.sink.queued_bytes < MEBI:
+            lines = []
+            for _ in range(chance.randrange(1, chance.choice((10, 50, 1000)))):
+                number += 1
+                length = chance.randrange(10_000 if chance.random() < LONG else 300)
+                lines.append(
+                    b'm,a=b n=%di,length=%di,text="%s" %d\n'
+                    % (number, length, b"x" * length, FIRST_NS + number)
+                )
+            self.sink.write(Batch(b"".join(lines), len(lines), self.settle))
+        self.reactor.callLater(0.01, self.flood, chance, number)
 
     def settle(self, delivered: bool) -> None:
         """Count a delivery."""
