@@ -23,7 +23,7 @@ from metrics_agent.logs.logger import make_logger
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.metric import FieldValue, Series
 from metrics_agent.output.sink import Sink
-from metrics_agent.output.target import make_output
+from metrics_agent.output.target import STDOUT, make_output
 from metrics_agent.output.writer import MakeWriter
 from metrics_agent.plan import ModulePlan, Plan
 from metrics_agent.point_clock import PointClock
@@ -116,7 +116,7 @@ def assemble(
             made ``plan`` and ``load``. None for the agent itself.
 
     Raises:
-        ConfigError: the setting ``output`` cannot be used.
+        ConfigError: the setting ``output`` cannot be used, or it is stdout and that is closed.
     """
     return _Assembly(process, reactor, plan, load, observer, diagnosis).agent(log_with)
 
@@ -166,6 +166,7 @@ class _Assembly:
         self._guard = Guard(self._log, self._counters.of(_AGENT).error)
         self._versions = BrokerVersions()
         self._connections = Connections(self._make_connection, self._client_id, make_logger(_MQTT))
+        _check_stdout(process, plan)
         self._sink = Sink(
             reactor,
             make_planned_output(plan, reactor, process.stdout),
@@ -424,6 +425,17 @@ class _Assembly:
             }, own
 
         return values
+
+
+def _check_stdout(process: Process, plan: Plan) -> None:
+    """Refuse a stdout that takes nothing: what went to its /dev/null would count as delivered."""
+    config = plan.config
+    problem = process.stdout_problem if config.settings.output == STDOUT else ""
+    if problem:
+        text = (
+            f'got "{STDOUT}", but {problem}: start the agent with a stdout, or set a file or socket'
+        )
+        raise ConfigError([config.lines.locate(Fault("output", text))])
 
 
 def _policy(settings: AgentSettings) -> RestartPolicy:

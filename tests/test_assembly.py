@@ -40,6 +40,11 @@ class FakeProcess(Process):
         super().__init__()
         self.exit_status = FakeExit()  # type: ignore[assignment]  # a fake
         self._path = path
+        self.problem = ""
+
+    @property
+    def stdout_problem(self) -> str:
+        return self.problem
 
     def stdout(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -165,6 +170,13 @@ class RunTests(AssemblyCase):
         with self.assertRaises(ConfigError):
             self.make(DEMO, output='"carrier:pigeon"')
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_stdout_that_takes_nothing(self) -> None:
+        """It is refused as a wrong setting, but where the output is another."""
+        self.process.problem = "stdout is closed"
+        with self.assertRaisesRegex(ConfigError, 'output: got "stdout", but stdout is closed'):
+            self.make(DEMO, output='"stdout"')
+        self.end(self.started(DEMO, output=f'"{self.directory}/lines.lp"'))
 
     def test_settings_of_supervision(self) -> None:
         """Limits and times are those of the file, from the first failure on."""

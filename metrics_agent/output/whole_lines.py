@@ -178,8 +178,13 @@ class Outcome(enum.Enum):
     """A line waits until nothing is unread: look again after `EMPTY_CHECK_S`."""
 
 
-def next_chunk(source: Source, buffer: Buffer) -> bytes | None:
+def next_chunk(source: Source, buffer: Buffer, *, may_be_empty: bool = True) -> bytes | None:
     """Return what may be written now: whole lines that are taken as a whole.
+
+    Args:
+        source: where the lines come from.
+        buffer: where they go.
+        may_be_empty: whether it is worth to ask that; not just after something was written.
 
     Returns:
         None if a line has to wait until nothing is unread; no bytes if none are queued.
@@ -189,7 +194,7 @@ def next_chunk(source: Source, buffer: Buffer) -> bytes | None:
     limit = buffer.atomic_bytes
     if source.queued_bytes <= limit:  # the usual case costs no question
         return source.peek(limit)
-    empty = not buffer.unread()
+    empty = may_be_empty and not buffer.unread()
     if empty:
         limit = min(CHUNK_BYTES, max(limit, buffer.capacity()))
     chunk = source.peek(limit)
@@ -202,12 +207,12 @@ def hand_over(source: Source, buffer: Buffer) -> Outcome:
     Raises:
         OSError: the reader is gone.
     """
-    for _ in range(MAX_CHUNKS_PER_TURN):
+    for writes in range(MAX_CHUNKS_PER_TURN):
         if not source.queued_bytes:
             return Outcome.DONE
         if not buffer.ready():
             return Outcome.FULL
-        chunk = next_chunk(source, buffer)
+        chunk = next_chunk(source, buffer, may_be_empty=not writes)
         if not chunk:
             return Outcome.LONG if chunk is None else Outcome.DONE
         try:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from metrics_agent.clock import use_safe_clock
-from metrics_agent.process.descriptors import secure_descriptors, take_stdout
+from metrics_agent.process.descriptors import (
+    STDOUT,
+    is_writable,
+    secure_descriptors,
+    take_stdout,
+)
 from metrics_agent.process.exit import ExitStatus
 from metrics_agent.process.signals import Signals
 
@@ -16,12 +21,21 @@ class Process:
     Attributes:
         exit_status: the code this process ends with.
         signals: handlers that are installed, and keep what comes until the agent is there.
+        closed: which of the descriptors 0 to 2 were closed at the start; they are /dev/null now.
     """
 
     def __init__(self) -> None:
         self.exit_status = ExitStatus()
         self.signals = Signals(self.exit_status.now)
+        self.closed: tuple[int, ...] = ()
         self._stdout: int | None = None
+
+    @property
+    def stdout_problem(self) -> str:
+        """Why metrics cannot be written to stdout, a clause; empty if they can."""
+        if STDOUT in self.closed:
+            return "stdout is closed"
+        return "" if is_writable(STDOUT) else "stdout is open for reading only"
 
     def stdout(self) -> int:
         """Take fd 1 for the metrics and point it at stderr; the same private fd each time."""
@@ -38,6 +52,6 @@ def boot() -> Process:
     use_safe_clock()
     process = Process()
     process.signals.install_early()
-    secure_descriptors()
+    process.closed = secure_descriptors()
     process.exit_status.register()
     return process

@@ -22,6 +22,7 @@ __all__ = [
     "Kind",
     "ask_kernel",
     "hung_up",
+    "is_writable",
     "kind_of",
     "reopen",
     "secure_descriptors",
@@ -81,6 +82,11 @@ def hung_up(fd: int) -> bool:
     poll.register(fd, 0)
     wrong = select.POLLERR | select.POLLHUP | select.POLLNVAL
     return any(events & wrong for _fd, events in poll.poll(0))
+
+
+def is_writable(fd: int) -> bool:
+    """Return whether an open descriptor was opened for writing."""
+    return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
 
 
 def ask_kernel(fd: int, request: int) -> int:

@@ -213,6 +213,53 @@ class OtherCommandsTests(AgentCase):
                 )
                 self.assertEqual((done.returncode, done.stderr), (0, b""), shell)
 
+    def run_with_descriptors(
+        self, redirections: str, command: str, *words: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a command with other descriptors, as a shell is asked for them."""
+        line = shlex.join([*argv(command), *words, "-c", str(self.config_path)])
+        return subprocess.run(
+            ["bash", "-c", f"timeout 2 {line} {redirections}"],
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=LIMIT_S,
+        )
+
+    def test_stdout_that_takes_nothing_is_refused(self) -> None:
+        """Metrics in /dev/null would count as delivered: status 78, and a line that says why."""
+        self.configure("[modules.demo]\nenabled = true\ninterval = '100ms'\n")
+        for redirection, why in (
+            (">&-", b"stdout is closed"),
+            ("1</dev/null", b"stdout is open for reading only"),
+            ("1< <(sleep 2)", b"stdout is open for reading only"),
+        ):
+            for command, *words in (("metrics-agent",), ("metrics-agent", "once"), ("twistd",)):
+                where = f"{command} {words} {redirection}"
+                done = self.run_with_descriptors(redirection, command, *words)
+                self.assertEqual(done.returncode, 78, where)
+                self.assertIn(b'output: got "stdout", but ' + why, done.stderr, where)
+                self.assertNotIn(b"Started", done.stderr, where)
+
+    def test_closed_descriptors_that_do_not_matter(self) -> None:
+        """The agent runs without stdin, without stderr, and without stdout if it needs none."""
+        text = "[modules.demo]\nenabled = true\ninterval = '100ms'\n"
+        self.configure(text)
+        for redirections in ("<&-", "2>&-", "<&- 2>&-"):
+            done = self.run_with_descriptors(redirections, "metrics-agent")
+            self.assertEqual(done.returncode, 124, redirections)  # `timeout` has ended it
+            self.assertTrue(all(map(is_line, done.stdout.splitlines())), redirections)
+            self.assertGreater(len(done.stdout.splitlines()), 2, redirections)
+        path = self.directory / "lines.lp"
+        self.configure(f'output = "{path}"\n{text}')
+        done = self.run_with_descriptors(">&-", "metrics-agent")
+        self.assertEqual(done.returncode, 124, done.stderr)
+        self.assertIn(b"none lost", done.stderr)
+        self.assertGreater(len(path.read_bytes().splitlines()), 2)
+        self.configure(text)
+        self.assertEqual(self.run_with_descriptors(">&-", "metrics-agent", "check").returncode, 0)
+
     def test_unknown_module(self) -> None:
         """Exit status 2, the nearest name on stderr, and nothing on stdout."""
         for command in ("modules", "sample-config"):

@@ -33,9 +33,9 @@ class BootTests(SynchronousTestCase):
         done: list[str] = []
         self.patch(boot_module, "use_safe_clock", lambda: done.append("clock"))
         self.patch(Signals, "install_early", lambda _self: done.append("signals"))
-        self.patch(boot_module, "secure_descriptors", lambda: done.append("descriptors"))
+        self.patch(boot_module, "secure_descriptors", lambda: done.append("descriptors") or (1,))
         self.patch(ExitStatus, "register", lambda _self: done.append("exit"))
-        self.assertIsInstance(boot(), Process)
+        self.assertEqual(boot().closed, (1,))
         self.assertEqual(done, ["clock", "signals", "descriptors", "exit"])
 
     def test_stdout_is_taken_once(self) -> None:
@@ -44,6 +44,15 @@ class BootTests(SynchronousTestCase):
         self.patch(boot_module, "take_stdout", lambda: taken.append(9) or 9)  # type: ignore[func-returns-value]
         process = Process()
         self.assertEqual((process.stdout(), process.stdout(), taken), (9, 9, [9]))
+
+    def test_stdout_that_takes_nothing(self) -> None:
+        """A stdout that was closed is /dev/null now, and can be written: only we know."""
+        process = Process()
+        self.assertEqual(process.stdout_problem, "")
+        self.patch(boot_module, "is_writable", lambda fd: fd != 1)
+        self.assertEqual(process.stdout_problem, "stdout is open for reading only")
+        process.closed = (0, 1)
+        self.assertEqual(process.stdout_problem, "stdout is closed")
 
     def test_second_request_to_stop(self) -> None:
         """It ends the process with the code that is known by then."""
