@@ -15,6 +15,7 @@ from twisted.logger import ILogObserver
 
 from metrics_agent.agent import Agent, OnState, Parts
 from metrics_agent.config import AgentConfig, AgentSettings, Fault, state_directory
+from metrics_agent.config.output import STDOUT
 from metrics_agent.diagnosis import ConnectionProblems, Diagnosis, ListenOnly
 from metrics_agent.errors import ConfigError, OutputError
 from metrics_agent.limits import TAG_VALUE_BYTES
@@ -23,7 +24,7 @@ from metrics_agent.logs.logger import make_logger
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.metric import FieldValue, Series
 from metrics_agent.output.sink import Sink
-from metrics_agent.output.target import STDOUT, make_output
+from metrics_agent.output.target import make_output
 from metrics_agent.output.writer import MakeWriter
 from metrics_agent.plan import ModulePlan, Plan
 from metrics_agent.point_clock import PointClock
