@@ -26,7 +26,7 @@ class FakeLink:
     def __init__(self, case: ReconnectingTests) -> None:
         self._case = case
         self.alive = False
-        self.left = False
+        self.left = 0
         self.over = False
         self.retries = False
 
@@ -38,7 +38,7 @@ class FakeLink:
         self._case.loop.accepted()
 
     def leave(self) -> None:
-        self.left = True
+        self.left += 1
 
     def no_answer(self, timeout_s: float) -> None:
         self.end(Cause("silent", f"silent for {timeout_s:g} s"))
@@ -76,6 +76,7 @@ class ReconnectingTests(SynchronousTestCase):
         self.said: list[str] = []
         self.down: list[str] = []
         self.dial_error: Exception | None = None
+        self.explain = lambda cause: cause
         self.backoff = Backoff(1.0, 60.0, lambda: 1.0)
         self.loop: Reconnecting[FakeLink] = Reconnecting(
             self.clock,
@@ -108,7 +109,7 @@ class ReconnectingTests(SynchronousTestCase):
         if self.dial_error is not None:
             raise self.dial_error
         self.attempts.append(Endpoint(address))
-        return Dial(self.attempts[-1])
+        return Dial(self.attempts[-1], self.explain)
 
     def up_again(self, lasts_s: float = 0.0) -> FakeLink:
         """Wait for the next attempt, let it succeed, and last."""
@@ -257,6 +258,30 @@ class ReconnectingTests(SynchronousTestCase):
         self.up_again().end(CLOSED)
         self.assertEqual(self.said[-1], f"lost one: {SHORT_LIVES} times")
 
+    def test_failure_after_a_loss(self) -> None:
+        """It is one, whatever the connection before was."""
+        self.up_again().end(CLOSED)
+        self.clock.advance(1)
+        self.attempts[1].open().end(CLOSED)
+        self.assertEqual(self.said[-1], "failed one: it closed")
+
+    def test_another_cause_is_no_short_life(self) -> None:
+        """Where the other side says why, that is reported."""
+        for _ in range(SHORT_LIVES):
+            self.up_again().end(LOGIN)
+        self.assertEqual(self.said[-1], "lost one: the login is wrong")
+
+    def test_explanation(self) -> None:
+        """The cause is as precise as the attempt can make it, which counts for the delay too."""
+        self.explain = lambda _cause: LOGIN
+        self.loop.start()
+        self.attempts[0].fail(error.ConnectionRefusedError())
+        self.assertEqual((self.said, self.delay_s()), (["failed one: the login is wrong"], 60))
+        self.dial_error = CannotConnect(CLOSED)
+        self.clock.advance(60)
+        self.assertEqual(self.said[-1], "failed one: it closed")
+        self.loop.stop()
+
     def test_link_that_is_drained_proves_nothing(self) -> None:
         """What a lost connection brought may be handled for long."""
         link = self.up_again()
@@ -271,7 +296,7 @@ class ReconnectingTests(SynchronousTestCase):
         self.successResultOf(self.loop.stop())
         link = self.up_again()
         first, second = self.loop.stop(), self.loop.stop()
-        self.assertTrue(link.left)
+        self.assertEqual(link.left, 1)
         self.assertNoResult(first)
         link.end(CLOSED)
         self.successResultOf(first)

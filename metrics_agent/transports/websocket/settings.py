@@ -49,7 +49,7 @@ class WebSocketSettings:
     )
     connect_timeout: Duration = setting(
         default="10s",
-        doc="Time to connect, and again to be let in.",
+        doc="Time for one attempt to connect, from the name's look-up to the open WebSocket.",
         minimum=0.1,
         maximum=300,
     )
