@@ -113,8 +113,11 @@ class FakeReactor(TurnClock):
 class FakeSubscription:
     """What a `FakeConnection` gives out."""
 
-    def __init__(self, topic_filter: str, qos: int, deliver: Deliver) -> None:
+    def __init__(
+        self, topic_filter: str, qos: int, deliver: Deliver, *, announcements: bool
+    ) -> None:
         self.topic_filter = topic_filter
+        self.announcements = announcements
         self.qos = qos
         self.deliver = deliver
         self.cancelled = 0
@@ -144,7 +147,9 @@ class FakeConnection:
     ) -> FakeSubscription:
         if "#/" in topic_filter:
             raise ValueError(f"got {topic_filter!r}")
-        self.subscriptions.append(FakeSubscription(topic_filter, qos, deliver))
+        self.subscriptions.append(
+            FakeSubscription(topic_filter, qos, deliver, announcements=announcements)
+        )
         return self.subscriptions[-1]
 
     def publish(self, topic: str, payload: bytes, qos: int) -> bool:

@@ -69,6 +69,15 @@ class MessageTests(ContextCase):
         with self.assertRaises(KeyError):
             self.make_context().subscribe(other, "a", lambda _message: ())
 
+    def test_announcements(self) -> None:
+        """At QoS 1 brokers send few of them before they get acknowledgements: it is 0."""
+        context = self.make_context()
+        context.subscribe(BROKER, "a", lambda _message: (), qos=1, announcements=True)
+        context.subscribe(BROKER, "b", lambda _message: (), qos=1)
+        announced, other = self.connection.subscriptions
+        self.assertEqual((announced.qos, announced.announcements), (0, True))
+        self.assertEqual((other.qos, other.announcements), (1, False))
+
     def test_wrong_filter(self) -> None:
         """So is a filter that is none; nothing is owned then."""
         context = self.make_context()

@@ -255,6 +255,31 @@ class EndTests(WaitingCase):
         self.clock.advance(0)
         self.assertEqual(self.numbers, [0])
 
+    def test_begin_during_a_pause(self) -> None:
+        """A module subscribes while it starts, and nothing is read before it runs."""
+        self.receiver.pause("pressure")
+        self.awaited.begin([FILTER])
+        self.clock.advance(10 * ANSWER_S)
+        self.assertTrue(self.awaited.active)
+        self.receiver.resume("pressure")
+        self.inflow.data(message(0))
+        self.assertEqual(self.numbers, [])
+        self.clock.advance(ANSWER_S)
+        self.clock.advance(0)
+        self.assertEqual(self.numbers, [0])
+
+    def test_end_between_two_turns(self) -> None:
+        """What was set aside comes before the rest of the read that it came with."""
+        self.receiver.frame_s = TURN_S
+        devices = range(1, 1 + FRAMES_A_LOOK)
+        self.inflow.data(
+            message(0) + b"".join(message(each, device=True) for each in devices) + message(99)
+        )
+        self.awaited.end()
+        for _ in range(3):
+            self.clock.advance(0)
+        self.assertEqual([each for each in self.numbers if each not in devices], [0, 99])
+
     def test_end_during_a_pause(self) -> None:
         """What is released is kept back as everything else is."""
         self.inflow.data(message(0))
