@@ -81,8 +81,8 @@ BREAKS: Final = (
     Break(
         "a_pause_keeps_back_nothing_that_was_read",
         "transports/mqtt/inflow.py",
-        "self._held = not self._reasons <= _READING_ONLY",
-        "self._held = False",
+        "held = not self._reasons <= _READING_ONLY",
+        "held = False",
         "tests.transports.mqtt.test_inflow",
     ),
     Break(
