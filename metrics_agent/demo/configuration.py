@@ -25,6 +25,8 @@ self_metrics_interval = "10s"
 [modules.tasmota]
 enabled = true
 broker = {broker}
+# All that the demo's broker speaks.
+protocol = "3.1.1"
 # Names come from the devices themselves.
 
 [modules.opendtu]
