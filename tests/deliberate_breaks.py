@@ -65,6 +65,22 @@ BREAKS: Final = (
         "tests.transports.mqtt.test_acknowledge",
     ),
     Break(
+        "messages_are_acknowledged_before_they_are_read",
+        "transports/mqtt/intake.py",
+        "= acknowledgements.hold(packet_ids) if packet_ids",
+        "= acknowledgements.release(packet_ids) if packet_ids",
+        "tests.faults.test_outside_streams.StreamTests.test_stdout_stopped_killed",
+    ),
+    Break(
+        "every_tenth_message_vanishes",
+        "transports/mqtt/intake.py",
+        "        self.stats.messages += 1\n        if len(payload)",
+        "        self.stats.messages += 1\n"
+        "        if self.stats.messages % 10 == 0:\n            return\n"
+        "        if len(payload)",
+        "tests.faults.test_inside.InsideTests.test_tick_exception",
+    ),
+    Break(
         "a_late_acknowledgement_goes_out_on_a_closed_connection",
         "transports/mqtt/acknowledge.py",
         "if ready and not self._closed:",

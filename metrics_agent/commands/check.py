@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -93,6 +94,8 @@ def _about_state(config: AgentConfig) -> Iterator[str]:
     if not stat.S_ISDIR(status.st_mode):
         yield _no_state(state, "it is not a directory")
         return
+    if os.statvfs(state).f_flag & os.ST_RDONLY:
+        yield _no_state(state, os.strerror(errno.EROFS))
     owner, user = status.st_uid, os.geteuid()
     if owner != user:
         agent = _name(owner)

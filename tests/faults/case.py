@@ -1,4 +1,8 @@
-"""The base of the tests of the matrix: two steady modules run beside what breaks."""
+"""The base of the tests of the matrix: two steady modules run beside what breaks.
+
+A third one takes numbered messages at QoS 1 and at QoS 0 from a broker of its own, all the time;
+what became of each is judged at the end, see `ledger`.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +17,22 @@ from attrs import frozen
 from line_protocol_parser import parse_line
 from twisted.internet.threads import deferToThread
 
+from tests.faults.ledger import Account
+from tests.faults.messages import ENOUGH, Messages, Receiver
 from tests.faults.row import Measured, Row, record
+from tests.integration.broker import Mosquitto
 from tests.integration.case import AgentCase
 
-__all__ = ["GAP_LIMIT_MS", "HEALTHY_NAMES", "FaultCase", "Point"]
+__all__ = ["BESIDE", "GAP_LIMIT_MS", "HEALTHY_NAMES", "FaultCase", "Point", "numbered_table"]
 
 GAP_LIMIT_MS: Final = 100.0
 STEADY_INTERVAL_MS: Final = 10.0
 MODULES: Final = {
     "steady": "tests.faults.faulty:STEADY",
     "faulty": "tests.faults.faulty:FAULTY",
+    "numbered": "tests.faults.numbered:NUMBERED",
 }
+BESIDE: Final = Receiver("beside", "numbered:beside")
 
 HEALTHY: Final = """
 [modules."steady:one"]
@@ -76,15 +85,50 @@ class FaultCase(AgentCase):
 
     # What runs.
 
+    def setUp(self) -> None:
+        super().setUp()
+        self.parents: list[Any] = []
+        self.beside = Messages(self, Mosquitto.start(self), [BESIDE])
+        self.messages = [self.beside]
+
     def healthy_beside(self, text: str, top: str = TOP) -> None:
-        """Write a configuration with the two steady modules and what is under test."""
-        self.configure(f"{top}\n{HEALTHY}\n{text}")
+        """Write a configuration with the three healthy modules and what is under test."""
+        beside = numbered_table(BESIDE, self.beside.url)
+        self.configure(f"{top}\n{HEALTHY}\n{beside}\n{text}")
+
+    def parent(self, **how: Any) -> Any:
+        """Make a parent for an agent with the modules of the matrix; it is not started."""
+        modules = {**MODULES, **(how.pop("modules", None) or {})}
+        parent = super().parent(modules=modules, **how)
+        self.parents.append(parent)
+        return parent
 
     async def start_beside(self, **how: Any) -> Any:
-        """Start the agent, and the control beside it."""
+        """Start the agent, and the control beside it; messages are sent from before the start."""
         self._start_control()
-        modules = {**MODULES, **how.pop("modules", {})}
-        return await self.start(modules=modules, **how)
+        for each in self.messages:
+            await each.begin()
+        parent = await self.start(**how)
+        for each in self.messages:
+            each.agent_started()
+        return parent
+
+    async def delivered(self, parent: Any) -> None:
+        """Wait until all that was sent at QoS 1 is in the output."""
+        for each in self.messages:
+            await each.delivered(parent)
+
+    async def accounts(self, counted: int = 0) -> tuple[Account, Account]:
+        """Account for the messages of all brokers; nothing is lost, and so many are counted."""
+        sums = Account(), Account()
+        for each in self.messages:
+            one, zero = await each.accounts(self.parents)
+            sums = sums[0] + one, sums[1] + zero
+        for qos, account in zip((1, 0), sums, strict=True):
+            self.assertEqual(account.lost, 0, f"lost at QoS {qos}: {account}")
+            self.assertGreaterEqual(account.sent, ENOUGH, f"at QoS {qos}")
+        self.assertEqual(sums[0].counted + sums[1].counted, counted, f"dropped: {sums}")
+        return sums
 
     def _start_control(self) -> None:
         self.control = subprocess.Popen(
@@ -161,10 +205,11 @@ class FaultCase(AgentCase):
             self.assertEqual({life[0].number for life in lives}, {1})
 
     async def judge(
-        self, row: Row, parent: Any, *, recovered_ms: float | None = None, lost: int = 0
-    ) -> None:
+        self, row: Row, parent: Any, *, recovered_ms: float | None = None, counted: int = 0
+    ) -> tuple[Account, Account]:
         """Assert that the healthy modules fared well, and record what was measured.
 
+        So many messages must have been counted as dropped; none may be lost.
         In rows of the next layer the gap is the one from the last metric before the fault to the
         first one after it, and what could not be collected in it is recorded as lost.
         """
@@ -183,4 +228,13 @@ class FaultCase(AgentCase):
             # What the machine itself does to a timer is not the agent's doing.
             limit_ms = GAP_LIMIT_MS + 2 * control_ms
             self.assertLess(gap_ms, limit_ms, f"the machine's own: {control_ms:.0f} ms")
-        record(row, Measured(recovered_ms, gap_ms, others_lost, lost))
+        one, zero = await self.accounts(counted)
+        record(row, Measured(recovered_ms, gap_ms, others_lost, one, zero))
+        return one, zero
+
+
+def numbered_table(receiver: Receiver, url: str, **settings: Any) -> str:
+    """Return the table of a module that takes numbered messages at a broker."""
+    keys = {"broker": url, "client_id": receiver.client_id, **settings}
+    lines = "".join(f'{key} = "{value}"\n' for key, value in keys.items())
+    return f'[modules."{receiver.module}"]\nenabled = true\n{lines}'

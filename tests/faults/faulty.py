@@ -24,11 +24,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from metrics_agent.config import Duration, Fault, setting
-from metrics_agent.interfaces import IModule, ModuleContext, ModuleKind
+from metrics_agent.interfaces import Handler, IModule, ModuleContext, ModuleKind
 from metrics_agent.metric import Metric, Series
 from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from tests.faults.breakages import FAULTS
+from tests.faults.numbered import PLACE, numbers_filter, point_of
 
 __all__ = ["FAULTY", "STEADY", "STEADY_INTERVAL_S", "strikes"]
 
@@ -83,7 +84,7 @@ class FaultySettings(MqttSettings):
     times: int = setting(default=1, doc="How often it strikes, over all instances.")
     after: str = setting(default="", doc="It strikes once this file is there; empty for at once.")
     peer: str = setting(default="", doc="URL of a server that gives numbers.")
-    uses_mqtt: bool = setting(default=False, doc="It subscribes at the broker.")
+    uses_mqtt: bool = setting(default=False, doc="It takes numbered messages at the broker.")
     pause: Duration = setting(default="300ms", doc="From the start to the strike.")
 
     def check(self) -> Iterator[Fault]:
@@ -133,13 +134,7 @@ class Faulty(Service):
         self.context.every(TICK_S, self._tick)
         self._at(("start", "reload_start"))
         if self.settings.uses_mqtt:
-            for name in ("message", "discovery", "decode"):
-                self.context.subscribe(
-                    self.settings.connection_settings(),
-                    f"{name}/+",
-                    self._handler(name),
-                    place=name,
-                )
+            self._subscribe()
         begin = _PLACES.get(self.settings.place)
         return begin(self) if begin is not None else None
 
@@ -159,21 +154,52 @@ class Faulty(Service):
 
     def _tick(self) -> Any:
         # Not at the first one: what is beside it has to be at work, or nothing is seen of a gap.
-        if time.monotonic() - self._began_s >= self.settings.pause:
-            self._at(("tick",))
+        if self.settings.place == "tick":
+            self._after_pause()
         return self._numbers()
 
     def _numbers(self) -> Iterator[Metric]:
         self._number += 1
         yield Metric(self._series, {"number": self._number}, time.monotonic_ns())
 
-    def _handler(self, place: str) -> Callable[[Message], Iterator[Metric]]:
-        def handle(message: Message) -> Iterator[Metric]:
-            fields = {"number": int(message.payload)}
-            yield Metric(Series(place, {"topic": message.topic}), fields, time.monotonic_ns())
-            self._at((place,))
+    # Messages: a handler that breaks before it has done anything, one that breaks amid its metrics,
+    # and one that learns from retained messages what else to subscribe to.
 
-        return handle
+    def _subscribe(self) -> None:
+        broker, place = self.settings.connection_settings(), self.settings.place
+        handler: Handler = {"message": self._message, "decode": self._decode}.get(place, self._take)
+        named = place if handler != self._take else PLACE
+        numbers = numbers_filter(self.settings.client_id)
+        self.context.subscribe(broker, numbers, handler, place=named)
+        if place == "discovery":
+            self.context.subscribe(broker, "discovery/+", self._discovery, place=place)
+
+    def _take(self, message: Message) -> Iterator[Metric]:
+        yield point_of(message)
+
+    def _message(self, message: Message) -> tuple[Metric]:
+        self._after_pause()
+        return (point_of(message),)
+
+    def _decode(self, message: Message) -> Iterator[Metric]:
+        yield point_of(message)
+        self._after_pause()
+        yield Metric(Series("half", {}), {"number": 1}, time.monotonic_ns())
+
+    def _discovery(self, message: Message) -> tuple[Metric, ...]:
+        self.strike()
+        learned = message.payload.decode()
+        broker = self.settings.connection_settings()
+        self.context.subscribe(broker, learned, self._learned, place="learned", learned=True)
+        return ()
+
+    def _learned(self, message: Message) -> Iterator[Metric]:
+        series = Series("learned", {"topic": message.topic})
+        yield Metric(series, {"number": int(message.payload)}, time.monotonic_ns())
+
+    def _after_pause(self) -> None:
+        if time.monotonic() - self._began_s >= self.settings.pause:
+            self.strike()
 
 
 def _make(settings: FaultySettings, context: ModuleContext) -> Faulty:

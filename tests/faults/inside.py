@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -28,7 +28,8 @@ class Scenario:
         restarts: a new instance must come; else the same one goes on.
         hup: the fault is at a reload.
         refused: the module is not started; a reload, with which all is well, starts it.
-        message: the topic below which messages are sent, the first one strikes; empty for none.
+        message: a numbered message strikes, and is counted as dropped.
+        announced: retained messages name topics; the first one strikes.
         peer: a server gives numbers, the first of which strikes.
         lasts_s: how long the fault lasts; the test goes on for so long.
     """
@@ -42,7 +43,8 @@ class Scenario:
     restarts: bool = False
     hup: bool = False
     refused: bool = False
-    message: str = ""
+    message: bool = False
+    announced: bool = False
     peer: bool = False
     lasts_s: float = 0.0
 
@@ -81,9 +83,9 @@ _PLACES: Final = (
     ("start", "startService", "start", True, {}),
     ("start_deferred", "Deferred of startService", "start", True, {}),
     ("start_coroutine", "startService as a coroutine", "start", True, {}),
-    ("message", "message handler", "message", False, {"message": "message"}),
-    ("discovery", "discovery handler", "discovery", False, {"message": "discovery"}),
-    ("decode", "decode, after its first metric", "decode", False, {"message": "decode"}),
+    ("message", "message handler", "message", False, {"message": True}),
+    ("discovery", "discovery handler", "discovery", False, {"announced": True}),
+    ("decode", "decode, after its first metric", "decode", False, {"message": True}),
     ("body", "HTTP body", "body", False, {"peer": True}),
     ("frame", "WebSocket frame", "frame", False, {"peer": True}),
     ("tick", "timer tick", "tick", False, {}),
@@ -117,19 +119,25 @@ _BEFORE: Final = (
 _RARE_PLACES: Final = frozenset({"start", "message", "tick", "callback", "thread", "emit"})
 
 
+def _must(options: Mapping[str, Any], *, restarts: bool) -> str:
+    if options.get("message"):
+        return "that message is dropped, told and counted; the next one is taken"
+    if options.get("announced"):
+        return "that announcement is dropped, told and counted; the next one is followed"
+    if options.get("peer"):
+        return "that one is dropped, told and counted; the next one is taken"
+    if options.get("hup"):
+        if restarts:
+            return f"the others are reloaded; {_RESTARTED}"
+        return "told and counted; the new instance of the reload starts all the same"
+    return _RESTARTED if restarts else _GOES_ON
+
+
 def _everywhere() -> Iterator[Scenario]:
     for place, title, counted, restarts, options in _PLACES:
         faults = {**_PLAIN, **(_RARE if place in _RARE_PLACES else {})}
         for fault, name in faults.items():
-            must = _RESTARTED if restarts else _GOES_ON
-            if options.get("message"):
-                must = "that message is dropped, told and counted; the next one is taken"
-            elif options.get("peer"):
-                must = "that one is dropped, told and counted; the next one is taken"
-            elif restarts and options.get("hup"):
-                must = f"the others are reloaded; {_RESTARTED}"
-            elif options.get("hup"):
-                must = "told and counted; the new instance of the reload starts all the same"
+            must = _must(options, restarts=restarts)
             row = Row(f"{place}_{fault}", title, name, must)
             said = f"[faulty] Error in {counted}|{_TOLD[fault]}"
             yield Scenario(row, place, fault, said, counted, restarts=restarts, **options)

@@ -94,7 +94,7 @@ _ROWS: Final = (
     (
         "payload_huge",
         "network",
-        "a message of 100 MB",
+        "a message of 100 MB, at QoS 1 and at QoS 0",
         "discarded in place and counted",
     ),
     (
@@ -156,6 +156,13 @@ _ROWS: Final = (
         "stdout",
         "a reader that stops for a while",
         "bounded, then all of QoS 1 arrives",
+    ),
+    (
+        "stdout_stopped_killed",
+        "stdout",
+        "kill -9 while nobody reads",
+        "what was not read comes again from the broker, all of QoS 1",
+        "the parent, after its restart_delay (1 s here)",
     ),
     (
         "stdout_dead",

@@ -10,19 +10,41 @@ RESULTS is the file that METRICS_AGENT_FAULT_RESULTS named while the tests ran.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from metrics_agent.describe import update
 from tests.faults.expected import ROWS, SECTIONS
+from tests.faults.ledger import Account
 from tests.faults.row import Measured, Row, results
 
 __all__ = ["expected_cells", "main", "table"]
 
-HEAD = (
-    "| where | fault | what must happen | works again after | longest gap of others | lost of "
-    "others | lost |\n|---|---|---|---|---|---|---|"
+_ACCOUNT: Final[Mapping[str, Callable[[Account], int]]] = {
+    "sent": lambda account: account.sent,
+    "delivered": lambda account: account.delivered,
+    "duplicates": lambda account: account.duplicates,
+    "dropped and counted": lambda account: account.counted + account.unread,
+    "at the broker": lambda account: account.at_broker,
+    "not passed on": lambda account: account.not_passed,
+    "cut off": lambda account: account.cut,
+    "killed": lambda account: account.killed,
+    "lost": lambda account: account.lost,
+}
+"""What is shown of the messages, at QoS 1 and at QoS 0."""
+
+_COLUMNS: Final = (
+    "where",
+    "fault",
+    "what must happen",
+    "works again after",
+    "longest gap of others",
+    "lost of others",
+    *_ACCOUNT,
 )
+
+HEAD: Final = f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|"
 
 
 def table(rows: tuple[Row, ...], measured: Mapping[str, Measured]) -> str:
@@ -32,7 +54,8 @@ def table(rows: tuple[Row, ...], measured: Mapping[str, Measured]) -> str:
 
 def _line(row: Row, seen: Measured) -> str:
     cells = expected_cells(row)
-    cells += [_ms(seen.recovered_ms), _ms(seen.gap_ms), str(seen.others_lost), str(seen.lost)]
+    cells += [_ms(seen.recovered_ms), _ms(seen.gap_ms), str(seen.others_lost)]
+    cells += [_sum(get(seen.qos1), get(seen.qos0)) for get in _ACCOUNT.values()]
     return f"| {' | '.join(cells)} |"
 
 
@@ -40,6 +63,10 @@ def expected_cells(row: Row) -> list[str]:
     """Return the cells of a row that do not come from a run."""
     must = f"*next layer*: {row.must}; healed by {row.next_layer}" if row.next_layer else row.must
     return [row.place, row.fault, must]
+
+
+def _sum(one: int, zero: int) -> str:
+    return f"{one} + {zero}" if one or zero else "0"
 
 
 def _ms(value: float | None) -> str:

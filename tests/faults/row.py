@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 from typing import Final
 
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
+
+from tests.faults.ledger import Account
 
 __all__ = ["RESULTS_VARIABLE", "Measured", "Row", "record", "results"]
 
@@ -44,13 +46,15 @@ class Measured:
         gap_ms: the longest gap between two metrics of a healthy module, beyond the 10 ms of its
             interval; None where none ran beside.
         others_lost: metrics of healthy modules that are missing.
-        lost: messages or metrics of the broken part that are missing.
+        qos1: what became of the numbered messages at QoS 1.
+        qos0: the same at QoS 0.
     """
 
     recovered_ms: float | None = None
     gap_ms: float | None = None
     others_lost: int = 0
-    lost: int = 0
+    qos1: Account = field(factory=Account)
+    qos0: Account = field(factory=Account)
 
 
 def record(row: Row, measured: Measured) -> None:
@@ -68,5 +72,6 @@ def results(path: Path) -> dict[str, Measured]:
     for line in path.read_text("utf-8").splitlines():
         values = json.loads(line)
         name = values.pop("name")
-        found[name] = Measured(**values)
+        accounts = {qos: Account(**values.pop(qos)) for qos in ("qos1", "qos0")}
+        found[name] = Measured(**values, **accounts)
     return found

@@ -77,6 +77,7 @@ class HttpsTests(FaultCase):
         self.assertEqual(len(self.lines_with(parent, "A login at Netatmo is needed")), logins)
         for word in self.peer.secrets():
             self.assertNotIn(word, told(parent.log))
+        await self.delivered(parent)
         await parent.stop()
         self.assertEqual(len(downs(parent)), down, downs(parent))
         self.assertEqual(parent.exits[-1], 0)
@@ -214,6 +215,7 @@ class HttpsTests(FaultCase):
 
     async def test_https_dns_silent(self) -> None:
         host = Host(self)
+        self.beside.use_socket()
         deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(deaf.close)
         deaf.bind((host.our_address, 53))

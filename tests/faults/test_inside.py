@@ -13,13 +13,13 @@ from tests.faults.breakages import BAD_METRICS
 from tests.faults.case import HEALTHY_NAMES, FaultCase, Point
 from tests.faults.faulty import strikes
 from tests.faults.inside import INSIDE, Scenario
+from tests.faults.messages import Receiver
+from tests.faults.numbered import PLACE
 from tests.faults.peers import PEERS
-from tests.integration.broker import Mosquitto
-from tests.integration.load import Load
 from tests.integration.watching import pause, until
 
 OBSERVE_S = 0.4
-MESSAGES = 5
+ANNOUNCED = 5
 AT_PEERS = {"faulty": "tests.faults.faulty_peers:FAULTY"}
 
 
@@ -33,11 +33,12 @@ class InsideTests(FaultCase):
     async def play(self, scenario: Scenario) -> None:
         """Run the agent, let it break, and see what becomes of it and of the others."""
         struck = self.directory / "strikes"
-        broker = Mosquitto.start(self) if scenario.message else None
-        self.healthy_beside(self.faulty(scenario, struck, broker))
+        places = (scenario.place,) if scenario.message else (PLACE,)
+        self.beside.add(Receiver("faulty", "faulty", places))
+        self.healthy_beside(self.faulty(scenario, struck))
+        if scenario.announced:
+            await self.announce()
         parent = await self.start_beside(modules=AT_PEERS if scenario.peer else {})
-        if broker is not None:
-            await self.send(broker, scenario)
         if scenario.hup:
             await pause(OBSERVE_S)
             self.assertFalse(strikes(struck), "it struck before the reload")
@@ -56,34 +57,37 @@ class InsideTests(FaultCase):
             await self.starts_after_reload(parent)
         if scenario.lasts_s:
             await self.outlasts(parent, scenario, struck)
-        lost = 0
-        if scenario.message:
-            lost = await self.lost_messages(parent, scenario)
-        elif scenario.peer:
-            lost = await self.lost_numbers(parent, scenario.place)
+        if scenario.announced:
+            await self.check_learned(parent)
+        if scenario.peer:
+            await self.check_numbers(parent, scenario.place)
+        await self.delivered(parent)
         took_s = await parent.stop()
         self.assertLess(took_s, 5)
         self.assertEqual((parent.exits, parent.starts), ([0], 1))
-        await self.judge(scenario.row, parent, recovered_ms=recovered_ms, lost=lost)
+        counted = int(scenario.message)
+        await self.judge(scenario.row, parent, recovered_ms=recovered_ms, counted=counted)
 
-    def faulty(self, scenario: Scenario, struck: Path, broker: Mosquitto | None) -> str:
+    def faulty(self, scenario: Scenario, struck: Path) -> str:
         """Return the table of the faulty module."""
         # At the first start there is nothing to see of a fault at a reload.
         after = f'after = "{self.reload_file}"' if scenario.hup else ""
         peer = f'peer = "{PEERS[scenario.place](self)}"' if scenario.peer else ""
-        mqtt = f'uses_mqtt = true\nbroker = "{broker.url}"' if broker is not None else ""
+        url = self.beside.broker.url
+        mqtt = f'uses_mqtt = true\nbroker = "{url}"\nclient_id = "faulty"'
         return (
             f'[modules.faulty]\nenabled = true\nplace = "{scenario.place}"\n'
             f'fault = "{scenario.fault}"\nstrikes = "{struck}"\n{mqtt}\n{after}\n{peer}\n'
         )
 
-    async def send(self, broker: Mosquitto, scenario: Scenario) -> None:
-        """Send numbered messages, the first of which strikes."""
-        load = await Load.connect(self, broker.port, devices=1)
-        await until(lambda: broker.log.count("SUBACK") >= 1, "a subscription")
-        for number in range(1, MESSAGES + 1):
-            load.publish(f"{scenario.message}/x", b"%d" % number, qos=1)
-        await load.barrier()
+    async def announce(self) -> None:
+        """Have the broker retain messages that name a topic each."""
+        publisher = self.beside.publisher
+        await publisher.connected()
+        for number in range(1, ANNOUNCED + 1):
+            learned = f"learned/{number}".encode()
+            publisher.publish(f"discovery/{number}", learned, qos=1, retain=True)
+        await publisher.settle()
 
     async def recovered(self, parent: Any, scenario: Scenario, struck: Path) -> float | None:
         """Wait until the faulty module works again; return how long that took, in ms."""
@@ -175,25 +179,25 @@ class InsideTests(FaultCase):
             self.assertEqual((names.count(b"bad"), names.count(b"good")), (0, 1))
             self.assertEqual(len(self.lines_with(parent, " refused: ", "W")), BAD_METRICS)
 
-    async def lost_messages(self, parent: Any, scenario: Scenario) -> int:
-        """Only the message that struck may be missing."""
-        wanted = list(range(2, MESSAGES + 1))
+    async def check_learned(self, parent: Any) -> None:
+        """Only the topic that the first announcement names may be missing."""
+        wanted = list(range(2, ANNOUNCED + 1))
+        for number in range(1, ANNOUNCED + 1):
+            self.beside.publisher.publish(f"learned/{number}", b"%d" % number, qos=1)
 
         def numbers() -> list[int]:
-            return [point.number for point in self.points(parent, scenario.message)]
+            return [point.number for point in self.points(parent, "learned")]
 
         await until(lambda: numbers() == wanted, lambda: f"{wanted}, got {numbers()}")
-        return 1
 
-    async def lost_numbers(self, parent: Any, measurement: str) -> int:
-        """Only the first number, the one that struck, may be missing."""
+    async def check_numbers(self, parent: Any, measurement: str) -> None:
+        """Only the first number of a peer, the one that struck, may be missing."""
 
         def numbers() -> list[int]:
             return [point.number for point in self.points(parent, measurement)]
 
-        await until(lambda: len(numbers()) >= MESSAGES, lambda: f"numbers, got {numbers()}")
+        await until(lambda: len(numbers()) >= ANNOUNCED, lambda: f"numbers, got {numbers()}")
         self.assertEqual(numbers(), list(range(2, 2 + len(numbers()))))
-        return 1
 
 
 def _test_of(scenario: Scenario) -> Callable[[InsideTests], Coroutine[Any, Any, None]]:

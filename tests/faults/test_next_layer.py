@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.faults.case import HEALTHY_NAMES, TOP, FaultCase
 from tests.faults.faulty import STEADY_INTERVAL_S, strikes
+from tests.faults.messages import Receiver
 from tests.faults.next_layer import NEXT_LAYER, Fatal
 from tests.integration.watching import pause, until
 
@@ -25,9 +26,11 @@ class NextLayerTests(FaultCase):
     async def play(self, fatal: Fatal) -> None:
         """Let it break, and see who heals it."""
         struck = self.directory / "strikes"
+        self.beside.add(Receiver("faulty", "faulty"))
         self.healthy_beside(
             f'[modules.faulty]\nenabled = true\nplace = "tick"\nfault = "{fatal.fault}"\n'
-            f'strikes = "{struck}"\npause = "{PAUSE_S:g}s"\n',
+            f'strikes = "{struck}"\npause = "{PAUSE_S:g}s"\nuses_mqtt = true\n'
+            f'broker = "{self.beside.broker.url}"\nclient_id = "faulty"\n',
             TOP + (WATCHDOG if fatal.exits else PATIENT),
         )
         parent = await self.start_beside(restart_delay_s=RESTART_DELAY_S)
@@ -50,6 +53,7 @@ class NextLayerTests(FaultCase):
         told = "\n".join(said.text for said in parent.log)
         for part in filter(None, fatal.said.split("|")):
             self.assertIn(part, told)
+        await self.delivered(parent)
         await parent.stop()
         await self.judge(fatal.row, parent, recovered_ms=recovered_ms)
 

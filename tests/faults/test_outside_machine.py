@@ -15,12 +15,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import SkipTest
 
-from tests.faults.case import MODULES as FAULTY_MODULES
+from twisted.internet.threads import deferToThread
+
 from tests.faults.case import TOP
 from tests.faults.outside_case import OutsideCase
 from tests.integration.broker import Mosquitto
-from tests.integration.load import Load
-from tests.integration.watching import memory_bytes, pause, until
+from tests.integration.watching import argv, environment, memory_bytes, pause, python_path, until
 from tests.needs import find
 
 DAY_S = 24 * 3600
@@ -53,21 +53,23 @@ class MachineTests(OutsideCase):
         self.addCleanup(subprocess.run, ["umount", "-l", str(path)], check=True)
         return path
 
-    def enlarge(self, disk: Path) -> None:
-        """Give a mounted disk more room."""
-        subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
+    def remount(self, disk: Path, options: str) -> None:
+        """Change a mounted disk."""
+        subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
 
-    async def state_fault(self, name: str, state: Path) -> None:
+    async def state_fault(self, name: str, state: Path, reason: str) -> None:
         """Run with a state directory that cannot be used: told, and everything works."""
         broker = Mosquitto.start(self)
-        self.at_broker(broker.url)
+        self.at_broker(broker.url, broker)
         text = self.config_path.read_text()
         self.config_path.write_text(text.replace(f"{self.directory}/state", str(state)))
         parent = await self.start_beside()
-        load = await self.loaded(broker, parent)
-        await self.works_again(parent, load, time.monotonic())
+        await self.at_work(parent)
+        await self.said(parent, f"State cannot be kept in {state}", "W")
+        await self.at_fault.works(parent)
         told = [said.text for said in parent.log if str(state) in said.text]
         self.assertEqual(len(told), 1, told)
+        self.assertIn(reason, told[0])
         self.assertFalse(self.lines_with(parent, "", "E"))
         await self.finish(name, parent, down=1)
 
@@ -77,11 +79,26 @@ class MachineTests(OutsideCase):
         with (state / "fill").open("wb") as file:
             file.write(bytes(4096))
         (state / "mqtt").mkdir()
-        await self.state_fault("state_disk_full", state)
+        await self.state_fault("state_disk_full", state, "No space left on device")
 
     async def test_state_read_only(self) -> None:
-        """Nothing can be written where state is kept."""
-        await self.state_fault("state_read_only", self.mount("read-only", "ro"))
+        """Nothing can be written where state is kept, and what an earlier run kept is there."""
+        state = self.mount("read-only", "size=1m")
+        (state / "mqtt").mkdir()
+        kept = state / "mqtt" / "agent"
+        kept.write_text('{"filters": ["numbers/agent/+/+"]}')
+        self.remount(state, "ro")
+        await self.state_fault("state_read_only", state, "Read-only file system")
+        self.assertEqual([*state.rglob("*")], [kept.parent, kept])
+        checked = await deferToThread(
+            subprocess.run,
+            argv("metrics-agent", "check", "-c", str(self.config_path)),
+            env=environment({"PYTHONPATH": python_path(self.directory / "packages")}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertIn(f"cannot keep state in {state}: Read-only file system", checked.stdout)
 
     async def test_output_disk_full(self) -> None:
         """The disk of the output file is full for a while: kept in bounds, then all is written."""
@@ -93,7 +110,7 @@ class MachineTests(OutsideCase):
         taken = output.read_bytes()
         self.assertEqual(len(self.lines_with(parent, "Cannot write to the output")), 1)
         since_s = time.monotonic()
-        self.enlarge(disk)
+        self.remount(disk, "size=16m")
         await self.said(parent, "The output works again", "I")
         recovered_ms = (time.monotonic() - since_s) * 1000
         await pause(0.2)
@@ -129,7 +146,7 @@ class MachineTests(OutsideCase):
         self.assert_now(self.counted(parent))
         await self.finish("clock_out_of_range", parent, down=1)
 
-        parent = await self.start(modules={**FAULTY_MODULES, **MODULES}, env=self.faked(BEYOND))
+        parent = await self.start(modules=MODULES, env=self.faked(BEYOND))
         await self.said(parent, "says 2262-04-11 23:47:16 UTC, which is wrong", "W")
         await self.said(parent, "Started with modules", "I")
         await pause(0.3)
@@ -214,9 +231,9 @@ class MachineTests(OutsideCase):
     async def test_no_descriptors(self) -> None:
         """No descriptor is left when the broker comes back: told, and connected once there is."""
         broker = Mosquitto.start(self)
-        self.at_broker(broker.url)
+        self.at_broker(broker.url, broker)
         parent = await self.start_beside()
-        await self.loaded(broker, parent)
+        await self.at_work(parent)
         pid = parent.agent_pid
         broker.kill()
         await self.said(parent, "Lost the connection", "W")
@@ -231,8 +248,7 @@ class MachineTests(OutsideCase):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (1024, hard))
         since_s = time.monotonic()
         await self.said(parent, "again after", "I")
-        load = await Load.connect(self, broker.port, devices=2, rate=200)
-        recovered_ms = await self.works_again(parent, load, since_s)
+        recovered_ms = await self.works_again(parent, since_s)
         # The loss, why it lasts, that no state is kept for lack of descriptors, why nothing was
         # read, that nothing was reloaded.
         await self.finish("no_descriptors", parent, down=5, up=1, recovered_ms=recovered_ms)

@@ -71,17 +71,18 @@ class NetworkTests(OutsideCase):
     async def test_network_cut(self) -> None:
         """The cable is pulled: found out by the keepalive, and back when it is plugged in."""
         host = Host(self)
+        self.beside.use_socket()
         broker = Mosquitto.start(self, listener=(), settings=[f"listener 18830 {host.our_address}"])
-        self.at_broker(f"tcp://{host.our_address}:18830", connect_timeout="2s")
+        self.at_broker(f"tcp://{host.our_address}:18830", broker, connect_timeout="2s")
         command = [*host.prefix, *argv("metrics-agent", "-c", str(self.config_path))]
         parent = await self.start_beside(argv=command)
-        load = await self.loaded(broker, parent)
+        await self.at_work(parent)
         host.cut()
         await self.said(parent, "Lost the connection", "W", limit_s=40)
         host.mend()
         since_s = time.monotonic()
         await self.said(parent, "again after", "I", limit_s=40)
-        recovered_ms = await self.works_again(parent, load, since_s)
+        recovered_ms = await self.works_again(parent, since_s)
         self.assertEqual(len(self.mqtt_lines(parent)), 3, self.mqtt_lines(parent))
         await self.finish("network_cut", parent, down=1, up=1, recovered_ms=recovered_ms)
 
@@ -92,17 +93,18 @@ class NetworkTests(OutsideCase):
         factory.noisy = False
         wire = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(wire.stopListening)
-        self.at_broker(f"tcp://127.0.0.1:{wire.getHost().port}")
+        # At most some 1,000 bytes pass in a second.
+        self.at_broker(f"tcp://127.0.0.1:{wire.getHost().port}", broker, rate=5)
         parent = await self.start_beside()
-        load = await self.loaded(broker, parent)
-        load.send(20)
-        sent = await load.barrier()
-        await self.received(parent, sent)
+        await self.at_work(parent)
+        for _ in range(5):
+            await self.at_fault.works(parent)
         await self.finish("network_slow", parent)
 
     async def test_dns_silent(self) -> None:
         """Names are asked for and nobody answers: one line, and all else goes on."""
         host = Host(self)
+        self.beside.use_socket()
         deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(deaf.close)
         deaf.bind((host.our_address, 53))
@@ -119,13 +121,13 @@ class NetworkTests(OutsideCase):
     async def test_payload_huge(self) -> None:
         """A message of 100 MB is discarded as it comes, and counted; the next one is taken."""
         broker = Mosquitto.start(self)
-        self.at_broker(broker.url, keepalive="30s")
+        self.at_broker(broker.url, broker, keepalive="30s")
         parent = await self.start_beside()
-        load = await self.loaded(broker, parent)
+        await self.at_work(parent)
         before = memory_bytes(parent.agent_pid)
-        load.publish("tele/plug00/SENSOR", bytes(100 * MEBI))
+        self.at_fault.publisher.send(1, bytes(100 * MEBI))
         since_s = time.monotonic()
-        recovered_ms = await self.works_again(parent, load, since_s)
-        await until(lambda: b"dropped_oversized=1i" in bytes(parent.output), "the count")
+        recovered_ms = await self.works_again(parent, since_s)
+        await until(lambda: b"dropped_oversized=2i" in bytes(parent.output), "the count")
         self.assertLess(memory_bytes(parent.agent_pid) - before, 30 * MEBI)
-        await self.finish("payload_huge", parent, recovered_ms=recovered_ms, lost=1)
+        await self.finish("payload_huge", parent, recovered_ms=recovered_ms, counted=2)

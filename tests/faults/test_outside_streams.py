@@ -10,14 +10,15 @@ import termios
 import time
 from typing import Any
 
-from metrics_agent.output.pollable import ask_kernel
-from tests.faults.case import MODULES, TOP
+from metrics_agent.process.descriptors import ask_kernel
+from tests.faults.case import HEALTHY_NAMES, TOP
+from tests.faults.messages import Receiver
 from tests.faults.news import downs
 from tests.faults.outside import outside
 from tests.faults.outside_case import OutsideCase
 from tests.integration.broker import Mosquitto
 from tests.integration.parent import SLOW, Pace
-from tests.integration.watching import memory_bytes, pause, sequences, until
+from tests.integration.watching import memory_bytes, pause, until
 
 MEBI = 1024 * 1024
 STOPPED = Pace(1, 3600.0)
@@ -40,10 +41,8 @@ class StreamTests(OutsideCase):
     async def test_stdout_slow(self) -> None:
         """Ten lines, then a millisecond: everything arrives, memory stays bounded."""
         self.healthy_beside(self.flooded())
-        parent = self.parent_of_modules()
+        parent = await self.start_beside()
         parent.read_at(SLOW)
-        parent.start()
-        await self.said(parent, "Started with modules")
         await until(lambda: b"flood number=50000i" in bytes(parent.output), "half of it", 60)
         self.assertLess(memory_bytes(parent.agent_pid), 120 * MEBI)
         parent.read_at(Pace(64 * 1024, 0.0))
@@ -55,29 +54,44 @@ class StreamTests(OutsideCase):
     async def test_stdout_stopped(self) -> None:
         """Nobody reads for 3 s under load: bounded, and all of QoS 1 arrives afterwards."""
         broker = Mosquitto.start(self, settings=["max_queued_messages 0"])
-        self.at_broker(broker.url, top=TOP + 'queue_high_mark = "16KiB"\nqueue_low_mark = "8KiB"\n')
+        top = TOP + 'queue_high_mark = "16KiB"\nqueue_low_mark = "8KiB"\n'
+        self.at_broker(broker.url, broker, rate=200, top=top)
         parent = await self.start_beside()
-        load = await self.loaded(broker, parent, qos=1)
-        load.start()
-        await pause(0.5)
+        await self.at_work(parent)
         parent.freeze()
         await pause(3)
-        load.stop()
-        sent = await load.barrier()
         self.assertLess(memory_bytes(parent.agent_pid), 120 * MEBI)
         parent.thaw()
-        since_s = time.monotonic()
-        await self.received(parent, sent)
-        recovered_ms = (time.monotonic() - since_s) * 1000
-        self.assert_nothing_lost(sequences(parent.lines()), sent)
+        recovered_ms = await self.works_again(parent, time.monotonic())
         self.assertEqual(len(self.mqtt_lines(parent)), 1, self.mqtt_lines(parent))
         await self.finish("stdout_stopped", parent, recovered_ms=recovered_ms)
+
+    async def test_stdout_stopped_killed(self) -> None:
+        """What waits for its reader, here or in the pipe, goes with the process: not at QoS 1."""
+        self.healthy_beside("")
+        parent = await self.start_beside()
+        await self.delivered(parent)
+        parent.freeze()
+        sent = self.beside.publisher.sent["beside", 1]
+        await until(lambda: self.beside.publisher.sent["beside", 1] > sent + 25, "messages")
+        since_s = time.monotonic()
+        parent.signal_agent(signal.SIGKILL)
+        await until(lambda: parent.exits, "the end")
+        parent.thaw()
+        await until(lambda: parent.agent_pid, "the next process")
+        await self.beside.works(parent)
+        recovered_ms = (time.monotonic() - since_s) * 1000
+        await parent.stop()
+        self.assertEqual((parent.exits, parent.starts), ([-signal.SIGKILL, 0], 2))
+        row = outside("stdout_stopped_killed")
+        _one, zero = await self.judge(row, parent, recovered_ms=recovered_ms)
+        self.assertGreater(zero.killed, 0)
 
     async def test_stdout_dead(self) -> None:
         """The reader is gone: Telegraf is, so the agent ends too, in order."""
         self.healthy_beside("")
         parent = await self.start_beside(restart_delay_s=60.0)
-        await pause(0.3)
+        await self.beside.delivered(parent)
         since_s = time.monotonic()
         parent.close_output()
         await until(lambda: parent.exits, "the end", 10)
@@ -86,19 +100,24 @@ class StreamTests(OutsideCase):
         await self.judge(outside("stdout_dead"), parent)
 
     async def test_stderr_dead(self) -> None:
-        """Nobody hears the log: all runs, and nothing comes of writing it."""
+        """Nobody hears the log: all runs, a reload too, and nothing comes of writing it."""
         self.healthy_beside("")
         parent = await self.start_beside()
         parent._child.stderr.close()
+        said = len(parent.log)
         parent.signal_agent(signal.SIGHUP)  # makes some lines
-        await pause(0.5)
-        await self.finish("stderr_dead", parent)
+        # The log says nothing of it; the metrics do.
+        await until(lambda: self.self_metrics(parent, "agent").get("reloads") == 1, "the reload")
+        lives = {module: len(self.lives(parent, module)) for module in HEALTHY_NAMES}
+        self.assertEqual(lives, dict.fromkeys(HEALTHY_NAMES, 2))
+        self.assertEqual(self.self_metrics(parent, "agent")["errors"], 0)
+        self.assertEqual(len(parent.log), said)
+        await self.finish("stderr_dead", parent, down=None)
 
     async def test_stderr_stopped(self) -> None:
         """The log's pipe is full: lines are dropped and counted, the reactor never waits."""
         self.healthy_beside("[modules.noisy]\nenabled = true\n", f'{TOP}log_level = "debug"\n')
-        self._start_control()
-        parent = await self.start(modules={**MODULES, "noisy": "tests.faults.noisy:NOISY"})
+        parent = await self.start_beside(modules={"noisy": "tests.faults.noisy:NOISY"})
         pipe = parent._child.stderr
         pipe.stop()
         capacity = fcntl.fcntl(pipe.fileno(), fcntl.F_GETPIPE_SZ)
@@ -137,39 +156,35 @@ class StreamTests(OutsideCase):
             last[point.tags] = point.number
         return min(last.values())
 
-    def parent_of_modules(self) -> Any:
-        """Make a parent for the modules of the matrix, and start the control."""
-        self._start_control()
-        return self.parent(modules=MODULES)
-
 
 class SignalTests(OutsideCase):
     """Signals when they are least wanted."""
 
+    def taking(self) -> str:
+        """Return the settings with which the faulty module takes messages too."""
+        self.beside.add(Receiver("faulty", "faulty"))
+        return f'uses_mqtt = true\nbroker = "{self.beside.broker.url}"\nclient_id = "faulty"\n'
+
     async def test_sighup_storm(self) -> None:
         """1,000 SIGHUPs: some reloads, all is well afterwards, and no message is lost."""
         broker = Mosquitto.start(self)
-        self.at_broker(broker.url)
+        self.at_broker(broker.url, broker, rate=100)
         parent = await self.start_beside()
-        load = await self.loaded(broker, parent)
-        load.start()
+        await self.at_work(parent)
         for _ in range(1000):
             parent.signal_agent(signal.SIGHUP)
             await pause(0)
         await self.said(parent, "Reloaded", "I")
         await pause(0.5)
-        load.stop()
-        sent = await load.barrier()
-        await self.received(parent, sent)
-        self.assert_complete(sequences(parent.lines()), sent)
-        await self.finish("sighup_storm", parent)
+        one, _zero = await self.finish("sighup_storm", parent)
+        self.assertEqual(one.duplicates, 0)
 
     async def test_sigterm_during_start(self) -> None:
         """Asked to stop while a module starts: it ends in order."""
         struck = self.directory / "strikes"
         self.healthy_beside(
             f'[modules.faulty]\nenabled = true\nplace = "start_result"\nfault = "never"\n'
-            f'strikes = "{struck}"\n',
+            f'strikes = "{struck}"\n{self.taking()}',
             TOP.replace('module_start_timeout = "500ms"', 'module_start_timeout = "30s"'),
         )
         parent = await self.start_beside(restart_delay_s=60.0)
@@ -180,7 +195,7 @@ class SignalTests(OutsideCase):
         struck = self.directory / "strikes"
         self.healthy_beside(
             f'[modules.faulty]\nenabled = true\nplace = "stop"\nfault = "never"\n'
-            f'strikes = "{struck}"\n',
+            f'strikes = "{struck}"\n{self.taking()}',
             TOP.replace('module_stop_timeout = "300ms"', 'module_stop_timeout = "2s"'),
         )
         parent = await self.start_beside(restart_delay_s=60.0)
@@ -194,7 +209,7 @@ class SignalTests(OutsideCase):
         struck = self.directory / "strikes"
         self.healthy_beside(
             f'[modules.faulty]\nenabled = true\nplace = "start"\nfault = "exception"\n'
-            f'strikes = "{struck}"\n',
+            f'strikes = "{struck}"\n{self.taking()}',
             TOP.replace('"100ms"\nrestart_backoff_max = "200ms"', '"30s"'),
         )
         parent = await self.start_beside(restart_delay_s=60.0)
@@ -203,7 +218,7 @@ class SignalTests(OutsideCase):
 
     async def ends(self, name: str, parent: Any, told: int = 1) -> None:
         """Send SIGTERM, and judge the end; at most so many lines are told of trouble."""
-        await pause(0.3)
+        await self.beside.enough_sent()
         since_s = time.monotonic()
         parent.signal_agent(signal.SIGTERM)
         await until(lambda: parent.exits, "the end", 10)

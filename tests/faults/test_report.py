@@ -17,6 +17,7 @@ from attrs import asdict
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.faults.expected import ROWS, SECTIONS
+from tests.faults.ledger import Account
 from tests.faults.report import expected_cells, main, table
 from tests.faults.row import Measured, Row
 
@@ -27,7 +28,11 @@ COMMANDS = """\
 .test/latest/venv/bin/python -m tests.faults.report .test/latest/faults docs/robustness.md"""
 
 FEWEST = {"inside": 95, "next layer": 5}
-EXACT = {"outside": 32, "https": 24, "websocket": 27, "hostile": 30}
+ONE = Account(sent=90, delivered=80, duplicates=3, counted=1, at_broker=9)
+ZERO = Account(sent=70, delivered=50, not_passed=11, cut=5, killed=3)
+ACCOUNTS = "90 + 70 | 80 + 50 | 3 + 0 | 1 + 0 | 9 + 0 | 0 + 11 | 0 + 5 | 0 + 3 | 0 + 1"
+NONE = "0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0"
+EXACT = {"outside": 33, "https": 24, "websocket": 27, "hostile": 32}
 """A row that is deleted, with its test or its place, has to be deleted here too."""
 
 
@@ -121,12 +126,12 @@ class ReportTests(ResultsCase):
 
     def test_page(self) -> None:
         """The page gets a line for each row, with the figures; what is around it stays."""
-        self.shown(ROWS, recovered_ms=1234.0, gap_ms=5.6, others_lost=7, lost=8)
+        self.shown(ROWS, recovered_ms=1234.0, gap_ms=5.6, others_lost=7, qos1=ONE, qos0=ZERO)
         page = self.page()
         code, _text = self.run_main(str(page))
         text = page.read_text()
         self.assertEqual(code, 0)
-        self.assertEqual(text.count("| 1.2 s | 6 ms | 7 | 8 |\n"), len(ROWS))
+        self.assertEqual(text.count(f"| 1.2 s | 6 ms | 7 | {ACCOUNTS} |\n"), len(ROWS))
         self.assertNotIn("of the last run", text)
         for name in SECTIONS:
             self.assertIn(f"# {name}\n", text)
@@ -145,9 +150,10 @@ class ReportTests(ResultsCase):
         """What has no value is a dash; the next layer is named."""
         rows = (Row("a", "here", "this", "that"), Row("b", "there", "dies", "back", "Telegraf"))
         lines = table(rows, dict.fromkeys("ab", Measured(None, 3.0))).splitlines()
-        self.assertEqual(lines[2], "| here | this | that | - | 3 ms | 0 | 0 |")
+        self.assertEqual(lines[2], f"| here | this | that | - | 3 ms | 0 | {NONE} |")
         self.assertEqual(
-            lines[3], "| there | dies | *next layer*: back; healed by Telegraf | - | 3 ms | 0 | 0 |"
+            lines[3],
+            f"| there | dies | *next layer*: back; healed by Telegraf | - | 3 ms | 0 | {NONE} |",
         )
 
     def test_the_last_result_counts(self) -> None:
@@ -157,7 +163,7 @@ class ReportTests(ResultsCase):
             file.write(json.dumps({"name": ROWS[0].name, **asdict(Measured(gap_ms=9.0))}) + "\n")
         page = self.page()
         self.run_main(str(page))
-        self.assertIn("| - | 9 ms | 0 | 0 |", page.read_text())
+        self.assertIn(f"| - | 9 ms | 0 | {NONE} |", page.read_text())
 
 
 @skipUnless(PAGE.exists(), "the tests run without the documentation")
@@ -191,7 +197,7 @@ class PageTests(ResultsCase):
         page = directory / "docs" / "robustness.md"
         page.write_text(text, "utf-8")
         self.results = directory / results
-        self.shown(ROWS, recovered_ms=1234.0, gap_ms=5.6, others_lost=7, lost=8)
+        self.shown(ROWS, recovered_ms=1234.0, gap_ms=5.6, others_lost=7, qos1=ONE, qos0=ZERO)
         root = str(Path(__file__).absolute().parents[2])
         subprocess.run(
             [sys.executable, *report[0][1:]],
@@ -201,4 +207,6 @@ class PageTests(ResultsCase):
             timeout=60,
             check=True,
         )
-        self.assertEqual(page.read_text("utf-8").count("| 1.2 s | 6 ms | 7 | 8 |\n"), len(ROWS))
+        self.assertEqual(
+            page.read_text("utf-8").count(f"| 1.2 s | 6 ms | 7 | {ACCOUNTS} |\n"), len(ROWS)
+        )

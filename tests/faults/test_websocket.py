@@ -81,6 +81,7 @@ class WebSocketTests(FaultCase):
         if up is None:
             up = int(recovered_ms is not None and down > 0)
         await assert_news(self, parent, down, up)
+        await self.delivered(parent)
         await parent.stop()
         self.assertEqual(len(downs(parent)), down, downs(parent))
         self.assertEqual(parent.exits, [0])

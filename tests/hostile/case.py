@@ -78,6 +78,17 @@ class HostileCase(FaultCase):
 
     timeout = 600 if ALL else 60
 
+    def setUp(self) -> None:
+        super().setUp()
+        self._gaps_ms: dict[str, float] = {}
+        self._records = False
+
+    async def record(self) -> None:
+        """Account for the messages of all agents of this test, and record its rows."""
+        one, zero = await self.accounts()
+        for name, gap_ms in self._gaps_ms.items():
+            record(hostile(name), Measured(gap_ms=gap_ms, qos1=one, qos0=zero))
+
     async def agent(self, text: str, **how: Any) -> Any:
         """Start an agent with two steady modules and what is attacked."""
         self.healthy_beside(text)
@@ -168,7 +179,7 @@ class HostileCase(FaultCase):
         self.assertEqual((parent.agent_pid, parent.starts), (pid, starts), told(parent.log[-20:]))
         self.assertLessEqual(toll.excess_ms, GAP_LIMIT_MS, f"{name}: {toll}")
         self.assertLessEqual(grown, GROWTH_LIMIT + devices * DEVICE_BYTES, f"{name}: {toll}")
-        record(hostile(name), Measured(gap_ms=toll.gap_ms))
+        self._gaps_ms[name] = toll.gap_ms
         return toll
 
     async def _one_attack(self, parent: Any, attack: Callable[[], Awaitable[object]]) -> Toll:
@@ -224,16 +235,16 @@ class HostileCase(FaultCase):
                 gaps.append(float(gap))
         return max(gaps)
 
-    def shown(self, name: str, **figures: Any) -> None:
-        """Record a row whose test measured something of its own."""
-        record(hostile(name), Measured(**figures))
-
     async def ends_well(self, parent: Any) -> None:
         """Stop the agent in order; it ran from start to end."""
+        await self.delivered(parent)
         took_s = await parent.stop()
         self.assertLess(took_s, 6)
         self.assertEqual((parent.exits, parent.starts), ([0], 1), told(parent.log[-20:]))
         self.assert_valid(parent)
+        if not self._records:
+            self._records = True
+            self.addCleanup(self.record)  # of this agent and those that are still to come
 
 
 def _forget_peak(pid: int) -> None:

@@ -72,7 +72,7 @@ class BrokerTests(HostileCase):
             await until(lambda: loops, "a connection")
             await pause(ATTACK_S)
 
-        parent = await self.agent(self.tasmota_at(url.format(port)))
+        parent = await self.agent(self.tasmota_at(url.format(port), protocol="3.1.1"))
         try:
             await self.attack(name, parent, attack)
         finally:
@@ -159,7 +159,8 @@ class BrokerTests(HostileCase):
         """A filter that is refused for once is asked for again."""
         codes = iter([0x80] * 2)
         port, made = self.listen(lambda _broker: None, code=lambda: next(codes, 1))
-        parent = await self.agent(self.tasmota_at(f"tcp://127.0.0.1:{port}"))
+        table = self.tasmota_at(f"tcp://127.0.0.1:{port}", protocol="3.1.1")
+        parent = await self.agent(table)
 
         async def granted() -> None:
             await self.said(parent, "grants the subscription", "I")

@@ -19,7 +19,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import TestCase
 
-__all__ = ["Load", "announcement"]
+__all__ = ["Load", "announcement", "control_packet", "mqtt_string"]
 
 BATCH_S = 0.01
 LIMIT_S = 20
@@ -140,18 +140,18 @@ class Load(Protocol):
         return self._packet(f"tele/{device}/SENSOR", payload, self._qos)
 
     def _packet(self, topic: str, payload: bytes, qos: int, *, retain: bool = False) -> bytes:
-        body = _text(topic)
+        body = mqtt_string(topic)
         if qos:
             self._packet_id = self._packet_id % 65535 + 1
             body += self._packet_id.to_bytes(2, "big")
-        return _packet(0x30 | qos << 1 | retain, body + payload)
+        return control_packet(0x30 | qos << 1 | retain, body + payload)
 
     def connectionMade(self) -> None:
         """Log in."""
         self.transport.setTcpNoDelay(True)
         client_id = f"load-{self._name}-{id(self)}"
-        variable = _text("MQTT") + bytes([4, _CONNECT_FLAGS_CLEAN]) + (600).to_bytes(2, "big")
-        self.transport.write(_packet(0x10, variable + _text(client_id)))
+        variable = mqtt_string("MQTT") + bytes([4, _CONNECT_FLAGS_CLEAN]) + (600).to_bytes(2, "big")
+        self.transport.write(control_packet(0x10, variable + mqtt_string(client_id)))
 
     def dataReceived(self, data: bytes) -> None:
         """Count the answers; none of them is longer than four bytes."""
@@ -176,7 +176,8 @@ class Load(Protocol):
         self.stop()
 
 
-def _packet(first: int, body: bytes) -> bytes:
+def control_packet(first: int, body: bytes) -> bytes:
+    """Return a packet: its first byte, the length, the rest."""
     length = len(body)
     digits = bytearray()
     while True:
@@ -186,7 +187,8 @@ def _packet(first: int, body: bytes) -> bytes:
             return bytes([first]) + bytes(digits) + body
 
 
-def _text(text: str) -> bytes:
+def mqtt_string(text: str) -> bytes:
+    """Return a text as MQTT writes it."""
     data = text.encode()
     return len(data).to_bytes(2, "big") + data
 
