@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import final
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, final
 
 from attrs import define, field
 
 from benchmarks.endurance.ledger import Series
 from benchmarks.endurance.tap import Notes
+from tests.integration.watching import pause
 
-__all__ = ["Fate", "account", "missing", "ranges"]
+__all__ = ["Fate", "account", "complete", "missing", "ranges"]
+
+_LOOK_EVERY_S: Final = 0.5
 
 Numbers = dict[str, list[int]]
 
@@ -24,12 +28,19 @@ class Fate:
         by_subject: it has acknowledged them: its own loss.
         by_broker: the broker has never delivered them, or not again to a subject that had not
             acknowledged them.
+        delivered: how many of those it had delivered once.
         again: how many it has written more than once.
     """
 
     by_subject: Numbers = field(factory=dict)
     by_broker: Numbers = field(factory=dict)
+    delivered: int = 0
     again: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        return not (self.by_subject or self.by_broker)
 
     @property
     def lost_by_subject(self) -> int:
@@ -58,9 +69,17 @@ def account(sent: Mapping[str, int], notes: Notes, written: Mapping[str, Series]
             fate.by_subject[device] = own
         if others := sorted(lost & unacknowledged):
             fate.by_broker[device] = others
+            fate.delivered += len(set(others) - missing(notes.delivered.get(device), last))
         if device in written:
             fate.again += written[device].again
     return fate
+
+
+async def complete(look: Callable[[], Iterable[Fate]], limit_s: float) -> None:
+    """Look again and again until nothing is missing, or for so long; a look takes its time."""
+    deadline_s = time.monotonic() + limit_s
+    while not all(fate.complete for fate in look()) and time.monotonic() < deadline_s:
+        await pause(_LOOK_EVERY_S)
 
 
 def missing(series: Series | None, last: int) -> set[int]:

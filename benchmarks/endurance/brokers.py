@@ -30,6 +30,7 @@ class Command:
 
     Attributes:
         port: on the loopback interface.
+        log: what it has logged; these log nothing.
         keeps_sessions: whether a session outlives a SIGKILL.
     """
 
@@ -39,6 +40,7 @@ class Command:
         self.port = free_port()
         self._command = [*command, str(self.port)]
         self._process: subprocess.Popen[bytes] | None = None
+        self.log = ""
         case.addCleanup(self.kill)
 
     def start(self) -> None:
@@ -69,16 +71,18 @@ class Command:
 
 
 class _Mosquitto:
-    """mosquitto with all its state on disk after each change."""
+    """mosquitto with all its state on disk after some changes; after each it is too slow."""
 
     keeps_sessions = True
 
     def __init__(self, case: Any) -> None:
         settings = (
             *QUIET,
+            "log_timestamp true",
+            "log_timestamp_format %H:%M:%S",
             "max_queued_messages 0",
             "autosave_on_changes true",
-            "autosave_interval 1",
+            "autosave_interval 5",
         )
         self._broker = Mosquitto(settings=settings, persistent=True)
         case.addCleanup(self._broker.remove)
@@ -87,6 +91,11 @@ class _Mosquitto:
     def start(self) -> None:
         """Start it."""
         self._broker.start_again()
+
+    @property
+    def log(self) -> str:
+        """What it has logged."""
+        return self._broker.log
 
     def kill(self) -> None:
         """Kill it with -9."""

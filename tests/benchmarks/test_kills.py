@@ -34,9 +34,11 @@ class AccountTests(SynchronousTestCase):
 
     def test_account(self) -> None:
         """What was acknowledged and not written is the subject's loss, the rest the broker's."""
-        notes = Notes(acknowledged={"plug00": series(1, 2, 3)}, delivered={"plug00": series(1, 2)})
+        notes = Notes(
+            acknowledged={"plug00": series(1, 2, 3)}, delivered={"plug00": series(1, 2, 3)}
+        )
         fate = account({"plug00": 5, "plug01": 1}, notes, {"plug00": series(1, 3, 3)})
-        self.assertEqual(fate, Fate({"plug00": [2]}, {"plug00": [4, 5], "plug01": [1]}, 1))
+        self.assertEqual(fate, Fate({"plug00": [2]}, {"plug00": [4, 5], "plug01": [1]}, 0, 1))
         self.assertEqual((fate.lost_by_subject, fate.lost_by_broker), (1, 3))
 
     def test_missing(self) -> None:
@@ -92,6 +94,8 @@ class OutcomeTests(SynchronousTestCase):
         self.assertIn("| aedes | 0 | 2 agent | 9 | 0 | 1, 1 | 3 | 0, 0 |", table([good]))
         good.agent.by_broker = {"plug00": [4, 5]}
         self.assertIn("the broker lost plug00 4-5 for the agent", good.wrong[0])
+        good.kills["agent and broker"] = 1
+        self.assertEqual(good.wrong, [])
         bad = Outcome("mosquitto", 1, agent=Fate({"plug00": [1]}), invalid=1)
         self.assertIn("acknowledged and not handed on: plug00 1", bad.wrong[0])
         self.assertIn("1 lines are not line protocol", bad.wrong[1])
@@ -100,7 +104,7 @@ class OutcomeTests(SynchronousTestCase):
         """The same for the cluster."""
         good = ClusterOutcome(3, sent=9, gaps_s=[1.0, 3.0])
         self.assertEqual(good.wrong, [])
-        self.assertIn("| 3 | 2, 0 of paho's node | 9 | 0 | 0 | 0, 0 |", cluster_table([good]))
+        self.assertIn("| 3 | 2, 0 of paho's node | 9 | 0 | 0, 0 | 0, 0 |", cluster_table([good]))
         good.agent.by_subject = {"plug00": [1]}
         self.assertIn("acknowledged and not written: plug00 1", good.wrong[0])
 
