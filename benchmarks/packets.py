@@ -7,18 +7,22 @@ limits a measurement. Nothing here comes from the agent: it must not be measured
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 __all__ = [
     "CONNACK",
+    "CONNECT",
     "DISCONNECT",
     "PINGREQ",
     "PINGRESP",
     "PUBACK",
     "PUBLISH",
     "SUBACK",
+    "SUBSCRIBE",
     "PacketReader",
     "connect",
+    "filters",
     "puback",
     "publish",
     "remaining_length",
@@ -30,9 +34,11 @@ PINGREQ: Final = b"\xc0\x00"
 PINGRESP: Final = b"\xd0\x00"
 DISCONNECT: Final = b"\xe0\x00"
 
+CONNECT: Final = 1
 CONNACK: Final = 2
 PUBLISH: Final = 3
 PUBACK: Final = 4
+SUBSCRIBE: Final = 8
 SUBACK: Final = 9
 """Types of packets: the upper half of their first byte."""
 
@@ -65,6 +71,18 @@ def subscribe(packet_id: int, topic_filter: str, qos: int) -> bytes:
     """Return a SUBSCRIBE for one filter."""
     body = struct.pack("!H", packet_id) + _text(topic_filter) + bytes([qos])
     return b"\x82" + remaining_length(len(body)) + body
+
+
+def filters(body: bytes, *, v5: bool) -> Iterator[str]:
+    """Yield the filters of a SUBSCRIBE."""
+    position = 2
+    if v5:
+        # The properties of those that are watched here have less than 128 bytes.
+        position += 1 + body[position]
+    while position < len(body):
+        end = position + 2 + int.from_bytes(body[position : position + 2], "big")
+        yield body[position + 2 : end].decode()
+        position = end + 1
 
 
 def publish(

@@ -7,6 +7,7 @@ its own loss; what it never acknowledged and does not get again is the broker's.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -23,6 +24,9 @@ __all__ = ["Notes", "Pair", "Tap"]
 _NUMBER: Final = re.compile(rb'"Total":(\d+)')
 _CONNECT_LIMIT_S: Final = 3.0
 _QOS: Final = 0x06
+_LEVEL_AT: Final = 6
+_LEVEL_5: Final = 5
+"""Where the version is in a CONNECT, and that of MQTT 5."""
 
 
 @define
@@ -32,10 +36,10 @@ class Notes:
     Attributes:
         delivered: numbers that a broker has sent at QoS 1.
         acknowledged: those for which the subscriber has sent a PUBACK.
-        subscribed: how many SUBACKs came.
+        subscribed: by filter, how many SUBSCRIBEs were answered.
     """
 
-    subscribed: int = 0
+    subscribed: Counter[str] = field(factory=Counter)
     delivered: dict[str, Series] = field(factory=dict)
     acknowledged: dict[str, Series] = field(factory=dict)
 
@@ -101,6 +105,8 @@ class Pair:
     on_close: Callable[[Pair], object] = lambda _pair: None
     closed: bool = False
     _waiting: list[bytes] = field(factory=list)
+    _v5: bool = False
+    _filters: dict[bytes, list[str]] = field(factory=dict)
     _numbers: dict[int, tuple[str, int]] = field(factory=dict)
     _from_broker: packets.PacketReader = field(factory=packets.PacketReader)
     _from_subscriber: packets.PacketReader = field(factory=packets.PacketReader)
@@ -118,7 +124,11 @@ class Pair:
     def up(self, data: bytes) -> None:
         """Take what the subscriber has sent."""
         for first, body in self._from_subscriber.feed(data):
-            if first >> 4 == packets.PUBACK:
+            if first >> 4 == packets.CONNECT:
+                self._v5 = body[_LEVEL_AT] == _LEVEL_5
+            elif first >> 4 == packets.SUBSCRIBE:
+                self._filters[body[:2]] = list(packets.filters(body, v5=self._v5))
+            elif first >> 4 == packets.PUBACK:
                 known = self._numbers.pop(int.from_bytes(body[:2], "big"), None)
                 if known is not None:
                     _note(self.notes.acknowledged, *known)
@@ -131,7 +141,7 @@ class Pair:
         """Take what the broker has sent."""
         for first, body in self._from_broker.feed(data):
             if first >> 4 == packets.SUBACK:
-                self.notes.subscribed += 1
+                self.notes.subscribed.update(self._filters.pop(body[:2], ()))
             elif first >> 4 == packets.PUBLISH and first & _QOS:
                 end = 2 + int.from_bytes(body[:2], "big")
                 match = _NUMBER.search(body, end)

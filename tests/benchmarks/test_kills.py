@@ -61,6 +61,8 @@ class TapTests(SynchronousTestCase):
         near, far = StringTransport(), StringTransport()
         pair = Pair(notes, near)
         pair.far = far
+        asked = packets.connect("x") + packets.subscribe(1, "tele/+/SENSOR", 1)
+        pair.up(asked)
         payload = b'{"ENERGY":{"Total":7,"Power":1}}'
         stream = b"".join(
             (
@@ -71,7 +73,8 @@ class TapTests(SynchronousTestCase):
         )
         for index in range(len(stream)):
             pair.down(stream[index : index + 1])
-        self.assertEqual((notes.subscribed, set(notes.delivered)), (1, {"plug00"}))
+        self.assertEqual(notes.subscribed, {"tele/+/SENSOR": 1})
+        self.assertEqual(set(notes.delivered), {"plug00"})
         self.assertEqual(notes.delivered["plug00"].highest, 7)
         self.assertEqual(notes.acknowledged, {})
         pair.up(packets.puback(6))
@@ -79,7 +82,14 @@ class TapTests(SynchronousTestCase):
         pair.up(packets.puback(5))
         self.assertEqual(notes.acknowledged["plug00"].highest, 7)
         self.assertEqual(near.value(), stream)
-        self.assertEqual(far.value(), packets.puback(6) + packets.puback(5))
+        self.assertEqual(far.value(), asked + packets.puback(6) + packets.puback(5))
+
+    def test_filters(self) -> None:
+        """The filters of a SUBSCRIBE of MQTT 5 follow its properties."""
+        body = packets.subscribe(1, "a/+", 1)[2:]
+        self.assertEqual(list(packets.filters(body, v5=False)), ["a/+"])
+        body = body[:2] + b"\x02\x0b\x05" + body[2:] + body[2:]
+        self.assertEqual(list(packets.filters(body, v5=True)), ["a/+", "a/+"])
 
 
 class OutcomeTests(SynchronousTestCase):
