@@ -350,6 +350,7 @@ class Agent(MultiService):
         reactor.callWhenRunning(reactor.stop)
 
     def _begin_stop(self, reason: str) -> None:
+        self._guard.run("stop", self._parts.exit_status.leave_out_standstill, self._parts.reactor)
         self._stop_requested_s = self._parts.reactor.seconds()
         drain_s = self._plan.config.settings.drain_timeout
         self._end_within(drain_s + _EXIT_GRACE_S)

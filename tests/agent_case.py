@@ -112,10 +112,14 @@ class FakeExit:
     def __init__(self) -> None:
         self.code = ExitCode.STOPPED
         self.deadlines: list[float] = []
+        self.clocks: list[Any] = []
         self.on_deadline: Callable[[], Any] = list
 
     def set(self, code: ExitCode) -> None:
         self.code = code
+
+    def leave_out_standstill(self, reactor: Any) -> None:
+        self.clocks.append(reactor)
 
     def end_within(self, seconds: float) -> None:
         self.deadlines.append(seconds)

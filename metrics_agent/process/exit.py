@@ -22,6 +22,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 from metrics_agent.process.descriptors import STDERR, unread_bytes
+from metrics_agent.process.standstill import STEP_S, RunningClock
 
 __all__ = ["ExitCode", "ExitStatus", "wait_until_read"]
 
@@ -49,7 +50,8 @@ class ExitStatus:
     def __init__(self, hard_exit: object = None) -> None:
         self.code = ExitCode.STOPPED
         self._hard_exit = hard_exit if callable(hard_exit) else os._exit
-        self._deadline: threading.Timer | None = None
+        self._clock: RunningClock | None = None
+        self._cancelled: threading.Event | None = None
         self._may_start_threads = True
 
     def set(self, code: ExitCode) -> None:
@@ -75,20 +77,38 @@ class ExitStatus:
         """Leave deadlines to another: where memory is short the start of a thread may hang."""
         self._may_start_threads = False
 
+    def leave_out_standstill(self, reactor: Any) -> None:
+        """Count only time in which this process runs, for deadlines here and the reactor's timers.
+
+        Called when a stop begins: one that is interrupted by SIGSTOP has its whole time all the
+        same. Before, timers are for what happens outside, such as a broker's keepalive.
+        """
+        if self._clock is None:
+            self._clock = RunningClock()
+            self._clock.drive(reactor)
+
     def end_within(self, seconds: float) -> None:
         """End the process after that long, however it hangs; a later call replaces this one."""
         self.cancel_deadline()
         if not self._may_start_threads:
             return
-        self._deadline = threading.Timer(seconds, self.now)
-        self._deadline.daemon = True
-        self._deadline.start()
+        clock = self._clock or RunningClock()
+        cancelled = self._cancelled = threading.Event()
+        end_s = clock.seconds() + seconds
+
+        def wait() -> None:
+            while (left_s := end_s - clock.seconds()) > 0:
+                if cancelled.wait(min(left_s, STEP_S)):
+                    return
+            self.now()
+
+        threading.Thread(target=wait, name="deadline", daemon=True).start()
 
     def cancel_deadline(self) -> None:
         """Take the deadline back: the stop went through."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        if self._cancelled is not None:
+            self._cancelled.set()
+            self._cancelled = None
 
     def now(self) -> None:
         """End the process at once, with the code so far."""
@@ -113,9 +133,10 @@ def wait_until_read(
     Returns:
         False if the reader was not that fast.
     """
-    end_s = clock.monotonic() + timeout_s
+    running = RunningClock(clock.monotonic)
+    end_s = running.seconds() + timeout_s
     while unread(fd):
-        if clock.monotonic() >= end_s:
+        if running.seconds() >= end_s:
             return False
         clock.sleep(_LOOK_S)
     return True

@@ -126,16 +126,15 @@ class LastResort:
         self._after_s = after_s
         self._handle_by = _one_shot_handler()
 
-    def arm(self) -> None:
-        """Set the timer anew, and the harmless first delivery."""
+    def arm(self, after_s: float = 0.0) -> None:
+        """Set the timer anew, and the harmless first delivery.
+
+        Args:
+            after_s: another time than the usual one.
+        """
         # In this order: an alarm between the two must not find the default action.
         self._handle_by(one_shot=True)
-        signal.setitimer(signal.ITIMER_REAL, self._after_s)
-
-    def end_within(self, seconds: float) -> None:
-        """End the process by the next alarm, after that long."""
-        self._handle_by(one_shot=False)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, after_s or self._after_s)
 
     def disarm(self) -> None:
         """Stop the timer and leave SIGALRM as it was: with its default action."""
@@ -246,11 +245,15 @@ class Watchdog(Service):
             last_resort.disarm()
 
     def end_within(self, seconds: float) -> None:
-        """Have the kernel end the process by SIGALRM after that long, whatever becomes of it."""
+        """Have the kernel end the process by SIGALRM, whatever becomes of it.
+
+        The first alarm comes after that long, the one that ends it 14 seconds later, so that a
+        process that stood still has time to end by itself.
+        """
         # Not armed again at the next sign of life, and not disarmed at the end of a stop.
         last_resort, self._last_resort = self._last_resort, None
         if last_resort is not None:
-            last_resort.end_within(seconds)
+            last_resort.arm(seconds)
         else:
             signal.setitimer(signal.ITIMER_REAL, seconds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Any
 
@@ -125,6 +126,30 @@ class ReaderTests(AgentCase):
         self.assertEqual(parent.exits, [78])
         self.assertEqual(len(self.lines_with(parent, "unknown key", "E")), 150)
         self.assertTrue(self.lines_with(parent, "Not started"))
+
+    async def test_an_agent_that_stands_still_during_its_stop(self) -> None:
+        """Time in which it did not run does not count: it has its drain, and loses nothing."""
+        broker = Mosquitto.start(self, settings=QUIET)
+        load = await Load.connect(self, broker.port)
+        self.configure(self.tasmota(broker, f'{MARKS}\ndrain_timeout = "2s"', qos=0))
+        parent = await self.start()
+        await self.subscribed(parent, load)
+        parent.freeze()
+        load.send(2000)  # more than the pipe takes
+        delivered = await load.barrier()
+        await pause(0.5)
+        parent.signal_agent(signal.SIGTERM)
+        await self.said(parent, "Stopping: got SIGTERM")
+        pid = parent.agent_pid
+        os.kill(pid, signal.SIGSTOP)
+        await pause(15)
+        os.kill(pid, signal.SIGCONT)
+        await pause(0.5)
+        parent.thaw()
+        await until(lambda: parent.exits, "the exit")
+        self.assertTrue(self.lines_with(parent, "none lost"))
+        self.assert_complete(sequences(parent.lines()), delivered)
+        self.assertEqual(parent.exits, [0])
 
 
 class TwistdReaderTests(ReaderTests):

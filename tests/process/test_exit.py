@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.process import exit as exit_module
 from metrics_agent.process.descriptors import unread_bytes
 from metrics_agent.process.exit import ExitCode, ExitStatus, wait_until_read
+from metrics_agent.process.standstill import RunningClock
 
 
 class FakeClock:
@@ -130,35 +133,52 @@ class ExitStatusTests(SynchronousTestCase):
 
 
 class DeadlineTests(SynchronousTestCase):
-    """The end of a stop that hangs."""
+    """The end of a stop that hangs; the threads run when the test lets them."""
 
     def setUp(self) -> None:
-        self.timers: list[FakeTimer] = []
-        self.ended: list[int] = []
+        self.now_s = 100.0
+        self.standing_s = 0.0
+        self.threads: list[FakeThread] = []
+        self.ended: list[tuple[int, float]] = []
         self.patch(exit_module, "threading", self)
-        self.status = ExitStatus(self.ended.append)
+        self.patch(exit_module, "RunningClock", lambda: RunningClock(lambda: self.now_s))
+        self.status = ExitStatus(lambda code: self.ended.append((code, round(self.now_s - 100, 1))))
 
-    def Timer(self, seconds: float, call: Callable[[], object]) -> FakeTimer:
-        self.timers.append(FakeTimer(seconds, call))
-        return self.timers[-1]
+    def Thread(self, **arguments: Any) -> FakeThread:
+        self.threads.append(FakeThread(**arguments))
+        return self.threads[-1]
 
-    def running(self) -> list[float]:
-        return [each.seconds for each in self.timers if each.state == "started"]
+    def Event(self) -> FakeEvent:
+        return FakeEvent(self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += max(seconds, 0.001) + self.standing_s
+        self.standing_s = 0.0
 
     def test_ends_with_the_code(self) -> None:
         """When the time is over the process ends with the code so far, from another thread."""
         self.status.end_within(6)
         self.status.set(ExitCode.GAVE_UP)
-        self.assertEqual(self.running(), [6])
-        self.assertTrue(self.timers[0].daemon)
-        self.timers[0].call()
-        self.assertEqual(self.ended, [1])
+        (thread,) = self.threads
+        self.assertTrue(thread.daemon)
+        thread.target()
+        self.assertEqual(self.ended, [(1, 6.0)])
+
+    def test_time_in_which_the_process_stands_still_does_not_count(self) -> None:
+        """A stop that was interrupted for a minute has its six seconds all the same."""
+        self.standing_s = 60.0
+        self.status.end_within(6)
+        self.threads[0].target()
+        ((_code, after_s),) = self.ended
+        self.assertAlmostEqual(after_s, 65.9, places=1)  # a step of 60.1 s counts as 0.2 s
 
     def test_a_later_one_replaces_it(self) -> None:
         """There is one deadline at a time."""
         self.status.end_within(6)
         self.status.end_within(0.5)
-        self.assertEqual(self.running(), [0.5])
+        for thread in self.threads:
+            thread.target()
+        self.assertEqual(self.ended, [(0, 0.5)])
 
     def test_taken_back(self) -> None:
         """Nothing ends when it was taken back; twice, and without one, is harmless."""
@@ -166,7 +186,53 @@ class DeadlineTests(SynchronousTestCase):
         self.status.end_within(6)
         self.status.cancel_deadline()
         self.status.cancel_deadline()
-        self.assertEqual(self.running(), [])
+        self.threads[0].target()
+        self.assertEqual(self.ended, [])
+
+    def test_no_thread_where_memory_is_short(self) -> None:
+        """There the kernel has the deadline."""
+        self.status.start_no_threads()
+        self.status.end_within(6)
+        self.assertEqual(self.threads, [])
+
+    def test_timers_of_a_stop(self) -> None:
+        """From the beginning of a stop the timers of the reactor leave out the same time."""
+        reactor = Clock()
+        self.status.leave_out_standstill(reactor)
+        self.status.leave_out_standstill(reactor)
+        self.assertEqual(len(reactor.getDelayedCalls()), 1)
+        self.now_s += 60
+        self.assertAlmostEqual(reactor.seconds(), 100.2)
+        self.status.end_within(6)
+        self.threads[0].target()
+        self.assertAlmostEqual(reactor.seconds(), 106.2, places=2)
+
+
+class FakeEvent:
+    """Is waited for in no time."""
+
+    def __init__(self, sleep: Callable[[float], object]) -> None:
+        self.sleep = sleep
+        self.is_set = False
+
+    def set(self) -> None:
+        self.is_set = True
+
+    def wait(self, seconds: float) -> bool:
+        self.sleep(seconds)
+        return self.is_set
+
+
+class FakeThread:
+    """Does not run by itself."""
+
+    def __init__(self, *, target: Callable[[], object], name: str, daemon: bool) -> None:
+        self.target = target
+        self.name = name
+        self.daemon = daemon
+
+    def start(self) -> None:
+        """Run when the test calls `target`."""
 
 
 class FakeAtExit:
@@ -174,19 +240,3 @@ class FakeAtExit:
 
     def __init__(self, handlers: list[Callable[[], object]]) -> None:
         self.register = handlers.append
-
-
-class FakeTimer:
-    """A thread's timer that never runs."""
-
-    def __init__(self, seconds: float, call: Callable[[], object]) -> None:
-        self.seconds = seconds
-        self.call = call
-        self.daemon = False
-        self.state = "new"
-
-    def start(self) -> None:
-        self.state = "started"
-
-    def cancel(self) -> None:
-        self.state = "cancelled"

@@ -345,12 +345,21 @@ class LastResortTest(SynchronousTestCase):
         self.resort.arm()
         self.assertGreater(signal.getitimer(signal.ITIMER_REAL)[0], 49.0)
 
-    def test_end_is_the_next_alarm(self):
-        """Nothing stands between it and the default action, and no sign of life puts it off."""
+    def test_first_alarm_comes_when_it_is_asked_to(self):
+        """It is as harmless as the usual one."""
         self.resort.arm()
-        self.resort.end_within(30.0)
-        self.assertEqual(signal.getsignal(signal.SIGALRM), signal.SIG_DFL)
+        self.resort.arm(30.0)
         self.assertLessEqual(signal.getitimer(signal.ITIMER_REAL)[0], 30.0)
+        os.kill(os.getpid(), signal.SIGALRM)
+        self.assertGreater(signal.getitimer(signal.ITIMER_REAL)[0], 13.0)
+
+    def test_no_alarm_finds_the_default_action(self):
+        """The harmless delivery is there before the timer, which may be over at once."""
+        done: list[str] = []
+        self.patch(self.resort, "_handle_by", lambda one_shot: done.append(f"handle {one_shot}"))
+        self.patch(signal, "setitimer", lambda _which, seconds: done.append(f"timer {seconds}"))
+        self.resort.arm()
+        self.assertEqual(done, ["handle True", "timer 50.0"])
 
     def test_disarmed_no_alarm_comes(self):
         self.resort.arm()
