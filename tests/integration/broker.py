@@ -146,7 +146,9 @@ class Mosquitto:
 
     def ended_connections(self, client_id: str) -> int:
         """Return how many connections of a client have ended; the texts differ by version."""
-        return len(re.findall(rf"^Client {re.escape(client_id)} ", self.log, re.MULTILINE))
+        found = re.findall(rf"^Client {re.escape(client_id)} (\[\S+\])?", self.log, re.MULTILINE)
+        # 2.1 says of a connection that has ended that it is taken over, when the next one comes.
+        return found.count("") + len({address for address in found if address})
 
     def configure(self, *lines: str) -> None:
         """Append lines to the settings; they hold from the next start."""
