@@ -72,7 +72,7 @@ class Subscriber:
         self._refused: dict[str, str] = {}
         self._to_retry: set[str] = set()
         self._retries = 0
-        self._overdue = False
+        self._overdue = self._overdue_logged = False
         self._suspects = Suspects(log)
         self._reconciled = False
         self._at_broker = self._load()
@@ -203,7 +203,7 @@ class Subscriber:
                 self._refused[name] = why
                 news.append(f"{name} ({why})")
         if not self._unanswered:
-            self._overdue = False
+            self._overdue = self._overdue_logged = False
             self._suspects.all_answered()
         if news:
             self._log.error(
@@ -227,10 +227,13 @@ class Subscriber:
         return bool(self._unanswered)
 
     def answer_is_overdue(self, waited_s: float, broker: str) -> None:
-        """Note that the broker has had so much time for its answer; logged once a connection."""
-        if not self._unanswered or self._overdue:
+        """Note that the broker has had so much time for its answer; logged once until one comes."""
+        if not self._unanswered:
             return
         self._overdue = True
+        if self._overdue_logged:
+            return
+        self._overdue_logged = True
         self._log.warn(
             "{broker} has not answered our request to subscribe to {filters} for {seconds:g} s; "
             "its messages may be missing.",
