@@ -78,6 +78,7 @@ class StopTests(AgentCase):
         agent = self.started("a")
         agent.request_stop("got SIGTERM")
         self.assertEqual(self.exit.deadlines, [6.0])
+        self.assertEqual(self.exit.clocks, [self.clock])
         self.successResultOf(agent.stopService())
         self.assertEqual(len(self.exit.deadlines), 2)
         self.assertLess(self.exit.deadlines[1], 1.0)

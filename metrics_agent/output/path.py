@@ -18,7 +18,7 @@ __all__ = ["PathWriter"]
 ROTATION_CHECK_S = 1.0
 FILE_MODE = 0o640
 
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
 
 
 class PathWriter:

@@ -118,8 +118,9 @@ def reopen(fd: int) -> int:
     number = (os.major(status.st_rdev), os.minor(status.st_rdev))
     if stat.S_ISCHR(status.st_mode) and number == _PTMX:
         raise OSError(errno.ENXIO, "a terminal's master side cannot be opened again")
+    # Python itself opens everything closed on exec (PEP 446); what `fcntl` makes is not.
     # O_NOCTTY: a service without a terminal must not get one by writing to it.
-    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
     opened = os.open(f"/proc/self/fd/{fd}", flags)
     if opened >= FIRST_FREE:
         return opened

@@ -58,7 +58,7 @@ class Files:
         repair(path.parent)
         # A FIFO would wait for a writer.
         with acting_as_owner(path.parent):
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
             mode = os.fstat(descriptor).st_mode
             if stat.S_ISDIR(mode):
@@ -82,7 +82,7 @@ class Files:
 
     def create(self, path: Path) -> int:
         """Make a new file for its owner alone and return its descriptor; follows no link."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         with acting_as_owner(path.parent):
             return os.open(path, flags, 0o600)
 
@@ -126,7 +126,7 @@ class Files:
         Returns:
             A descriptor to close, or None if another has the lock.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         with acting_as_owner(path.parent):
             descriptor = os.open(path, flags, 0o600)
         try:
@@ -144,7 +144,7 @@ class Files:
 
 def _sync(path: Path, flags: int) -> None:
     with acting_as_owner(path.parent):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+        descriptor = os.open(path, os.O_RDONLY | flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -97,7 +97,7 @@ def repair(directory: Path) -> None:
         return
     # Works on what was opened, not on names: while a directory is root's no other user can put
     # anything into it.
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
     try:
         descriptor = os.open(directory, flags)
     except OSError:

@@ -283,6 +283,18 @@ class PathTests(SynchronousTestCase):
         self.write(writer, b"d\n")
         self.assertEqual(self.path.read_bytes(), b"a\nb\nd\n")
 
+    def test_rotated_before_it_was_read(self) -> None:
+        """What is unread in a named pipe that is replaced comes again, in what replaces it."""
+        os.mkfifo(self.path)
+        reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        writer = self.open()
+        self.write(writer, b"a\n")
+        self.path.rename(self.path.with_suffix(".1"))
+        self.reactor.advance(ROTATION_CHECK_S + 0.1)
+        self.write(writer, b"b\n")
+        self.assertEqual(self.path.read_bytes(), b"a\nb\n")
+
     def test_disk_full(self) -> None:
         """Trouble below is passed on with the path."""
         self.path = Path("/dev/full")

@@ -117,7 +117,7 @@ class ReopenTests(SynchronousTestCase):
         self.assertTrue(fcntl.fcntl(private, fcntl.F_GETFD) & fcntl.FD_CLOEXEC)
 
     def test_never_one_of_the_standard_three(self) -> None:
-        """With a standard number free the new descriptor is a higher one."""
+        """With a standard number free the new descriptor is a higher one, closed on exec too."""
         reader, writer = os.pipe()
         saved = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 10)
         os.close(0)
@@ -129,6 +129,7 @@ class ReopenTests(SynchronousTestCase):
         for fd in (reader, writer, private):
             self.addCleanup(os.close, fd)
         self.assertGreater(private, 2)
+        self.assertFalse(os.get_inheritable(private))
 
     def test_sockets_and_master_sides_refuse(self) -> None:
         """What cannot be opened again, or would be another thing, raises."""
