@@ -253,9 +253,10 @@ class Link(Protocol):
         """Hand on the batch."""
         self._intake.end(self.acknowledgements)
         self.acknowledgements.check()
-        passed, self._passed = self._passed, []
-        for deferred in passed:
-            deferred.callback(True)
+        if self._passed:
+            passed, self._passed = self._passed, []
+            for deferred in passed:
+                deferred.callback(True)
         return self._intake.acknowledges
 
     def inflow_failed(self, error: BaseException) -> None:
