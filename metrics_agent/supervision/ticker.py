@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IDelayedCall
@@ -19,6 +19,10 @@ from metrics_agent.metric import Metric
 from metrics_agent.supervision.guard import Guard
 
 __all__ = ["Ticker", "TickerLimits", "as_deferred"]
+
+_NEARLY: Final = 0.001
+"""A tick that comes this part of an interval before the next one, or less, is the next one: else
+rounding decides whether two come at the same moment."""
 
 
 class TickerLimits:
@@ -173,7 +177,8 @@ class Ticker:
             return
         self._failed = 0 if fault is None else self._failed + 1
         now_s = self._clock.seconds()
-        missed = max(0, math.floor((now_s - self._next_s) / self._interval_s))
+        late = (now_s - self._next_s) / self._interval_s
+        missed = max(0, math.floor(late + _NEARLY))
         self._next_s += (missed + 1) * self._interval_s
         self._call = self._clock.callLater(max(0.0, self._next_s - now_s), self._tick)
         if fault is not None and self._failed >= self._limits.failed_in_row:
