@@ -137,7 +137,7 @@ _ROWS: Final = (
         "no_descriptors",
         "process",
         "no file descriptor left",
-        "two lines for the loss, two for a reload that fails, one up; what runs goes on",
+        "two lines for the loss, one for state, two for the reload, one up; what runs goes on",
     ),
     (
         "memory_limit",
