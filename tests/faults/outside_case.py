@@ -19,7 +19,7 @@ from tests.integration.broker import Mosquitto
 from tests.integration.case import told
 from tests.integration.watching import until
 
-__all__ = ["FakeBroker", "OutsideCase"]
+__all__ = ["QUICK", "FakeBroker", "OutsideCase"]
 
 DISCONNECT = b"\xe0\x00"
 AT_FAULT = Receiver("agent", "numbered:agent")

@@ -6,7 +6,8 @@ import resource
 import time
 from typing import Any
 
-from tests.faults.outside_case import OutsideCase
+from tests.faults.case import TOP, FaultCase
+from tests.faults.outside_case import QUICK
 from tests.faults.test_outside_machine import MEBI, limit_memory
 from tests.integration.broker import Mosquitto
 from tests.integration.load import Load
@@ -18,15 +19,20 @@ A_TURN = 1000
 NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
-class MemoryTests(OutsideCase):
+class MemoryTests(FaultCase):
     """Announcements until there is no memory left, with limits that are reached here and there."""
 
     async def test_storm(self) -> None:
         """The agent is never seen running without a connection; it ends, or it works."""
         broker = Mosquitto.start(self, settings=["max_queued_messages 0"])
-        self.at_broker(broker.url)
+        lines = "".join(f'{key} = "{value}"\n' for key, value in QUICK.items())
+        # A start restores the devices that were known, tens of thousands here.
+        self.healthy_beside(
+            f'[modules.tasmota]\nenabled = true\nbroker = "{broker.url}"\n{lines}',
+            TOP.replace('module_start_timeout = "500ms"\n', ""),
+        )
         parent = await self.start_beside()
-        await self.said(parent, "Connected to", "I")
+        await self.said(parent, f"Connected to tcp://127.0.0.1:{broker.port}", "I")
         load = await Load.connect(self, broker.port, devices=2, rate=200)
         for more in (1, 3, 6, 10):
             await until(lambda: parent.agent_pid, "an agent")
