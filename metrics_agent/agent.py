@@ -79,6 +79,7 @@ class Parts:
         notifier: tells systemd, where it started us.
         observer: what twistd shall log with, None to leave that to twistd.
         state: the files whose last changes are written at the stop.
+        imported: called before the first module is made, when all that they need is imported.
     """
 
     reactor: Any
@@ -92,6 +93,7 @@ class Parts:
     notifier: Notifier
     observer: ILogObserver | None = None
     state: StateDirectory | None = None
+    imported: Callable[[], None] = lambda: None
 
 
 class Agent(MultiService):
@@ -167,6 +169,7 @@ class Agent(MultiService):
 
     async def _start(self) -> None:
         import_all(self._plan.needs)
+        self._parts.imported()
         await self._apply(self._plan)
         if self.stopping:
             return

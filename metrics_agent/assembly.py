@@ -30,7 +30,7 @@ from metrics_agent.plan import ModulePlan, Plan
 from metrics_agent.point_clock import PointClock
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
-from metrics_agent.process.running import contain_main_loop, freeze_before_main_loop
+from metrics_agent.process.running import contain_main_loop, freeze_heap
 from metrics_agent.process.stdin import StdinService
 from metrics_agent.state.directory import Pace, StateDirectory, safe_name
 from metrics_agent.state.owner import give_to_owner
@@ -185,7 +185,6 @@ class _Assembly:
         )
         self._memory_watch = MemoryWatch(self._give_up)
         contain_main_loop(reactor, self._memory_watch.left_reactor)
-        freeze_before_main_loop(reactor)
         self._agent: Agent
         self._self_metrics: SelfMetrics
 
@@ -205,6 +204,7 @@ class _Assembly:
             notifier=notifier,
             observer=log_with,
             state=self._state,
+            imported=freeze_heap,
         )
         agent = self._agent = Agent(parts, self._plan, self._load)
         self._self_metrics = self._make_self_metrics()

@@ -431,7 +431,7 @@ BREAKS: Final = (
     Break(
         "objects_of_the_start_cost_every_full_collection",
         "process/running.py",
-        "        gc.freeze()\n",
+        "    gc.freeze()\n",
         "",
         "tests.process.test_boot",
     ),

@@ -37,6 +37,7 @@ class StartTests(AgentCase):
             [
                 "sink starts",
                 "connections start",
+                "imported",  # before there are modules: what is there then is never collected
                 "pause reload",
                 "reconcile",
                 "a starts",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,7 @@ class AssemblyCase(SynchronousTestCase):
 
     def make(self, text: str, **settings: str) -> Agent:
         self.write(text, **settings)
+        self.addCleanup(gc.unfreeze)
         agent = assemble(self.process, self.reactor, build(self.load()), self.load, self.observer)
         self.addCleanup(self.end, agent)
         return agent

@@ -12,7 +12,7 @@ from twisted.application.service import IService
 
 from metrics_agent.process.exit import ExitCode
 
-__all__ = ["contain_main_loop", "freeze_before_main_loop", "run_service", "use_monotonic_clock"]
+__all__ = ["contain_main_loop", "freeze_heap", "run_service", "use_monotonic_clock"]
 
 
 def use_monotonic_clock(reactor: Any) -> None:
@@ -63,26 +63,16 @@ def contain_main_loop(
     reactor.mainLoop = contained
 
 
-def freeze_before_main_loop(reactor: Any) -> None:
-    """Have the garbage collector pass over all that is there when the reactor begins to work.
+def freeze_heap() -> None:
+    """Have the garbage collector pass over all that there is now.
 
-    Some 60,000 objects of modules and classes stay as long as the process, and a full collection
-    that visits them stops everything: for 30 ms, and for 0.4 s where other processes want the
-    processor too.
-
-    Args:
-        reactor: any that has a ``mainLoop``.
+    Some 60,000 objects of Python modules and classes stay as long as the process, and a full
+    collection that visits them stops everything: for 30 ms, and for 0.4 s where other processes
+    want the processor too. Call it before there is anything that may become garbage, since that
+    would stay too.
     """
-    main_loop = getattr(reactor, "mainLoop", None)
-    if main_loop is None:
-        return
-
-    def frozen() -> None:
-        gc.collect()
-        gc.freeze()
-        main_loop()
-
-    reactor.mainLoop = frozen
+    gc.collect()
+    gc.freeze()
 
 
 def run_service(reactor: Any, service: IService) -> None:
