@@ -212,7 +212,6 @@ class Sessions:
         await until(lambda: b"dropped_oversized=%di" % (INFLIGHT + 2) in parent.output, "the count")
 
 
-@with_both_mosquittos
 class Mqtt311SessionTests(Sessions, MqttCase):
     """MQTT 3.1.1."""
 
