@@ -52,7 +52,7 @@ def with_both_mosquittos(case: Case) -> Case:
     members = {
         "__doc__": case.__doc__,
         "__module__": case.__module__,
-        "mosquitto": DEBIAN_13,
+        "mosquitto_program": DEBIAN_13,
         "skip": missing(DEBIAN_13),
     }
     setattr(sys.modules[case.__module__], name, type(name, (case,), members))
@@ -122,7 +122,7 @@ class Mosquitto:
             listener=listener,
             users=users,
             persistent=persistent,
-            program=getattr(case, "mosquitto", "mosquitto"),
+            program=getattr(case, "mosquitto_program", "mosquitto"),
         )
         case.addCleanup(broker.remove)
         broker.start_again()

@@ -37,6 +37,7 @@ class MetricsAgentTests(AgentCase):
             '"tp":["cmnd","stat","tele"],"mac":"A4CF12C0FFEE","ver":1}'
         )
         await publish(*login, "-r", "-t", "tasmota/discovery/A4CF12C0FFEE/config", "-m", config)
+        await self.said(parent, "Discovered device plug")
         await publish(*login, "-t", "tele/plug/SENSOR", "-m", '{"ENERGY":{"Power":230}}')
         await until(lambda: b"power=" in parent.output, "the line")
         (line,) = [parse_line(line) for line in parent.lines() if b"power=" in line]
