@@ -139,10 +139,10 @@ class Mosquitto:
         return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
 
     @property
-    def version(self) -> tuple[int, int]:
-        """Major and minor version, once it has started."""
-        major, minor = re.findall(r"^mosquitto version (\d+)\.(\d+)", self.log, re.MULTILINE)[0]
-        return int(major), int(minor)
+    def version(self) -> tuple[int, ...]:
+        """Its three numbers, once it has started."""
+        numbers = re.findall(r"^mosquitto version (\d+)\.(\d+)\.(\d+)", self.log, re.MULTILINE)[0]
+        return tuple(map(int, numbers))
 
     def ended_connections(self, client_id: str) -> int:
         """Return how many connections of a client have ended; the texts differ by version."""

@@ -148,7 +148,7 @@ class Faults:
             ),
             again,
         )
-        says_why = self.protocol == "5" and broker.version >= (2, 1)
+        says_why = self.protocol == "5" and broker.version > (2, 0, 11)
         lines = self.taken_over_lines(where) if says_why else silent
         await self.judge(parent, f"I! [mqtt] Connected to {where}.", *lines)
 

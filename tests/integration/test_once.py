@@ -84,7 +84,9 @@ class BesideAnAgent(OnceCase, MqttCase):
         await self.said(parent, "Discovered device plug")
         await publish(broker, "tele/plug/SENSOR", power(1))
         await self.values(parent, [1])
-        before = listing(self.directory / "state")
+        state = self.directory / "state"
+        await until(lambda: list(state.rglob("devices.json")), "what the agent itself writes")
+        before = listing(state)
         running = self.run_once()
         await until(
             lambda: broker.log.count("Sending SUBACK") > subacks_of_the_agent(broker), "SUBACK"
