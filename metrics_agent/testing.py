@@ -96,8 +96,9 @@ def topic_matches(topic_filter: str, topic: str) -> bool:
 class _StateFile(StateFile):
     """Is written at once, so that a test can look at it."""
 
-    def write(self, value: Any, *, at_once: bool = True) -> None:
-        super().write(value, at_once=at_once)
+    def write_encoded(self, data: bytes, *, at_once: bool = True) -> None:
+        del at_once
+        super().write_encoded(data, at_once=True)
 
 
 @define(eq=False)

@@ -215,10 +215,16 @@ class StateFile:
         """
         try:
             data = json.dumps(value).encode("ascii")
-            if len(data) > STATE_FILE_BYTES:
-                raise ValueError(f"{len(data)} bytes, at most {STATE_FILE_BYTES} are kept")  # noqa: TRY301
         except (TypeError, ValueError, RecursionError) as error:
             self._faults.failed(self.path, OSError(0, str(error)))
+        else:
+            self.write_encoded(data, at_once=at_once)
+
+    def write_encoded(self, data: bytes, *, at_once: bool = False) -> None:
+        """Replace the value by one that is JSON in ASCII already, as `write` does."""
+        if len(data) > STATE_FILE_BYTES:
+            fault = f"{len(data)} bytes, at most {STATE_FILE_BYTES} are kept"
+            self._faults.failed(self.path, OSError(0, fault))
             return
         if data == self._wanted:
             return

@@ -132,18 +132,20 @@ class KnownDevices:
         """Save at once what is not saved yet."""
         if self._changed and self._restored:
             self._changed = False
-            saving = _Saving()
-            for each in self._registry.latest(TASMOTA_REMEMBERED_DEVICES):
-                saving.add(each)
-            self._file.write(saving.documents)
+            saving = _Saving(self._registry)
+            for mac in self._registry.latest(TASMOTA_REMEMBERED_DEVICES):
+                saving.add(mac)
+            self._file.write_encoded(saving.data())
 
     async def _restore(self) -> None:
         stored = self._file.read()
         faults = _Faults()
         if isinstance(stored, dict):
-            # The latest is first in the file.
             devices = list(stored.items())[:TASMOTA_REMEMBERED_DEVICES]
-            await self._for_each(reversed(devices), lambda each: self._restore_one(each, faults))
+            stored = None
+            # The latest is first in the file. What was read gives its memory to what comes of it.
+            last_first = (devices.pop() for _ in range(len(devices)))
+            await self._for_each(last_first, lambda each: self._restore_one(each, faults))
         elif stored is not None:
             faults.add("the file", f"it holds a {type(stored).__name__}, expected an object")
         self._restored = True
@@ -176,9 +178,9 @@ class KnownDevices:
 
     async def _save(self) -> None:
         self._changed = False
-        saving = _Saving()
+        saving = _Saving(self._registry)
         await self._for_each(self._registry.latest(TASMOTA_REMEMBERED_DEVICES), saving.add)
-        self._file.write(saving.documents)
+        self._file.write_encoded(saving.data())
 
     async def _for_each(self, items: Iterable[_Item], call: Callable[[_Item], object]) -> None:
         """Call with each item, for some milliseconds in each turn of the reactor."""
@@ -197,19 +199,26 @@ class KnownDevices:
 
 
 class _Saving:
-    """What goes into the file: as many devices as fit."""
+    """What goes into the file: as many devices as fit, encoded one by one to take little memory."""
 
-    def __init__(self) -> None:
-        self.documents: dict[str, object] = {}
-        self._size_bytes = 0
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._data = bytearray()
 
-    def add(self, each: tuple[str, DeviceConfig]) -> None:
-        mac, config = each
-        document = _to_document(mac, config)
-        # The braces around one are as long as what separates it from the next.
-        self._size_bytes += len(_encode({mac: document}))
-        if self._size_bytes <= STATE_FILE_BYTES:
-            self.documents[mac] = document
+    def add(self, mac: str) -> None:
+        """Add a device, unless it has gone since."""
+        device = self._registry.get(mac)
+        if device is None or device.config is None:
+            return
+        text = _encode({mac: _to_document(mac, device.config)})
+        # The braces around one are as long as what separates it from the one before.
+        if len(self._data) + len(text) < STATE_FILE_BYTES:
+            self._data += b", " if self._data else b"{"
+            self._data += text[1:-1].encode("ascii")
+
+    def data(self) -> bytes:
+        """Return the JSON of an object by address."""
+        return bytes(self._data or b"{") + b"}"
 
 
 class _Faults:

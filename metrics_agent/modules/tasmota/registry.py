@@ -134,10 +134,9 @@ class Registry:
         self._remembered.add(mac)
         return True
 
-    def latest(self, most: int) -> list[tuple[str, DeviceConfig]]:
-        """Return the known devices that announced themselves last, the latest first."""
-        found = islice(reversed(self._by_mac.items()), most)
-        return [(mac, device.config) for mac, device in found if device.config is not None]
+    def latest(self, most: int) -> list[str]:
+        """Return the addresses of devices that announced themselves last, the latest first."""
+        return list(islice(reversed(self._by_mac), most))
 
     def forget_silent(self) -> int:
         """Forget devices of an earlier run that neither announced themselves nor sent anything.
