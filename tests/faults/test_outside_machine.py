@@ -18,6 +18,8 @@ from unittest import SkipTest
 from twisted.internet.threads import deferToThread
 
 from tests.faults.case import TOP
+from tests.faults.news import assert_news
+from tests.faults.outside import outside
 from tests.faults.outside_case import OutsideCase
 from tests.integration.broker import Mosquitto
 from tests.integration.watching import argv, environment, memory_bytes, pause, python_path, until
@@ -115,11 +117,13 @@ class MachineTests(OutsideCase):
         recovered_ms = (time.monotonic() - since_s) * 1000
         await pause(0.2)
         self.assertEqual(output.read_bytes()[: len(taken)], taken)
-        parent.begin_stop()
-        await until(lambda: parent.exits, "the end")
+        await self.beside.enough_sent()
+        await assert_news(self, parent, 1, 1)
+        await parent.stop()
+        self.assertEqual((parent.exits, parent.starts), ([0], 1))
         # The output of this agent is a file: it stands for what the parent would have read.
         parent.output += output.read_bytes()
-        await self.finish("output_disk_full", parent, down=1, up=1, recovered_ms=recovered_ms)
+        await self.judge(outside("output_disk_full"), parent, recovered_ms=recovered_ms)
 
     async def test_clock_jumps(self) -> None:
         """The wall clock jumps by a day, and back: timers and watchdog do not mind."""
