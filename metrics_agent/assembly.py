@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -20,13 +17,12 @@ from metrics_agent.diagnosis import ConnectionProblems, Diagnosis, ListenOnly
 from metrics_agent.errors import ConfigError, OutputError
 from metrics_agent.limits import TAG_VALUE_BYTES
 from metrics_agent.line_protocol import Encoder
-from metrics_agent.logs.logger import make_logger
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.metric import FieldValue, Series
 from metrics_agent.output.sink import Sink
-from metrics_agent.output.target import make_output
 from metrics_agent.output.writer import MakeWriter
 from metrics_agent.plan import ModulePlan, Plan
+from metrics_agent.platform import Platform
 from metrics_agent.point_clock import PointClock
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
@@ -78,17 +74,20 @@ _FIXED: Final = (
 """Settings that are read once: what hangs on them outlives a reload."""
 
 
-def make_planned_output(plan: Plan, reactor: Any, take_stdout: Callable[[], int]) -> MakeWriter:
+def make_planned_output(
+    plan: Plan, reactor: Any, take_stdout: Callable[[], int], platform: Platform | None = None
+) -> MakeWriter:
     """Return what makes the writer of the output; connects and opens nothing yet.
 
     Raises:
         ConfigError: Twisted cannot make the endpoint that ``output`` describes.
     """
     config = plan.config
+    platform = platform or Platform()
     try:
-        state_dir = state_directory(config.settings, os.environ)
+        state_dir = state_directory(config.settings, platform.environ)
         own = partial(give_to_owner, directory=state_dir)
-        return make_output(reactor, config.settings.output, take_stdout, own)
+        return platform.make_output(reactor, config.settings.output, take_stdout, own)
     except OutputError as error:
         fault = Fault("output", str(error))
         raise ConfigError([config.lines.locate(fault)]) from error
@@ -103,6 +102,7 @@ def assemble(
     *,
     log_with: ILogObserver | None = None,
     diagnosis: Diagnosis | None = None,
+    platform: Platform | None = None,
 ) -> Agent:
     """Make an agent that is not started.
 
@@ -115,11 +115,13 @@ def assemble(
         log_with: what twistd shall log with, None to leave that to twistd.
         diagnosis: the rule to follow for a command that only looks; its `plan` and `loader` have
             made ``plan`` and ``load``. None for the agent itself.
+        platform: what to ask of the machine; None for the real one.
 
     Raises:
         ConfigError: the setting ``output`` cannot be used, or it is stdout and that is closed.
     """
-    return _Assembly(process, reactor, plan, load, observer, diagnosis).agent(log_with)
+    parts = _Assembly(process, reactor, plan, load, observer, diagnosis, platform or Platform())
+    return parts.agent(log_with)
 
 
 class _Assembly:
@@ -133,7 +135,9 @@ class _Assembly:
         load: Callable[[], AgentConfig],
         observer: StderrObserver,
         diagnosis: Diagnosis | None,
+        platform: Platform,
     ) -> None:
+        self._platform = platform
         self._process = process
         self._reactor = reactor
         self._plan = plan
@@ -142,7 +146,7 @@ class _Assembly:
         self._first = plan.config.settings
         self._diagnosis = diagnosis
         if diagnosis is None:
-            state_dir = state_directory(self._first, os.environ)
+            state_dir = state_directory(self._first, platform.environ)
             self._counters = CountersByModule()
             self._problems = ConnectionProblems()
         else:
@@ -150,13 +154,16 @@ class _Assembly:
             self._counters = diagnosis.counters
             self._problems = diagnosis.problems
         self._connection_counters = CountersByModule()  # by client id
-        self._state = StateDirectory(state_dir, make_logger(), Pace(reactor, self._in_thread))
-        self._log = make_logger()
+        self._log = platform.make_logger()
+        pace = Pace(reactor, self._in_thread)
+        self._state = StateDirectory(state_dir, platform.make_logger(), pace, platform.files)
         self._point_clock = PointClock(
             reactor,
             self._log,
             hold=lambda: self._sink.hold(self._point_clock.finish),
             release=lambda: self._sink.release(),  # noqa: PLW0108 - it is made below
+            wall_ns=platform.wall_ns,
+            steady_ns=platform.steady_ns,
         )
         self._encoder = Encoder(
             series_per_device=self._first.series_per_device,
@@ -166,11 +173,13 @@ class _Assembly:
         )
         self._guard = Guard(self._log, self._counters.of(_AGENT).error)
         self._versions = BrokerVersions()
-        self._connections = Connections(self._make_connection, self._client_id, make_logger(_MQTT))
+        self._connections = Connections(
+            self._make_connection, self._client_id, platform.make_logger(_MQTT)
+        )
         _check_stdout(process, plan)
         self._sink = Sink(
             reactor,
-            make_planned_output(plan, reactor, process.stdout),
+            make_planned_output(plan, reactor, process.stdout, platform),
             limit_bytes=self._first.queue_limit,
             high_mark_bytes=self._first.queue_high_mark,
             low_mark_bytes=self._first.queue_low_mark,
@@ -190,7 +199,7 @@ class _Assembly:
 
     def agent(self, log_with: ILogObserver | None) -> Agent:
         """Make the agent and what lives as long as it."""
-        environ = os.environ if self._diagnosis is None else {}
+        environ = self._platform.environ if self._diagnosis is None else {}
         notifier = make_notifier(self._reactor, environ, log=self._log)
         parts = Parts(
             reactor=self._reactor,
@@ -217,7 +226,11 @@ class _Assembly:
         ):
             service.setServiceParent(agent)  # type: ignore[no-untyped-call]  # Twisted's is untyped
         if self._diagnosis is None:
-            stdin = StdinService(self._reactor, lambda: agent.request_stop("stdin was closed"))
+            stdin = StdinService(
+                self._reactor,
+                lambda: agent.request_stop("stdin was closed"),
+                self._platform.stdin,
+            )
             stdin.setServiceParent(agent)  # type: ignore[no-untyped-call]  # as above
         self._observer.attach(self._reactor)
         self._process.signals.attach(
@@ -285,7 +298,7 @@ class _Assembly:
     # -- connections -------------------------------------------------------------------------
 
     def _client_id(self, instance: str, settings: MqttSettings) -> str:
-        return client_id(settings, socket.gethostname(), self._first.instance, instance)
+        return client_id(settings, self._platform.host_name(), self._first.instance, instance)
 
     def _make_connection(self, instance: str, settings: MqttSettings, name: str) -> MqttConnection:
         # Not loaded where no module uses MQTT.
@@ -300,9 +313,9 @@ class _Assembly:
             client_id=name,
             noted=partial(self._problems.note, instance),
             write=self._sink.write,
-            log=make_logger(f"{_MQTT}:{instance}"),
+            log=self._platform.make_logger(f"{_MQTT}:{instance}"),
             now_ns=self._point_clock.now_ns,
-            random=random.random,
+            random=self._platform.random,
             count=self._connection_counters.of(name).drop,
             # By the client id: the broker keeps the session under it.
             state=(
@@ -321,7 +334,7 @@ class _Assembly:
 
     def _make_supervisor(self, module: ModulePlan, plan: Plan, on_state: OnState) -> Supervisor:
         settings = plan.config.settings
-        log = make_logger(module.name)
+        log = self._platform.make_logger(module.name)
         counters = self._counters.of(module.name)
         resources = self._resources(settings)
         return Supervisor(
@@ -329,7 +342,7 @@ class _Assembly:
             clock=self._reactor,
             make_context=lambda fail: Context(module.name, log, resources, counters, fail),
             make_module=lambda context: module.kind.make(module.settings, context),
-            policy=_policy(settings),
+            policy=_policy(settings, self._platform.random),
             timeouts=Timeouts(settings.module_start_timeout, settings.module_stop_timeout),
             counters=counters,
             log=log,
@@ -439,12 +452,12 @@ def _check_stdout(process: Process, plan: Plan) -> None:
         raise ConfigError([config.lines.locate(Fault("output", text))])
 
 
-def _policy(settings: AgentSettings) -> RestartPolicy:
+def _policy(settings: AgentSettings, random: Callable[[], float]) -> RestartPolicy:
     return RestartPolicy(
         limit=settings.module_restart_limit,
         window_s=settings.module_restart_window,
         backoff_min_s=settings.restart_backoff_min,
         backoff_max_s=settings.restart_backoff_max,
         park_s=settings.park_interval,
-        random=random.random,
+        random=random,
     )

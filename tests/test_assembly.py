@@ -11,7 +11,6 @@ from line_protocol_parser import parse_line
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent import assembly
 from metrics_agent.agent import Agent
 from metrics_agent.assembly import assemble
 from metrics_agent.catalogue import DEMO as DEMO_MEASUREMENT
@@ -22,8 +21,8 @@ from metrics_agent.logs.logger import ModuleLogger, make_logger
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.modules import find_kind, known_kinds
 from metrics_agent.plan import build
+from metrics_agent.platform import Platform
 from metrics_agent.process.boot import Process
-from metrics_agent.process.stdin import StdinService
 from metrics_agent.supervision.lifecycle import State
 from tests.agent_case import FakeExit
 from tests.logs.fakes import FakeTarget
@@ -85,13 +84,9 @@ class AssemblyCase(SynchronousTestCase):
         reader, self.stdin = os.pipe()
         self.addCleanup(os.close, reader)
         self.addCleanup(self.close_stdin)
-        self.patch(
-            assembly, "StdinService", lambda reactor, on_eof: StdinService(reactor, on_eof, reader)
-        )
-        self.patch(assembly, "make_logger", self.logger)
         self.patch(self.process.signals, "install_early", lambda: None)
         environ = {"HOME": str(self.directory), "STATE_DIRECTORY": str(self.directory / "state")}
-        self.patch(os, "environ", environ)
+        self.platform = Platform(environ=environ, make_logger=self.logger, stdin=reader)
 
     def close_stdin(self) -> None:
         if self.stdin >= 0:
@@ -113,7 +108,10 @@ class AssemblyCase(SynchronousTestCase):
     def make(self, text: str, **settings: str) -> Agent:
         self.write(text, **settings)
         self.addCleanup(gc.unfreeze)
-        agent = assemble(self.process, self.reactor, build(self.load()), self.load, self.observer)
+        plan = build(self.load())
+        agent = assemble(
+            self.process, self.reactor, plan, self.load, self.observer, platform=self.platform
+        )
         self.addCleanup(self.end, agent)
         return agent
 

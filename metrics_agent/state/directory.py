@@ -318,15 +318,16 @@ class StateDirectory:
         path: need not exist.
         log: where faults are reported.
         pace: when and where files are written.
+        files: the system calls; the real ones if None.
     """
 
-    def __init__(self, path: Path, log: Logger, pace: Pace) -> None:
+    def __init__(self, path: Path, log: Logger, pace: Pace, files: Files | None = None) -> None:
         self._path = path
         self._pace = pace
         # One object a file: a new instance of a module has what the one before has not written yet.
         self._opened: dict[Path, StateFile] = {}
         self._faults = StateFaults(path, log)
-        self._files = Files()
+        self._files = files or Files()
 
     def file(self, part: str, name: str) -> StateFile:
         """Return a file.
