@@ -1,0 +1,109 @@
+"""What became of each numbered message."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from tests.simulation.broker import Publication
+
+__all__ = ["Ledger", "key_of"]
+
+_NUMBER: Final = re.compile(rb"number,module=(\w+),qos=(\d) n=(\d+)i")
+_TASMOTA: Final = re.compile(
+    rb"electricity,device=(\w+q(\d))(,friendly=\w+)?,vendor=tasmota energy_total=(\d+)"
+)
+
+Key = tuple[str, int, int]
+"""Module, QoS and number."""
+
+
+class Ledger:
+    """Follows every number from the device to the reader.
+
+    Args:
+        violate: called with what must not happen.
+
+    Attributes:
+        sent: numbers that the broker took for a session.
+        delivered: how often the reader got each.
+        nothing: numbers that the running module looked at and gave no point for.
+        forgotten: numbers that the broker dropped by a limit or lost in a restart.
+        on_socket: of QoS 0, what says whether the agent's socket delivered it.
+        nameless: lines of an announced device without its name.
+        duplicates: lines beyond the first of a number.
+    """
+
+    def __init__(self, violate: Callable[[str], object]) -> None:
+        self._violate = violate
+        self._last: dict[tuple[str, int], int] = {}
+        self.sent: dict[Key, None] = {}
+        self.delivered: Counter[Key] = Counter()
+        self.nothing: set[Key] = set()
+        self.forgotten: dict[Key, str] = {}
+        self.nameless = 0
+        self.on_socket: dict[Key, Callable[[], bool]] = {}
+
+    def line(self, line: bytes) -> None:
+        """Take a line that the reader has read."""
+        if (found := _NUMBER.match(line)) is not None:
+            self._take(found[1].decode(), int(found[2]), int(found[3]))
+        elif (found := _TASMOTA.match(line)) is not None:
+            name = found[1].decode()
+            if found[3] is None and name.startswith("d"):
+                self.nameless += 1
+            self._take(name, int(found[2]), int(found[4]))
+
+    def _take(self, module: str, qos: int, number: int) -> None:
+        last = self._last.get((module, qos), -1)
+        if number > last:
+            self._last[module, qos] = number
+        elif (key := (module, qos, number)) not in self.delivered and key not in self.nothing:
+            self._violate(f"{module} {qos}:{number} comes first after {last}")
+        self.delivered[module, qos, number] += 1
+
+    def dropped(self, publication: Publication, why: str) -> None:
+        """Take note of what the broker drops."""
+        self.forgotten[key_of(publication)] = why
+
+    def given(self, publication: Publication, delivered: Callable[[], bool]) -> None:
+        """Take note of a message at QoS 0 that was given to a connection."""
+        self.on_socket[key_of(publication)] = delivered
+
+    def looked_at(self, name: str, payload: bytes) -> None:
+        """Take note of a message that gives no point."""
+        qos, number = payload.split(b":")
+        self.nothing.add((name.partition(":")[2], int(qos), int(number)))
+
+    def may_be_acknowledged(self, publication: Publication) -> bool:
+        """Say whether a message has been delivered, or looked at."""
+        key = key_of(publication)
+        return key in self.delivered or key in self.nothing
+
+    @property
+    def duplicates(self) -> int:
+        """Lines beyond the first of a number."""
+        return sum(count - 1 for count in self.delivered.values())
+
+    def missing(self, qos: int, at_broker: set[Key]) -> list[Key]:
+        """Return the numbers of which there is no trace."""
+        return [
+            key
+            for key in self.sent
+            if key[1] == qos
+            and key not in self.delivered
+            and key not in self.nothing
+            and key not in self.forgotten
+            and key not in at_broker
+        ]
+
+
+def key_of(publication: Publication) -> Key:
+    """Return which number a message carries."""
+    levels = publication.topic.split("/")
+    if levels[0] == "tele":
+        return levels[1], int(levels[1][-1]), int(publication.payload.split(b'"Total":')[1][:-2])
+    qos, number = publication.payload.split(b":")
+    return levels[0], int(qos), int(number)

@@ -1,0 +1,120 @@
+"""A module that turns each numbered message into a point, and fails in all ways on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from attrs import frozen
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from metrics_agent.config import setting
+from metrics_agent.interfaces import IModule, ModuleKind
+from metrics_agent.metric import Metric, Series
+from metrics_agent.transports.mqtt.message import Message
+from metrics_agent.transports.mqtt.settings import MqttSettings
+
+__all__ = ["NUMBERED", "NumberedModule", "numbered_kind"]
+
+NUMBERED = "numbered"
+
+
+@frozen
+class NumberedSettings(MqttSettings):
+    """Settings of the module."""
+
+    topic: str = setting(default="numbers", doc="Where the numbers come.")
+
+
+@implementer(IModule)
+class NumberedModule(Service):
+    """Writes the number in each message.
+
+    Args:
+        settings: see there.
+        context: the door to the agent.
+        plan: asked for each step (start, message, stop) what goes wrong, "" if nothing.
+        seen: told of each number that gives no point, and why.
+    """
+
+    def __init__(
+        self,
+        settings: NumberedSettings,
+        context: Any,
+        plan: Callable[[str, str], str],
+        seen: Callable[[str, bytes, str], None],
+    ) -> None:
+        self._settings = settings
+        self._context = context
+        self._plan = plan
+        self._seen = seen
+        self._series = [
+            Series("number", {"module": context.name.partition(":")[2], "qos": str(qos)})
+            for qos in (0, 1, 2)
+        ]
+        wrong = plan(context.name, "make")
+        if wrong:
+            raise RuntimeError(f"make {wrong}")
+
+    def startService(self) -> Any:
+        super().startService()
+        wrong = self._plan(self._context.name, "start")
+        if wrong == "raises":
+            raise RuntimeError("start raises")
+        self._context.subscribe(
+            self._settings.connection_settings(), f"{self._settings.topic}/#", self._take
+        )
+        if wrong == "raises late":
+            raise RuntimeError("start raises late")
+        if wrong == "fails later":
+            later: Deferred[None] = Deferred()
+            self._context.reactor.callLater(0.5, later.errback, RuntimeError("fails later"))
+            return later
+        if wrong == "hangs":
+            return Deferred()
+        if wrong == "slow":
+            slow: Deferred[None] = Deferred()
+            self._context.reactor.callLater(0.8, slow.callback, None)
+            return slow
+        return None
+
+    def stopService(self) -> Any:
+        super().stopService()
+        wrong = self._plan(self._context.name, "stop")
+        if wrong == "raises":
+            raise RuntimeError("stop raises")
+        if wrong == "hangs":
+            return Deferred()
+        if wrong == "slow":
+            slow: Deferred[None] = Deferred()
+            self._context.reactor.callLater(0.3, slow.callback, None)
+            return slow
+        return None
+
+    def _take(self, message: Message) -> Iterable[Metric]:
+        wrong = self._plan(self._context.name, "message")
+        if wrong == "raises":
+            self._seen(self._context.name, message.payload, "raised")
+            raise RuntimeError("message raises")
+        if wrong == "nothing":
+            self._seen(self._context.name, message.payload, "nothing")
+            return ()
+        if wrong == "fails":
+            self._context.fail(RuntimeError("the module says that it is over"))
+        qos, number = message.payload.split(b":")
+        series = self._series[int(qos)]
+        return [Metric(series, {"n": int(number)}, message.received_ns)]
+
+
+def numbered_kind(
+    plan: Callable[[str, str], str], seen: Callable[[str, bytes, str], None]
+) -> ModuleKind:
+    """Make the kind for one simulation."""
+    return ModuleKind(
+        NUMBERED,
+        NumberedSettings,
+        lambda settings, context: NumberedModule(settings, context, plan, seen),
+        brokers=lambda settings: (settings,),
+    )

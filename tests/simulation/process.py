@@ -1,0 +1,192 @@
+"""One simulated agent process: the real assembly on the simulated platform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from traceback import format_exception
+from typing import Any
+
+from metrics_agent.agent import Agent
+from metrics_agent.assembly import assemble
+from metrics_agent.config import load
+from metrics_agent.interfaces import ModuleKind
+from metrics_agent.logs.logger import make_logger
+from metrics_agent.logs.observer import StderrObserver
+from metrics_agent.modules.tasmota import MODULE as TASMOTA
+from metrics_agent.plan import build
+from metrics_agent.platform import Platform
+from metrics_agent.process.exit import ExitCode
+from tests.simulation.clock import SimClock
+from tests.simulation.disk import SimDisk
+from tests.simulation.reactor import ProcessReactor
+from tests.simulation.reader import PipeWriter, Reader
+
+__all__ = ["AgentProcess", "make_observer"]
+
+
+class _Exit:
+    """The exit status of the process; its hard limit kills it."""
+
+    def __init__(self, clock: SimClock, reactor: ProcessReactor, hung: Callable[[], None]) -> None:
+        self.code = ExitCode.STOPPED
+        self._clock = clock
+        self._reactor = reactor
+        self._hung = hung
+        self._limit: Any = None
+        self._end_s = 0.0
+
+    def set(self, code: ExitCode) -> None:
+        if self.code is ExitCode.STOPPED:
+            self.code = code
+
+    def leave_out_standstill(self, reactor: ProcessReactor) -> None:
+        reactor.leaves_out_standstill = True
+
+    def end_within(self, seconds: float) -> None:
+        self.cancel_deadline()
+        self._end_s = self._reactor.seconds() + seconds
+        self._limit = self._clock.later(seconds, self._end)
+
+    def cancel_deadline(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+
+    def start_no_threads(self) -> None:
+        pass
+
+    def _end(self) -> None:
+        left_s = self._end_s - self._reactor.seconds()
+        if self._reactor.is_frozen or left_s > 0:
+            # Time in which the process cannot run does not count.
+            self._limit = self._clock.later(max(left_s, 0.1), self._end)
+        elif self._reactor.alive:
+            self._hung()
+            self._reactor.kill()
+
+
+class _Signals:
+    """Signals that the simulation sends."""
+
+    def __init__(self) -> None:
+        self.on_stop: Callable[[str], object] = lambda _name: None
+        self.on_reload: Callable[[], object] = lambda: None
+
+    def attach(self, _reactor: Any, on_stop: Any, on_reload: Any) -> None:
+        self.on_stop, self.on_reload = on_stop, on_reload
+
+
+class _Process:
+    def __init__(self, exit_status: _Exit) -> None:
+        self.exit_status = exit_status
+        self.signals = _Signals()
+        self.stdout_problem = ""
+
+    def stdout(self) -> int:
+        raise AssertionError("the output is simulated")
+
+
+class _Log:
+    """Takes the lines of the log."""
+
+    def __init__(self, line: Callable[[str], None]) -> None:
+        self._line = line
+
+    def write(self, data: bytes) -> int:
+        for line in data.decode().splitlines():
+            self._line(line)
+        return len(data)
+
+    def wait(self, _timeout_s: float) -> bool:
+        return True
+
+
+class AgentProcess:
+    """A process from its start to its end.
+
+    Args:
+        clock: of the simulation.
+        listeners: by port.
+        reader: of the output.
+        kind: the module.
+        config: the file.
+        observer: of the log.
+        disk: for the state.
+        violation: called with what must not happen.
+
+    Raises:
+        ConfigError: it cannot start with that file.
+    """
+
+    def __init__(
+        self,
+        clock: SimClock,
+        listeners: Any,
+        reader: Reader,
+        kind: ModuleKind,
+        config: Path,
+        observer: StderrObserver,
+        disk: SimDisk,
+        violation: Callable[[str], None],
+    ) -> None:
+        self._clock = clock
+
+        def on_error(error: BaseException) -> None:
+            trace = "".join(format_exception(error)[-4:])
+            violation(f"an exception left the agent: {error!r} {trace}")
+
+        self.reactor = reactor = ProcessReactor(clock, listeners, on_error)
+        self.exit = _Exit(clock, reactor, lambda: violation("a stop did not end in time"))
+        process = _Process(self.exit)
+        self.signals = process.signals
+
+        def read_config() -> Any:
+            kinds = {kind.name: kind, TASMOTA.name: TASMOTA}
+            return load(config, kinds.get, list(kinds), {})
+
+        plan = build(read_config())
+        platform = Platform(
+            environ={"HOME": "/simulated"},
+            files=disk,  # type: ignore[arg-type]  # a simulated one
+            host_name=lambda: "simulated",
+            make_logger=lambda name="agent": make_logger(name, observer),
+            make_output=lambda *_args: partial(PipeWriter, reactor.run, reader),
+            random=clock.random.random,
+            steady_ns=clock.wall_ns,
+            stdin=-1,
+            wall_ns=clock.wall_ns,
+        )
+        self.agent: Agent = assemble(
+            process,  # type: ignore[arg-type]  # a simulated one
+            reactor,
+            plan,
+            read_config,
+            observer,
+            platform=platform,
+        )
+        reactor.on_stop = self.agent.stopService
+        reactor.run(self.agent.startService)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.reactor.alive
+
+    @property
+    def dropped(self) -> int:
+        """Metrics that were dropped from a full queue, and counted."""
+        return sum(self.agent._parts.sink.dropped.values())
+
+    def hang_up(self) -> None:
+        """Send SIGHUP."""
+        self.reactor.callLater(0, self.signals.on_reload)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.reactor.callLater(0, self.signals.on_stop, "SIGTERM")
+
+
+def make_observer(clock: SimClock, line: Callable[[str], None]) -> StderrObserver:
+    """Make the log."""
+    return StderrObserver(format="telegraf", target=_Log(line), clock=lambda: clock.now_s)

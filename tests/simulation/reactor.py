@@ -1,0 +1,311 @@
+"""The reactor of one simulated process: it ends with the process, whatever is still due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import error
+from twisted.internet.address import IPv4Address
+from twisted.internet.base import DelayedCall
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.interfaces import (
+    IConnector,
+    IReactorFromThreads,
+    IReactorPluggableNameResolver,
+    IReactorTCP,
+    IReactorTime,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from tests.simulation.clock import Event, SimClock
+from tests.simulation.network import Connection
+
+__all__ = ["Dialler", "ProcessReactor"]
+
+Dialler = Callable[[Connection], None]
+"""Takes the agent's new connection to a peer; raises OSError where nobody listens."""
+
+
+class ProcessReactor:
+    """See the module.
+
+    Args:
+        clock: of the simulation.
+        listeners: who takes a connection to a port.
+        on_error: called with what left a call.
+
+    Attributes:
+        alive: the process has not ended.
+        connections: of the process.
+    """
+
+    def __init__(
+        self,
+        clock: SimClock,
+        listeners: dict[int, Dialler],
+        on_error: Callable[[BaseException], None],
+    ) -> None:
+        self.clock = clock
+        self.alive = True
+        self.connections: list[Connection] = []
+        self.on_end: Callable[[], None] = lambda: None
+        self.on_stop: Callable[[], Any] = lambda: None
+        self._listeners = listeners
+        self._on_error = on_error
+        self._stopping = False
+        self._frozen: list[tuple[Callable[..., object], Any, Any]] | None = None
+        self._frozen_at_s = 0.0
+        self._left_out_s = 0.0
+        self.leaves_out_standstill = False
+        self.nameResolver = _Names()
+        self.calls: dict[DelayedCall, Event] = {}
+
+    # -- the process -------------------------------------------------------------------------
+
+    def run(self, call: Callable[..., object], *args: Any, **named: Any) -> None:
+        """Run a call in this process, if it lives; what it raises is a fault of the agent."""
+        if not self.alive:
+            return
+        if self._frozen is not None:
+            self._frozen.append((call, args, named))
+            return
+        try:
+            call(*args, **named)
+        except Exception as raised:
+            self._on_error(raised)
+
+    def freeze(self) -> None:
+        """Do nothing until `thaw`: SIGSTOP, or a machine that is asleep."""
+        if self._frozen is None:
+            self._frozen = []
+            self._frozen_at_s = self.clock.now_s
+
+    def thaw(self) -> None:
+        """Go on; all that has come due comes at once."""
+        calls, self._frozen = self._frozen or [], None
+        if self.leaves_out_standstill:
+            self._left_out_s += self.clock.now_s - self._frozen_at_s
+            for delayed in list(self.calls):
+                self._moved(delayed)
+        for call, args, named in calls:
+            self.run(call, *args, **named)
+        for connection in self.connections:
+            connection.from_peer.resume()
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the process does not run."""
+        return self._frozen is not None
+
+    def kill(self) -> None:
+        """End at once."""
+        if self.alive:
+            self.alive = False
+            for event in self.calls.values():
+                event.cancel()
+            self.calls.clear()
+            for connection in tuple(self.connections):
+                connection.reset()
+            self.on_end()
+
+    def stop(self) -> None:
+        """Stop in order: the service first, then the process."""
+        if self._stopping:
+            return
+        self._stopping = True
+        stopped = maybeDeferred(self.on_stop)
+        stopped.addErrback(lambda failure: self._on_error(failure.value))
+        stopped.addCallback(lambda _result: self.kill())
+
+    # -- IReactorTime ------------------------------------------------------------------------
+
+    def seconds(self) -> float:
+        return self.clock.now_s - self._left_out_s
+
+    def callLater(self, delay: float, call: Callable[..., object], *args: Any, **kw: Any) -> Any:
+        delayed = DelayedCall(
+            self.seconds() + delay, call, args, kw, self._cancelled, self._moved, self.seconds
+        )
+        self._put(delayed)
+        return delayed
+
+    def getDelayedCalls(self) -> list[DelayedCall]:
+        return list(self.calls)
+
+    def _put(self, delayed: DelayedCall) -> None:
+        if self.alive:
+            event = Event(delayed.time + self._left_out_s, lambda: self._due(delayed))
+            self.calls[delayed] = event
+            self.clock.put(event)
+
+    def _due(self, delayed: DelayedCall) -> None:
+        if self._frozen is not None:
+            self._frozen.append((self._due_late, (delayed,), {}))
+            return
+        del self.calls[delayed]
+        if delayed.delayed_time > 0:
+            delayed.activate_delay()
+            self._put(delayed)
+            return
+        delayed.called = 1
+        self.run(delayed.func, *delayed.args, **delayed.kw)
+
+    def _due_late(self, delayed: DelayedCall) -> None:
+        # Unless it was cancelled, or is due later, meanwhile.
+        if delayed in self.calls and delayed.time <= self.seconds():
+            self._cancelled(delayed)
+            self._put(delayed)
+
+    def _cancelled(self, delayed: DelayedCall) -> None:
+        event = self.calls.pop(delayed, None)
+        if event is not None:
+            event.cancel()
+
+    def _moved(self, delayed: DelayedCall) -> None:
+        self._cancelled(delayed)
+        self._put(delayed)
+
+    # -- threads -----------------------------------------------------------------------------
+
+    def callFromThread(self, call: Callable[..., object], *args: Any, **kw: Any) -> None:
+        self.callLater(0, call, *args, **kw)
+
+    def callWhenRunning(self, call: Callable[..., object], *args: Any, **kw: Any) -> None:
+        call(*args, **kw)
+
+    def getThreadPool(self) -> ProcessReactor:
+        return self
+
+    def callInThreadWithCallback(
+        self, on_result: Callable[[bool, Any], object], call: Callable[..., Any], *args: Any
+    ) -> None:
+        """Run in another thread, that is: some time later."""
+
+        def work() -> None:
+            try:
+                result = True, call(*args)
+            except Exception:
+                result = False, Failure()
+            on_result(*result)
+
+        self.callLater(self.clock.random.random() ** 4, work)
+
+    # -- descriptors -------------------------------------------------------------------------
+
+    def addReader(self, reader: object) -> None:
+        """Nothing that is watched ever speaks."""
+
+    removeReader = addWriter = removeWriter = addReader
+
+    def addSystemEventTrigger(self, *_args: Any, **_kw: Any) -> None:
+        """The service is stopped by `stop`."""
+
+    # -- IReactorTCP -------------------------------------------------------------------------
+
+    def connectTCP(
+        self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None
+    ) -> Any:
+        return _Attempt(self, port, factory, timeout)
+
+    def listenTCP(self, *_args: Any, **_kw: Any) -> Any:
+        raise NotImplementedError
+
+    def listener(self, port: int) -> Dialler | None:
+        """Return who listens at a port."""
+        return self._listeners.get(port)
+
+
+# Not by a decorator: the classes' other methods are none of the simulation's business.
+for _interface in (
+    IReactorTime,
+    IReactorTCP,
+    IReactorFromThreads,
+    IReactorPluggableNameResolver,
+):
+    implementer(_interface)(ProcessReactor)
+
+
+@implementer(IConnector)
+class _Attempt:
+    """One attempt to connect."""
+
+    def __init__(self, reactor: ProcessReactor, port: int, factory: Any, timeout_s: float) -> None:
+        self._reactor = reactor
+        self._port = port
+        self._factory = factory
+        self._over = False
+        self._connection: Connection | None = None
+        factory.doStart()
+        factory.startedConnecting(self)
+        clock = reactor.clock
+        clock.later(0.0002 + 0.01 * clock.random.random() ** 6, reactor.run, self._connect)
+        self._timeout = clock.later(timeout_s, reactor.run, self._fail, error.TimeoutError())
+
+    def _connect(self) -> None:
+        if self._over:
+            return
+        reactor = self._reactor
+        accept = reactor.listener(self._port)
+        if accept is None:
+            self._fail(error.ConnectionRefusedError())
+            return
+        address = IPv4Address("TCP", "192.0.2.1", self._port)
+        protocol = self._factory.buildProtocol(address)
+        random = reactor.clock.random
+        capacity = random.choice((4096, 65536, 262144, 1048576))
+        connection = Connection(reactor.clock, capacity, reactor.run, protocol)
+        connection.from_peer.is_frozen = lambda: reactor.is_frozen
+        try:
+            accept(connection)
+        except error.ConnectionRefusedError as refusal:
+            self._fail(refusal)
+            return
+        self._over = True
+        self._timeout.cancel()
+        self._connection = connection
+        reactor.connections.append(connection)
+        closed = connection.on_closed
+
+        def gone() -> None:
+            if connection in reactor.connections:
+                reactor.connections.remove(connection)
+            closed()
+
+        connection.on_closed = gone
+        protocol.makeConnection(connection.transport)
+
+    def _fail(self, reason: Exception) -> None:
+        if not self._over:
+            self._over = True
+            self._timeout.cancel()
+            self._factory.clientConnectionFailed(self, Failure(reason))
+
+    def stopConnecting(self) -> None:
+        self._fail(error.UserError())
+
+    def disconnect(self) -> None:
+        if self._connection is None:
+            self.stopConnecting()
+        else:
+            self._connection.transport.loseConnection()
+
+    def connect(self) -> None:
+        raise NotImplementedError
+
+    def getDestination(self) -> IPv4Address:
+        return IPv4Address("TCP", "192.0.2.1", self._port)
+
+
+class _Names:
+    """Resolves every name at once."""
+
+    def resolveHostName(self, receiver: Any, hostName: str, portNumber: int = 0, **_kw: Any) -> Any:
+        receiver.resolutionBegan(self)
+        receiver.addressResolved(IPv4Address("TCP", "192.0.2.1", portNumber))
+        receiver.resolutionComplete()
+        return self
+
+    def cancel(self) -> None:
+        """Nothing to cancel."""

@@ -1,0 +1,105 @@
+"""The simulation itself: it repeats exactly, notices what is broken, and shrinks what it found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.transports.mqtt.acknowledge import AckWindow
+from tests.simulation.clock import SimClock
+from tests.simulation.network import Stream
+from tests.simulation.seeds import SEEDS
+from tests.simulation.shrink import shrink
+from tests.simulation.world import Violation, World
+
+SECONDS = 10.0
+
+
+class WorldTests(SynchronousTestCase):
+    """Whole runs."""
+
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp())
+        self.directory.mkdir()
+
+    def world(self, seed: int) -> World:
+        return World(seed, self.directory)
+
+    def test_repeats_exactly(self) -> None:
+        """A seed has one course of events."""
+        worlds = []
+        for _ in range(2):
+            worlds.append(self.world(5))
+            worlds[-1].run(SECONDS)
+        first, second = worlds
+        self.assertEqual(list(first.trace), list(second.trace))
+        self.assertEqual(first.ledger.delivered, second.ledger.delivered)
+
+    def test_messages_and_faults(self) -> None:
+        """Messages of both kinds of modules and both QoS are delivered beside faults."""
+        worlds = [self.world(seed) for seed in range(3)]
+        for world in worlds:
+            world.run(SECONDS)
+        delivered = {key[:2] for world in worlds for key in world.ledger.delivered}
+        self.assertLessEqual({("a", 0), ("a", 1), ("d0q0", 0), ("d1q1", 1), ("u1q1", 1)}, delivered)
+        self.assertGreater(sum(sum(world.episodes.values()) for world in worlds), 10)
+
+    def test_notices_an_early_acknowledgement(self) -> None:
+        """A message that is acknowledged before the reader has it is a violation."""
+
+        def too_early(self: AckWindow, packet_ids: list[int]) -> object:
+            self.release(packet_ids)
+            return lambda _taken: None
+
+        self.patch(AckWindow, "hold", too_early)
+        with self.assertRaisesRegex(Violation, "acknowledged before the reader had it"):
+            self.world(1).run(SECONDS)
+
+    def test_notices_an_exception(self) -> None:
+        """What leaves the agent is a violation."""
+
+        def fails(self: AckWindow) -> None:
+            raise RuntimeError("broken")
+
+        self.patch(AckWindow, "flush", fails)
+        with self.assertRaisesRegex(Violation, "broken"):
+            self.world(1).run(SECONDS)
+        self.flushLoggedErrors(RuntimeError)
+
+    def test_seeds(self) -> None:
+        """Seeds that once found a fault."""
+        for seed in SEEDS:
+            self.world(seed).run(60.0)
+
+
+class ShrinkTests(SynchronousTestCase):
+    """Of the faults of a run."""
+
+    @given(st.sets(st.integers(0, 60), min_size=1))
+    def test_the_needed_ones_are_left(self, needed: set[int]) -> None:
+        """As few as still fail, in order."""
+        kept = shrink(range(61), lambda some: needed <= set(some))
+        self.assertEqual(kept, sorted(needed))
+
+
+class StreamTests(SynchronousTestCase):
+    """One direction of a connection."""
+
+    @given(st.integers(0, 2**32), st.lists(st.binary(max_size=3000)), st.integers(1, 5000))
+    def test_every_byte_once_in_order(self, seed: int, pieces: list[bytes], capacity: int) -> None:
+        """Whatever the sizes and delays are."""
+        clock = SimClock(Random(seed))
+        stream = Stream(clock, capacity)
+        got = bytearray()
+        stream.receive = got.extend
+        sent = b"".join(pieces)
+        left = bytearray(sent)
+        while left:
+            del left[: stream.write(left)]
+            clock.run(0.01)
+        clock.run(1.0)
+        self.assertEqual(bytes(got), sent)
