@@ -53,7 +53,8 @@ class Entry(NamedTuple):
         module: whose line it is.
         text: one sentence; a newline in it is shown as an escape.
         time_s: seconds since the epoch.
-        kind: what equal faults have in common; None: each is news of its own, never folded.
+        kind: what equal faults have in common: the sentence, the exception's type, and what tells
+            kinds of them apart; None: each is news of its own, never folded.
         details: the lines of a traceback, told at debug level beneath the line, in which texts from
             outside are `visible`; empty when not wanted.
     """
@@ -62,7 +63,7 @@ class Entry(NamedTuple):
     module: str
     text: str
     time_s: float
-    kind: Hashable = None
+    kind: tuple[Hashable, ...] | None = None
     details: str = ""
 
 
@@ -202,7 +203,9 @@ def _traceback_of(failure: Failure, event: LogEvent) -> str:
         return f"The traceback cannot be shown ({type(error).__name__})."
 
 
-def _kind_of(event: LogEvent, namespace: str, failure: Failure | None, text: str) -> Hashable:
+def _kind_of(
+    event: LogEvent, namespace: str, failure: Failure | None, text: str
+) -> tuple[Hashable, ...] | None:
     fold = event.get("fold", ())
     if fold is False:
         return None

@@ -6,21 +6,26 @@ exception and the fields the event names under ``fold`` are the same. Within a w
 warning or error at once. The count is told when the window ends. While it goes on, the next
 window is longer and shows nothing but its count; a window without a repetition ends it. Debug
 lines are never folded: who asks for them wants them.
+
+What an event names under ``fold`` often comes from devices, which can make up new names without
+end. So of one sentence at most `KINDS_A_WINDOW` kinds begin within `WINDOW_S`; the others are one
+kind together.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Final
 
 from metrics_agent.logs.events import Entry
 from metrics_agent.logs.levels import Level
 
-__all__ = ["WINDOW_S", "Folder"]
+__all__ = ["KINDS_A_WINDOW", "WINDOW_S", "Folder"]
 
 WINDOW_S: Final = 10.0
 _LONGEST_WINDOW_S: Final = 60.0
+KINDS_A_WINDOW: Final = 50
 _MAX_KINDS: Final = 1000
 _KEPT_CHARS: Final = 400
 """Of the last text of a kind, to be repeated with its count. Nothing else is kept of any text, so
@@ -76,6 +81,8 @@ class Folder:
     def __init__(self) -> None:
         # By the hash of the kind, which holds texts.
         self._windows: OrderedDict[int, _Window] = OrderedDict()
+        # When the count of new kinds of a sentence began, and the count.
+        self._sentences: dict[int, tuple[float, int]] = {}
         self._due_s: float | None = None
 
     def take(self, entry: Entry, now_s: float) -> Iterator[Entry]:
@@ -86,6 +93,9 @@ class Folder:
             return
         key = hash((entry.module, entry.level, entry.kind))
         window = self._windows.get(key)
+        if window is None and self._has_too_many_kinds(entry.kind[:2], entry, now_s):
+            key = hash((entry.module, entry.level, entry.kind[:2], "others"))
+            window = self._windows.get(key)
         if window is None or window.end_s <= now_s:
             yield from self._make_room(now_s)
             window = self._windows[key] = _Window(entry, now_s)
@@ -93,6 +103,17 @@ class Folder:
             yield entry
         elif self._due_s is None or window.end_s < self._due_s:
             self._due_s = window.end_s
+
+    def _has_too_many_kinds(self, of: tuple[Hashable, ...], entry: Entry, now_s: float) -> bool:
+        """Count a new kind of a sentence."""
+        sentence = hash((entry.module, entry.level, of))
+        begun_s, count = self._sentences.get(sentence, (now_s, 0))
+        if now_s >= begun_s + WINDOW_S:
+            begun_s, count = now_s, 0
+        if len(self._sentences) >= _MAX_KINDS:
+            self._sentences.clear()
+        self._sentences[sentence] = (begun_s, count + 1)
+        return count >= KINDS_A_WINDOW
 
     @property
     def next_due_s(self) -> float | None:

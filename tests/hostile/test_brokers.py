@@ -57,12 +57,15 @@ class BrokerTests(HostileCase):
     async def unread(self, name: str, url: str, write: Any) -> None:
         """Write without end to whoever connects, and read nothing."""
         loops: list[LoopingCall] = []
+        over: list[bool] = []
 
         def greet(broker: HostileBroker) -> None:
             def more() -> None:
                 if broker.open and len(broker.transport.dataBuffer) < UNREAD_BYTES:
                     write(broker)
 
+            if over:
+                return  # a connection that came when the attack had ended
             broker.transport.pauseProducing()
             loops.append(LoopingCall(more))
             loops[-1].start(0.005)
@@ -77,6 +80,7 @@ class BrokerTests(HostileCase):
         try:
             await self.attack(name, parent, attack)
         finally:
+            over.append(True)
             for each in loops:
                 each.stop()
         await self.ends_well(parent)

@@ -7,13 +7,16 @@ import tracemalloc
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.logs.events import Entry
-from metrics_agent.logs.folding import Folder
+from metrics_agent.logs.folding import KINDS_A_WINDOW, Folder
 from metrics_agent.logs.levels import Level
 
 
-def entry(text: str, *, level: Level = Level.ERROR, kind: object = "k", module="demo") -> Entry:
-    """Make a fault."""
-    return Entry(level, module, text, 0.0, kind, "details")  # type: ignore[arg-type]
+def entry(
+    text: str, *, level: Level = Level.ERROR, kind: object = "k", module="demo", of: object = ()
+) -> Entry:
+    """Make a fault of a sentence, which is ``kind``, and a device, which is ``of``."""
+    whole = None if kind is None else (kind, None, of)
+    return Entry(level, module, text, 0.0, whole, "details")  # type: ignore[arg-type]
 
 
 class FolderTest(SynchronousTestCase):
@@ -136,6 +139,19 @@ class FolderTest(SynchronousTestCase):
         shown = [text for kind in range(1500) for text in self.take(entry("b", kind=kind))]
         self.assertEqual(shown.count("Repeated once in 1 s: a"), 1)
         self.assertEqual(len(self.folder._windows), 1000)
+
+    def test_names_that_are_made_up_without_end(self):
+        """Of one sentence some kinds are shown in ten seconds, the others are one kind together."""
+        shown = [
+            text for number in range(3000) for text in self.take(entry(f"{number}", of=number))
+        ]
+        self.assertEqual(shown, [f"{number}" for number in range(KINDS_A_WINDOW + 5)])
+        self.assertEqual(self.take(entry("b", kind="other", of=1)), ["b"])
+        self.assertEqual(self.due(10), ["Repeated 2945 times in 10 s: 2999"])
+        self.assertEqual(self.take(entry("again", of=3000), 31), ["again"])
+        for number in range(3000):
+            self.take(entry("b", kind=number))
+        self.assertLessEqual(len(self.folder._sentences), 1000)
 
     def test_texts_that_are_remembered_are_bounded(self):
         """Whatever devices put into lines that are folded."""
