@@ -55,7 +55,8 @@ class BrokerTests(ConnectCase):
 
     async def test_a_broker_of_mqtt_3_1_1(self) -> None:
         """Its refusal of MQTT 5 is no fault."""
-        self.configure(self.at(OldBroker(self, Mosquitto.start(self).port).url))
+        old = OldBroker(self, Mosquitto.start(self).port)
+        self.configure(self.at(old.url, protocol="auto"))
         done = await self.connect()
         self.assertEqual(self.found(done), ["ok: tasmota: tcp://127.0.0.1:N"])
         self.assertEqual(done.returncode, 0)
