@@ -464,6 +464,13 @@ BREAKS: Final = (
         "tests.transports.mqtt.test_versions",
     ),
     Break(
+        "what_another_connection_learned_of_a_broker_is_undone",
+        "transports/mqtt/versions.py",
+        'if version == "3.1.1":',
+        "if address in self._refuse_5:",
+        "tests.transports.mqtt.test_versions",
+    ),
+    Break(
         "a_fixed_version_of_mqtt_is_given_up",
         "transports/mqtt/versions.py",
         'if protocol != "auto":\n            return False',

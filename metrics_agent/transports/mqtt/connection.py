@@ -274,15 +274,18 @@ class MqttConnection(Service):
             return
         if link.accepted:
             self._subscriber.ended(self._table.learned(), self.broker)
-        elif cause.kind == causes.BAD_VERSION and self._use_other_version():
+        elif cause.kind == causes.BAD_VERSION and self._use_other_version(link):
             return
         self._reconnecting.retry(cause)
 
-    def _use_other_version(self) -> bool:
+    def _use_other_version(self, link: Link) -> bool:
         """Connect at once with the version of MQTT that the broker has not refused, if any."""
-        if not self._versions.refused(self.settings.protocol, self._reconnecting.address):
+        protocol, address = self.settings.protocol, self._reconnecting.address
+        is_known = self._versions.to_try(protocol, address) == "3.1.1"
+        if not self._versions.refused(protocol, address, "5" if link.engine.v5 else "3.1.1"):
             return False
-        self._log.info("{broker} does not speak MQTT 5. Trying MQTT 3.1.1.", broker=self.broker)
+        if not is_known:
+            self._log.info("{broker} does not speak MQTT 5. Trying MQTT 3.1.1.", broker=self.broker)
         self._reconnecting.again()
         return True
 

@@ -25,8 +25,13 @@ class BrokerVersions:
             return protocol
         return "3.1.1" if address in self._refuse_5 else "5"
 
-    def refused(self, protocol: Protocol, address: BrokerAddress) -> bool:
-        """Note that a broker refuses the version that was to be tried.
+    def refused(self, protocol: Protocol, address: BrokerAddress, version: Version) -> bool:
+        """Note that a broker refuses a version.
+
+        Args:
+            protocol: the setting.
+            address: of the broker.
+            version: that the connection used. Others may have learned meanwhile what is known now.
 
         Returns:
             Whether to try the other one at once. A broker that refuses 3.1.1 too is asked for 5
@@ -34,8 +39,8 @@ class BrokerVersions:
         """
         if protocol != "auto":
             return False
-        if address in self._refuse_5:
-            self._refuse_5.remove(address)
+        if version == "3.1.1":
+            self._refuse_5.discard(address)
             return False
         self._refuse_5.add(address)
         return True

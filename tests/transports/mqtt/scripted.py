@@ -121,7 +121,14 @@ class FakeEndpoint:
 class Scripted:
     """A `MqttConnection` and its broker, played by the test."""
 
-    def __init__(self, protocol: str = "3.1.1", *, state_path: Any = None, **changes: Any) -> None:
+    def __init__(
+        self,
+        protocol: str = "3.1.1",
+        *,
+        state_path: Any = None,
+        versions: Any = None,
+        **changes: Any,
+    ) -> None:
         self.v5 = protocol != "3.1.1"
         self.clock = Clock()
         self.now_ns = NOW_NS
@@ -149,6 +156,7 @@ class Scripted:
             count=lambda reason, number: self.counts.append((reason, number)),
             noted=lambda address, problem: self.noted.append((address, problem)),
             state=state,
+            versions=versions,
             dialer=self._dial,
         )
 

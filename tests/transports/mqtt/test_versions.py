@@ -31,18 +31,18 @@ class BrokerVersionsTests(SynchronousTestCase):
     def test_each_address_by_itself(self) -> None:
         """A broker that refuses 5 is asked for 3.1.1 from then on, and no other is."""
         versions, one, other = BrokerVersions(), parse_address("one"), parse_address("other")
-        self.assertTrue(versions.refused("auto", one))
+        self.assertTrue(versions.refused("auto", one, "5"))
         self.assertEqual(versions.to_try("auto", one), "3.1.1")
         self.assertEqual(versions.to_try("auto", other), "5")
 
     def test_a_fixed_version_is_tried_alone(self) -> None:
         """Whatever is known."""
         versions, address = BrokerVersions(), parse_address("one")
-        self.assertFalse(versions.refused("5", address))
-        self.assertFalse(versions.refused("3.1.1", address))
+        self.assertFalse(versions.refused("5", address, "5"))
+        self.assertFalse(versions.refused("3.1.1", address, "3.1.1"))
         self.assertEqual(versions.to_try("5", address), "5")
         self.assertEqual(versions.to_try("auto", address), "5")
-        versions.refused("auto", address)
+        versions.refused("auto", address, "5")
         self.assertEqual(versions.to_try("5", address), "5")
 
 
@@ -92,6 +92,20 @@ class FallbackTests(SynchronousTestCase):
             script.transport.lost(ConnectionDone())
             script.clock.advance(5)
             self.assertEqual(version_of(script.open()), 4)
+
+    def test_two_connections_at_once(self) -> None:
+        """Each goes on with 3.1.1 at once, whichever is refused first; one line says so."""
+        versions = BrokerVersions()
+        scripts = [self.begin(versions=versions) for _ in range(3)]
+        for script in scripts:
+            script.send(REFUSALS[0])
+        for script in scripts:
+            script.clock.advance(0)
+            self.assertEqual(version_of(script.open()), 4)
+            script.send(connack(v5=False))
+        told = [line for script in scripts for line in script.told()]
+        self.assertEqual(sum("does not speak" in line for line in told), 1)
+        self.assertEqual(len(told), 4)
 
     def test_another_address(self) -> None:
         """What one broker refuses is tried with the next one."""
