@@ -480,8 +480,8 @@ BREAKS: Final = (
     Break(
         "any_refusal_changes_the_version_of_mqtt",
         "transports/mqtt/connection.py",
-        "cause.kind == causes.BAD_VERSION and self._use_other_version()",
-        "self._use_other_version()",
+        "cause.kind == causes.BAD_VERSION and self._use_other_version(link)",
+        "self._use_other_version(link)",
         "tests.transports.mqtt.test_versions",
     ),
     Break(
