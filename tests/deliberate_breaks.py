@@ -230,6 +230,20 @@ BREAKS: Final = (
         "tests.supervision.test_ticker",
     ),
     Break(
+        "each_copy_of_a_message_is_handled",
+        "transports/mqtt/intake.py",
+        "self._copies = copies",
+        "self._copies = 0",
+        "tests.transports.mqtt.test_intake",
+    ),
+    Break(
+        "any_equal_message_is_a_copy",
+        "transports/mqtt/intake.py",
+        "            and number == self._copy_number\n",
+        "",
+        "tests.transports.mqtt.test_intake",
+    ),
+    Break(
         "two_ticks_at_the_same_moment",
         "supervision/ticker.py",
         "math.floor(late + _NEARLY)",

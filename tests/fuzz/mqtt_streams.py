@@ -278,12 +278,14 @@ def _check_routes(
         route = table.match(raw)
         assert table.match(raw) == route == table.match_once(raw), raw
         if not _is_topic(raw):
-            assert route == (None, ()), (raw, route)
+            assert route == (None, (), 0), (raw, route)
             continue
         assert route.topic_text is not None, raw
         assert route.topic_text.encode() == raw, raw
         wanted = [deliver for text, deliver in subscribed if _matches(text, route.topic_text)]
         assert list(route.delivers) == wanted, (raw, subscribed, route)
+        filters = {text for text, _deliver in subscribed if _matches(text, route.topic_text)}
+        assert route.copies == max(0, len(filters) - 1), (raw, subscribed, route)
         _check_covers([inner_filter(text) for text, _deliver in subscribed], route.topic_text)
 
 

@@ -2,6 +2,9 @@
 
 All messages of one read share one batch and one time of receipt, which grows by a nanosecond a
 message so that no two messages of a connection overwrite each other in the database.
+
+Where a topic belongs to several filters, a broker may send a copy for each, one after the other, as
+mosquitto does with MQTT 5. So as many equal messages that follow one at once count as its copies.
 """
 
 from __future__ import annotations
@@ -82,6 +85,10 @@ class Intake:
         self._time_ns = 0
         self._lines: list[bytes] = []
         self._packet_ids: list[int] = []
+        self._original = (b"", b"")
+        self._original_ns = 0
+        self._copies = 0
+        self._copy_number = 0
         self.acknowledges = False
 
     def begin(self) -> None:
@@ -124,7 +131,7 @@ class Intake:
             return
         # A retained message comes once for each subscription, and of each device.
         match = self._table.match_once if retain else self._table.match
-        name, wanted = match(topic)
+        name, wanted, copies = match(topic)
         if name is None:
             self.stats.undecodable += 1
             self._count("undecodable", 1)
@@ -132,6 +139,8 @@ class Intake:
         if not wanted:
             self.stats.unrouted += 1
             self._count("unrouted", 1)
+            return
+        if copies and not retain and self._is_copy(topic, payload, copies):
             return
         self._time_ns += 1
         # A named tuple's own constructor is a Python function: half of what making one costs.
@@ -167,6 +176,22 @@ class Intake:
         settle: Settle | None = acknowledgements.hold(packet_ids) if packet_ids else None
         self.stats.metrics += len(lines)
         self._write(Batch(b"".join(lines), len(lines), settle))
+
+    def _is_copy(self, topic: bytes, payload: bytes, copies: int) -> bool:
+        """Say whether a message is another copy of the one before."""
+        number = self.stats.messages
+        if (
+            self._copies
+            and number == self._copy_number
+            and self._time_ns - self._original_ns < SECOND_NS
+            and (topic, payload) == self._original
+        ):
+            self._copies -= 1
+        else:
+            self._original, self._original_ns = (topic, payload), self._time_ns
+            self._copies = copies
+        self._copy_number = number + 1
+        return self._copies < copies
 
     def _drop_oversized(self) -> None:
         self.stats.oversized += 1

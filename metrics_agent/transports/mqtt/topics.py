@@ -44,7 +44,7 @@ _NON_CHARACTERS: Final = "".join(
 )
 _FORBIDDEN: Final = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f\\ufdd0-\\ufdef{_NON_CHARACTERS}]")
 # A dictionary's slot and a Route, measured.
-_ROUTE_BYTES: Final = 110
+_ROUTE_BYTES: Final = 118
 _MAX_COMBINATIONS: Final = 1000
 
 
@@ -54,10 +54,13 @@ class Route(NamedTuple):
     Attributes:
         topic_text: the topic, or None if it is no valid one (not UTF-8, a wildcard, NUL).
         delivers: to be called in this order; empty if nobody wants it.
+        copies: beside one of a message, how many more a broker may send: with MQTT 5 mosquitto
+            sends one for each filter that the topic belongs to.
     """
 
     topic_text: str | None
     delivers: tuple[Deliver, ...]
+    copies: int = 0
 
 
 def valid_filter(text: str) -> str | None:
@@ -309,7 +312,9 @@ class SubscriptionTable:
             # may make any number.
             if len(self._delivers) >= _MAX_COMBINATIONS:
                 self._delivers.clear()
-            route = Route(text, self._delivers.setdefault(delivers, delivers))
+            filters = {subscription.topic_filter for subscription in found}
+            copies = max(0, len(filters) - 1)
+            route = Route(text, self._delivers.setdefault(delivers, delivers), copies)
         return route
 
     def _find(self, topic: str) -> Iterator[Subscription]:

@@ -53,6 +53,55 @@ bodies = st.builds(
 )
 
 
+class CopyTests(SynchronousTestCase):
+    """A broker sends a message once for each filter that its topic belongs to."""
+
+    def setUp(self) -> None:
+        self.now_ns = 10**18
+        self.table = SubscriptionTable()
+        self.messages: list[bytes] = []
+        for topic_filter in ("a/+", "+/b", "a/b", "c/#"):
+            self.table.add(topic_filter, 1, self.deliver)
+        self.intake = Intake(
+            self.table,
+            lambda _batch: None,
+            lambda: self.now_ns,
+            lambda _why, _n: None,
+            Logger(),
+            99,
+        )
+
+    def deliver(self, message: Message, _lines: list[bytes]) -> None:
+        self.messages.append(message.payload)
+
+    def read(
+        self, *messages: tuple[bytes, bytes], after_ns: int = 1000, retain: bool = False
+    ) -> str:
+        """Read messages; return the payloads that were handed on since the last time."""
+        self.now_ns += after_ns
+        self.intake.begin()
+        for topic, payload in messages:
+            self.intake.deliver(topic, payload, 0, retain=retain)
+        handed_on, self.messages = self.messages, []
+        return b"".join(handed_on).decode()
+
+    def test_copies(self) -> None:
+        """As many as there are filters are one message, also over two reads."""
+        one, two = (b"a/b", b"1"), (b"a/b", b"2")
+        self.assertEqual(self.read(one, one), "1")
+        self.assertEqual(self.read(one, two, two, two), "2")
+        self.assertEqual(self.read(one, one, one, one), "11")
+
+    def test_equal_messages(self) -> None:
+        """A message that a device repeats comes again: after another, after a second, retained."""
+        one, two, elsewhere, alone = (b"a/b", b"1"), (b"a/b", b"2"), (b"a/x", b"3"), (b"c/d", b"4")
+        self.assertEqual(self.read(one, two, one), "121")
+        self.assertEqual(self.read(one, elsewhere, one), "31")
+        self.assertEqual(self.read(one, after_ns=2 * 10**9), "1")
+        self.assertEqual(self.read(alone, alone), "44")
+        self.assertEqual(self.read(one, one, retain=True), "11")
+
+
 class TakeTests(SynchronousTestCase):
     """One PUBLISH."""
 

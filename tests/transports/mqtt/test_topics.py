@@ -209,11 +209,11 @@ class MatchTests(SynchronousTestCase):
         table = SubscriptionTable()
         table.add("#", 0, deliver(1))
         for topic in (b"\xff", b"a\0b", b"a/+", b"a/#", b""):
-            self.assertEqual(table.match(topic), (None, ()))
+            self.assertEqual(table.match(topic), (None, (), 0))
 
     def test_unwanted(self) -> None:
         """A topic that nobody wants has its text and no receivers."""
-        self.assertEqual(SubscriptionTable().match(b"a"), ("a", ()))
+        self.assertEqual(SubscriptionTable().match(b"a"), ("a", (), 0))
 
     def test_invalid_filter(self) -> None:
         """A wrong filter is refused with its reason and leaves no trace."""
