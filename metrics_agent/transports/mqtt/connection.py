@@ -207,11 +207,6 @@ class MqttConnection(Service):
 
         return passed.addErrback(timed_out)
 
-    def flush_acknowledgements(self) -> None:
-        """Send the acknowledgements whose turn has come, without waiting for the next turn."""
-        if self._link is not None:
-            self._link.acknowledgements.flush()
-
     def startService(self) -> None:
         """Begin to connect."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped

@@ -159,11 +159,6 @@ class Connections(MultiService):
             ]
         )
 
-    def flush_acknowledgements(self) -> None:
-        """Send the acknowledgements whose turn has come."""
-        for connection in self.all():
-            connection.flush_acknowledgements()
-
     def startService(self) -> None:
         """Start; connections that are added later are started as they are added."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped

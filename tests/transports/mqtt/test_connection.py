@@ -419,20 +419,8 @@ class Cases:
         script.up(session=True)
         script.transport.clear()
         script.batches[0].settle(True)
-        script.connection.flush_acknowledgements()
         script.clock.advance(0)
         self.assertEqual(script.transport.value(), b"")
-
-    def test_flush_acknowledgements_at_once(self) -> None:
-        """The agent can have acknowledgements sent without waiting for a turn."""
-        script = self.make()
-        script.connection.flush_acknowledgements()
-        script.connection.subscribe("a", 1, script.lines_of)
-        script.start()
-        script.send(publish(script.v5, b"a", b"1", 1))
-        script.batches[0].settle(True)
-        script.connection.flush_acknowledgements()
-        self.assertEqual(script.transport.value(), puback(1))
 
     # Pausing.
 
@@ -960,7 +948,6 @@ class Cases:
         done = script.connection.stopService()
         self.assertEqual([first for first, _ in script.written()], [0xE0])
         script.batches[0].settle(True)
-        script.connection.flush_acknowledgements()
         script.send(publish(script.v5, b"a", b"2", 2) + publish(script.v5, b"a", b"3", 3, qos=2))
         script.connection.settle(5)
         script.connection.publish("b", b"", qos=1)

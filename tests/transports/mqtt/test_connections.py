@@ -57,9 +57,6 @@ class FakeConnection(Service):
         self.calls.append(f"settle {timeout_s}")
         return self.settled
 
-    def flush_acknowledgements(self) -> None:
-        self.calls.append("flush")
-
 
 class ConnectionsCase(SynchronousTestCase):
     """Has connections that are fakes, with an id of instance and broker."""
@@ -173,13 +170,6 @@ class ConnectionsTests(ConnectionsCase):
         self.assertIn("no connection to ws://one:80/mqtt", str(error))
         for text in (line, repr(error), repr(secret)):
             self.assertNotIn("s3cret", text)
-
-    def test_all_are_told(self) -> None:
-        """Flushing reaches each connection."""
-        self.reconcile(ONE, TWO)
-        self.connections.flush_acknowledgements()
-        for connection in self.connections.all():
-            self.assertEqual(connection.calls, ["flush"])
 
     def test_stop_waits_for_all(self) -> None:
         """Stopping fires when each connection is closed, and may be asked for twice."""
