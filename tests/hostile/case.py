@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from tests.faults.case import HEALTHY_NAMES, STEADY_INTERVAL_MS, FaultCase
+from tests.faults.case import HEALTHY_NAMES, STEADY_INTERVAL_MS, TOP, FaultCase
 from tests.faults.row import Measured, record
 from tests.hostile.rows import hostile
-from tests.hostile.scale import ALL
+from tests.hostile.scale import ALL, count
 from tests.integration.broker import Mosquitto
 from tests.integration.case import QUIET, told
 from tests.integration.load import Load
@@ -28,6 +28,8 @@ GAP_LIMIT_MS: Final = 100.0
 GROWTH_LIMIT: Final = 40 * MEBI
 DEVICE_BYTES: Final = 1200
 WORKS_AGAIN_S: Final = 3.0
+WORKS_S: Final = count(90.0, 20.0)
+"""What an attack of full length has left to do takes that long on a busy machine."""
 ATTEMPTS: Final = 3
 """A busy machine stops a process now and then: the best of so many attempts counts."""
 
@@ -92,7 +94,8 @@ class HostileCase(FaultCase):
 
     async def agent(self, text: str, **how: Any) -> Any:
         """Start an agent with two steady modules and what is attacked."""
-        self.healthy_beside(text)
+        # A start restores the devices that were known, tens of thousands here.
+        self.healthy_beside(text, TOP.replace('module_start_timeout = "500ms"\n', ""))
         return await self.start_beside(**how)
 
     def _start_control(self) -> None:
@@ -131,7 +134,7 @@ class HostileCase(FaultCase):
         await self.works(parent, load)
         return parent, load
 
-    async def works(self, parent: Any, load: Load, limit_s: float = 20.0) -> None:
+    async def works(self, parent: Any, load: Load, limit_s: float = WORKS_S) -> None:
         """Send a good device's messages until one arrives: all that came before has been read.
 
         One may not: a broker drops messages at QoS 0 for who is still behind.
