@@ -62,8 +62,10 @@ READ_AHEAD_BYTES: Final = 4 * 1024 * 1024
 TURN_S: Final = 0.02
 """How long messages are handled in one turn of the reactor; an ordinary full read takes 6 ms."""
 FRAMES_A_LOOK: Final = 8
-"""So many are handled between two looks at the clock. The dearest, announcements of new FullTopics
-beside 250 that overlap, take 5 ms each."""
+"""So many are handled between two looks at the clock, as long as they are cheap. The dearest, with
+256 new sensors or a new FullTopic beside 250 that overlap, take 5 ms each."""
+CHEAP_S: Final = 0.002
+"""How long what is handled between two looks takes at most while it counts as cheap."""
 _RETAINED_PUBLISH_MASK: Final = 0xF1
 _RETAINED_PUBLISH: Final = 0x31
 _COALESCING: Final = "coalescing"
@@ -307,16 +309,20 @@ class Inflow:
         """Hand on packets; those after a pause, and what is too much for one turn, wait."""
         receiver, announcements = self._receiver, self.announcements
         receiver.begin_frames()
-        end_s = self._reactor.seconds() + TURN_S
+        look_s = self._reactor.seconds()
+        end_s = look_s + TURN_S
+        count = 1
         self._handing_on = True
         try:
             rest = iter(frames)
             # What was set aside and is released meanwhile comes before the rest.
             while length_hint(rest) and not (self._closed or self._frames):
-                some: Iterator[Frame | Skipped] = islice(rest, FRAMES_A_LOOK)
+                some: Iterator[Frame | Skipped] = islice(rest, count)
                 receiver.take_frames(announcements.sift(some) if announcements.active else some)
-                if self._held or self._reactor.seconds() > end_s:
+                before_s, look_s = look_s, self._reactor.seconds()
+                if self._held or look_s > end_s:
                     break
+                count = FRAMES_A_LOOK if look_s - before_s < CHEAP_S else 1
             if not self._closed:
                 self._frames += rest
         finally:

@@ -274,17 +274,23 @@ class InflowTests(SynchronousTestCase):
 
     def test_turn(self) -> None:
         """The socket is not read while the rest of a read waits for the next turn."""
-        self.receiver.frame_s = TURN_S
-        self.inflow.data(b"".join(map(message, range(FRAMES_A_LOOK + 1))))
-        self.assertEqual(len(self.receiver.numbers), FRAMES_A_LOOK)
+        self.receiver.frame_s = 1.1 * TURN_S
+        self.inflow.data(message(0) + message(1))
+        self.assertEqual(self.receiver.numbers, [0])
         self.assertFalse(self.receiver.reads)
         self.receiver.turn()
         self.assertTrue(self.receiver.reads)
 
+    def test_dear_messages(self) -> None:
+        """The clock is looked at after each of them, so that a turn is hardly longer than meant."""
+        self.receiver.frame_s = 0.4 * TURN_S
+        self.inflow.data(b"".join(map(message, range(3 * FRAMES_A_LOOK))))
+        self.assertEqual(self.receiver.numbers, [0, 1, 2])
+
     def test_data_between_two_turns(self) -> None:
         """It is handed on after the rest of the read before it."""
-        self.receiver.frame_s = TURN_S
-        count = 2 * FRAMES_A_LOOK + 1
+        self.receiver.frame_s = 1.1 * TURN_S
+        count = 3
         self.inflow.data(b"".join(map(message, range(count))))
         self.inflow.data(message(count))
         for _ in range(3):
