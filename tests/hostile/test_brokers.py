@@ -219,7 +219,7 @@ class BrokerTests(HostileCase):
             with contextlib.suppress(OSError):
                 _limit_memory(pid, 4096 * MEBI)
         await self.works(parent, load, 60)
-        await parent.stop()
+        await self.stop(parent)
         if parent.starts > 1:
             self.assert_exhausted(parent)
         self.assertEqual(parent.exits[parent.starts - 1 :], [0], told(parent.log[-20:]))
