@@ -107,6 +107,7 @@ class KnownDevices:
         self._file = context.state_file(_STATE_FILE)
         self._restored = False
         self._changed = False
+        self._is_saving = False
         self._save_is_due = False
         self._may_save_at_s = 0.0
 
@@ -130,7 +131,7 @@ class KnownDevices:
 
     def close(self) -> None:
         """Save at once what is not saved yet."""
-        if self._changed and self._restored:
+        if (self._changed or self._is_saving) and self._restored:
             self._changed = False
             saving = _Saving(self._registry)
             for mac in self._registry.latest(TASMOTA_REMEMBERED_DEVICES):
@@ -177,9 +178,10 @@ class KnownDevices:
             self.note_change()
 
     async def _save(self) -> None:
-        self._changed = False
+        self._changed, self._is_saving = False, True
         saving = _Saving(self._registry)
         await self._for_each(self._registry.latest(TASMOTA_REMEMBERED_DEVICES), saving.add)
+        self._is_saving = False
         self._file.write_encoded(saving.data())
 
     async def _for_each(self, items: Iterable[_Item], call: Callable[[_Item], object]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -288,6 +289,18 @@ class Bounds(KnownCase):
         context.stop()
         self.assertEqual(self.file.read_bytes(), before)
         self.assertEqual(context.reactor.getDelayedCalls(), [])
+
+    def test_stop_while_saving(self) -> None:
+        """What was to be saved is."""
+        module, context = self.start()
+        self.announce(context, 100)
+        self.patch(known, "_SLICE_S", 0)
+        self.patch(known, "deferLater", lambda _clock, _delay_s: Deferred())
+        context.advance(2)
+        self.assertFalse(self.file.exists())
+        module.stopService()
+        context.stop()
+        self.assertEqual(len(self.kept()), 100)
 
 
 class Damage(KnownCase):
