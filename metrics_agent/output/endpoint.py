@@ -1,4 +1,4 @@
-"""The writer for ``output = "tcp:host:port"`` or ``"unix:path=..."``: a connection, kept up."""
+"""The writer for an ``output`` that is a socket, with or without TLS: a connection, kept up."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RECONNECT_MAX_S: Final = 30.0
 
 
 class EndpointWriter:
-    """Connects, writes, and connects again for ever.
+    """Connects, writes, and connects again until it is closed.
 
     What the other side had not taken when a connection broke is written again on the next one,
     from the start of its batch: at least once.

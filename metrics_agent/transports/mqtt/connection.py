@@ -1,4 +1,4 @@
-"""The connection to one broker: it comes back for ever, and modules subscribe through it.
+"""The connection to one broker: kept up until it is stopped; modules subscribe through it.
 
 Theory of operation. `Reconnecting` makes the attempts; a `Link` is one connection, from an open
 transport to its end. What outlives a link is here: the table of subscriptions, the counters and the
@@ -47,11 +47,11 @@ class MqttConnection(Service):
         settings: of the broker.
         client_id: stable and unique.
         write: takes the lines of what was received.
-        log: where outages and refusals are told.
+        log: for outages and refusals.
         now_ns: the wall clock, nanoseconds since the epoch.
         random: gives floats from 0 to below 1, for the jitter.
         count: called with a snake_case reason and a number for messages that are dropped.
-        noted: told of an address and of what is wrong with it, as
+        noted: called with an address and what is wrong with it, as
             `ModuleContext.note_connection` has it.
         state: remembers the filters of a persistent session; None: not at all.
         versions: what is known of brokers' versions of MQTT; None: nothing.
@@ -146,7 +146,7 @@ class MqttConnection(Service):
                 `announcements`.
 
         Returns:
-            The subscription. Cancelling it ends the delivery at once; the broker is told at the
+            The subscription. Cancelling it ends the delivery at once; it is unsubscribed at the
             next `reconcile` at the earliest.
 
         Raises:
@@ -171,7 +171,7 @@ class MqttConnection(Service):
     # For the agent.
 
     def reconcile(self) -> None:
-        """Give up filters at the broker that nobody wants: everybody has subscribed by now."""
+        """Give up filters at the broker that are not wanted: the module has subscribed by now."""
         self._subscriber.reconcile()
         self._flush_soon()
 
@@ -234,7 +234,7 @@ class MqttConnection(Service):
         settings = evolve(self.settings, protocol=version)
         return Link(self._reactor, settings, self.client_id, self._intake, self, self._log)
 
-    # What the link tells.
+    # What the link calls.
 
     def link_accepted(self, link: Link, session_present: bool) -> None:
         """Subscribe to everything wanted; called by the link."""

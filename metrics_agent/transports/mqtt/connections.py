@@ -229,11 +229,11 @@ class Connections(MultiService):
         return _after(closed)
 
     def _gather(self, waiting: list[Deferred[Any]]) -> Deferred[None]:
-        def told(failure: Failure) -> None:
+        def report(failure: Failure) -> None:
             self._log.failure("while waiting for the connections to brokers", failure)
 
         # Each contained, so that none keeps the others from being waited for.
-        contained = [each.addErrback(told) for each in waiting]
+        contained = [each.addErrback(report) for each in waiting]
         return gatherResults(contained).addCallback(lambda _results: None)
 
 

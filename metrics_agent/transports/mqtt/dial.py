@@ -16,7 +16,7 @@ __all__ = ["dial"]
 
 
 def dial(reactor: Any, settings: MqttSettings, address: BrokerAddress) -> Dial:
-    """Prepare an attempt to connect; certificates are read anew for each.
+    """Prepare an attempt to connect; certificates are read again for each.
 
     Raises:
         CannotConnect: a certificate cannot be read.

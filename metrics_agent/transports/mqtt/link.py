@@ -66,7 +66,7 @@ _UNREAD: Final = "unread"
 
 
 class LinkOwner(TypingProtocol):
-    """Who is told of a link's events."""
+    """What a link reports its events to."""
 
     def link_accepted(self, link: Link, session_present: bool) -> None:
         """Take note that the broker let us in."""
@@ -89,7 +89,7 @@ class Link(Protocol):
         settings: of the connection.
         client_id: to connect with.
         intake: where messages go.
-        owner: who is told of events.
+        owner: what events are reported to.
         log: for faults of our own.
 
     Attributes:
@@ -187,7 +187,7 @@ class Link(Protocol):
             if self.lost is None:
                 self._call_transport("abortConnection")
 
-    # What the transport tells.
+    # What the transport calls.
 
     def connectionMade(self) -> None:
         """Introduce ourselves."""
