@@ -585,8 +585,15 @@ BREAKS: Final = (
     Break(
         "a_stop_during_the_start_forgets_devices",
         "modules/tasmota/known.py",
-        "if self._changed and self._restored:\n            self._changed = False",
-        "if self._changed:\n            self._changed = False",
+        "if (self._changed or self._is_saving) and self._restored:",
+        "if self._changed or self._is_saving:",
+        "tests.modules.tasmota.test_known",
+    ),
+    Break(
+        "a_stop_while_devices_are_saved_saves_none",
+        "modules/tasmota/known.py",
+        "if (self._changed or self._is_saving) and self._restored:",
+        "if self._changed and self._restored:",
         "tests.modules.tasmota.test_known",
     ),
     Break(

@@ -132,7 +132,7 @@ class KnownDevices:
     def close(self) -> None:
         """Save at once what is not saved yet."""
         if (self._changed or self._is_saving) and self._restored:
-            self._changed = False
+            self._changed = self._is_saving = False
             saving = _Saving(self._registry)
             for mac in self._registry.latest(TASMOTA_REMEMBERED_DEVICES):
                 saving.add(mac)
