@@ -75,6 +75,7 @@ def _reload_changed(world: World) -> Heal:
 def _reload_without(world: World) -> Heal:
     module = world.chance.choice(list(world.modules))
     world.modules[module] = False
+    world.excuse(module, 30.0)
     world.write_config()
     _sighup(world)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.simulation.broker import Publication
 
-__all__ = ["Ledger", "key_of"]
+__all__ = ["Key", "Ledger", "key_of"]
 
 _NUMBER: Final = re.compile(rb"number,module=(\w+),qos=(\d) n=(\d+)i")
 _TASMOTA: Final = re.compile(
