@@ -95,6 +95,7 @@ class MqttConnection(Service):
         self._resubscribes = GuardedLoop(reactor, self._resubscribe)
         self._answers = GuardedLoop(reactor, self._answer_is_overdue)
         self._accepted_count = 0
+        self._awaits_announcements = True
         self._reconnecting = Reconnecting(
             reactor,
             addresses=settings.brokers,
@@ -190,13 +191,15 @@ class MqttConnection(Service):
     def settle(self, timeout_s: float) -> Deferred[bool]:
         """Wait until what the broker has delivered so far was handled.
 
-        Never passes while reading is paused: resume first.
+        Never passes while reading is paused: resume first. It is for a stop: nothing waits for
+        announcements any more.
 
         Returns:
             A Deferred of True; of False after the timeout, or when there is no connection.
         """
         if self._link is None or not self._link.accepted:
             return succeed(False)
+        self._awaits_announcements = False
         self._link.inflow.announcements.end()
         passed = self._link.barrier()
         passed.addTimeout(timeout_s, self._reactor)
@@ -318,7 +321,7 @@ class MqttConnection(Service):
     def _await_announcements(self) -> None:
         """Have other messages wait from the subscription to a filter of announcements on."""
         filters, link = self._table.announcements, self._link
-        if not filters or link is None or not self.connected:
+        if not filters or link is None or not self.connected or not self._awaits_announcements:
             return
         awaited = link.inflow.announcements
         if self._subscriber.asks(filters):

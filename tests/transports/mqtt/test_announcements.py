@@ -486,6 +486,17 @@ class ConnectionTests(SynchronousTestCase):
         self.assertTrue(self.successResultOf(settled))
         self.assertEqual(self.topics, ["tele/a"])
 
+    def test_settle_right_after_a_subscription(self) -> None:
+        """A stop within a reload: the SUBSCRIBE that is not sent yet begins no more waiting."""
+        self.script.start()
+        self.subscribe()
+        settled = self.script.connection.settle(5)
+        self.script.clock.advance(0)
+        self.script.send(self.publish(b"tele/a") + PINGRESP)
+        self.script.clock.pump([0, 0])
+        self.assertEqual(self.topics, ["tele/a"])
+        self.assertTrue(self.successResultOf(settled))
+
     def test_nothing_but_announcements_needs_it(self) -> None:
         """A connection without such a filter sends no ping of its own for it."""
         self.script.connection.subscribe("tele/+", 1, self.note)
