@@ -25,6 +25,8 @@ def _sighup_then_sigterm(world: World) -> Heal:
     process = world.process
     if process is not None:
         process.hang_up()
+        # What comes while no module runs, and none will, stays unread.
+        world.excuse("", 10.0)
         delay_s = world.chance.choice((0.0, 0.001, 0.02, 0.06, 0.3)) * world.chance.random()
         world.clock.later(delay_s, process.terminate)
     return None
