@@ -383,6 +383,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for broker in given.brokers.split(","):
             kills = Kills(cleanups, broker, seed)
             outcomes.append(await kills.run(given.minutes))
+            for name, fate in (("the agent", outcomes[-1].agent), ("paho", outcomes[-1].paho)):
+                lost = f"{ranges(fate.by_broker)}, {fate.delivered} of them delivered once"
+                print(f"lost by the broker for {name}: {lost}", file=sys.stderr)
             for text in outcomes[-1].wrong:
                 print(f"wrong, {broker}, seed {seed}: {text}", file=sys.stderr)
                 print(told(kills.parent.log), file=sys.stderr)
