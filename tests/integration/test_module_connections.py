@@ -9,7 +9,7 @@ import re
 import signal
 from typing import Any
 
-from tests.integration.broker import Mosquitto
+from tests.integration.broker import Mosquitto, with_both_mosquittos
 from tests.integration.case import QUIET, AgentCase, told
 from tests.integration.load import Load
 from tests.integration.numbers import SLOW_S, numbers
@@ -23,6 +23,7 @@ MODULES = {"numbers": "tests.integration.numbers:MODULE"}
 QUICK = 'restart_backoff_min = "1s"\nrestart_backoff_max = "1s"\n'
 
 
+@with_both_mosquittos
 class ModuleConnectionTests(AgentCase):
     """Two modules, of which one fails."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from line_protocol_parser import parse_line
 
-from tests.integration.broker import Mosquitto
+from tests.integration.broker import Mosquitto, with_both_mosquittos
 from tests.integration.case import QUIET, told
 from tests.integration.load import Load, announcement
 from tests.integration.mqtt_agent import MqttCase
@@ -108,6 +108,7 @@ class Mqtt311NameTests(Names, MqttCase):
     """MQTT 3.1.1."""
 
 
+@with_both_mosquittos
 class Mqtt5NameTests(Names, MqttCase):
     """MQTT 5."""
 
