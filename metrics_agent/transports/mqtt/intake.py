@@ -141,6 +141,7 @@ class Intake:
             self._count("unrouted", 1)
             return
         if copies and not retain and self._is_copy(topic, payload, copies):
+            self._count("copy", 1)
             return
         self._time_ns += 1
         # A named tuple's own constructor is a Python function: half of what making one costs.

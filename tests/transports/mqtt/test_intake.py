@@ -60,13 +60,14 @@ class CopyTests(SynchronousTestCase):
         self.now_ns = 10**18
         self.table = SubscriptionTable()
         self.messages: list[bytes] = []
+        self.counted: list[tuple[str, int]] = []
         for topic_filter in ("a/+", "+/b", "a/b", "c/#"):
             self.table.add(topic_filter, 1, self.deliver)
         self.intake = Intake(
             self.table,
             lambda _batch: None,
             lambda: self.now_ns,
-            lambda _why, _n: None,
+            lambda *what: self.counted.append(what),
             Logger(),
             99,
         )
@@ -91,6 +92,12 @@ class CopyTests(SynchronousTestCase):
         self.assertEqual(self.read(one, one), "1")
         self.assertEqual(self.read(one, two, two, two), "2")
         self.assertEqual(self.read(one, one, one, one), "11")
+
+    def test_copies_are_counted(self) -> None:
+        """None is left out in silence: it may have been a message that a device repeated."""
+        one = (b"a/b", b"1")
+        self.read(one, one, one, one)
+        self.assertEqual(self.counted, [("copy", 1)] * 2)
 
     def test_equal_messages(self) -> None:
         """A message that a device repeats comes again: after another, after a second, retained."""
