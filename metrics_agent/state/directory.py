@@ -13,6 +13,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -185,6 +186,8 @@ class StateFile:
         self._loop = GuardedLoop(pace.clock, self._turn)
         # Of the name: what is written in a thread must not replace what was written since.
         self._lock = threading.Lock()
+        # Of the new file: a stop begins to write while a thread may still be at it.
+        self._new_lock = threading.Lock()
 
     def read(self) -> Any:
         """Return the value; None if there is none that can be read."""
@@ -289,6 +292,10 @@ class StateFile:
 
         Runs in any thread.
         """
+        with self._new_lock if sync else nullcontext():
+            self._replace_alone(data, sync=sync)
+
+    def _replace_alone(self, data: bytes, *, sync: bool) -> None:
         files = self._files
         new = self.path.with_name(f"{self.path.name}.{'new' if sync else 'now'}")
         files.make_directory(self.path.parent)

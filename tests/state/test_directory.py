@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from twisted.internet.defer import maybeDeferred
@@ -228,6 +230,38 @@ class WriteTests(StateCase):
         file = StateFile(self.path / "a.json", self.state._faults, pace, HalfWriter())
         self.assertTrue(self.written(file, {"a": [1, 2, 3]}))
         self.assertEqual(file.read(), {"a": [1, 2, 3]})
+
+
+class Overtaken(Files):
+    """While it writes, another thread begins to write the same file, as at a stop."""
+
+    def __init__(self) -> None:
+        self.other: threading.Thread | None = None
+        self.replace: Callable[[], None] = lambda: None
+
+    def write(self, descriptor: int, data: bytes, offset: int) -> int:
+        """Write, once the other thread has got as far as it may."""
+        if self.other is None:
+            self.other = threading.Thread(target=self.replace)
+            self.other.start()
+            self.other.join(0.1)
+        return super().write(descriptor, data, offset)
+
+
+class TwoThreadsTests(StateCase):
+    """Two threads write one file."""
+
+    def test_one_after_the_other(self) -> None:
+        """Neither takes away what the other is still writing."""
+        files = Overtaken()
+        pace = Pace(self.clock, maybeDeferred)
+        file = StateFile(self.path / "a.json", self.state._faults, pace, files)
+        files.replace = lambda: file._replace(b"[5]", sync=True)
+        self.assertTrue(self.written(file, [5]))
+        assert files.other is not None
+        files.other.join()
+        self.assertEqual((self.lines(), file.path.read_bytes()), ([], b"[5]"))
+        self.assertEqual([*self.path.iterdir()], [file.path])
 
 
 class NameTests(SynchronousTestCase):
