@@ -30,6 +30,7 @@ __all__ = ["Box"]
 
 _SYSTEMD = "/lib/systemd/systemd"
 _BOOT_LIMIT_S = 60
+_END_LIMIT_S = 5
 _NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--cgroup"]
 
 _BOOT = r"""
@@ -212,9 +213,13 @@ class Box:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(init, signal.SIGKILL)
         self._outer.wait(30)
-        for directory, _, _ in os.walk(self._cgroup, topdown=False):
-            with contextlib.suppress(OSError):
-                Path(directory).rmdir()
+        # What is around process 1 ends a moment after it.
+        deadline_s = time.monotonic() + _END_LIMIT_S
+        while self._cgroup.exists() and time.monotonic() < deadline_s:
+            for directory, _, _ in os.walk(self._cgroup, topdown=False):
+                with contextlib.suppress(OSError):
+                    Path(directory).rmdir()
+            time.sleep(0.01)
 
 
 def _descendant(pid: int, depth: int) -> int:
