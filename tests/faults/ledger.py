@@ -32,6 +32,9 @@ __all__ = ["Account", "Found", "account", "counted", "delivered", "unread"]
 
 _POINT: Final = re.compile(rb"numbers,qos=(\d),to=(\S+) number=(\d+)i ")
 
+_REASONS: Final = ("dropped_oversized", "dropped_undecodable", "dropped_unrouted")
+"""Counters of a connection that cost a message; one copy of several (``dropped_copy``) does not."""
+
 _UNREAD: Final = re.compile(r"Stopped: \d+ metrics written, (\d+) were not read")
 
 
@@ -204,7 +207,7 @@ def counted(lines: Iterable[bytes], receiver: str, module: str, places: Iterable
         places: of its handlers, whose errors cost a message each.
     """
     total = 0
-    wanted = {"mqtt": ("dropped",), module: tuple(f"errors_{place}" for place in places)}
+    wanted = {"mqtt": _REASONS, module: tuple(f"errors_{place}" for place in places)}
     before: dict[tuple[str, str], int] = {}
     for line in lines:
         if not line.startswith(b"metrics_agent,"):

@@ -179,9 +179,9 @@ class OutputTests(SynchronousTestCase):
         """Of this connection and this module, over restarts of the process, what costs messages."""
         lines = [
             b"metrics_agent,client_id=me,module=mqtt dropped=2i,dropped_unrouted=2i 1",
-            b"metrics_agent,client_id=me,module=mqtt dropped=3i,dropped_unrouted=3i 2",
-            b"metrics_agent,client_id=you,module=mqtt dropped=9i 2",
+            b"metrics_agent,client_id=me,module=mqtt dropped_copy=2i,dropped_unrouted=3i 2",
+            b"metrics_agent,client_id=you,module=mqtt dropped=9i,dropped_oversized=9i 2",
             b"metrics_agent,module=mine errors=8i,errors_numbers=1i,errors_tick=7i 2",
-            b"metrics_agent,client_id=me,module=mqtt dropped=1i 3",
+            b"metrics_agent,client_id=me,module=mqtt dropped=1i,dropped_unrouted=1i 3",
         ]
         self.assertEqual(counted(lines, "me", "mine", ["numbers"]), 5)
