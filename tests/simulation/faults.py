@@ -70,6 +70,8 @@ def _broker_version(world: World) -> Heal:
 def _reload_changed(world: World) -> Heal:
     module = world.chance.choice(list(world.modules))
     world.vary(module)
+    # Its connection ends, with what is unread or set aside.
+    world.excuse(module, 30.0)
     world.write_config()
     return _sighup(world)
 
