@@ -43,8 +43,9 @@ class IModule(IService):
     """A collector: made anew for every start, never started twice.
 
     ``startService`` subscribes and sets timers by its context and returns None, a Deferred or a
-    coroutine; raising or failing means that the start failed. ``stopService`` may return a
-    Deferred; what the context owns (timers, subscriptions, Deferreds) is cancelled for it.
+    coroutine; raising or failing means that the start failed. MQTT messages come once the start is
+    over, so a start must not wait for one. ``stopService`` may return a Deferred; what the context
+    owns (timers, subscriptions, Deferreds) is cancelled for it.
     """
 
 
