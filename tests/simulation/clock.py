@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heappop, heappush
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["Event", "SimClock"]
+
+STANDSTILL_CALLS: Final = 200_000
 
 
 class Event:
@@ -61,14 +63,22 @@ class SimClock:
         heappush(self._queue, (event.time_s, self._count, event))
 
     def run(self, seconds: float) -> None:
-        """Let time pass."""
+        """Let time pass.
+
+        Raises:
+            RuntimeError: it does not: calls for the same moment go on without end.
+        """
         end_s = self.now_s + seconds
-        queue = self._queue
+        queue, calls = self._queue, 0
         while queue and queue[0][0] <= end_s and not self.stopped:
             time_s, _count, event = heappop(queue)
             call, event.call = event.call, None
             if call is not None:
-                self.now_s = max(self.now_s, time_s)
+                if time_s > self.now_s:
+                    self.now_s, calls = time_s, 0
+                calls += 1
+                if calls > STANDSTILL_CALLS:
+                    raise RuntimeError(f"{calls} calls at one moment, the last {call}")
                 call()
         if not self.stopped:
             self.now_s = end_s

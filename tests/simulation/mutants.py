@@ -44,8 +44,11 @@ def try_one(each: Break) -> tuple[str, float, str]:
             capture_output=True,
             text=True,
             check=False,
+            timeout=2 * LIMIT_S,
         )
         taken_s = time.monotonic() - began_s
+    except subprocess.TimeoutExpired:
+        return "found", 2.0 * LIMIT_S, "it hangs"
     finally:
         shutil.rmtree(directory)
     if ran.returncode == 0:

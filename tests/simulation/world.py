@@ -158,6 +158,8 @@ class World:
         globalLogPublisher.addObserver(self._observe)
         try:
             self._run(seconds)
+        except RuntimeError as error:
+            self.violate(str(error))
         finally:
             globalLogPublisher.removeObserver(self._observe)
             self._config.unlink(missing_ok=True)
