@@ -33,8 +33,12 @@ def _sighup_then_sigterm(world: World) -> Heal:
 
 
 def _sigterm(world: World) -> Heal:
-    if world.process is not None:
-        world.process.terminate()
+    process = world.process
+    if process is not None:
+        if process.reloads_or_stands_still:
+            # It may come within a reload: what is unread then stays unread.
+            world.excuse("", 10.0)
+        process.terminate()
     return None
 
 

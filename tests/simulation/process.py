@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from traceback import format_exception
-from typing import Any
+from typing import Any, Final
 
 from metrics_agent.agent import Agent
 from metrics_agent.assembly import assemble
@@ -24,6 +24,9 @@ from tests.simulation.reactor import ProcessReactor
 from tests.simulation.reader import PipeWriter, Reader
 
 __all__ = ["AgentProcess", "make_observer"]
+
+_RELOAD_S: Final = 5.0
+"""A reload waits for modules that stop slowly, and another one may be due after it."""
 
 
 class _Exit:
@@ -165,6 +168,7 @@ class AgentProcess:
             observer,
             platform=platform,
         )
+        self._hung_up_s = -_RELOAD_S
         reactor.on_stop = self.agent.stopService
         reactor.run(self.agent.startService)
 
@@ -178,8 +182,14 @@ class AgentProcess:
         """Metrics that were dropped from a full queue, and counted."""
         return sum(self.agent._parts.sink.dropped.values())
 
+    @property
+    def reloads_or_stands_still(self) -> bool:
+        """Whether a SIGHUP may not be over yet."""
+        return self.reactor.is_frozen or self.reactor.seconds() - self._hung_up_s < _RELOAD_S
+
     def hang_up(self) -> None:
         """Send SIGHUP."""
+        self._hung_up_s = self.reactor.seconds()
         self.reactor.callLater(0, self.signals.on_reload)
 
     def terminate(self) -> None:
