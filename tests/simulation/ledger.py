@@ -33,7 +33,6 @@ class Ledger:
         forgotten: numbers that the broker dropped by a limit or lost in a restart.
         on_socket: of QoS 0, what says whether the agent's socket delivered it.
         nameless: lines of an announced device without its name.
-        duplicates: lines beyond the first of a number.
     """
 
     def __init__(self, violate: Callable[[str], object]) -> None:
@@ -81,11 +80,6 @@ class Ledger:
         """Say whether a message has been delivered, or looked at."""
         key = key_of(publication)
         return key in self.delivered or key in self.nothing
-
-    @property
-    def duplicates(self) -> int:
-        """Lines beyond the first of a number."""
-        return sum(count - 1 for count in self.delivered.values())
 
     def missing(self, qos: int, at_broker: set[Key]) -> list[Key]:
         """Return the numbers of which there is no trace."""

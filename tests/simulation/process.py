@@ -89,6 +89,9 @@ class _Process:
     def stdout(self) -> int:
         raise AssertionError("the output is simulated")
 
+    def freeze_heap(self) -> None:
+        """Leave the heap to the other processes."""
+
 
 class _Log:
     """Takes the lines of the log."""
@@ -154,7 +157,7 @@ class AgentProcess:
             files=disk,  # type: ignore[arg-type]  # a simulated one
             host_name=lambda: "simulated",
             make_logger=lambda name="agent": make_logger(name, observer),
-            make_output=lambda *_args: partial(PipeWriter, reactor.run, reader),
+            make_output=lambda *_args: partial(PipeWriter, reactor, reader),
             random=clock.random.random,
             steady_ns=clock.wall_ns,
             stdin=-1,

@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from metrics_agent.output.whole_lines import ATOMIC_BYTES, EMPTY_CHECK_S, Outcome, hand_over
 from tests.simulation.clock import SimClock
 
 __all__ = ["PipeWriter", "Reader"]
 
 PIPE_BYTES: Final = 64 * 1024
-ATOMIC_BYTES: Final = 4096
 _LINE: Final = re.compile(rb"[a-z_]+(,[a-z_]+=[^ ,=\x00-\x1f]+)* [a-z_0-9]+=[^ \n\x00]+( -?\d+)?\n")
 
 
@@ -24,6 +24,7 @@ class Reader:
         on_fault: called with what is wrong with the stream.
 
     Attributes:
+        pipe: what it has not read.
         alive: it reads; a pipe without a reader breaks.
         stalled: it stands still.
     """
@@ -37,6 +38,7 @@ class Reader:
         self._clock = clock
         self._on_line = on_line
         self._on_fault = on_fault
+        self.atomic_bytes = ATOMIC_BYTES
         self.pipe = bytearray()
         self._rest = b""
         self.alive = True
@@ -46,15 +48,35 @@ class Reader:
         self.on_gone: Callable[[], object] = lambda: None
         self._due = False
 
-    def write(self, data: bytes) -> int:
-        """Take bytes as the kernel does: all of up to 4,096, or nothing."""
+    # What a writer sees: `whole_lines.Buffer`.
+
+    def ready(self) -> bool:
+        """Let the write find out."""
+        return True
+
+    def unread(self) -> int:
+        """Return what is in the pipe."""
+        return len(self.pipe)
+
+    def capacity(self) -> int:
+        """Return how much there may be."""
+        return PIPE_BYTES
+
+    def send(self, chunk: bytes) -> int:
+        """Take bytes as the kernel does: up to 4,096 whole or not, of more what there is room for.
+
+        Raises:
+            BlockingIOError: there is no room.
+        """
         free = PIPE_BYTES - len(self.pipe)
-        count = len(data) if len(data) <= free else 0
-        if len(data) > ATOMIC_BYTES:
-            count = min(len(data), free)
-        self.pipe += data[:count]
+        if not free or (free < len(chunk) <= ATOMIC_BYTES):
+            raise BlockingIOError
+        count = min(len(chunk), free)
+        self.pipe += chunk[:count]
         self._read_later()
         return count
+
+    # What happens to it.
 
     def wake(self) -> None:
         """Go on reading."""
@@ -101,27 +123,27 @@ class Reader:
 
 
 class PipeWriter:
-    """The sink's writer to a simulated pipe; see `output.writer.Writer`."""
+    """The sink's writer to a simulated pipe, by the rule of the real ones; see `whole_lines`."""
 
-    def __init__(self, run: Callable[..., None], reader: Reader, source: Any) -> None:
+    def __init__(self, reactor: Any, reader: Reader, source: Any) -> None:
+        self._reactor = reactor
         self._reader = reader
         self._source = source
         self._closed = False
-        reader.on_room = lambda: run(self.wake)
-        reader.on_gone = lambda: run(self._gone)
+        reader.on_room = lambda: reactor.run(self.wake)
+        reader.on_gone = lambda: reactor.run(self._gone)
 
     def wake(self) -> None:
-        while not self._closed:
-            chunk = self._source.peek(ATOMIC_BYTES if self._reader.pipe else PIPE_BYTES)
-            if not chunk:
-                return
-            count = self._reader.write(chunk)
-            if not count:
-                return
-            self._source.advance(count)
+        if self._closed:
+            return
+        outcome = hand_over(self._source, self._reader)
+        if outcome is Outcome.TURN:
+            self._reactor.callLater(0, self.wake)
+        elif outcome is Outcome.LONG:
+            self._reactor.callLater(EMPTY_CHECK_S, self.wake)
 
     def untaken(self) -> int | None:
-        return None if self._closed else len(self._reader.pipe)
+        return None if self._closed else self._reader.unread()
 
     def close(self) -> None:
         self._closed = True
