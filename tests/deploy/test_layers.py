@@ -17,7 +17,7 @@ from metrics_agent.describe import update
 from tests.deploy.box import Box
 from tests.deploy.layers import DEVICE, FAILING_MODULE, ROWS, Numbers, Row, Seen, Tail, table
 from tests.deploy.paths import DOCS
-from tests.deploy.test_systemd import CONFIG, TELEGRAF_UNIT, BoxTestCase
+from tests.deploy.test_systemd import CONFIG, TELEGRAF_CONFIG, TELEGRAF_UNIT, BoxTestCase
 from tests.integration.broker import Mosquitto
 from tests.integration.case import QUIET
 from tests.integration.load import announcement
@@ -35,16 +35,6 @@ enabled = true
 broker = "{url}"
 """
 
-TELEGRAF_CONFIG = """
-[agent]
-  interval = "1s"
-  flush_interval = "100ms"
-  omit_hostname = true
-[[outputs.file]]
-  files = ["{output}"]
-  data_format = "influx"
-"""
-
 
 class LayersTests(BoxTestCase):
     """The shipped chain: systemd, Telegraf with our snippet and drop-in, the agent, a module."""
@@ -55,7 +45,9 @@ class LayersTests(BoxTestCase):
         super().setUp()
         self.box.run("cp", telegraf, "/usr/local/bin/telegraf")
         self.box.write("/etc/systemd/system/telegraf.service", TELEGRAF_UNIT)
-        self.box.write("/etc/telegraf/telegraf.conf", TELEGRAF_CONFIG.format(output=OUTPUT))
+        self.box.write(
+            "/etc/telegraf/telegraf.conf", TELEGRAF_CONFIG.format(output=OUTPUT, flush="100ms")
+        )
         self.install()
         self.box.write(CONFIG, AGENT_CONFIG.format(url=self.broker.url))
         self.install_failing_module()

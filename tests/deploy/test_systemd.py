@@ -48,7 +48,7 @@ LogsDirectory=telegraf
 TELEGRAF_CONFIG = """
 [agent]
   interval = "1s"
-  flush_interval = "1s"
+  flush_interval = "{flush}"
   omit_hostname = true
 [[outputs.file]]
   files = ["{output}"]
@@ -272,7 +272,9 @@ class TelegrafTests(BoxTestCase):
         super().setUp()
         self.box.run("cp", telegraf, "/usr/local/bin/telegraf")
         self.box.write("/etc/systemd/system/telegraf.service", TELEGRAF_UNIT)
-        self.box.write("/etc/telegraf/telegraf.conf", TELEGRAF_CONFIG.format(output=self.output))
+        self.box.write(
+            "/etc/telegraf/telegraf.conf", TELEGRAF_CONFIG.format(output=self.output, flush="1s")
+        )
 
     def start(self) -> None:
         self.box.write(CONFIG, self.config)
