@@ -26,7 +26,7 @@ from metrics_agent.platform import Platform
 from metrics_agent.point_clock import PointClock
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
-from metrics_agent.process.running import contain_main_loop, freeze_heap
+from metrics_agent.process.running import contain_main_loop
 from metrics_agent.process.stdin import StdinService
 from metrics_agent.state.directory import Pace, StateDirectory, safe_name
 from metrics_agent.state.owner import give_to_owner
@@ -156,7 +156,7 @@ class _Assembly:
         self._connection_counters = CountersByModule()  # by client id
         self._log = platform.make_logger()
         pace = Pace(reactor, self._in_thread)
-        self._state = StateDirectory(state_dir, platform.make_logger(), pace, platform.files)
+        self._state = StateDirectory(state_dir, self._log, pace, platform.files)
         self._point_clock = PointClock(
             reactor,
             self._log,
@@ -213,7 +213,7 @@ class _Assembly:
             notifier=notifier,
             observer=log_with,
             state=self._state,
-            imported=freeze_heap,
+            imported=self._process.freeze_heap,
         )
         agent = self._agent = Agent(parts, self._plan, self._load)
         self._self_metrics = self._make_self_metrics()

@@ -458,8 +458,8 @@ BREAKS: Final = (
     ),
     Break(
         "objects_of_the_start_cost_every_full_collection",
-        "process/running.py",
-        "    gc.freeze()\n",
+        "process/boot.py",
+        "        gc.freeze()\n",
         "",
         "tests.process.test_boot",
     ),

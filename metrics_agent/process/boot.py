@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from metrics_agent.clock import use_safe_clock
 from metrics_agent.process.descriptors import (
     STDOUT,
@@ -42,6 +44,17 @@ class Process:
         if self._stdout is None:
             self._stdout = take_stdout()
         return self._stdout
+
+    def freeze_heap(self) -> None:
+        """Have the garbage collector pass over all that there is now.
+
+        Some 60,000 objects of Python modules and classes stay as long as the process, and a full
+        collection that visits them stops everything: for 30 ms, and for 0.4 s where other processes
+        want the processor too. Call it before there is anything that may become garbage, since that
+        would stay too.
+        """
+        gc.collect()
+        gc.freeze()
 
 
 def boot() -> Process:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from twisted.application.service import IService
 
 from metrics_agent.process.exit import ExitCode
 
-__all__ = ["contain_main_loop", "freeze_heap", "run_service", "use_monotonic_clock"]
+__all__ = ["contain_main_loop", "run_service", "use_monotonic_clock"]
 
 
 def use_monotonic_clock(reactor: Any) -> None:
@@ -61,18 +60,6 @@ def contain_main_loop(
         exit(status)
 
     reactor.mainLoop = contained
-
-
-def freeze_heap() -> None:
-    """Have the garbage collector pass over all that there is now.
-
-    Some 60,000 objects of Python modules and classes stay as long as the process, and a full
-    collection that visits them stops everything: for 30 ms, and for 0.4 s where other processes
-    want the processor too. Call it before there is anything that may become garbage, since that
-    would stay too.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def run_service(reactor: Any, service: IService) -> None:

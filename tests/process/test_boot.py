@@ -18,7 +18,6 @@ from metrics_agent.process.boot import Process, boot
 from metrics_agent.process.exit import ExitStatus
 from metrics_agent.process.running import (
     contain_main_loop,
-    freeze_heap,
     run_service,
     use_monotonic_clock,
 )
@@ -159,6 +158,6 @@ class HeapTests(SynchronousTestCase):
         cycle: list[Any] = []
         gone = weakref.ref(Garbage(cycle))
         del cycle
-        freeze_heap()
+        Process().freeze_heap()
         self.assertGreater(gc.get_freeze_count(), before)
         self.assertIsNone(gone())
