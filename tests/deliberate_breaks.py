@@ -555,6 +555,14 @@ BREAKS: Final = (
         "tests.transports.mqtt.test_announcements",
     ),
     Break(
+        "each_pause_begins_the_wait_for_announcements_again",
+        "transports/mqtt/announcements.py",
+        "            self._quiet_since_s += paused_s\n            self._latest_s += paused_s\n"
+        "            self._set_loop()\n",
+        "            self._start_clock()\n",
+        "tests.transports.mqtt.test_announcements",
+    ),
+    Break(
         "the_barrier_of_an_earlier_subscription_counts",
         "transports/mqtt/announcements.py",
         "is_passed and self._barrier is passed and self.active",

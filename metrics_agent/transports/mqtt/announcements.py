@@ -70,8 +70,11 @@ class Announcements:
         self._barrier: Deferred[bool] | None = None
         self._passed = False
         self._paused = False
+        self._paused_at_s = 0.0
         self._quiet_since_s = 0.0
         self._latest_s = 0.0
+        self._due_s = 0.0
+        self._looked_again = False
         self._loop = GuardedLoop(reactor, self._turn)
         self.active = False
 
@@ -89,6 +92,7 @@ class Announcements:
         self._filters = [inner_filter(each) for each in filters]
         self._barrier = None
         self._passed = False
+        self._looked_again = False
         self.active = True
         self._start_clock()
 
@@ -107,13 +111,17 @@ class Announcements:
     def pause(self) -> None:
         """Stop the clock: nothing is handed on."""
         self._paused = True
+        self._paused_at_s = self._reactor.seconds()
         self._loop.stop()
 
     def resume(self) -> None:
-        """Go on, with the whole time."""
+        """Go on with the time that was left."""
         self._paused = False
         if self.active:
-            self._start_clock()
+            paused_s = self._reactor.seconds() - self._paused_at_s
+            self._quiet_since_s += paused_s
+            self._latest_s += paused_s
+            self._set_loop()
 
     def end(self) -> None:
         """Release what was set aside; harmless when nothing is."""
@@ -161,10 +169,14 @@ class Announcements:
 
     def _start_clock(self) -> None:
         now_s = self._reactor.seconds()
-        self._quiet_since_s = now_s
+        self._quiet_since_s = self._paused_at_s = now_s
         self._latest_s = now_s + (LATEST_S if self._passed else ANSWER_S)
         if not self._paused:
-            self._loop.start(self._end_s() - now_s)
+            self._set_loop()
+
+    def _set_loop(self) -> None:
+        self._due_s = self._end_s()
+        self._loop.start(max(0.0, self._due_s - self._reactor.seconds()))
 
     def _end_s(self) -> float:
         quiet_s = self._quiet_since_s + QUIET_S
@@ -172,9 +184,15 @@ class Announcements:
 
     def _turn(self) -> float | None:
         now_s: float = self._reactor.seconds()
+        if now_s > self._due_s + QUIET_S and not self._looked_again:
+            # The process stood still: what came meanwhile is in the socket.
+            self._looked_again = True
+            self._due_s = now_s + QUIET_S
+            return QUIET_S
         if self._unread():
             self._quiet_since_s = now_s
         if now_s >= self._end_s():
             self.end()
             return None
-        return self._end_s() - now_s
+        self._due_s = self._end_s()
+        return self._due_s - now_s

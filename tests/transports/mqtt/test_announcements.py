@@ -255,11 +255,33 @@ class EndTests(WaitingCase):
         self.clock.advance(0)
         self.assertEqual(self.numbers, [0])
 
+    def test_pauses_without_end(self) -> None:
+        """Time in which it is read counts, however often it is interrupted."""
+        self.inflow.data(message(0))
+        self.pass_barrier()
+        for _ in range(3):
+            self.clock.advance(QUIET_S / 2.5)
+            self.receiver.pause("pressure")
+            self.clock.advance(1)
+            self.receiver.resume("pressure")
+            self.clock.advance(0)
+        self.assertEqual(self.numbers, [0])
+
+    def test_standstill(self) -> None:
+        """What came while the process stood still is read before the time is up."""
+        self.inflow.data(message(0))
+        self.awaited.barrier(self.barrier)
+        self.clock.advance(10 * ANSWER_S)
+        self.inflow.data(message(1, device=True, retain=True))
+        self.barrier.callback(True)
+        self.clock.pump([QUIET_S, QUIET_S, 0])
+        self.assertEqual(self.numbers, [1, 0])
+
     def test_begin_during_a_pause(self) -> None:
         """A module subscribes while it starts, and nothing is read before it runs."""
         self.receiver.pause("pressure")
         self.awaited.begin([FILTER])
-        self.clock.advance(10 * ANSWER_S)
+        self.clock.pump([10 * ANSWER_S, ANSWER_S])
         self.assertTrue(self.awaited.active)
         self.receiver.resume("pressure")
         self.inflow.data(message(0))
