@@ -178,6 +178,12 @@ def of_loss(failure: Failure, *, accepted: bool, v5: bool) -> Cause:
     return of_error(failure)
 
 
-def of_protocol_error(fault: Exception) -> Cause:
-    """Return the cause of a broker that breaks the protocol."""
-    return Cause("protocol", f"the broker broke the protocol ({fault})")
+def of_protocol_error(fault: Exception, *, asked_for_v5: bool = False) -> Cause:
+    """Return the cause of a broker that breaks the protocol.
+
+    Args:
+        fault: what it did.
+        asked_for_v5: it may have answered a CONNECT of MQTT 5 in the language of 3.1.1.
+    """
+    text = f"the broker broke the protocol ({fault})"
+    return Cause("protocol", f"{text}; {_OLD_BROKER}" if asked_for_v5 else text)

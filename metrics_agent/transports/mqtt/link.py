@@ -262,7 +262,8 @@ class Link(Protocol):
     def inflow_failed(self, error: BaseException) -> None:
         """End, since what was read is not whole any more."""
         if isinstance(error, ProtocolError):
-            self.end(causes.of_protocol_error(error))
+            asked_for_v5 = self._v5 and not self.accepted
+            self.end(causes.of_protocol_error(error, asked_for_v5=asked_for_v5))
             return
         # First the end, which needs no memory: to log it may need more than there is.
         self.end(Cause("internal", "a fault of our own, see the log"))

@@ -163,6 +163,15 @@ class FallbackTests(SynchronousTestCase):
         script.transport.lost(ConnectionDone())
         self.assertNotIn("protocol =", script.told()[0])
 
+    def test_a_broker_that_answers_as_of_3_1_1(self) -> None:
+        """A CONNACK without properties, since it did not look at the version."""
+        script = self.begin()
+        script.send(packet(0x20, b"\0\0"))
+        script.transport.lost(ConnectionDone())
+        [line] = script.told()
+        self.assertIn("broke the protocol", line)
+        self.assertIn(HINT, line)
+
     def test_a_broker_that_does_not_answer(self) -> None:
         """Nor does a broker that waits for more of a CONNECT that it misreads."""
         for protocol, hints in (("auto", 1), ("3.1.1", 0)):
