@@ -44,7 +44,16 @@ restart_backoff_max = "5s"
 park_interval = "20s"
 """
 _MAY_COST_NAMES: Final = frozenset(
-    {"stream_stalls", "broker_silent", "filter_refused", "disk", "broker_restart", "freeze"}
+    {
+        "stream_stalls",
+        "broker_silent",
+        "broker_cuts",
+        "broker_version",
+        "filter_refused",
+        "disk",
+        "broker_restart",
+        "freeze",
+    }
 )
 """With these an announcement may come later than it is waited for, or not at all."""
 STOP_LIMIT_S: Final = 7.0
