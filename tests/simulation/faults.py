@@ -72,33 +72,33 @@ def _broker_version(world: World) -> Heal:
 
 
 def _reload_changed(world: World) -> Heal:
-    module = world.chance.choice(list(world.modules))
-    world.vary(module)
+    module = world.chance.choice(list(world.config.modules))
+    world.config.vary(module, world.chance)
     # Its connection ends, with what is unread or set aside.
     world.excuse(module, 30.0)
-    world.write_config()
+    world.config.write()
     return _sighup(world)
 
 
 def _reload_without(world: World) -> Heal:
-    module = world.chance.choice(list(world.modules))
-    world.modules[module] = False
+    module = world.chance.choice(list(world.config.modules))
+    world.config.modules[module] = False
     world.excuse(module, 30.0)
-    world.write_config()
+    world.config.write()
     _sighup(world)
 
     def heal() -> None:
-        world.modules[module] = True
-        world.write_config()
+        world.config.modules[module] = True
+        world.config.write()
         _sighup(world)
 
     return heal
 
 
 def _reload_broken(world: World) -> Heal:
-    world.write_config('\n[modules."numbered:d"\n')
+    world.config.write('\n[modules."numbered:d"\n')
     _sighup(world)
-    return world.write_config
+    return world.config.write
 
 
 def _broker_restart(world: World) -> Heal:
@@ -137,7 +137,7 @@ def _stream_stalls(world: World) -> Heal:
 
 def _filter_refused(world: World) -> Heal:
     broker = world.chance.choice(list(world.brokers.values()))
-    names = {f"{name}/#" for name in world.modules if world.chance.random() < 0.5}
+    names = {f"{name}/#" for name in world.config.modules if world.chance.random() < 0.5}
     broker.refused_filters |= names
 
     def heal() -> None:
@@ -176,7 +176,7 @@ def _reader_dies(world: World) -> Heal:
 
 def _module_step(step: str, *ways: str) -> Fault:
     def fault(world: World) -> Heal:
-        module = world.chance.choice(list(world.modules))
+        module = world.chance.choice(list(world.config.modules))
         world.plan_module(module, step, world.chance.choice(ways), world.chance.choice((1, 2, 5)))
         if step in {"start", "stop", "make"} and world.chance.random() < 0.7:
             _sighup(world)
@@ -186,7 +186,7 @@ def _module_step(step: str, *ways: str) -> Fault:
 
 
 def _burst(world: World) -> Heal:
-    module = world.chance.choice(list(world.modules))
+    module = world.chance.choice(list(world.config.modules))
     qos = world.chance.randint(0, 1)
     for _ in range(world.chance.choice((100, 1000, 3000))):
         world.send(module, qos)

@@ -12,54 +12,20 @@ from typing import Any, Final
 from twisted.logger import globalLogPublisher
 
 from metrics_agent.errors import ConfigError
+from tests.simulation.accounting import Accounting
 from tests.simulation.broker import BrokerOptions, ModelBroker, Publication
 from tests.simulation.clock import SimClock
+from tests.simulation.configuration import PORTS, ConfigFile
+from tests.simulation.devices import Devices
 from tests.simulation.disk import SimDisk
-from tests.simulation.ledger import Key, Ledger, key_of
 from tests.simulation.modules import numbered_kind
 from tests.simulation.process import AgentProcess, make_observer
 from tests.simulation.reader import Reader
 
 __all__ = ["Violation", "World"]
 
-_PORTS: Final = {"a": 1883, "b": 1883, "c": 1884, "tasmota": 1884}
-DEVICES: Final = ("d0q0", "d1q1", "u0q0", "u1q1")
-"""Tasmota devices: those with a d announce themselves; the last digit is the QoS they send at."""
-_ANNOUNCEMENT: Final = (
-    '{"ip":"192.0.2.9","dn":"Name_%s","fn":["Name_%s",null],"hn":"h","mac":"%s","md":"Plug","ty":0,'
-    '"if":0,"ofln":"Offline","onln":"Online","state":["OFF","ON","TOGGLE","HOLD"],"sw":"14.4.1",'
-    '"t":"%s","ft":"%%prefix%%/%%topic%%/","tp":["cmnd","stat","tele"],"rl":[1,0],"so":{"4":0},"ver":1}'
-)
-_HEADER: Final = """\
-watchdog_dump = "0s"
-watchdog_exit = "0s"
-state_dir = "/simulated/state"
-self_metrics_interval = "10s"
-drain_timeout = "5s"
-module_start_timeout = "3s"
-module_stop_timeout = "1s"
-module_restart_limit = 3
-module_restart_window = "60s"
-restart_backoff_max = "5s"
-park_interval = "20s"
-"""
-_MAY_COST_NAMES: Final = frozenset(
-    {
-        "stream_stalls",
-        "broker_silent",
-        "broker_cuts",
-        "broker_version",
-        "filter_refused",
-        "disk",
-        "broker_restart",
-        "freeze",
-    }
-)
-"""With these an announcement may come later than it is waited for, or not at all."""
 STOP_LIMIT_S: Final = 7.0
 RECOVERY_S: Final = 150.0
-_STALLED_S: Final = 30.0
-"""How long a message may be on its way: two faults that last the longest."""
 
 
 class Violation(AssertionError):  # noqa: N818 - what it is
@@ -97,10 +63,12 @@ class World:
         self.clock = clock = SimClock(self.random)
         self.trace: deque[str] = deque(maxlen=400)
         self.violations: list[str] = []
-        self.ledger = Ledger(self.violate)
+        self.accounting = Accounting(clock, self.violate)
+        self.ledger = self.accounting.ledger
+        self.excuse = self.accounting.excuse
         self.episodes: Counter[str] = Counter()
         self.disk = SimDisk()
-        self._config = directory / f"agent-{seed}.toml"
+        self.config = ConfigFile(directory / f"agent-{seed}.toml", Random(f"{seed} configuration"))
         self.brokers = {
             port: ModelBroker(
                 clock,
@@ -112,7 +80,7 @@ class World:
                     suback_first=random.random() < 0.5,
                 ),
             )
-            for port in sorted(set(_PORTS.values()))
+            for port in sorted(set(PORTS.values()))
         }
         self._listeners: dict[int, Any] = {}
         for port, broker in self.brokers.items():
@@ -123,26 +91,14 @@ class World:
             broker.on_fault = self.violate
         self._kind = numbered_kind(self._module_plan, self._looked_at)
         self._wrong: dict[tuple[str, str], list[str]] = {}
-        self._numbers: Counter[tuple[str, int]] = Counter()
+        self.devices = Devices(clock, self.brokers, self.ledger)
+        self.send = self.devices.send
         self.reader = self._make_reader()
         self._observer = make_observer(clock, lambda line: self.note(f"log: {line[:300]}"))
         self.process: AgentProcess | None = None
         self._restart: Any = None
-        self._dropped = 0
-        self.modules = dict.fromkeys(_PORTS, True)
-        self._variants: dict[str, str] = {}
-        self._publishing = True
         self._ending = False
-        self._excuses: list[tuple[str, float, float]] = []
-        self._given_s: dict[Key, float] = {}
         self._running: dict[str, object] = {}
-        high = random.choice((1 << 16, 1 << 20))
-        self._header = (
-            f'{_HEADER}queue_limit = "{random.choice((high * 2, 1 << 24)) >> 10}KiB"\n'
-            f'queue_high_mark = "{high >> 10}KiB"\n'
-            f'queue_low_mark = "{random.choice((high >> 1, high - 1024)) >> 10}KiB"\n'
-        )
-        self.write_config()
 
     # -- the run -----------------------------------------------------------------------------
 
@@ -170,23 +126,22 @@ class World:
             self.violate(str(error))
         finally:
             globalLogPublisher.removeObserver(self._observe)
-            self._config.unlink(missing_ok=True)
+            self.config.remove()
         if self.violations:
             raise Violation(self.violations[0])
 
     def _run(self, seconds: float) -> None:
         from tests.simulation.faults import Faults
 
-        self._announce()
+        self.devices.announce()
         self.start_agent()
         self.clock.run(self.random.choice((0.0, 0.05, 1.0)))
-        for module in _PORTS:
-            self.clock.later(self.random.random(), self._publish, module)
+        self.devices.begin()
         faults = Faults(self, seconds, self._only)
         self.plan = faults.plan
         faults.begin()
         self.clock.run(seconds)
-        self._publishing = False
+        self.devices.publishing = False
         faults.heal()
         self._wrong.clear()
         if self.violations:
@@ -205,7 +160,7 @@ class World:
         if process.alive:
             self.violate("a stop took longer than drain_timeout + 2 s")
             return
-        self._account()
+        self.accounting.close(self.brokers.values(), self.episodes)
 
     def _is_settled(self) -> bool:
         """Whether the agent runs, and no broker has anything for it."""
@@ -213,7 +168,7 @@ class World:
         if process is None or not process.alive or process.agent.stopping:
             return False
         states = {each.state.word for each in process.agent.supervisors}
-        if states != {"running"} or len(process.agent.supervisors) != len(_PORTS):
+        if states != {"running"} or len(process.agent.supervisors) != len(PORTS):
             return False
         return not any(
             session.client is None or list(session.unacknowledged())
@@ -237,66 +192,6 @@ class World:
         }
         return f"modules {states}, sessions (connected, in flight, waiting) {left}"
 
-    def _account(self) -> None:
-        at_broker = {
-            key_of(publication)
-            for broker in self.brokers.values()
-            for session in broker.sessions.values()
-            for publication in session.unacknowledged()
-        }
-        missing = self.ledger.missing(1, at_broker)
-        dropped = self._dropped
-        if len(missing) > dropped:
-            self.violate(
-                f"{len(missing)} messages at QoS 1 are lost, {dropped} were dropped and counted: "
-                f"{missing[:5]}"
-            )
-        if self.ledger.nameless and not _MAY_COST_NAMES & set(self.episodes):
-            self.violate(f"{self.ledger.nameless} lines of announced devices have no name")
-        missing = self.ledger.missing(0, at_broker)
-        lost = [key for key in missing if self._was_delivered(key) and not self._is_excused(key)]
-        if len(lost) > dropped:
-            self.violate(f"{len(lost)} messages at QoS 0 that were received are lost: {lost[:5]}")
-
-    def _was_delivered(self, key: Any) -> bool:
-        delivered = self.ledger.on_socket.get(key)
-        return delivered is not None and delivered()
-
-    # -- devices -----------------------------------------------------------------------------
-
-    def _publish(self, module: str) -> None:
-        if not self._publishing:
-            return
-        random = self.random
-        for _ in range(
-            random.choice((1, 1, 1, 1, 1, 1, 2, 5, 40)) if random.random() > 0.01 else 600
-        ):
-            self.send(module, random.randint(0, 1))
-        self.clock.later(random.expovariate(10.0), self._publish, module)
-
-    def send(self, module: str, qos: int) -> None:
-        """Publish the next number."""
-        topic, name = f"{module}/x", module
-        if module == "tasmota":
-            name = self.random.choice(DEVICES)
-            topic, qos = f"tele/{name}/SENSOR", int(name[-1])
-        number = self._numbers[name, qos]
-        self._numbers[name, qos] += 1
-        payload = b"%d:%d" % (qos, number)
-        if module == "tasmota":
-            payload = b'{"Time":"2026-01-01T00:00:00","ENERGY":{"Total":%d}}' % number
-        broker = self.brokers[_PORTS[module]]
-        if broker.up and broker.publish(topic, payload, qos):
-            self.ledger.sent[name, qos, number] = None
-
-    def _announce(self) -> None:
-        for number, name in enumerate(DEVICES):
-            if name.startswith("d"):
-                mac = f"A4CF{number:08X}"
-                text = _ANNOUNCEMENT % (name, name, mac, name)
-                broker = self.brokers[_PORTS["tasmota"]]
-                broker.publish(f"tasmota/discovery/{mac}/config", text.encode(), 0, retain=True)
-
     # -- the agent ---------------------------------------------------------------------------
 
     def start_agent(self) -> None:
@@ -312,7 +207,7 @@ class World:
                 self._listeners,
                 self.reader,
                 self._kind,
-                self._config,
+                self.config.path,
                 self._observer,
                 self.disk,
                 self.violate,
@@ -333,7 +228,7 @@ class World:
     def _ended(self) -> None:
         self.note("agent has ended")
         assert self.process is not None
-        self._dropped += self.process.dropped
+        self.accounting.dropped += self.process.dropped
         self.reader.end_of_stream()
         if not self._ending:
             self._later_again()
@@ -341,22 +236,6 @@ class World:
     def _later_again(self) -> None:
         if self._restart is None:
             self._restart = self.clock.later(self.random.choice((0.05, 0.5, 3.0)), self.start_agent)
-
-    def excuse(self, module: str, for_s: float) -> None:
-        """Excuse the loss of what is given to a module at QoS 0 about now; to all without one.
-
-        What is read for a module that does not run, or is in a pipe without a reader, is lost.
-        """
-        now_s = self.clock.now_s
-        self._excuses.append((module, now_s - _STALLED_S, now_s + for_s))
-
-    def _is_excused(self, key: Key) -> bool:
-        module = key[0] if key[0] in _PORTS else "tasmota"
-        given_s = self._given_s[key]
-        return any(
-            name in {"", module} and from_s <= given_s <= to_s
-            for name, from_s, to_s in self._excuses
-        )
 
     def mark_reader_death(self) -> None:
         """Take note that what goes to the pipe is lost with its reader, until the agent knows."""
@@ -389,44 +268,19 @@ class World:
         self.ledger.looked_at(name, payload)
 
     def _acknowledged(self, publication: Publication) -> None:
-        if not self.ledger.may_be_acknowledged(publication):
-            process = self.process
-            if not self._dropped and not (process and process.alive and process.dropped):
-                self.violate(
-                    f"{publication.topic} {publication.payload!r} was acknowledged before the "
-                    "reader had it"
-                )
+        process = self.process
+        dropped = process.dropped if process is not None and process.alive else 0
+        self.accounting.acknowledged(publication, dropped)
 
     def _given(self, publication: Publication, delivered: Callable[[], bool]) -> None:
         # A stop takes what was sent before it; what comes while it goes on is nobody's.
         if self.process is not None and not self.process.agent.stopping:
-            self.ledger.given(publication, delivered)
-            self._given_s[key_of(publication)] = self.clock.now_s
+            self.accounting.given(publication, delivered)
 
     def _observe(self, event: Any) -> None:
         failure = event.get("log_failure")
         if failure is not None and self.process is not None:
             self.violate(f"logged outside any module: {failure.getTraceback()[-1500:]}")
-
-    # -- the configuration -------------------------------------------------------------------
-
-    def write_config(self, broken: str = "") -> None:
-        """Write the file as `modules` and the variants say; or a broken one."""
-        text = self._header
-        for module, port in _PORTS.items():
-            table, topic = f"numbered:{module}", f'topic = "{module}"\n'
-            if module == "tasmota":
-                table, topic = "tasmota", 'silent_after = "0s"\nrequest_channel_totals = false\n'
-            text += (
-                f'[modules."{table}"]\nenabled = {str(self.modules[module]).lower()}\n'
-                f'broker = "tcp://192.0.2.1:{port}"\n{topic}'
-                f'keepalive = "{self._variants.get(module, "10s")}"\nreconnect_max = "5s"\n'
-            )
-        self._config.write_text(text + broken, "utf-8")
-
-    def vary(self, module: str) -> None:
-        """Change a setting of a module's connection."""
-        self._variants[module] = self.chance.choice(("5s", "10s", "12s", "30s"))
 
     def disk_error(self) -> None:
         """Have the disk fail."""

@@ -1,0 +1,109 @@
+"""What must be true of all messages at the end of a run, and which losses are excused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
+
+from tests.simulation.broker import ModelBroker, Publication
+from tests.simulation.clock import SimClock
+from tests.simulation.configuration import PORTS
+from tests.simulation.ledger import Key, Ledger, key_of
+
+__all__ = ["Accounting"]
+
+_MAY_COST_NAMES: Final = frozenset(
+    {
+        "stream_stalls",
+        "broker_silent",
+        "broker_cuts",
+        "broker_version",
+        "filter_refused",
+        "disk",
+        "broker_restart",
+        "freeze",
+    }
+)
+"""With these an announcement may come later than it is waited for, or not at all."""
+_STALLED_S: Final = 30.0
+"""How long a message may be on its way: two faults that last the longest."""
+
+
+class Accounting:
+    """See the module.
+
+    Args:
+        clock: of the simulation.
+        violate: called with what must not happen.
+
+    Attributes:
+        ledger: what became of the messages.
+        dropped: metrics that processes which have ended had dropped and counted.
+    """
+
+    def __init__(self, clock: SimClock, violate: Callable[[str], object]) -> None:
+        self._clock = clock
+        self._violate = violate
+        self.ledger = Ledger(violate)
+        self.dropped = 0
+        self._excuses: list[tuple[str, float, float]] = []
+        self._given_s: dict[Key, float] = {}
+
+    def excuse(self, module: str, for_s: float) -> None:
+        """Excuse the loss of what is given to a module at QoS 0 about now; to all without one.
+
+        What is read for a module that does not run, or is in a pipe without a reader, is lost.
+        """
+        now_s = self._clock.now_s
+        self._excuses.append((module, now_s - _STALLED_S, now_s + for_s))
+
+    def given(self, publication: Publication, delivered: Callable[[], bool]) -> None:
+        """Take note of a message at QoS 0 that was given to a connection."""
+        self.ledger.given(publication, delivered)
+        self._given_s[key_of(publication)] = self._clock.now_s
+
+    def acknowledged(self, publication: Publication, dropped: int) -> None:
+        """Take an acknowledgement; `dropped` is what the running process has dropped."""
+        if not (self.dropped or dropped or self.ledger.may_be_acknowledged(publication)):
+            self._violate(
+                f"{publication.topic} {publication.payload!r} was acknowledged before the "
+                "reader had it"
+            )
+
+    def close(self, brokers: Iterable[ModelBroker], kinds: Collection[str]) -> None:
+        """Account for every message, when the last process has ended.
+
+        Args:
+            brokers: which have what they could not deliver.
+            kinds: of faults that happened.
+        """
+        at_broker = {
+            key_of(publication)
+            for broker in brokers
+            for session in broker.sessions.values()
+            for publication in session.unacknowledged()
+        }
+        missing = self.ledger.missing(1, at_broker)
+        if len(missing) > self.dropped:
+            self._violate(
+                f"{len(missing)} messages at QoS 1 are lost, {self.dropped} were dropped and "
+                f"counted: {missing[:5]}"
+            )
+        if self.ledger.nameless and not _MAY_COST_NAMES & set(kinds):
+            self._violate(f"{self.ledger.nameless} lines of announced devices have no name")
+        missing = self.ledger.missing(0, at_broker)
+        lost = [key for key in missing if self._was_delivered(key) and not self._is_excused(key)]
+        if len(lost) > self.dropped:
+            self._violate(f"{len(lost)} messages at QoS 0 that were received are lost: {lost[:5]}")
+
+    def _was_delivered(self, key: Key) -> bool:
+        delivered = self.ledger.on_socket.get(key)
+        return delivered is not None and delivered()
+
+    def _is_excused(self, key: Key) -> bool:
+        module = key[0] if key[0] in PORTS else "tasmota"
+        given_s = self._given_s[key]
+        return any(
+            name in {"", module} and from_s <= given_s <= to_s
+            for name, from_s, to_s in self._excuses
+        )

@@ -1,0 +1,82 @@
+"""Devices that publish numbered messages to their brokers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from tests.simulation.broker import ModelBroker
+from tests.simulation.clock import SimClock
+from tests.simulation.configuration import PORTS
+from tests.simulation.ledger import Ledger
+
+__all__ = ["DEVICES", "Devices"]
+
+DEVICES: Final = ("d0q0", "d1q1", "u0q0", "u1q1")
+"""Tasmota devices: those with a d announce themselves; the last digit is the QoS they send at."""
+_ANNOUNCEMENT: Final = (
+    '{"ip":"192.0.2.9","dn":"Name_%s","fn":["Name_%s",null],"hn":"h","mac":"%s","md":"Plug","ty":0,'
+    '"if":0,"ofln":"Offline","onln":"Online","state":["OFF","ON","TOGGLE","HOLD"],"sw":"14.4.1",'
+    '"t":"%s","ft":"%%prefix%%/%%topic%%/","tp":["cmnd","stat","tele"],"rl":[1,0],"so":{"4":0},"ver":1}'
+)
+
+
+class Devices:
+    """See the module.
+
+    Args:
+        clock: of the simulation.
+        brokers: by port.
+        ledger: takes note of what a broker took.
+
+    Attributes:
+        publishing: they go on.
+    """
+
+    def __init__(self, clock: SimClock, brokers: Mapping[int, ModelBroker], ledger: Ledger) -> None:
+        self._clock = clock
+        self._random = clock.random
+        self._brokers = brokers
+        self._ledger = ledger
+        self._numbers: Counter[tuple[str, int]] = Counter()
+        self.publishing = True
+
+    def begin(self) -> None:
+        """Publish from now on."""
+        for module in PORTS:
+            self._clock.later(self._random.random(), self._publish, module)
+
+    def announce(self) -> None:
+        """Publish who they are, retained."""
+        for number, name in enumerate(DEVICES):
+            if name.startswith("d"):
+                mac = f"A4CF{number:08X}"
+                text = _ANNOUNCEMENT % (name, name, mac, name)
+                broker = self._brokers[PORTS["tasmota"]]
+                broker.publish(f"tasmota/discovery/{mac}/config", text.encode(), 0, retain=True)
+
+    def send(self, module: str, qos: int) -> None:
+        """Publish the next number."""
+        topic, name = f"{module}/x", module
+        if module == "tasmota":
+            name = self._random.choice(DEVICES)
+            topic, qos = f"tele/{name}/SENSOR", int(name[-1])
+        number = self._numbers[name, qos]
+        self._numbers[name, qos] += 1
+        payload = b"%d:%d" % (qos, number)
+        if module == "tasmota":
+            payload = b'{"Time":"2026-01-01T00:00:00","ENERGY":{"Total":%d}}' % number
+        broker = self._brokers[PORTS[module]]
+        if broker.up and broker.publish(topic, payload, qos):
+            self._ledger.sent[name, qos, number] = None
+
+    def _publish(self, module: str) -> None:
+        if not self.publishing:
+            return
+        random = self._random
+        for _ in range(
+            random.choice((1, 1, 1, 1, 1, 1, 2, 5, 40)) if random.random() > 0.01 else 600
+        ):
+            self.send(module, random.randint(0, 1))
+        self._clock.later(random.expovariate(10.0), self._publish, module)
