@@ -109,7 +109,7 @@ class Agent(MultiService):
     """
 
     def __init__(self, parts: Parts, plan: Plan, load: Callable[[], AgentConfig]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().__init__()
         self._parts = parts
         self._notifier = parts.notifier
         self._log = parts.log
@@ -118,7 +118,7 @@ class Agent(MultiService):
         self._load = load
         self.reloads = 0
         self._modules = ModuleGroup(parts.guard)
-        self._modules.setServiceParent(self)  # type: ignore[no-untyped-call]  # as above
+        self._modules.setServiceParent(self)
         self._working: Deferred[None] | None = None
         self._reload_again = False
         self._next_reload: IDelayedCall | None = None
@@ -133,8 +133,8 @@ class Agent(MultiService):
         twistd logs to stdout unless the application says otherwise, and stdout is for metrics.
         """
         if self._parts.observer is not None and isinstance(parent, Componentized):
-            parent.setComponent(ILogObserver, self._parts.observer)  # type: ignore[no-untyped-call]
-        super().setServiceParent(parent)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+            parent.setComponent(ILogObserver, self._parts.observer)
+        super().setServiceParent(parent)
 
     # -- what runs ---------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class Agent(MultiService):
         if failures:
             self.request_stop("the output cannot be opened", ExitCode.GAVE_UP)
         # Each by itself: one that fails, such as where no thread can be made, costs only itself.
-        Service.startService(self)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        Service.startService(self)
         for service in (self._parts.connections, *self):
             self._guard.run("start", service.startService)
         self._work(self._start())

@@ -224,14 +224,14 @@ class _Assembly:
             self._self_metrics,
             self._watchdog,
         ):
-            service.setServiceParent(agent)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+            service.setServiceParent(agent)
         if self._diagnosis is None:
             stdin = StdinService(
                 self._reactor,
                 lambda: agent.request_stop("stdin was closed"),
                 self._platform.stdin,
             )
-            stdin.setServiceParent(agent)  # type: ignore[no-untyped-call]  # as above
+            stdin.setServiceParent(agent)
         self._observer.attach(self._reactor)
         self._process.signals.attach(
             self._reactor,

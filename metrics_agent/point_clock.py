@@ -101,7 +101,7 @@ class PointClock(Service):
 
     def startService(self) -> None:
         """Report a clock that is not set, and hold the output until it is."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
         if self._state is not _State.HELD:
             return
         self._log.warn(
@@ -119,7 +119,7 @@ class PointClock(Service):
 
     def stopService(self) -> None:
         """Look at the clock no more."""
-        super().stopService()  # type: ignore[no-untyped-call]  # as above
+        super().stopService()
         self._loop.stop()
 
     def now_ns(self) -> int:

@@ -131,7 +131,7 @@ class StartTests(AgentCase):
                 raise RuntimeError("can't start new thread")
 
         agent = self.make_agent("a")
-        Broken().setServiceParent(agent)  # type: ignore[no-untyped-call]
+        Broken().setServiceParent(agent)
         agent.startService()
         self.clock.advance(1)
         self.assertEqual(self.alive(), ["a"])
@@ -306,4 +306,4 @@ class TwistdTests(AgentCase):
 
     def test_parent_that_is_no_application(self) -> None:
         """Any other parent will do."""
-        self.make_agent("a").setServiceParent(MultiService())  # type: ignore[no-untyped-call]
+        self.make_agent("a").setServiceParent(MultiService())

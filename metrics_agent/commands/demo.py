@@ -86,7 +86,7 @@ class DemoService(Service):
 
     def startService(self) -> None:
         """Start the children, then the agent."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
         self._observer.attach(self._reactor)
         self._process.signals.attach(
             self._reactor, lambda name: self.request_stop(f"got {name}"), lambda: None
@@ -106,7 +106,7 @@ class DemoService(Service):
 
     def stopService(self) -> Any:
         """Stop the agent, then the children."""
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().stopService()
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:

@@ -178,7 +178,7 @@ def _type_name(failure: Failure) -> str:
 def _module_in_traceback(failure: Failure) -> str | None:
     """Return the module whose code the exception passed last, None if it was in none."""
     found = None
-    traceback = failure.getTracebackObject()  # type: ignore[no-untyped-call]
+    traceback = failure.getTracebackObject()
     while traceback is not None:
         match = _MODULE_FILE.search(traceback.tb_frame.f_code.co_filename)
         if match is not None:
@@ -195,7 +195,7 @@ def _traceback_of(failure: Failure, event: LogEvent) -> str:
             parts.append(f"{debug_info}\n")
         # As Failure.getTraceback has it, but for newlines in the exception's own text.
         parts.append("Traceback (most recent call last):\n")
-        format_frames(failure.frames, parts.append)  # type: ignore[no-untyped-call]
+        format_frames(failure.frames, parts.append)
         shown = visible(safe_str(failure.value)[:_MAX_TEXT])
         parts.append(f"{qual(failure.type or Exception)}: {shown}")
         return "".join(parts)

@@ -34,7 +34,7 @@ class ModuleLogger(Logger):
 
 def failure_of(error: BaseException) -> Failure:
     """Return the failure of an exception that was caught before, with its traceback."""
-    return Failure(error, type(error), error.__traceback__)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+    return Failure(error, type(error), error.__traceback__)
 
 
 def make_logger(module: str = AGENT, observer: ILogObserver | None = None) -> ModuleLogger:

@@ -37,7 +37,7 @@ def probe(reactor: Any, setting: str, timeout_s: float) -> Deferred[str]:
         connecting = make_endpoint(reactor, read_output(setting), setting).connect(factory)
     except Exception:  # plugins raise what they like
         connecting = Deferred()
-        connecting.errback(Failure())  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        connecting.errback(Failure())
 
     def failed(failure: Failure) -> None:
         if not reached.called:

@@ -172,14 +172,14 @@ class Sink(Service):
 
     def startService(self) -> None:
         """Make the writer and let it have what is queued."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
         if self._writer is None:
             self._writer = self._make_writer(self)
             self._flushes.start(0)
 
     def stopService(self) -> Deferred[None] | None:
         """Close the output; what is left is neither written nor settled: `drain` before."""
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().stopService()
         writer, self._writer = self._writer, None
         self._stop_timers()
         self._finish_drains()

@@ -116,11 +116,11 @@ class StdinService(Service):
 
     def startService(self) -> None:
         """Begin to watch."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
         self._watch = watch_stdin(self._reactor, self._on_eof, self._fd)
 
     def stopService(self) -> None:
         """Stop watching; safe before start and twice."""
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().stopService()
         if self._watch is not None:
             self._watch.stop()

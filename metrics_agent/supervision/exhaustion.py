@@ -57,13 +57,13 @@ class MemoryWatch(Service):
 
     def startService(self) -> None:
         """Begin to watch."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
         self._publisher.on_failure = self._look
         self._reserve = self._allocate(RESERVE_BYTES)
 
     def stopService(self) -> None:
         """End; harmless twice."""
-        super().stopService()  # type: ignore[no-untyped-call]  # as above
+        super().stopService()
         self._publisher.on_failure = None
         self._free()
 

@@ -22,7 +22,7 @@ class ModuleGroup(MultiService):
     """
 
     def __init__(self, guard: Guard) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().__init__()
         self._guard = guard
         self._leaving: dict[str, Deferred[Any]] = {}
         self._stops = 0

@@ -121,14 +121,14 @@ class Notifier(Service):
 
     def startService(self) -> None:
         """Begin to ping, if systemd wants that."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
         if self._address is not None and self._watchdog_s and self._end_pings is None:
             self._end_pings = self._every(self._watchdog_s / 2, self._ask)
             self._ping()
 
     def stopService(self) -> None:
         """End the pings, and try a last time to say what could not be said."""
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().stopService()
         end_pings, self._end_pings = self._end_pings, None
         if end_pings is not None:
             end_pings()

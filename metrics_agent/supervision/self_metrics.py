@@ -142,12 +142,12 @@ class SelfMetrics(Service):
 
     def startService(self) -> None:
         """Write the first rows after an interval."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
         self._set()
 
     def stopService(self) -> None:
         """Write no more; safe before start and twice."""
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().stopService()
         self._loop.stop()
 
     def reschedule(self) -> None:

@@ -105,12 +105,12 @@ class Supervisor(Service):
 
     def startService(self) -> None:
         """Make and start the module."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
         self._happened(Event.START)
 
     def stopService(self) -> Deferred[None]:
         """Stop the module; fires when it is gone, at the latest at its stop timeout."""
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().stopService()
         self._happened(Event.STOP)
         if self.state is State.STOPPED:
             return succeed(None)

@@ -216,7 +216,7 @@ class Watchdog(Service):
 
     def startService(self) -> None:
         """Arm everything; the reactor must run soon."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
         if not (self._dump_after_s or self._exit_after_s):
             return
         if self._dump_after_s:
@@ -235,7 +235,7 @@ class Watchdog(Service):
 
     def stopService(self) -> None:
         """Disarm everything."""
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().stopService()
         self._stopped.set()
         stacks, self._stacks = self._stacks, None
         last_resort, self._last_resort = self._last_resort, None

@@ -182,8 +182,8 @@ class _Attempt:
         """Send; the answer must not be compressed."""
         assert headers is not None
         headers.setRawHeaders("Accept-Encoding", ["identity"])
-        pool = HTTPConnectionPool(self._reactor, persistent=False)  # type: ignore[no-untyped-call]
-        agent = Agent.usingEndpointFactory(self._reactor, self, pool)  # type: ignore[no-untyped-call]
+        pool = HTTPConnectionPool(self._reactor, persistent=False)
+        agent = Agent.usingEndpointFactory(self._reactor, self, pool)
         answer: Deferred[IResponse] = agent.request(method, uri, headers, bodyProducer)
         return answer.addCallback(self._refuse_coded)
 
@@ -293,12 +293,12 @@ class _Bounded(ProtocolWrapper):
     factory: _BoundedFactory
 
     def makeConnection(self, transport: Any) -> None:
-        super().makeConnection(transport)  # type: ignore[no-untyped-call]  # Twisted's is
+        super().makeConnection(transport)
         self.factory.attempt.connected(self)
 
     def dataReceived(self, data: bytes) -> None:
         if self.factory.attempt.allows(len(data)):
-            super().dataReceived(data)  # type: ignore[no-untyped-call]  # as above
+            super().dataReceived(data)
 
 
 class _BoundedFactory(WrappingFactory):
@@ -306,7 +306,7 @@ class _BoundedFactory(WrappingFactory):
     noisy = False
 
     def __init__(self, wrapped: Any, attempt: _Attempt) -> None:
-        super().__init__(wrapped)  # type: ignore[no-untyped-call]  # as above
+        super().__init__(wrapped)
         self.attempt = attempt
 
 

@@ -55,5 +55,5 @@ def explain(host: str, causes: list[BaseException], timeout_s: float) -> HttpFau
     for cause in causes:
         if isinstance(cause, (error.ConnectionLost, error.ConnectionDone)):
             return HttpFault("cut", f"{host}: it ended the connection")
-    found = of_connect_failure(Failure(causes[-1]), timeout_s)  # type: ignore[no-untyped-call]
+    found = of_connect_failure(Failure(causes[-1]), timeout_s)
     return HttpFault(found.kind, f"{host}: {found.text}", for_a_person=found.for_a_person)

@@ -263,7 +263,7 @@ class Reconnecting(Generic[_Link]):
         except Exception:
             # A certificate that cannot be read, a package that is missing: tried again later,
             # the user may have put it right.
-            self._failed(Failure())  # type: ignore[no-untyped-call]  # Twisted's is untyped
+            self._failed(Failure())
             return
         self._attempt = attempt
         attempt.addCallbacks(self._transport_open, self._transport_failed)

@@ -52,7 +52,7 @@ _PEM_CERTIFICATE = re.compile(
 )
 STRICT: Final[Mapping[str, Any]] = {
     "raiseMinimumTo": TLSVersion.TLSv1_2,
-    "acceptableCiphers": AcceptableCiphers.fromOpenSSLCipherString(  # type: ignore[no-untyped-call]
+    "acceptableCiphers": AcceptableCiphers.fromOpenSSLCipherString(
         "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL"
     ),
 }
@@ -129,13 +129,11 @@ def tls_options(
         options["verify"] = False
     elif ca_file:
         authorities = _read("tls_ca", ca_file, _load_certificates)
-        options["trustRoot"] = trustRootFromCertificates(  # type: ignore[no-untyped-call]
-            [Certificate(one) for one in authorities]  # type: ignore[no-untyped-call]
-        )
+        options["trustRoot"] = trustRootFromCertificates([Certificate(one) for one in authorities])
     else:
         from twisted.internet.ssl import platformTrust
 
-        options["trustRoot"] = platformTrust()  # type: ignore[no-untyped-call]
+        options["trustRoot"] = platformTrust()
     if certificate_file:
         chain = _read("tls_certificate", certificate_file, _load_certificates)
         options["certificate"], *options["extraCertChain"] = chain

@@ -24,7 +24,7 @@ class GroupTests(SupervisorCase):
     def setUp(self) -> None:
         super().setUp()
         self.group = ModuleGroup(self.guard)
-        self.group.startService()  # type: ignore[no-untyped-call]
+        self.group.startService()
         self.wanted = True
 
     def add(self, *names: str, module: Any = None) -> None:

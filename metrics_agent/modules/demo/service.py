@@ -30,7 +30,7 @@ class DemoModule(Service):
 
     def startService(self) -> None:
         """Start ticking."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
         self._context.every(self._settings.interval, self._collect)
 
     def _collect(self) -> Iterator[Metric]:

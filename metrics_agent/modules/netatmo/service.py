@@ -92,7 +92,7 @@ class NetatmoModule(Service):
 
     def startService(self) -> None:
         """Begin with a turn at once."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
         self._account = Account(
             self._settings,
             self._context.reactor,
@@ -106,7 +106,7 @@ class NetatmoModule(Service):
 
     def stopService(self) -> Deferred[Any]:
         """Stop; fires when no refresh is under way, since its answer must reach the disk."""
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().stopService()
         if self._next is not None and self._next.active():
             self._next.cancel()
         if self._turn is not None:

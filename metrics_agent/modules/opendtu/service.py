@@ -49,12 +49,12 @@ class OpenDtuModule(Service):
 
     def startService(self) -> None:
         """Begin to collect."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
         self._source.start()
 
     def stopService(self) -> Deferred[None] | None:
         """End; fires when the socket is closed, so that the next one is the only one."""
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().stopService()
         return self._source.stop()
 
 

@@ -122,7 +122,7 @@ class TasmotaModule(Service):
 
         All filters go out in one turn, so no telemetry is missed by being later.
         """
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
         shapes, filters = self._wanted
         self._context.subscribe(
             self._broker,
@@ -142,7 +142,7 @@ class TasmotaModule(Service):
 
     def stopService(self) -> None:
         """Save what has changed."""
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().stopService()
         self._known.close()
         self._found.flush()
         self._gone.flush()

@@ -205,14 +205,14 @@ class MqttConnection(Service):
         passed.addTimeout(timeout_s, self._reactor)
 
         def timed_out(failure: Failure) -> bool:
-            failure.trap(DeferTimeoutError)  # type: ignore[no-untyped-call]  # Twisted's is
+            failure.trap(DeferTimeoutError)
             return False
 
         return passed.addErrback(timed_out)
 
     def startService(self) -> None:
         """Begin to connect."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
         self._noted(self.broker, None)
         self._reconnecting.start()
 
@@ -222,7 +222,7 @@ class MqttConnection(Service):
         Returns:
             A Deferred that fires when the connection is closed; safe before start and twice.
         """
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().stopService()
         self._stop_timers()
         return self._reconnecting.stop()
 

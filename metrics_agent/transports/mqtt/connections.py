@@ -47,7 +47,7 @@ class Connections(MultiService):
     """
 
     def __init__(self, make: MakeConnection, client_id: MakeClientId, log: Logger) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().__init__()
         self._make = make
         self._client_id = client_id
         self._log = log
@@ -161,11 +161,11 @@ class Connections(MultiService):
 
     def startService(self) -> None:
         """Start; connections that are added later are started as they are added."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
 
     def stopService(self) -> Deferred[None]:
         """Disconnect from all brokers; safe before start and twice."""
-        stopped = cast("Deferred[Any]", super().stopService())  # type: ignore[no-untyped-call]
+        stopped = cast("Deferred[Any]", super().stopService())
         closing = [_after(each) for each in self._closing.values()]
         return self._gather([stopped, *closing])
 
@@ -200,7 +200,7 @@ class Connections(MultiService):
 
         def start(_closed: object) -> None:
             if self._connections.get(wanted) is connection:
-                connection.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's is
+                connection.setServiceParent(self)
 
         # The broker throws a client out when another comes with its id: the old one goes first.
         closing = self._closing.get(client_id)
@@ -218,7 +218,7 @@ class Connections(MultiService):
         )
         # Off the list of children at once; stopping twice is harmless.
         if connection.parent is not None:
-            connection.disownServiceParent()  # type: ignore[no-untyped-call]  # Twisted's is
+            connection.disownServiceParent()
 
         def forget(_closed: object) -> None:
             if self._closing.get(client_id) is closed:

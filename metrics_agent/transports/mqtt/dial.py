@@ -24,9 +24,7 @@ def dial(reactor: Any, settings: MqttSettings, address: BrokerAddress) -> Dial:
     """
     timeout_s = float(settings.connect_timeout)
     if address.kind == "unix":
-        return Dial(
-            UNIXClientEndpoint(reactor, address.path, timeout=timeout_s)  # type: ignore[no-untyped-call]  # Twisted's is
-        )
+        return Dial(UNIXClientEndpoint(reactor, address.path, timeout=timeout_s))
     way = Dial(hostname_endpoint(reactor, address.host, address.port, timeout=timeout_s))
     if address.secure:
         from metrics_agent.transports.mqtt.tls import over_tls

@@ -289,7 +289,7 @@ class Engine:
         # Never a Topic Alias Maximum: PUBLISH is decoded without a table of aliases. Nor a Maximum
         # Packet Size: mosquitto 2.0.11 leaves out what is larger, but at QoS 1 goes on counting it
         # as in flight, and sends nothing more after 20 of them. The splitter discards it anyway.
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's is
+        properties = Properties(PacketTypes.CONNECT)
         properties.ReceiveMaximum = self._settings.receive_maximum
         if self._settings.persistent_session:
             properties.SessionExpiryInterval = round(self._settings.session_expiry)

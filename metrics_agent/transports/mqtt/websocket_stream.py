@@ -211,4 +211,4 @@ class _Stream(Protocol):
 
 
 def _failure(fault: Exception) -> Failure:
-    return Failure(fault)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+    return Failure(fault)

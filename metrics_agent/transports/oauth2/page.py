@@ -158,7 +158,7 @@ class _Root(Resource):
         log: Logger,
         seconds: Callable[[], float],
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is
+        super().__init__()
         self._page = page
         self._provider = provider
         self._pages = Page(look)

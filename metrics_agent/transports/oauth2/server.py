@@ -48,7 +48,7 @@ class LoginSite(Site):
 
     def __init__(self, root: Resource, reactor: Any) -> None:
         # The deadline of `_Channel` takes the place of the timeout for silence.
-        super().__init__(root, _Request, timeout=None, reactor=reactor)  # type: ignore[no-untyped-call]
+        super().__init__(root, _Request, timeout=None, reactor=reactor)
         self.protocol = _Channel  # type: ignore[assignment]  # what Twisted uses chooses HTTP/2
         self._channels: dict[_Channel, str] = {}
 
@@ -63,7 +63,7 @@ class LoginSite(Site):
             return None
         if len(self._channels) >= LOGIN_CONNECTIONS and not _drop_oldest([*self._channels]):
             return None
-        channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+        channel: Any = super().buildProtocol(addr)
         self._channels[channel] = peer
         return channel
 
@@ -74,7 +74,7 @@ class LoginSite(Site):
     def drop_connections(self) -> None:
         """End what connections are left, after they have sent what they have to send."""
         for channel in [*self._channels]:
-            channel.loseConnection()  # type: ignore[no-untyped-call]  # Twisted's is
+            channel.loseConnection()
 
 
 def _drop_oldest(channels: list[_Channel]) -> bool:
@@ -98,7 +98,7 @@ class _Channel(HTTPChannel):
     _deadline: Any = None
 
     def connectionMade(self) -> None:
-        super().connectionMade()  # type: ignore[no-untyped-call]  # Twisted's are, all of them
+        super().connectionMade()
         self._set_deadline()
 
     def checkPersistence(self, request: Any, _version: bytes) -> bool:
@@ -109,17 +109,17 @@ class _Channel(HTTPChannel):
     def allContentReceived(self) -> None:
         self._cancel_deadline()
         self.is_answering = True
-        super().allContentReceived()  # type: ignore[no-untyped-call]
+        super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:
         self.is_answering = False
         self._set_deadline()
-        super().requestDone(request)  # type: ignore[no-untyped-call]
+        super().requestDone(request)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._cancel_deadline()
         self.site.ended(self)
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        super().connectionLost(reason)
 
     def drop(self) -> None:
         """End the connection at once."""
@@ -144,18 +144,18 @@ class _Request(Request):
         if length is None or length > LOGIN_BODY_BYTES:
             self.channel.drop()
             length = 0
-        super().gotLength(length)  # type: ignore[no-untyped-call]
+        super().gotLength(length)
 
     def process(self) -> None:
         if self.path == b"*":
             # Twisted answers this one itself.
             self.path = b"/*"
-        super().process()  # type: ignore[no-untyped-call]
+        super().process()
 
     def setHeader(self, name: Any, value: Any) -> None:
         """Set a header of the answer, but never the name and version of the server."""
         if name.lower() not in {b"server", "server"}:
-            super().setHeader(name, value)  # type: ignore[no-untyped-call]
+            super().setHeader(name, value)
 
 
 class RequestCounter:

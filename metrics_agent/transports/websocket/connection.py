@@ -104,7 +104,7 @@ class WebSocketConnection(Service):
 
     def startService(self) -> None:
         """Begin to connect."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().startService()
         self._noted(str(self._address), None)
         self._reconnecting.start()
 
@@ -114,7 +114,7 @@ class WebSocketConnection(Service):
         Returns:
             A Deferred that fires when the socket is closed; safe before start and twice.
         """
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().stopService()
         return self._reconnecting.stop()
 
     # Connecting.
@@ -178,7 +178,7 @@ class WebSocketConnection(Service):
             except CannotConnect as fault:
                 cause = fault.cause
             except Exception:
-                failure = Failure()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+                failure = Failure()
                 cause = of_connect_failure(failure, 0.0)
             else:
                 self._answered_challenge = True

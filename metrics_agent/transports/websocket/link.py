@@ -220,9 +220,9 @@ class Link(Protocol):
 
     def _of_loss(self, reason: Failure) -> Cause:
         when = "" if self.opened else _TOO_EARLY
-        if reason.check(error.ConnectionDone):  # type: ignore[no-untyped-call]  # Twisted's is
+        if reason.check(error.ConnectionDone):
             return Cause("closed", f"the server closed the connection{when}")
-        if reason.check(error.ConnectionLost, error.ConnectionAborted):  # type: ignore[no-untyped-call]
+        if reason.check(error.ConnectionLost, error.ConnectionAborted):
             return Cause("closed", f"the connection was cut{when}")
         return of_error(reason)
 
