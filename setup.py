@@ -9,7 +9,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 
 TLS = ["twisted[tls]>=24.7"]
-HTTP = ["treq>=24.9", "oauthlib>=3.2", *TLS]
+HTTP = ["oauthlib>=3.2", *TLS]
 DIGEST = ["httpx2>=2; python_version >= '3.11'", "httpx>=0.27; python_version < '3.11'"]
 SPEED = ["orjson>=3.10"]
 DEMO = ["amqtt>=0.11.3", "websockets>=13"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
@@ -22,24 +22,21 @@ from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from metrics_agent._version import __version__
-from metrics_agent.errors import MetricsAgentError, MissingDependency, how_to_install
+from metrics_agent.errors import MetricsAgentError
 from metrics_agent.transports.hostname import hostname_endpoint
 from metrics_agent.transports.http_faults import HttpFault, causes_of, explain, was_cancelled
 
-try:
-    from treq.client import HTTPClient
-except ImportError as missing:
-    raise MissingDependency(
-        f"HTTP needs a package that is not installed ({missing}): {how_to_install('http')}"
-    ) from missing
-
 __all__ = ["HttpClient", "HttpFault", "HttpReply"]
 
-_USER_AGENT: Final = f"metrics-agent/{__version__}"
+_HEADERS: Final = {
+    "User-Agent": f"metrics-agent/{__version__}",
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+}
 _OVERHEAD: Final = 64 * 1024
 """Bytes that a reply may take beside its body."""
 
@@ -87,14 +84,16 @@ class HttpClient:
         """Get a resource.
 
         Args:
-            url: ``https://`` or ``http://``; no secret in it.
-            params: of the query.
+            url: ``https://`` or ``http://``, in ASCII; no secret in it.
+            params: of the query, added to those in the URL.
             headers: beside Accept and User-Agent.
 
         Raises:
             HttpFault: there is no reply.
         """
-        return await self._request("GET", url, params, headers, None)
+        if params:
+            url += f"{'&' if '?' in url else '?'}{urlencode(params)}"
+        return await self._request(b"GET", url, headers, None)
 
     async def post(
         self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None
@@ -104,37 +103,21 @@ class HttpClient:
         Raises:
             HttpFault: there is no reply.
         """
-        return await self._request("POST", url, None, headers, body)
+        return await self._request(b"POST", url, headers, body)
 
     async def _request(
         self,
-        method: str,
+        method: bytes,
         url: str,
-        params: Mapping[str, str] | None,
         headers: Mapping[str, str] | None,
         body: bytes | None,
     ) -> HttpReply:
         attempt = _Attempt(
             self._reactor, _host(url), self._timeout_s, self._body_limit, self._ca_file
         )
-        sent = Headers({"User-Agent": [_USER_AGENT], "Accept": ["application/json"]})
-        for name, value in (headers or {}).items():
-            sent.setRawHeaders(name, [value])
-        client = HTTPClient(attempt, data_to_body_producer=_BytesProducer)
-        work = ensureDeferred(
-            attempt.read(
-                client.request(
-                    method,
-                    url,
-                    params=dict(params or {}),
-                    headers=sent,
-                    data=body,
-                    allow_redirects=False,
-                    unbuffered=True,
-                    reactor=self._reactor,
-                )
-            )
-        )
+        sent = Headers({name: [value] for name, value in {**_HEADERS, **(headers or {})}.items()})
+        answer = attempt.request(method, url.encode("ascii"), sent, body)
+        work = ensureDeferred(attempt.read(answer))
         deadline = self._reactor.callLater(self._timeout_s, attempt.expire, work)
         try:
             return await work
@@ -146,7 +129,7 @@ class HttpClient:
                 deadline.cancel()
 
 
-@implementer(IAgent, IAgentEndpointFactory)
+@implementer(IAgentEndpointFactory)
 class _Attempt:
     """One exchange on its own connection: what is allowed, and what went wrong.
 
@@ -170,21 +153,14 @@ class _Attempt:
         self._fault: HttpFault | None = None
         self._expired = False
 
-    # The agent below treq.
-
     def request(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers | None = None,
-        bodyProducer: Any = None,
+        self, method: bytes, url: bytes, headers: Headers, body: bytes | None
     ) -> Deferred[IResponse]:
         """Send; the answer must not be compressed."""
-        assert headers is not None
-        headers.setRawHeaders("Accept-Encoding", ["identity"])
         pool = HTTPConnectionPool(self._reactor, persistent=False)
         agent = Agent.usingEndpointFactory(self._reactor, self, pool)
-        answer: Deferred[IResponse] = agent.request(method, uri, headers, bodyProducer)
+        producer = None if body is None else _BytesProducer(body)
+        answer: Deferred[IResponse] = agent.request(method, url, headers, producer)
         return answer.addCallback(self._refuse_coded)
 
     def endpointForURI(self, uri: URI) -> Any:
@@ -324,7 +300,7 @@ class _BoundedEndpoint:
 
 @implementer(IBodyProducer)
 class _BytesProducer:
-    """Sends a small body at once; treq's own reads it piece by piece with the global reactor."""
+    """Sends a small body at once; Twisted's own reads a file with the global reactor."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

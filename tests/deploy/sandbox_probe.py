@@ -15,7 +15,6 @@ from pathlib import Path
 
 import cffi
 import orjson
-import treq
 from twisted.internet import defer, endpoints, protocol, reactor
 from twisted.internet.ssl import Certificate, PrivateCertificate, optionsForClientTLS
 
@@ -92,7 +91,7 @@ def main():
     reactor.run()
     if not passed:
         sys.exit("probe failed")
-    versions = (sys.version.split()[0], ssl.OPENSSL_VERSION, cffi.__version__, treq.__version__)
+    versions = (sys.version.split()[0], ssl.OPENSSL_VERSION, cffi.__version__)
     sys.stdout.write(f"probe passed with {versions}\n")
 
 

@@ -17,7 +17,7 @@ MQTT = {"paho", "metrics_agent.transports.mqtt.connection", "metrics_agent.trans
 TASMOTA = {"metrics_agent.modules.tasmota.decode"}
 WEBSOCKET = {"wsproto", "metrics_agent.transports.websocket"}
 OPENDTU = {"metrics_agent.modules.opendtu.decode"}
-HTTP = {"treq", "twisted.web", "metrics_agent.transports.http"}
+HTTP = {"twisted.web", "metrics_agent.transports.http"}
 NETATMO = {"oauthlib", "metrics_agent.transports.oauth2", "metrics_agent.modules.netatmo.decode"}
 # The reactor looks for OpenSSL in vain, and that is told as an import too.
 TLS = {"cryptography", "metrics_agent.transports.tls"}

@@ -68,7 +68,7 @@ class ModuleTest(EventCase):
             ("metrics_agent.modules", "agent"),
             ("twisted.internet.tcp", "twisted"),
             ("log_legacy", "twisted"),
-            ("treq.client", "treq"),
+            ("oauthlib.common", "oauthlib"),
             ("__main__", "agent"),
             ("stdout", "agent"),
             ("stderr", "agent"),

