@@ -1,73 +1,189 @@
 """Breaks the code in many ways, one at a time, and shows how soon the simulation notices.
 
-python -m tests.simulation.mutants [NAME ...]
+    python -m tests.simulation.mutants [--jobs N] [--update docs/robustness.md] [NAME ...]
+
+Time is processor time of the simulating process: on a machine that is busy the clock on the wall says little.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import platform
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Final
 
+from attrs import frozen
+
 import metrics_agent
+from metrics_agent.describe import update
 from tests.deliberate_breaks import BREAKS, Break
-from tests.simulation.race_mutants import IN_REACH, RACES
+from tests.simulation.fix_mutants import FIXES
+from tests.simulation.race_mutants import RACES
+from tests.simulation.reach import OUT_OF_REACH, WHY_MISSED
+
+__all__ = ["GROUPS", "LIMIT_S", "Result", "broken_text", "table"]
 
 LIMIT_S: Final = 120
+"""Processor seconds for each."""
+_HANGS_S: Final = 60
+"""A single run that takes longer hangs; an ordinary one takes some 2 s."""
+_SHOWN_CHARS: Final = 110
 PACKAGE: Final = Path(metrics_agent.__file__).parent
 TESTS: Final = Path(__file__).parent.parent
 
+GROUPS: Final[dict[str, tuple[Break, ...]]] = {
+    "fix": FIXES,
+    "break": tuple(each for each in BREAKS if each.name not in OUT_OF_REACH),
+    "race": RACES,
+}
+"""Mutants by kind: reverted fixes, deliberate breaks, races."""
 
-def try_one(each: Break) -> tuple[str, float, str]:
-    """Return whether it was found, after how many seconds, and by which violation."""
+
+@frozen
+class Result:
+    """What became of a mutant.
+
+    Attributes:
+        group: its kind.
+        name: of the mutant.
+        found: the simulation noticed.
+        cpu_s: processor seconds.
+        how: the violation.
+    """
+
+    group: str
+    name: str
+    found: bool
+    cpu_s: float
+    how: str = ""
+
+
+def broken_text(each: Break) -> str:
+    """Return the file with the break.
+
+    Raises:
+        ValueError: what is to be replaced is not there exactly once.
+    """
+    text = (PACKAGE / each.path).read_text("utf-8")
+    if text.count(each.old) != 1:
+        raise ValueError(f"{each.name}: {text.count(each.old)} times in {each.path}: {each.old!r}")
+    return text.replace(each.old, each.new)
+
+
+def try_one(group: str, each: Break, limit_s: float = LIMIT_S) -> Result:
+    """Simulate new seeds with the break, until it is found or the time is over."""
     directory = Path(tempfile.mkdtemp(prefix="mutant-"))
     try:
         copy = directory / "metrics_agent"
         shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
         (directory / "tests").symlink_to(TESTS)
-        path = copy / each.path
-        text = path.read_text("utf-8")
-        if text.count(each.old) != 1:
-            return "does not apply", 0.0, ""
-        path.write_text(text.replace(each.old, each.new), "utf-8")
-        began_s = time.monotonic()
-        ran = subprocess.run(
-            [sys.executable, "-m", "tests.simulation", "--first", "--seconds", str(LIMIT_S)],
-            cwd=directory,
-            env={**os.environ, "PYTHONPATH": str(directory), "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=2 * LIMIT_S,
-        )
-        taken_s = time.monotonic() - began_s
-    except subprocess.TimeoutExpired:
-        return "found", 2.0 * LIMIT_S, "it hangs"
+        (copy / each.path).write_text(broken_text(each), "utf-8")
+        status, cpu_s, out = _simulate(directory, limit_s)
     finally:
         shutil.rmtree(directory)
-    if ran.returncode == 0:
-        return "missed", taken_s, ""
-    found = re.search(r"^seed \d+: (.*)", ran.stdout, re.MULTILINE)
-    return "found", taken_s, found[1] if found else (ran.stderr.strip().splitlines() or [""])[-1]
+    if status == -signal.SIGXCPU:
+        return Result(group, each.name, True, cpu_s, "a run does not end")
+    if status == 0:
+        return Result(group, each.name, False, cpu_s)
+    found = re.search(r"^seed \d+: (.*)", out, re.MULTILINE)
+    return Result(
+        group, each.name, True, cpu_s, found[1] if found else (out.splitlines() or [""])[-1]
+    )
+
+
+def _simulate(directory: Path, limit_s: float) -> tuple[int, float, str]:
+    """Return exit status, processor seconds and output of a search."""
+    with (directory / "output").open("w+", encoding="utf-8") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tests.simulation", "--first", "--cpu-seconds", str(limit_s)],
+            cwd=directory,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(directory),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "PYTHONHASHSEED": "0",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        most_s = int(limit_s) + _HANGS_S
+        resource.prlimit(child.pid, resource.RLIMIT_CPU, (most_s, most_s + 1))
+        _pid, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        return child.returncode, usage.ru_utime + usage.ru_stime, output.read()
+
+
+def table(results: Sequence[Result], day: date, machine: str) -> str:
+    """Return the block of the page."""
+    lines = []
+    for group, title in (
+        ("fix", "fixes reverted"),
+        ("break", "deliberate breaks"),
+        ("race", "races"),
+    ):
+        some = [each for each in results if each.group == group]
+        found = sum(each.found for each in some)
+        lines.append(f"{found} of {len(some)} {title}")
+    count = sum(each.found for each in results)
+    head = (
+        f"{day:%Y-%m-%d}, {machine}: {count} of {len(results)} found within {LIMIT_S} s of processor "
+        f"time each ({', '.join(lines)}).\n\n"
+        "| mutant | kind | found after | by |\n|---|---|---:|---|\n"
+    )
+    rows = []
+    for each in results:
+        how = each.how if len(each.how) <= _SHOWN_CHARS else f"{each.how[:_SHOWN_CHARS]}…"
+        shown = how.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+        after = f"{each.cpu_s:.0f} s" if each.found else "not found"
+        text = shown if each.found else WHY_MISSED.get(each.name, "")
+        rows.append(f"| {each.name.replace('_', ' ')} | {each.group} | {after} | {text} |")
+    return head + "\n".join(rows)
+
+
+def _chosen(names: Collection[str]) -> list[tuple[str, Break]]:
+    return [
+        (group, each)
+        for group, mutants in GROUPS.items()
+        for each in mutants
+        if not names or each.name in names or group in names
+    ]
 
 
 def main() -> int:
     """Run from the command line."""
-    chosen = sys.argv[1:]
-    mutants = [*(each for each in BREAKS if each.name in IN_REACH), *RACES]
-    mutants = [each for each in mutants if not chosen or each.name in chosen]
-    found = 0
-    for each in mutants:
-        result, seconds, how = try_one(each)
-        found += result == "found"
-        print(f"{result:14} {seconds:6.1f} s  {each.name}  {how[:90]}", flush=True)
-    print(f"{found} of {len(mutants)} found within {LIMIT_S} s")
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants")
+    parser.add_argument("--jobs", type=int, default=1, help="how many at the same time")
+    parser.add_argument("--seconds", type=float, default=LIMIT_S, help="for each, of a processor")
+    parser.add_argument("--update", type=Path, help="the page whose table is to be written")
+    parser.add_argument("names", nargs="*", help="of mutants or kinds; all without")
+    options = parser.parse_args()
+    results = []
+    with ThreadPoolExecutor(options.jobs) as pool:
+        chosen = _chosen(options.names)
+        for result in pool.map(lambda each: try_one(*each, options.seconds), chosen):
+            results.append(result)
+            word = "found" if result.found else "missed"
+            print(f"{word:6} {result.cpu_s:6.1f} s  {result.name}  {result.how[:90]}", flush=True)
+    found = sum(each.found for each in results)
+    print(f"{found} of {len(results)} found within {options.seconds:g} s of processor time")
+    if options.update is not None:
+        machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
+        page = options.update.read_text("utf-8")
+        block = table(results, date.today(), machine)  # noqa: DTZ011 - a day for a reader
+        options.update.write_text(update(page, "mutants", block), "utf-8")
     return 0
 
 

@@ -6,37 +6,7 @@ from typing import Final
 
 from tests.deliberate_breaks import Break
 
-__all__ = ["IN_REACH", "RACES"]
-
-IN_REACH: Final = frozenset(
-    {
-        "drain_does_not_ask_whether_the_reader_has_taken_it",
-        "acknowledgements_overtake_each_other",
-        "a_late_acknowledgement_goes_out_on_a_closed_connection",
-        "an_acknowledgement_follows_disconnect",
-        "a_pause_keeps_back_nothing_that_was_read",
-        "a_pause_ends_with_the_first_reason_taken_back",
-        "a_lost_connection_takes_what_it_brought_with_it",
-        "a_filter_is_given_up_before_everybody_has_subscribed",
-        "an_overtaken_reload_starts_its_modules",
-        "a_reload_begins_during_a_stop",
-        "a_reload_goes_on_into_a_stop",
-        "connections_do_not_follow_their_modules",
-        "a_new_connection_is_read_before_its_module_runs",
-        "a_module_that_waits_for_its_restart_is_read_for",
-        "a_module_is_read_for_while_it_is_stopped",
-        "a_parked_module_keeps_its_connection",
-        "a_stop_waits_for_connections_that_are_not_read",
-        "pressure_is_lifted_although_it_is_back",
-        "a_connection_starts_before_the_old_one_of_its_id_has_ended",
-        "the_client_id_leaves_the_module_out",
-        "a_broken_configuration_stops_everything",
-        "a_module_whose_stop_hangs_is_waited_for_for_ever",
-        "any_refusal_changes_the_version_of_mqtt",
-        "restarts_are_never_forgotten",
-    }
-)
-"""The entries of `deliberate_breaks` that change what the simulation can see."""
+__all__ = ["RACES"]
 
 _LINK: Final = "transports/mqtt/link.py"
 _INFLOW: Final = "transports/mqtt/inflow.py"
