@@ -2,7 +2,7 @@
 
     python -m tests.simulation.mutants [--jobs N] [--update docs/robustness.md] [NAME ...]
 
-Time is processor time of the simulating process: on a machine that is busy the clock on the wall says little.
+Time is processor time of the simulating process: a busy machine does not change it.
 """
 
 from __future__ import annotations
@@ -139,8 +139,8 @@ def table(results: Sequence[Result], day: date, machine: str) -> str:
         lines.append(f"{found} of {len(some)} {title}")
     count = sum(each.found for each in results)
     head = (
-        f"{day:%Y-%m-%d}, {machine}: {count} of {len(results)} found within {LIMIT_S} s of processor "
-        f"time each ({', '.join(lines)}).\n\n"
+        f"{day:%Y-%m-%d}, {machine}: {count} of {len(results)} found within {LIMIT_S} s of "
+        f"processor time each ({', '.join(lines)}).\n\n"
         "| mutant | kind | found after | by |\n|---|---|---:|---|\n"
     )
     rows = []

@@ -1,4 +1,7 @@
-"""Breaks of the order of things, each named by what goes wrong; see `mutants`."""
+"""Breaks of the order of things, each named by what goes wrong; see `mutants`.
+
+Those that `deliberate_breaks` has are not repeated here.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,6 @@ def _race(name: str, path: str, old: str, new: str) -> Break:
 
 
 RACES: Final = (
-    _race(
-        "messages_are_acknowledged_as_they_are_read",
-        _INTAKE,
-        "settle: Settle | None = acknowledgements.hold(packet_ids) if packet_ids else None",
-        "settle: Settle | None = acknowledgements.release(packet_ids) if packet_ids else None",
-    ),
     _race(
         "a_message_without_a_point_is_never_acknowledged",
         _INTAKE,
@@ -180,18 +177,6 @@ RACES: Final = (
         _INFLOW,
         "data = self._reads.popleft()",
         "data = self._reads.pop()",
-    ),
-    _race(
-        "the_rest_of_a_turn_is_forgotten",
-        _INFLOW,
-        "                self._frames += rest\n",
-        "                pass\n",
-    ),
-    _race(
-        "frames_set_aside_come_last",
-        _INFLOW,
-        "self._frames[:0] = frames",
-        "self._frames += frames",
     ),
     _race(
         "reading_does_not_go_on_after_coalescing",

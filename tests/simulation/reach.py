@@ -6,5 +6,63 @@ from typing import Final
 
 __all__ = ["OUT_OF_REACH", "WHY_MISSED"]
 
-OUT_OF_REACH: Final[dict[str, str]] = {}
+_TEXT: Final = "the simulation does not look at names, texts and values beyond their numbers"
+_LOG: Final = "it does not judge what the log says of it"
+_COUNTED: Final = "it changes a counter that explains nothing else"
+_COST: Final = "no time passes while the simulation computes, and memory is not measured"
+_PROCESS: Final = (
+    "descriptors 0 to 2, threads, signal handlers and the watchdog are the process's own"
+)
+_WEB: Final = "HTTP, WebSocket, TLS and logins are not simulated"
+_FILES: Final = "an output file that is rotated is not simulated"
+_ONE_VERSION: Final = "all modules leave the version of MQTT to the default"
+
+OUT_OF_REACH: Final[dict[str, str]] = {
+    "comma_in_a_tag_is_not_escaped": _TEXT,
+    "a_dropped_batch_counts_as_delivered": "what is dropped is acknowledged as well",
+    "short_lives_are_never_forgotten": _LOG,
+    "an_attempt_has_a_deadline_for_each_step": "an attempt may take twice as long",
+    "a_connection_is_proven_while_it_is_drained": _LOG,
+    "modules_import_each_other": "it changes nothing that runs",
+    "a_wildcard_matches_the_brokers_own_topics": "no module subscribes to everything",
+    "a_secret_shows_itself": _TEXT,
+    "retained_telemetry_is_taken_as_new": "no device retains its telemetry",
+    "asking_for_totals_sets_the_counter": "no device takes commands",
+    "equal_faults_are_not_folded": _LOG,
+    "names_without_end_fill_the_log": _LOG,
+    "the_watchdog_only_barks": _PROCESS,
+    "dear_messages_are_handled_by_the_dozen": _COST,
+    "a_copy_is_left_out_in_silence": _COUNTED,
+    "any_equal_message_is_a_copy": "no two messages are equal, since they are numbered",
+    "a_flood_blocks_the_others": _COST,
+    "a_second_sigterm_is_ignored": _PROCESS,
+    "tokens_are_renamed_before_they_are_on_the_disk": _WEB,
+    "a_stop_cancels_a_refresh": _WEB,
+    "a_login_can_be_answered_twice": _WEB,
+    "too_many_requests_cost_a_refresh": _WEB,
+    "what_is_no_object_is_read_as_one": _TEXT,
+    "odd_bytes_in_a_handshake_are_a_fault_of_ours": _WEB,
+    "a_certificate_is_for_every_ip_address": _WEB,
+    "a_login_after_the_file_was_removed_is_not_seen": _WEB,
+    "two_modules_have_one_client_id": "no configuration sets a client id",
+    "objects_of_the_start_cost_every_full_collection": _COST,
+    "a_byte_now_and_then_is_a_sign_of_life": "a model broker sends whole packets",
+    "a_subscribe_without_an_answer_is_not_logged": _LOG,
+    "devices_that_share_a_name_are_not_reported": _LOG,
+    "a_fixed_version_of_mqtt_is_given_up": _ONE_VERSION,
+    "a_removed_device_is_known_again_after_a_restart": "no device is removed",
+    "more_devices_are_kept_than_the_file_may_hold": _COST,
+    "devices_that_are_gone_are_kept_for_good": _COST,
+    "what_tls_has_not_sent_counts_as_taken": _WEB,
+    "tls_is_written_before_the_handshake": _WEB,
+    "a_rotation_forgets_what_was_not_read": _FILES,
+    "metrics_for_a_closed_stdout_count_as_delivered": _PROCESS,
+    "a_stdout_that_takes_nothing_is_not_refused": _PROCESS,
+    "time_in_which_the_process_stands_still_counts": _PROCESS,
+    "an_alarm_finds_its_default_action": _PROCESS,
+    "a_child_inherits_the_private_output": _PROCESS,
+}
+"""Deliberate breaks that are not tried, each with the reason."""
+
 WHY_MISSED: Final[dict[str, str]] = {}
+"""Mutants that are tried and not found, each with the reason."""

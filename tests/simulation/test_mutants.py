@@ -1,0 +1,58 @@
+"""The mutants of the simulation apply to the code as it is; the table says what became of them."""
+
+from __future__ import annotations
+
+import ast
+from datetime import date
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.deliberate_breaks import BREAKS
+from tests.simulation.mutants import GROUPS, Result, broken_text, table
+from tests.simulation.reach import OUT_OF_REACH, WHY_MISSED
+
+
+class MutantTests(SynchronousTestCase):
+    """Without running any."""
+
+    def test_each_applies_and_is_python(self) -> None:
+        """What a mutant replaces is there exactly once, and what comes of it can be compiled."""
+        for mutants in GROUPS.values():
+            for each in mutants:
+                self.assertNotEqual(each.old, each.new, each.name)
+                ast.parse(broken_text(each), each.name)
+
+    def test_each_is_one_of_its_own(self) -> None:
+        """No name and no change is there twice, so that the share that is found means something."""
+        mutants = [each for some in GROUPS.values() for each in some]
+        self.assertEqual(len({each.name for each in mutants}), len(mutants))
+        changes = {(each.path, broken_text(each)) for each in mutants}
+        self.assertEqual(len(changes), len(mutants))
+
+    def test_there_are_thirty_races(self) -> None:
+        """As many as promised at least."""
+        self.assertGreaterEqual(len(GROUPS["race"]), 30)
+
+    def test_reasons_are_about_mutants_that_exist(self) -> None:
+        """A renamed mutant takes its reason along."""
+        self.assertLessEqual(OUT_OF_REACH.keys(), {each.name for each in BREAKS})
+        tried = {each.name for some in GROUPS.values() for each in some}
+        self.assertLessEqual(WHY_MISSED.keys(), tried)
+
+
+class TableTests(SynchronousTestCase):
+    """What the page says."""
+
+    def test_table(self) -> None:
+        """One row for each, found or not; a violation cannot break the table."""
+        text = table(
+            [
+                Result("race", "it_comes_late", True, 3.4, "a | b <c>"),
+                Result("fix", "it_never_comes", False, 120.2),
+            ],
+            date(2026, 11, 28),
+            "2 cores",
+        )
+        self.assertIn("1 of 2 found", text)
+        self.assertIn("| it comes late | race | 3 s | a \\| b &lt;c> |", text)
+        self.assertIn("| it never comes | fix | not found |", text)
