@@ -76,7 +76,7 @@ class Parts:
         configure: applies the global settings of a plan that is going to run.
         log: the agent's own log.
         guard: contains the agent's own faults.
-        notifier: tells systemd, where it started us.
+        notifier: reports to systemd, where it started us.
         observer: what twistd shall log with, None to leave that to twistd.
         state: the files whose last changes are written at the stop.
         imported: called before the first module is made, when all that they need is imported.
@@ -156,7 +156,7 @@ class Agent(MultiService):
     # -- start -------------------------------------------------------------------------------
 
     def startService(self) -> None:
-        """Open the output and start the modules; what cannot be started is told."""
+        """Open the output and start the modules; what cannot be started is logged."""
         failures: list[BaseException] = []
         self._guard.run("start", self._parts.sink.startService, on_error=failures.append)
         if failures:

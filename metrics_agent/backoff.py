@@ -40,7 +40,7 @@ class Backoff:
         return self._spread(self._minimum_s)
 
     def longest_delay_s(self) -> float:
-        """Return the delay for a fault that only a person can mend."""
+        """Return the delay for a fault that needs user action."""
         return self._spread(self._maximum_s)
 
     def _spread(self, delay_s: float) -> float:

@@ -17,7 +17,7 @@ class Batch:
         data: one or more lines of line protocol, each ending in a newline.
         count: the number of lines.
         settle: called at most once with True when the reader has taken the bytes (where the
-            output cannot tell: when they were written), with False when they were dropped.
+            output does not know: when they were written), with False when they were dropped.
             Not called for a batch that is still queued when the process ends. Must not raise.
     """
 

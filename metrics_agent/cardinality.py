@@ -48,7 +48,7 @@ class Cardinality:
 
         Args:
             tags: of the series.
-            prefix: what tells it from others, encoded.
+            prefix: what distinguishes it from others, encoded.
         """
         if not self.limit:
             return True

@@ -1,7 +1,7 @@
 """Every measurement, tag and field this agent writes: name, unit, type, and the Go agent's name.
 
 Decoders take their names from here when they are imported, so that a misspelled field is an error
-at import and not a new column in somebody's database; at run time they hold plain strings::
+at import and not a new column in a user's database; at run time they hold plain strings::
 
     POWER = ELECTRICITY.key("power")
 
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 Kind = Literal["float", "int", "bool", "str"]
-"""The type a field has for ever; every measured number is a float."""
+"""The type that a field keeps; every measured number is a float."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*(?:<[a-z]+>)?")
 _PLACEHOLDER = re.compile(r"<[a-z]+>\Z")
@@ -48,8 +48,8 @@ class Field:
     """What one field means.
 
     Attributes:
-        name: lower_snake_case; with ``<what>`` at its end it stands for a family of fields.
-        unit: as a person writes it; empty for a plain number.
+        name: lower_snake_case; with ``<what>`` at its end it names a family of fields.
+        unit: as people write it; empty for a plain number.
         kind: its type, which never changes.
         original_name: what the Go agent called it (for Tasmota), None if it did not write it.
         original_scale: our value times this is the Go agent's.
@@ -66,7 +66,7 @@ class Field:
     written: bool = field(default=True, kw_only=True)
 
     def covers(self, name: str) -> bool:
-        """Tell whether a name is this field's or one of its family's."""
+        """Return whether a name is this field's or one of its family's."""
         stem = _PLACEHOLDER.sub("", self.name)
         return name == self.name or (stem != self.name and name.startswith(stem) and name != stem)
 
@@ -197,7 +197,7 @@ ELECTRICITY: Final = Measurement(
 
 CLIMATE: Final = Measurement(
     "climate",
-    "What sensors tell about their surroundings: air, light, weather, soil, distance.",
+    "What sensors report about their surroundings: air, light, weather, soil, distance.",
     (*_COMMON, _SENSOR, _CHANNEL),
     (
         Field("temperature", "°C", original_name="temperature"),
@@ -439,7 +439,7 @@ measurement has one set of units, whatever the vendor.
 
 Tag values that come from devices are made safe: control characters become `_`, zero-width, bidi and
 other invisible characters are taken away, and what is longer than 256 bytes is cut. Two devices
-whose names are equal after that share a series if nothing else tells them apart.
+whose names are equal after that share a series if nothing else distinguishes them.
 
 *Not written yet*: the name is reserved, no module writes the field today.
 

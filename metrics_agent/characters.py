@@ -45,7 +45,7 @@ def visible(text: str) -> str:
     r"""Return a text on one line in which each such character is an escape, ``\u202e``.
 
     A tab becomes four spaces. A backslash stays as it is: the result is for people to read, who
-    cannot tell a device that is named ``\u202e`` from one that is named with that character.
+    cannot distinguish a device that is named ``\u202e`` from one that is named with that character.
     """
     return _UNSAFE.sub(_escape, text)
 

@@ -1,4 +1,4 @@
-"""The command `metrics-agent`: what Telegraf runs, and what a person does at a shell.
+"""The command `metrics-agent`: what Telegraf runs, and what users run at a shell.
 
 The signal handlers come first, then everything else: the default action of SIGHUP is death. So
 this module imports next to nothing, and each command imports what it needs.
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _print_version() -> int:
     from metrics_agent._version import __version__
-    from metrics_agent.commands.saying import say
+    from metrics_agent.commands.stdout import say
 
     say(f"metrics-agent {__version__}")
     return 0

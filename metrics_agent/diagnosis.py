@@ -70,8 +70,8 @@ class Diagnosis:
     """The rule, and what came out.
 
     Attributes:
-        state_dir: stands for the state directory, see `commands.diagnosing`.
-        output: stands for the setting `output`.
+        state_dir: represents the state directory, see `commands.diagnosing`.
+        output: represents the setting `output`.
         counters: what the modules collected.
         problems: what is known of their connections.
     """

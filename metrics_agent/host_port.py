@@ -30,7 +30,7 @@ def read_host(where: re.Match[str], text: str) -> str:
 
     Args:
         where: the match.
-        text: what somebody wrote, for the sentence.
+        text: as it was written, for the message.
 
     Raises:
         ValueError: with a sentence that says what was got and what was expected.

@@ -40,7 +40,7 @@ Login = Callable[[Any, Path, Any, TextIO, TextIO], Awaitable[bool]]
 
 
 class IModule(IService):
-    """A collector: made anew for every start, never started twice.
+    """A collector: a new instance for every start, never started twice.
 
     ``startService`` subscribes and sets timers by its context and returns None, a Deferred or a
     coroutine; raising or failing means that the start failed. MQTT messages come once the start is
@@ -194,7 +194,7 @@ class ModuleKind:
         needs: names of Python modules that it will import with these settings, those above all
             that need packages which may be missing. They are imported before any module starts,
             so that none holds up the others; `metrics-agent check` tries them.
-        login: leads a person through a login on a terminal, for `metrics-agent login`; None for a
+        login: guides the user through a login on a terminal, for `metrics-agent login`; None for a
             module without one. Takes the settings, the directory of the module's state, the
             reactor, and where to read lines and write text; gives something to await that is
             True if there is a login now.

@@ -102,7 +102,7 @@ def loads(
         try:
             return parse(data)
         except ValueError:
-            pass  # perhaps for what stands around it
+            pass  # perhaps because of the text around it
     data = data.removeprefix(_BOM).strip(_BLANK)
     if not data:
         raise PayloadError("empty", "no JSON in the payload")
@@ -128,7 +128,7 @@ def _judge(data: bytes) -> object:
     except json.JSONDecodeError as error:
         raise PayloadError("invalid_json", _place(error.doc, error.pos, error.msg)) from error
     except ValueError as error:
-        # A constant that is not JSON: the decoder does not tell where.
+        # A constant that is not JSON: the decoder does not say where.
         raise PayloadError("invalid_json", f"{error}, in {data[:_EXCERPT]!r}") from error
 
 

@@ -6,8 +6,8 @@ in these corners the strictest of them decides:
 
 * **Names** (measurement, tag keys and values, field keys). Comma, space and, but for the
   measurement, the equals sign are escaped by a backslash. A backslash is itself never escaped in
-  a name, so that one before ``,`` ``=`` space ``"`` or at the end cannot be told from an escape:
-  it becomes ``/``. Control characters become ``_``, characters that are invisible or reorder text
+  a name, and one before ``,`` ``=`` space ``"`` or at the end would read as an escape: it becomes
+  ``/``. Control characters become ``_``, characters that are invisible or reorder text
   are taken away, noncharacters become U+FFFD: see `characters`. A measurement does not begin with
   ``#`` (a comment); measurement, tag keys and field keys do not begin with ``_`` (reserved): these
   characters are taken away. ``time`` as a tag or field key makes InfluxDB discard the point: it

@@ -20,7 +20,7 @@ def not_imported(names: Iterable[str]) -> list[str]:
 
 
 def import_all(names: Iterable[str]) -> None:
-    """Import them; what cannot be imported is told by the module that needs it, at its start."""
+    """Import them; a failed import is reported by the module that needs it, at its start."""
     for name in names:
         # Code of others runs here: it may raise anything.
         with suppress(BaseException):

@@ -64,7 +64,7 @@ def makeService(options: Options) -> Agent:
     observer = StderrObserver()
     # Before the handlers that are registered already; twistd itself does not wait for the log.
     atexit.register(observer.final_flush, _LAST_WORDS_S)
-    # twistd begins to log when it has the service: what keeps it from that is told directly.
+    # twistd begins to log when it has the service: what prevents that is printed directly.
     log = make_logger(observer=observer)
     found = plan_or_complain(options["config"], log)
     if not isinstance(found, tuple):
@@ -107,7 +107,7 @@ def _check_stdout(twistd: Any, plan: Plan, log: Logger) -> None:
 
 
 def _logs_by_default(twistd: Any, plan: Plan) -> bool:
-    """Tell whether the log is ours: nobody asked for another, and there is a stderr.
+    """Return whether the log is ours: no other was asked for, and there is a stderr.
 
     ``--logfile=-`` asks for stdout, and that is for metrics.
     """

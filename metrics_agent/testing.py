@@ -306,7 +306,7 @@ class FakeContext:
             if each.active and topic_matches(each.topic_filter, topic)
         ]
         if not handlers:
-            raise LookupError(f"nobody subscribed to {topic!r}")
+            raise LookupError(f"no subscription to {topic!r}")
         # As from a connection: no two messages have the same time.
         self._received_ns = max(self._received_ns + 1, self.now_ns())
         message = Message(topic, payload, qos, retain, self._received_ns)

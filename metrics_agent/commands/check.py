@@ -13,7 +13,7 @@ from typing import Final
 
 from metrics_agent.commands.files import inspect_files
 from metrics_agent.commands.loading import load_found, locate
-from metrics_agent.commands.saying import say
+from metrics_agent.commands.stdout import say
 from metrics_agent.config import AgentConfig, Fault, state_directory
 from metrics_agent.config.output import read_output
 from metrics_agent.errors import ConfigError, MissingDependency

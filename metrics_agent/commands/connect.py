@@ -15,7 +15,7 @@ from attrs import define, evolve, field
 from metrics_agent.commands.check import check
 from metrics_agent.commands.diagnosing import diagnose
 from metrics_agent.commands.run import logged
-from metrics_agent.commands.saying import say
+from metrics_agent.commands.stdout import say
 from metrics_agent.config.output import read_output
 from metrics_agent.diagnosis import Diagnosis
 from metrics_agent.logs.observer import StderrObserver

@@ -12,7 +12,7 @@ from typing import Any
 
 from metrics_agent.commands.loading import plan_or_complain
 from metrics_agent.commands.run import run_plan
-from metrics_agent.commands.saying import say_error
+from metrics_agent.commands.stdout import say_error
 from metrics_agent.config import state_directory
 from metrics_agent.diagnosis import ConnectionProblems, Diagnosis
 from metrics_agent.logs.logger import make_logger

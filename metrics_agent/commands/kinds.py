@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Final
 
-from metrics_agent.commands.saying import say_error
+from metrics_agent.commands.stdout import say_error
 from metrics_agent.config.declared import declared
 from metrics_agent.config.faults import nearest, quote
 from metrics_agent.config.sample import Subject

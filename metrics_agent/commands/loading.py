@@ -31,7 +31,7 @@ def locate(config: str | None) -> Found:
     try:
         directory = Path.cwd()
     except OSError:
-        # Somebody removed it under us; the path may still be an absolute one.
+        # The working directory was removed; the path may still be absolute.
         directory = Path()
     # Telegraf has a pipe there, a shell's user a terminal, a service /dev/null.
     has_parent = kind_of(0) in {Kind.PIPE, Kind.SOCKET}

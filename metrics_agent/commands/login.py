@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics_agent.commands.loading import loader
-from metrics_agent.commands.saying import say_error
+from metrics_agent.commands.stdout import say_error
 from metrics_agent.config import AgentConfig, ModuleConfig, state_directory
 from metrics_agent.errors import ConfigError
 from metrics_agent.process.boot import Process
@@ -19,7 +19,7 @@ __all__ = ["login"]
 
 
 def login(process: Process, config: str | None, instance: str) -> ExitCode:
-    """Lead a person through the login of a module; stdin and stdout are the person's.
+    """Guide the user through the login of a module, on stdin and stdout.
 
     Args:
         process: what `boot` made.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from metrics_agent.commands.kinds import all_subjects, subject_or_complain
-from metrics_agent.commands.saying import say, say_lines
+from metrics_agent.commands.stdout import say, say_lines
 from metrics_agent.config.declared import Declared, declared
 from metrics_agent.config.faults import join
 from metrics_agent.config.load import CommonSettings

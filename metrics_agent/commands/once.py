@@ -7,7 +7,7 @@ from typing import Any
 
 from metrics_agent.commands.diagnosing import diagnose
 from metrics_agent.commands.run import logged
-from metrics_agent.commands.saying import say_error
+from metrics_agent.commands.stdout import say_error
 from metrics_agent.config.output import STDOUT
 from metrics_agent.diagnosis import Diagnosis
 from metrics_agent.logs.observer import StderrObserver

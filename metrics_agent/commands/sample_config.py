@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from metrics_agent.commands.kinds import all_subjects, subject_or_complain
-from metrics_agent.commands.saying import say_lines
+from metrics_agent.commands.stdout import say_lines
 from metrics_agent.config.sample import Subject, sample_file, sample_modules
 from metrics_agent.process.exit import ExitCode
 

@@ -119,7 +119,7 @@ class _Limited(Shape):
 
     @abstractmethod
     def allows(self, value: Any) -> bool:
-        """Tell whether a value of the right type passes."""
+        """Return whether a value of the right type passes."""
 
     def hint(self, value: Any) -> str:  # noqa: ARG002 - for those that override it
         """Say what to do about a value that does not pass."""

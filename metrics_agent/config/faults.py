@@ -25,7 +25,7 @@ class Fault:
 
     Attributes:
         path: the key with its tables, ``modules.tasmota.interval``, or the file's path.
-        got: what stands there, never the value of a secret; the whole finding where there is
+        got: what was found, never the value of a secret; the whole finding where there is
             nothing that could have been expected.
         expected: what may stand there, or empty.
         hint: what to do about it, or empty.

@@ -215,7 +215,7 @@ class _Module:
 
     Args:
         instance: its key.
-        raw: what stands there.
+        raw: what was found.
         sources: where secrets are looked up.
         kinds: the registry.
         known_kinds: all its names.

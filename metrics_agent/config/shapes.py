@@ -61,12 +61,12 @@ class Faulty:
 
 
 FAULTY: Final = Faulty()
-"""Stands for a value that could not be read; its faults are in the walk."""
+"""The placeholder of a value that could not be read; its faults are in the walk."""
 
 
 @frozen
 class Place:
-    """Where a value stands.
+    """The place of a value in the file.
 
     Attributes:
         path: keys with points, indices in brackets.
@@ -151,7 +151,7 @@ class Shape(ABC):
         """Return the value, or `FAULTY` after adding what is wrong to the walk."""
 
     def suits(self, raw: object) -> bool:  # noqa: ARG002 - for those that override it
-        """Tell whether a value is of the raw type that this shape reads."""
+        """Return whether a value is of the raw type that this shape reads."""
         return False
 
     def show(self, value: Any) -> str:

@@ -50,7 +50,7 @@ class Structured(Generic[T]):
         faults: all that is wrong, in the order of the file; empty if there is a value.
         ignored: unknown keys where those are allowed (the ``custom`` table).
         warnings: settings that are allowed and dangerous.
-        literal_secrets: the paths of secrets whose text stands in the file itself.
+        literal_secrets: the paths of secrets written in the file itself.
         files: what the settings name.
     """
 
@@ -64,7 +64,7 @@ class Structured(Generic[T]):
 
 @frozen
 class Entry:
-    """A raw value and where it stands."""
+    """A raw value and its place in the file."""
 
     raw: object
     place: Place
@@ -223,7 +223,7 @@ def _check_the_rest(
     place: Place,
     walk: Walk,
 ) -> None:
-    """Run that check too where settings are wrong: what is wrong in others is to be told as well.
+    """Run that check even where settings are wrong, to report faults in the others as well.
 
     The wrong ones are taken out of the instance. A check that asks for one ends there; what it has
     said before did not depend on it.

@@ -1,6 +1,6 @@
-"""What a person reads: one observer that writes every event to stderr and never blocks.
+"""The log: one observer that writes every event to stderr and never blocks.
 
-An event travels ``read_event`` (level, module, text) -> ``Folder`` (equal faults are told once)
+An event travels ``read_event`` (level, module, text) -> ``Folder`` (equal faults are logged once)
 -> ``RateLimit`` -> ``render`` (the reader's format) -> ``BoundedWriter`` -> ``Descriptor`` (fd 2).
 """
 

@@ -10,11 +10,11 @@ from twisted.logger import Logger, LogLevel
 __all__ = ["Burst"]
 
 _LONGEST_WAIT: Final = 10
-"""Times the settling: a stream that never settles is told of all the same."""
+"""Times the settling: a stream that never settles is reported all the same."""
 
 
 class Burst:
-    """Collects items until no more come for a moment, then tells of them.
+    """Collects items until no more come for a moment, then logs them.
 
     Args:
         log: where to.
@@ -22,7 +22,7 @@ class Burst:
         many: the line for more than ``few`` items; may use ``{count}`` and ``{first}``.
         one: the line for each of a few items, may use ``{first}``; ``many`` if None.
         settle_s: how long no item must have come.
-        few: up to so many items are told of one by one.
+        few: up to so many items are logged one by one.
         level: of the lines.
     """
 
@@ -62,7 +62,7 @@ class Burst:
             self._call.reset(min(self._settle_s, max(0.0, self._latest_s - now_s)))
 
     def flush(self) -> None:
-        """Tell at once what there is to tell, and set no timer."""
+        """Log at once what was collected, and cancel the timer."""
         if self._call is not None:
             self._call.cancel()
             self._settled()

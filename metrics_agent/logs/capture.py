@@ -1,4 +1,4 @@
-"""Lines of others that belong into our log: stray prints, Python's logging and warnings."""
+"""Output of other code that belongs in our log: stray prints, Python's logging and warnings."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class _Text:
         try:
             return self._record.getMessage()
         except (TypeError, ValueError, KeyError) as error:
-            # Values that do not fit their format; the format alone tells something.
+            # Values that do not fit their format; the format alone still says something.
             return f"{self._record.msg} (its values do not fit: {error})"
 
 
@@ -122,7 +122,7 @@ class LoggingBridge(logging.Handler):
             "log_format": "{text}",
             "text": _Text(record),
             "module": record.name.partition(".")[0],
-            # All records share a format; what tells them apart is the one they were made with.
+            # All records share a format; the template they were made with distinguishes them.
             "template": record.msg,
             "fold": ("template",),
         }

@@ -1,4 +1,4 @@
-"""Writing to somebody else's descriptor without ever blocking, and without changing it.
+"""Writing to a shared descriptor without ever blocking, and without changing it.
 
 fd 2 is shared: with Telegraf's pipe, a shell's terminal, with fd 1 after ``2>&1``. O_NONBLOCK
 belongs to the open file description, so setting it would change it for all of them. Instead:

@@ -1,6 +1,6 @@
-"""From an event of twisted.logger to what is worth telling: level, module, text.
+"""From an event of twisted.logger to what is worth logging: level, module, text.
 
-Twisted's own information ("Starting factory ...") is noise to a person who runs an agent and
+Twisted's own information ("Starting factory ...") is noise to whoever runs an agent and
 counts as debug; its warnings and errors stay what they are. Nothing in here raises, whatever the
 event holds: a ``__repr__`` that raises costs the line its text, not the program its log.
 """
@@ -46,17 +46,17 @@ _FOR_DEVELOPERS: Final = ("DeprecationWarning", "FutureWarning", "ResourceWarnin
 
 
 class Entry(NamedTuple):
-    """Something to tell.
+    """A line to log.
 
     Attributes:
         level: how much it matters.
         module: whose line it is.
         text: one sentence; a newline in it is shown as an escape.
         time_s: seconds since the epoch.
-        kind: what equal faults have in common: the sentence, the exception's type, and what tells
-            kinds of them apart; None: each is news of its own, never folded.
-        details: the lines of a traceback, told at debug level beneath the line, in which texts from
-            outside are `visible`; empty when not wanted.
+        kind: what equal faults have in common: the sentence, the exception's type, and what
+            distinguishes kinds of them; None: each is logged by itself, never folded.
+        details: the lines of a traceback, logged at debug level beneath the line, with texts from
+            outside made `visible`; empty when not wanted.
     """
 
     level: Level
@@ -68,12 +68,12 @@ class Entry(NamedTuple):
 
 
 def read_event(event: LogEvent, levels: Levels) -> Entry | None:
-    """Return what to tell of an event, None if nothing is.
+    """Return what to log of an event, None for nothing.
 
     Keys of the event that have a meaning here, beside those of twisted.logger:
 
     * ``module``: whose line it is.
-    * ``fold``: names of fields whose values tell kinds of the same sentence apart, or False for a
+    * ``fold``: names of fields whose values distinguish kinds of the same sentence, or False for a
       line that must always be seen, such as a change of state.
     """
     namespace = str(event.get("log_namespace") or "")
@@ -86,7 +86,7 @@ def read_event(event: LogEvent, levels: Levels) -> Entry | None:
     else:
         failure = None
         if namespace == _DEFERRED and event.get("log_format") == "Unhandled error in Deferred:":
-            return None  # The announcement of an event with the failure, which tells it all.
+            return None  # The announcement of an event with the failure, which says it all.
     if level < levels.of(module):
         return None
     text = _text_of(event, namespace)
@@ -151,7 +151,7 @@ def _text_of(event: LogEvent, namespace: str) -> str:
         text = f"A log line could not be formatted ({type(error).__name__}): {_plain(log_format)}"
     text = text[:_MAX_TEXT].strip("\r\n")
     if namespace == "stdout":
-        return text and f"Something was printed to stdout, which is for metrics: {text!r}"
+        return text and f"Printed to stdout, which is for metrics: {text!r}"
     return text
 
 

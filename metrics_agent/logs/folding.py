@@ -1,9 +1,9 @@
-"""Equal faults are told once, then counted: "Repeated 9995 times in 10 s: ...".
+"""Equal faults are logged once, then counted: "Repeated 9995 times in 10 s: ...".
 
 Two faults are of one kind if module, level, sentence (before values are put in), type of
 exception and the fields the event names under ``fold`` are the same. Within a window of
 ``WINDOW_S`` the first few texts of a kind are shown and the rest is counted, an equal text of a
-warning or error at once. The count is told when the window ends. While it goes on, the next
+warning or error at once. The count is logged when the window ends. While it goes on, the next
 window is longer and shows nothing but its count; a window without a repetition ends it. Debug
 lines are never folded: who asks for them wants them.
 
@@ -64,7 +64,7 @@ class _Window:
         return False
 
     def summary(self, now_s: float) -> Entry:
-        """Return the line that tells the count, and count anew."""
+        """Return the line with the count, and reset the count."""
         times = "once" if self.repeats == 1 else f"{self.repeats} times"
         text = f"Repeated {times} in {max(1, round(now_s - self.start_s))} s: {self.last.text}"
         self.repeats = 0
@@ -117,7 +117,7 @@ class Folder:
 
     @property
     def next_due_s(self) -> float | None:
-        """When ``due`` has something to tell, None if nothing is waiting."""
+        """When ``due`` has something to log, None if nothing is waiting."""
         return self._due_s
 
     def due(self, now_s: float) -> Iterator[Entry]:

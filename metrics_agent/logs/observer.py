@@ -3,7 +3,7 @@
 It can be called from any thread, before the reactor runs, while it runs and after it has stopped,
 also again while it is at work (a signal handler, a ``__del__`` that the garbage collector runs).
 What can not be written is kept, and tried again with the next line; once ``attach`` has been
-called also by a timer, which tells the counts of folded and suppressed lines as well.
+called also by a timer, which logs the counts of folded and suppressed lines as well.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class StderrObserver:
     Args:
         fd: where to; what it refers to is not changed, and it may be closed afterwards.
         format: one of ``rendering.LOG_FORMATS``.
-        environ: tells whether stderr is the journal's.
+        environ: shows whether stderr is the journal's.
         clock: seconds of a clock that never jumps; ``time.monotonic`` but in tests.
         target: what is written to instead of ``fd``, in tests.
         rate: the bound on lines a second.
 
     Attributes:
         suppressed: events that were folded, or not written because there were too many or
-            nobody read; their counts are told in lines of their own.
+            stderr was not read; their counts are logged in separate lines.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class StderrObserver:
             if entry is not None:
                 self._take(entry)
         except Exception as error:
-            # Nobody else could tell of it: this is where faults are told.
+            # This is where faults are logged, so this one must be reported here.
             text = f"A log line was lost, the log itself failed: {type(error).__name__}"
             self._take(Entry(Level.ERROR, AGENT, text, wall_s()))
 
@@ -130,7 +130,7 @@ class StderrObserver:
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Hold the lock, and tell afterwards what has come in.
+        """Hold the lock, and log afterwards what has come in.
 
         Gives False, and does nothing more, when called from within itself; the lock lets the
         same thread in again. The outer call sees to what the inner one left in the inbox.
@@ -143,12 +143,12 @@ class StderrObserver:
             try:
                 yield True
                 while self._inbox:
-                    self._tell(self._inbox.popleft())
+                    self._log(self._inbox.popleft())
                 self._set_timer()
             finally:
                 self._busy = False
 
-    def _tell(self, entry: Entry) -> None:
+    def _log(self, entry: Entry) -> None:
         now_s = self._clock()
         self.suppressed += 1  # until it is written
         for shown in self._folder.take(entry, now_s):

@@ -1,4 +1,4 @@
-"""A bound on how much is told at all, for each level: a flood of one hides no other."""
+"""A limit on the lines logged for each level: a flood of one level hides no other."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from metrics_agent.logs.levels import Level
 
 __all__ = ["RateLimit"]
 
-_TOLD_AFTER_S: Final = 10.0
+_REPORTED_AFTER_S: Final = 10.0
 
 
 class RateLimit:
     """A token bucket for each level.
 
     Args:
-        lines_per_s: what is let through for ever.
+        lines_per_s: the rate that is let through in the long run.
         burst: what is let through at once.
     """
 
@@ -40,16 +40,16 @@ class RateLimit:
         self._tokens[level] = tokens
         self._suppressed += 1
         if self._due_s is None:
-            self._due_s = now_s + _TOLD_AFTER_S
+            self._due_s = now_s + _REPORTED_AFTER_S
         return False
 
     @property
     def next_due_s(self) -> float | None:
-        """When the number of suppressed lines is to be told, None if there are none."""
+        """When the number of suppressed lines is to be logged, None if there are none."""
         return self._due_s
 
     def due(self, now_s: float) -> Entry | None:
-        """Return the line that tells how many were suppressed, when it is time for it."""
+        """Return the line with the number of suppressed lines, when it is due."""
         if self._due_s is None or now_s < self._due_s:
             return None
         return self.drain()

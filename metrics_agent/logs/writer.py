@@ -32,7 +32,7 @@ class BoundedWriter:
 
     Args:
         target: where to.
-        notice: makes the line that tells how many lines were dropped.
+        notice: makes the line that says how many lines were dropped.
         max_bytes: how much is kept while nothing is taken.
     """
 
@@ -42,7 +42,7 @@ class BoundedWriter:
         self._target = target
         self._notice = notice
         self._max_bytes = max_bytes
-        # Each with the number of log lines it stands for: a notice for all that it tells of.
+        # Each with the number of log lines that it covers: a notice covers all dropped ones.
         self._kept: deque[tuple[bytes, int]] = deque()
         self._size = 0
         self._dropped = 0
@@ -78,8 +78,8 @@ class BoundedWriter:
                 self._retry_later(now_s, wrote=wrote)
                 return False
             except OSError:
-                # The reader is gone or the disk is full, and there is nobody to tell. A later
-                # line may find it mended; then the count is told.
+                # The reader is gone or the disk is full, and there is no other place to report
+                # it. Once a later line succeeds, the count is logged.
                 self._give_up()
                 return True
             wrote = True
@@ -100,7 +100,7 @@ class BoundedWriter:
         self._size += len(line)
 
     def _keep_notice(self) -> bool:
-        """Queue the line that tells of dropped ones, in the place where they would have been."""
+        """Queue the line about dropped ones, in the place where they would have been."""
         count, self._dropped = self._dropped, 0
         if count:
             self._keep(self._notice(count), count)

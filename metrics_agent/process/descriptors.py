@@ -53,7 +53,7 @@ class Kind(enum.Enum):
 
 
 def kind_of(fd: int) -> Kind:
-    """Tell what a descriptor is; `Kind.CLOSED` where the number is not open."""
+    """Return what a descriptor is; `Kind.CLOSED` where the number is not open."""
     try:
         status = os.fstat(fd)
     except OSError as error:
@@ -73,9 +73,9 @@ def kind_of(fd: int) -> Kind:
 
 
 def hung_up(fd: int) -> bool:
-    """Tell whether the other side is gone, without waiting and without reading.
+    """Return whether the other side is gone, without waiting and without reading.
 
-    True for a pipe that nobody reads any more, a socket whose peer has closed (not: has only
+    True for a pipe without a reader, a socket whose peer has closed (not: has only
     stopped sending) and a terminal whose window is closed.
     """
     poll = select.poll()
@@ -107,7 +107,7 @@ def reopen(fd: int) -> int:
     """Open a private, non-blocking description for writing of the pipe or terminal behind fd.
 
     Returns:
-        A new descriptor above 2, closed on exec. Its flags are nobody else's.
+        A new descriptor above 2, closed on exec. Its flags are not shared.
 
     Raises:
         OSError: there is no /proc, the object belongs to another user (EACCES, after a change

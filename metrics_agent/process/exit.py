@@ -127,7 +127,7 @@ def wait_until_read(
     Args:
         fd: for anything but a pipe with a reader there is nothing to wait for.
         timeout_s: the longest wait.
-        unread: tells how many bytes wait in the pipe; but for tests the kernel.
+        unread: returns how many bytes wait in the pipe; asks the kernel by default.
         clock: provides ``monotonic`` and ``sleep``.
 
     Returns:

@@ -1,4 +1,4 @@
-"""OpenSSL is loaded when somebody needs it, and not because it is installed.
+"""OpenSSL is loaded when it is needed, not because it is installed.
 
 Twisted's reactor and endpoints load it wherever they find it: 13 MB and a tenth of a second for an
 agent that speaks plain MQTT to a broker in the next room. `transports.tls` is the one place that

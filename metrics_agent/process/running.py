@@ -33,7 +33,7 @@ def contain_main_loop(
 
     Twisted contains all exceptions there by logging them; what leaves it is a log line that cannot
     be made, for want of memory above all. `run` would return without stopping anything, and the
-    interpreter would wait at its end for the threads of the reactor's pool, which nobody ends.
+    interpreter would wait at its end for the threads of the reactor's pool, which never end.
 
     Args:
         reactor: any that has a ``mainLoop``.

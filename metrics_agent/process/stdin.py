@@ -26,7 +26,7 @@ READ_BYTES = 64 * 1024
 
 @implementer(IReadDescriptor)
 class StdinWatch:
-    """Reads and discards what comes, tells the end once.
+    """Reads and discards input, and reports its end once.
 
     The descriptor is shared and stays blocking. One read after the reactor has said that it is
     readable does not block: with data it returns what is there, at the end nothing.
@@ -44,7 +44,7 @@ class StdinWatch:
         self._reactor.addReader(self)
 
     def stop(self) -> None:
-        """Stop watching; the end is not told any more. Harmless when called again."""
+        """Stop watching; the end is no longer reported. Harmless when called again."""
         if self._on_eof is not None:
             self._on_eof = None
             self._reactor.removeReader(self)
@@ -62,7 +62,7 @@ class StdinWatch:
         try:
             data = os.read(self._fd, READ_BYTES)
         except BlockingIOError:
-            # Somebody else made the description non-blocking and was faster.
+            # Another process made the description non-blocking and read first.
             return
         except OSError as error:
             self._log.warn("Cannot read stdin, taken as its end: {reason}.", reason=error.strerror)

@@ -160,7 +160,7 @@ class StateFile:
 
     A value is written a moment later, together with what follows at once, and then no more often
     than every few minutes: the disk is an SD card as often as not. At the stop what is pending is
-    written. The disk is waited for in a thread, so that a slow one holds up nobody.
+    written. The disk is waited for in a thread, so that a slow one holds nothing up.
 
     A value that must be there before something else is done is written `at_once`. Then the file has
     it when `write` returns, whatever becomes of this process; that it is on the disk, should the

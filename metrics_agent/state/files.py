@@ -18,7 +18,7 @@ from metrics_agent.state.owner import acting_as_owner, repair
 __all__ = ["Files", "NotRegular", "Stamp"]
 
 Stamp = tuple[int, int, int]
-"""Tells one state of a file from another: inode, time of change, size."""
+"""Distinguishes states of a file: inode, time of change, size."""
 
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
@@ -71,12 +71,12 @@ class Files:
             os.close(descriptor)
 
     def is_open_to_others(self, path: Path) -> bool:
-        """Tell whether anybody but its owner may read a file."""
+        """Return whether other users may read a file."""
         with acting_as_owner(path.parent):
             return bool(path.stat().st_mode & 0o077)
 
     def close_to_others(self, path: Path) -> None:
-        """Let nobody but its owner read or write a file."""
+        """Make a file readable and writable by its owner only."""
         with acting_as_owner(path.parent):
             path.chmod(0o600)
 

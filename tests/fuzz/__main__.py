@@ -30,10 +30,10 @@ __all__ = ["DECODERS", "main"]
 DECODERS: Final = (
     *("modules/tasmota/decode.py", "modules/tasmota/discovery.py", "modules/tasmota/energy.py"),
     *("modules/tasmota/meters.py", "modules/tasmota/sensors.py", "modules/tasmota/state.py"),
-    *("modules/tasmota/totals.py", "modules/tasmota/values.py", "modules/tasmota/original.py"),
+    *("modules/tasmota/totals.py", "modules/tasmota/values.py", "modules/tasmota/go_compat.py"),
     *("modules/opendtu/decode.py", "modules/opendtu/quantities.py", "modules/opendtu/topics.py"),
-    *("modules/opendtu/tracker.py", "modules/opendtu/original.py"),
-    *("modules/netatmo/answers.py", "modules/netatmo/decode.py", "modules/netatmo/original.py"),
+    *("modules/opendtu/tracker.py", "modules/opendtu/go_compat.py"),
+    *("modules/netatmo/answers.py", "modules/netatmo/decode.py", "modules/netatmo/go_compat.py"),
     *("transports/mqtt/packets.py", "transports/mqtt/splitter.py", "transports/mqtt/topics.py"),
     *("transports/mqtt/intake.py", "transports/mqtt/websocket_stream.py"),
     *("transports/http.py", "transports/http_faults.py"),

@@ -110,7 +110,7 @@ class LinesTest(SynchronousTestCase):
         lines = Child(self, work).finish()
         expected = [
             "I! [demo] hello",
-            "W! [agent] Something was printed to stdout, which is for metrics: 'stray'",
+            "W! [agent] Printed to stdout, which is for metrics: 'stray'",
             "E! [twisted] Unhandled error in Deferred: ValueError('x')",
             "W! [paho] odd",
             "E! [demo] Broken: ValueError('y')",

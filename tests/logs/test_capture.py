@@ -32,7 +32,7 @@ class StdoutTest(ObserverCase):
         self.assertIs(sys.stderr, stderr)
         self.assertEqual(
             self.target.lines,
-            ["W! [agent] Something was printed to stdout, which is for metrics: 'oops 1'"],
+            ["W! [agent] Printed to stdout, which is for metrics: 'oops 1'"],
         )
 
 

@@ -119,9 +119,7 @@ class LevelTest(EventCase):
     def test_a_stray_print_is_a_warning_that_says_so(self):
         entry = self.entry(log_namespace="stdout", log_format="{log_io}", log_io="hello")
         self.assertIs(entry.level, Level.WARN)
-        self.assertEqual(
-            entry.text, "Something was printed to stdout, which is for metrics: 'hello'"
-        )
+        self.assertEqual(entry.text, "Printed to stdout, which is for metrics: 'hello'")
 
     def test_an_empty_print_is_nothing(self):
         self.assertIsNone(self.read(log_namespace="stdout", log_format="{log_io}", log_io=""))

@@ -17,8 +17,8 @@ from metrics_agent.config import Secret
 from metrics_agent.modules.netatmo.answers import Verdict, judge
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.transports.http import HttpClient
+from metrics_agent.transports.oauth2.html import Look
 from metrics_agent.transports.oauth2.keeper import Keeper
-from metrics_agent.transports.oauth2.pages import Look
 from metrics_agent.transports.oauth2.provider import Provider
 from metrics_agent.transports.oauth2.store import TokenStore
 

@@ -14,8 +14,8 @@ from metrics_agent.modules.netatmo.account import TOKEN_FILE, Account
 from metrics_agent.modules.netatmo.answers import Action
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.transports.oauth2.console import Lines, log_in_on_console
+from metrics_agent.transports.oauth2.login_page import LoginPage
 from metrics_agent.transports.oauth2.logins import Granted, Logins
-from metrics_agent.transports.oauth2.page import LoginPage
 
 __all__ = ["log_in"]
 

@@ -6,8 +6,8 @@ from metrics_agent.interfaces import ModuleContext
 from metrics_agent.metric import Metric
 from metrics_agent.modules.opendtu.complaints import Complaints
 from metrics_agent.modules.opendtu.config import OpenDtuSettings
+from metrics_agent.modules.opendtu.go_compat import to_original
 from metrics_agent.modules.opendtu.naming import Naming
-from metrics_agent.modules.opendtu.original import to_original
 from metrics_agent.modules.opendtu.tracker import Tracker
 
 __all__ = ["Points"]

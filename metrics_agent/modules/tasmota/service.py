@@ -41,9 +41,9 @@ from metrics_agent.modules.tasmota.decode import (
 from metrics_agent.modules.tasmota.device import Device, Naming
 from metrics_agent.modules.tasmota.discovery import parse_config
 from metrics_agent.modules.tasmota.filters import TELEMETRY, Filters, is_full_topic, user_filters
+from metrics_agent.modules.tasmota.go_compat import to_original
 from metrics_agent.modules.tasmota.known import KnownDevices
 from metrics_agent.modules.tasmota.meters import MeterTable, parse_meter_field
-from metrics_agent.modules.tasmota.original import to_original
 from metrics_agent.modules.tasmota.registry import Registry
 from metrics_agent.modules.tasmota.silence import Silence
 from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, Shape

@@ -1,4 +1,4 @@
-"""OAuth2 with rotating refresh tokens: a person logs in once, and never again if we can help it.
+"""OAuth2 with rotating refresh tokens: the user logs in once, and never again if we can help it.
 
 ::
 
@@ -10,11 +10,12 @@
     store.py       the file of tokens: read, locked, replaced so that no crash can damage it
     keeper.py      has the tokens: one refresh at a time, written before they are used
     logins.py      logins under way: their single-use states, and what a redirect says (pure)
-    pages.py       what a person sees in the browser (pure)
-    page.py        the page server on loopback
+    html.py        what the user sees in the browser (pure)
+    login_page.py  serves it on loopback and leads through the login
+    server.py      the web server beneath it, with limits on what clients can do
     console.py     the same on a terminal, for machines without a browser
 
 The rule that everything else follows from: a server that rotates refresh tokens makes the old
-pair useless in the moment it answers, so a new pair is on the disk before anybody uses it, and a
+pair useless the moment it answers, so a new pair is on the disk before it is used, and a
 refresh does not begin unless it could be written.
 """

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent.transports.http import HttpFault, HttpReply
 from metrics_agent.transports.oauth2.tokens import write_stored
 from tests.modules.netatmo.support import START_S, Rig, document, outdoor, station, tokens
-from tests.transports.oauth2.test_page import browser_for
+from tests.transports.oauth2.test_login_page import browser_for
 
 STATIONS = "getstationsdata"
 RUN_OUT_S = 10800 - 300

@@ -17,9 +17,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.errors import MetricsAgentError
+from metrics_agent.transports.oauth2.html import Look, Page
+from metrics_agent.transports.oauth2.login_page import CannotServe, LoginPage
 from metrics_agent.transports.oauth2.logins import Logins
-from metrics_agent.transports.oauth2.page import CannotServe, LoginPage
-from metrics_agent.transports.oauth2.pages import Look, Page
 from metrics_agent.transports.oauth2.server import RequestCounter
 from tests.transports.oauth2.support import PROVIDER, SECRET
 

@@ -8,7 +8,7 @@ import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.commands.saying import say, say_lines
+from metrics_agent.commands.stdout import say, say_lines
 
 
 class SayTests(SynchronousTestCase):

@@ -28,8 +28,8 @@ from twisted.web.server import NOT_DONE_YET
 from metrics_agent.errors import MetricsAgentError
 from metrics_agent.limits import LOGIN_CONNECTIONS
 from metrics_agent.transports.oauth2.gate import Gate, Place
+from metrics_agent.transports.oauth2.html import STYLE_SOURCE, Look, Page
 from metrics_agent.transports.oauth2.logins import Granted, Logins, RedirectRefused, Unknown
-from metrics_agent.transports.oauth2.pages import STYLE_SOURCE, Look, Page
 from metrics_agent.transports.oauth2.provider import Provider
 from metrics_agent.transports.oauth2.server import LoginSite, RequestCounter
 

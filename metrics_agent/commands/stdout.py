@@ -1,4 +1,4 @@
-"""What commands write to stdout and stderr; `metrics-agent check | head -1` is no fault of ours.
+"""Writes what commands print; a closed pipe, as in `metrics-agent check | head -1`, is ignored.
 
 A text from outside, such as a server's reason or the name of a file, cannot end the line, steer the
 terminal or hide: see `characters`.
@@ -16,12 +16,12 @@ __all__ = ["say", "say_error", "say_lines"]
 
 
 def say(line: str) -> None:
-    """Write a line to stdout; where it cannot be written it goes nowhere, the code still tells."""
+    """Write a line to stdout; it is dropped where stdout is gone, the exit code remains."""
     _write(sys.stdout, line)
 
 
 def say_lines(text: str) -> None:
-    """Write a text of ours that has several lines to stdout, in the same way."""
+    """Write a text of several lines to stdout, in the same way."""
     for line in text.split("\n"):
         say(line)
 
@@ -32,14 +32,14 @@ def say_error(line: str) -> None:
 
 
 def _write(stream: TextIO | None, line: str) -> None:
-    if stream is None:  # it was closed when we came
+    if stream is None:  # it was closed at the start
         return
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         stream.write(visible(line).encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()
     except OSError:
-        # What is kept in there would be tried again, and complained of, at the interpreter's end.
+        # The stream would try what it has buffered again, and complain, at the interpreter's end.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
