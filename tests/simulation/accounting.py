@@ -44,7 +44,7 @@ class Accounting:
     def __init__(self, clock: SimClock, violate: Callable[[str], object]) -> None:
         self._clock = clock
         self._violate = violate
-        self.ledger = Ledger(violate)
+        self.ledger = Ledger(violate, lambda: clock.now_s)
         self.dropped = 0
         self._excuses: list[tuple[str, float, float]] = []
         self._given_s: dict[Key, float] = {}

@@ -195,7 +195,7 @@ class _Client:
     def __init__(self, broker: ModelBroker, connection: Connection) -> None:
         self._broker = broker
         self._clock = broker.clock
-        self._connection = connection
+        self.connection = connection
         self._in = bytearray()
         self._out = bytearray()
         self._given = 0
@@ -216,9 +216,9 @@ class _Client:
         """End the connection."""
         self._gone()
         if in_order:
-            self._connection.peer_closes()
+            self.connection.peer_closes()
         else:
-            self._connection.reset()
+            self.connection.reset()
 
     def _gone(self) -> None:
         if self in self._broker.clients:
@@ -247,8 +247,8 @@ class _Client:
         self._flush()
 
     def _flush(self) -> None:
-        if self._out and self._connection.open:
-            del self._out[: self._connection.from_peer.write(self._out)]
+        if self._out and self.connection.open:
+            del self._out[: self.connection.from_peer.write(self._out)]
 
     # -- packets from the client -------------------------------------------------------------
 
@@ -282,7 +282,7 @@ class _Client:
         elif kind == _DISCONNECT:
             self._left = True
             self._gone()
-            self._connection.peer_closes()
+            self.connection.peer_closes()
 
     def _acknowledged(self, packet_id: int) -> None:
         session = self.session
@@ -316,7 +316,7 @@ class _Client:
         broker = self._broker
         if self._v5 and not broker.options.speaks_v5:
             self._write(0x20, b"\0\x01")
-            self._connection.peer_closes()
+            self.connection.peer_closes()
             return
         rest = body[10:]
         persistent = not flags & 2
@@ -415,7 +415,7 @@ class _Client:
             self._broker.on_drop(publication, "slow_client")
             return
         self._send(publication, 0)
-        connection, end = self._connection, self._given
+        connection, end = self.connection, self._given
         self._broker.on_sent(publication, lambda: connection.from_peer.delivered >= end)
 
     def send_waiting(self) -> None:

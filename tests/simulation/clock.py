@@ -37,6 +37,7 @@ class SimClock:
         random: decides all that is left to chance.
         stopped: nothing happens any more.
         wall_offset_ns: what the wall clock says more than `now_s`.
+        on_turn: called after each event.
     """
 
     def __init__(self, random: Random) -> None:
@@ -44,6 +45,7 @@ class SimClock:
         self.random = random
         self.wall_offset_ns = 1_800_000_000 * 10**9
         self.stopped = False
+        self.on_turn: Callable[[], object] = lambda: None
         self._queue: list[tuple[float, int, Event]] = []
         self._count = 0
 
@@ -80,5 +82,6 @@ class SimClock:
                 if calls > STANDSTILL_CALLS:
                     raise RuntimeError(f"{calls} calls at one moment, the last {call}")
                 call()
+                self.on_turn()
         if not self.stopped:
             self.now_s = end_s

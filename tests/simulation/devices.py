@@ -69,7 +69,7 @@ class Devices:
             payload = b'{"Time":"2026-01-01T00:00:00","ENERGY":{"Total":%d}}' % number
         broker = self._brokers[PORTS[module]]
         if broker.up and broker.publish(topic, payload, qos):
-            self._ledger.sent[name, qos, number] = None
+            self._ledger.sent[name, qos, number] = self._clock.now_s
 
     def _publish(self, module: str) -> None:
         if not self.publishing:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from tests.simulation.configuration import PORTS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-__all__ = ["KINDS", "Faults"]
+__all__ = ["KINDS", "Faults", "Scope"]
 
 Heal = Callable[[], None] | None
 Fault = Callable[["World"], Heal]
@@ -56,7 +60,7 @@ def _freeze(world: World) -> Heal:
 
 
 def _broker_silent(world: World) -> Heal:
-    broker = world.chance.choice(list(world.brokers.values()))
+    broker = world.chance.choice(world.scoped_brokers)
     broker.silent = True
 
     def heal() -> None:
@@ -66,13 +70,13 @@ def _broker_silent(world: World) -> Heal:
 
 
 def _broker_version(world: World) -> Heal:
-    broker = world.chance.choice(list(world.brokers.values()))
+    broker = world.chance.choice(world.scoped_brokers)
     broker.options.speaks_v5 = not broker.options.speaks_v5
     return _broker_cuts(world)
 
 
 def _reload_changed(world: World) -> Heal:
-    module = world.chance.choice(list(world.config.modules))
+    module = world.chance.choice(world.scope.modules)
     world.config.vary(module, world.chance)
     # Its connection ends, with what is unread or set aside.
     world.excuse(module, 30.0)
@@ -81,7 +85,7 @@ def _reload_changed(world: World) -> Heal:
 
 
 def _reload_without(world: World) -> Heal:
-    module = world.chance.choice(list(world.config.modules))
+    module = world.chance.choice(world.scope.modules)
     world.config.modules[module] = False
     world.excuse(module, 30.0)
     world.config.write()
@@ -102,13 +106,13 @@ def _reload_broken(world: World) -> Heal:
 
 
 def _broker_restart(world: World) -> Heal:
-    broker = world.chance.choice(list(world.brokers.values()))
+    broker = world.chance.choice(world.scoped_brokers)
     broker.stop(persistent=world.chance.random() < 0.8, in_order=world.chance.random() < 0.5)
     return broker.start
 
 
 def _broker_cuts(world: World) -> Heal:
-    for broker in world.brokers.values():
+    for broker in world.scoped_brokers:
         for client in tuple(broker.clients):
             if world.chance.random() < 0.5:
                 client.cut(in_order=world.chance.random() < 0.5)
@@ -116,12 +120,11 @@ def _broker_cuts(world: World) -> Heal:
 
 
 def _stream_stalls(world: World) -> Heal:
-    process = world.process
-    connections = [] if process is None else list(process.reactor.connections)
     stalled = [
         stream
-        for connection in connections
-        for stream in (connection.to_peer, connection.from_peer)
+        for broker in world.scoped_brokers
+        for client in broker.clients
+        for stream in (client.connection.to_peer, client.connection.from_peer)
         if world.chance.random() < 0.5
     ]
     for stream in stalled:
@@ -136,8 +139,8 @@ def _stream_stalls(world: World) -> Heal:
 
 
 def _filter_refused(world: World) -> Heal:
-    broker = world.chance.choice(list(world.brokers.values()))
-    names = {f"{name}/#" for name in world.config.modules if world.chance.random() < 0.5}
+    broker = world.chance.choice(world.scoped_brokers)
+    names = {f"{name}/#" for name in world.scope.modules if world.chance.random() < 0.5}
     broker.refused_filters |= names
 
     def heal() -> None:
@@ -176,9 +179,10 @@ def _reader_dies(world: World) -> Heal:
 
 def _module_step(step: str, *ways: str) -> Fault:
     def fault(world: World) -> Heal:
-        module = world.chance.choice(list(world.config.modules))
+        module = world.chance.choice(world.scope.modules)
         world.plan_module(module, step, world.chance.choice(ways), world.chance.choice((1, 2, 5)))
-        if step in {"start", "stop", "make"} and world.chance.random() < 0.7:
+        wants_reload = step in {"start", "stop", "make"} and not world.scope.bystanders
+        if wants_reload and world.chance.random() < 0.7:
             _sighup(world)
         return None
 
@@ -186,7 +190,7 @@ def _module_step(step: str, *ways: str) -> Fault:
 
 
 def _burst(world: World) -> Heal:
-    module = world.chance.choice(list(world.config.modules))
+    module = world.chance.choice(world.scope.modules)
     qos = world.chance.randint(0, 1)
     for _ in range(world.chance.choice((100, 1000, 3000))):
         world.send(module, qos)
@@ -235,6 +239,47 @@ KINDS: Final[dict[str, Fault]] = {
     "clock_jump": _clock_jump,
 }
 
+CONTAINED: Final = (
+    "broker_restart",
+    "broker_cuts",
+    "broker_silent",
+    "broker_version",
+    "stream_stalls",
+    "filter_refused",
+    "module_make",
+    "module_start",
+    "module_stop",
+    "module_message",
+    "burst",
+    "disk",
+    "clock_jump",
+)
+"""Kinds that others must not notice."""
+
+
+@frozen
+class Scope:
+    """Whom the faults of a run concern.
+
+    Attributes:
+        modules: that may be hit.
+        ports: of the brokers that may be.
+        bystanders: modules that must not notice; none where a fault may concern all.
+    """
+
+    modules: Sequence[str]
+    ports: Sequence[int]
+    bystanders: frozenset[str] = frozenset()
+
+    @classmethod
+    def choose(cls, random: Random) -> Scope:
+        """Choose all as a rule, or what uses one broker."""
+        if random.random() < 0.8:
+            return cls(tuple(PORTS), sorted(set(PORTS.values())))
+        port = random.choice(sorted(set(PORTS.values())))
+        modules = tuple(module for module in PORTS if PORTS[module] == port)
+        return cls(modules, (port,), frozenset(PORTS) - set(modules))
+
 
 class Faults:
     """Begins and ends faults by chance; each run has a subset of the kinds.
@@ -254,7 +299,8 @@ class Faults:
     def __init__(self, world: World, seconds: float, only: Collection[int] | None) -> None:
         self._world = world
         random = Random(f"{world.seed} faults")
-        chosen = [kind for kind in KINDS if random.random() < 0.5]
+        possible = CONTAINED if world.scope.bystanders else KINDS
+        chosen = [kind for kind in possible if random.random() < 0.5]
         kinds = [kind for kind in chosen if kind not in world.without] or ["clock_jump"]
         mean_s = random.choice((0.1, 0.5, 2.0, 5.0))
         time_s = 0.0

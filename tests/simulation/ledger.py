@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from tests.simulation.broker import Publication
+from tests.simulation.configuration import PORTS
 
 __all__ = ["Key", "Ledger", "key_of"]
 
@@ -15,6 +16,9 @@ _NUMBER: Final = re.compile(rb"number,module=(\w+),qos=(\d) n=(\d+)i")
 _TASMOTA: Final = re.compile(
     rb"electricity,device=(\w+q(\d))(,friendly=\w+)?,vendor=tasmota energy_total=(\d+)"
 )
+
+BYSTANDER_S: Final = 1.0
+"""How long a message of a module that no fault concerns may be under way; 0.05 s were seen."""
 
 Key = tuple[str, int, int]
 """Module, QoS and number."""
@@ -25,9 +29,12 @@ class Ledger:
 
     Args:
         violate: called with what must not happen.
+        seconds: the clock.
 
     Attributes:
-        sent: numbers that the broker took for a session.
+        sent: numbers that the broker took for a session, and when.
+        bystanders: modules that no fault concerns.
+        longest_s: how long a message of these has been under way.
         delivered: how often the reader got each.
         nothing: numbers that the running module looked at and gave no point for.
         forgotten: numbers that the broker dropped by a limit or lost in a restart.
@@ -35,10 +42,13 @@ class Ledger:
         nameless: lines of an announced device without its name.
     """
 
-    def __init__(self, violate: Callable[[str], object]) -> None:
+    def __init__(self, violate: Callable[[str], object], seconds: Callable[[], float]) -> None:
         self._violate = violate
+        self._seconds = seconds
         self._last: dict[tuple[str, int], int] = {}
-        self.sent: dict[Key, None] = {}
+        self.sent: dict[Key, float] = {}
+        self.bystanders: Collection[str] = ()
+        self.longest_s = 0.0
         self.delivered: Counter[Key] = Counter()
         self.nothing: set[Key] = set()
         self.forgotten: dict[Key, str] = {}
@@ -62,6 +72,11 @@ class Ledger:
         elif (key := (module, qos, number)) not in self.delivered and key not in self.nothing:
             self._violate(f"{module} {qos}:{number} comes first after {last}")
         self.delivered[module, qos, number] += 1
+        if (module if module in PORTS else "tasmota") in self.bystanders:
+            under_way_s = self._seconds() - self.sent.get((module, qos, number), 0.0)
+            self.longest_s = max(self.longest_s, under_way_s)
+            if under_way_s > BYSTANDER_S:
+                self._violate(f"{module}, which no fault concerns, waited {under_way_s:.1f} s")
 
     def dropped(self, publication: Publication, why: str) -> None:
         """Take note of what the broker drops."""

@@ -12,7 +12,7 @@ from metrics_agent.agent import Agent
 from metrics_agent.assembly import assemble
 from metrics_agent.config import load
 from metrics_agent.interfaces import ModuleKind
-from metrics_agent.logs.logger import make_logger
+from metrics_agent.logs.logger import ModuleLogger, make_logger
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.modules.tasmota import MODULE as TASMOTA
 from metrics_agent.plan import build
@@ -20,6 +20,7 @@ from metrics_agent.platform import Platform
 from metrics_agent.process.exit import ExitCode
 from tests.simulation.clock import SimClock
 from tests.simulation.disk import SimDisk
+from tests.simulation.invariants import Bounds, LogPairs
 from tests.simulation.reactor import ProcessReactor
 from tests.simulation.reader import PipeWriter, Reader
 
@@ -137,6 +138,9 @@ class AgentProcess:
         violation: Callable[[str], None],
     ) -> None:
         self._clock = clock
+        self._observer = observer
+        self._violation = violation
+        self.bounds = Bounds(violation, observer._folder)
 
         def on_error(error: BaseException) -> None:
             trace = "".join(format_exception(error)[-4:])
@@ -156,7 +160,7 @@ class AgentProcess:
             environ={"HOME": "/simulated"},
             files=disk,  # type: ignore[arg-type]  # a simulated one
             host_name=lambda: "simulated",
-            make_logger=lambda name="agent": make_logger(name, observer),
+            make_logger=self._make_logger,
             make_output=lambda *_args: partial(PipeWriter, reactor, reader),
             random=clock.random.random,
             steady_ns=clock.wall_ns,
@@ -189,6 +193,16 @@ class AgentProcess:
     def reloads_or_stands_still(self) -> bool:
         """Whether a SIGHUP may not be over yet."""
         return self.reactor.is_frozen or self.reactor.seconds() - self._hung_up_s < _RELOAD_S
+
+    def _make_logger(self, name: str = "agent") -> ModuleLogger:
+        pairs = LogPairs(self._violation)
+
+        def observe(event: Any) -> None:
+            if self.alive:
+                pairs.take(event)
+                self._observer(event)
+
+        return make_logger(name, observe)
 
     def hang_up(self) -> None:
         """Send SIGHUP."""

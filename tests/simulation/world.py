@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 from collections import Counter, deque
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -18,6 +19,8 @@ from tests.simulation.clock import SimClock
 from tests.simulation.configuration import PORTS, ConfigFile
 from tests.simulation.devices import Devices
 from tests.simulation.disk import SimDisk
+from tests.simulation.faults import Faults, Scope
+from tests.simulation.invariants import LogPairs, small_limits
 from tests.simulation.modules import numbered_kind
 from tests.simulation.process import AgentProcess, make_observer
 from tests.simulation.reader import Reader
@@ -44,6 +47,7 @@ class World:
     Attributes:
         episodes: faults so far, by kind.
         ledger: what became of the messages.
+        recovered_s: how long it took until all worked again after the last fault.
         trace: what happened last.
     """
 
@@ -63,6 +67,7 @@ class World:
         self.clock = clock = SimClock(self.random)
         self.trace: deque[str] = deque(maxlen=400)
         self.violations: list[str] = []
+        self.recovered_s = 0.0
         self.accounting = Accounting(clock, self.violate)
         self.ledger = self.accounting.ledger
         self.excuse = self.accounting.excuse
@@ -82,6 +87,9 @@ class World:
             )
             for port in sorted(set(PORTS.values()))
         }
+        self.scope = Scope.choose(Random(f"{seed} scope"))
+        self.scoped_brokers = [self.brokers[port] for port in self.scope.ports]
+        self.ledger.bystanders = self.scope.bystanders
         self._listeners: dict[int, Any] = {}
         for port, broker in self.brokers.items():
             self._listeners[port] = broker.accept
@@ -98,6 +106,8 @@ class World:
         self.process: AgentProcess | None = None
         self._restart: Any = None
         self._ending = False
+        self._pairs = LogPairs(self.violate)
+        clock.on_turn = self._check_bounds
         self._running: dict[str, object] = {}
 
     # -- the run -----------------------------------------------------------------------------
@@ -119,20 +129,26 @@ class World:
         Raises:
             Violation: something was not as it must be.
         """
-        globalLogPublisher.addObserver(self._observe)
+        observe = self._observe
+        globalLogPublisher.addObserver(observe)
+        collects = gc.isenabled()
+        gc.disable()
         try:
-            self._run(seconds)
+            with small_limits(Random(f"{self.seed} limits")):
+                self._run(seconds)
         except RuntimeError as error:
             self.violate(str(error))
         finally:
-            globalLogPublisher.removeObserver(self._observe)
+            # Twisted reports what nobody handled when a Deferred is forgotten.
+            gc.collect()
+            if collects:
+                gc.enable()
+            globalLogPublisher.removeObserver(observe)
             self.config.remove()
         if self.violations:
             raise Violation(self.violations[0])
 
     def _run(self, seconds: float) -> None:
-        from tests.simulation.faults import Faults
-
         self.devices.announce()
         self.start_agent()
         self.clock.run(self.random.choice((0.0, 0.05, 1.0)))
@@ -146,12 +162,14 @@ class World:
         self._wrong.clear()
         if self.violations:
             return
-        deadline_s = self.clock.now_s + RECOVERY_S
+        healed_s = self.clock.now_s
+        deadline_s = healed_s + RECOVERY_S
         while self.clock.now_s < deadline_s and not self._is_settled():
             self.clock.run(1.0)
         if not self._is_settled():
             self.violate(f"not recovered {RECOVERY_S:g} s after the last fault: {self._state()}")
             return
+        self.recovered_s = self.clock.now_s - healed_s
         self._ending = True
         assert self.process is not None
         process = self.process
@@ -200,6 +218,7 @@ class World:
         if not self.reader.alive:
             self.reader = self._make_reader()
         self.note("agent starts")
+        self._pairs = LogPairs(self.violate)
         self._running.clear()
         try:
             process = AgentProcess(
@@ -278,9 +297,12 @@ class World:
             self.accounting.given(publication, delivered)
 
     def _observe(self, event: Any) -> None:
-        failure = event.get("log_failure")
-        if failure is not None and self.process is not None:
-            self.violate(f"logged outside any module: {failure.getTraceback()[-1500:]}")
+        self._pairs.take(event)
+
+    def _check_bounds(self) -> None:
+        process = self.process
+        if process is not None and process.alive:
+            process.bounds.check(process.agent)
 
     def disk_error(self) -> None:
         """Have the disk fail."""

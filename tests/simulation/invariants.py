@@ -1,0 +1,137 @@
+"""What must be true at any time: bounds on what is kept, and state changes that are logged once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any, Final
+
+from twisted.logger import LogLevel
+
+from metrics_agent.agent import Agent
+from metrics_agent.output.endpoint import EndpointWriter
+from metrics_agent.output.path import PathWriter
+from metrics_agent.transports.mqtt import announcements, inflow
+from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
+from tests.simulation.network import READ_BYTES
+
+__all__ = ["Bounds", "LogPairs", "small_limits"]
+
+_FRAME_BYTES: Final = 64 * 1024 + 1024 + 256
+"""What is set aside may exceed its limit by one packet."""
+_REWINDS: Final = (EndpointWriter, PathWriter)
+_TAKEN_BACK_BYTES: Final = 1 << 20
+"""What an output takes back when its connection is lost comes on top of what is queued."""
+_KINDS_OF_LOG_LINES: Final = 1000
+_UPS: Final = {
+    "Connected to {address}.": "connection",
+    "Connected to {address} again after {seconds:.0f} s.": "connection",
+    "Connected to {address} after {seconds:.0f} s.": "connection",
+    "Started.": "module",
+    "Started again, restart {count}.": "module",
+    "The output works again, {count} metrics waited.": "output",
+    "The queue has room again, {count} metrics were dropped.": "queue",
+}
+_DOWNS: Final = {
+    "Cannot connect to {address}: {cause}. Trying again.": "connection",
+    "Lost the connection to {address}: {cause}. Trying again.": "connection",
+    "Restart {restart} in {seconds:.1f} s.": "module",
+    "Parked: it failed too often; the next try is in {seconds:g} s.": "module",
+    "Cannot write to the output: {reason}. Metrics are kept within the queue's bound, "
+    "trying again.": "output",
+    "The queue is full, the output is not read fast enough: the oldest metrics are dropped from "
+    "now on, and counted.": "queue",
+}
+_UP_AT_FIRST: Final = frozenset({"output", "queue"})
+_REPEATS: Final = frozenset({"module"})
+"""Each failed start is logged, with its own count."""
+
+
+@contextmanager
+def small_limits(random: Random) -> Iterator[None]:
+    """Choose how much may be read ahead and set aside, so that few messages reach the limits."""
+    before = inflow.READ_AHEAD_BYTES, announcements.SET_ASIDE_BYTES
+    inflow.READ_AHEAD_BYTES = random.choice((1000, 1 << 16, before[0]))  # type: ignore[misc]
+    announcements.SET_ASIDE_BYTES = random.choice((1 << 16, before[1], before[1]))  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        inflow.READ_AHEAD_BYTES, announcements.SET_ASIDE_BYTES = before  # type: ignore[misc]
+
+
+class LogPairs:
+    """Watches what one logger says: down once, up once, in turn.
+
+    Args:
+        violate: called with what must not happen.
+    """
+
+    def __init__(self, violate: Callable[[str], object]) -> None:
+        self._violate = violate
+        self._is_up = dict.fromkeys(_UP_AT_FIRST, True)
+        self._said: set[tuple[str, str]] = set()
+
+    def take(self, event: Any) -> None:
+        """Take an event of the log.
+
+        A fault of the agent is contained and logged, or logged by Twisted as unhandled: so what
+        the log says of exceptions is all that there is to know.
+        """
+        failure = event.get("log_failure")
+        if failure is not None and not event.get("module", "").startswith("numbered"):
+            trace = failure.getTraceback()[-1500:]
+            self._violate(f"an exception outside the modules that raise: {trace}")
+        if event["log_level"] is LogLevel.debug:
+            return
+        text = event["log_format"]
+        if (subject := _UPS.get(text)) is not None:
+            if self._is_up.get(subject):
+                self._violate(f"logged twice without its opposite: {text}")
+            self._is_up[subject] = True
+            self._said = {each for each in self._said if each[0] != subject}
+        elif (subject := _DOWNS.get(text)) is not None:
+            self._is_up[subject] = False
+            values = "address", "cause", "reason"
+            line = subject, text + "".join(str(event.get(each)) for each in values)
+            if line in self._said and subject not in _REPEATS:
+                self._violate(f"logged twice of one outage: {line[1]}")
+            self._said.add(line)
+
+
+class Bounds:
+    """Compares what an agent keeps with what it may keep.
+
+    Args:
+        violate: called with what must not happen.
+        folder: of the log.
+    """
+
+    def __init__(self, violate: Callable[[str], object], folder: Any) -> None:
+        self._violate = violate
+        self._folder = folder
+
+    def check(self, agent: Agent) -> None:
+        """Compare now."""
+        sink = agent._parts.sink
+        queued, limit = sink.queued_bytes, sink._queue._limit_bytes
+        if queued > limit and (
+            not isinstance(sink._writer, _REWINDS) or queued > limit + _TAKEN_BACK_BYTES
+        ):
+            self._violate(f"{queued} bytes are queued, {limit} may be")
+        for connection in agent._parts.connections.all():
+            link = connection._link
+            if link is not None:
+                self._check_link(link)
+        if len(self._folder._windows) > _KINDS_OF_LOG_LINES:
+            self._violate("the log keeps too many kinds of lines")
+
+    def _check_link(self, link: Any) -> None:
+        unread, limit = link.inflow._bytes, inflow.READ_AHEAD_BYTES
+        if unread > limit + READ_BYTES:
+            self._violate(f"{unread} bytes are read ahead, {limit} may be")
+        aside, limit = link.inflow.announcements._bytes, announcements.SET_ASIDE_BYTES
+        if aside > limit + _FRAME_BYTES:
+            self._violate(f"{aside} bytes are set aside, {limit} may be")
+        if len(link.acknowledgements) > MOST_IN_FLIGHT + READ_BYTES:
+            self._violate(f"{len(link.acknowledgements)} messages are not acknowledged")

@@ -1,0 +1,135 @@
+"""What the simulation checks at any time notices what it is there for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.defer import fail
+from twisted.logger import Logger
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.transports.mqtt.acknowledge import AckWindow
+from tests.simulation.invariants import Bounds, LogPairs
+from tests.simulation.ledger import BYSTANDER_S, Ledger
+from tests.simulation.world import Violation, World
+
+UP = "Connected to {address}."
+DOWN = "Cannot connect to {address}: {cause}. Trying again."
+
+
+class LogPairsTests(SynchronousTestCase):
+    """State changes are logged once down and once up."""
+
+    def setUp(self) -> None:
+        self.violations: list[str] = []
+        pairs = LogPairs(self.violations.append)
+        self.log = Logger(observer=pairs.take)  # type: ignore[arg-type]  # takes any event
+
+    def down(self, cause: str) -> None:
+        """Log that there is no connection."""
+        self.log.warn(DOWN, address="broker", cause=cause)
+
+    def up(self) -> None:
+        """Log that there is one."""
+        self.log.info(UP, address="broker")
+
+    def test_in_turn(self) -> None:
+        """Each cause of an outage once, then up, is as it should be."""
+        for _ in range(2):
+            self.down("refused")
+            self.down("silent")
+            self.up()
+        self.log.debug(UP, address="broker")
+        self.assertEqual(self.violations, [])
+
+    def test_up_twice(self) -> None:
+        """Up without down between is a violation."""
+        self.up()
+        self.up()
+        self.assertEqual(len(self.violations), 1)
+
+    def test_one_cause_twice(self) -> None:
+        """The same cause again within an outage is a violation."""
+        self.down("refused")
+        self.down("silent")
+        self.down("refused")
+        self.assertEqual(len(self.violations), 1)
+
+    def test_the_output_works_again_without_trouble(self) -> None:
+        """What nobody missed cannot be back."""
+        self.log.info("The output works again, {count} metrics waited.", count=1)
+        self.assertEqual(len(self.violations), 1)
+
+    def test_exceptions(self) -> None:
+        """An exception is a violation wherever it was contained, but for the test module's own."""
+        try:
+            raise ValueError("broken")  # noqa: TRY301 - it is to be caught here
+        except ValueError:
+            self.log.failure("contained", module="numbered:a")
+            self.assertEqual(self.violations, [])
+            self.log.failure("contained", module="agent")
+        self.assertIn("broken", self.violations[0])
+
+
+class BoundsTests(SynchronousTestCase):
+    """What is kept is bounded."""
+
+    def check(self, *, queued: int = 0, read_ahead: int = 0, set_aside: int = 0) -> list[str]:
+        """Return what is wrong with an agent that keeps so many bytes."""
+        aside = SimpleNamespace(_bytes=set_aside)
+        link = SimpleNamespace(
+            inflow=SimpleNamespace(_bytes=read_ahead, announcements=aside), acknowledgements=[]
+        )
+        queue = SimpleNamespace(_limit_bytes=1000)
+        sink = SimpleNamespace(queued_bytes=queued, _queue=queue, _writer=None)
+        connections = SimpleNamespace(all=lambda: [SimpleNamespace(_link=link)])
+        agent: Any = SimpleNamespace(_parts=SimpleNamespace(sink=sink, connections=connections))
+        violations: list[str] = []
+        Bounds(violations.append, SimpleNamespace(_windows=[])).check(agent)
+        return violations
+
+    def test_within(self) -> None:
+        """Up to the limits all is well."""
+        self.assertEqual(
+            self.check(queued=1000, read_ahead=4 * 1024 * 1024, set_aside=8 * 1024 * 1024), []
+        )
+
+    def test_beyond(self) -> None:
+        """Each limit by itself."""
+        self.assertIn("queued", self.check(queued=1001)[0])
+        self.assertIn("read ahead", self.check(read_ahead=5 * 1024 * 1024)[0])
+        self.assertIn("set aside", self.check(set_aside=9 * 1024 * 1024)[0])
+
+
+class LedgerTests(SynchronousTestCase):
+    """What the ledger says of one message."""
+
+    def test_a_bystander_waits(self) -> None:
+        """A module that no fault concerns has its messages soon, others may wait."""
+        violations: list[str] = []
+        ledger = Ledger(violations.append, lambda: 2 * BYSTANDER_S)
+        ledger.bystanders = {"a"}
+        ledger.sent = {("b", 1, 0): 0.0, ("a", 1, 0): 0.0}
+        ledger.line(b"number,module=b,qos=1 n=0i 1")
+        self.assertEqual(violations, [])
+        ledger.line(b"number,module=a,qos=1 n=0i 1")
+        self.assertEqual(len(violations), 1)
+
+
+class DeferredTests(SynchronousTestCase):
+    """A whole run in which something is left unhandled."""
+
+    def test_notices_an_unhandled_deferred(self) -> None:
+        """A failure that nobody handles is a violation, found when it is forgotten."""
+
+        def forgets(_self: AckWindow) -> None:
+            fail(ZeroDivisionError("nobody cares"))
+
+        self.patch(AckWindow, "flush", forgets)
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        with self.assertRaisesRegex(Violation, "nobody cares"):
+            World(1, directory).run(10.0)
+        self.flushLoggedErrors(ZeroDivisionError)
