@@ -387,6 +387,21 @@ class Mqtt5Tests(Cases, TestCase):
             client = await self.unacknowledged(broker, 700, receive_maximum=100)
             await self.stays_at(client, 100)
 
+    async def test_maximum_packet_size(self) -> None:
+        """What we send fits into the broker's packets; what cannot is logged, and no more."""
+        broker = Mosquitto.start(self, settings=["max_packet_size 100"])
+        client = self.client(broker)
+        names = [f"{number:030}" for number in range(8)]
+        for name in [*names, "x" * 200]:
+            client.subscribe(name)
+        await client.start()
+        self.assertFalse(client.connection.publish("y", b"z" * 200, 1))
+        for name in names:
+            await publish(broker.port, name, [name.encode()])
+        await until(lambda: len(client.payloads) == len(names), f"all: {client.told()}")
+        self.assertEqual(broker.log.count("as agent ("), 1, "one connection")
+        self.assertEqual(len(client.told(LogLevel.error)), 2)
+
     async def test_a_smaller_receive_maximum_than_before(self) -> None:
         """The broker sends again all that is unacknowledged, and is not cut off for it."""
         broker = Mosquitto.start(self)

@@ -96,6 +96,7 @@ class MqttConnection(Service):
         self._answers = GuardedLoop(reactor, self._answer_is_overdue)
         self._accepted_count = 0
         self._awaits_announcements = True
+        self._too_long_logged = False
         self._reconnecting = Reconnecting(
             reactor,
             addresses=settings.brokers,
@@ -161,11 +162,24 @@ class MqttConnection(Service):
         """Send a message if connected.
 
         Returns:
-            False when there is no connection, the broker does not keep up, or the topic is one
-            that cannot be published to.
+            False when there is no connection, the broker does not keep up, the topic is one
+            that cannot be published to, or the packet is longer than the broker takes.
         """
         link = self._link
         if link is None or not link.alive or valid_topic(topic) is not None:
+            return False
+        size, most = link.engine.publish_bytes(topic, payload, qos), link.engine.max_packet_bytes
+        if size > most:
+            if not self._too_long_logged:
+                self._too_long_logged = True
+                self._log.error(
+                    "{broker} takes packets of at most {most} bytes; a message to {topic!r}, "
+                    "{size} bytes, is not sent. Others that are longer are not named.",
+                    broker=self.broker,
+                    most=most,
+                    topic=topic,
+                    size=size,
+                )
             return False
         return link.publish(topic, payload, qos)
 

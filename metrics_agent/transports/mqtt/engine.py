@@ -155,6 +155,9 @@ class Engine:
         settings: protocol version (auto is 5), login, keepalive, session.
         client_id: the id to connect with.
         write: takes the bytes for the transport; called at once, also from `feed`.
+
+    Attributes:
+        max_packet_bytes: the longest packet that the broker takes, as far as it says so.
     """
 
     def __init__(
@@ -168,6 +171,8 @@ class Engine:
         self._pipe = _Pipe(write)
         self._events: list[Event] = []
         self._qos2_bytes = 0
+        self._maximum_qos = 2
+        self.max_packet_bytes = packets.MAX_PACKET_BYTES
         version: dict[str, Any] = (
             {"protocol": MQTTProtocolVersion.MQTTv5}
             if self.v5
@@ -258,6 +263,16 @@ class Engine:
                 "PUBREL",
             )
 
+    @property
+    def filters_bytes(self) -> int:
+        """How long the filters of one SUBSCRIBE or UNSUBSCRIBE may be, `FILTER_BYTES` each more."""
+        return packets.longest_body(self.max_packet_bytes) - 2 - self.v5
+
+    def publish_bytes(self, topic: str, payload: bytes, qos: int) -> int:
+        """Return how long a PUBLISH is."""
+        length = 2 + len(topic.encode()) + 2 * bool(qos) + self.v5 + len(payload)
+        return len(packets.encode_fixed_header(0, length)) + length
+
     def subscribe(self, filters: Sequence[tuple[str, int]]) -> int | None:
         """Write SUBSCRIBE; return its packet id, by which `Subscribed` answers."""
         return self._client.subscribe(list(filters))[1]
@@ -272,6 +287,7 @@ class Engine:
         Returns:
             False when the queue is full or the topic cannot be published to.
         """
+        qos = min(qos, self._maximum_qos)
         try:
             return self._client.publish(topic, payload, qos).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
         except ValueError:  # a wildcard in the topic, or a payload beyond what MQTT can carry
@@ -297,7 +313,14 @@ class Engine:
 
     # paho's callbacks: they only note what happened, so that none of them can raise into paho.
 
-    def _on_connect(self, _client: Any, _data: Any, flags: Any, _reason: Any, _more: Any) -> None:
+    def _on_connect(self, client: Any, _data: Any, flags: Any, _reason: Any, limits: Any) -> None:
+        # A broker ends the connection of a client that goes beyond what it says here. None of them
+        # may be 0, but for the QoS.
+        self.max_packet_bytes = getattr(limits, "MaximumPacketSize", 0) or self.max_packet_bytes
+        self._maximum_qos = getattr(limits, "MaximumQoS", self._maximum_qos)
+        window = getattr(limits, "ReceiveMaximum", 0) or client.max_inflight_messages
+        # The setter refuses it while connected; pinned by test_engine.py.
+        client._max_inflight_messages = min(window, client.max_inflight_messages)  # noqa: SLF001
         self._events.append(Accepted(bool(flags.session_present), float(self._client.keepalive)))
 
     def _on_subscribe(

@@ -18,12 +18,14 @@ from metrics_agent.limits import CONTROL_PACKET_BYTES
 from metrics_agent.transports.mqtt.splitter import Frame
 
 __all__ = [
+    "MAX_PACKET_BYTES",
     "PINGREQ",
     "PUBLISH",
     "Publish",
     "decode_publish",
     "encode_fixed_header",
     "encode_puback",
+    "longest_body",
     "properties_bytes",
     "whole",
 ]
@@ -40,6 +42,8 @@ _SUBSCRIPTION_ID: Final = 11
 _USER_PROPERTY: Final = 38
 _MAX_LENGTH: Final = 268_435_455
 _VARIABLE_BYTES: Final = 4
+MAX_PACKET_BYTES: Final = 1 + _VARIABLE_BYTES + _MAX_LENGTH
+"""The longest packet that MQTT knows."""
 
 # MQTT 5, 3.3.2.3: the properties of a PUBLISH. Sizes in bytes, or how the value says its own.
 _FIXED_SIZE: Final = {1: 1, 2: 4, _TOPIC_ALIAS: 2}
@@ -178,6 +182,14 @@ def encode_fixed_header(first: int, length: int) -> bytes:
         length >>= 7
     header.append(length)
     return bytes(header)
+
+
+def longest_body(packet_bytes: int) -> int:
+    """Return how much of a packet of some length may follow its fixed header; below 0: nothing."""
+    length = min(packet_bytes - 2, _MAX_LENGTH)
+    while length > 0 and len(encode_fixed_header(0, length)) + length > packet_bytes:
+        length -= 1
+    return length
 
 
 def whole(frame: Frame) -> bytes:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain, repeat
-from typing import Final, TypeVar
+from typing import Final
 
 from twisted.logger import Logger
 
@@ -33,11 +33,16 @@ __all__ = ["Subscriber"]
 
 FILTERS_A_PACKET: Final = 8
 """As many as the strictest of the public brokers takes in one SUBSCRIBE."""
+FILTER_BYTES: Final = 3
+"""Of a filter in a SUBSCRIBE beside its text: its length and the options."""
 FIRST_REFUSAL: Final = 0x80
 _LEFT_OUT: Final = 0x100
 """Of a filter for which the answer has no code."""
+_TOO_LONG: Final = 0x101
+"""Of a filter that does not fit into a packet that the broker takes."""
 _REFUSALS: Final = {
     _LEFT_OUT: "left out of its answer",
+    _TOO_LONG: "longer than the packets that it takes",
     0x80: "refused",
     0x83: "refused by a rule of the broker",
     0x87: "not authorised",
@@ -46,11 +51,10 @@ _REFUSALS: Final = {
     0x9E: "shared subscriptions are not supported",
     0xA2: "wildcards are not supported",
 }
-_FINAL: Final = frozenset({0x8F, 0x9E, 0xA2})
+_FINAL: Final = frozenset({_TOO_LONG, 0x8F, 0x9E, 0xA2})
 """Refusals that another attempt cannot change."""
 RETRY_DELAYS_S: Final = (0.5, 5.0, 60.0, 600.0)
 """When refused filters are asked for again on the same connection."""
-_T = TypeVar("_T")
 
 
 class Subscriber:
@@ -141,26 +145,30 @@ class Subscriber:
             broker: its name, for the log.
         """
         suspects = self._suspects
-        asked = [
-            (name, wanted[name]) for name in self._asked if name in wanted and suspects.allows(name)
-        ]
+        asked = [name for name in self._asked if name in wanted and suspects.allows(name)]
         self._asked = {}
         if not asked and not self._unanswered and (name := suspects.next(wanted)) is not None:
-            asked = [(name, wanted[name])]
+            asked = [name]
+        most_bytes = engine.filters_bytes
+        too_long = [name for name in asked if _size(name) > most_bytes]
+        if too_long:
+            self._take_codes(((name, _TOO_LONG) for name in too_long), broker)
+            asked = [name for name in asked if name not in too_long]
         for names in self._giving_up.values():
             names[:] = [name for name in names if name not in wanted]
-        self._at_broker |= {name for name, _ in asked}
+        self._at_broker.update(asked)
         self._save()
-        for some in _pieces(asked):
-            packet_id = engine.subscribe(some)
+        for some in _pieces(asked, most_bytes):
+            packet_id = engine.subscribe([(name, wanted[name]) for name in some])
             if packet_id is not None:
-                self._unanswered[packet_id] = [name for name, _ in some]
+                self._unanswered[packet_id] = some
         on_their_way = {name for names in self._giving_up.values() for name in names}
         stale = self._at_broker - wanted.keys() - on_their_way
+        stale = {name for name in stale if _size(name) <= most_bytes}
         in_force = [name for name in wanted if name in self._granted]
         doubled = {name for name in stale if any(covers(wide, name) for wide in in_force)}
         unwanted = stale - doubled if self._reconciled else set()
-        for names in _pieces(sorted(doubled | unwanted)):
+        for names in _pieces(sorted(doubled | unwanted), most_bytes):
             packet_id = engine.unsubscribe(names)
             if packet_id is not None:
                 self._giving_up[packet_id] = names
@@ -184,10 +192,20 @@ class Subscriber:
             The seconds after which `retry` is to be called, None if there is nothing to retry.
         """
         names = self._unanswered.pop(answer.packet_id, [])
+        codes = chain(answer.codes, repeat(_LEFT_OUT))
+        self._take_codes(zip(names, codes, strict=False), broker)
+        if not self._unanswered:
+            self._overdue = self._overdue_logged = False
+            self._suspects.all_answered()
+        if not self._to_retry or self._retries >= len(RETRY_DELAYS_S):
+            return None
+        return RETRY_DELAYS_S[self._retries]
+
+    def _take_codes(self, answers: Iterable[tuple[str, int]], broker: str) -> None:
+        """Take for each filter what a SUBACK says of it."""
         news: list[str] = []
         restored: list[str] = []
-        codes = chain(answer.codes, repeat(_LEFT_OUT))
-        for name, code in zip(names, codes, strict=False):
+        for name, code in answers:
             self._suspects.answered(name)
             self._to_retry.discard(name)
             if code < FIRST_REFUSAL:
@@ -202,9 +220,6 @@ class Subscriber:
             if self._refused.get(name) != why:
                 self._refused[name] = why
                 news.append(f"{name} ({why})")
-        if not self._unanswered:
-            self._overdue = self._overdue_logged = False
-            self._suspects.all_answered()
         if news:
             self._log.error(
                 "{broker} refuses to subscribe us to {filters}.",
@@ -217,9 +232,6 @@ class Subscriber:
                 broker=broker,
                 filters=", ".join(restored),
             )
-        if not self._to_retry or self._retries >= len(RETRY_DELAYS_S):
-            return None
-        return RETRY_DELAYS_S[self._retries]
 
     @property
     def waits_for_an_answer(self) -> bool:
@@ -283,7 +295,19 @@ class Subscriber:
         self._saved = saved
 
 
-def _pieces(items: Iterable[_T]) -> Iterator[list[_T]]:
-    everything = list(items)
-    for start in range(0, len(everything), FILTERS_A_PACKET):
-        yield everything[start : start + FILTERS_A_PACKET]
+def _size(name: str) -> int:
+    return len(name.encode()) + FILTER_BYTES
+
+
+def _pieces(names: Iterable[str], most_bytes: int) -> Iterator[list[str]]:
+    """Share filters, none of which is too long, among packets."""
+    piece: list[str] = []
+    size = 0
+    for name in names:
+        size += _size(name)
+        if piece and (len(piece) == FILTERS_A_PACKET or size > most_bytes):
+            yield piece
+            piece, size = [], _size(name)
+        piece.append(name)
+    if piece:
+        yield piece

@@ -1054,6 +1054,74 @@ class Mqtt5Tests(Cases, SynchronousTestCase):
             script.send(packet(0xE0, body))
             self.assertIn(words, script.told(LogLevel.warn)[0])
 
+    def test_no_packet_is_longer_than_the_broker_takes(self) -> None:
+        """SUBSCRIBE and UNSUBSCRIBE are split to fit; what does not fit alone is logged, once."""
+        most = 40
+        script = self.make()
+        fitting = [f"{'a' * 20}/{number}" for number in range(3)] + ["b"]
+        held = [script.connection.subscribe(name, 1, script.lines_of) for name in fitting]
+        script.connection.subscribe("c" * 33, 1, script.lines_of)  # 41 bytes in all
+        script.connection.subscribe("d" * 32, 1, script.lines_of)
+        script.connection.startService()
+        for _ in range(2):
+            script.open()
+            script.send(connack(v5=True, properties=b"\x27" + most.to_bytes(4, "big")))
+            _connect, *packets = script.written()
+            self.assertLessEqual(max(len(body) + 2 for _, body in packets), most)
+            self.assertEqual(script.filters(packets, SUBSCRIBE), [*fitting, "d" * 32])
+            self.assertEqual(len(packets), 4, "those that fit share a packet")
+            for _first, body in packets:
+                codes = [1] * len(script.filters([(SUBSCRIBE, body)], SUBSCRIBE))
+                script.send(suback(True, int.from_bytes(body[:2], "big"), *codes))
+            script.clock.advance(PROVEN_S)
+            script.written()
+            if len(script.attempts) == 1:
+                script.transport.lost(ConnectionDone())
+                script.clock.advance(1)
+        expected = f"us to {'c' * 33} (longer than the packets that it takes)"
+        [line] = script.told(LogLevel.error)
+        self.assertIn(expected, line)
+        self.assertIn(expected, script.noted[-1][1] or "")
+        for each in held:
+            each.cancel()
+        script.connection.reconcile()
+        script.clock.advance(0)
+        packets = script.written()
+        self.assertEqual(script.filters(packets, UNSUBSCRIBE), sorted(fitting))
+        self.assertLessEqual(max(len(body) + 2 for _, body in packets), most)
+
+    def test_a_filter_that_was_too_long_is_granted_by_a_broker_that_takes_more(self) -> None:
+        """As any filter that was refused before."""
+        script = self.make()
+        script.connection.subscribe("c" * 32, 1, script.lines_of)
+        script.connection.startService()
+        script.open()
+        script.send(connack(v5=True, properties=b"\x27\0\0\0\x14"))
+        self.assertEqual(len(script.written()), 1)
+        script.transport.lost(ConnectionDone())
+        script.clock.advance(1)
+        script.up()
+        _connect, (_, body) = script.written()
+        script.send(suback(True, int.from_bytes(body[:2], "big"), 1))
+        self.assertIn("grants the subscription", script.told(LogLevel.info)[-1])
+        self.assertEqual(script.noted[-1][1], "")
+
+    def test_a_message_that_is_longer_than_the_broker_takes(self) -> None:
+        """It is not sent, and logged once; the connection stays."""
+        script = self.make()
+        script.connection.startService()
+        script.open()
+        script.send(connack(v5=True, properties=b"\x27\0\0\0\x14"))
+        script.transport.clear()
+        for _ in range(2):
+            self.assertFalse(script.connection.publish("abc", b"x" * 13, 0))
+        self.assertEqual(script.written(), [])
+        self.assertTrue(script.connection.publish("abc", b"x" * 12, 0))
+        self.assertTrue(script.connection.publish("abc", b"x" * 10, 1))
+        self.assertEqual([len(body) + 2 for _, body in script.written()], [20, 20])
+        [line] = script.told(LogLevel.error)
+        self.assertIn("at most 20 bytes; a message to 'abc', 21 bytes, is not sent", line)
+
     def test_the_brokers_keepalive_holds(self) -> None:
         """A broker may ask for a shorter keepalive than ours; a longer one hides no dead broker."""
         for asked, expected_s in ((b"\x00\x0a", 5), (b"\xff\xff", 30)):

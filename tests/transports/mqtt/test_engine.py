@@ -25,6 +25,7 @@ from metrics_agent.transports.mqtt.engine import (
 )
 from metrics_agent.transports.mqtt.packets import encode_fixed_header
 from metrics_agent.transports.mqtt.settings import MqttSettings
+from metrics_agent.transports.mqtt.splitter import PacketSplitter
 from tests.transports.mqtt.scripted import connack, suback, unsuback
 
 
@@ -223,6 +224,23 @@ class Mqtt5Tests(Cases, SynchronousTestCase):
         self.make(session_expiry=3600.0, receive_maximum=1000)
         # After protocol, version, flags and keepalive.
         self.assertEqual(self.written[12:21], b"\x08\x11\x00\x00\x0e\x10\x21\x03\xe8")
+
+    def test_the_brokers_window_and_qos_hold(self) -> None:
+        """A broker may take fewer messages at once, and none at QoS 1."""
+        for properties, firsts in (
+            (b"", [0x32] * 20),
+            (b"\x21\0\2", [0x32] * 2),
+            (b"\x21\0\xff", [0x32] * 20),
+            (b"\x24\0", [0x30] * 30),
+            (b"\x21\0\1\x24\1", [0x32]),
+        ):
+            made = self.make()
+            self.feed(made, connack(v5=True, properties=properties))
+            self.written = b""
+            for _ in range(30):
+                self.assertTrue(made.publish("a", b"", 1))
+            sent = PacketSplitter(1 << 10).feed(self.written)
+            self.assertEqual([first for first, _ in sent], firsts)
 
     def test_disconnect_from_the_broker(self) -> None:
         """Its reason becomes an event."""

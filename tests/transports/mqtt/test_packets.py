@@ -21,6 +21,7 @@ from metrics_agent.transports.mqtt.packets import (
     decode_publish,
     encode_fixed_header,
     encode_puback,
+    longest_body,
     whole,
 )
 from metrics_agent.transports.mqtt.splitter import PacketSplitter, Skipped
@@ -301,6 +302,14 @@ class EncodeTests(SynchronousTestCase):
             (268_435_455, b"\xff\xff\xff\x7f"),
         ):
             self.assertEqual(encode_fixed_header(0x30, length), b"\x30" + written)
+
+    def test_longest_body(self) -> None:
+        """As much as fits, beside a remaining length that has one byte more at some sizes."""
+        for most in (*range(2, 140), *range(16_380, 16_395), 2_097_156, 268_435_460):
+            length = longest_body(most)
+            self.assertLessEqual(len(encode_fixed_header(0, length)) + length, most)
+            if length < 268_435_455:
+                self.assertGreater(len(encode_fixed_header(0, length + 1)) + length + 1, most)
 
     def test_impossible_length(self) -> None:
         """A length that MQTT cannot write is refused."""
