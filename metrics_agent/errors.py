@@ -2,14 +2,30 @@
 
 ::
 
-    MetricsAgentError               never raised itself; catches all of ours
-    |-- ConfigError                 the configuration cannot be used; carries every fault
-    |-- MetricRefused               a metric that line protocol cannot carry; carries a reason
-    |-- PayloadError                a device's message that cannot be read; carries a reason
-    |-- ProtocolError               a peer broke its protocol (MQTT, WebSocket)
-    |-- MissingDependency           an optional package is not installed; says what to install
-    |-- OutputError                 the output cannot be opened or written
-    `-- DemoError                   a part of `metrics-agent demo` cannot be started
+    MetricsAgentError           never raised itself; catches all of ours
+    |-- ConfigError             the configuration cannot be used; carries every fault
+    |-- MetricRefused           a metric that line protocol cannot carry; carries a reason
+    |-- PayloadError            a device's message that cannot be read; carries a reason
+    |-- ProtocolError           a peer broke its protocol (MQTT, WebSocket)
+    |   `-- MalformedLength     so that nothing after it can be read; carries what came before
+    |-- MissingDependency       an optional package is not installed; says what to install
+    |-- OutputError             the output cannot be opened or written
+    |-- CannotConnect           a connection failed; carries the cause
+    |-- TlsFileError            a PEM file cannot be read or holds something else; names the setting
+    |-- HttpFault               no HTTP reply, or none that can be used
+    |-- TokenFault              an OAuth server gave no tokens this time
+    |   |-- GrantRefused        the code or refresh token is not accepted
+    |   `-- ClientRefused       the client's id or secret is wrong
+    |-- LoginNeeded             there are no tokens until the user logs in
+    |-- CannotServe             the port of the login page cannot be opened
+    |-- Unknown                 the address belongs to no pending login
+    |-- RedirectRefused         the user or the server refused the login
+    |-- StoreFault              the file with tokens cannot be read or written
+    |-- StoreBusy               another process or instance is replacing the tokens
+    |-- Damaged                 that file holds no tokens
+    `-- DemoError               a part of `metrics-agent demo` cannot be started
+
+A class that one file alone raises is in that file; a test compares this drawing with the classes.
 """
 
 from __future__ import annotations

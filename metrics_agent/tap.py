@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CONFIG_HELP", "Options", "makeService"]
 
-_LAST_WORDS_S: Final = 1.0
-"""How long the end of the process waits for whoever reads stderr."""
 
 CONFIG_HELP: Final = (
     "The configuration; without it metrics-agent.toml or metrics-agent.json is looked for in ./ "
@@ -63,7 +61,7 @@ def makeService(options: Options) -> Agent:
     twistd: Any = options.parent or {}
     observer = StderrObserver()
     # Before the handlers that are registered already; twistd itself does not wait for the log.
-    atexit.register(observer.final_flush, _LAST_WORDS_S)
+    atexit.register(observer.final_flush)
     # twistd begins to log when it has the service: what prevents that is printed directly.
     log = make_logger(observer=observer)
     found = plan_or_complain(options["config"], log)

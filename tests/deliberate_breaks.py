@@ -74,9 +74,9 @@ BREAKS: Final = (
     Break(
         "every_tenth_message_vanishes",
         "transports/mqtt/intake.py",
-        "        self.stats.messages += 1\n        if len(payload)",
-        "        self.stats.messages += 1\n"
-        "        if self.stats.messages % 10 == 0:\n            return\n"
+        "        self._number += 1\n        if len(payload)",
+        "        self._number += 1\n"
+        "        if self._number % 10 == 0:\n            return\n"
         "        if len(payload)",
         "tests.faults.test_inside.InsideTests.test_tick_exception",
     ),
@@ -211,7 +211,7 @@ BREAKS: Final = (
     Break(
         "the_watchdog_only_barks",
         "supervision/watchdog.py",
-        "self._exit(EXIT_STATUS)",
+        "self._exit(ExitCode.HUNG)",
         "None",
         "tests.supervision.test_watchdog",
     ),

@@ -34,7 +34,7 @@ class FakeObserver:
 
     closed = False
 
-    def final_flush(self, _timeout_s: float) -> None:
+    def final_flush(self) -> None:
         """Do nothing."""
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, ensureDeferred, maybeDeferred
@@ -32,8 +32,6 @@ from metrics_agent.process.running import run_service, use_monotonic_clock
 
 __all__ = ["demo"]
 
-_LAST_WORDS_S: Final = 1.0
-
 
 def demo(process: Process, for_s: float | None) -> ExitCode:
     """Run the demo until it is asked to stop.
@@ -58,7 +56,7 @@ def demo(process: Process, for_s: float | None) -> ExitCode:
                 reactor.callLater(for_s, service.request_stop, f"{for_s:g} s are over")
             run_service(reactor, service)
     finally:
-        observer.final_flush(_LAST_WORDS_S)
+        observer.final_flush()
     return process.exit_status.code
 
 

@@ -26,9 +26,6 @@ from metrics_agent.process.exit import ExitCode
 
 __all__ = ["logged", "run", "run_plan"]
 
-_LAST_WORDS_S = 1.0
-"""How long the end of the process waits for whoever reads stderr."""
-
 
 def run(process: Process, config: str | None) -> ExitCode:
     """Run the agent.
@@ -62,7 +59,7 @@ def logged(observer: StderrObserver, work: Callable[[StderrObserver], ExitCode])
         return work(observer)
     finally:
         sys.stdout = stdout
-        observer.final_flush(_LAST_WORDS_S)
+        observer.final_flush()
 
 
 def run_plan(

@@ -46,31 +46,6 @@ class _List(Shape):
 
 
 @frozen(eq=False, repr=False)
-class _Tuple(Shape):
-    """A list of fixed length, each place with its own type."""
-
-    items: tuple[Shape, ...] = field(kw_only=True)
-
-    def read(self, raw: object, place: Place, walk: Walk) -> Any:
-        if not isinstance(raw, (list, tuple)):
-            return walk.fault(place, describe_type(raw), self.noun)
-        if len(raw) != len(self.items):
-            return walk.fault(place, f"a list of {len(raw)}", self.noun)
-        values = [
-            shape.read(value, place.item(index), walk)
-            for index, (shape, value) in enumerate(zip(self.items, raw, strict=True))
-        ]
-        return FAULTY if FAULTY in values else tuple(values)
-
-    def suits(self, raw: object) -> bool:
-        return isinstance(raw, (list, tuple))
-
-    def show(self, value: Any) -> str:
-        parts = zip(self.items, value, strict=True)
-        return f"[{', '.join(shape.show(item) for shape, item in parts)}]"
-
-
-@frozen(eq=False, repr=False)
 class _Mapping(Shape):
     """A table with keys of the user's choice."""
 
@@ -215,9 +190,7 @@ def _generic(hint: Any, nested: Callable[[Any], Shape | None]) -> Shape:
         return _choice(shape_of(type(args[0]), nested), args)
     if origin in {Union, types.UnionType}:
         return _either(tuple(shape_of(arg, nested) for arg in args))
-    if origin is tuple and args[-1:] != (...,):
-        return _tuple(tuple(shape_of(arg, nested) for arg in args))
-    if origin in {list, tuple, Sequence}:
+    if origin in {list, Sequence} or (origin is tuple and args[-1:] == (...,)):
         item = shape_of(args[0], nested)
         make = list if origin is list else tuple
         return _List(f"a list of {item.plural}", "lists", item=item, make=make)
@@ -225,11 +198,6 @@ def _generic(hint: Any, nested: Callable[[Any], Shape | None]) -> Shape:
         raise TypeError(f"no setting can be of type {hint!r}")
     value = shape_of(args[1], nested)
     return _Mapping(f"a table of {value.plural}", "tables", value=value)
-
-
-def _tuple(items: tuple[Shape, ...]) -> Shape:
-    noun = f"a list of {len(items)}: {', '.join(item.noun for item in items)}"
-    return _Tuple(noun, "lists", items=items)
 
 
 def _either(members: tuple[Shape, ...]) -> Shape:

@@ -41,11 +41,9 @@ from twisted.logger import Logger
 
 from metrics_agent.logs.descriptor import Descriptor
 from metrics_agent.logs.logger import make_logger
+from metrics_agent.process.exit import ExitCode
 
-__all__ = ["EXIT_STATUS", "LastResort", "StackDump", "Watchdog"]
-
-EXIT_STATUS: Final = 70
-"""The reactor hung."""
+__all__ = ["LastResort", "StackDump", "Watchdog"]
 
 _FRAMES: Final = 100
 """Of a stack: a recursion has a thousand."""
@@ -300,7 +298,7 @@ class Watchdog(Service):
             self._log.critical(
                 "{why}: this process ends with status {status}, only a new one can go on.",
                 why=why,
-                status=EXIT_STATUS,
+                status=int(ExitCode.HUNG),
             )
 
         # The log may be what hangs, and memory what is missing; the end must come all the same.
@@ -309,7 +307,7 @@ class Watchdog(Service):
             speaker.start()
             speaker.join(_LAST_WORDS_S)
         finally:
-            self._exit(EXIT_STATUS)
+            self._exit(ExitCode.HUNG)
 
     # -- in the reactor ----------------------------------------------------------------------
 

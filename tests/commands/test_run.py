@@ -68,7 +68,7 @@ class RunTests(CommandCase):
         self.seen.append([module.name for module in plan.modules])
         return self.agent
 
-    def final_flush(self, timeout_s: float) -> None:
+    def final_flush(self) -> None:
         """Stand for the observer's."""
         self.seen.append("flushed")
 

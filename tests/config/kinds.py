@@ -39,7 +39,6 @@ class Plain:
     keys: tuple[Secret, ...] = setting(default=(), doc="Secrets.")
     broker: str | tuple[str, ...] = setting(default="tcp://localhost", doc="One or more.")
     topics: tuple[str, ...] = setting(default=(), doc="A list.")
-    pair: tuple[str, int] = setting(default=("a", 1), doc="Two | things.")
     mode: Literal["fast", "slow"] = setting(default="fast", doc="A choice.")
     size_class: int = setting(default=1, choices=(1, 2, 4), doc="A choice of numbers.")
     friendly_name_overrides: dict[str, str] = setting(default={}, doc="Names.")

@@ -90,14 +90,14 @@ class ValueTests(SynchronousTestCase):
     def test_each_type_is_read(self) -> None:
         made = self.good(
             name="a", count=4, ratio=2, active=True, interval="1m", pause="2s", limit="1MiB",
-            password="p", keys=["k"], broker=["a", "b"], topics=["t"], pair=["x", 2], mode="slow",
+            password="p", keys=["k"], broker=["a", "b"], topics=["t"], mode="slow",
             size_class=4, friendly_name_overrides={"a b": "c"}, numbers=[1, 2.5],
             tls={"ca": "c", "key": "k", "verify": False}, login="p",
         )  # fmt: skip
         expected = Plain(
             name="a", count=4, ratio=2.0, active=True, interval=60.0, pause=2.0, limit=1 << 20,
             password=Secret("p"), keys=(Secret("k"),), broker=("a", "b"), topics=("t",),
-            pair=("x", 2), mode="slow", size_class=4, friendly_name_overrides={"a b": "c"},
+            mode="slow", size_class=4, friendly_name_overrides={"a b": "c"},
             numbers=[1.0, 2.5], tls=Tls(ca="c", key=Secret("k"), verify=False),
             login=Secret("p"),
         )  # fmt: skip
@@ -156,7 +156,6 @@ class FaultTests(SynchronousTestCase):
             ("ratio", date(2026, 1, 1), ": got a date or time, expected a number"),
             ("topics", "a", ': got "a" (a string), expected a list of strings'),
             ("tls", "a", ": got a string, expected a table"),
-            ("pair", "ab", ": got a string, expected a list of 2: a string, an integer"),
         )
         for key, value, text in table:
             with self.subTest(key=key, value=repr(value)):
@@ -208,19 +207,16 @@ class FaultTests(SynchronousTestCase):
         raw = {
             "numbers": [1, "2"],
             "friendly_name_overrides": {"a b": 1},
-            "pair": [1],
             "tls": {"verfy": True, "key": 5},
         }
         expected = [
             'm.numbers[1]: got "2" (a string), expected a number',
             'm.friendly_name_overrides."a b": got 1 (an integer), expected a string',
-            "m.pair: got a list of 1, expected a list of 2: a string, an integer",
             "m.tls.verfy: unknown key, did you mean `verify`?",
             'm.tls.key: got an integer, expected a string, { env = "NAME" } or { file = "path" }',
             "m.tls.ca: got nothing, expected a string; it is required",
         ]
         self.assertEqual(faults(Plain, raw), expected)
-        self.assertEqual(len(faults(Plain, {"pair": [1, "a"]})), 2)
 
     def test_of_several_types_the_one_that_was_meant_speaks(self) -> None:
         both = "m.broker: got 5 (an integer), expected a string or a list of strings"

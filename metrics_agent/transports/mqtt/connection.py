@@ -27,7 +27,7 @@ from metrics_agent.transports.mqtt.address import BrokerAddress
 from metrics_agent.transports.mqtt.causes import Cause
 from metrics_agent.transports.mqtt.dial import dial
 from metrics_agent.transports.mqtt.engine import Subscribed, Unsubscribed
-from metrics_agent.transports.mqtt.intake import Intake, Stats
+from metrics_agent.transports.mqtt.intake import Intake
 from metrics_agent.transports.mqtt.link import Link
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.subscriber import Subscriber
@@ -60,7 +60,6 @@ class MqttConnection(Service):
     Attributes:
         settings: as given.
         client_id: as given.
-        stats: counters since this object was made.
     """
 
     def __init__(
@@ -94,7 +93,6 @@ class MqttConnection(Service):
         self._flushes = GuardedLoop(reactor, self._flush)
         self._resubscribes = GuardedLoop(reactor, self._resubscribe)
         self._answers = GuardedLoop(reactor, self._answer_is_overdue)
-        self._accepted_count = 0
         self._awaits_announcements = True
         self._too_long_logged = False
         self._reconnecting = Reconnecting(
@@ -116,11 +114,6 @@ class MqttConnection(Service):
     def connected(self) -> bool:
         """Whether the broker has accepted the connection that there is."""
         return self._reconnecting.connected
-
-    @property
-    def stats(self) -> Stats:
-        """The counters."""
-        return self._intake.stats
 
     @property
     def broker(self) -> str:
@@ -255,8 +248,6 @@ class MqttConnection(Service):
 
     def link_accepted(self, link: Link, session_present: bool) -> None:
         """Subscribe to everything wanted; called by the link."""
-        self._accepted_count += 1
-        self.stats.reconnects = self._accepted_count - 1
         self._reconnecting.accepted()
         self._subscriber.connected(self._table.wanted(), session_present=session_present)
         self._flushes.stop()

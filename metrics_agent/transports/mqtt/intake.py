@@ -19,35 +19,12 @@ from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.packets import PUBLISH, decode_publish
 from metrics_agent.transports.mqtt.topics import SubscriptionTable
 
-__all__ = ["Intake", "Stats"]
+__all__ = ["Intake"]
 
 SECOND_NS = 1_000_000_000
 _TOPIC_AT = 2
 """Before it stands its length."""
 _new = tuple.__new__
-
-
-class Stats:
-    """Counters of one connection since it was made; ints that only grow.
-
-    Attributes:
-        messages: PUBLISH packets taken, oversized ones too.
-        metrics: lines handed on.
-        reconnects: connections that the broker accepted, beyond the first.
-        oversized: messages beyond the payload limit, dropped.
-        undecodable: messages with an invalid topic, or that could not be handled; dropped.
-        unrouted: messages that no subscription wanted; dropped.
-    """
-
-    __slots__ = ("messages", "metrics", "oversized", "reconnects", "undecodable", "unrouted")
-
-    def __init__(self) -> None:
-        self.messages = 0
-        self.metrics = 0
-        self.reconnects = 0
-        self.oversized = 0
-        self.undecodable = 0
-        self.unrouted = 0
 
 
 class Intake:
@@ -62,7 +39,6 @@ class Intake:
         max_payload_bytes: a longer payload is dropped.
 
     Attributes:
-        stats: counters.
         acknowledges: the last read brought messages that the broker waits to be acknowledged.
     """
 
@@ -75,7 +51,6 @@ class Intake:
         log: Logger,
         max_payload_bytes: int,
     ) -> None:
-        self.stats = Stats()
         self._table = table
         self._write = write
         self._now_ns = now_ns
@@ -89,6 +64,7 @@ class Intake:
         self._original_ns = 0
         self._copies = 0
         self._copy_number = 0
+        self._number = 0
         self.acknowledges = False
 
     def begin(self) -> None:
@@ -125,7 +101,7 @@ class Intake:
 
     def deliver(self, topic: bytes, payload: bytes, qos: int, *, retain: bool) -> None:
         """Hand one message to everyone who wants it; contained, a fault drops this message."""
-        self.stats.messages += 1
+        self._number += 1
         if len(payload) > self._max_payload_bytes:
             self._drop_oversized()
             return
@@ -133,11 +109,9 @@ class Intake:
         match = self._table.match_once if retain else self._table.match
         name, wanted, copies = match(topic)
         if name is None:
-            self.stats.undecodable += 1
             self._count("undecodable", 1)
             return
         if not wanted:
-            self.stats.unrouted += 1
             self._count("unrouted", 1)
             return
         if copies and not retain and self._is_copy(topic, payload, copies):
@@ -150,7 +124,6 @@ class Intake:
             try:
                 deliver(message, self._lines)
             except Exception:  # noqa: PERF203 - one receiver must not take the next one's message
-                self.stats.undecodable += 1
                 self._count("undecodable", 1)
                 self._log.failure("while delivering a message of topic {topic!r}", topic=name)
 
@@ -160,7 +133,7 @@ class Intake:
         Args:
             packet_id: to acknowledge it by, None at QoS 0.
         """
-        self.stats.messages += 1
+        self._number += 1
         if packet_id is not None:
             self._packet_ids.append(packet_id)
         self._drop_oversized()
@@ -175,12 +148,11 @@ class Intake:
                 acknowledgements.release(packet_ids)
             return
         settle: Settle | None = acknowledgements.hold(packet_ids) if packet_ids else None
-        self.stats.metrics += len(lines)
         self._write(Batch(b"".join(lines), len(lines), settle))
 
     def _is_copy(self, topic: bytes, payload: bytes, copies: int) -> bool:
         """Say whether a message is another copy of the one before."""
-        number = self.stats.messages
+        number = self._number
         if (
             self._copies
             and number == self._copy_number
@@ -195,5 +167,4 @@ class Intake:
         return self._copies < copies
 
     def _drop_oversized(self) -> None:
-        self.stats.oversized += 1
         self._count("oversized", 1)

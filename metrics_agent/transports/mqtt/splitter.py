@@ -35,16 +35,10 @@ class Skipped:
     """A packet that was larger than the limit and is gone.
 
     Attributes:
-        first_byte: of the fixed header.
-        size: bytes of the whole packet.
         packet_id: of a PUBLISH at QoS 1 or 2, for its acknowledgement; otherwise None.
-        topic: of a PUBLISH, raw; otherwise empty.
     """
 
-    first_byte: int
-    size: int
     packet_id: int | None
-    topic: bytes
 
 
 class MalformedLength(ProtocolError):  # noqa: N818 - names what is wrong
@@ -128,7 +122,7 @@ class PacketSplitter:
                         break
             end = start + length
             if end - position > limit:
-                self._discard = _Discard(data[position], end - position, length)
+                self._discard = _Discard(data[position], length)
                 skipped, data = self._discard.feed(data[start:])
                 if skipped is None:
                     return
@@ -170,11 +164,10 @@ def _long_length(data: bytes, position: int, frames: list[Frame | Skipped]) -> t
 class _Discard:
     """A packet on its way to nowhere: counts down, and keeps the head of a PUBLISH."""
 
-    __slots__ = ("_first", "_remaining", "_size", "_wanted", "head")
+    __slots__ = ("_first", "_remaining", "_wanted", "head")
 
-    def __init__(self, first: int, size: int, length: int) -> None:
+    def __init__(self, first: int, length: int) -> None:
         self._first = first
-        self._size = size
         self._remaining = length
         self._wanted = 2 if first & 0xF0 == _PUBLISH else 0
         self.head = bytearray()
@@ -201,11 +194,7 @@ class _Discard:
         head += taken[: self._wanted - len(head)]
 
     def _skipped(self) -> Skipped:
-        packet_id = None
-        topic = b""
-        if self._wanted:
-            topic = bytes(self.head[2 : self._wanted - 2])
-            at_least_once = (self._first >> 1 & 3) in {1, 2}
-            if at_least_once and len(self.head) == self._wanted:
-                packet_id = int.from_bytes(self.head[-2:], "big")
-        return Skipped(self._first, self._size, packet_id, topic)
+        at_least_once = (self._first >> 1 & 3) in {1, 2}
+        if self._wanted and at_least_once and len(self.head) == self._wanted:
+            return Skipped(int.from_bytes(self.head[-2:], "big"))
+        return Skipped(None)

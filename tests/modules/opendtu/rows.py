@@ -62,5 +62,3 @@ MQTT = {
 }
 
 TABLES = (FRAMES, KEYS, ONBATTERY, JUDGED, MQTT)
-COUNTS = (6, 6, 3, 15, 11)
-"""How many rows each table has: a row that gets lost is seen."""
