@@ -10,9 +10,7 @@ A send never blocks and never raises. What could not be sent is kept, newest sta
 only, and sent later: a service of Type=notify whose READY is lost would be ended as one that
 never started.
 
-Watchdog pings (WATCHDOG_USEC) say that the reactor turns. A thread counts the time, since the
-reactor's timers follow the wall clock and a jump back would silence them; it only asks, and the
-ping itself is sent by the reactor.
+Watchdog pings (WATCHDOG_USEC) say that the reactor turns, so a timer of the reactor sends them.
 """
 
 from __future__ import annotations
@@ -20,10 +18,9 @@ from __future__ import annotations
 import os
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.logger import Logger, LogLevel
@@ -32,20 +29,12 @@ from metrics_agent.characters import visible
 from metrics_agent.logs.logger import make_logger
 from metrics_agent.looping import GuardedLoop
 
-__all__ = ["Every", "Notifier", "make_notifier"]
+__all__ = ["Notifier", "make_notifier"]
 
 _RETRY_S: Final = 1.0
 _STATUS_LIMIT: Final = 500
 _MICROSECONDS: Final = re.compile(r"0*[1-9][0-9]{0,17}")
 _FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-
-
-class Every(Protocol):
-    """Calls ``tick`` each ``interval_s``, from whatever thread; returns what ends that."""
-
-    def __call__(self, interval_s: float, tick: Callable[[], None]) -> Callable[[], object]:
-        """Begin."""
-        ...
 
 
 class Notifier(Service):
@@ -55,13 +44,12 @@ class Notifier(Service):
     heard, after the stop they are not.
 
     Args:
-        reactor: IReactorTime and callFromThread.
+        reactor: IReactorTime.
         address: of the socket: a path, or ``@`` and a name in the abstract namespace; None where
             nobody shall be told.
         watchdog_s: systemd ends us when it hears nothing for so long; a ping goes out twice in that
             time; 0 = no pings.
         log: says once that systemd cannot be reached, and once that it can again.
-        every: what calls each interval.
         monotonic_us: CLOCK_MONOTONIC in microseconds.
     """
 
@@ -72,22 +60,18 @@ class Notifier(Service):
         *,
         watchdog_s: float = 0.0,
         log: Logger | None = None,
-        every: Every | None = None,
         monotonic_us: Callable[[], int] | None = None,
     ) -> None:
-        self._reactor = reactor
         self._address = None if address is None else _socket_address(address)
         self._watchdog_s = watchdog_s
         self._log = make_logger() if log is None else log
-        self._every = _every_by_thread if every is None else every
         self._monotonic_us = _monotonic_us if monotonic_us is None else monotonic_us
         self._socket: socket.socket | None = None
         self._state = b""
         self._status = b""
         self._last_status = b""
         self._retries = GuardedLoop(reactor, self._flush)
-        self._end_pings: Callable[[], object] | None = None
-        self._asked = False
+        self._pings = GuardedLoop(reactor, self._ping)
         self._in_trouble = False
 
     @property
@@ -122,16 +106,13 @@ class Notifier(Service):
     def startService(self) -> None:
         """Begin to ping, if systemd wants that."""
         super().startService()
-        if self._address is not None and self._watchdog_s and self._end_pings is None:
-            self._end_pings = self._every(self._watchdog_s / 2, self._ask)
-            self._ping()
+        if self._address is not None and self._watchdog_s:
+            self._pings.start(self._ping())
 
     def stopService(self) -> None:
         """End the pings, and try a last time to say what could not be said."""
         super().stopService()
-        end_pings, self._end_pings = self._end_pings, None
-        if end_pings is not None:
-            end_pings()
+        self._pings.stop()
         self._flush()
         self._address = None
         self._retries.stop()
@@ -141,15 +122,9 @@ class Notifier(Service):
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _ask(self) -> None:
-        """Ask for a ping; called in the thread. A reactor that hangs is asked once."""
-        if not self._asked:
-            self._asked = True
-            self._reactor.callFromThread(self._ping)
-
-    def _ping(self) -> None:
-        self._asked = False
+    def _ping(self) -> float:
         self._send(b"WATCHDOG=1\n")
+        return self._watchdog_s / 2
 
     def _say(self, state: bytes) -> None:
         # One that was not sent yet is out of date: systemd needs to know what is, not what was.
@@ -245,14 +220,3 @@ def _socket_address(address: str) -> bytes:
 
 def _monotonic_us() -> int:
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-
-
-def _every_by_thread(interval_s: float, tick: Callable[[], None]) -> Callable[[], object]:
-    ended = threading.Event()
-
-    def run() -> None:
-        while not ended.wait(interval_s):
-            tick()
-
-    threading.Thread(target=run, name="systemd-watchdog", daemon=True).start()
-    return ended.set

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 from twisted.logger import ILogObserver, Logger, formatEvent
@@ -59,29 +58,11 @@ def send_all(sender: socket.socket, address: str) -> int:
     return count
 
 
-class EveryByHand:
-    """The interval's passing is the test's decision."""
-
-    def __init__(self) -> None:
-        self.intervals: list[float] = []
-        self.ended = 0
-        self.tick: Callable[[], None] = lambda: None
-
-    def __call__(self, interval_s: float, tick: Callable[[], None]) -> Callable[[], object]:
-        self.intervals.append(interval_s)
-        self.tick = tick
-        return self.end
-
-    def end(self) -> None:
-        self.ended += 1
-
-
 class NotifyTestCase(SynchronousTestCase):
     """A reactor, a log and a notifier with fakes; nothing is left in the reactor."""
 
     def setUp(self) -> None:
         self.reactor = FakeReactor()
-        self.every = EveryByHand()
         self.said: list[str] = []
 
         @provider(ILogObserver)
@@ -105,7 +86,6 @@ class NotifyTestCase(SynchronousTestCase):
             address,
             watchdog_s=watchdog_s,
             log=self.log,
-            every=self.every,
             monotonic_us=lambda: 123456,
         )
         self.addCleanup(self.assertEqual, self.reactor.getDelayedCalls(), [])
@@ -138,7 +118,7 @@ class StateTests(NotifyTestCase):
                 "STOPPING=1\n",
             ],
         )
-        self.assertEqual((self.every.intervals, self.said), ([], []))
+        self.assertEqual((self.reactor.getDelayedCalls(), self.said), ([], []))
 
     def test_abstract_socket(self) -> None:
         """@ stands for the abstract namespace, as systemd writes it."""
@@ -174,7 +154,7 @@ class StateTests(NotifyTestCase):
         notifier.stopping()
         notifier.status("text")
         notifier.stopService()
-        self.assertEqual((self.every.intervals, self.said), ([], []))
+        self.assertEqual((self.reactor.getDelayedCalls(), self.said), ([], []))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_after_the_stop(self) -> None:
@@ -185,7 +165,7 @@ class StateTests(NotifyTestCase):
         notifier.stopService()
         notifier.ready()
         notifier.startService()
-        self.assertEqual((systemd.heard(), self.every.intervals), ([], []))
+        self.assertEqual((systemd.heard(), self.reactor.getDelayedCalls()), ([], []))
 
 
 class TroubleTests(NotifyTestCase):
@@ -244,7 +224,6 @@ class TroubleTests(NotifyTestCase):
         notifier = self.notifier("/nonexistent/socket", watchdog_s=1)
         notifier.startService()
         notifier.ready()
-        self.every.tick()
         self.reactor.advance(1)
         notifier.stopping()
         notifier.stopService()
@@ -270,15 +249,14 @@ class TroubleTests(NotifyTestCase):
     def test_ping_carries_what_waits(self) -> None:
         """A ping that gets through takes along what could not be sent before it."""
         systemd = self.systemd()
-        notifier = self.notifier(systemd.address, watchdog_s=1)
+        notifier = self.notifier(systemd.address, watchdog_s=1.2)
         notifier.startService()
         systemd.close()
         notifier.ready()
         systemd.open()
-        self.every.tick()
-        self.reactor.turn()
+        self.reactor.advance(0.6)
         self.assertEqual(systemd.heard(), ["READY=1\nWATCHDOG=1\n"])
-        self.reactor.advance(1)
+        self.reactor.advance(0.5)
         self.assertEqual(systemd.heard(), [])
 
 
@@ -290,40 +268,22 @@ class PingTests(NotifyTestCase):
         systemd = self.systemd()
         notifier = self.notifier(systemd.address, watchdog_s=90)
         notifier.startService()
-        self.assertEqual(self.every.intervals, [45])
         self.assertEqual(systemd.heard(), ["WATCHDOG=1\n"])
         for _ in range(3):
-            self.every.tick()
-            self.reactor.turn()
+            self.reactor.advance(44)
+            self.assertEqual(systemd.heard(), [])
+            self.reactor.advance(1)
             self.assertEqual(systemd.heard(), ["WATCHDOG=1\n"])
-        self.every.tick()
         notifier.stopService()
-        self.reactor.turn()
-        self.assertEqual((systemd.heard(), self.every.ended), ([], 1))
+        self.assertEqual((systemd.heard(), self.reactor.getDelayedCalls()), ([], []))
 
     def test_hung_reactor(self) -> None:
         """No ping while the reactor hangs, and one, not a heap of them, when it goes on."""
         systemd = self.systemd()
         self.notifier(systemd.address, watchdog_s=90).startService()
         systemd.heard()
-        for _ in range(5):
-            self.every.tick()
-        self.assertEqual(systemd.heard(), [])
-        self.reactor.turn()
+        self.reactor.advance(5 * 45)
         self.assertEqual(systemd.heard(), ["WATCHDOG=1\n"])
-
-    def test_real_thread(self) -> None:
-        """By default a thread of our own calls, and ends with the service."""
-        systemd = self.systemd()
-        notifier = Notifier(self.reactor, systemd.address, watchdog_s=0.002, log=self.log)
-        asked = socket.socketpair()
-        for end in asked:
-            self.addCleanup(end.close)
-            end.settimeout(30)
-        self.reactor.callFromThread = lambda _call: asked[0].send(b"x")
-        notifier.startService()
-        self.assertEqual(asked[1].recv(1), b"x")
-        notifier.stopService()
 
 
 class EnvironmentTests(NotifyTestCase):
