@@ -179,7 +179,7 @@ class Agent(MultiService):
             self._log.info("Started with modules {names} ({path}).", names=names, path=path)
         for name, faults in self._plan.faulty:
             self._log.error(
-                "Module {name} is not started, its settings are wrong: {faults}",
+                "Module {name} not started, invalid settings: {faults}",
                 name=name,
                 faults="; ".join(str(fault) for fault in faults),
             )
@@ -239,7 +239,7 @@ class Agent(MultiService):
         plan = self._guard.run("load", self._plan_or_reasons)
         if not isinstance(plan, Plan):
             self._log.error(
-                "The configuration was not reloaded, all modules run on as they are: {reasons}",
+                "Reload rejected; keeping the current configuration: {reasons}",
                 reasons=plan or "reading it failed, see the line above",
                 fold=False,
             )

@@ -264,8 +264,7 @@ class _Assembly:
         changed = [key for key in _FIXED if getattr(settings, key) != getattr(self._first, key)]
         if changed:
             self._log.warn(
-                "Changed settings that are read at the start only: {keys}. Restart the process "
-                "to put them into force.",
+                "Changed settings take effect at the next start of the process: {keys}.",
                 keys=", ".join(changed),
             )
         self._self_metrics.reschedule()

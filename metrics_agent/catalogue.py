@@ -97,7 +97,7 @@ class Measurement:
             names = [each.name for each in described]
             for name in names:
                 if not _NAME.fullmatch(name) or names.count(name) > 1:
-                    raise ValueError(f"{self.name}: {name!r} is no name or there twice")
+                    raise ValueError(f"{self.name}: {name!r} is an invalid or duplicate field name")
 
     def field(self, name: str) -> Field:
         """Return the description of a field.

@@ -102,8 +102,8 @@ def _parser() -> ArgumentParser:
     run = commands.add_parser("run", help="run the agent; this is what happens without a command")
     check = commands.add_parser(
         "check",
-        help="say all that is wrong with a configuration",
-        epilog="Exit codes: 0 all is right, 1 something cannot be reached (--connect), 78 the "
+        help="report all faults of a configuration",
+        epilog="Exit codes: 0 valid, 1 something cannot be reached (--connect), 78 the "
         "configuration has a fault.",
     )
     check.add_argument(

@@ -63,7 +63,7 @@ class StartTests(AgentCase):
         self.started("a", bad=("bad",))
         self.assertEqual(self.alive(), ["a"])
         self.assertEqual(len(self.told()), 1)
-        self.assertIn("Module bad is not started, its settings are wrong", self.told()[0])
+        self.assertIn("Module bad not started, invalid settings", self.told()[0])
 
     def test_nothing_enabled(self) -> None:
         """Nothing to do is one warning that lists the modules, and no end."""

@@ -120,7 +120,7 @@ class RefusedTests(AgentCase):
         """A file that cannot be used: one line that says why."""
         self.assertEqual(
             self.refused(ConfigError([FAULT])),
-            f"The configuration was not reloaded, all modules run on as they are: {FAULT}",
+            f"Reload rejected; keeping the current configuration: {FAULT}",
         )
 
     def test_wrong_module(self) -> None:
@@ -133,7 +133,7 @@ class RefusedTests(AgentCase):
             self.loads.clear()
             told = self.refused(kind("why"))
             self.assertIn(f"Error in load: {kind.__name__}('why')", told)
-            self.assertIn("The configuration was not reloaded", told)
+            self.assertIn("Reload rejected", told)
 
 
 class LatchTests(AgentCase):

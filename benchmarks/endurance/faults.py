@@ -130,7 +130,7 @@ async def _bad_configuration(stage: Stage) -> float:
     before = len(stage.parent.log)
     stage.configure("[modules.demo2]\nenabled = true\n")
     stage.signal(signal.SIGHUP)
-    await stage.said("was not reloaded", before)
+    await stage.said("Reload rejected", before)
     await pause(2)
     stage.configure()
     return await _sighup(stage)

@@ -43,7 +43,7 @@ def check(config: str | None) -> ExitCode:
         path = found.path
         plan = build(load_found(found))
     except ConfigError as error:
-        return _condemn(error.faults, path)
+        return _report_faults(error.faults, path)
     opened = [inspect_files(module.files) for module in plan.config.modules if module.enabled]
     with_line = plan.config.lines.locate
     about_files = [with_line(warning) for each in opened for warning in each.warnings]
@@ -52,11 +52,11 @@ def check(config: str | None) -> ExitCode:
     faults = [*_output(plan), *plan.faults, *_missing(plan)]
     faults += [fault for each in opened for fault in each.faults]
     if faults:
-        return _condemn([*map(with_line, faults)], path)
+        return _report_faults([*map(with_line, faults)], path)
     if not plan.modules:
         say(f"warning: no module is enabled; enable one of: {', '.join(known_kinds())}")
     names = ", ".join(module.name for module in plan.modules) or "none"
-    say(f"{path} is right; modules that will run: {names}")
+    say(f"{path} is valid; enabled modules: {names}")
     return ExitCode.STOPPED
 
 
@@ -135,7 +135,7 @@ def _missing(plan: Plan) -> Iterator[Fault]:
             yield Fault(f"modules.{module.name}", text)
 
 
-def _condemn(faults: Sequence[Fault], path: Path | None) -> ExitCode:
+def _report_faults(faults: Sequence[Fault], path: Path | None) -> ExitCode:
     for fault in faults:
         say(f"error: {fault}")
     count = "1 error" if len(faults) == 1 else f"{len(faults)} errors"

@@ -324,8 +324,8 @@ class _Module:
         for key, value in custom.items():
             place = inside.child(key)
             if key in settings and key in entries:
-                twice = f"this key stands in {self._place.path} too"
-                self._faults.append(Fault(place.path, twice, hint="leave one of them out"))
+                twice = f"duplicate key, also set in {self._place.path}"
+                self._faults.append(Fault(place.path, twice, hint="remove one"))
             elif key in settings:
                 entries[key] = Entry(value, place)
             else:

@@ -102,8 +102,8 @@ class StateFaults:
         self._reasons[path] = reason
         if news:
             self._log.warn(
-                "State cannot be kept in {path}: {reason}. The agent keeps running without it."
-                "{advice}",
+                "Cannot write to the state directory {path}: {reason}. The agent keeps running "
+                "without it.{advice}",
                 path=str(path),
                 reason=reason,
                 advice=self._advice(path, number),
@@ -114,7 +114,9 @@ class StateFaults:
         """Note that a file was written."""
         reason = self._reasons.pop(path, None)
         if reason is not None and reason not in self._reasons.values():
-            self._log.info("State is kept in {path} again.", path=str(path), fold=False)
+            self._log.info(
+                "The state directory {path} can be written again.", path=str(path), fold=False
+            )
 
     def damaged(self, path: Path, error: Exception) -> None:
         """Note that a file holds something else than what was written."""

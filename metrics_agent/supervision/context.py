@@ -378,7 +378,7 @@ class Context:
 
     def _hopeless(self, reason: BaseException) -> None:
         self.log.error(
-            "{count} ticks in a row failed, this module starts anew.",
+            "{count} consecutive ticks failed; restarting the module.",
             count=self._resources.limits.failed_in_row,
             fold=False,
         )

@@ -151,7 +151,7 @@ class Notifier(Service):
         self._state = self._status = b""
         if self._in_trouble:
             self._in_trouble = False
-            self._log.info("systemd can be told how this service is again.")
+            self._log.info("Connection to systemd's notify socket restored.")
         return True
 
     def _trouble(self, reason: str) -> None:

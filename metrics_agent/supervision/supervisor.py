@@ -233,7 +233,7 @@ class Supervisor(Service):
 
     def _let_go(self, life: _Life, stopping: Deferred[Any]) -> None:
         self._log.warn(
-            "It did not stop within {seconds:g} s and is let go.", seconds=self._timeouts.stop_s
+            "Did not stop within {seconds:g} s; abandoned.", seconds=self._timeouts.stop_s
         )
         assert life.context is not None
         guard = life.context.guard

@@ -18,7 +18,7 @@ class CheckTests(CommandCase):
         """A right file: its modules and 0."""
         path = self.write(GOOD)
         self.assertEqual(check(path), 0)
-        self.assertEqual(self.said(), [f"{path} is right; modules that will run: demo"])
+        self.assertEqual(self.said(), [f"{path} is valid; enabled modules: demo"])
 
     def test_nothing_enabled(self) -> None:
         """Without an enabled module it is right too; a warning says what could be enabled."""
@@ -28,7 +28,7 @@ class CheckTests(CommandCase):
             self.said(),
             [
                 "warning: no module is enabled; enable one of: demo, netatmo, opendtu, tasmota",
-                f"{path} is right; modules that will run: none",
+                f"{path} is valid; enabled modules: none",
             ],
         )
 
@@ -52,7 +52,7 @@ class CheckTests(CommandCase):
         path = self.write(off)
         self.assertEqual(check(path), 0)
         self.assertTrue(self.said()[0].startswith(f"warning: {path}:3: modules.demo.interval"))
-        self.assertIn("is right", self.said()[-1])
+        self.assertIn("is valid", self.said()[-1])
 
     def test_one_client_id_in_two_modules(self) -> None:
         """The broker would throw one out for the other; both are named, wherever the key is."""

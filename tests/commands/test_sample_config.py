@@ -31,7 +31,7 @@ class SampleConfigTests(KindsCase):
         before = len(self.said())
         self.assertEqual(check(self.write(text)), 0, self.said())
         *warnings, verdict = self.said()[before:]
-        self.assertIn(f"modules that will run: {', '.join(names) or 'none'}", verdict)
+        self.assertIn(f"enabled modules: {', '.join(names) or 'none'}", verdict)
         expected = "holds secrets" if names else "no module is enabled"
         self.assertTrue(all(expected in line for line in warnings), warnings)
 

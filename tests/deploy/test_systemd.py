@@ -143,7 +143,7 @@ class ServiceTests(BoxTestCase):
         self.box.wait_until(AGENT, "SubState", "running")
         self.box.write(CONFIG, "nonsense = true\n")
         self.systemctl("reload", AGENT)
-        self.wait_for_journal(AGENT, "The configuration was not reloaded")
+        self.wait_for_journal(AGENT, "Reload rejected")
         self.box.wait_until(AGENT, "SubState", "running")
         self.wait_for_lines(self.output)
         self.assertEqual(self.box.show(AGENT, "MainPID"), str(first))

@@ -73,7 +73,7 @@ _TOLD: Final = {
 
 _GOES_ON: Final = "told and counted; the same instance goes on"
 _UNKNOWN: Final = "told in the log, without the module; the same instance goes on"
-_REFUSED: Final = "told with the module's name; it is not started until a reload, the others run"
+_REFUSED: Final = "logged with the module's name; not started until a reload, the others run"
 _RESTARTED: Final = "told and counted; a new instance after the backoff"
 
 _PLACES: Final = (
@@ -189,7 +189,7 @@ _SPECIAL: Final = (
             "stop_never_fires",
             "stopService",
             "Deferred never fires",
-            "let go after module_stop_timeout; meanwhile the others have been replaced",
+            "abandoned after module_stop_timeout; meanwhile the others have been replaced",
         ),
         "stop",
         "never",

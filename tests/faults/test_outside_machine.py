@@ -67,7 +67,7 @@ class MachineTests(OutsideCase):
         self.config_path.write_text(text.replace(f"{self.directory}/state", str(state)))
         parent = await self.start_beside()
         await self.at_work(parent)
-        await self.said(parent, f"State cannot be kept in {state}", "W")
+        await self.said(parent, f"Cannot write to the state directory {state}", "W")
         await self.at_fault.works(parent)
         told = [said.text for said in parent.log if str(state) in said.text]
         self.assertEqual(len(told), 1, told)
@@ -248,7 +248,7 @@ class MachineTests(OutsideCase):
         await pause(1.5)
         self.assertFalse(self.lines_with(parent, "again after"))
         parent.signal_agent(signal.SIGHUP)  # the configuration cannot be opened either
-        await self.said(parent, "was not reloaded", "E")
+        await self.said(parent, "Reload rejected", "E")
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (1024, hard))
         since_s = time.monotonic()
         await self.said(parent, "again after", "I")

@@ -149,7 +149,7 @@ class BadConfigurations(TestCase):
         path.write_text("[modules.demo]\nenabled = true\n", "utf-8")
         done = self.run_in(self.directory, "check", "-c", str(path))
         self.assertEqual(done.returncode, 0)
-        self.assertIn("modules that will run: demo", done.stdout)
+        self.assertIn("enabled modules: demo", done.stdout)
 
     def test_no_file_at_all(self) -> None:
         """The places that were looked at are named, in one line."""

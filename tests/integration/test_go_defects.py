@@ -197,7 +197,7 @@ class Process(MqttCase):
         for times, broken in enumerate(("[[[", '[modules.demo]\nenabled = "maybe"\n'), 1):
             self.config_path.write_text(broken)
             parent.signal_agent(signal.SIGHUP)
-            await self.said(parent, "The configuration was not reloaded", "E", times)
+            await self.said(parent, "Reload rejected", "E", times)
         self.configure(DEMO)
         parent.signal_agent(signal.SIGHUP)
         await self.said(parent, "modules demo restarted", "I")

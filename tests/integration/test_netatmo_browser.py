@@ -66,7 +66,7 @@ class Login(NetatmoCase):
         self.assert_valid(parent)
         self.assertEqual(self.stored().refresh.reveal(), self.peer.pair["refresh_token"])
         await until(lambda: not self.is_open(address), lambda: told(parent.log))
-        await self.said(parent, "Somebody has logged in at Netatmo.", "I")
+        await self.said(parent, "Logged in at Netatmo.", "I")
         self.assertEqual(len(self.lines_with(parent, "", "E")), 1)
         self.assert_nothing_secret(parent)
         self.assert_private()

@@ -117,7 +117,7 @@ class OnATerminal(NetatmoCase):
         await terminal.shows("weather stations: 1 found")
         self.assertEqual(await terminal.ended(), 0)
         await self.metrics(parent)
-        await self.said(parent, "There is a login at Netatmo again.", "I")
+        await self.said(parent, "Login at Netatmo restored.", "I")
         self.assertEqual(len(self.lines_with(parent, "", "E")), 1)
         for word in self.peer.secrets():
             self.assertNotIn(word, terminal.text)

@@ -80,8 +80,8 @@ class SignalTests(AgentCase):
         ):
             self.configure(broken)
             parent.signal_agent(signal.SIGHUP)
-            errors = len(self.lines_with(parent, "was not reloaded", "E"))
-            await self.said(parent, "was not reloaded", "E", times=errors + 1)
+            errors = len(self.lines_with(parent, "Reload rejected", "E"))
+            await self.said(parent, "Reload rejected", "E", times=errors + 1)
         self.config_path.unlink()
         parent.signal_agent(signal.SIGHUP)
         await self.said(parent, "no such file", "E")

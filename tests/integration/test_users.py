@@ -98,7 +98,7 @@ class StateTests(UserCase):
         broker = Mosquitto.start(self)
         load = await Load.connect(self, broker.port)
         (line,) = await self.run_until_subscribed(broker, load, *AS_NOBODY)
-        self.assertIn("State cannot be kept in", line)
+        self.assertIn("Cannot write to the state directory", line)
         self.assertIn(f"chown -R {NOBODY} {self.state}", line)
         self.assertEqual(set(self.kept().values()), {0})
         await self.run_until_subscribed(broker, load)

@@ -213,7 +213,7 @@ class TimerTests(ContextCase):
         for _ in range(8):
             self.clock.advance(10)
         self.assertEqual([str(each) for each in self.failures], ["x"])
-        self.assertIn("3 ticks in a row failed, this module starts anew.", self.told())
+        self.assertIn("3 consecutive ticks failed; restarting the module.", self.told())
 
 
 class WorkTests(ContextCase):

@@ -198,7 +198,7 @@ class TroubleTests(NotifyTestCase):
         self.assertIn("Resource temporarily unavailable", self.said[0])
         self.reactor.advance(1)
         self.assertEqual(systemd.heard(), ["READY=1\nSTATUS=all is well\n"])
-        self.assertEqual(self.said[1:], ["info: systemd can be told how this service is again."])
+        self.assertEqual(self.said[1:], ["info: Connection to systemd's notify socket restored."])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_gone_and_back(self) -> None:

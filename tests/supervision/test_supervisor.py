@@ -298,7 +298,7 @@ class StopTests(SupervisorCase):
         self.clock.advance(0.1)
         self.successResultOf(stopped)
         self.assertEqual(len(cancelled), 1)
-        self.assertEqual(self.told("warn"), ["It did not stop within 2 s and is let go."])
+        self.assertEqual(self.told("warn"), ["Did not stop within 2 s; abandoned."])
 
     def test_never_and_not_to_be_cancelled(self) -> None:
         """So where cancelling it raises or does nothing, and when it ends after all."""

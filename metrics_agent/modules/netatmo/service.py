@@ -181,7 +181,7 @@ class NetatmoModule(Service):
         self._telling.well(_API)
         if self._login_needed:
             self._login_needed = False
-            self._log.info("There is a login at Netatmo again.")
+            self._log.info("Login at Netatmo restored.")
             if self._page is not None and not self._page.is_completing:
                 self._context.watch(self._close_page(), place="login_page")
 
@@ -308,7 +308,7 @@ class NetatmoModule(Service):
         account = self._account
         assert account is not None
         await account.keeper.log_in(granted.code, granted.verifier)
-        self._log.info("Somebody has logged in at Netatmo.")
+        self._log.info("Logged in at Netatmo.")
         self._turn_now()
 
     def _turn_now(self) -> None:
@@ -321,7 +321,7 @@ class NetatmoModule(Service):
         if self._page is not page or not self._login_needed:
             return
         self._log.warn(
-            "Nobody has logged in within {minutes:g} min, the page is closed. Run `metrics-agent "
+            "No login within {minutes:g} min; the login page is closed. Run `metrics-agent "
             "login {name}`, or reload the agent (SIGHUP) for the page.",
             minutes=self._settings.login_timeout / 60,
             name=self._context.name,

@@ -233,7 +233,7 @@ class Keeper:
         await self._read()
         if await self._in_thread(self._store.narrow):
             self._log.warn(
-                "{path} could be read by others than its owner; that is mended.",
+                "{path} was readable by other users; permissions fixed.",
                 path=str(self._store.path),
             )
         self._looked = True
@@ -305,7 +305,7 @@ class Keeper:
     def _nothing_to_ask_with(self) -> LoginNeeded:
         if self._tokens is not None:
             return LoginNeeded("the stored login belongs to another client_id")
-        return LoginNeeded("nobody has logged in yet")
+        return LoginNeeded("there was no login yet")
 
     def _refuse(self, candidate: Secret, fault: GrantRefused) -> None:
         if candidate == self._configured and candidate not in self._refused:

@@ -362,7 +362,7 @@ class Tokens(SynchronousTestCase):
         self.assertLessEqual(rig.api.asked.count("refresh"), 7)
         rig.api.answers = []
         rig.wait(1800)
-        self.assertIn("There is a login at Netatmo again.", rig.context.logged("info"))
+        self.assertIn("Login at Netatmo restored.", rig.context.logged("info"))
 
     def test_wrong_secret(self) -> None:
         """A client that is refused is the configuration's fault: no login is asked for."""
@@ -413,7 +413,7 @@ class Logins(SynchronousTestCase):
         [line] = rig.context.logged("error")
         self.assertEqual(
             line,
-            "A login at Netatmo is needed, nobody has logged in yet. Open "
+            "A login at Netatmo is needed, there was no login yet. Open "
             f"{rig.module._page.address} in a browser on this machine, or run `metrics-agent login "
             "netatmo`.",
         )
@@ -443,7 +443,7 @@ class Logins(SynchronousTestCase):
         self.assertIsNone(rig.module._page._listening)
         self.assertEqual(
             rig.context.logged("info"),
-            ["Somebody has logged in at Netatmo.", "There is a login at Netatmo again."],
+            ["Logged in at Netatmo.", "Login at Netatmo restored."],
         )
 
     def test_rotated_unseen(self) -> None:
@@ -458,7 +458,7 @@ class Logins(SynchronousTestCase):
         self.assertEqual(len(rig.context.reactor.tcpServers), 1)
         rig.api.refresh = 1
         rig.wait(600)
-        self.assertIn("There is a login at Netatmo again.", rig.context.logged("info"))
+        self.assertIn("Login at Netatmo restored.", rig.context.logged("info"))
         self.assertIsNone(rig.module._page)
         self.assertEqual(len(rig.context.logged("error")), 1)
 
@@ -478,7 +478,7 @@ class Logins(SynchronousTestCase):
         rig.wait(15 * 60)
         self.assertIsNone(page._listening)
         [line] = rig.context.logged("warn")
-        self.assertIn("Nobody has logged in within 15 min, the page is closed.", line)
+        self.assertIn("No login within 15 min; the login page is closed.", line)
         self.assertIn("metrics-agent login netatmo", line)
         rig.wait(3600)
         self.assertEqual(len(rig.context.logged("error")), 1)

@@ -142,7 +142,7 @@ class Tokens(KeeperCase):
 
     def test_nobody_has_logged_in(self) -> None:
         text = self.fault(self.harness.access(), LoginNeeded)
-        self.assertEqual(text, "nobody has logged in yet")
+        self.assertEqual(text, "there was no login yet")
         self.assertEqual(self.account.forms, [])
 
 
@@ -516,7 +516,7 @@ class Files(KeeperCase):
         """A damaged file is set aside and told in one line; a login is needed."""
         self.harness.put(b'{"access_token":"uid|half')
         text = self.fault(self.harness.access(), LoginNeeded)
-        self.assertEqual(text, "nobody has logged in yet")
+        self.assertEqual(text, "there was no login yet")
         [line] = self.harness.logged("error")
         self.assertIn("set aside as /state/service/tokens.json.damaged", line)
         self.no_secret_in(line)
