@@ -9,6 +9,7 @@ not keep the others from being taken.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -51,6 +52,9 @@ _REACTOR_GRACE_S = 0.5
 
 _RECONCILE_WAIT_S = 1.0
 """A reload waits this long for connections that are not wanted any more to be closed."""
+
+_SETTLE_WAIT_S = 1.0
+"""A reload waits this long for what the brokers have delivered on connections that will end."""
 
 _IMPORT_WAIT_S = 10.0
 """An import that takes longer is waited for by the module that needs it."""
@@ -246,6 +250,10 @@ class Agent(MultiService):
             return
         await self._import(plan)
         if not self.stopping:
+            # What came on a connection that ends is for the module that still runs.
+            settle = partial(self._parts.connections.settle, _SETTLE_WAIT_S, plan.connections)
+            await self._step("settle", settle, _SETTLE_WAIT_S)
+        if not self.stopping:
             await self._put_into_force(plan)
 
     async def _put_into_force(self, plan: Plan) -> None:
@@ -288,7 +296,9 @@ class Agent(MultiService):
             self._plan = plan
             self._guard.run("configure", self._parts.configure, plan)
             await self._step(
-                "connections", lambda: connections.reconcile(plan.connections), _RECONCILE_WAIT_S
+                "connections",
+                lambda: connections.reconcile(plan.connections, plan.config.settings.drain_timeout),
+                _RECONCILE_WAIT_S,
             )
             for module in plan.modules:
                 self._start_module(module, plan)

@@ -90,7 +90,7 @@ class FakeConnections:
         self.seen.append(f"resume {reason}")
         self.paused = [each for each in self.paused if each != reason]
 
-    def reconcile(self, wanted: Iterable[Any]) -> Any:
+    def reconcile(self, wanted: Iterable[Any], drain_s: float) -> Any:
         self.seen.append("reconcile")
         self.wanted.append(frozenset(wanted))
         return self.reconciled()
@@ -101,8 +101,8 @@ class FakeConnections:
         self.running, self.parked = running, parked
         self.on_follow()
 
-    def settle(self, timeout_s: float) -> Any:
-        self.seen.append("settle")
+    def settle(self, timeout_s: float, kept: Iterable[Any] | None = None) -> Any:
+        self.seen.append("settle" if kept is None else "settle what ends")
         return self.settled(timeout_s)
 
 

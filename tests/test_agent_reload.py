@@ -31,6 +31,7 @@ class ReloadTests(AgentCase):
         self.assertEqual(
             self.seen,
             [
+                "settle what ends",
                 "pause reload",
                 "read for none",
                 "stop",
@@ -42,6 +43,18 @@ class ReloadTests(AgentCase):
         )
         self.assertEqual((agent.reloads, self.instances()), (1, {"a": 2}))
         self.assertIn("Reloaded agent.toml: modules a restarted in 0 ms.", self.told("info"))
+
+    def test_a_stop_while_what_ends_is_settled(self) -> None:
+        """Nothing is put into force any more."""
+        agent = self.started("a")
+        settled: Deferred[None] = Deferred()
+        self.connections.settled = lambda _timeout_s: settled
+        agent.request_reload()
+        self.assertNotIn("pause reload", self.seen[-2:])
+        agent.request_stop("test")
+        self.connections.settled = type(self.connections)(self.seen).settled
+        settled.callback(None)
+        self.assertEqual((agent.reloads, len(self.modules["a"])), (0, 1))
 
     def test_other_modules(self) -> None:
         """What is new is started, what is gone is stopped."""

@@ -5,6 +5,7 @@ Numbered messages at QoS 1 while modules fail, start, are parked and reloaded, a
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from typing import Any
@@ -62,12 +63,12 @@ class ModuleConnectionTests(AgentCase):
         await self.got(parent, A, B)
         return parent, load
 
-    def send(self, load: Load, *modules: str, count: int = MANY) -> None:
+    def send(self, load: Load, *modules: str, count: int = MANY, qos: int = 1) -> None:
         """Send the next numbers to modules."""
         for _ in range(count):
             for module in modules:
                 self.last[module] += 1
-                load.publish(module, b"%d" % self.last[module], qos=1)
+                load.publish(module, b"%d" % self.last[module], qos=qos)
 
     async def got(self, parent: Any, *modules: str) -> None:
         """Wait until modules have passed on all that was sent to them."""
@@ -177,6 +178,43 @@ class ModuleConnectionTests(AgentCase):
         await parent.stop()
         parent.start()
         await self.got(parent, A)
+
+    # A connection that a reload ends.
+
+    async def test_a_module_that_is_removed(self) -> None:
+        """Its last acknowledgements go out before its connection ends: nothing comes twice."""
+        broker = Mosquitto.start(self)
+        parent, load = await self.running(broker)
+        parent.freeze()
+        self.send(load, A)
+        await until(lambda: broker.log.count(f"'{A}'") >= 4 * MANY, "the messages")
+        await pause(0.2)
+        both = self.both(broker)
+        self.configure(both.replace("enabled = true", "enabled = false", 1))
+        parent.signal_agent(signal.SIGHUP)
+        await self.said(parent, "Reloaded")
+        parent.thaw()
+        await until(lambda: "Received DISCONNECT from" in broker.log, "the end")
+        self.send(load, A)
+        self.configure(both)
+        parent.signal_agent(signal.SIGHUP)
+        await self.got(parent, A)
+        self.assertEqual(numbers(parent.lines(), A), list(range(1, self.last[A] + 1)))
+
+    async def test_what_is_unread_when_settings_change(self) -> None:
+        """The old instance of the module gets it, also at QoS 0."""
+        broker = Mosquitto.start(self)
+        parent, load = await self.running(broker)
+        for times, keepalive in ((2, 20), (3, 40), (4, 20)):
+            os.kill(parent.agent_pid, signal.SIGSTOP)
+            self.send(load, A, count=100 * MANY, qos=0)
+            await load.barrier()
+            self.configure(self.both(broker, a=f'keepalive = "{keepalive}s"'))
+            parent.signal_agent(signal.SIGHUP)
+            os.kill(parent.agent_pid, signal.SIGCONT)
+            await self.got(parent, A)
+            await until(lambda n=times: broker.log.count(f"\t{A} (QoS 1)") == n, "the filter")
+        self.assertEqual(numbers(parent.lines(), A), list(range(1, self.last[A] + 1)))
 
     # A reload and a stop at the same time.
 

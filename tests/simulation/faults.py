@@ -78,7 +78,7 @@ def _broker_version(world: World) -> Heal:
 def _reload_changed(world: World) -> Heal:
     module = world.chance.choice(world.scope.modules)
     world.config.vary(module, world.chance)
-    # Its connection ends, with what is unread or set aside.
+    # Its connection ends; under back-pressure with what is unread or set aside.
     world.excuse(module, 30.0)
     world.config.write()
     return _sighup(world)

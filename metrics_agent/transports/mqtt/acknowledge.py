@@ -34,13 +34,18 @@ class AckWindow:
     Args:
         write: takes the bytes of one or more PUBACK packets.
         call_soon: asks for a call of `flush` in the next turn of the reactor.
+        emptied: called when the last acknowledgement that was owed has been written.
     """
 
     def __init__(
-        self, write: Callable[[bytes], None], call_soon: Callable[[Callable[[], None]], object]
+        self,
+        write: Callable[[bytes], None],
+        call_soon: Callable[[Callable[[], None]], object],
+        emptied: Callable[[], None] = lambda: None,
     ) -> None:
         self._write = write
         self._call_soon = call_soon
+        self._emptied = emptied
         self._waiting: deque[_Arrived] = deque()
         self._count = 0
         self._flush_asked = False
@@ -102,6 +107,8 @@ class AckWindow:
         self._count -= len(ready)
         if ready and not self._closed:
             self._write(b"".join(map(packets.encode_puback, ready)))
+            if not self._waiting:
+                self._emptied()
 
     def close(self) -> None:
         """Forget everything: the connection is gone."""

@@ -208,14 +208,17 @@ class MqttConnection(Service):
             return succeed(False)
         self._awaits_announcements = False
         self._link.inflow.announcements.end()
-        passed = self._link.barrier()
-        passed.addTimeout(timeout_s, self._reactor)
+        return self._at_most(timeout_s, self._link.barrier())
 
-        def timed_out(failure: Failure) -> bool:
-            failure.trap(DeferTimeoutError)
-            return False
+    def acknowledged(self, timeout_s: float) -> Deferred[bool]:
+        """Wait until all that was handled so far is acknowledged.
 
-        return passed.addErrback(timed_out)
+        Returns:
+            A Deferred of True; of False after the timeout, or when there is no connection any more.
+        """
+        if self._link is None:
+            return succeed(False)
+        return self._at_most(timeout_s, self._link.acknowledged())
 
     def startService(self) -> None:
         """Begin to connect."""
@@ -232,6 +235,13 @@ class MqttConnection(Service):
         super().stopService()
         self._stop_timers()
         return self._reconnecting.stop()
+
+    def _at_most(self, timeout_s: float, waiting: Deferred[bool]) -> Deferred[bool]:
+        def timed_out(failure: Failure) -> bool:
+            failure.trap(DeferTimeoutError)
+            return False
+
+        return waiting.addTimeout(timeout_s, self._reactor).addErrback(timed_out)
 
     # Connecting.
 

@@ -55,6 +55,7 @@ class Connections(MultiService):
         self._closing: dict[str, Deferred[Any]] = {}
         self._wanted: dict[Wanted, None] = {}
         self._normal: dict[MqttSettings, MqttSettings] = {}
+        self._drain_s = 0.0
         self._pause_reasons: set[str] = set()
         self._running: Collection[str] = ()
         self._parked: Collection[str] = ()
@@ -88,19 +89,20 @@ class Connections(MultiService):
         """Return all connections, each after the name of its module instance."""
         return tuple((instance, each) for (instance, _), each in self._connections.items())
 
-    def reconcile(self, wanted: Iterable[Wanted]) -> Deferred[None]:
+    def reconcile(self, wanted: Iterable[Wanted], drain_s: float) -> Deferred[None]:
         """Stop what is not wanted, then start what is new; what is equal is not touched.
 
         Args:
             wanted: what all modules use, with repetitions.
+            drain_s: how long a connection that ends waits for the reader of the output, so that
+                its last acknowledgements go out; also when a module is parked.
 
         Returns:
             A Deferred that fires when the old connections are closed.
         """
         self._normal.clear()
-        self._wanted = {
-            (instance, self._normalise(settings)): None for instance, settings in wanted
-        }
+        self._drain_s = drain_s
+        self._wanted = self._distinct(wanted)
         gone = [each for each in self._connections if each not in self._wanted]
         closed = self._gather([self._remove(each) for each in gone])
         for each in self._wanted:
@@ -146,16 +148,22 @@ class Connections(MultiService):
                 return
             connection.resume_reading(reason)
 
-    def settle(self, timeout_s: float) -> Deferred[None]:
+    def settle(self, timeout_s: float, kept: Iterable[Wanted] = ()) -> Deferred[None]:
         """Wait until what the brokers have delivered so far was handled, or for the timeout.
 
         What waits for a module that does not run stays unread: its broker has it still.
+
+        Args:
+            timeout_s: at most.
+            kept: connections that do not end, and so need not be waited for.
         """
+        not_ending = self._distinct(kept)
         return self._gather(
             [
                 connection.settle(timeout_s)
-                for instance, connection in self.named()
+                for (instance, settings), connection in self._connections.items()
                 if instance in self._running
+                if (instance, settings) not in not_ending
             ]
         )
 
@@ -168,6 +176,9 @@ class Connections(MultiService):
         stopped = cast("Deferred[Any]", super().stopService())
         closing = [_after(each) for each in self._closing.values()]
         return self._gather([stopped, *closing])
+
+    def _distinct(self, wanted: Iterable[Wanted]) -> dict[Wanted, None]:
+        return {(instance, self._normalise(settings)): None for instance, settings in wanted}
 
     def _normalise(self, settings: MqttSettings) -> MqttSettings:
         normal = self._normal.get(settings)
@@ -211,14 +222,20 @@ class Connections(MultiService):
 
     def _remove(self, wanted: Wanted) -> Deferred[Any]:
         connection = self._connections.pop(wanted)
+        connection.pause_reading(NOT_RUNNING)
         client_id = connection.client_id
         before = self._closing.get(client_id)
-        closed = self._gather(
-            [connection.stopService(), succeed(None) if before is None else _after(before)]
-        )
-        # Off the list of children at once; stopping twice is harmless.
-        if connection.parent is not None:
-            connection.disownServiceParent()
+
+        def end(_acknowledged: object) -> Deferred[None]:
+            ended = connection.stopService()
+            # Stopping twice is harmless.
+            if connection.parent is not None:
+                connection.disownServiceParent()
+            return ended
+
+        # What is not acknowledged would be delivered once more. A stop of all ends it sooner.
+        ended = connection.acknowledged(self._drain_s).addBoth(end)
+        closed = self._gather([ended, succeed(None) if before is None else _after(before)])
 
         def forget(_closed: object) -> None:
             if self._closing.get(client_id) is closed:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 from typing import Protocol as TypingProtocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -120,7 +120,10 @@ class Link(Protocol):
         self.inflow = Inflow(reactor, splitter, self)
         self.engine = Engine(settings, client_id, self._write)
         self._v5 = self.engine.v5
-        self.acknowledgements = AckWindow(self._write, lambda call: reactor.callLater(0, call))
+        self.acknowledgements = AckWindow(
+            self._write, lambda call: reactor.callLater(0, call), self._all_acknowledged
+        )
+        self._unacknowledged: list[Deferred[bool]] = []
         self._pings: deque[Deferred[bool] | None] = deque()
         self._passed: list[Deferred[bool]] = []
         self._cause: Cause | None = None
@@ -151,6 +154,17 @@ class Link(Protocol):
         passed: Deferred[bool] = Deferred()
         self._ping(passed)
         return passed
+
+    def acknowledged(self) -> Deferred[bool]:
+        """Return a Deferred that fires when all that was handled so far is acknowledged.
+
+        It gives True, or False when the connection is lost before.
+        """
+        if not self.alive or not len(self.acknowledgements):
+            return succeed(self.alive)
+        waiting: Deferred[bool] = Deferred()
+        self._unacknowledged.append(waiting)
+        return waiting
 
     def publish(self, topic: str, payload: bytes, qos: int) -> bool:
         """Send a message; False when the broker does not keep up with what we send."""
@@ -206,6 +220,7 @@ class Link(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End, as soon as what the broker had sent before is handled."""
         self.lost = reason
+        self._all_acknowledged()  # as far as they can be
         self.inflow.drain(self._finish)
         self._gate.resumeProducing()  # nothing waits to be written any more
 
@@ -324,6 +339,11 @@ class Link(Protocol):
         self._write(PINGREQ)
 
     # The transport.
+
+    def _all_acknowledged(self) -> None:
+        unacknowledged, self._unacknowledged = self._unacknowledged, []
+        for waiting in unacknowledged:
+            waiting.callback(self.lost is None)
 
     def _write(self, data: bytes) -> None:
         # Nothing may follow DISCONNECT (MQTT 5, 3.14.4).

@@ -15,6 +15,7 @@ from metrics_agent.transports.mqtt.settings import MqttSettings
 
 ONE = MqttSettings(broker="tcp://one")
 TWO = MqttSettings(broker="tcp://two")
+DRAIN_S = 7.0
 
 
 @frozen
@@ -36,6 +37,7 @@ class FakeConnection(Service):
         self.on_resume: Callable[[], object] = list
         self.stopped: Deferred | None = None
         self.settled = succeed(True)
+        self.all_acknowledged = succeed(True)
 
     def stopService(self) -> Deferred:
         super().stopService()
@@ -57,6 +59,10 @@ class FakeConnection(Service):
         self.calls.append(f"settle {timeout_s}")
         return self.settled
 
+    def acknowledged(self, timeout_s: float) -> Deferred:
+        self.calls.append(f"acknowledged {timeout_s}")
+        return self.all_acknowledged
+
 
 class ConnectionsCase(SynchronousTestCase):
     """Has connections that are fakes, with an id of instance and broker."""
@@ -74,7 +80,7 @@ class ConnectionsCase(SynchronousTestCase):
     def reconcile(self, *wanted: MqttSettings | Wanted) -> None:
         """Want these; settings alone are those of module ``a``."""
         pairs = [each if isinstance(each, tuple) else ("a", each) for each in wanted]
-        self.successResultOf(self.connections.reconcile(pairs))
+        self.successResultOf(self.connections.reconcile(pairs, DRAIN_S))
 
     def follow(self, *running: str, parked: Collection[str] = ()) -> None:
         self.connections.follow(running=running, parked=parked)
@@ -122,7 +128,7 @@ class ConnectionsTests(ConnectionsCase):
         old = self.connections.get("a", ONE)
         old.stopped = Deferred()
         changed = evolve(ONE, keepalive=99.0)
-        done = self.connections.reconcile([("a", changed)])
+        done = self.connections.reconcile([("a", changed)], DRAIN_S)
         new = self.connections.get("a", changed)
         self.assertNoResult(done)
         self.assertEqual((new.client_id, bool(new.running)), (old.client_id, False))
@@ -137,9 +143,9 @@ class ConnectionsTests(ConnectionsCase):
         first = self.connections.get("a", ONE)
         first.stopped = Deferred()
         between, last = evolve(ONE, keepalive=99.0), evolve(ONE, keepalive=66.0)
-        self.connections.reconcile([("a", between)])
+        self.connections.reconcile([("a", between)], DRAIN_S)
         second = self.connections.get("a", between)
-        self.connections.reconcile([("a", last)])
+        self.connections.reconcile([("a", last)], DRAIN_S)
         third = self.connections.get("a", last)
         self.assertFalse(third.running)
         first.stopped.callback(None)
@@ -238,7 +244,7 @@ class ReadingTests(ConnectionsCase):
         (old,) = self.connections.all()
         old.stopped = Deferred()
         self.follow(parked=("a",))
-        self.assertEqual(old.calls[0], "stop")
+        self.assertEqual(old.calls[:2], [f"acknowledged {DRAIN_S}", "stop"])
         new = self.connections.get("a", ONE)
         self.assertFalse(new.running)
         old.stopped.callback(None)
@@ -305,6 +311,15 @@ class ReadingTests(ConnectionsCase):
         a, b = self.connections.all()
         self.assertEqual((a.calls, b.calls), ([], ["reconcile", "settle 3.0"]))
 
+    def test_settle_what_ends(self) -> None:
+        """Before a reload only what it ends is waited for."""
+        self.reconcile(("a", ONE), ("a", TWO), ("b", ONE))
+        self.follow("a", "b")
+        kept = [("a", ModuleSettings(broker="one", more=1)), ("b", evolve(ONE, keepalive=99.0))]
+        self.successResultOf(self.connections.settle(3.0, kept))
+        settled = [each.calls[1:] for each in self.connections.all()]
+        self.assertEqual(settled, [[], ["settle 3.0"], ["settle 3.0"]])
+
     def test_one_fault_does_not_hide_the_others(self) -> None:
         """A connection that fails to settle is logged, the others are waited for."""
         self.reconcile(ONE, TWO)
@@ -317,3 +332,54 @@ class ReadingTests(ConnectionsCase):
         second.settled.callback(True)
         self.successResultOf(done)
         self.assertEqual(len(self.events), 1)
+
+
+class EndingTests(ConnectionsCase):
+    """A connection that is not wanted any more, or whose module gave up, stays for a moment."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.connections.startService()
+        self.reconcile(ONE, TWO)
+        self.follow("a")
+        self.old = self.connections.get("a", ONE)
+        self.old.all_acknowledged = Deferred()
+
+    def test_it_waits_for_its_last_acknowledgements(self) -> None:
+        """Nothing more is read on it; it ends when they are out."""
+        self.connections.pause("reload")
+        done = self.connections.reconcile([("a", TWO)], DRAIN_S)
+        self.connections.resume("reload")
+        self.follow("a")
+        self.assertIn(NOT_RUNNING, self.old.reasons)
+        self.assertTrue(self.old.running)
+        self.assertNoResult(done)
+        self.old.all_acknowledged.callback(True)
+        self.successResultOf(done)
+        self.assertFalse(self.old.running)
+        self.assertEqual(list(self.connections), [self.connections.get("a", TWO)])
+
+    def test_the_next_one_of_its_id_waits_for_it(self) -> None:
+        """Also where it cannot be said any more what was acknowledged."""
+        changed = evolve(ONE, keepalive=99.0)
+        self.connections.reconcile([("a", changed)], DRAIN_S)
+        new = self.connections.get("a", changed)
+        self.assertFalse(new.running)
+        self.old.all_acknowledged.errback(ValueError("broken"))
+        self.assertTrue(new.running)
+
+    def test_of_a_module_that_gave_up(self) -> None:
+        """What it had handled is acknowledged before its connection ends."""
+        self.follow(parked=("a",))
+        self.assertTrue(self.old.running)
+        self.assertEqual(self.connections.all(), ())
+        self.old.all_acknowledged.callback(True)
+        self.assertFalse(self.old.running)
+
+    def test_a_stop_does_not_wait(self) -> None:
+        """It has waited for the reader itself: all connections end."""
+        self.connections.reconcile([], DRAIN_S)
+        done = self.connections.stopService()
+        self.assertFalse(self.old.running)
+        self.old.all_acknowledged.callback(False)
+        self.successResultOf(done)
