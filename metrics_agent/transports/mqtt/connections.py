@@ -207,6 +207,8 @@ class Connections(MultiService):
             connection.pause_reading(reason)
         if instance not in self._running:
             connection.pause_reading(NOT_RUNNING)
+        else:
+            connection.reconcile()
         self._connections[wanted] = connection
 
         def start(_closed: object) -> None:
