@@ -21,6 +21,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
 from metrics_agent.config import AgentConfig
+from metrics_agent.deferreds import as_deferred
 from metrics_agent.errors import ConfigError
 from metrics_agent.output.sink import Sink
 from metrics_agent.plan import ModulePlan, Plan, build
@@ -28,10 +29,9 @@ from metrics_agent.preload import import_all, not_imported
 from metrics_agent.process.exit import ExitCode, ExitStatus
 from metrics_agent.state.directory import StateDirectory
 from metrics_agent.supervision.group import ModuleGroup
-from metrics_agent.supervision.guard import Guard
+from metrics_agent.supervision.guard import Caught, Guard
 from metrics_agent.supervision.notify import Notifier
 from metrics_agent.supervision.supervisor import State, Supervisor
-from metrics_agent.supervision.ticker import as_deferred
 from metrics_agent.transports.mqtt.connections import Connections
 
 __all__ = ["Agent", "Parts"]
@@ -161,9 +161,7 @@ class Agent(MultiService):
 
     def startService(self) -> None:
         """Open the output and start the modules; what cannot be started is logged."""
-        failures: list[BaseException] = []
-        self._guard.run("start", self._parts.sink.startService, on_error=failures.append)
-        if failures:
+        if isinstance(self._guard.run("start", self._parts.sink.startService), Caught):
             self.request_stop("the output cannot be opened", ExitCode.GAVE_UP)
         # Each by itself: one that fails, such as where no thread can be made, costs only itself.
         Service.startService(self)

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, formatEvent
 
+from metrics_agent.deferreds import as_deferred
 from metrics_agent.interfaces import Collect, Handler
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import Metric
@@ -254,7 +255,7 @@ class FakeContext:
         place: str = "deferred",  # noqa: ARG002 - the interface has it
     ) -> Deferred[Any]:
         """Own a Deferred or coroutine."""
-        deferred = work if isinstance(work, Deferred) else ensureDeferred(_coroutine(work))
+        deferred = as_deferred(work)
         self._work.append(deferred)
         return deferred
 
@@ -343,7 +344,3 @@ class FakeContext:
             deferred.cancel()
         if self._scratch is not None:
             self._scratch.cleanup()
-
-
-async def _coroutine(work: Awaitable[Any]) -> Any:
-    return await work

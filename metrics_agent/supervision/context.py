@@ -22,14 +22,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metrics_agent.batch import Batch
+from metrics_agent.deferreds import as_deferred
 from metrics_agent.errors import MetricRefused, PayloadError
 from metrics_agent.interfaces import Cancellable, Collect, Handler
 from metrics_agent.metric import Metric
 from metrics_agent.state.directory import StateDirectory, StateFile
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.emitter import Emitter
-from metrics_agent.supervision.guard import Guard
-from metrics_agent.supervision.ticker import Ticker, TickerLimits, as_deferred
+from metrics_agent.supervision.guard import Caught, Guard
+from metrics_agent.supervision.ticker import Ticker, TickerLimits
 from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.topics import Deliver
@@ -230,8 +231,10 @@ class Context:
             self._work.pop(deferred, None)
             return result
 
-        def hand_on(result: T) -> T | Deferred[T]:
-            return Deferred() if self._closed else result
+        def hand_on(result: T | Caught) -> T | Deferred[T] | None:
+            if self._closed:
+                return Deferred()
+            return None if isinstance(result, Caught) else result
 
         self._guard.watch(place, deferred.addBoth(over))
         deferred.addBoth(hand_on)

@@ -20,7 +20,7 @@ from metrics_agent.errors import MetricRefused
 from metrics_agent.looping import GuardedLoop
 from metrics_agent.metric import Metric, Series
 from metrics_agent.supervision.counters import Counters
-from metrics_agent.supervision.guard import Guard
+from metrics_agent.supervision.guard import Caught, Guard
 
 __all__ = ["Emitter"]
 
@@ -70,7 +70,7 @@ class Emitter:
     def emit(self, metrics: Iterable[Metric]) -> None:
         """Queue metrics; what cannot be encoded is counted, the rest goes on."""
         iterator = self._guard.run(PLACE, iter, metrics)
-        if iterator is None:
+        if isinstance(iterator, Caught):
             return
         if len(self._waiting) >= MAX_WAITING:
             self._drop(iterator)

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, succeed
 
-from metrics_agent.supervision.guard import Guard
+from metrics_agent.supervision.guard import Caught, Guard
 from metrics_agent.supervision.supervisor import Supervisor
 
 __all__ = ["ModuleGroup"]
@@ -51,7 +51,7 @@ class ModuleGroup(MultiService):
             if stops != self._stops or not still_wanted():
                 return
             supervisor = self._guard.run("supervisor", make)
-            if supervisor is not None:
+            if not isinstance(supervisor, Caught):
                 # A child of a running parent is started as it is added.
                 self._guard.run("supervisor", supervisor.setServiceParent, self)
 

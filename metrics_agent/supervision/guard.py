@@ -8,7 +8,7 @@ an exception, since the process handles the signal itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -16,11 +16,25 @@ from twisted.python.failure import Failure
 
 from metrics_agent.logs.logger import failure_of
 
-__all__ = ["Guard", "OnError"]
+__all__ = ["Caught", "Guard"]
 
 T = TypeVar("T")
-OnError = Callable[[BaseException], object]
-"""Told of a fault after it was logged and counted; must not raise."""
+
+
+class Caught:
+    """The result of a call that raised, or of a Deferred that failed; false.
+
+    Args:
+        error: the exception; it is logged and counted.
+    """
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __bool__(self) -> Literal[False]:
+        return False
 
 
 class Guard:
@@ -35,50 +49,40 @@ class Guard:
         self._log = log
         self._count = count
 
-    def run(
-        self,
-        place: str,
-        call: Callable[..., T],
-        *args: object,
-        detail: str = "",
-        on_error: OnError | None = None,
-    ) -> T | None:
-        """Call, and return what it returns; None if it raises.
+    def run(self, place: str, call: Callable[..., T], *args: object) -> T | Caught:
+        """Call, and return the result, or what it raised.
 
         Args:
             place: what it does, snake_case: a counter is named after it.
             call: what to call.
             *args: what to call it with.
-            detail: what it is about, such as a topic, for the log line.
-            on_error: told what it raised.
         """
         try:
             return call(*args)
         except BaseException as error:
-            self.caught(place, error, detail)
-            if on_error is not None:
-                on_error(error)
-            return None
+            return self.caught(place, error)
 
-    def watch(
-        self, place: str, work: Deferred[Any], *, on_error: OnError | None = None
-    ) -> Deferred[Any]:
-        """Contain the failure of a Deferred; its result is None then.
+    def watch(self, place: str, work: Deferred[Any]) -> Deferred[Any]:
+        """Contain the failure of a Deferred; its result is a `Caught` then.
 
-        A Deferred that was cancelled has not failed: somebody wanted it to end.
+        A Deferred that was cancelled has not failed: its result is None.
         """
 
-        def contain(failure: Failure) -> None:
+        def contain(failure: Failure) -> Caught | None:
             if isinstance(failure.value, CancelledError):
-                return
-            self.caught(place, failure)
-            if on_error is not None and failure.value is not None:
-                on_error(failure.value)
+                return None
+            return self.caught(place, failure)
 
         return work.addErrback(contain)
 
-    def caught(self, place: str, error: BaseException | Failure, detail: str = "") -> None:
-        """Tell and count a fault that somebody else caught, in one line."""
+    def caught(self, place: str, error: BaseException | Failure, detail: str = "") -> Caught:
+        """Log, in one line, and count a fault that was caught elsewhere.
+
+        Args:
+            place: see `run`.
+            error: the fault.
+            detail: what it is about, such as a topic, for the log line.
+        """
         self._count(place)
         failure = error if isinstance(error, Failure) else failure_of(error)
         # Faults of one place and type are one kind, and told once: see logs.folding.
@@ -92,3 +96,5 @@ class Guard:
             )
         else:
             self._log.failure("Error in {place}", failure, place=place, fold=("place",))
+        assert failure.value is not None
+        return Caught(failure.value)

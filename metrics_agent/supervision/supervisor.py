@@ -16,11 +16,12 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from metrics_agent.deferreds import as_deferred
 from metrics_agent.supervision.context import Context
 from metrics_agent.supervision.counters import Counters
+from metrics_agent.supervision.guard import Caught
 from metrics_agent.supervision.lifecycle import TRANSITIONS, Action, Event, State
 from metrics_agent.supervision.policy import RestartPolicy, Verdict
-from metrics_agent.supervision.ticker import as_deferred
 
 __all__ = ["State", "Supervisor", "Timeouts"]
 
@@ -153,25 +154,28 @@ class Supervisor(Service):
             self._counters.restarts += 1
         life = self._life = _Life()
 
-        def failed(_error: BaseException) -> None:
-            self._of(life, Event.FAILED)
-
-        life.context = self._make_context(failed)
+        life.context = self._make_context(lambda _error: self._of(life, Event.FAILED))
         guard = life.context.guard
-        life.module = guard.run("make", self._make_module, life.context, on_error=failed)
-        if life.module is None:
-            if self.state is State.STARTING:
-                error = TypeError("got no module, expected an IModule")
-                guard.caught("make", error)
-                failed(error)
+        module = guard.run("make", self._make_module, life.context)
+        if module is None:
+            module = guard.caught("make", TypeError("got no module, expected an IModule"))
+        if isinstance(module, Caught):
+            self._of(life, Event.FAILED)
             return
-        result = guard.run("start", _call, life.module, "startService", on_error=failed)
+        life.module = module
+        result = guard.run("start", _call, module, "startService")
+        if isinstance(result, Caught):
+            self._of(life, Event.FAILED)
         if self._life is not life or self.state is not State.STARTING:
             return
-        if not isinstance(result, Awaitable):
+        if isinstance(result, Awaitable):
+            self._wait_for_start(life, as_deferred(result))
+        else:
             self._of(life, Event.STARTED)
-            return
-        starting = life.starting = as_deferred(result)
+
+    def _wait_for_start(self, life: _Life, starting: Deferred[Any]) -> None:
+        assert life.context is not None
+        life.starting = starting
         life.timeout = self._clock.callLater(self._timeouts.start_s, self._start_timed_out, life)
 
         def not_by_us(failure: Failure) -> Failure:
@@ -180,8 +184,13 @@ class Supervisor(Service):
                 raise RuntimeError("the module cancelled its own start")
             return failure
 
-        guard.watch("start", starting.addErrback(not_by_us), on_error=failed)
-        starting.addCallback(lambda _result: self._start_over(life, starting))
+        def over(result: object) -> None:
+            if isinstance(result, Caught):
+                self._of(life, Event.FAILED)
+            else:
+                self._start_over(life, starting)
+
+        life.context.guard.watch("start", starting.addErrback(not_by_us)).addCallback(over)
 
     def _start_over(self, life: _Life, starting: Deferred[Any]) -> None:
         if life.starting is not starting:

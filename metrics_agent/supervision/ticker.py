@@ -10,15 +10,16 @@ import math
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from metrics_agent.deferreds import as_deferred
 from metrics_agent.interfaces import Collect
 from metrics_agent.metric import Metric
-from metrics_agent.supervision.guard import Guard
+from metrics_agent.supervision.guard import Caught, Guard
 
-__all__ = ["Ticker", "TickerLimits", "as_deferred"]
+__all__ = ["Ticker", "TickerLimits"]
 
 _NEARLY: Final = 0.001
 """A tick that comes this part of an interval before the next one, or less, is the next one: else
@@ -105,11 +106,8 @@ class Ticker:
         # Called by the reactor: the start, or a timer.
         self._call = None
         try:
-            failures: list[BaseException] = []
-            result = self._guard.run(self._place, self._collect, on_error=failures.append)
-            if failures:
-                self._over(failures[0])
-            elif isinstance(result, Awaitable):
+            result = self._guard.run(self._place, self._collect)
+            if isinstance(result, Awaitable):
                 self._wait_for(result)
             else:
                 self._hand_on(result)
@@ -121,9 +119,7 @@ class Ticker:
             raise
 
     def _wait_for(self, result: Awaitable[Any]) -> None:
-        failures: list[BaseException] = []
-        work = as_deferred(result)
-        self._guard.watch(self._place, work, on_error=failures.append)
+        work = self._guard.watch(self._place, as_deferred(result))
         if self._ended:
             # The tick has cancelled its own timer.
             self._guard.run(self._place, work.cancel)
@@ -141,10 +137,7 @@ class Ticker:
                 # Of the guard itself, as in a tick.
                 self._over(result.value)
                 return result
-            if failures:
-                self._over(failures[0])
-            else:
-                self._hand_on(result)
+            self._hand_on(result)
             return None
 
         work.addBoth(ended)
@@ -159,17 +152,18 @@ class Ticker:
         finally:
             self._over(error)
 
-    def _hand_on(self, metrics: Iterable[Metric] | None) -> None:
-        # A generator does its work here, so what it raises is the tick's fault.
-        failures: list[BaseException] = []
+    def _hand_on(self, result: Iterable[Metric] | Caught | None) -> None:
+        fault: BaseException | None = None
         try:
-            taken = self._guard.run(
-                self._place, lambda: tuple(metrics or ()), on_error=failures.append
-            )
-            if taken:
-                self._emit(taken)
+            if not isinstance(result, Caught):
+                # A generator does its work here, so what it raises is the tick's fault.
+                result = self._guard.run(self._place, tuple, result or ())
+            if isinstance(result, Caught):
+                fault = result.error
+            elif result:
+                self._emit(result)
         finally:
-            self._over(failures[0] if failures else None)
+            self._over(fault)
 
     def _over(self, fault: BaseException | None) -> None:
         """Set the next tick; too many failed ones in a row are the module's end."""
@@ -184,14 +178,3 @@ class Ticker:
         if fault is not None and self._failed >= self._limits.failed_in_row:
             self._failed = 0
             self._on_hopeless(fault)
-
-
-def as_deferred(work: Awaitable[Any]) -> Deferred[Any]:
-    """Return a Deferred of anything that can be awaited."""
-    if isinstance(work, Deferred):
-        return work
-
-    async def wait() -> Any:
-        return await work
-
-    return ensureDeferred(wait())

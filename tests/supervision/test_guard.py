@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
 from twisted.python.failure import Failure
 
+from metrics_agent.supervision.guard import Caught
 from tests.supervision.fakes import FAULTS, SupervisionCase, raiser, recurse
 
 
@@ -17,19 +18,19 @@ class RunTests(SupervisionCase):
         self.assertEqual((self.events, self.counters.errors), ([], {}))
 
     def test_every_fault(self) -> None:
-        """Whatever is raised: None comes back, one line is told, the place is counted."""
+        """Whatever is raised comes back, false; one line is logged, the place is counted."""
         for kind in FAULTS:
             self.forget()
-            raised: list[BaseException] = []
-            result = self.guard.run("tick", raiser(kind("why")), on_error=raised.append)
-            self.assertIsNone(result)
+            result = self.guard.run("tick", raiser(kind("why")))
+            assert isinstance(result, Caught)
+            self.assertFalse(result)
             self.assertEqual(self.told(), [f"Error in tick: {kind.__name__}('why')"])
-            self.assertEqual([type(each) for each in raised], [kind])
+            self.assertIs(type(result.error), kind)
         self.assertEqual(self.counters.errors, {"tick": len(FAULTS)})
 
     def test_detail(self) -> None:
         """The line says what it was about, and never which of many would fold apart."""
-        self.guard.run("message", raiser(ValueError("no")), detail="tele/plug/SENSOR")
+        self.guard.caught("message", ValueError("no"), "tele/plug/SENSOR")
         self.assertEqual(self.told(), ["Error in message of 'tele/plug/SENSOR': ValueError('no')"])
         self.assertEqual(self.events[0]["fold"], ("place",))
 
@@ -40,7 +41,7 @@ class RunTests(SupervisionCase):
 
     def test_endless_recursion(self) -> None:
         """Code that calls itself for ever ends at the guard."""
-        self.assertIsNone(self.guard.run("decode", recurse))
+        self.assertIsInstance(self.guard.run("decode", recurse), Caught)
         self.assertEqual(self.counters.errors, {"decode": 1})
 
     def test_recursion_through_the_guard(self) -> None:
@@ -72,14 +73,14 @@ class WatchTests(SupervisionCase):
         self.assertEqual(self.events, [])
 
     def test_every_fault(self) -> None:
-        """Whatever it fails with: the result is None, told and counted once."""
+        """Whatever it fails with: that is the result, told and counted once."""
         for kind in FAULTS:
             self.forget()
-            raised: list[BaseException] = []
-            work = self.guard.watch("work", fail(kind("why")), on_error=raised.append)
-            self.assertIsNone(self.successResultOf(work))
+            work = self.guard.watch("work", fail(kind("why")))
+            result = self.successResultOf(work)
+            assert isinstance(result, Caught)
             self.assertEqual(self.told(), [f"Error in work: {kind.__name__}('why')"])
-            self.assertEqual([type(each) for each in raised], [kind])
+            self.assertIs(type(result.error), kind)
         self.assertEqual(self.counters.errors, {"work": len(FAULTS)})
 
     def test_callback_raises(self) -> None:
@@ -101,12 +102,12 @@ class WatchTests(SupervisionCase):
 
             watched = self.guard.watch("work", ensureDeferred(work(kind("why"), waiting)))
             waiting.callback(None)
-            self.assertIsNone(self.successResultOf(watched))
+            self.assertIsInstance(self.successResultOf(watched), Caught)
         self.assertEqual(self.counters.errors, {"work": len(FAULTS)})
 
     def test_cancelled(self) -> None:
         """A Deferred that somebody cancelled has not failed."""
-        work = self.guard.watch("work", Deferred(), on_error=self.fail)
+        work = self.guard.watch("work", Deferred())
         work.cancel()
         self.assertIsNone(self.successResultOf(work))
         self.assertEqual((self.events, self.counters.errors), ([], {}))

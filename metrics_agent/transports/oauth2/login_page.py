@@ -19,12 +19,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from metrics_agent.deferreds import as_deferred
 from metrics_agent.errors import MetricsAgentError
 from metrics_agent.limits import LOGIN_CONNECTIONS
 from metrics_agent.transports.oauth2.gate import Gate, Place
@@ -136,10 +137,6 @@ class LoginPage:
         else:
             done.callback(None)
         return done
-
-
-async def _awaited(work: Awaitable[Any]) -> None:
-    await work
 
 
 class _Root(Resource):
@@ -261,7 +258,7 @@ class _Root(Resource):
             )
             page = self._pages.declined() if refusal.declined else self._refused(refusal)
             return self._fail(request, page)
-        work = ensureDeferred(_awaited(self._finish(granted)))
+        work = as_deferred(self._finish(granted))
         work.addCallbacks(
             lambda _result: self._succeed(request),
             lambda failure: self._could_not_finish(request, failure.value),
