@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from tests.simulation.broker import ModelBroker, Publication
@@ -16,6 +16,7 @@ _MAY_COST_NAMES: Final = frozenset(
     {
         "stream_stalls",
         "broker_silent",
+        "connection_vanishes",
         "broker_cuts",
         "broker_version",
         "filter_refused",
@@ -70,13 +71,22 @@ class Accounting:
                 "reader had it"
             )
 
-    def close(self, brokers: Iterable[ModelBroker], kinds: Collection[str]) -> None:
+    def close(self, brokers: Collection[ModelBroker], kinds: Collection[str]) -> None:
         """Account for every message, when the last process has ended.
 
         Args:
             brokers: which have what they could not deliver.
             kinds: of faults that happened.
         """
+        again = [
+            key_of(publication)
+            for broker in brokers
+            for session in broker.sessions.values()
+            for publication in session.inflight.values()
+            if key_of(publication) in self.ledger.delivered
+        ]
+        if again:
+            self._violate(f"an orderly stop did not acknowledge {len(again)}: {again[:5]}")
         at_broker = {
             key_of(publication)
             for broker in brokers

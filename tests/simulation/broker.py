@@ -89,6 +89,7 @@ class ModelBroker:
         on_fault: called with what a client must not do.
         on_sent: called with a QoS 0 publication that was given to a connection, and what says
             whether the client's socket delivered it.
+        on_transmit: called with each publication that goes out to a client, each time.
     """
 
     def __init__(self, clock: SimClock, options: BrokerOptions | None = None) -> None:
@@ -102,6 +103,7 @@ class ModelBroker:
         self.refused_filters: set[str] = set()
         self.on_drop: Callable[[Publication, str], object] = lambda _publication, _why: None
         self.on_sent: Callable[[Publication, Callable[[], bool]], object] = lambda _p, _d: None
+        self.on_transmit: Callable[[Publication], object] = lambda _publication: None
         self.on_fault: Callable[[str], object] = lambda _what: None
         self.on_ack: Callable[[Publication], object] = lambda _publication: None
 
@@ -154,6 +156,12 @@ class ModelBroker:
         session.waiting.append(publication)
         if client is not None:
             client.send_waiting()
+
+    def has_subscriber(self, topic: str) -> bool:
+        """Say whether a session has subscribed to a topic."""
+        return any(
+            matches(name, topic) for session in self.sessions.values() for name in session.filters
+        )
 
     # -- what happens to it ------------------------------------------------------------------
 
@@ -433,6 +441,7 @@ class _Client:
             self._send(publication, session.next_id)
 
     def _send(self, publication: Publication, packet_id: int, *, dup: bool = False) -> None:
+        self._broker.on_transmit(publication)
         topic = publication.topic.encode()
         body = len(topic).to_bytes(2, "big") + topic
         first = 0x30 | publication.qos << 1 | publication.retain

@@ -71,6 +71,18 @@ class Devices:
         if broker.up and broker.publish(topic, payload, qos):
             self._ledger.sent[name, qos, number] = self._clock.now_s
 
+    def have_subscribers(self) -> bool:
+        """Say whether every module has subscribed to what its devices send."""
+        topics = [(module, f"{module}/x") for module in PORTS if module != "tasmota"]
+        topics += [("tasmota", f"tele/{name}/SENSOR") for name in DEVICES]
+        return all(self._brokers[PORTS[module]].has_subscriber(topic) for module, topic in topics)
+
+    def send_each(self) -> None:
+        """Publish some numbers to each module."""
+        for module in PORTS:
+            for number in range(8):
+                self.send(module, number % 2)
+
     def _publish(self, module: str) -> None:
         if not self.publishing:
             return

@@ -29,8 +29,8 @@ def _sighup_then_sigterm(world: World) -> Heal:
     process = world.process
     if process is not None:
         process.hang_up()
-        # What comes while no module runs, and none will, stays unread.
-        world.excuse("", 10.0)
+        # What comes while no module runs, and none will, stays unread; it may stand still before.
+        world.excuse("", 30.0)
         delay_s = world.chance.choice((0.0, 0.001, 0.02, 0.06, 0.3)) * world.chance.random()
         world.clock.later(delay_s, process.terminate)
     return None
@@ -41,7 +41,7 @@ def _sigterm(world: World) -> Heal:
     if process is not None:
         if process.reloads_or_stands_still:
             # It may come within a reload: what is unread then stays unread.
-            world.excuse("", 10.0)
+            world.excuse("", 30.0)
         process.terminate()
     return None
 
@@ -116,6 +116,14 @@ def _broker_cuts(world: World) -> Heal:
         for client in tuple(broker.clients):
             if world.chance.random() < 0.5:
                 client.cut(in_order=world.chance.random() < 0.5)
+    return None
+
+
+def _connection_vanishes(world: World) -> Heal:
+    process = world.process
+    for connection in () if process is None else tuple(process.reactor.connections):
+        if world.chance.random() < 0.3:
+            connection.vanish()
     return None
 
 
@@ -225,6 +233,7 @@ KINDS: Final[dict[str, Fault]] = {
     "broker_cuts": _broker_cuts,
     "broker_silent": _broker_silent,
     "broker_version": _broker_version,
+    "connection_vanishes": _connection_vanishes,
     "stream_stalls": _stream_stalls,
     "filter_refused": _filter_refused,
     "reader_stalls": _reader_stalls,

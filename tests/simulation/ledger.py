@@ -40,6 +40,8 @@ class Ledger:
         forgotten: numbers that the broker dropped by a limit or lost in a restart.
         on_socket: of QoS 0, what says whether the agent's socket delivered it.
         nameless: lines of an announced device without its name.
+        transmitted: how often brokers sent each.
+        may_repeat: the output writes again what its reader may have had.
     """
 
     def __init__(self, violate: Callable[[str], object], seconds: Callable[[], float]) -> None:
@@ -54,26 +56,37 @@ class Ledger:
         self.forgotten: dict[Key, str] = {}
         self.nameless = 0
         self.on_socket: dict[Key, Callable[[], bool]] = {}
+        self.transmitted: Counter[Key] = Counter()
+        self.may_repeat = False
+        self._last_stamp: dict[tuple[str, int], tuple[int, bytes]] = {}
 
     def line(self, line: bytes) -> None:
         """Take a line that the reader has read."""
         if (found := _NUMBER.match(line)) is not None:
-            self._take(found[1].decode(), int(found[2]), int(found[3]))
+            self._take(found[1].decode(), int(found[2]), int(found[3]), line)
         elif (found := _TASMOTA.match(line)) is not None:
             name = found[1].decode()
             if found[3] is None and name.startswith("d"):
                 self.nameless += 1
-            self._take(name, int(found[2]), int(found[4]))
+            self._take(name, int(found[2]), int(found[4]), line)
 
-    def _take(self, module: str, qos: int, number: int) -> None:
+    def _take(self, module: str, qos: int, number: int, line: bytes) -> None:
         last = self._last.get((module, qos), -1)
         if number > last:
             self._last[module, qos] = number
         elif (key := (module, qos, number)) not in self.delivered and key not in self.nothing:
             self._violate(f"{module} {qos}:{number} comes first after {last}")
-        self.delivered[module, qos, number] += 1
+        key = module, qos, number
+        self.delivered[key] += 1
+        if self.delivered[key] > self.transmitted[key] and not self.may_repeat:
+            self._violate(f"{module} {qos}:{number} is written more often than it was sent")
+        stamp = line.rpartition(b" ")[2]
+        if (last_stamp := self._last_stamp.get((module, qos))) is not None:
+            if last_stamp[1] == stamp and last_stamp[0] != number:
+                self._violate(f"{module} {qos}:{number} has the time of {last_stamp[0]}")
+        self._last_stamp[module, qos] = number, stamp
         if (module if module in PORTS else "tasmota") in self.bystanders:
-            under_way_s = self._seconds() - self.sent.get((module, qos, number), 0.0)
+            under_way_s = self._seconds() - self.sent.get(key, 0.0)
             self.longest_s = max(self.longest_s, under_way_s)
             if under_way_s > BYSTANDER_S:
                 self._violate(f"{module}, which no fault concerns, waited {under_way_s:.1f} s")
@@ -85,6 +98,11 @@ class Ledger:
     def given(self, publication: Publication, delivered: Callable[[], bool]) -> None:
         """Take note of a message at QoS 0 that was given to a connection."""
         self.on_socket[key_of(publication)] = delivered
+
+    def transmit(self, publication: Publication) -> None:
+        """Take note of a message that goes out to a client."""
+        if not publication.retain:
+            self.transmitted[key_of(publication)] += 1
 
     def looked_at(self, name: str, payload: bytes) -> None:
         """Take note of a message that gives no point."""

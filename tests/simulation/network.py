@@ -237,6 +237,7 @@ class Connection:
         self.transport = SimTransport(self)
         self.protocol = protocol
         self.open = True
+        self.vanished = False
         self.on_closed: Callable[[], object] = lambda: None
         self.to_peer.on_room = lambda: guarded(self.transport.flush)
         self.from_peer.receive = self._receive
@@ -245,13 +246,20 @@ class Connection:
         if self.open:
             self.guarded(self.protocol.dataReceived, data)
 
+    def vanish(self) -> None:
+        """Lose the way between the two: neither hears of the other any more, nor of its end."""
+        self.vanished = True
+        self.to_peer.kill()
+        self.from_peer.kill()
+
     def peer_closes(self) -> None:
         """Close in order from the peer's side: what it has sent arrives first."""
         self.from_peer.end(lambda: self.close(Failure(ConnectionDone())))
 
     def reset(self) -> None:
         """Cut the connection; what is under way is lost."""
-        self.close(Failure(ConnectionLost()))
+        if not self.vanished:
+            self.close(Failure(ConnectionLost()))
 
     def close(self, reason: Failure, *, reset: bool = True) -> None:
         """End the connection; what the agent had sent arrives first unless it is reset."""
@@ -263,7 +271,8 @@ class Connection:
         self.from_peer.kill()
         if reset:
             self.to_peer.kill()
-            self.on_closed()
+            if not self.vanished:
+                self.on_closed()
         else:
             self.to_peer.end(self.on_closed)
         producer = self.transport.producer

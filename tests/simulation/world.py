@@ -29,6 +29,8 @@ __all__ = ["Violation", "World"]
 
 STOP_LIMIT_S: Final = 7.0
 RECOVERY_S: Final = 150.0
+DELIVERY_S: Final = 10.0
+"""How long a message may take where all works; one may wait for announcements."""
 
 
 class Violation(AssertionError):  # noqa: N818 - what it is
@@ -96,6 +98,7 @@ class World:
             broker.on_drop = self.ledger.dropped
             broker.on_sent = self._given
             broker.on_ack = self._acknowledged
+            broker.on_transmit = self.ledger.transmit
             broker.on_fault = self.violate
         self._kind = numbered_kind(self._module_plan, self._looked_at)
         self._wrong: dict[tuple[str, str], list[str]] = {}
@@ -170,9 +173,18 @@ class World:
             self.violate(f"not recovered {RECOVERY_S:g} s after the last fault: {self._state()}")
             return
         self.recovered_s = self.clock.now_s - healed_s
+        sent = len(self.ledger.sent)
+        self.devices.send_each()
+        self.clock.run(DELIVERY_S)
+        late = [key for key in list(self.ledger.sent)[sent:] if key not in self.ledger.delivered]
+        if late:
+            self.violate(f"all works again, but {late[:5]} came to nothing in {DELIVERY_S:g} s")
+            return
         self._ending = True
         assert self.process is not None
         process = self.process
+        self.devices.send_each()
+        self.clock.run(self.random.choice((0.0, 0.001, 0.01)))
         process.terminate()
         self.clock.run(STOP_LIMIT_S)
         if process.alive:
@@ -188,7 +200,7 @@ class World:
         states = {each.state.word for each in process.agent.supervisors}
         if states != {"running"} or len(process.agent.supervisors) != len(PORTS):
             return False
-        return not any(
+        return self.devices.have_subscribers() and not any(
             session.client is None or list(session.unacknowledged())
             for broker in self.brokers.values()
             for session in broker.sessions.values()
