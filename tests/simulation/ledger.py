@@ -81,9 +81,9 @@ class Ledger:
         if self.delivered[key] > self.transmitted[key] and not self.may_repeat:
             self._violate(f"{module} {qos}:{number} is written more often than it was sent")
         stamp = line.rpartition(b" ")[2]
-        if (last_stamp := self._last_stamp.get((module, qos))) is not None:
-            if last_stamp[1] == stamp and last_stamp[0] != number:
-                self._violate(f"{module} {qos}:{number} has the time of {last_stamp[0]}")
+        last_number, last_stamp = self._last_stamp.get((module, qos), (number, b""))
+        if last_stamp == stamp and last_number != number:
+            self._violate(f"{module} {qos}:{number} has the time of {last_number}")
         self._last_stamp[module, qos] = number, stamp
         if (module if module in PORTS else "tasmota") in self.bystanders:
             under_way_s = self._seconds() - self.sent.get(key, 0.0)

@@ -23,6 +23,7 @@ from tests.simulation.disk import SimDisk
 from tests.simulation.invariants import Bounds, LogPairs
 from tests.simulation.reactor import ProcessReactor
 from tests.simulation.reader import PipeWriter, Reader
+from tests.simulation.reading import Reading
 
 __all__ = ["AgentProcess", "make_observer"]
 
@@ -141,6 +142,7 @@ class AgentProcess:
         self._observer = observer
         self._violation = violation
         self.bounds = Bounds(violation, observer._folder)
+        self.reading = Reading(violation)
 
         def on_error(error: BaseException) -> None:
             trace = "".join(format_exception(error)[-4:])

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
+from tests.simulation.broker import Publication
 from tests.simulation.invariants import Bounds, LogPairs
 from tests.simulation.ledger import BYSTANDER_S, Ledger
 from tests.simulation.world import Violation, World
@@ -112,10 +113,34 @@ class LedgerTests(SynchronousTestCase):
         ledger = Ledger(violations.append, lambda: 2 * BYSTANDER_S)
         ledger.bystanders = {"a"}
         ledger.sent = {("b", 1, 0): 0.0, ("a", 1, 0): 0.0}
+        ledger.transmitted.update(ledger.sent)
         ledger.line(b"number,module=b,qos=1 n=0i 1")
         self.assertEqual(violations, [])
         ledger.line(b"number,module=a,qos=1 n=0i 1")
         self.assertEqual(len(violations), 1)
+
+    def ledger(self, *sent: int) -> tuple[Ledger, list[str]]:
+        violations: list[str] = []
+        ledger = Ledger(violations.append, lambda: 0.0)
+        for number in sent:
+            ledger.transmit(Publication("a/x", b"1:%d" % number, 1))
+        return ledger, violations
+
+    def test_a_line_too_many(self) -> None:
+        """A message that was sent twice may be written twice, not three times."""
+        ledger, violations = self.ledger(0, 0)
+        for stamp in (1, 2):
+            ledger.line(b"number,module=a,qos=1 n=0i %d" % stamp)
+        self.assertEqual(violations, [])
+        ledger.line(b"number,module=a,qos=1 n=0i 3")
+        self.assertEqual(violations, ["a 1:0 is written more often than it was sent"])
+
+    def test_two_lines_of_one_time(self) -> None:
+        """The second would replace the first in the database."""
+        ledger, violations = self.ledger(0, 1)
+        for number in (0, 1):
+            ledger.line(b"number,module=a,qos=1 n=%di 7" % number)
+        self.assertEqual(violations, ["a 1:1 has the time of 0"])
 
 
 class DeferredTests(SynchronousTestCase):

@@ -315,6 +315,7 @@ class World:
         process = self.process
         if process is not None and process.alive:
             process.bounds.check(process.agent)
+            process.reading.look(process.agent)
 
     def disk_error(self) -> None:
         """Have the disk fail."""
