@@ -113,7 +113,7 @@ class LedgerTests(SynchronousTestCase):
         ledger = Ledger(violations.append, lambda: 2 * BYSTANDER_S)
         ledger.bystanders = {"a"}
         ledger.sent = {("b", 1, 0): 0.0, ("a", 1, 0): 0.0}
-        ledger.transmitted.update(ledger.sent)
+        ledger.transmitted.update(list(ledger.sent))
         ledger.line(b"number,module=b,qos=1 n=0i 1")
         self.assertEqual(violations, [])
         ledger.line(b"number,module=a,qos=1 n=0i 1")
