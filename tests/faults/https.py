@@ -17,7 +17,7 @@ _ASKS: Final = "one line asks for a login"
 _ROWS: Final = (
     # name, place, fault, must, who heals it where this process cannot
     ("https_server_gone", "server", "nothing listens, then it is back", _SAME),
-    ("https_server_frozen", "server", "hangs (SIGSTOP), then goes on", _SAME),
+    ("https_server_frozen", "server", "hangs (SIGSTOP), then continues", _SAME),
     ("https_html_500", "server", "502 with an HTML body", _SAME),
     ("https_half_answer", "server", "ends in the middle of an answer", _SAME),
     ("https_reset", "server", "ends instead of an answer", _SAME),
@@ -39,7 +39,7 @@ _ROWS: Final = (
     ("https_expired", "TLS", "a certificate that has expired", "one line, not trusted"),
     ("https_not_tls", "TLS", "a port without TLS", "one line"),
     ("https_dns_dead", "network", "the name does not resolve", _SAME),
-    ("https_dns_silent", "network", "nobody answers questions for names", _SAME),
+    ("https_dns_silent", "network", "no answer to name lookups", _SAME),
     ("https_token_server_down", "tokens", "a refresh fails with 500", _SAME),
     (
         "https_answer_lost",

@@ -71,10 +71,10 @@ _TOLD: Final = {
     "memory": "MemoryError",
 }
 
-_GOES_ON: Final = "told and counted; the same instance goes on"
-_UNKNOWN: Final = "told in the log, without the module; the same instance goes on"
+_GOES_ON: Final = "logged and counted; the module keeps running"
+_UNKNOWN: Final = "logged, without the module; the module keeps running"
 _REFUSED: Final = "logged with the module's name; not started until a reload, the others run"
-_RESTARTED: Final = "told and counted; a new instance after the backoff"
+_RESTARTED: Final = "logged and counted; a new instance after the backoff"
 
 _PLACES: Final = (
     # place, what the table calls it, what is counted and told, restarted, further options
@@ -121,15 +121,15 @@ _RARE_PLACES: Final = frozenset({"start", "message", "tick", "callback", "thread
 
 def _must(options: Mapping[str, Any], *, restarts: bool) -> str:
     if options.get("message"):
-        return "that message is dropped, told and counted; the next one is taken"
+        return "that message is dropped, logged and counted; the next one is accepted"
     if options.get("announced"):
-        return "that announcement is dropped, told and counted; the next one is followed"
+        return "that announcement is dropped, logged and counted; the next one is accepted"
     if options.get("peer"):
-        return "that one is dropped, told and counted; the next one is taken"
+        return "that one is dropped, logged and counted; the next one is accepted"
     if options.get("hup"):
         if restarts:
             return f"the others are reloaded; {_RESTARTED}"
-        return "told and counted; the new instance of the reload starts all the same"
+        return "logged and counted; the reload's new instance starts anyway"
     return _RESTARTED if restarts else _GOES_ON
 
 
@@ -197,14 +197,19 @@ _SPECIAL: Final = (
         hup=True,
     ),
     Scenario(
-        Row("thread_busy", "thread", "100 % CPU for 10 s", "the reactor goes on beside it"),
+        Row("thread_busy", "thread", "100 % CPU for 10 s", "the reactor keeps running beside it"),
         "thread",
         "busy",
         "",
         lasts_s=BUSY_S,
     ),
     Scenario(
-        Row("thread_forever", "thread", "blocks for ever", "the others go on; a stop still ends"),
+        Row(
+            "thread_forever",
+            "thread",
+            "blocks forever",
+            "the others keep running; a stop still ends",
+        ),
         "thread",
         "forever",
         "",

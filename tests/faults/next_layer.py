@@ -38,7 +38,7 @@ NEXT_LAYER: Final = (
             "tick_busy",
             "timer tick",
             "100 % CPU for 10 s",
-            "the watchdog writes the guilty stack to stderr; afterwards all goes on",
+            "the watchdog writes the blocking stack to stderr; then everything continues",
             "itself, once the code returns",
         ),
         "busy",
@@ -50,7 +50,7 @@ NEXT_LAYER: Final = (
         Row(
             "tick_forever",
             "timer tick",
-            "blocks for ever",
+            "blocks forever",
             "the watchdog writes the guilty stack to stderr, then ends the process with 70",
             _PARENT,
         ),

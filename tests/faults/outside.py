@@ -17,7 +17,7 @@ _ROWS: Final = (
         "broker_killed",
         "broker",
         "killed and started again",
-        "one line down, one up; telemetry goes on",
+        "one line down, one up; telemetry continues",
     ),
     (
         "broker_frozen",
@@ -46,7 +46,7 @@ _ROWS: Final = (
     (
         "broker_closes_after_connack",
         "broker",
-        "closes after CONNACK, for ever",
+        "closes after CONNACK, every time",
         "a line for the loss, one more for the likely reason, no more; backoff",
     ),
     (
@@ -70,14 +70,14 @@ _ROWS: Final = (
     (
         "client_id_taken_over",
         "broker",
-        "another client takes our id, for ever",
+        "another client takes our id, again and again",
         "a line for the loss, one more for the likely reason, no more",
     ),
     (
         "network_cut",
         "network",
         "cut between agent and broker",
-        "one line down, one up, telemetry goes on",
+        "one line down, one up; telemetry continues",
     ),
     (
         "network_slow",
@@ -101,19 +101,19 @@ _ROWS: Final = (
         "state_disk_full",
         "disk",
         "no room for state",
-        "one line tells what is not kept; everything runs all the same",
+        "one line says what is not stored; everything keeps running",
     ),
     (
         "state_read_only",
         "disk",
         "state directory is read-only",
-        "one line tells what is not kept; everything runs all the same",
+        "one line says what is not stored; everything keeps running",
     ),
     (
         "output_disk_full",
         "disk",
         "no room for the output file",
-        "one line down, one up; kept in bounds, goes on later",
+        "one line down, one up; kept within bounds, continues later",
     ),
     (
         "clock_jumps",
@@ -137,7 +137,7 @@ _ROWS: Final = (
         "no_descriptors",
         "process",
         "no file descriptor left",
-        "two lines for the loss, one for state, two for the reload, one up; what runs goes on",
+        "two lines for the loss, one for state, two for the reload, one up; the rest keeps running",
     ),
     (
         "memory_limit",
@@ -160,7 +160,7 @@ _ROWS: Final = (
     (
         "stdout_stopped_killed",
         "stdout",
-        "kill -9 while nobody reads",
+        "kill -9 while stdout is not read",
         "what was not read comes again from the broker, all of QoS 1",
         "the parent, after its restart_delay (1 s here)",
     ),
@@ -179,7 +179,7 @@ _ROWS: Final = (
     (
         "stderr_stopped",
         "stderr",
-        "nobody reads, the pipe is full",
+        "no reader, the pipe is full",
         "the reactor never waits; lines are dropped and counted",
     ),
     (

@@ -32,7 +32,7 @@ class BrokerTests(OutsideCase):
     """One line when it is lost, one when it is back."""
 
     async def test_broker_killed(self) -> None:
-        """Killed and started again: one line down, one up, telemetry goes on."""
+        """Killed and started again: one line down, one up; telemetry continues."""
         broker = Mosquitto.start(self)
         self.at_broker(broker.url, broker)
         parent = await self.start_beside()

@@ -20,7 +20,7 @@ _ROWS: Final = (
     ("ws_refused", "network", "nothing listens there, then it is there", _SAME),
     ("ws_dns_dead", "network", "the name does not resolve", _SAME),
     ("ws_killed", "device", "ends (SIGKILL), then is back", _DOWN_UP),
-    ("ws_frozen", "device", "hangs (SIGSTOP), then goes on", _DOWN_UP),
+    ("ws_frozen", "device", "hangs (SIGSTOP), then continues", _DOWN_UP),
     ("ws_closed", "device", "closes with a code", _DOWN_UP),
     ("ws_reset", "device", "resets the connection", _DOWN_UP),
     ("ws_silent", "device", "has nothing to say and answers pings", "nothing: it is left alone"),
