@@ -63,13 +63,13 @@ class Declared:
 
 
 def declared(cls: type[Any]) -> Iterator[Declared]:
-    """Yield the settings of a class in their order; those of nested classes are in `inside`.
+    """Yield the settings of a class in the order to show; those of nested classes are in `inside`.
 
     Raises:
         TypeError: the class is no settings class, or uses a type that a file cannot express.
     """
     annotations = hints(cls)
-    for attribute in fields(cls):
+    for attribute in sorted(fields(cls), key=lambda each: spec_of(each).last):
         yield _declared(attribute, annotations[attribute.name])
 
 

@@ -34,6 +34,7 @@ class Spec:
         file: what the file is that the setting names, or None where it names none.
         unlocked_by: the setting with the password of that file, or empty.
         warning: what to warn of when it is true, or empty.
+        last: it is shown after those that are not.
     """
 
     doc: str
@@ -46,6 +47,7 @@ class Spec:
     file: FileUse | None = None
     unlocked_by: str = ""
     warning: str = ""
+    last: bool = False
 
 
 def setting(
@@ -61,6 +63,7 @@ def setting(
     file: FileUse | None = None,
     unlocked_by: str = "",
     warning: str = "",
+    last: bool = False,
 ) -> Any:
     """Declare a setting of a frozen attrs class; keyword only.
 
@@ -80,6 +83,8 @@ def setting(
             names a file has this; a test looks for those that do not.
         unlocked_by: for a file that may be encrypted: the name of the setting with its password.
         warning: for a boolean: what `check` and a start warn of when it is true.
+        last: show it after those that are not, in the documentation and the sample; for settings
+            of base classes, which come first otherwise.
     """
     spec = Spec(
         doc,
@@ -92,6 +97,7 @@ def setting(
         file,
         unlocked_by,
         warning,
+        last,
     )
     if isinstance(default, (dict, list)):
         default = Factory(default.copy)

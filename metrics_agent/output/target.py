@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from metrics_agent.config.output import (
     EXPECTED_OUTPUT,
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from metrics_agent.output.writer import MakeWriter
 
 __all__ = ["file_trouble", "make_endpoint", "make_output"]
+
+_TIMEOUT_S: Final = 30.0
 
 
 def file_trouble(path: str) -> str | None:
@@ -90,7 +92,7 @@ def make_endpoint(reactor: Any, target: Target, setting: str) -> Any:
     # Endpoints bring in much that a writer to stdout never needs.
     from twisted.internet import endpoints
 
-    from metrics_agent.transports.hostname import hostname_endpoint
+    from metrics_agent.transports.dial import dial_host
 
     api: Any = endpoints
     if target.kind == "unix":
@@ -100,7 +102,7 @@ def make_endpoint(reactor: Any, target: Target, setting: str) -> Any:
     try:
         if target.kind == "endpoint":
             return api.clientFromString(reactor, target.description)
-        endpoint = hostname_endpoint(reactor, target.host, target.port)
+        endpoint = dial_host(reactor, target.host, target.port, _TIMEOUT_S).endpoint
         if target.kind == "tcp":
             return endpoint
 

@@ -10,7 +10,7 @@ carry a token to another host), nothing is sent twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -22,13 +22,14 @@ from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
 from metrics_agent._version import __version__
-from metrics_agent.errors import MetricsAgentError
-from metrics_agent.transports.hostname import hostname_endpoint
-from metrics_agent.transports.http_faults import HttpFault, causes_of, explain, was_cancelled
+from metrics_agent.transports.causes import Cause
+from metrics_agent.transports.dial import dial_host
+from metrics_agent.transports.http_faults import HttpFault, cause_of, causes_of, was_cancelled
+from metrics_agent.transports.settings import TlsSettings
 
 __all__ = ["HttpClient", "HttpFault", "HttpReply"]
 
@@ -37,6 +38,7 @@ _HEADERS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
 }
+_DEFAULT_TLS: Final = TlsSettings()
 _OVERHEAD: Final = 64 * 1024
 """Bytes that a reply may take beside its body."""
 
@@ -63,16 +65,16 @@ class HttpClient:
         reactor: clock, TCP, name resolution.
         timeout_s: for one exchange as a whole.
         body_limit: bytes of a body.
-        ca_file: PEM file with the authorities to trust; empty for those of the system.
+        tls: the settings of TLS.
     """
 
     def __init__(
-        self, reactor: Any, *, timeout_s: float, body_limit: int, ca_file: str = ""
+        self, reactor: Any, *, timeout_s: float, body_limit: int, tls: TlsSettings = _DEFAULT_TLS
     ) -> None:
         self._reactor = reactor
         self._timeout_s = timeout_s
         self._body_limit = body_limit
-        self._ca_file = ca_file
+        self._tls = tls
 
     async def get(
         self,
@@ -112,12 +114,9 @@ class HttpClient:
         headers: Mapping[str, str] | None,
         body: bytes | None,
     ) -> HttpReply:
-        attempt = _Attempt(
-            self._reactor, _host(url), self._timeout_s, self._body_limit, self._ca_file
-        )
+        attempt = _Attempt(self._reactor, _host(url), self._timeout_s, self._body_limit, self._tls)
         sent = Headers({name: [value] for name, value in {**_HEADERS, **(headers or {})}.items()})
-        answer = attempt.request(method, url.encode("ascii"), sent, body)
-        work = ensureDeferred(attempt.read(answer))
+        work = ensureDeferred(attempt.exchange(method, url, sent, body))
         deadline = self._reactor.callLater(self._timeout_s, attempt.expire, work)
         try:
             return await work
@@ -136,58 +135,30 @@ class _Attempt:
     Args:
         reactor: the reactor.
         host: for the texts.
-        timeout_s, body_limit, ca_file: see `HttpClient`.
+        timeout_s, body_limit, tls: see `HttpClient`.
     """
 
     def __init__(
-        self, reactor: Any, host: str, timeout_s: float, body_limit: int, ca_file: str
+        self, reactor: Any, host: str, timeout_s: float, body_limit: int, tls: TlsSettings
     ) -> None:
         self._reactor = reactor
         self._host = host
         self._timeout_s = timeout_s
         self._body_limit = body_limit
         self._room = body_limit + _OVERHEAD
-        self._ca_file = ca_file
-        self._creator: Any = None
+        self._tls = tls
+        self._explain: Callable[[Cause], Cause] | None = None
         self._connection: _Bounded | None = None
         self._fault: HttpFault | None = None
         self._expired = False
 
-    def request(
-        self, method: bytes, url: bytes, headers: Headers, body: bytes | None
-    ) -> Deferred[IResponse]:
-        """Send; the answer must not be compressed."""
-        pool = HTTPConnectionPool(self._reactor, persistent=False)
-        agent = Agent.usingEndpointFactory(self._reactor, self, pool)
-        producer = None if body is None else _BytesProducer(body)
-        answer: Deferred[IResponse] = agent.request(method, url, headers, producer)
-        return answer.addCallback(self._refuse_coded)
-
     def endpointForURI(self, uri: URI) -> Any:
         """Return the way to a server, with the limits on it."""
-        host = uri.host.decode("ascii")
-        endpoint: Any = hostname_endpoint(self._reactor, host, uri.port, timeout=self._timeout_s)
-        if uri.scheme == b"https":
-            from metrics_agent.transports.tls import (
-                TlsFileError,
-                VerifyingCreator,
-                tls_options,
-                wrap_tls,
-            )
-
-            try:
-                options = tls_options(ca_file=self._ca_file)
-            except TlsFileError as fault:
-                raise HttpFault(fault.key, fault.text, for_a_person=True) from fault
-            self._creator = VerifyingCreator(options, host.strip("[]"))
-            endpoint = wrap_tls(self._creator, endpoint, self._reactor)
-        return _BoundedEndpoint(endpoint, self)
-
-    def _refuse_coded(self, response: Any) -> IResponse:
-        coding = b",".join(response.headers.getRawHeaders(b"content-encoding", []))
-        if coding.strip().lower() not in {b"", b"identity"}:
-            raise self.give_up("encoding", f"its answer is encoded as {coding[:40]!r}, unasked")
-        return response  # type: ignore[no-any-return]
+        host = uri.host.decode("ascii").strip("[]")
+        tls = self._tls if uri.scheme == b"https" else None
+        way = dial_host(self._reactor, host, uri.port, self._timeout_s, tls)
+        self._explain = way.explain
+        return _BoundedEndpoint(way.endpoint, self)
 
     # The connection.
 
@@ -229,22 +200,30 @@ class _Attempt:
 
     # The result.
 
-    async def read(self, answer: Deferred[Any]) -> HttpReply:
-        """Wait for the answer and its body."""
-        response = await answer
+    async def exchange(
+        self, method: bytes, url: str, headers: Headers, body: bytes | None
+    ) -> HttpReply:
+        """Send a request; wait for the answer and its body."""
+        pool = HTTPConnectionPool(self._reactor, persistent=False)
+        agent = Agent.usingEndpointFactory(self._reactor, self, pool)
+        producer = None if body is None else _BytesProducer(body)
+        response = await agent.request(method, url.encode("ascii"), headers, producer)
+        coding = b",".join(response.headers.getRawHeaders(b"content-encoding", []))
+        if coding.strip().lower() not in {b"", b"identity"}:
+            raise self.give_up("encoding", f"its answer is encoded as {coding[:40]!r}, unasked")
         length = response.length
         if isinstance(length, int) and length > self._body_limit:
             raise self._too_large()
-        body = _Body(self)
-        response.deliverBody(body)
-        received = await body.complete
-        if len(received) > self._body_limit:
+        received = _Body(self)
+        response.deliverBody(received)
+        content = await received.complete
+        if len(content) > self._body_limit:
             raise self._too_large()
-        headers = {
+        reply_headers = {
             name.decode("latin-1").lower(): values[-1].decode("latin-1")
             for name, values in response.headers.getAllRawHeaders()
         }
-        return HttpReply(response.code, received, headers)
+        return HttpReply(response.code, content, reply_headers)
 
     def explain(self, fault: Exception) -> Exception:
         """Return what to raise: a HttpFault, or the cancellation if somebody else cancelled."""
@@ -252,15 +231,13 @@ class _Attempt:
             return self._fault
         if self._expired:
             return HttpFault("timeout", f"{self._host}: no answer within {self._timeout_s:g} s")
-        if isinstance(fault, MetricsAgentError):
-            return fault
         causes = causes_of(fault)
         if was_cancelled(causes):
             return CancelledError()
-        why = self._creator.why if self._creator is not None else None
-        if why is not None:
-            return HttpFault(why.kind, f"{self._host}: {why.text}", for_a_person=True)
-        return explain(self._host, causes, self._timeout_s)
+        cause = cause_of(causes, self._timeout_s)
+        if self._explain is not None:
+            cause = self._explain(cause)
+        return HttpFault(cause.kind, f"{self._host}: {cause.text}", for_a_person=cause.for_a_person)
 
 
 class _Bounded(ProtocolWrapper):

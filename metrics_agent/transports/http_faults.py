@@ -10,9 +10,9 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed
 
 from metrics_agent.errors import MetricsAgentError
-from metrics_agent.transports.causes import of_connect_failure
+from metrics_agent.transports.causes import Cause, of_connect_failure
 
-__all__ = ["HttpFault", "causes_of", "explain", "was_cancelled"]
+__all__ = ["HttpFault", "cause_of", "causes_of", "was_cancelled"]
 
 
 class HttpFault(MetricsAgentError):  # noqa: N818 - says what is the case
@@ -46,14 +46,13 @@ def was_cancelled(causes: list[BaseException]) -> bool:
     return any(isinstance(cause, _CANCELLED) for cause in causes)
 
 
-def explain(host: str, causes: list[BaseException], timeout_s: float) -> HttpFault:
-    """Return the fault in words, without a word of what was sent or received."""
+def cause_of(causes: list[BaseException], timeout_s: float) -> Cause:
+    """Return the cause in words, without a word of what was sent or received."""
     for cause in causes:
         if type(cause).__module__ == "twisted.web._newclient":
             # What was expected there is HTTP; these exceptions hold the data.
-            return HttpFault("protocol", f"{host}: its answer is not HTTP")
+            return Cause("protocol", "its answer is not HTTP")
     for cause in causes:
         if isinstance(cause, (error.ConnectionLost, error.ConnectionDone)):
-            return HttpFault("cut", f"{host}: it ended the connection")
-    found = of_connect_failure(Failure(causes[-1]), timeout_s)
-    return HttpFault(found.kind, f"{host}: {found.text}", for_a_person=found.for_a_person)
+            return Cause("cut", "it ended the connection")
+    return of_connect_failure(Failure(causes[-1]), timeout_s)

@@ -314,7 +314,7 @@ class TlsFaults:
             broker,
             await self.run_tls(broker),
             "its certificate comes from an authority that we do not trust (see tls_ca); "
-            "the broker is not trusted",
+            "it is not trusted",
             lambda: shutil.copy(self.authority.path, self.trust),
         )
 
@@ -330,8 +330,7 @@ class TlsFaults:
         await self.mended(
             broker,
             parent,
-            "its certificate is for other.example, 192.0.2.7, not localhost; "
-            "the broker is not trusted",
+            "its certificate is for other.example, 192.0.2.7, not localhost; it is not trusted",
             mend,
         )
 
@@ -344,9 +343,7 @@ class TlsFaults:
             self.authority.issue("server", "localhost")
             broker.reload()
 
-        await self.mended(
-            broker, parent, "its certificate has expired; the broker is not trusted", mend
-        )
+        await self.mended(broker, parent, "its certificate has expired; it is not trusted", mend)
 
     async def test_missing_client_certificate(self) -> None:
         """The broker wants to see one of ours, and a reload names it."""

@@ -10,6 +10,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.transports.http import HttpClient, HttpFault, HttpReply
+from metrics_agent.transports.settings import TlsSettings
 from tests.transports.web import Connection, WebReactor
 
 LIMIT = 1000
@@ -261,7 +262,10 @@ class Faults(HttpCase):
     def test_ca_file(self) -> None:
         """A file of authorities that cannot be read is the person's affair."""
         client = HttpClient(
-            self.reactor, timeout_s=TIMEOUT_S, body_limit=LIMIT, ca_file="/nonexistent.pem"
+            self.reactor,
+            timeout_s=TIMEOUT_S,
+            body_limit=LIMIT,
+            tls=TlsSettings(tls_ca="/nonexistent.pem"),
         )
         request = ensureDeferred(client.get("https://api.example/"))
         fault = self.failureResultOf(request, HttpFault).value

@@ -21,6 +21,7 @@ from metrics_agent.transports.oauth2.html import Look
 from metrics_agent.transports.oauth2.keeper import Keeper
 from metrics_agent.transports.oauth2.provider import Provider
 from metrics_agent.transports.oauth2.store import TokenStore
+from metrics_agent.transports.settings import TlsSettings
 
 __all__ = ["TOKEN_FILE", "Account", "Endpoint"]
 
@@ -94,7 +95,7 @@ class Account:
             reactor,
             timeout_s=settings.timeout,
             body_limit=_BODY_LIMIT,
-            ca_file=settings.tls_ca,
+            tls=TlsSettings(tls_ca=settings.tls_ca),
         )
         self.keeper = Keeper(
             self.provider,

@@ -84,6 +84,7 @@ class OpenDtuSettings(WebSocketSettings):
         default=None,
         doc="Take the same data from the broker to which the DTU publishes, in place of url.",
         instead_of="url",
+        last=True,
     )
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.endpoints import UNIXClientEndpoint
 
-from metrics_agent.transports.hostname import hostname_endpoint
+from metrics_agent.transports.dial import dial_host
 from metrics_agent.transports.mqtt.address import BrokerAddress
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.reconnecting import Dial
@@ -16,20 +16,16 @@ __all__ = ["dial"]
 
 
 def dial(reactor: Any, settings: MqttSettings, address: BrokerAddress) -> Dial:
-    """Prepare an attempt to connect; certificates are read again for each.
+    """Prepare an attempt to connect, see `dial_host`.
 
     Raises:
-        CannotConnect: a certificate cannot be read.
-        MissingDependency: TLS or WebSocket is asked for and its package is not installed.
+        CannotConnect, MissingDependency: see there; the latter for WebSocket too.
     """
     timeout_s = float(settings.connect_timeout)
     if address.kind == "unix":
         return Dial(UNIXClientEndpoint(reactor, address.path, timeout=timeout_s))
-    way = Dial(hostname_endpoint(reactor, address.host, address.port, timeout=timeout_s))
-    if address.secure:
-        from metrics_agent.transports.mqtt.tls import over_tls
-
-        way = over_tls(way.endpoint, settings, address.host, reactor)
+    tls = settings if address.secure else None
+    way = dial_host(reactor, address.host, address.port, timeout_s, tls)
     if address.websocket:
         from metrics_agent.transports.mqtt.websocket_stream import over_websocket
 

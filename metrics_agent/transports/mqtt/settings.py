@@ -9,10 +9,9 @@ from typing import Any, Final, Literal
 from attrs import fields, frozen, has
 
 from metrics_agent.config import Duration, Fault, Secret, Size, setting
-from metrics_agent.config.types import format_duration
 from metrics_agent.transports.mqtt.address import BrokerAddress, parse_address
 from metrics_agent.transports.mqtt.topics import text_fault
-from metrics_agent.transports.tls_settings import INSECURE_WARNING, check_pair, given_keys
+from metrics_agent.transports.settings import ConnectionSettings
 
 __all__ = [
     "CUSTOM_IGNORED",
@@ -48,7 +47,7 @@ _MAX_PAYLOAD: Final = 255 << 20
 
 
 @frozen
-class MqttSettings:
+class MqttSettings(ConnectionSettings):
     """How to reach a broker; base class of the settings of each module that uses MQTT.
 
     Hashable: a connection is kept over a reload that leaves its `connection_settings` equal.
@@ -134,34 +133,6 @@ class MqttSettings:
         minimum=1024,
         maximum=_MAX_PAYLOAD,
     )
-    tls_ca: str = setting(
-        default="",
-        doc="PEM file with the authorities to trust; empty for those of the system.",
-        example="/etc/metrics-agent/ca.pem",
-        file="authorities",
-    )
-    tls_certificate: str = setting(
-        default="",
-        doc="PEM file with our certificate, where the broker asks for one.",
-        file="certificate",
-    )
-    tls_key: str = setting(
-        default="",
-        doc="PEM file with the key of tls_certificate.",
-        file="key",
-        unlocked_by="tls_key_password",
-    )
-    tls_key_password: Secret | None = setting(
-        default=None, doc="Password of tls_key, where that is encrypted.", example=""
-    )
-    tls_server_name: str = setting(
-        default="", doc="Name in the broker's certificate; empty for the host of its address."
-    )
-    tls_insecure: bool = setting(
-        default=False,
-        doc="Do not verify the broker's certificate: whoever is in between can read all.",
-        warning=INSECURE_WARNING,
-    )
     shared_group: str = setting(
         default="",
         doc=(
@@ -169,15 +140,6 @@ class MqttSettings:
             "($share/<group>/...); empty for taking all of it. Where several modules of an agent "
             "subscribe to the same topics, each needs a group of its own."
         ),
-    )
-    reconnect_min: Duration = setting(
-        default="1s", doc="Wait after the first failed attempt.", minimum=0.1, maximum=_HOUR_S
-    )
-    reconnect_max: Duration = setting(
-        default="60s",
-        doc="Longest wait between attempts; the waits grow and vary by chance.",
-        minimum=0.1,
-        maximum=_HOUR_S,
     )
 
     @property
@@ -217,15 +179,8 @@ class MqttSettings:
     def check(self) -> Iterator[Fault]:
         """Yield what is wrong although each setting alone is right; paths are the keys."""
         yield from self._check_brokers()
-        yield from check_pair(self)
         if self._has_password() and not self.username:
             yield Fault("username", "nothing", "a name", "password is set and needs it")
-        if self.reconnect_max < self.reconnect_min:
-            yield Fault(
-                "reconnect_max",
-                format_duration(self.reconnect_max),
-                f"at least reconnect_min ({format_duration(self.reconnect_min)})",
-            )
         yield from self._check_texts()
 
     def _check_brokers(self) -> Iterator[Fault]:
@@ -238,17 +193,9 @@ class MqttSettings:
                 addresses.append(parse_address(text))
             except ValueError as error:  # noqa: PERF203 - every fault at once
                 yield Fault("broker", str(error))
-        if addresses and not any(address.secure for address in addresses):
-            yield from self._check_plain(addresses[0])
-
-    def _check_plain(self, address: BrokerAddress) -> Iterator[Fault]:
-        for key in given_keys(self):
-            yield Fault(
-                key,
-                f"a setting of TLS for {address}",
-                "a broker with tls:// or wss://",
-                "remove it or change broker",
-            )
+        secure = any(address.secure for address in addresses)
+        plain = addresses[0] if addresses and not secure else None
+        yield from self.check_common("broker", "tls:// or wss://", plain)
 
     def _check_texts(self) -> Iterator[Fault]:
         for key in ("username", "client_id", "shared_group"):

@@ -19,21 +19,28 @@ from twisted.python.failure import Failure
 
 from metrics_agent.backoff import Backoff
 from metrics_agent.transports.causes import CannotConnect, Cause, of_connect_failure
+from metrics_agent.transports.dial import dial_host
 from metrics_agent.transports.http_auth import Login
 from metrics_agent.transports.outage import OutageReport
 from metrics_agent.transports.reconnecting import Dial, Reconnecting
 from metrics_agent.transports.websocket.conversation import Refused
-from metrics_agent.transports.websocket.dial import dial
 from metrics_agent.transports.websocket.link import Handshake, Link
 from metrics_agent.transports.websocket.refusals import explain_refusal
 from metrics_agent.transports.websocket.settings import WebSocketSettings
 
-__all__ = ["WebSocketConnection"]
+__all__ = ["WebSocketConnection", "dial"]
 
 _UNAUTHORIZED: Final = 401
 _SHORT_LIVES: Final = Cause(
     "short_lives", "it keeps closing the connection soon after accepting it (too many clients?)"
 )
+
+
+def dial(reactor: Any, settings: WebSocketSettings) -> Dial:
+    """Prepare an attempt to connect, see `dial_host`."""
+    address = settings.address
+    tls = settings if address.secure else None
+    return dial_host(reactor, address.host, address.port, float(settings.connect_timeout), tls)
 
 
 class WebSocketConnection(Service):

@@ -9,18 +9,16 @@ from typing import ClassVar, Final, Literal
 from attrs import frozen
 
 from metrics_agent.config import Duration, Fault, Secret, Size, setting
-from metrics_agent.config.types import format_duration
-from metrics_agent.transports.tls_settings import INSECURE_WARNING, check_pair, given_keys
+from metrics_agent.transports.settings import ConnectionSettings
 from metrics_agent.transports.websocket.address import WebSocketAddress, parse_address
 
 __all__ = ["WebSocketSettings"]
 
-_HOUR_S: Final = 3600
 _CONTROL: Final = re.compile("[\\x00-\\x1f\\x7f]")
 
 
 @frozen
-class WebSocketSettings:
+class WebSocketSettings(ConnectionSettings):
     """How to reach a WebSocket; base class of the settings of each module that uses one.
 
     Attributes:
@@ -68,43 +66,6 @@ class WebSocketSettings:
         minimum=1024,
         maximum=64 << 20,
     )
-    tls_ca: str = setting(
-        default="",
-        doc="PEM file with the authorities to trust; empty for those of the system.",
-        example="/etc/metrics-agent/ca.pem",
-        file="authorities",
-    )
-    tls_certificate: str = setting(
-        default="",
-        doc="PEM file with our certificate, where the server asks for one.",
-        file="certificate",
-    )
-    tls_key: str = setting(
-        default="",
-        doc="PEM file with the key of tls_certificate.",
-        file="key",
-        unlocked_by="tls_key_password",
-    )
-    tls_key_password: Secret | None = setting(
-        default=None, doc="Password of tls_key, where that is encrypted.", example=""
-    )
-    tls_server_name: str = setting(
-        default="", doc="Name in the server's certificate; empty for the host of its address."
-    )
-    tls_insecure: bool = setting(
-        default=False,
-        doc="Do not verify the server's certificate: whoever is in between can read all.",
-        warning=INSECURE_WARNING,
-    )
-    reconnect_min: Duration = setting(
-        default="1s", doc="Wait after the first failed attempt.", minimum=0.1, maximum=_HOUR_S
-    )
-    reconnect_max: Duration = setting(
-        default="60s",
-        doc="Longest wait between attempts; the waits grow and vary by chance.",
-        minimum=0.1,
-        maximum=_HOUR_S,
-    )
 
     @property
     def address(self) -> WebSocketAddress:
@@ -122,27 +83,13 @@ class WebSocketSettings:
 
     def check_connection(self) -> Iterator[Fault]:
         """Yield what is wrong although each setting alone is right; paths are the keys."""
-        secure = True
+        plain = None
         try:
-            secure = self.address.secure
+            plain = None if self.address.secure else self.address
         except ValueError as error:
             yield Fault("url", str(error))
-        if not secure:
-            for key in given_keys(self):
-                yield Fault(
-                    key,
-                    "a setting of TLS",
-                    "a url with https:// or wss://",
-                    "remove it or change url",
-                )
+        yield from self.check_common("url", "https:// or wss://", plain)
         yield from self._check_login()
-        yield from check_pair(self)
-        if self.reconnect_max < self.reconnect_min:
-            yield Fault(
-                "reconnect_max",
-                format_duration(self.reconnect_max),
-                f"at least reconnect_min ({format_duration(self.reconnect_min)})",
-            )
 
     def _check_login(self) -> Iterator[Fault]:
         if self.password is not None and not self.username:

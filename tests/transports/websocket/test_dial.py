@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.transports import tls
 from metrics_agent.transports.causes import CannotConnect, Cause
-from metrics_agent.transports.websocket.dial import dial
+from metrics_agent.transports.websocket.connection import dial
 from metrics_agent.transports.websocket.settings import WebSocketSettings
 from tests.transports.mqtt.test_dial import Reactor
 

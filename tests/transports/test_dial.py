@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.transports.hostname import hostname_endpoint
+from metrics_agent.transports.dial import dial_host
 from tests.transports.mqtt.test_dial import Reactor
 
 
@@ -16,7 +16,7 @@ class HostnameEndpointTests(SynchronousTestCase):
         """A name with an underscore, as containers have it, is one."""
         for host in ("mqtt_broker", "a_b.local.", "broker.example", "192.0.2.1", "bücher.example"):
             reactor = Reactor()
-            endpoint = hostname_endpoint(reactor, host, 1883, timeout=5)
+            endpoint = dial_host(reactor, host, 1883, 5).endpoint
             endpoint.connect(Factory.forProtocol(Protocol)).addErrback(lambda _: None)
             reactor.advance(1)
             self.assertEqual(reactor.tcpClients[0][:2], ("192.0.2.1", 1883), host)
@@ -24,5 +24,5 @@ class HostnameEndpointTests(SynchronousTestCase):
     def test_no_names(self) -> None:
         """What no resolver could take is refused before."""
         for host in ("$HOST", "a..b", "n" * 64, ""):
-            endpoint = hostname_endpoint(Reactor(), host, 1883)
+            endpoint = dial_host(Reactor(), host, 1883, 5).endpoint
             self.failureResultOf(endpoint.connect(Factory.forProtocol(Protocol)), ValueError)
