@@ -38,18 +38,6 @@ RACES: Final = (
         "                pass\n",
     ),
     _race(
-        "an_acknowledgement_skips_those_that_wait_before_it",
-        _ACK,
-        "if self._waiting and self._waiting[0].settled:",
-        "if self._waiting and self._waiting[-1].settled:",
-    ),
-    _race(
-        "what_follows_a_released_message_is_released_with_it",
-        _ACK,
-        "if self._waiting and self._waiting[-1].settled:",
-        "if self._waiting:",
-    ),
-    _race(
         "an_acknowledgement_is_asked_for_once_only",
         _ACK,
         "        self._flush_asked = False\n        ready: list[int] = []",
@@ -191,12 +179,6 @@ RACES: Final = (
         "        if False:\n            self._release(frames)",
     ),
     _race(
-        "a_full_queue_drops_the_newest",
-        _SINK,
-        "        dropped = queue.push(batch)\n",
-        "        dropped = [batch] if queue.queued_bytes else queue.push(batch)\n",
-    ),
-    _race(
         "the_end_of_the_pressure_is_not_noticed",
         _SINK,
         "        if self._pressed and self._queue.queued_bytes <= self._low_mark_bytes:",
@@ -231,5 +213,151 @@ RACES: Final = (
         _SUPERVISOR,
         "        if life is self._life:\n            self._happened(event)",
         "        self._happened(event)",
+    ),
+    _race(
+        "a_start_that_hangs_is_waited_for",
+        _SUPERVISOR,
+        "self._clock.callLater(self._timeouts.start_s, self._start_timed_out, life)",
+        "self._clock.callLater(1e9, self._start_timed_out, life)",
+    ),
+    _race(
+        "the_limit_of_a_start_outlives_its_instance",
+        _SUPERVISOR,
+        "        self._stop_timeout(life)\n        starting, life.starting",
+        "        starting, life.starting",
+    ),
+    _race(
+        "a_module_runs_before_its_start_is_over",
+        _SUPERVISOR,
+        "        if isinstance(result, Awaitable):\n            self._wait_for_start",
+        "        if False:\n            self._wait_for_start",
+    ),
+    _race(
+        "a_ping_answers_for_another",
+        _LINK,
+        "waiting = self._pings.popleft() if self._pings else None",
+        "waiting = self._pings.pop() if self._pings else None",
+    ),
+    _race(
+        "a_barrier_passes_before_what_it_waits_for",
+        _LINK,
+        "        self._intake.end(self.acknowledgements)\n        self.acknowledgements.check()\n",
+        "        passed, self._passed = self._passed, []\n"
+        "        for deferred in passed:\n            deferred.callback(True)\n"
+        "        self._intake.end(self.acknowledgements)\n        self.acknowledgements.check()\n",
+    ),
+    _race(
+        "the_next_connection_overtakes_what_the_last_one_brought",
+        _LINK,
+        "        self.inflow.drain(self._finish)\n",
+        "        self.inflow.drain(lambda: None)\n        self._finish()\n",
+    ),
+    _race(
+        "the_deadline_of_an_attempt_ends_its_connection",
+        _RECONNECTING,
+        "        self._deadline.stop()\n        self._accepted = True",
+        "        self._accepted = True",
+    ),
+    _race(
+        "a_stop_leaves_an_attempt_under_way",
+        _RECONNECTING,
+        "            self._attempt.cancel()\n        if self._link is None:",
+        "            pass\n        if self._link is None:",
+    ),
+    _race(
+        "a_stop_disconnects_at_once",
+        _RECONNECTING,
+        "        stopped: Deferred[None] = Deferred()\n        self._stopped.append(stopped)\n"
+        "        if len(self._stopped) == 1:\n            self._link.leave()\n"
+        "        return stopped",
+        "        self._link.leave()\n        return succeed(None)",
+    ),
+    _race(
+        "a_drain_ends_at_its_first_look",
+        _SINK,
+        "if self._drains and not self.left_metrics:",
+        "if self._drains:",
+    ),
+    _race(
+        "a_lone_line_waits_for_others",
+        _SINK,
+        "        elif not self._flushes.active:\n            self._flushes.start(0)",
+        "        elif False:\n            self._flushes.start(0)",
+    ),
+    _race(
+        "a_read_overtakes_what_is_left_of_the_last",
+        _INFLOW,
+        "waits = self._held or self._reads or self._frames or self._handing_on",
+        "waits = self._held or self._reads or self._handing_on",
+    ),
+    _race(
+        "a_read_overtakes_reads_that_wait",
+        _INFLOW,
+        "waits = self._held or self._reads or self._frames or self._handing_on",
+        "waits = self._held or self._frames or self._handing_on",
+    ),
+    _race(
+        "what_was_read_is_handed_on_during_a_pause",
+        _INFLOW,
+        "        if self._held:\n            return None\n",
+        "",
+    ),
+    _race(
+        "reading_ahead_has_no_bound",
+        _INFLOW,
+        "self._set(_FULL, self._bytes >= READ_AHEAD_BYTES)",
+        "self._set(_FULL, False)",
+    ),
+    _race(
+        "what_was_read_ahead_is_never_taken_off",
+        _INFLOW,
+        "        self._bytes -= len(data)\n",
+        "",
+    ),
+    _race(
+        "a_stop_disconnects_before_it_drains",
+        _AGENT,
+        '        await self._step(\n            "drain"',
+        '        await self._step("disconnect", parts.connections.stopService, 1.0)\n'
+        '        await self._step(\n            "drain"',
+    ),
+    _race(
+        "a_stop_stops_modules_before_it_settles",
+        _AGENT,
+        "        settle_s = self._remaining_s() / 2\n",
+        '        await self._step("stop modules", self._modules.stop_all, 1.0)\n'
+        "        settle_s = self._remaining_s() / 2\n",
+    ),
+    _race(
+        "the_end_of_one_connection_hides_that_another_is_closing",
+        _CONNECTIONS,
+        "            if self._closing.get(client_id) is closed:\n"
+        "                del self._closing[client_id]",
+        "            self._closing.pop(client_id, None)",
+    ),
+    _race(
+        "a_reload_swaps_modules_that_are_still_read_for",
+        _SUPERVISOR,
+        "        if action is Action.CLEAR:\n            # Before",
+        "        if action is Action.CLEAR and self.state is not State.STOPPING:\n"
+        "            # Before",
+    ),
+    _race(
+        "acknowledgements_go_out_in_reverse",
+        _ACK,
+        "        self._waiting.append(arrived)",
+        "        self._waiting.appendleft(arrived)",
+    ),
+    _race(
+        "messages_of_one_turn_have_no_order",
+        _INTAKE,
+        'Batch(b"".join(lines), len(lines), settle)',
+        'Batch(b"".join(reversed(lines)), len(lines), settle)',
+    ),
+    _race(
+        "a_batch_overtakes_those_before_it",
+        _QUEUE,
+        "        self._queued.append(batch)\n",
+        "        self._queued.insert(1, batch)\n",
     ),
 )
