@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 from attrs import field, frozen
 from twisted.application.service import IService
@@ -26,7 +27,10 @@ __all__ = [
     "IModule",
     "ModuleContext",
     "ModuleKind",
+    "named",
 ]
+
+T = TypeVar("T")
 
 Handler = Callable[["Message"], Iterable[Metric]]
 """Takes a message, gives the metrics in it; may raise, the message is then dropped and counted."""
@@ -188,16 +192,16 @@ class ModuleKind:
     Attributes:
         name: lower_snake_case, the key under ``[modules]``.
         settings: a frozen attrs class made with ``metrics_agent.config.setting``.
-        make: settings and context to a module that is not started. May import what only this
-            module needs. Must do no I/O.
+        service: the module's class: ``package.module:Class``, imported when it is needed, or any
+            callable. Takes settings and context, and gives a module that is not started. Must do
+            no I/O.
         brokers: the brokers whose connections the settings ask for.
-        needs: names of Python modules that it will import with these settings, those above all
-            that need packages which may be missing. They are imported before any module starts,
-            so that none holds up the others; `metrics-agent check` tries them.
-        login: guides the user through a login on a terminal, for `metrics-agent login`; None for a
-            module without one. Takes the settings, the directory of the module's state, the
-            reactor, and where to read lines and write text; gives something to await that is
-            True if there is a login now.
+        needs: names of Python modules that ``service`` does not import as it is imported itself,
+            and that it will need with these settings. See `imports`.
+        login: a function, named as ``service`` is, that guides the user through a login on a
+            terminal, for `metrics-agent login`; None for a module without one. Takes the settings,
+            the directory of the module's state, the reactor, and where to read lines and write
+            text; gives something to await that is True if there is a login now.
         quiet_hint: for `metrics-agent once`: how long to wait where devices send seldom.
         quiet_s: a run that was at least as long does not need the hint.
         custom_ignored: keys of the Go agent's ``custom`` table that mean nothing here, with
@@ -206,10 +210,32 @@ class ModuleKind:
 
     name: str
     settings: type[Any]
-    make: Callable[[Any, ModuleContext], Any]
+    service: str | Callable[[Any, ModuleContext], Any]
     brokers: Callable[[Any], Sequence[MqttSettings]] = lambda _settings: ()
     needs: Callable[[Any], Sequence[str]] = lambda _settings: ()
     custom_ignored: Mapping[str, str] = field(factory=dict)
-    login: Login | None = None
+    login: str | Login | None = None
     quiet_hint: str = ""
     quiet_s: float = 0.0
+
+    def make(self, settings: Any, context: ModuleContext) -> Any:
+        """Make a module that is not started; may raise anything."""
+        return named(self.service)(settings, context)
+
+    def imports(self, settings: Any) -> tuple[str, ...]:
+        """Return the names of the Python modules that a module with these settings needs.
+
+        They are imported before any module starts, so that none holds up the others, and
+        `metrics-agent check` tries them, since packages that they need may be missing.
+        """
+        own = (self.service.partition(":")[0],) if isinstance(self.service, str) else ()
+        return (*own, *self.needs(settings))
+
+
+def named(thing: str | T) -> T:
+    """Return a thing, or import the one that ``package.module:name`` names."""
+    if not isinstance(thing, str):
+        return thing
+    module, _, name = thing.partition(":")
+    found: T = getattr(import_module(module), name)
+    return found

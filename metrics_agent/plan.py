@@ -95,7 +95,7 @@ def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
     try:
         brokers = tuple(module.kind.brokers(module.settings))
         hash(brokers)
-        needs = [*module.kind.needs(module.settings)]
+        needs = [*module.kind.imports(module.settings)]
         wrong = [each for each in brokers if not isinstance(each, MqttSettings)]
         if not wrong:
             needs += [name for broker in brokers for name in broker.needs]

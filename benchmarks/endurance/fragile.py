@@ -69,6 +69,6 @@ class Fragile(Service):
 MODULE = ModuleKind(
     name="fragile",
     settings=FragileSettings,
-    make=Fragile,
+    service=Fragile,
     brokers=lambda settings: (settings.connection_settings(),),
 )

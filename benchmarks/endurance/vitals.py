@@ -87,7 +87,7 @@ class Vitals(Service):
         yield Metric(Series("vitals", {}), found, self._context.now_ns())
 
 
-MODULE = ModuleKind(name="vitals", settings=VitalsSettings, make=Vitals)
+MODULE = ModuleKind(name="vitals", settings=VitalsSettings, service=Vitals)
 
 
 def parse(line: bytes) -> tuple[int, dict[str, int]] | None:

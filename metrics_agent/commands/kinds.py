@@ -73,8 +73,13 @@ def _explore(settings: type[Any]) -> None:
 
 
 def _purpose(kind: ModuleKind) -> str:
-    # A maker may be any object that can be called.
-    module = sys.modules.get(str(getattr(kind.make, "__module__", "")))
+    service = kind.service
+    if isinstance(service, str):
+        # The package's words: the class itself is not imported for this.
+        package = service.partition(":")[0].rpartition(".")[0]
+    else:
+        package = str(getattr(service, "__module__", ""))  # of any object that can be called
+    module = sys.modules.get(package)
     text = (module and module.__doc__) or ""
     first = text.strip().partition("\n")[0].rstrip(".")
     return first.partition(": ")[2] or first

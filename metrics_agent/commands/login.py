@@ -11,6 +11,7 @@ from metrics_agent.commands.loading import loader
 from metrics_agent.commands.stdout import say_error
 from metrics_agent.config import AgentConfig, ModuleConfig, state_directory
 from metrics_agent.errors import ConfigError
+from metrics_agent.interfaces import named
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
 from metrics_agent.state.directory import state_directory_name
@@ -74,12 +75,12 @@ def _log_in(process: Process, module: ModuleConfig, directory: Path) -> ExitCode
 
     assert module.kind is not None
     assert module.kind.login is not None
-    log_in = module.kind.login
+    guide = module.kind.login
     running: Any = reactor
     codes: list[ExitCode] = []
 
     async def run() -> bool:
-        return await log_in(module.settings, directory, reactor, sys.stdin, sys.stdout)
+        return await named(guide)(module.settings, directory, reactor, sys.stdin, sys.stdout)
 
     def over(result: bool | Failure) -> None:
         if isinstance(result, Failure):

@@ -68,7 +68,7 @@ class Steady(Service):
         yield Metric(self._series, {"number": self._number}, time.monotonic_ns())
 
 
-STEADY = ModuleKind(name="steady", settings=SteadySettings, make=Steady)
+STEADY = ModuleKind(name="steady", settings=SteadySettings, service=Steady)
 
 
 # -- the faulty module ---------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def _brokers(settings: FaultySettings) -> tuple[MqttSettings, ...]:
     return (settings.connection_settings(),) if settings.uses_mqtt else ()
 
 
-FAULTY = ModuleKind(name="faulty", settings=FaultySettings, make=_make, brokers=_brokers)
+FAULTY = ModuleKind(name="faulty", settings=FaultySettings, service=_make, brokers=_brokers)
 
 
 # -- places that need more than a call ------------------------------------------------------------

@@ -42,4 +42,4 @@ class Leaky(Service):
         _LEFT.append(os.urandom(_BYTES))
 
 
-LEAKY = ModuleKind(name="leaky", settings=LeakySettings, make=Leaky)
+LEAKY = ModuleKind(name="leaky", settings=LeakySettings, service=Leaky)

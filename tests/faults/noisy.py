@@ -43,4 +43,4 @@ class Noisy(Service):
                 tell("Noise {number}: {text}", number=self._number, text=_TEXT, fold=False)
 
 
-NOISY = ModuleKind(name="noisy", settings=NoisySettings, make=Noisy)
+NOISY = ModuleKind(name="noisy", settings=NoisySettings, service=Noisy)

@@ -72,4 +72,6 @@ def _brokers(settings: Any) -> tuple[MqttSettings, ...]:
     return (settings.connection_settings(),)
 
 
-NUMBERED = ModuleKind(name="numbered", settings=NumberedSettings, make=Numbered, brokers=_brokers)
+NUMBERED = ModuleKind(
+    name="numbered", settings=NumberedSettings, service=Numbered, brokers=_brokers
+)

@@ -45,4 +45,4 @@ class Hostile(Service):
             yield Metric(Series("hostile", {}), {"value": value}, now_ns)
 
 
-MODULE = ModuleKind(name="hostile", settings=HostileSettings, make=Hostile)
+MODULE = ModuleKind(name="hostile", settings=HostileSettings, service=Hostile)

@@ -86,6 +86,6 @@ def numbers(lines: Iterable[bytes], module: str) -> list[int]:
 MODULE = ModuleKind(
     name="numbers",
     settings=NumbersSettings,
-    make=Numbers,
+    service=Numbers,
     brokers=lambda settings: (settings.connection_settings(),),
 )

@@ -159,4 +159,4 @@ _ACTS: Mapping[str, Callable[[Probe], Any]] = {
     "print": _print,
 }
 
-MODULE = ModuleKind(name="probe", settings=ProbeSettings, make=Probe)
+MODULE = ModuleKind(name="probe", settings=ProbeSettings, service=Probe)
