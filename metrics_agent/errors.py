@@ -23,7 +23,7 @@
     |-- StoreFault              the file with tokens cannot be read or written
     |-- StoreBusy               another process or instance is replacing the tokens
     |-- Damaged                 that file holds no tokens
-    `-- DemoError               a part of `metrics-agent demo` cannot be started
+    `-- DemoError               the simulation of `metrics-agent demo` cannot be started
 
 A class that one file alone raises is in that file; a test compares this drawing with the classes.
 """

@@ -18,7 +18,6 @@ ONE_SHOTS = {
     "agent.py": "a wait within a reload, which ends either way; the gap after one",
     "commands/demo.py": "the end of --seconds",
     "commands/once.py": "the end of --seconds",
-    "demo/children.py": "a child's wait before its restart, in the demo",
     "logs/burst.py": "the line for what came; the next item sets it again",
     "logs/observer.py": "the lines that are due; the next event sets it again",
     "output/sink.py": "the limit of one drain; the report of a loss",

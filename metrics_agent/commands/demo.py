@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from metrics_agent.agent import Agent
 from metrics_agent.assembly import assemble
 from metrics_agent.commands.loading import loader
-from metrics_agent.demo.children import DemoChildren, Ended
+from metrics_agent.demo.child import Simulation
 from metrics_agent.demo.configuration import TRIGGER_FILE, demo_configuration
 from metrics_agent.errors import MetricsAgentError
 from metrics_agent.logs.capture import (
@@ -61,7 +61,7 @@ def demo(process: Process, for_s: float | None) -> ExitCode:
 
 
 class DemoService(Service):
-    """The children, and the agent once they are ready.
+    """The simulation, and the agent once that is ready.
 
     Args:
         process: signals and exit code.
@@ -79,11 +79,11 @@ class DemoService(Service):
         self._observer = observer
         self._directory = directory
         self._log = log
-        self._children = DemoChildren(reactor, log, self._child_ended)
+        self._simulation = Simulation(reactor, log, self._simulation_ended)
         self._agent: Agent | None = None
 
     def startService(self) -> None:
-        """Start the children, then the agent."""
+        """Start the simulation, then the agent."""
         super().startService()
         self._observer.attach(self._reactor)
         self._process.signals.attach(
@@ -92,7 +92,7 @@ class DemoService(Service):
         self._log.info(
             "Starting a broker, six devices and a DTU with three inverters, all simulated."
         )
-        self._children.start().addCallback(self._ready).addErrback(self._failed)
+        self._simulation.start().addCallback(self._ready).addErrback(self._failed)
 
     def request_stop(self, reason: str, code: ExitCode = ExitCode.STOPPED) -> None:
         """Stop all in order."""
@@ -103,20 +103,20 @@ class DemoService(Service):
             self._reactor.stop()
 
     def stopService(self) -> Any:
-        """Stop the agent, then the children."""
+        """Stop the agent, then the simulation."""
         super().stopService()
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
         if self._agent is not None:
             await maybeDeferred(self._agent.stopService)
-        await self._children.stop()
+        await self._simulation.stop()
 
-    def _ready(self, port: int) -> None:
+    def _ready(self, ports: tuple[int, int]) -> None:
         if not self.running:
             return
         path = self._directory / "metrics-agent.toml"
-        text = demo_configuration(port, self._children.dtu_port, self._directory)
+        text = demo_configuration(*ports, self._directory)
         path.write_text(text, encoding="utf-8")
         load = loader(str(path))
         agent = assemble(self._process, self._reactor, build(load()), load, self._observer)
@@ -138,6 +138,6 @@ class DemoService(Service):
             self._log.failure("The demo cannot run", failure)
         self.request_stop("the demo cannot run", ExitCode.GAVE_UP)
 
-    def _child_ended(self, ended: Ended) -> None:
-        self._log.error("{ended}.", ended=ended)
+    def _simulation_ended(self, sentence: str) -> None:
+        self._log.error("{sentence}.", sentence=sentence)
         self.request_stop("a part of the demo is gone", ExitCode.GAVE_UP)

@@ -1,12 +1,11 @@
-"""The parts behind ``metrics-agent demo``: a broker and simulated devices, each in a child process.
+"""What `metrics-agent demo` shows the agent at work with: a broker and devices, all simulated.
 
 ::
 
-    command --- DemoChildren --- python -m metrics_agent.demo.broker    amqtt
-                             |-- python -m metrics_agent.demo.fleet     paho-mqtt, six devices
-                             `-- python -m metrics_agent.demo.opendtu   websockets, three inverters
+    command --- Simulation --- python -m metrics_agent.demo.simulation
+                                 a broker (amqtt), six Tasmota devices (paho-mqtt) and
+                                 a DTU with three inverters (websockets)
 
-The children are programs of their own, so that what the agent receives has come over a real
-socket, from a broker and from clients that share no code with it. They live as long as the pipe
-that is their standard input.
+The simulation is a process of its own, so that what the agent receives has come over a real
+socket, from programs that share no code with it. It ends with the pipe that is its standard input.
 """

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Final
 
-from metrics_agent.demo.broker import HOST
+__all__ = ["HOST", "READY", "TRIGGER_FILE", "demo_configuration"]
 
-__all__ = ["TRIGGER_FILE", "demo_configuration"]
+HOST: Final = "127.0.0.1"
+READY: Final = "ready"
+"""The first word of the line with which the simulation says that it is ready."""
 
 TRIGGER_FILE: Final = "make-it-fail"
 """The name of the file whose existence makes the module ``demo`` fail."""
@@ -42,13 +44,7 @@ trigger_file = {trigger_file}
 
 
 def demo_configuration(port: int, dtu_port: int, directory: Path) -> str:
-    """Return the text of the demo's configuration, TOML.
-
-    Args:
-        port: where the demo's broker listens.
-        dtu_port: where the demo's DTU listens.
-        directory: for state and the trigger file; it exists and is the demo's own.
-    """
+    """Return the configuration as TOML, for the ports of broker and DTU and a directory."""
     return _TEXT.format(
         broker=json.dumps(f"tcp://{HOST}:{port}"),
         dtu=json.dumps(f"http://{HOST}:{dtu_port}"),

@@ -1,176 +1,172 @@
-"""The six devices of the demo: who they are, and what they measure."""
+"""The six Tasmota devices of the demo: who they are, and what they measure."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from random import Random
-from typing import Final
+from typing import Any, Final
 
-from metrics_agent.demo.climate import Air, Cistern, Greenhouse
-from metrics_agent.demo.device import Device
-from metrics_agent.demo.energy import (
-    Counter,
-    Phase,
-    Plug,
-    SmartMeter,
-    ThreePhases,
-    TwoChannels,
-)
-from metrics_agent.demo.waves import Swing, Switched, Wave, make_wave
+from metrics_agent.demo.curves import Counter, Curve, swing, switched, wave
+from metrics_agent.demo.energy import Circuit, Meter
+from metrics_agent.demo.tasmota import Device
 
-__all__ = ["SEED", "make_household"]
+__all__ = ["make_household"]
 
-SEED: Final = 2017
+Json = dict[str, Any]
+Sensor = Callable[[float], Json]
+Around = Callable[[float, float], Curve]
 
 _DAY_S: Final = 24 * 60 * 60
+_MMHG_PER_HPA: Final = 0.750_062
+
+# What a PMS5003 says, by the mass of PM2.5.
+_DUST: Final = {
+    **dict(zip(("CF1", "CF2.5", "CF10", "PM1", "PM2.5", "PM10"), (0.6, 1, 1.2) * 2, strict=True)),
+    **{"PB0.3": 160, "PB0.5": 45, "PB1": 7, "PB2.5": 0.8, "PB5": 0.2, "PB10": 0},  # noqa: PIE800
+}
+
+# Magnus' formula over water.
+_MAGNUS_FACTOR: Final = 17.62
+_MAGNUS_C: Final = 243.12
 
 
-def make_household(started_s: float, seed: int = SEED) -> tuple[Device, ...]:
-    """Make the devices.
-
-    Args:
-        started_s: when the simulation began, seconds since the epoch; the devices were booted some
-            days before.
-        seed: the same seed gives the same devices and values.
+def make_household(started_s: float, seed: int = 2017) -> tuple[Device, ...]:
+    """Make the devices; the same seed gives the same values, and they were booted days before.
 
     Returns:
         A single plug, a plug with two channels, a three-phase meter that feeds in, a greenhouse
         full of sensors, a smart meter, and a sensor that sleeps most of the time.
     """
-    maker = _Maker(Random(seed), started_s)  # noqa: S311 - plausible values, no secrets
+    random = Random(seed)  # noqa: S311 - plausible values, no secrets
+
+    def around(mean: float, amplitude: float) -> Curve:
+        return wave(random, mean, amplitude)
+
+    voltage, frequency, chip = around(230, 3), around(50, 0.06), around(57, 4)
+    fridge = switched(on=86, off=1.4, on_s=24, period_s=60)
+    plug = Meter((Circuit(fridge, voltage, around(0.82, 0.03), 112.5),))
+    washer = switched(on=1960, off=145, on_s=20, period_s=150)
+    laundry = Meter(
+        (
+            Circuit(washer, voltage, around(0.95, 0.03), 640.25, frequency),
+            Circuit(around(620, 180), voltage, around(0.9, 0.04), 0.0, frequency),
+        ),
+        one_supply=True,
+    )
+    # A cloud passes over the solar panels on the second phase every three minutes.
+    powers = (around(240, 90), swing(-210, 480, 180), around(115, 60))
+    house = Meter(
+        tuple(
+            Circuit(power, around(230, 3), around(0.9, 0.06), start, frequency)
+            for power, start in zip(powers, (0.0, 96.1, 0.0), strict=True)
+        ),
+        decimals=1,
+        feeds=True,
+    )
+
+    def device(
+        number: int, days: float, signal: float, names: tuple[str, ...], *args: Any, **more: Any
+    ) -> Device:
+        booted_s = started_s - days * _DAY_S
+        return Device(f"02DE400A0E0{number}", names, around(signal, 4), booted_s, *args, **more)
+
+    def laundry_sensor(now_s: float) -> Json:
+        return {"ANALOG": {"Temperature": round(chip.at(now_s), 1)}, **laundry.sensor(now_s)}
+
+    appliances = ("Washing machine", "Dryer")
+    topic = "%topic%/%prefix%/"
     return (
-        maker.plug(),
-        maker.two_channels(),
-        maker.three_phases(),
-        maker.greenhouse(),
-        maker.smart_meter(),
-        maker.cistern(),
+        device(1, 41.3, -58, ("Fridge",), plug.sensor, plug.energy_total, relays=1),
+        device(2, 12.1, -67, appliances, laundry_sensor, laundry.energy_total, relays=2),
+        device(3, 97.6, -61, ("House",), house.sensor, house.energy_total, topic, utc=True),
+        device(4, 3.2, -74, ("Greenhouse",), _greenhouse(around)),
+        device(5, 208.4, -79, ("Electricity meter",), _smart_meter(around)),
+        device(6, 0, -83, ("Cistern",), _cistern(around), battery=around(71, 2)),
     )
 
 
-class _Maker:
-    """Makes devices that share a power line, and draws their numbers from one generator."""
+def _greenhouse(around: Around) -> Sensor:
+    """Many sensors on one device that is set to Fahrenheit and mmHg, one of them broken."""
+    celsius, humidity, pressure = around(24, 3), around(62, 9), around(1009, 6)
+    water = [
+        ("DS18B20-1", "0316A279C1FF", around(19, 1.2)),
+        ("DS18B20-2", "0316A2790A12", around(33, 2.5)),
+    ]
+    co2, dust, light = around(640, 180), around(7, 4), around(5200, 3900)
+    door = switched(on=1, off=0, on_s=15, period_s=50)
 
-    def __init__(self, random: Random, started_s: float) -> None:
-        self._random = random
-        self._started_s = started_s
-        self._voltage = self._wave(230, 3)
-        self._frequency = self._wave(50, 0.06)
+    def sensor(now_s: float) -> Json:
+        air = _air(celsius.at(now_s), humidity.at(now_s), fahrenheit=True)
+        carbon, fine = round(co2.at(now_s)), dust.at(now_s)
+        return {
+            "Switch1": "ON" if door.at(now_s) else "OFF",
+            # What the firmware writes once eight readings in a row have failed.
+            "AM2301-05": {"Temperature": None, "Humidity": None, "DewPoint": None},
+            **{
+                name: {"Id": address, "Temperature": round(_fahrenheit(curve.at(now_s)), 1)}
+                for name, address, curve in water
+            },
+            "BME280": {**air, "Pressure": round(pressure.at(now_s) * _MMHG_PER_HPA, 1)},
+            "SCD40": {"CarbonDioxide": carbon, "eCO2": carbon, **air},
+            "BH1750": {"Illuminance": round(light.at(now_s))},
+            "PMS5003": {key: round(fine * share) for key, share in _DUST.items()},
+            "PressureUnit": "mmHg",
+            "TempUnit": "F",
+        }
 
-    def plug(self) -> Device:
-        """A fridge: its compressor runs for a part of each period."""
-        fridge = Switched(on=86, off=1.4, on_s=24, period_s=60, phase_s=self._random.uniform(0, 60))
-        circuit = Phase.of(fridge, self._voltage, self._wave(0.82, 0.03), start_kwh=112.5)
-        return Device(
-            mac="02DE400A0E01",
-            module="Sonoff Pow R2",
-            name="Fridge",
-            friendly_names=("Fridge",),
-            content=Plug(circuit),
-            relays=1,
-            signal=self._wave(-58, 4),
-            started_s=self._started_s - 41.3 * _DAY_S,
-        )
+    return sensor
 
-    def two_channels(self) -> Device:
-        """A washing machine that heats now and then, and a dryer."""
-        washer = Switched(on=1960, off=145, on_s=20, period_s=150)
-        return Device(
-            mac="02DE400A0E02",
-            module="Shelly 2.5",
-            name="Laundry",
-            friendly_names=("Washing machine", "Dryer"),
-            content=TwoChannels(
-                (
-                    Phase.of(washer, self._voltage, self._wave(0.95, 0.03), start_kwh=640.25),
-                    Phase.of(self._wave(620, 180), self._voltage, self._wave(0.9, 0.04)),
-                ),
-                self._frequency,
-                chip=self._wave(57, 4),
-            ),
-            relays=2,
-            signal=self._wave(-67, 3),
-            started_s=self._started_s - 12.1 * _DAY_S,
-        )
 
-    def three_phases(self) -> Device:
-        """The meter in the fuse box; a cloud passes over the solar panels every three minutes."""
-        solar = Swing(mean=-210, amplitude=480, period_s=180, phase_s=self._random.uniform(0, 180))
-        voltages = [self._wave(230, 3) for _ in range(3)]
-        factors = [self._wave(0.9, 0.06) for _ in range(3)]
-        return Device(
-            mac="02DE400A0E03",
-            module="Shelly Pro 3EM",
-            name="House",
-            friendly_names=("House",),
-            content=ThreePhases(
-                (
-                    Phase.of(self._wave(240, 90), voltages[0], factors[0]),
-                    Phase(solar, voltages[1], factors[1], Counter(solar.drawn, 96.1)),
-                    Phase.of(self._wave(115, 60), voltages[2], factors[2]),
-                ),
-                solar,
-                self._frequency,
-            ),
-            full_topic="%topic%/%prefix%/",
-            utc=True,
-            signal=self._wave(-61, 2),
-            started_s=self._started_s - 97.6 * _DAY_S,
-        )
+def _smart_meter(around: Around) -> Sensor:
+    """Make the utility's meter, read through its optical port by a script of the user (SML)."""
+    power = swing(mean=120, amplitude=640, period_s=240)
+    drawn, fed = Counter(power.drawn, 4210.7), Counter(power.fed, 318.2)
+    ripples = (around(60, 40), around(-35, 30))
 
-    def greenhouse(self) -> Device:
-        """All kinds of sensors."""
-        return Device(
-            mac="02DE400A0E04",
-            module="ESP32-DevKit",
-            name="Greenhouse",
-            friendly_names=("Greenhouse",),
-            content=Greenhouse(
-                Air(self._wave(24, 3), self._wave(62, 9)),
-                pressure=self._wave(1009, 6),
-                water=(
-                    ("0316A279C1FF", self._wave(19, 1.2)),
-                    ("0316A2790A12", self._wave(33, 2.5)),
-                ),
-                co2=self._wave(640, 180),
-                dust=self._wave(7, 4),
-                light=self._wave(5200, 3900),
-                door=Switched(on=1, off=0, on_s=15, period_s=50),
-            ),
-            switches=1,
-            signal=self._wave(-74, 5),
-            started_s=self._started_s - 3.2 * _DAY_S,
-        )
+    def sensor(now_s: float) -> Json:
+        whole = round(power.at(now_s), 2)
+        first, second = (round(whole / 3 + ripple.at(now_s), 2) for ripple in ripples)
+        return {
+            "MT175": {
+                "E_in": round(drawn.total(now_s), 4),
+                "E_out": round(fed.total(now_s), 4),
+                "P": whole,
+                "L1": first,
+                "L2": second,
+                "L3": round(whole - first - second, 2),
+                "Server_ID": "0a01495341001122aabb",
+            }
+        }
 
-    def smart_meter(self) -> Device:
-        """The utility's meter."""
-        power = Swing(mean=120, amplitude=640, period_s=240, phase_s=self._random.uniform(0, 240))
-        return Device(
-            mac="02DE400A0E05",
-            module="Generic",
-            name="Electricity meter",
-            friendly_names=("Electricity meter",),
-            content=SmartMeter(
-                power,
-                (self._wave(60, 40), self._wave(-35, 30)),
-                start_kwh=(4210.7, 318.2),
-                server_id="0a01495341001122aabb",
-            ),
-            signal=self._wave(-79, 3),
-            started_s=self._started_s - 208.4 * _DAY_S,
-        )
+    return sensor
 
-    def cistern(self) -> Device:
-        """A sensor on a battery."""
-        return Device(
-            mac="02DE400A0E06",
-            module="WeMos D1 mini",
-            name="Cistern",
-            friendly_names=("Cistern",),
-            content=Cistern(Air(self._wave(14, 3), self._wave(78, 8)), self._wave(84, 11)),
-            signal=self._wave(-83, 3),
-            battery=self._wave(71, 2),
-            started_s=self._started_s,
-        )
 
-    def _wave(self, mean: float, swing: float) -> Wave:
-        return make_wave(self._random, mean, swing)
+def _cistern(around: Around) -> Sensor:
+    """The air, and the distance down to the water in cm."""
+    celsius, humidity, distance = around(14, 3), around(78, 8), around(84, 11)
+
+    def sensor(now_s: float) -> Json:
+        return {
+            "SHT3X": _air(celsius.at(now_s), humidity.at(now_s)),
+            "SR04": {"Distance": round(distance.at(now_s), 1)},
+            "TempUnit": "C",
+        }
+
+    return sensor
+
+
+def _air(celsius: float, humidity: float, *, fahrenheit: bool = False) -> Json:
+    """Return temperature, relative humidity in percent and dew point, by the firmware's names."""
+    gamma = math.log(humidity / 100) + _MAGNUS_FACTOR * celsius / (_MAGNUS_C + celsius)
+    dew_point = _MAGNUS_C * gamma / (_MAGNUS_FACTOR - gamma)
+    show = _fahrenheit if fahrenheit else float
+    return {
+        "Temperature": round(show(celsius), 1),
+        "Humidity": round(humidity, 1),
+        "DewPoint": round(show(dew_point), 1),
+    }
+
+
+def _fahrenheit(celsius: float) -> float:
+    return celsius * 1.8 + 32

@@ -7,8 +7,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.demo.device import Device, Sent
 from metrics_agent.demo.household import make_household
+from metrics_agent.demo.tasmota import WAKE_EVERY, Device, Sent
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.config import TasmotaSettings
 from metrics_agent.modules.tasmota.service import TasmotaModule
@@ -21,7 +21,7 @@ DEVICES = (PLUG, LAUNDRY, HOUSE, GREENHOUSE, METER, CISTERN)
 # The firmware's order; what is not there in a device's message may be left out.
 ENERGY_ORDER = [
     *("TotalStartTime", "Total", "Yesterday", "Today", "TodaySumImport", "TodaySumExport"),
-    *("ExportActive", "Period", "Power", "ApparentPower", "ReactivePower", "Factor"),
+    *("ExportActive", "Power", "ApparentPower", "ReactivePower", "Factor"),
     *("Frequency", "Voltage", "Current"),
 ]
 AIR = {"dew_point", "humidity", "temperature"}
@@ -31,7 +31,7 @@ def decoded(device: Device, *more: Sent, now_s: float = NOW_S) -> tuple[list[Met
     """Give a module what a device sends after it has connected."""
     context = FakeContext()
     TasmotaModule(TasmotaSettings(), context).startService()
-    messages = (device.announcement(now_s)[0], *device.telemetry(now_s, 300), *more)
+    messages = (device.announcement(), *device.telemetry(now_s), *more)
     for message in messages:
         context.deliver(message.topic, message.payload, retain=message.retain)
     return context.metrics, context
@@ -49,9 +49,9 @@ def fields(device: Device, *more: Sent) -> dict[tuple[str, ...], dict[str, Any]]
     return {series(metric): dict(metric.fields) for metric in metrics}
 
 
-def sensor(device: Device, now_s: float = NOW_S, period_s: float = 300) -> dict[str, Any]:
+def sensor(device: Device, now_s: float = NOW_S) -> dict[str, Any]:
     """Return the SENSOR message of a device."""
-    document: dict[str, Any] = json.loads(device.telemetry(now_s, period_s)[1].payload)
+    document: dict[str, Any] = json.loads(device.telemetry(now_s)[1].payload)
     return document
 
 
@@ -155,8 +155,8 @@ class Decoded(SynchronousTestCase):
         for device in DEVICES:
             if device is not GREENHOUSE:
                 _, context = decoded(device)
-                self.assertEqual(context.dropped, {}, device.name)
-                self.assertEqual(context.logged("warn"), [], device.name)
+                self.assertEqual(context.dropped, {}, device.names[0])
+                self.assertEqual(context.logged("warn"), [], device.names[0])
 
     def test_names_come_from_the_announcement(self) -> None:
         """The first friendly name; of a channel its own."""
@@ -170,18 +170,6 @@ class Decoded(SynchronousTestCase):
         self.assertIn(("Washing machine", "1"), names)
         self.assertIn(("Dryer", "2"), names)
         self.assertIn(("House", "3"), names)
-
-    def test_answers_to_status(self) -> None:
-        """STATUS 8, 10 and 11 become the same points as SENSOR and STATE."""
-        for argument, subtopic in ((b"8", "STATUS8"), (b"10", "STATUS10"), (b"11", "STATUS11")):
-            answer = PLUG.answer("status", argument, NOW_S)
-            self.assertEqual(answer.topic, f"stat/tasmota_0A0E01/{subtopic}")
-            metrics, context = decoded(PLUG)
-            again = context.deliver(answer.topic, answer.payload)
-            self.assertTrue(again)
-            known = {series(metric): dict(metric.fields) for metric in metrics}
-            for metric in again:
-                self.assertEqual(dict(metric.fields), known[series(metric)], subtopic)
 
 
 class Firmware(SynchronousTestCase):
@@ -205,7 +193,7 @@ class Firmware(SynchronousTestCase):
         self.assertFalse([key for key, value in one.items() if isinstance(value, list)])
         self.assertEqual(
             {key for key, value in two.items() if isinstance(value, list)},
-            {"Period", "Power", "ApparentPower", "ReactivePower", "Factor", "Current"},
+            {"Power", "ApparentPower", "ReactivePower", "Factor", "Current"},
         )
         self.assertEqual(
             {key for key, value in three.items() if not isinstance(value, list)},
@@ -218,15 +206,6 @@ class Firmware(SynchronousTestCase):
             apparent = energy["Voltage"] * energy["Current"]
             self.assertApproximates(apparent, energy["ApparentPower"], 1)
             self.assertApproximates(apparent * energy["Factor"], energy["Power"], 1, str(energy))
-
-    def test_period_is_only_in_regular_messages(self) -> None:
-        """In whole Wh; neither a reply nor an announcement has it."""
-        self.assertApproximates(sensor(HOUSE, period_s=3600)["ENERGY"]["Period"][0], 240, 40)
-        reply = PLUG.answer("STATUS", b"10", NOW_S)
-        self.assertNotIn("Period", json.loads(reply.payload)["StatusSNS"]["ENERGY"])
-        announced = json.loads(PLUG.announcement(NOW_S)[1].payload)
-        self.assertNotIn("Period", announced["sn"]["ENERGY"])
-        self.assertEqual(announced["ver"], 1)
 
     def test_counters_follow_the_power(self) -> None:
         """What a counter gains in an hour is the mean of the power; today ends at midnight."""
@@ -254,27 +233,24 @@ class Firmware(SynchronousTestCase):
         )
 
     def test_announcement(self) -> None:
-        config, sensors = CISTERN.announcement(NOW_S)
-        self.assertEqual(config.topic, "tasmota/discovery/02DE400A0E06/config")
-        self.assertEqual(sensors.topic, "tasmota/discovery/02DE400A0E06/sensors")
-        self.assertTrue(config.retain and sensors.retain)
-        content = json.loads(config.payload)
-        self.assertEqual((content["dslp"], content["bat"], content["ver"]), (1, 1, 1))
-        self.assertEqual(content["fn"], ["Cistern", *[None] * 7])
-        self.assertEqual(content["hn"], "tasmota-0A0E06-3590")
-        self.assertEqual(json.loads(PLUG.announcement(NOW_S)[0].payload)["dslp"], 0)
-        self.assertEqual(json.loads(LAUNDRY.announcement(NOW_S)[0].payload)["rl"][:3], [1, 1, 0])
+        """It is retained, and has the names and what sleeps."""
+        announced = CISTERN.announcement()
+        self.assertEqual(announced.topic, "tasmota/discovery/02DE400A0E06/config")
+        self.assertTrue(announced.retain)
+        content = json.loads(announced.payload)
+        self.assertEqual((content["dslp"], content["ver"]), (1, 1))
+        self.assertEqual(content["fn"], ["Cistern", None])
+        self.assertEqual(json.loads(PLUG.announcement().payload)["dslp"], 0)
 
     def test_topics_follow_the_full_topic(self) -> None:
-        state, _ = HOUSE.telemetry(NOW_S, 1)
+        state, _ = HOUSE.telemetry(NOW_S)
         self.assertEqual(state.topic, "tasmota_0A0E03/tele/STATE")
         self.assertFalse(state.retain)
         self.assertEqual(HOUSE.availability(online=False).topic, "tasmota_0A0E03/tele/LWT")
         self.assertEqual(PLUG.topic_of("cmnd", "#"), "cmnd/tasmota_0A0E01/#")
 
-    def test_who_is_who(self) -> None:
-        """No two devices share an address, a client id or a topic."""
-        for name in ("mac", "client_id", "topic", "hostname", "address"):
+    def test_topics_and_names_of_devices_differ(self) -> None:
+        for name in ("mac", "topic", "names"):
             self.assertEqual(len({getattr(device, name) for device in DEVICES}), 6, name)
 
     def test_commands(self) -> None:
@@ -289,17 +265,48 @@ class Firmware(SynchronousTestCase):
         self.assertFalse([value for value in scalars.values() if isinstance(value, list)])
 
 
+class Schedule(SynchronousTestCase):
+    """What a device sends at which interval."""
+
+    def sent(self, device: Device, interval: int) -> list[tuple[str, bool]]:
+        """Return the ends of the topics, and whether the messages are retained."""
+        return [
+            (message.topic.rpartition("/")[2], message.retain)
+            for message in device.due(interval, NOW_S)
+        ]
+
+    def test_first_interval_announces_the_device(self) -> None:
+        """Online, announcement, telemetry, in this order."""
+        for device in DEVICES:
+            self.assertEqual(
+                self.sent(device, 0),
+                [("LWT", True), ("config", True), ("STATE", False), ("SENSOR", False)],
+            )
+            self.assertEqual(next(device.due(0, NOW_S)).payload, b"Online")
+
+    def test_later_intervals_are_telemetry_alone(self) -> None:
+        for interval in range(1, 2 * WAKE_EVERY):
+            self.assertEqual(self.sent(PLUG, interval), [("STATE", False), ("SENSOR", False)])
+
+    def test_sleeping_device_goes_offline_and_wakes_again(self) -> None:
+        (offline,) = CISTERN.due(1, NOW_S)
+        self.assertEqual((offline.payload, offline.retain), (b"Offline", True))
+        for interval in range(2, WAKE_EVERY):
+            self.assertEqual(self.sent(CISTERN, interval), [])
+        self.assertEqual(self.sent(CISTERN, WAKE_EVERY), self.sent(CISTERN, 0))
+
+
 class Simulation(SynchronousTestCase):
     """The values are functions of time and seed."""
 
     def test_the_same_seed_gives_the_same_messages(self) -> None:
         for device, twin in zip(DEVICES, make_household(NOW_S), strict=True):
-            self.assertEqual(device.telemetry(NOW_S, 1), twin.telemetry(NOW_S, 1))
+            self.assertEqual(device.telemetry(NOW_S), twin.telemetry(NOW_S))
 
     def test_another_seed_gives_others(self) -> None:
         for device, other in zip(DEVICES, make_household(NOW_S, seed=1), strict=True):
             self.assertEqual(device.mac, other.mac)
-            self.assertNotEqual(device.telemetry(NOW_S, 1)[1], other.telemetry(NOW_S, 1)[1])
+            self.assertNotEqual(device.telemetry(NOW_S)[1], other.telemetry(NOW_S)[1])
 
     def test_values_change_within_seconds(self) -> None:
         for device in DEVICES:
@@ -307,4 +314,4 @@ class Simulation(SynchronousTestCase):
                 json.dumps({**sensor(device, NOW_S + second), "Time": 0, "Epoch": 0})
                 for second in range(30)
             }
-            self.assertGreater(len(seen), 3, device.name)
+            self.assertGreater(len(seen), 3, device.names[0])
