@@ -147,7 +147,7 @@ def _everywhere() -> Iterator[Scenario]:
             yield Scenario(row, place, fault, f"{said}|{_TOLD[fault]}")
         for place, title in _BEFORE:
             row = Row(f"{place}_{fault}", title, name, _REFUSED)
-            said = f"Module faulty is not started|modules.faulty|{_TOLD[fault]}"
+            said = f"Module faulty not started|modules.faulty|{_TOLD[fault]}"
             yield Scenario(row, place, fault, said, refused=True)
 
 
@@ -193,7 +193,7 @@ _SPECIAL: Final = (
         ),
         "stop",
         "never",
-        "[faulty] It did not stop within",
+        "[faulty] Did not stop within",
         hup=True,
     ),
     Scenario(

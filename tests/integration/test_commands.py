@@ -122,7 +122,7 @@ class MetricsAgentTests(AgentCase):
         """The wrong one is named, the right one runs."""
         self.configure(self.probe("count") + "[modules.demo]\nenabled = true\ninterval = 5\n")
         parent = await self.start()
-        await self.said(parent, "Module demo is not started", "E")
+        await self.said(parent, "Module demo not started", "E")
         await until(lambda: b"count number=" in parent.output, "the other module")
 
 
