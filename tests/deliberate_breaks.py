@@ -288,8 +288,8 @@ BREAKS: Final = (
     Break(
         "a_module_whose_stop_hangs_is_waited_for_for_ever",
         "supervision/supervisor.py",
-        "self._timeouts.stop_s, self._let_go",
-        "1e6, self._let_go",
+        "self._timeouts.stop_s, self._stop_timed_out",
+        "1e6, self._stop_timed_out",
         "tests.supervision.test_supervisor",
     ),
     Break(

@@ -29,7 +29,7 @@ class ModuleGroup(MultiService):
 
     @property
     def supervisors(self) -> list[Supervisor]:
-        """Those that were started and not told to stop, in the order of the file."""
+        """Those that were started and not asked to stop, in the order of the file."""
         return [child for child in self if isinstance(child, Supervisor)]
 
     def start_when_gone(
@@ -58,7 +58,7 @@ class ModuleGroup(MultiService):
         self._gone(name).addCallback(start)
 
     def stop_all(self) -> Deferred[Any]:
-        """Tell all to stop; fires when these and those that were leaving before are gone."""
+        """Stop all; fires when these and those that were leaving before are gone."""
         self._stops += 1
         for supervisor in self.supervisors:
             gone = self._guard.run("stop", supervisor.disownServiceParent)
@@ -67,7 +67,7 @@ class ModuleGroup(MultiService):
         return DeferredList([self._gone(name) for name in self._leaving])
 
     def settled(self) -> Deferred[Any]:
-        """Fires when the first start of each has gone through or failed."""
+        """Fires when the first start of each has succeeded or failed."""
         return DeferredList([supervisor.settled() for supervisor in self.supervisors])
 
     def _note(self, name: str, gone: Deferred[Any]) -> None:

@@ -11,7 +11,7 @@
                       +------> STARTING <---+          when the wait is over: a new instance
 
     STOP leads to STOPPING where there is an instance to stop, else to STOPPED; nothing leads out of
-    STOPPED: a module that shall run again gets a new supervisor.
+    STOPPED: a module that is to run again gets a new supervisor.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class Event(Enum):
     """What can happen to a supervised module."""
 
     START = "the supervisor was started"
-    STARTED = "the module's start went through"
-    FAILED = "its start failed, or it said that its life is over"
-    RETRY = "the failed instance is gone, the policy allows another after a while"
-    PARK = "the failed instance is gone, and there were too many"
+    STARTED = "the module has started"
+    FAILED = "its start failed, or it reported a fatal error"
+    RETRY = "the failed instance is gone; the policy allows another after a delay"
+    PARK = "the failed instance is gone; there were too many restarts"
     DUE = "the wait is over"
     STOP = "the supervisor was asked to stop"
     CLEARED = "the instance that was stopped is gone"
@@ -64,19 +64,19 @@ class Action(Enum):
     """What a supervisor does on entering a state."""
 
     LAUNCH = "make and start a new instance"
-    REJOICE = "tell that it runs"
-    CLEAR = "stop the instance and clean up behind it"
+    LOG_STARTED = "log that it runs"
+    CLEAR = "stop the instance and clean up after it"
     WAIT = "set the timer of the policy"
-    CALL_OFF = "cancel that timer, then finish"
-    FINISH = "tell that all is over"
-    NOTHING = "nothing: what is under way goes on"
+    CANCEL_WAIT = "cancel that timer, then finish"
+    FINISH = "report that it has stopped"
+    NOTHING = "nothing: the current work continues"
 
 
 TRANSITIONS: Final[Mapping[tuple[State, Event], tuple[State, Action]]] = MappingProxyType(
     {
         (State.NEW, Event.START): (State.STARTING, Action.LAUNCH),
         (State.NEW, Event.STOP): (State.STOPPED, Action.FINISH),
-        (State.STARTING, Event.STARTED): (State.RUNNING, Action.REJOICE),
+        (State.STARTING, Event.STARTED): (State.RUNNING, Action.LOG_STARTED),
         (State.STARTING, Event.FAILED): (State.CLEARING, Action.CLEAR),
         (State.STARTING, Event.STOP): (State.STOPPING, Action.CLEAR),
         (State.RUNNING, Event.FAILED): (State.CLEARING, Action.CLEAR),
@@ -85,9 +85,9 @@ TRANSITIONS: Final[Mapping[tuple[State, Event], tuple[State, Action]]] = Mapping
         (State.CLEARING, Event.PARK): (State.PARKED, Action.WAIT),
         (State.CLEARING, Event.STOP): (State.STOPPING, Action.NOTHING),
         (State.BACKING_OFF, Event.DUE): (State.STARTING, Action.LAUNCH),
-        (State.BACKING_OFF, Event.STOP): (State.STOPPED, Action.CALL_OFF),
+        (State.BACKING_OFF, Event.STOP): (State.STOPPED, Action.CANCEL_WAIT),
         (State.PARKED, Event.DUE): (State.STARTING, Action.LAUNCH),
-        (State.PARKED, Event.STOP): (State.STOPPED, Action.CALL_OFF),
+        (State.PARKED, Event.STOP): (State.STOPPED, Action.CANCEL_WAIT),
         (State.STOPPING, Event.CLEARED): (State.STOPPED, Action.FINISH),
     }
 )

@@ -14,7 +14,7 @@ __all__ = ["RestartPolicy", "Verdict"]
 
 @frozen
 class Verdict:
-    """What becomes of a module that failed.
+    """What happens to a module that failed.
 
     Attributes:
         delay_s: until it is started again.
@@ -31,8 +31,8 @@ class RestartPolicy:
     """Restart intensity as in OTP: so many restarts within a window, then the module is parked.
 
     A parked module is tried again after a long while. If that attempt fails within a window, it is
-    parked at once again; if it does not, all is forgotten. Restarts longer ago than the window are
-    forgotten too.
+    parked again at once; if it does not, the count starts from zero. Restarts before the window
+    do not count either.
 
     Args:
         limit: restarts within the window that are allowed; 0 = any number.
@@ -61,7 +61,7 @@ class RestartPolicy:
         self._proven_at_s: float | None = None
 
     def failed(self, now_s: float) -> Verdict:
-        """Note a failure, and say what comes next.
+        """Record a failure and return what comes next.
 
         Args:
             now_s: of a clock that does not jump.

@@ -1,7 +1,7 @@
 """Owns one module: starts it, starts a new instance when it fails, parks it, stops it.
 
-What follows from what stands in `lifecycle`, when to try again in `policy`. Here is what has to be
-done, and the log. A supervisor never ends the process: it reports its state, the agent decides.
+The transitions are in `lifecycle`, the restart delays in `policy`; this is the work and the log.
+A supervisor never ends the process: it reports its state, the agent decides.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["State", "Supervisor", "Timeouts"]
 
 @frozen
 class Timeouts:
-    """How long a module may take, in seconds."""
+    """How long a module may take to start and to stop, in seconds."""
 
     start_s: float
     stop_s: float
@@ -56,7 +56,7 @@ class Supervisor(Service):
         timeouts: see there.
         counters: of this module.
         log: stamps the module.
-        on_state: told of this supervisor after each change of its state.
+        on_state: called with this supervisor after each change of its state.
 
     Attributes:
         state: what it is doing.
@@ -94,10 +94,10 @@ class Supervisor(Service):
         self._finished: list[Deferred[None]] = []
         self._actions: dict[Action, Callable[[], None]] = {
             Action.LAUNCH: self._launch,
-            Action.REJOICE: self._rejoice,
+            Action.LOG_STARTED: self._log_started,
             Action.CLEAR: self._clear,
             Action.WAIT: self._set_wait,
-            Action.CALL_OFF: self._call_off,
+            Action.CANCEL_WAIT: self._cancel_wait,
             Action.FINISH: self._finish,
             Action.NOTHING: lambda: None,
         }
@@ -120,7 +120,7 @@ class Supervisor(Service):
         return waiting
 
     def settled(self) -> Deferred[None]:
-        """Return a Deferred that fires when the first start went through, or failed."""
+        """Return a Deferred that fires when the first start has succeeded or failed."""
         if self.state not in {State.NEW, State.STARTING}:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
@@ -139,7 +139,7 @@ class Supervisor(Service):
             self._on_state(self)
         self._actions[action]()
         if step[0] is not self.state:
-            return  # the action itself led on, and told
+            return  # the action caused the next transition, which has reported it
         if action is not Action.CLEAR:
             self._on_state(self)
         if self.state not in {State.NEW, State.STARTING}:
@@ -154,24 +154,24 @@ class Supervisor(Service):
             self._counters.restarts += 1
         life = self._life = _Life()
 
-        life.context = self._make_context(lambda _error: self._of(life, Event.FAILED))
+        life.context = self._make_context(lambda _error: self._event_from(life, Event.FAILED))
         guard = life.context.guard
         module = guard.run("make", self._make_module, life.context)
         if module is None:
             module = guard.caught("make", TypeError("got no module, expected an IModule"))
         if isinstance(module, Caught):
-            self._of(life, Event.FAILED)
+            self._event_from(life, Event.FAILED)
             return
         life.module = module
         result = guard.run("start", _call, module, "startService")
         if isinstance(result, Caught):
-            self._of(life, Event.FAILED)
+            self._event_from(life, Event.FAILED)
         if self._life is not life or self.state is not State.STARTING:
             return
         if isinstance(result, Awaitable):
             self._wait_for_start(life, as_deferred(result))
         else:
-            self._of(life, Event.STARTED)
+            self._event_from(life, Event.STARTED)
 
     def _wait_for_start(self, life: _Life, starting: Deferred[Any]) -> None:
         assert life.context is not None
@@ -186,31 +186,31 @@ class Supervisor(Service):
 
         def over(result: object) -> None:
             if isinstance(result, Caught):
-                self._of(life, Event.FAILED)
+                self._event_from(life, Event.FAILED)
             else:
-                self._start_over(life, starting)
+                self._start_finished(life, starting)
 
         life.context.guard.watch("start", starting.addErrback(not_by_us)).addCallback(over)
 
-    def _start_over(self, life: _Life, starting: Deferred[Any]) -> None:
+    def _start_finished(self, life: _Life, starting: Deferred[Any]) -> None:
         if life.starting is not starting:
             return  # it failed, or is being stopped: the timeout is the stop's now
         life.starting = None
         self._stop_timeout(life)
-        self._of(life, Event.STARTED)
+        self._event_from(life, Event.STARTED)
 
     def _start_timed_out(self, life: _Life) -> None:
         assert life.context is not None
         error = TimeoutError(f"it did not start within {self._timeouts.start_s:g} s")
         life.context.guard.caught("start", error)
-        self._of(life, Event.FAILED)
+        self._event_from(life, Event.FAILED)
 
-    def _of(self, life: _Life, event: Event) -> None:
+    def _event_from(self, life: _Life, event: Event) -> None:
         """Take an event of an instance, unless it is a former one."""
         if life is self._life:
             self._happened(event)
 
-    def _rejoice(self) -> None:
+    def _log_started(self) -> None:
         if self._launched > 1:
             self._log.info("Started again, restart {count}.", count=self._launched - 1, fold=False)
         else:
@@ -219,7 +219,7 @@ class Supervisor(Service):
     # -- stopping ----------------------------------------------------------------------------
 
     def _clear(self) -> None:
-        """Stop the instance, at most that long, then clean up behind it."""
+        """Stop the instance within the timeout, then clean up after it."""
         life = self._life
         if self.state is State.CLEARING:
             self._verdict = self._policy.failed(self._clock.seconds())
@@ -236,11 +236,13 @@ class Supervisor(Service):
             self._cleared(life)
             return
         stopping = as_deferred(result)
-        life.timeout = self._clock.callLater(self._timeouts.stop_s, self._let_go, life, stopping)
+        life.timeout = self._clock.callLater(
+            self._timeouts.stop_s, self._stop_timed_out, life, stopping
+        )
         guard.watch("stop", stopping)
         stopping.addCallback(lambda _result: self._cleared(life))
 
-    def _let_go(self, life: _Life, stopping: Deferred[Any]) -> None:
+    def _stop_timed_out(self, life: _Life, stopping: Deferred[Any]) -> None:
         self._log.warn(
             "Did not stop within {seconds:g} s; abandoned.", seconds=self._timeouts.stop_s
         )
@@ -252,12 +254,12 @@ class Supervisor(Service):
     def _cleared(self, life: _Life) -> None:
         context, life.context, life.module = life.context, None, None
         if context is None:
-            return  # let go before
+            return  # abandoned before
         self._stop_timeout(life)
         left = context.guard.run("clean_up", context.close)
         if self.state is State.STOPPING:
-            told = f"Stopped, and cleaned up: {left}." if left else "Stopped."
-            self._log.info("{told}", told=told, fold=False)
+            text = f"Stopped, and cleaned up: {left}." if left else "Stopped."
+            self._log.info("{text}", text=text, fold=False)
             self._happened(Event.CLEARED)
         else:
             self._happened(Event.PARK if self._verdict.parked else Event.RETRY)
@@ -273,7 +275,7 @@ class Supervisor(Service):
         verdict = self._verdict
         if verdict.parked:
             self._log.error(
-                "Parked: it failed too often; the next try is in {seconds:g} s.",
+                "Parked after too many restarts; next attempt in {seconds:g} s.",
                 seconds=verdict.delay_s,
                 fold=False,
             )
@@ -286,7 +288,7 @@ class Supervisor(Service):
             )
         self._wait = self._clock.callLater(verdict.delay_s, self._happened, Event.DUE)
 
-    def _call_off(self) -> None:
+    def _cancel_wait(self) -> None:
         if self._wait is not None and self._wait.active():
             self._wait.cancel()
         self._wait = None

@@ -110,7 +110,7 @@ class NetatmoPeer:
         self._known: list[dict[str, Any]] = []
         self._held: socket.socket | None = None
         case.addCleanup(self.stop)
-        case.addCleanup(self._let_go)
+        case.addCleanup(self._stop_timed_out)
 
     @classmethod
     def start(cls, case: TestCase, directory: Path) -> NetatmoPeer:
@@ -170,9 +170,9 @@ class NetatmoPeer:
     def return_(self) -> None:
         """Be there again, with all tokens from the first connection on."""
         self.start_again(pairs=self._known, documents=documents())
-        self._let_go()
+        self._stop_timed_out()
 
-    def _let_go(self) -> None:
+    def _stop_timed_out(self) -> None:
         if self._held is not None:
             self._held.close()
             self._held = None

@@ -122,7 +122,7 @@ class Modules(MqttCase):
         """B3: "exiting program" ended one goroutine; the rest ran on for ever without a word."""
         self.configure(self.probe("raise", AT_ONCE, "10ms") + DEMO)
         parent = await self.start()
-        await self.said(parent, "[probe] Parked: it failed too often", "E")
+        await self.said(parent, "[probe] Parked after too many restarts", "E")
         await until(lambda: latest(parent, "probe").get("state_text") == "parked", "the state")
         before = parent.output.count(b"\ndemo,")
         await until(lambda: parent.output.count(b"\ndemo,") > before + 5, "the other module")

@@ -147,7 +147,7 @@ class ModuleConnectionTests(AgentCase):
         (a, _) = sorted(CONNECTED.findall(broker.log), key=lambda each: not self.is_of(each, A))
         self.mood(A, "fail to start")
         parent.signal_agent(signal.SIGHUP)
-        await self.said(parent, "Parked: it failed too often")
+        await self.said(parent, "Parked after too many restarts")
         await until(lambda: f"Received DISCONNECT from {a}" in broker.log, "the goodbye")
         self.send(load, A, B)
         await self.got(parent, B)

@@ -37,7 +37,7 @@ _DOWNS: Final = {
     "Cannot connect to {address}: {cause}. Trying again.": "connection",
     "Lost the connection to {address}: {cause}. Trying again.": "connection",
     "Restart {restart} in {seconds:.1f} s.": "module",
-    "Parked: it failed too often; the next try is in {seconds:g} s.": "module",
+    "Parked after too many restarts; next attempt in {seconds:g} s.": "module",
     "Cannot write to the output: {reason}. Metrics are kept within the queue's bound, "
     "trying again.": "output",
     "The queue is full, the output is not read fast enough: the oldest metrics are dropped from "

@@ -61,11 +61,11 @@ class TableTests(SynchronousTestCase):
             pair = (before, event)
             self.assertEqual(action is Action.LAUNCH, after is State.STARTING, pair)
             self.assertEqual(action is Action.WAIT, after in WAITING, pair)
-            self.assertEqual(action is Action.REJOICE, after is State.RUNNING, pair)
+            self.assertEqual(action is Action.LOG_STARTED, after is State.RUNNING, pair)
             if action is Action.CLEAR:
                 self.assertIn(before, {State.STARTING, State.RUNNING}, pair)
             if before in WAITING and event is Event.STOP:
-                self.assertIs(action, Action.CALL_OFF)
+                self.assertIs(action, Action.CANCEL_WAIT)
 
     def test_every_state_is_reached(self) -> None:
         """No state is there for nothing."""

@@ -104,7 +104,7 @@ class RestartTests(SupervisorCase):
         supervisor = self.start(FakeModule(start=BROKEN))
         self.clock.pump([1, 2, 4])
         self.assertIs(supervisor.state, State.PARKED)
-        self.assertIn("Parked: it failed too often; the next try is in 600 s.", self.told())
+        self.assertIn("Parked after too many restarts; next attempt in 600 s.", self.told())
         self.assertEqual((len(self.modules), self.counters.restarts), (4, 3))
         self.clock.advance(599)
         self.assertEqual(len(self.modules), 4)
