@@ -15,6 +15,7 @@ from metrics_agent.config import AgentConfig, AgentSettings, Fault, state_direct
 from metrics_agent.config.output import STDOUT
 from metrics_agent.diagnosis import ConnectionProblems, Diagnosis, ListenOnly
 from metrics_agent.errors import ConfigError, OutputError
+from metrics_agent.global_settings import put_into_force
 from metrics_agent.limits import TAG_VALUE_BYTES
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.observer import StderrObserver
@@ -61,17 +62,6 @@ _AGENT: Final = "agent"
 _END_GRACE_S: Final = 3.0
 """What a stop may take beyond its drain, where memory is short, before the kernel ends it."""
 _MQTT: Final = "mqtt"
-_FIXED: Final = (
-    "output",
-    "queue_limit",
-    "queue_high_mark",
-    "queue_low_mark",
-    "watchdog_dump",
-    "watchdog_exit",
-    "state_dir",
-    "instance",
-)
-"""Settings that are read once: what hangs on them outlives a reload."""
 
 
 def make_planned_output(
@@ -247,26 +237,7 @@ class _Assembly:
 
     def _configure(self, plan: Plan) -> None:
         """Put the global settings of a plan into force; called before its modules are made."""
-        settings = plan.config.settings
-        self._plan = plan
-        self._observer.set_levels(
-            settings.log_level,
-            {
-                module.instance: module.log_level
-                for module in plan.config.modules
-                if module.log_level is not None
-            },
-        )
-        self._observer.set_format(settings.log_format)
-        self._encoder.cardinality.limit = settings.series_per_device
-        for warning in plan.config.warnings:
-            self._log.warn("{warning}", warning=warning, fold=("warning",))
-        changed = [key for key in _FIXED if getattr(settings, key) != getattr(self._first, key)]
-        if changed:
-            self._log.warn(
-                "Changed settings take effect at the next start of the process: {keys}.",
-                keys=", ".join(changed),
-            )
+        put_into_force(plan, self._first, self._observer, self._encoder.cardinality, self._log)
         self._self_metrics.reschedule()
 
     def _on_pressure(self, pressed: bool) -> None:
@@ -283,7 +254,8 @@ class _Assembly:
         status = self._process.exit_status
         status.set(ExitCode.GAVE_UP)
         status.start_no_threads()
-        self._watchdog.end_within(self._first.drain_timeout + _END_GRACE_S)
+        drain_s = self._agent.plan.config.settings.drain_timeout
+        self._watchdog.end_within(drain_s + _END_GRACE_S)
         self._guard.run(
             "memory",
             self._agent.request_stop,
@@ -375,7 +347,7 @@ class _Assembly:
         return SelfMetrics(
             self._reactor,
             now_ns=self._point_clock.now_ns,
-            interval_s=lambda: self._plan.config.settings.self_metrics_interval,
+            interval_s=lambda: self._agent.plan.config.settings.self_metrics_interval,
             modules=self._module_reports,
             connections=self._connection_reports,
             agent=self._agent_values(self._reactor.seconds()),

@@ -90,16 +90,19 @@ class AgentSettings:
         "Telegraf kills after 5 s.",
     )
     queue_limit: Size = setting(
+        fixed=True,
         default="16MiB",
         minimum=1024,
         doc="What may wait for the reader; beyond it the oldest lines are dropped and counted.",
     )
     queue_high_mark: Size = setting(
+        fixed=True,
         default="1MiB",
         minimum=1,
         doc="When so much waits, the sources are no longer read.",
     )
     queue_low_mark: Size = setting(
+        fixed=True,
         default="256KiB",
         minimum=0,
         doc="When no more than this waits, the sources are read again.",
@@ -113,12 +116,14 @@ class AgentSettings:
         "that is dropped and counted as `too_many_series`.",
     )
     watchdog_dump: Duration = setting(
+        fixed=True,
         default="5s",
         minimum=0.1,
         zero="off",
         doc="When the reactor has hung this long, all stacks are written to stderr.",
     )
     watchdog_exit: Duration = setting(
+        fixed=True,
         default="60s",
         minimum=0.1,
         zero="off",
@@ -131,18 +136,21 @@ class AgentSettings:
         doc="How often the measurement `metrics_agent` is written.",
     )
     state_dir: str | None = setting(
+        fixed=True,
         default=None,
         doc="Where modules keep what must outlive the process. Not set: `$STATE_DIRECTORY`, else "
         "/var/lib/metrics-agent if that can be written, else ~/.local/state/metrics-agent.",
         example="/var/lib/metrics-agent",
     )
     output: str = setting(
+        fixed=True,
         default="stdout",
         doc="Where the lines go: `stdout`, the absolute path of a file, or a socket: "
         "`tcp://host:port`, `tls://host:port` or `unix:///path`. Twisted's descriptions of client "
         "endpoints work too: `tcp:host:port`, `unix:path=/run/telegraf/telegraf.sock`.",
     )
     instance: str = setting(
+        fixed=True,
         default="",
         doc="The name of this agent; client ids are made of it, so no two agents at a broker may "
         "share one. Empty: the host's name.",

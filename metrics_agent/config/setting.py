@@ -35,6 +35,7 @@ class Spec:
         unlocked_by: the setting with the password of that file, or empty.
         warning: what to warn of when it is true, or empty.
         last: it is shown after those that are not.
+        fixed: it is read once, at the start of the process.
     """
 
     doc: str
@@ -48,6 +49,7 @@ class Spec:
     unlocked_by: str = ""
     warning: str = ""
     last: bool = False
+    fixed: bool = False
 
 
 def setting(
@@ -64,6 +66,7 @@ def setting(
     unlocked_by: str = "",
     warning: str = "",
     last: bool = False,
+    fixed: bool = False,
 ) -> Any:
     """Declare a setting of a frozen attrs class; keyword only.
 
@@ -85,6 +88,8 @@ def setting(
         warning: for a boolean: what `check` and a start warn of when it is true.
         last: show it after those that are not, in the documentation and the sample; for settings
             of base classes, which come first otherwise.
+        fixed: of a global one: what depends on it outlives a reload, which logs that a change
+            takes effect at the next start.
     """
     spec = Spec(
         doc,
@@ -98,6 +103,7 @@ def setting(
         unlocked_by,
         warning,
         last,
+        fixed,
     )
     if isinstance(default, (dict, list)):
         default = Factory(default.copy)
