@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent import limits
 from metrics_agent.cardinality import Cardinality
 from metrics_agent.line_protocol import Encoder
-from metrics_agent.logs.events import Entry
+from metrics_agent.logs.events import LogEntry
 from metrics_agent.logs.folding import Folder
 from metrics_agent.logs.levels import Level
 from metrics_agent.metric import Metric, Series
@@ -205,7 +205,7 @@ def log() -> Iterator[None]:
         yield
         for line in range(6):
             text = f"{number}.{line}{WIDE * 60_000}"
-            list(folder.take(Entry(Level.WARN, "demo", text, 0.0, (number, WIDE * 60_000)), 0.0))
+            list(folder.take(LogEntry(Level.WARN, "demo", text, 0.0, (number, WIDE * 60_000)), 0.0))
     yield
 
 

@@ -39,10 +39,10 @@ class Document:
     path: Path
     table: Mapping[str, Any]
     mode: int
-    lines: Lines
+    lines: LineFinder
 
 
-class Lines:
+class LineFinder:
     """Finds the line of a fault; reads the text again only when there is one.
 
     Args:
@@ -85,7 +85,7 @@ def read(path: Path) -> Document:
         column = error.start - content.rfind(b"\n", 0, error.start)
         got = f"the byte 0x{content[error.start]:02x} at line {line}, column {column}"
         raise _error(path, got, "UTF-8") from None
-    lines = Lines(path, text)
+    lines = LineFinder(path, text)
     try:
         table = parse(path, text)
         repeated = [Fault(where, "this key is given twice") for where in _repeated(table, "")]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import evolve, field, fields_dict, frozen
 
 from metrics_agent.config.agent import LOG_LEVELS, AgentSettings
-from metrics_agent.config.document import Document, Lines, read
+from metrics_agent.config.document import Document, LineFinder, read
 from metrics_agent.config.faults import Fault, describe_type, join, nearest, quote
 from metrics_agent.config.secret import Sources
 from metrics_agent.config.setting import setting
@@ -82,7 +82,7 @@ class AgentConfig:
     settings: AgentSettings
     modules: tuple[ModuleConfig, ...]
     warnings: tuple[str, ...]
-    lines: Lines = field(factory=Lines, repr=False, eq=False)
+    lines: LineFinder = field(factory=LineFinder, repr=False, eq=False)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -237,7 +237,7 @@ class _Module:
         self._known_kinds = known_kinds
         self._faults: list[Fault] = []
 
-    def read(self, lines: Lines) -> _ModuleResult:
+    def read(self, lines: LineFinder) -> _ModuleResult:
         """Return the module's part of the configuration, with all that is wrong in it.
 
         Args:

@@ -19,7 +19,7 @@ from metrics_agent.characters import visible
 from metrics_agent.clock import wall_s
 from metrics_agent.logs.levels import Level, Levels
 
-__all__ = ["AGENT", "Entry", "read_event"]
+__all__ = ["AGENT", "LogEntry", "read_event"]
 
 AGENT: Final = "agent"
 """The module that lines of the agent itself name."""
@@ -45,7 +45,7 @@ _WARNINGS: Final = "twisted.logger._global"
 _FOR_DEVELOPERS: Final = ("DeprecationWarning", "FutureWarning", "ResourceWarning")
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """A line to log.
 
     Attributes:
@@ -67,7 +67,7 @@ class Entry(NamedTuple):
     details: str = ""
 
 
-def read_event(event: LogEvent, levels: Levels) -> Entry | None:
+def read_event(event: LogEvent, levels: Levels) -> LogEntry | None:
     """Return what to log of an event, None for nothing.
 
     Keys of the event that have a meaning here, beside those of twisted.logger:
@@ -98,7 +98,7 @@ def read_event(event: LogEvent, levels: Levels) -> Entry | None:
     if not text:
         return None
     time_s = event.get("log_time")
-    return Entry(
+    return LogEntry(
         level=level,
         module=module,
         text=text,

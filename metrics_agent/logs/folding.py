@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from typing import Final
 
-from metrics_agent.logs.events import Entry
+from metrics_agent.logs.events import LogEntry
 from metrics_agent.logs.levels import Level
 
 __all__ = ["KINDS_A_WINDOW", "WINDOW_S", "Folder"]
@@ -40,7 +40,7 @@ class _Window:
 
     __slots__ = ("last", "length_s", "repeats", "room", "start_s", "texts")
 
-    def __init__(self, entry: Entry, now_s: float) -> None:
+    def __init__(self, entry: LogEntry, now_s: float) -> None:
         self.start_s = now_s
         self.length_s = WINDOW_S
         self.room = _SHOWN[entry.level]
@@ -52,7 +52,7 @@ class _Window:
     def end_s(self) -> float:
         return self.start_s + self.length_s
 
-    def shows(self, entry: Entry) -> bool:
+    def shows(self, entry: LogEntry) -> bool:
         """Count an entry; True if it is to be shown itself."""
         said_before = entry.level is not Level.INFO and hash(entry.text) in self.texts
         if self.room and not said_before:
@@ -63,7 +63,7 @@ class _Window:
         self.last = _shortened(entry)
         return False
 
-    def summary(self, now_s: float) -> Entry:
+    def summary(self, now_s: float) -> LogEntry:
         """Return the line with the count, and reset the count."""
         times = "once" if self.repeats == 1 else f"{self.repeats} times"
         text = f"Repeated {times} in {max(1, round(now_s - self.start_s))} s: {self.last.text}"
@@ -71,7 +71,7 @@ class _Window:
         return self.last._replace(text=text)
 
 
-def _shortened(entry: Entry) -> Entry:
+def _shortened(entry: LogEntry) -> LogEntry:
     return entry._replace(text=entry.text[:_KEPT_CHARS], kind=None, details="")
 
 
@@ -85,7 +85,7 @@ class Folder:
         self._sentences: dict[int, tuple[float, int]] = {}
         self._due_s: float | None = None
 
-    def take(self, entry: Entry, now_s: float) -> Iterator[Entry]:
+    def take(self, entry: LogEntry, now_s: float) -> Iterator[LogEntry]:
         """Take an entry; yield what is to be shown now: summaries that are due, then itself."""
         yield from self.due(now_s)
         if entry.kind is None or entry.level is Level.DEBUG:
@@ -104,7 +104,7 @@ class Folder:
         elif self._due_s is None or window.end_s < self._due_s:
             self._due_s = window.end_s
 
-    def _has_too_many_kinds(self, of: tuple[Hashable, ...], entry: Entry, now_s: float) -> bool:
+    def _has_too_many_kinds(self, of: tuple[Hashable, ...], entry: LogEntry, now_s: float) -> bool:
         """Count a new kind of a sentence."""
         sentence = hash((entry.module, entry.level, of))
         begun_s, count = self._sentences.get(sentence, (now_s, 0))
@@ -120,7 +120,7 @@ class Folder:
         """When ``due`` has something to log, None if nothing is waiting."""
         return self._due_s
 
-    def due(self, now_s: float) -> Iterator[Entry]:
+    def due(self, now_s: float) -> Iterator[LogEntry]:
         """Yield the counts of the windows that have ended."""
         if self._due_s is None or now_s < self._due_s:
             return
@@ -137,7 +137,7 @@ class Folder:
         waiting = [window.end_s for window in self._windows.values() if window.repeats]
         self._due_s = min(waiting, default=None)
 
-    def drain(self, now_s: float) -> Iterator[Entry]:
+    def drain(self, now_s: float) -> Iterator[LogEntry]:
         """Yield all counts, also of windows that have not ended."""
         windows, self._windows = self._windows, OrderedDict()
         self._due_s = None
@@ -145,7 +145,7 @@ class Folder:
             if window.repeats:
                 yield window.summary(now_s)
 
-    def _make_room(self, now_s: float) -> Iterator[Entry]:
+    def _make_room(self, now_s: float) -> Iterator[LogEntry]:
         while len(self._windows) >= _MAX_KINDS:
             _, oldest = self._windows.popitem(last=False)
             if oldest.repeats:

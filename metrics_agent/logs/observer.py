@@ -22,12 +22,12 @@ from zope.interface import implementer
 
 from metrics_agent.clock import wall_s
 from metrics_agent.logs.descriptor import Descriptor
-from metrics_agent.logs.events import AGENT, Entry, read_event
+from metrics_agent.logs.events import AGENT, LogEntry, read_event
 from metrics_agent.logs.folding import Folder
 from metrics_agent.logs.levels import Level, Levels
 from metrics_agent.logs.rate import RateLimit
 from metrics_agent.logs.rendering import choose_format, render
-from metrics_agent.logs.writer import BoundedWriter, Target
+from metrics_agent.logs.writer import BoundedWriter, LogTarget
 
 __all__ = ["StderrObserver"]
 
@@ -56,7 +56,7 @@ class StderrObserver:
         format: str = "auto",  # noqa: A002 - named like the setting
         environ: Mapping[str, str] = os.environ,
         clock: Callable[[], float] | None = None,
-        target: Target | None = None,
+        target: LogTarget | None = None,
         rate: RateLimit | None = None,
     ) -> None:
         self._fd = fd
@@ -64,7 +64,7 @@ class StderrObserver:
         self._format = choose_format(format, fd, environ)
         self._clock = time.monotonic if clock is None else clock
         self._descriptor = Descriptor(fd) if target is None else None
-        self._target: Target = target or self._descriptor  # type: ignore[assignment]  # one is
+        self._target: LogTarget = target or self._descriptor  # type: ignore[assignment]  # one is
         self._writer = BoundedWriter(self._target, self._dropped)
         self._folder = Folder()
         self._rate = RateLimit() if rate is None else rate
@@ -73,7 +73,7 @@ class StderrObserver:
         self.suppressed = 0
         self._lock = threading.RLock()
         self._busy = False
-        self._inbox: deque[Entry] = deque()
+        self._inbox: deque[LogEntry] = deque()
         self._reactor: Any = None
         self._reactor_thread = 0
         self._asked_reactor = False
@@ -120,9 +120,9 @@ class StderrObserver:
         except Exception as error:
             # This is where faults are logged, so this one must be reported here.
             text = f"A log line was lost, the log itself failed: {type(error).__name__}"
-            self._take(Entry(Level.ERROR, AGENT, text, wall_s()))
+            self._take(LogEntry(Level.ERROR, AGENT, text, wall_s()))
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: LogEntry) -> None:
         with self._lock:
             self._inbox.append(entry)
             with self._alone():
@@ -148,7 +148,7 @@ class StderrObserver:
             finally:
                 self._busy = False
 
-    def _log(self, entry: Entry) -> None:
+    def _log(self, entry: LogEntry) -> None:
         now_s = self._clock()
         self.suppressed += 1  # until it is written
         for shown in self._folder.take(entry, now_s):
@@ -159,12 +159,12 @@ class StderrObserver:
                 self._write(shown)
                 self.suppressed -= shown is entry
 
-    def _write(self, entry: Entry) -> None:
+    def _write(self, entry: LogEntry) -> None:
         now_s = self._clock()
         for line in render(entry, self._format):
             self._writer.write(line, now_s)
 
-    def _write_all(self, entries: Iterable[Entry | None]) -> None:
+    def _write_all(self, entries: Iterable[LogEntry | None]) -> None:
         for entry in entries:
             if entry is not None:
                 self._write(entry)
@@ -173,7 +173,7 @@ class StderrObserver:
         self.suppressed += count
         lines = "1 log line was" if count == 1 else f"{count} log lines were"
         text = f"{lines} dropped, stderr was not read."
-        return next(render(Entry(Level.WARN, AGENT, text, wall_s()), self._format))
+        return next(render(LogEntry(Level.WARN, AGENT, text, wall_s()), self._format))
 
     # -- the reactor -------------------------------------------------------------------------
 

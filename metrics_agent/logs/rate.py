@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from metrics_agent.clock import wall_s
-from metrics_agent.logs.events import AGENT, Entry
+from metrics_agent.logs.events import AGENT, LogEntry
 from metrics_agent.logs.levels import Level
 
 __all__ = ["RateLimit"]
@@ -48,17 +48,17 @@ class RateLimit:
         """When the number of suppressed lines is to be logged, None if there are none."""
         return self._due_s
 
-    def due(self, now_s: float) -> Entry | None:
+    def due(self, now_s: float) -> LogEntry | None:
         """Return the line with the number of suppressed lines, when it is due."""
         if self._due_s is None or now_s < self._due_s:
             return None
         return self.drain()
 
-    def drain(self) -> Entry | None:
+    def drain(self) -> LogEntry | None:
         """Return that line at once, None if nothing was suppressed."""
         count, self._suppressed, self._due_s = self._suppressed, 0, None
         if not count:
             return None
         lines = "1 more line was" if count == 1 else f"{count} more lines were"
         text = f"{lines} suppressed: more than {self._lines_per_s:g} of one level in a second."
-        return Entry(Level.WARN, AGENT, text, wall_s())
+        return LogEntry(Level.WARN, AGENT, text, wall_s())

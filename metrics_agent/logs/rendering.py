@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from metrics_agent.characters import visible
-from metrics_agent.logs.events import Entry
+from metrics_agent.logs.events import LogEntry
 from metrics_agent.logs.levels import Level
 
 __all__ = ["LOG_FORMATS", "MAX_LINE_BYTES", "choose_format", "render"]
@@ -55,7 +55,7 @@ def choose_format(setting: str, fd: int, environ: Mapping[str, str]) -> str:
     return "text" if os.isatty(fd) else "telegraf"
 
 
-def render(entry: Entry, log_format: str) -> Iterator[bytes]:
+def render(entry: LogEntry, log_format: str) -> Iterator[bytes]:
     """Yield the physical lines of an entry, each at most MAX_LINE_BYTES with its newline.
 
     The text is one line, whatever it holds: a newline in it may come from a device. The details
@@ -67,7 +67,7 @@ def render(entry: Entry, log_format: str) -> Iterator[bytes]:
             yield _line(entry, Level.DEBUG, line, log_format)
 
 
-def _line(entry: Entry, level: Level, text: str, log_format: str) -> bytes:
+def _line(entry: LogEntry, level: Level, text: str, log_format: str) -> bytes:
     start = _prefix(level, entry.time_s, log_format)
     # No character takes less than a byte: what is beyond cannot be in the line.
     module, text = (visible(each[:MAX_LINE_BYTES]) for each in (entry.module, text))

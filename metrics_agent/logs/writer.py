@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-__all__ = ["BoundedWriter", "Target"]
+__all__ = ["BoundedWriter", "LogTarget"]
 
 _FIRST_RETRY_S: Final = 0.02
 _LONGEST_RETRY_S: Final = 0.5
 
 
-class Target(Protocol):
+class LogTarget(Protocol):
     """What lines are written to; ``Descriptor`` but in tests."""
 
     def write(self, data: bytes) -> int:
@@ -37,7 +37,7 @@ class BoundedWriter:
     """
 
     def __init__(
-        self, target: Target, notice: Callable[[int], bytes], *, max_bytes: int = 256 * 1024
+        self, target: LogTarget, notice: Callable[[int], bytes], *, max_bytes: int = 256 * 1024
     ) -> None:
         self._target = target
         self._notice = notice

@@ -18,20 +18,20 @@ from typing import Any, Final
 
 from attrs import frozen
 
-__all__ = ["Identity", "acting_as_owner", "give_to_owner", "owner_to_act_as", "repair"]
+__all__ = ["UserAndGroup", "acting_as_owner", "give_to_owner", "owner_to_act_as", "repair"]
 
 _ROOT: Final = 0
 
 
 @frozen
-class Identity:
+class UserAndGroup:
     """A user and his group, by number."""
 
     user: int
     group: int
 
 
-def owner_to_act_as(directory: Path) -> Identity | None:
+def owner_to_act_as(directory: Path) -> UserAndGroup | None:
     """Return whose rights to use in a directory; None for our own.
 
     Args:
@@ -53,7 +53,7 @@ def owner_to_act_as(directory: Path) -> Identity | None:
             directory = directory.parent
     for owner in owners:
         if owner.st_uid != _ROOT:
-            return Identity(owner.st_uid, owner.st_gid)
+            return UserAndGroup(owner.st_uid, owner.st_gid)
     return None
 
 
@@ -76,7 +76,7 @@ def acting_as_owner(directory: Path) -> Iterator[None]:
     if owner is None or libc is None:
         yield
         return
-    ours = Identity(_ROOT, os.getegid())
+    ours = UserAndGroup(_ROOT, os.getegid())
     try:
         _use_rights_of(owner, libc)
         yield
@@ -136,7 +136,7 @@ def _libc() -> Any:
     return libc
 
 
-def _use_rights_of(identity: Identity, libc: Any) -> None:
+def _use_rights_of(identity: UserAndGroup, libc: Any) -> None:
     """Change this thread's rights on files; the calls report no error, and need no right on any."""
     libc.setfsgid(identity.group)
     libc.setfsuid(identity.user)

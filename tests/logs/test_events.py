@@ -9,7 +9,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.logs.events import Entry, read_event
+from metrics_agent.logs.events import LogEntry, read_event
 from metrics_agent.logs.levels import Level, Levels
 
 
@@ -47,11 +47,11 @@ def raised(error: BaseException, filename: str = "<test>") -> Failure:
 class EventCase(SynchronousTestCase):
     """Reads events at debug level unless told otherwise."""
 
-    def read(self, levels: Levels | None = None, **event: Any) -> Entry | None:
+    def read(self, levels: Levels | None = None, **event: Any) -> LogEntry | None:
         event = {"log_level": LogLevel.info, "log_namespace": "metrics_agent.x", **event}
         return read_event(event, levels or Levels("debug"))
 
-    def entry(self, levels: Levels | None = None, **event: Any) -> Entry:
+    def entry(self, levels: Levels | None = None, **event: Any) -> LogEntry:
         entry = self.read(levels, **event)
         assert entry is not None
         return entry
@@ -183,7 +183,7 @@ class TextTest(EventCase):
 class FailureTest(EventCase):
     """Events that carry an exception."""
 
-    def failed(self, log_format: str, error: BaseException, **event: Any) -> Entry:
+    def failed(self, log_format: str, error: BaseException, **event: Any) -> LogEntry:
         event = {"log_level": LogLevel.critical, "log_failure": raised(error), **event}
         return self.entry(log_format=log_format, **event)
 

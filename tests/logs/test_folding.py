@@ -6,17 +6,17 @@ import tracemalloc
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.logs.events import Entry
+from metrics_agent.logs.events import LogEntry
 from metrics_agent.logs.folding import KINDS_A_WINDOW, Folder
 from metrics_agent.logs.levels import Level
 
 
 def entry(
     text: str, *, level: Level = Level.ERROR, kind: object = "k", module="demo", of: object = ()
-) -> Entry:
+) -> LogEntry:
     """Make a fault of a sentence, which is ``kind``, and a device, which is ``of``."""
     whole = None if kind is None else (kind, None, of)
-    return Entry(level, module, text, 0.0, whole, "details")  # type: ignore[arg-type]
+    return LogEntry(level, module, text, 0.0, whole, "details")  # type: ignore[arg-type]
 
 
 class FolderTest(SynchronousTestCase):
@@ -25,7 +25,7 @@ class FolderTest(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Folder()
 
-    def take(self, taken: Entry, now_s: float = 0.0) -> list[str]:
+    def take(self, taken: LogEntry, now_s: float = 0.0) -> list[str]:
         return [shown.text for shown in self.folder.take(taken, now_s)]
 
     def due(self, now_s: float) -> list[str]:

@@ -6,14 +6,14 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.logs.events import Entry
+from metrics_agent.logs.events import LogEntry
 from metrics_agent.logs.levels import Level
 from metrics_agent.logs.rendering import MAX_LINE_BYTES, choose_format, render
 
 
 def lines(text: str, log_format: str = "telegraf", *, level=Level.INFO, details="") -> list[bytes]:
     """Render an entry of the module demo."""
-    return list(render(Entry(level, "demo", text, 0.0, details=details), log_format))
+    return list(render(LogEntry(level, "demo", text, 0.0, details=details), log_format))
 
 
 class RenderTest(SynchronousTestCase):
@@ -49,7 +49,7 @@ class RenderTest(SynchronousTestCase):
         )
 
     def test_a_module_s_name_cannot_make_a_line(self):
-        (line,) = render(Entry(Level.INFO, "a\nE! b", "x", 0.0), "telegraf")
+        (line,) = render(LogEntry(Level.INFO, "a\nE! b", "x", 0.0), "telegraf")
         self.assertEqual(line, b"I! [a\\nE! b] x\n")
 
     def test_a_long_line_is_cut_between_two_characters(self):

@@ -14,7 +14,7 @@ from metrics_agent.config.secret import Secret
 from metrics_agent.state import owner
 from metrics_agent.state.files import Files
 from metrics_agent.state.owner import (
-    Identity,
+    UserAndGroup,
     acting_as_owner,
     give_to_owner,
     owner_to_act_as,
@@ -23,7 +23,7 @@ from metrics_agent.state.owner import (
 from metrics_agent.transports.oauth2.store import TokenStore
 from metrics_agent.transports.oauth2.tokens import Tokens
 
-SERVICE = Identity(990, 991)
+SERVICE = UserAndGroup(990, 991)
 
 
 class Status:

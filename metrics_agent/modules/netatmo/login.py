@@ -13,7 +13,7 @@ from metrics_agent.errors import MetricsAgentError
 from metrics_agent.modules.netatmo.account import TOKEN_FILE, Account
 from metrics_agent.modules.netatmo.answers import Action
 from metrics_agent.modules.netatmo.config import NetatmoSettings
-from metrics_agent.transports.oauth2.console import Lines, log_in_on_console
+from metrics_agent.transports.oauth2.console import LineReader, log_in_on_console
 from metrics_agent.transports.oauth2.login_page import LoginPage
 from metrics_agent.transports.oauth2.logins import Granted, Logins
 
@@ -62,7 +62,7 @@ async def log_in(
         account.provider,
         logins,
         finish,
-        next_line=Lines(lines, reactor.callFromThread).get,
+        next_line=LineReader(lines, reactor.callFromThread).get,
         say=say,
         page=page,
     )

@@ -19,12 +19,12 @@ from metrics_agent.transports.oauth2.login_page import CannotServe, LoginPage
 from metrics_agent.transports.oauth2.logins import Granted, Logins, RedirectRefused, Unknown
 from metrics_agent.transports.oauth2.provider import Provider
 
-__all__ = ["Lines", "log_in_on_console"]
+__all__ = ["LineReader", "log_in_on_console"]
 
 _MAX_LINE: Final = 16 * 1024
 
 
-class Lines:
+class LineReader:
     """The lines of a blocking stream, read by a thread that does not keep the process alive.
 
     Args:

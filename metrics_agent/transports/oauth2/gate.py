@@ -18,12 +18,12 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["Gate", "Place"]
+__all__ = ["Gate", "HostMatch"]
 
 _LOCAL_NAME: Final = "localhost"
 
 
-class Place(Enum):
+class HostMatch(Enum):
     """How the name by which a browser addresses us relates to the one of the redirect address."""
 
     OURS = "ours"
@@ -76,20 +76,20 @@ class Gate:
         """The address to log: it lets one browser in."""
         return self.address(self._token)
 
-    def place(self, hosts: Sequence[str]) -> Place:
+    def place(self, hosts: Sequence[str]) -> HostMatch:
         """Judge the Host headers of a request."""
         if len(hosts) != 1:
-            return Place.FOREIGN
+            return HostMatch.FOREIGN
         if hosts[0].lower() == self._netloc:
-            return Place.OURS
+            return HostMatch.OURS
         try:
             parts = urlsplit(f"http://{hosts[0]}")
             known = parts.netloc == hosts[0] and parts.username is None and _is_literal(parts)
         except ValueError:
             known = False
         if not known:
-            return Place.FOREIGN
-        return Place.ALIAS if self._is_direct else Place.OURS
+            return HostMatch.FOREIGN
+        return HostMatch.ALIAS if self._is_direct else HostMatch.OURS
 
     def is_own_form(self, host: str, origin: str | None, fetch_site: str | None) -> bool:
         """Return whether a form that was sent is one of our own pages.

@@ -28,7 +28,7 @@ from twisted.web.server import NOT_DONE_YET
 from metrics_agent.deferreds import as_deferred
 from metrics_agent.errors import MetricsAgentError
 from metrics_agent.limits import LOGIN_CONNECTIONS
-from metrics_agent.transports.oauth2.gate import Gate, Place
+from metrics_agent.transports.oauth2.gate import Gate, HostMatch
 from metrics_agent.transports.oauth2.html import STYLE_SOURCE, Look, Page
 from metrics_agent.transports.oauth2.logins import Granted, Logins, RedirectRefused, Unknown
 from metrics_agent.transports.oauth2.provider import Provider
@@ -192,9 +192,9 @@ class _Root(Resource):
             return b""
         hosts = request.requestHeaders.getRawHeaders(b"host", [])
         place = self._gate.place([host.decode("ascii", "replace") for host in hosts])
-        if place is Place.FOREIGN:
+        if place is HostMatch.FOREIGN:
             return self._answer(request, self._pages.locked(), 421)
-        if place is Place.ALIAS:
+        if place is HostMatch.ALIAS:
             return self._send_on(request, self._gate.address(token))
         if request.method == b"POST":
             return self._post(request, cookie)

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.errors import MetricsAgentError
-from metrics_agent.transports.oauth2.console import Lines, log_in_on_console
+from metrics_agent.transports.oauth2.console import LineReader, log_in_on_console
 from metrics_agent.transports.oauth2.login_page import LoginPage
 from metrics_agent.transports.oauth2.logins import Logins
 from tests.hostile_text import unsafe
@@ -168,7 +168,7 @@ class LinesTests(SynchronousTestCase):
             if line is None:
                 over.set()
 
-        Lines(stream, call)
+        LineReader(stream, call)
         self.assertTrue(over.wait(10))
         return found
 
