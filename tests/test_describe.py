@@ -26,7 +26,7 @@ class TableTests(SynchronousTestCase):
             "| `active` | true or false | `false` |  | A boolean. |",
             "| `password` | secret | not set |  | A secret. |",
             '| `broker` | string or list of strings | `"tcp://localhost"` |  | One or more. |',
-            '| `pair` | list of 2: a string, an integer | `["a", 1]` |  | Two \\| things. |',
+            "| `topics` | list of strings | `[]` |  | Two \\| things. |",
             '| `mode` | string | `"fast"` | `"fast"`, `"slow"` | A choice. |',
             "| `size_class` | integer | `1` | `1`, `2`, `4` | A choice of numbers. |",
             "| `friendly_name_overrides` | table of strings | `{}` |  | Names. |",

@@ -38,7 +38,7 @@ class Plain:
     password: Secret | None = setting(default=None, doc="A secret.")
     keys: tuple[Secret, ...] = setting(default=(), doc="Secrets.")
     broker: str | tuple[str, ...] = setting(default="tcp://localhost", doc="One or more.")
-    topics: tuple[str, ...] = setting(default=(), doc="A list.")
+    topics: tuple[str, ...] = setting(default=(), doc="Two | things.")
     mode: Literal["fast", "slow"] = setting(default="fast", doc="A choice.")
     size_class: int = setting(default=1, choices=(1, 2, 4), doc="A choice of numbers.")
     friendly_name_overrides: dict[str, str] = setting(default={}, doc="Names.")
