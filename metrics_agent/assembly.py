@@ -331,6 +331,7 @@ class _Assembly:
             limits=TickerLimits(settings.failed_ticks_limit, settings.tick_timeout),
             read_only=self._diagnosis is not None,
             note_connection=self._problems.note,
+            random=self._platform.random,
         )
 
     # -- self-metrics ------------------------------------------------------------------------

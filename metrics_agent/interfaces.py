@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 from attrs import field, frozen
@@ -20,10 +21,15 @@ if TYPE_CHECKING:
     from metrics_agent.state.directory import StateFile
     from metrics_agent.transports.mqtt.message import Message
     from metrics_agent.transports.mqtt.settings import MqttSettings
+    from metrics_agent.transports.settings import TlsSettings
+    from metrics_agent.transports.websocket.settings import WebSocketSettings
 
 __all__ = [
     "Cancellable",
+    "Closable",
     "Handler",
+    "Http",
+    "HttpReply",
     "IModule",
     "ModuleContext",
     "ModuleKind",
@@ -39,7 +45,7 @@ Collect = Callable[[], Iterable[Metric] | Awaitable[Iterable[Metric] | None] | N
 """One tick: gives metrics, or something that can be awaited for them, or None."""
 
 
-Login = Callable[[Any, Path, Any, TextIO, TextIO], Awaitable[bool]]
+Login = Callable[[Any, Path, Any, Callable[..., "Http"], TextIO, TextIO], Awaitable[bool]]
 """See `ModuleKind.login`."""
 
 
@@ -58,6 +64,66 @@ class Cancellable(Protocol):
 
     def cancel(self) -> None:
         """End it; harmless when it has ended."""
+        ...
+
+
+class Closable(Protocol):
+    """A connection of the module's own; the context closes what is left at stop."""
+
+    def cancel(self) -> Deferred[None]:
+        """Close it in order.
+
+        Returns:
+            A Deferred that fires when it is closed; harmless when it has been.
+        """
+        ...
+
+
+@frozen
+class HttpReply:
+    """What a server answered, whatever its status.
+
+    Attributes:
+        status: 200, 403, 301 ...
+        body: all of it; not in the repr, since it may hold a token.
+        headers: by lower-case name, the last of each.
+    """
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+
+
+class Http(Protocol):
+    """Sends requests; one connection for each, and no redirect is followed."""
+
+    async def get(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpReply:
+        """Get a resource.
+
+        Args:
+            url: ``https://`` or ``http://``, in ASCII; no secret in it.
+            params: of the query, added to those in the URL.
+            headers: beside Accept and User-Agent.
+
+        Raises:
+            HttpFault: there is no reply.
+        """
+        ...
+
+    async def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None
+    ) -> HttpReply:
+        """Post a body; give its Content-Type among the headers.
+
+        Raises:
+            HttpFault: there is no reply.
+        """
         ...
 
 
@@ -134,6 +200,51 @@ class ModuleContext(Protocol):
         """Say whether the broker has accepted this module's connection to it."""
         ...
 
+    def websocket(
+        self,
+        settings: WebSocketSettings,
+        received: Callable[[bytes], object],
+        *,
+        changed: Callable[[bool], object] = bool,
+        oversized: Callable[[], object] = bool,
+        hints: Mapping[str, str] = MappingProxyType({}),
+        place: str = "frame",
+    ) -> Closable:
+        """Keep a WebSocket open until it is cancelled; it is made again after each loss.
+
+        Args:
+            settings: where, and how.
+            received: takes each whole message.
+            changed: called with True when it is open, with False when it is lost or cannot be had
+                at first; not at a stop.
+            oversized: called for each message that was too large.
+            hints: what else to log about a cause, by its kind (``http_404``, ``short_lives``).
+            place: what to call it in the log and the counters.
+        """
+        ...
+
+    def http(self, *, timeout_s: float, body_limit: int, tls: TlsSettings | None = None) -> Http:
+        """Return a client for HTTP on which everything is bounded; await it in ``watch``.
+
+        Once the module is stopped no request begins. One that is under way is finished within its
+        time limit, unless it is cancelled: the server may have acted on it already.
+
+        Args:
+            timeout_s: for one exchange as a whole.
+            body_limit: bytes of a body.
+            tls: the settings of TLS; None for the defaults.
+        """
+        ...
+
+    def guarded(
+        self, call: Callable[..., object], *, place: str = "callback"
+    ) -> Callable[..., None]:
+        """Return the call, contained: for what calls back by itself, such as a library.
+
+        What it raises is logged and counted; after the stop it does nothing.
+        """
+        ...
+
     def every(
         self, interval_s: float, collect: Collect, *, now: bool = True, place: str = "tick"
     ) -> Cancellable:
@@ -200,8 +311,9 @@ class ModuleKind:
             and that it will need with these settings. See `imports`.
         login: a function, named as ``service`` is, that guides the user through a login on a
             terminal, for `metrics-agent login`; None for a module without one. Takes the settings,
-            the directory of the module's state, the reactor, and where to read lines and write
-            text; gives something to await that is True if there is a login now.
+            the directory of the module's state, the reactor, a maker of HTTP clients as
+            `ModuleContext.http` is one, and where to read lines and write text; gives something to
+            await that is True if there is a login now.
         quiet_hint: for `metrics-agent once`: how long to wait where devices send seldom.
         quiet_s: a run that was at least as long does not need the hint.
         custom_ignored: keys of the Go agent's ``custom`` table that mean nothing here, with

@@ -13,26 +13,36 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, formatEvent
 
 from metrics_agent.deferreds import as_deferred
-from metrics_agent.interfaces import Collect, Handler
+from metrics_agent.interfaces import Collect, Handler, Http
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import Metric
 from metrics_agent.state.directory import Pace, StateFaults, StateFile
 from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.topics import inner_filter
+from metrics_agent.transports.settings import TlsSettings
+from metrics_agent.transports.websocket.settings import WebSocketSettings
 
-__all__ = ["START_NS", "FakeContext", "FakeSubscription", "Published", "topic_matches"]
+__all__ = [
+    "START_NS",
+    "FakeContext",
+    "FakeSubscription",
+    "FakeWebSocket",
+    "Published",
+    "topic_matches",
+]
 
 START_NS: Final = 1_700_000_000_000_000_000
 """The wall clock of a new context: 2023-11-14 22:13:20 UTC."""
@@ -66,6 +76,28 @@ class FakeSubscription:
     def cancel(self) -> None:
         """End it."""
         self.active = False
+
+
+@define(eq=False)
+class FakeWebSocket:
+    """A WebSocket of the module; ``active`` until it is cancelled. A test calls what it takes.
+
+    Attributes:
+        received, changed, oversized: as `ModuleContext.websocket` has them.
+    """
+
+    settings: WebSocketSettings
+    received: Callable[[bytes], object]
+    changed: Callable[[bool], object]
+    oversized: Callable[[], object]
+    hints: Mapping[str, str]
+    place: str
+    active: bool = True
+
+    def cancel(self) -> Deferred[None]:
+        """End it."""
+        self.active = False
+        return succeed(None)
 
 
 @define(eq=False)
@@ -111,11 +143,13 @@ class FakeContext:
         state_dir: for state files; by default a new directory that goes away with the context.
         connected: what ``publish`` and ``is_connected`` find; False for a broker that is away.
         read_only: the module runs in a diagnostic command.
+        http_client: what ``http`` returns.
 
     Attributes:
         reactor: a Clock; ``advance`` moves it and the wall clock.
         metrics: all that was emitted or returned, in order.
         subscriptions: all that were made, the cancelled ones too.
+        websockets: likewise.
         published: what the module sent.
         dropped: counts by reason.
         failures: what ``fail`` was called with.
@@ -127,9 +161,11 @@ class FakeContext:
     state_dir: Path | None = None
     connected: bool = True
     read_only: bool = False
+    http_client: Http | None = None
     reactor: Any = field(factory=Clock)
     metrics: list[Metric] = field(factory=list)
     subscriptions: list[FakeSubscription] = field(factory=list)
+    websockets: list[FakeWebSocket] = field(factory=list)
     published: list[Published] = field(factory=list)
     dropped: dict[str, int] = field(factory=dict)
     failures: list[BaseException] = field(factory=list)
@@ -193,6 +229,46 @@ class FakeContext:
     def is_connected(self, broker: MqttSettings) -> bool:  # noqa: ARG002 - the interface has it
         """Say whether the broker is there."""
         return self.connected
+
+    def websocket(
+        self,
+        settings: WebSocketSettings,
+        received: Callable[[bytes], object],
+        *,
+        changed: Callable[[bool], object] = bool,
+        oversized: Callable[[], object] = bool,
+        hints: Mapping[str, str] = MappingProxyType({}),
+        place: str = "frame",
+    ) -> FakeWebSocket:
+        """Record a WebSocket; the test plays the server."""
+        socket = FakeWebSocket(settings, received, changed, oversized, hints, place)
+        self.websockets.append(socket)
+        return socket
+
+    def http(
+        self,
+        *,
+        timeout_s: float,  # noqa: ARG002 - the interface has it
+        body_limit: int,  # noqa: ARG002 - the interface has it
+        tls: TlsSettings | None = None,  # noqa: ARG002 - the interface has it
+    ) -> Http:
+        """Return ``http_client``."""
+        if self.http_client is None:
+            raise LookupError("the module asks for HTTP: give the context an http_client")
+        return self.http_client
+
+    def guarded(
+        self,
+        call: Callable[..., object],
+        *,
+        place: str = "callback",  # noqa: ARG002 - the interface has it
+    ) -> Callable[..., None]:
+        """Return the call; what it raises comes out where it is called."""
+
+        def uncontained(*args: object) -> None:
+            call(*args)
+
+        return uncontained
 
     def every(
         self,
@@ -337,6 +413,8 @@ class FakeContext:
         """Cancel what the module left, as the agent does after ``stopService``."""
         for subscription in self.subscriptions:
             subscription.cancel()
+        for socket in self.websockets:
+            socket.cancel()
         for timer in self._timers:
             timer.cancel()
         for deferred in self._work:

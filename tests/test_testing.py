@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,6 +12,7 @@ from metrics_agent.metric import Metric, metric
 from metrics_agent.testing import START_NS, FakeContext, topic_matches
 from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MqttSettings
+from metrics_agent.transports.websocket.settings import WebSocketSettings
 
 BROKER = MqttSettings()
 POINT = metric("demo", {"module": "x"}, {"value": 1.5}, 17)
@@ -64,6 +66,29 @@ class Messages(SynchronousTestCase):
         self.context.connected = False
         self.assertFalse(self.context.publish(BROKER, "b", b"x"))
         self.assertEqual([(each.topic, each.qos) for each in self.context.published], [("a", 1)])
+
+    def test_websocket(self) -> None:
+        """The test plays the server; the module's end is seen."""
+        got: list[bytes] = []
+        settings = WebSocketSettings(url="http://device.example")
+        socket = self.context.websocket(settings, got.append)
+        self.context.websockets[0].received(b"a")
+        self.assertEqual((got, self.context.websockets[0].settings), ([b"a"], settings))
+        self.successResultOf(socket.cancel())
+        self.assertFalse(self.context.websockets[0].active)
+
+    def test_http(self) -> None:
+        """The module gets the client that the test has made, and none by itself."""
+        with self.assertRaises(LookupError):
+            self.context.http(timeout_s=1, body_limit=1)
+        client: Any = object()
+        self.context.http_client = client
+        self.assertIs(self.context.http(timeout_s=1, body_limit=1), client)
+
+    def test_guarded(self) -> None:
+        """What a library would call raises where the test calls it."""
+        with self.assertRaises(ZeroDivisionError):
+            self.context.guarded(lambda: 1 // 0)()
 
     def test_topic_matches(self) -> None:
         for topic_filter, topic, expected in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,8 @@ def _log_in(process: Process, module: ModuleConfig, directory: Path) -> ExitCode
     from twisted.internet.defer import Deferred, ensureDeferred
     from twisted.python.failure import Failure
 
+    from metrics_agent.transports.http import HttpClient
+
     assert module.kind is not None
     assert module.kind.login is not None
     guide = module.kind.login
@@ -80,7 +83,8 @@ def _log_in(process: Process, module: ModuleConfig, directory: Path) -> ExitCode
     codes: list[ExitCode] = []
 
     async def run() -> bool:
-        return await named(guide)(module.settings, directory, reactor, sys.stdin, sys.stdout)
+        http = partial(HttpClient, reactor)
+        return await named(guide)(module.settings, directory, reactor, http, sys.stdin, sys.stdout)
 
     def over(result: bool | Failure) -> None:
         if isinstance(result, Failure):

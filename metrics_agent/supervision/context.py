@@ -8,14 +8,15 @@ does nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from operator import length_hint
 from pathlib import Path
-from typing import Any, Final, TypeVar
-from weakref import WeakValueDictionary
+from random import random
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -23,17 +24,19 @@ from twisted.python.failure import Failure
 
 from metrics_agent.batch import Batch
 from metrics_agent.deferreds import as_deferred
-from metrics_agent.errors import MetricRefused, PayloadError
-from metrics_agent.interfaces import Cancellable, Collect, Handler
+from metrics_agent.interfaces import Cancellable, Closable, Collect, Handler, Http
 from metrics_agent.metric import Metric
 from metrics_agent.state.directory import StateDirectory, StateFile
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.emitter import Emitter
 from metrics_agent.supervision.guard import Caught, Guard
+from metrics_agent.supervision.messages import Messages
 from metrics_agent.supervision.ticker import Ticker, TickerLimits
-from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MqttSettings
-from metrics_agent.transports.mqtt.topics import Deliver
+
+if TYPE_CHECKING:
+    from metrics_agent.transports.settings import TlsSettings
+    from metrics_agent.transports.websocket.settings import WebSocketSettings
 
 __all__ = ["Context", "Resources"]
 
@@ -57,6 +60,7 @@ class Resources:
         limits: of tickers.
         read_only: see `interfaces.ModuleContext`.
         note_connection: called with the name of the module, and as `ModuleContext` has it.
+        random: floats from 0 to below 1, for the jitter of reconnects.
     """
 
     reactor: Any
@@ -68,6 +72,7 @@ class Resources:
     limits: TickerLimits
     read_only: bool = False
     note_connection: Callable[[str, str, str | None], object] = lambda _name, _address, _why: None
+    random: Callable[[], float] = random
 
 
 class Context:
@@ -105,7 +110,13 @@ class Context:
             counters=counters,
             log=log,
         )
-        self._deliverers: WeakValueDictionary[tuple[Handler, str], Deliver] = WeakValueDictionary()
+        self._messages = Messages(
+            encode=resources.encode,
+            refused=self._emitter.refused,
+            guard=self._guard,
+            counters=counters,
+            log=log,
+        )
         self._owned: dict[_Owned, None] = {}
         self._calls: list[IDelayedCall] = []
         self._purge_at = _PURGE_AT
@@ -156,7 +167,7 @@ class Context:
         if self._closed:
             return _Nothing()
         connection = self._resources.connection(self.name, broker)
-        deliver = self._deliverer(handler, place)
+        deliver = self._messages.deliverer(handler, place)
         subscription = connection.subscribe(
             topic_filter,
             0 if announcements else qos,
@@ -164,7 +175,7 @@ class Context:
             learned=learned,
             announcements=announcements,
         )
-        return self._own("subscription", subscription)
+        return self._own("subscription", subscription.cancel)
 
     def publish(self, broker: MqttSettings, topic: str, payload: bytes, *, qos: int = 0) -> bool:
         """Send a message if the broker is connected; False when it is not."""
@@ -177,6 +188,61 @@ class Context:
         if self._closed:
             return False
         return bool(self._resources.connection(self.name, broker).connected)
+
+    def websocket(
+        self,
+        settings: WebSocketSettings,
+        received: Callable[[bytes], object],
+        *,
+        changed: Callable[[bool], object] = bool,
+        oversized: Callable[[], object] = bool,
+        hints: Mapping[str, str] = MappingProxyType({}),
+        place: str = "frame",
+    ) -> Closable:
+        """Keep a WebSocket open until it is cancelled; it is made again after each loss."""
+        if self._closed:
+            return _Nothing()
+        # wsproto is loaded only where a module needs it.
+        from metrics_agent.transports.websocket.connection import WebSocketConnection
+
+        connection = WebSocketConnection(
+            self.reactor,
+            settings,
+            log=self.log,
+            received=self.guarded(received, place=place),
+            random=self._resources.random,
+            now_ns=self.now_ns,
+            changed=self.guarded(changed, place="connection"),
+            oversized=self.guarded(oversized, place=place),
+            noted=self.note_connection,
+            hints=hints,
+        )
+        owned = self._own("connection", connection.stopService)
+        connection.startService()
+        return owned
+
+    def http(self, *, timeout_s: float, body_limit: int, tls: TlsSettings | None = None) -> Http:
+        """Return a client for HTTP on which everything is bounded."""
+        from metrics_agent.transports.http import HttpClient
+
+        return HttpClient(
+            self.reactor,
+            timeout_s=timeout_s,
+            body_limit=body_limit,
+            tls=tls,
+            may_ask=lambda: not self._closed,
+        )
+
+    def guarded(
+        self, call: Callable[..., object], *, place: str = "callback"
+    ) -> Callable[..., None]:
+        """Return the call, contained: for what calls back by itself, such as a library."""
+
+        def contained(*args: object) -> None:
+            if not self._closed:
+                self._guard.run(place, call, *args)
+
+        return contained
 
     def every(
         self, interval_s: float, collect: Collect, *, now: bool = True, place: str = "tick"
@@ -195,7 +261,7 @@ class Context:
         if self._closed:
             return _Nothing()
         ticker.start(now=now)
-        return self._own("timer", ticker)
+        return self._own("timer", ticker.cancel)
 
     def later(
         self, delay_s: float, call: Callable[..., object], *args: object, place: str = "timer"
@@ -310,14 +376,14 @@ class Context:
         self._cancel_work()
         return ", ".join(
             f"{left[noun]} {noun}" if left[noun] == 1 else f"{left[noun]} {noun}s"
-            for noun in ("subscription", "timer", "request")
+            for noun in ("subscription", "connection", "timer", "request")
             if left[noun]
         )
 
     # Inside.
 
-    def _own(self, noun: str, thing: Cancellable) -> Cancellable:
-        owned = _Owned(noun, thing, self._forget)
+    def _own(self, noun: str, cancel: Callable[[], Any]) -> _Owned:
+        owned = _Owned(noun, cancel, self._forget)
         self._owned[owned] = None
         return owned
 
@@ -327,57 +393,6 @@ class Context:
     def _drop_late(self, metrics: Iterable[Metric]) -> None:
         count = self._guard.run("emit", length_hint, metrics, 1)
         self._counters.drop("after_stop", count or 1)
-
-    def _deliverer(self, handler: Handler, place: str) -> Deliver:
-        """Return the wrapper of a handler, the same for all its subscriptions.
-
-        By that the table knows that it is one receiver, which gets a message once.
-        """
-        key = (handler, place)
-        try:
-            known = self._deliverers.get(key)
-        except TypeError:  # not hashable
-            return self._wrap(handler, place)
-        if known is None:
-            known = self._deliverers[key] = self._wrap(handler, place)
-        return known
-
-    def _wrap(self, handler: Handler, place: str) -> Deliver:
-        """Wrap a handler: this is the path of every message, so it holds all in local names."""
-        encode = self._resources.encode
-        counters = self._counters
-        refused = self._emitter.refused
-
-        def deliver(message: Message, lines: list[bytes]) -> None:
-            before = len(lines)
-            try:
-                for metric in handler(message):
-                    try:
-                        lines.append(encode(metric))
-                    except MetricRefused as refusal:  # noqa: PERF203 - the others go on
-                        refused(refusal, metric)
-            except BaseException as error:
-                # A message counts as a whole: half of what it says may be misleading.
-                del lines[before:]
-                self._message_fault(place, message, error)
-            else:
-                counters.metrics += len(lines) - before
-
-        return deliver
-
-    def _message_fault(self, place: str, message: Message, error: BaseException) -> None:
-        reason = getattr(error, "reason", None)
-        if not isinstance(error, PayloadError) or not isinstance(reason, str):
-            self._guard.caught(place, error, detail=message.topic)
-            return
-        self._counters.drop(reason)
-        self.log.warn(
-            "A message on {topic!r} was dropped: {error}",
-            topic=message.topic,
-            error=error,
-            reason=reason,
-            fold=("topic", "reason"),
-        )
 
     def _hopeless(self, reason: BaseException) -> None:
         self.log.error(
@@ -414,21 +429,24 @@ def _checked(name: str) -> str:
 class _Nothing:
     """What there is to cancel when nothing was started."""
 
-    def cancel(self) -> None:
+    def cancel(self) -> Any:
         """Do nothing."""
+        return succeed(None)
 
 
 class _Owned:
     """Something that is cancelled at stop, unless the module has done so before."""
 
-    __slots__ = ("_forget", "_thing", "noun")
+    __slots__ = ("_cancel", "_forget", "noun")
 
-    def __init__(self, noun: str, thing: Cancellable, forget: Callable[[_Owned], object]) -> None:
+    def __init__(
+        self, noun: str, cancel: Callable[[], Any], forget: Callable[[_Owned], object]
+    ) -> None:
         self.noun = noun
-        self._thing = thing
+        self._cancel = cancel
         self._forget = forget
 
-    def cancel(self) -> None:
-        """End it; harmless when it has ended."""
+    def cancel(self) -> Any:
+        """End it; harmless when it has ended. A Deferred fires when a connection has."""
         self._forget(self)
-        self._thing.cancel()
+        return self._cancel()

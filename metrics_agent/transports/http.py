@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from attrs import field, frozen
+from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
@@ -26,55 +26,48 @@ from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
 from metrics_agent._version import __version__
+from metrics_agent.interfaces import HttpReply
 from metrics_agent.transports.causes import Cause
 from metrics_agent.transports.dial import dial_host
 from metrics_agent.transports.http_faults import HttpFault, cause_of, causes_of, was_cancelled
 from metrics_agent.transports.settings import TlsSettings
 
-__all__ = ["HttpClient", "HttpFault", "HttpReply"]
+__all__ = ["HttpClient"]
 
 _HEADERS: Final = {
     "User-Agent": f"metrics-agent/{__version__}",
     "Accept": "application/json",
     "Accept-Encoding": "identity",
 }
-_DEFAULT_TLS: Final = TlsSettings()
 _OVERHEAD: Final = 64 * 1024
 """Bytes that a reply may take beside its body."""
 
 
-@frozen
-class HttpReply:
-    """What a server answered, whatever its status.
-
-    Attributes:
-        status: 200, 403, 301 ...
-        body: all of it; not in the repr, since it may hold a token.
-        headers: by lower-case name, the last of each.
-    """
-
-    status: int
-    body: bytes = field(repr=False)
-    headers: Mapping[str, str] = field(factory=dict, repr=False)
-
-
 class HttpClient:
-    """Sends requests.
+    """Sends requests, see `interfaces.Http`.
 
     Args:
         reactor: clock, TCP, name resolution.
         timeout_s: for one exchange as a whole.
         body_limit: bytes of a body.
-        tls: the settings of TLS.
+        tls: the settings of TLS; None for the defaults.
+        may_ask: says whether a request may begin; if not, it is cancelled.
     """
 
     def __init__(
-        self, reactor: Any, *, timeout_s: float, body_limit: int, tls: TlsSettings = _DEFAULT_TLS
+        self,
+        reactor: Any,
+        *,
+        timeout_s: float,
+        body_limit: int,
+        tls: TlsSettings | None = None,
+        may_ask: Callable[[], bool] = lambda: True,
     ) -> None:
         self._reactor = reactor
         self._timeout_s = timeout_s
         self._body_limit = body_limit
-        self._tls = tls
+        self._tls = tls or TlsSettings()
+        self._may_ask = may_ask
 
     async def get(
         self,
@@ -83,16 +76,7 @@ class HttpClient:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> HttpReply:
-        """Get a resource.
-
-        Args:
-            url: ``https://`` or ``http://``, in ASCII; no secret in it.
-            params: of the query, added to those in the URL.
-            headers: beside Accept and User-Agent.
-
-        Raises:
-            HttpFault: there is no reply.
-        """
+        """Get a resource."""
         if params:
             url += f"{'&' if '?' in url else '?'}{urlencode(params)}"
         return await self._request(b"GET", url, headers, None)
@@ -100,11 +84,7 @@ class HttpClient:
     async def post(
         self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None
     ) -> HttpReply:
-        """Post a body; give its Content-Type among the headers.
-
-        Raises:
-            HttpFault: there is no reply.
-        """
+        """Post a body."""
         return await self._request(b"POST", url, headers, body)
 
     async def _request(
@@ -114,6 +94,8 @@ class HttpClient:
         headers: Mapping[str, str] | None,
         body: bytes | None,
     ) -> HttpReply:
+        if not self._may_ask():
+            raise CancelledError
         attempt = _Attempt(self._reactor, _host(url), self._timeout_s, self._body_limit, self._tls)
         sent = Headers({name: [value] for name, value in {**_HEADERS, **(headers or {})}.items()})
         work = ensureDeferred(attempt.exchange(method, url, sent, body))

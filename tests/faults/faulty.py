@@ -142,7 +142,7 @@ class Faulty(Service):
         """Break at the stop, if that is the place."""
         super().stopService()
         if self.connection is not None:
-            return self.connection.stopService()
+            return self.connection.cancel()
         return self._at(("stop",))
 
     def later(self, call: Callable[..., object], place: str) -> None:

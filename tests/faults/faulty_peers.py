@@ -9,15 +9,11 @@ configuration is read, so that the time which that takes is not taken for a gap 
 
 from __future__ import annotations
 
-import random
 import time
 from typing import Any, Final
 
-from twisted.internet.defer import maybeDeferred
-
+from metrics_agent.interfaces import Closable
 from metrics_agent.metric import Metric, Series
-from metrics_agent.transports.http import HttpClient
-from metrics_agent.transports.websocket.connection import WebSocketConnection
 from metrics_agent.transports.websocket.settings import WebSocketSettings
 from tests.faults.faulty import FAULTY
 
@@ -30,7 +26,7 @@ BODY_LIMIT: Final = 1024
 
 def body(faulty: Any) -> None:
     """Ask a server for numbers; break on the first one."""
-    client = HttpClient(faulty.context.reactor, timeout_s=TIMEOUT_S, body_limit=BODY_LIMIT)
+    client = faulty.context.http(timeout_s=TIMEOUT_S, body_limit=BODY_LIMIT)
 
     async def ask() -> list[Metric]:
         reply = await client.get(faulty.settings.peer)
@@ -40,23 +36,15 @@ def body(faulty: Any) -> None:
     faulty.context.every(ASK_EVERY_S, ask, now=False, place="body")
 
 
-def frame(faulty: Any) -> WebSocketConnection:
+def frame(faulty: Any) -> Closable:
     """Take numbers from a WebSocket; break on the first one; give what is to be stopped."""
 
     def handle(data: bytes) -> None:
         faulty.strike()
         faulty.context.emit([_taken("frame", data)])
 
-    connection = WebSocketConnection(
-        faulty.context.reactor,
-        WebSocketSettings(url=faulty.settings.peer),
-        log=faulty.context.log,
-        received=lambda data: faulty.context.watch(maybeDeferred(handle, data), place="frame"),
-        random=random.random,
-        now_ns=faulty.context.now_ns,
-    )
-    connection.startService()
-    return connection
+    settings = WebSocketSettings(url=faulty.settings.peer)
+    return faulty.context.websocket(settings, handle, place="frame")
 
 
 def _taken(measurement: str, number: bytes) -> Metric:

@@ -9,6 +9,7 @@ import hypothesis.strategies as st
 from attrs import frozen
 
 from metrics_agent.config.secret import Secret
+from metrics_agent.interfaces import HttpReply
 from metrics_agent.modules.netatmo.answers import Action, judge
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.modules.netatmo.service import NetatmoModule
@@ -17,7 +18,6 @@ from metrics_agent.modules.opendtu.service import OpenDtuModule
 from metrics_agent.modules.tasmota.config import TasmotaSettings
 from metrics_agent.modules.tasmota.service import TasmotaModule
 from metrics_agent.testing import FakeContext, topic_matches
-from metrics_agent.transports.http import HttpReply
 from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.topics import valid_topic
 from metrics_agent.transports.oauth2.provider import Provider
@@ -148,7 +148,7 @@ def run_tasmota(case: Case) -> None:
 def run_opendtu(case: Case) -> None:
     """Give frames or messages to the module; its socket is not opened."""
     context = FakeContext(name="opendtu")
-    module = OpenDtuModule(case.conversation.settings, context, random=lambda: 0.5)
+    module = OpenDtuModule(case.conversation.settings, context)
     source: Any = module._source
     is_socket = case.conversation.settings.mqtt is None
     if not is_socket:

@@ -12,7 +12,7 @@ MODULE = ModuleKind(
     name="netatmo",
     settings=NetatmoSettings,
     service=f"{__name__}.service:NetatmoModule",
-    needs=lambda _settings: ("metrics_agent.transports.tls",),
+    needs=lambda _settings: ("metrics_agent.transports.http", "metrics_agent.transports.tls"),
     custom_ignored=CUSTOM_IGNORED,
     login=f"{__name__}.login:log_in",
 )

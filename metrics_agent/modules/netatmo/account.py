@@ -14,9 +14,9 @@ from twisted.logger import Logger
 
 from metrics_agent.clock import wall_s
 from metrics_agent.config import Secret
+from metrics_agent.interfaces import Http
 from metrics_agent.modules.netatmo.answers import Verdict, judge
 from metrics_agent.modules.netatmo.config import NetatmoSettings
-from metrics_agent.transports.http import HttpClient
 from metrics_agent.transports.oauth2.html import Look
 from metrics_agent.transports.oauth2.keeper import Keeper
 from metrics_agent.transports.oauth2.provider import Provider
@@ -58,6 +58,7 @@ class Account:
     Args:
         settings: checked ones.
         reactor: the reactor.
+        http: makes a client, see `ModuleContext.http`.
         path: of the file of tokens.
         log: where to.
         now_s: the wall clock.
@@ -68,6 +69,7 @@ class Account:
         self,
         settings: NetatmoSettings,
         reactor: Any,
+        http: Callable[..., Http],
         path: Path,
         log: Logger,
         now_s: Callable[[], float] = wall_s,
@@ -91,8 +93,7 @@ class Account:
             _NAME, tuple(_GIVES[scope] for scope in settings.scopes), settings.redirect_address
         )
         self.endpoints = tuple(_endpoints(settings, api))
-        self._http = HttpClient(
-            reactor,
+        self._http = http(
             timeout_s=settings.timeout,
             body_limit=_BODY_LIMIT,
             tls=TlsSettings(tls_ca=settings.tls_ca),

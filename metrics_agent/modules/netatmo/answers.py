@@ -14,8 +14,8 @@ from attrs import field, frozen
 
 from metrics_agent.config import Secret
 from metrics_agent.errors import PayloadError
+from metrics_agent.interfaces import HttpReply
 from metrics_agent.json_payload import loads
-from metrics_agent.transports.http import HttpReply
 from metrics_agent.transports.oauth2.quoting import shown
 
 __all__ = ["Action", "Verdict", "judge"]

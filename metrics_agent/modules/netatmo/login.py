@@ -10,6 +10,7 @@ from twisted.logger import LogEvent, Logger, LogLevel, formatEvent
 
 from metrics_agent.characters import visible
 from metrics_agent.errors import MetricsAgentError
+from metrics_agent.interfaces import Http
 from metrics_agent.modules.netatmo.account import TOKEN_FILE, Account
 from metrics_agent.modules.netatmo.answers import Action
 from metrics_agent.modules.netatmo.config import NetatmoSettings
@@ -21,7 +22,12 @@ __all__ = ["log_in"]
 
 
 async def log_in(
-    settings: NetatmoSettings, directory: Path, reactor: Any, lines: TextIO, out: TextIO
+    settings: NetatmoSettings,
+    directory: Path,
+    reactor: Any,
+    http: Callable[..., Http],
+    lines: TextIO,
+    out: TextIO,
 ) -> bool:
     """Lead a person through a login.
 
@@ -30,6 +36,7 @@ async def log_in(
         directory: of the module's state. What root leaves there belongs to the owner of the
             agent's directory above it, so that the service can use it.
         reactor: running.
+        http: makes a client, see `ModuleContext.http`.
         lines: what the person types.
         out: what the person reads.
 
@@ -42,7 +49,7 @@ async def log_in(
         out.flush()
 
     log = Logger(namespace="login", observer=_Observer(say))  # type: ignore[arg-type]  # takes an event
-    account = Account(settings, reactor, directory / TOKEN_FILE, log)
+    account = Account(settings, reactor, http, directory / TOKEN_FILE, log)
     logins = Logins(account.provider, reactor.seconds)
 
     async def finish(granted: Granted) -> None:

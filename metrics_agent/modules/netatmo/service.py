@@ -29,7 +29,7 @@ from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.modules.netatmo.decode import Naming, Reading, decode
 from metrics_agent.modules.netatmo.go_compat import to_original
 from metrics_agent.modules.netatmo.telling import Telling
-from metrics_agent.transports.http import HttpFault
+from metrics_agent.transports.http_faults import HttpFault
 from metrics_agent.transports.oauth2.keeper import LoginNeeded
 from metrics_agent.transports.oauth2.login_page import CannotServe, LoginPage
 from metrics_agent.transports.oauth2.logins import Granted, Logins
@@ -96,6 +96,7 @@ class NetatmoModule(Service):
         self._account = Account(
             self._settings,
             self._context.reactor,
+            self._context.http,
             self._context.state_path(TOKEN_FILE),
             self._log,
             lambda: self._context.now_ns() / _NS_PER_S,

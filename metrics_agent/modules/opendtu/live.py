@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from metrics_agent.catalogue import DEVICE
 from metrics_agent.errors import PayloadError
-from metrics_agent.interfaces import ModuleContext
+from metrics_agent.interfaces import Closable, ModuleContext
 from metrics_agent.metric import Metric
 from metrics_agent.modules.opendtu.config import OpenDtuSettings
 from metrics_agent.modules.opendtu.decode import decode_frame
 from metrics_agent.modules.opendtu.points import Points
 from metrics_agent.modules.opendtu.topics import DTU
-from metrics_agent.transports.websocket.connection import WebSocketConnection
 
 __all__ = ["LiveSource"]
 
@@ -39,52 +38,33 @@ class LiveSource:
         settings: of the connection.
         context: the door to the agent.
         points: where readings go.
-        random: for the jitter of reconnects.
     """
 
-    def __init__(
-        self,
-        settings: OpenDtuSettings,
-        context: ModuleContext,
-        points: Points,
-        random: Callable[[], float],
-    ) -> None:
+    def __init__(self, settings: OpenDtuSettings, context: ModuleContext, points: Points) -> None:
+        self._settings = settings
         self._context = context
         self._points = points
         self._address = str(settings.address)
         self._heard = False  # or said that it was not
         self._patience: IDelayedCall | None = None
-        self._connection = WebSocketConnection(
-            context.reactor,
-            settings,
-            log=context.log,
-            received=self._received,
-            random=random,
-            now_ns=context.now_ns,
-            changed=self._changed,
-            oversized=self._oversized,
-            noted=context.note_connection,
-            hints=_HINTS,
-        )
+        self._connection: Closable | None = None
 
     def start(self) -> None:
         """Begin to connect."""
-        self._connection.startService()
+        self._connection = self._context.websocket(
+            self._settings,
+            self._on_frame,
+            changed=self._on_change,
+            oversized=self._on_oversized,
+            hints=_HINTS,
+        )
 
-    def stop(self) -> Deferred[None]:
+    def stop(self) -> Deferred[None] | None:
         """Close the socket."""
         self._stop_waiting()
-        return self._connection.stopService()
+        return None if self._connection is None else self._connection.cancel()
 
-    # What the connection tells; each of these is contained by the context.
-
-    def _received(self, data: bytes) -> None:
-        self._context.watch(maybeDeferred(self._on_frame, data), place="frame")
-
-    def _changed(self, is_open: bool) -> None:
-        self._context.watch(maybeDeferred(self._on_change, is_open), place="connection")
-
-    def _oversized(self) -> None:
+    def _on_oversized(self) -> None:
         self._points.drop("", "oversized", "a message")
 
     def _on_frame(self, data: bytes) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random as random_module
-from collections.abc import Callable
 from typing import Protocol
 
 from twisted.application.service import Service
@@ -36,16 +34,10 @@ class OpenDtuModule(Service):
     Args:
         settings: checked ones.
         context: the door to the agent.
-        random: gives floats from 0 to below 1, for the jitter of reconnects.
     """
 
-    def __init__(
-        self,
-        settings: OpenDtuSettings,
-        context: ModuleContext,
-        random: Callable[[], float] = random_module.random,
-    ) -> None:
-        self._source = _make_source(settings, context, random)
+    def __init__(self, settings: OpenDtuSettings, context: ModuleContext) -> None:
+        self._source = _make_source(settings, context)
 
     def startService(self) -> None:
         """Begin to collect."""
@@ -58,9 +50,7 @@ class OpenDtuModule(Service):
         return self._source.stop()
 
 
-def _make_source(
-    settings: OpenDtuSettings, context: ModuleContext, random: Callable[[], float]
-) -> Source:
+def _make_source(settings: OpenDtuSettings, context: ModuleContext) -> Source:
     points = Points(settings, context)
     if settings.mqtt is not None:
         from metrics_agent.modules.opendtu.broker import BrokerSource
@@ -68,4 +58,4 @@ def _make_source(
         return BrokerSource(settings.mqtt, context, points)
     from metrics_agent.modules.opendtu.live import LiveSource
 
-    return LiveSource(settings, context, points, random)
+    return LiveSource(settings, context, points)

@@ -26,8 +26,8 @@ from twisted.logger import Logger
 from metrics_agent.backoff import Backoff
 from metrics_agent.config.secret import Secret
 from metrics_agent.errors import MetricsAgentError
+from metrics_agent.interfaces import Http
 from metrics_agent.state.files import Stamp
-from metrics_agent.transports.http import HttpClient
 from metrics_agent.transports.oauth2.provider import Provider
 from metrics_agent.transports.oauth2.replies import GrantRefused, TokenFault, read_reply
 from metrics_agent.transports.oauth2.store import Damaged, Reservation, StoreFault, TokenStore
@@ -79,7 +79,7 @@ class Keeper:
         self,
         provider: Provider,
         store: TokenStore,
-        http: HttpClient,
+        http: Http,
         *,
         log: Logger,
         now_s: Callable[[], float],

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from metrics_agent.config.secret import Secret
 from metrics_agent.errors import MetricsAgentError, PayloadError
+from metrics_agent.interfaces import HttpReply
 from metrics_agent.json_payload import loads, text_number
-from metrics_agent.transports.http import HttpReply
 from metrics_agent.transports.oauth2.provider import Provider
 from metrics_agent.transports.oauth2.quoting import shown
 from metrics_agent.transports.oauth2.tokens import Tokens, is_token

@@ -79,7 +79,8 @@ class WebSocketSettings(ConnectionSettings):
     @property
     def needs(self) -> tuple[str, ...]:
         """Names of our modules that need packages which may be missing, see `ModuleKind`."""
-        return ("metrics_agent.transports.tls",) if self.address.secure else ()
+        tls = ("metrics_agent.transports.tls",) if self.address.secure else ()
+        return ("metrics_agent.transports.websocket.connection", *tls)
 
     def check_connection(self) -> Iterator[Fault]:
         """Yield what is wrong although each setting alone is right; paths are the keys."""

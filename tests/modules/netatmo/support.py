@@ -15,11 +15,11 @@ from twisted.internet.testing import MemoryReactorClock
 
 from metrics_agent.config import Secret
 from metrics_agent.errors import MetricsAgentError
+from metrics_agent.interfaces import HttpReply
 from metrics_agent.modules.netatmo import service
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.modules.netatmo.service import NetatmoModule
 from metrics_agent.testing import START_NS, FakeContext
-from metrics_agent.transports.http import HttpReply
 from metrics_agent.transports.oauth2.tokens import Tokens, read_stored, write_stored
 
 START_S = START_NS // 1_000_000_000
@@ -173,10 +173,7 @@ class Rig:
     module: NetatmoModule = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        from metrics_agent.modules.netatmo import account
-
         self.case.addCleanup(self._remove)
-        self.case.patch(account, "HttpClient", lambda *_args, **_more: self.api)
         self.case.patch(service.random, "random", lambda: 0.5)
         if self.logged_in:
             self.store(tokens())
@@ -189,6 +186,7 @@ class Rig:
             state_dir=self.state,
             reactor=MemoryReactorClock(),
             read_only=self.read_only,
+            http_client=self.api,
         )
         values = {"client_id": "client", "client_secret": Secret(SECRET), **self.settings}
         self.module = NetatmoModule(NetatmoSettings(**values), self.context)

@@ -7,8 +7,8 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config import Secret
+from metrics_agent.interfaces import HttpReply
 from metrics_agent.modules.netatmo.answers import Action, Verdict, judge
-from metrics_agent.transports.http import HttpReply
 from tests.modules.netatmo.support import HTML, USAGE, document, error, reply, station
 
 TOKEN = Secret("uid|access-1")

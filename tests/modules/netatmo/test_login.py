@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config import Secret
-from metrics_agent.modules.netatmo import account, login
+from metrics_agent.modules.netatmo import login
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.transports.oauth2.tokens import read_stored
 from tests.modules.netatmo.support import SECRET, Api, document, error, station
@@ -29,7 +29,6 @@ class LoginTests(SynchronousTestCase):
         scratch = tempfile.TemporaryDirectory(prefix="metrics-agent-")
         self.addCleanup(scratch.cleanup)
         self.directory = Path(scratch.name) / "netatmo"
-        self.patch(account, "HttpClient", lambda *_args, **_more: self.api)
         self.patch(login, "Lines", lambda *_args: self)
 
     def get(self) -> Deferred[str | None]:
@@ -41,7 +40,14 @@ class LoginTests(SynchronousTestCase):
         reactor.callFromThread = None
         self.addCleanup(lambda: [server[1].doStop() for server in reactor.tcpServers])
         return ensureDeferred(
-            login.log_in(settings, self.directory, reactor, io.StringIO(), self.out)
+            login.log_in(
+                settings,
+                self.directory,
+                reactor,
+                lambda **_limits: self.api,
+                io.StringIO(),
+                self.out,
+            )
         )
 
     def state(self) -> str:

@@ -12,6 +12,7 @@ from metrics_agent.config.structure import structure
 from metrics_agent.modules.opendtu import MODULE
 from metrics_agent.modules.opendtu.config import OpenDtuSettings
 from metrics_agent.testing import FakeContext
+from metrics_agent.transports.websocket.connection import WebSocketConnection
 from tests.modules.tasmota.support import read_toml
 from tests.transports.mqtt.scripted import FakeTransport
 from tests.transports.mqtt.test_dial import Reactor
@@ -79,6 +80,40 @@ def frame(*inverters: dict[str, Any], **changes: Any) -> str:
     return json.dumps({"inverters": list(inverters or [inverter()]), "hints": {}, **changes})
 
 
+class Socket(WebSocketConnection):
+    """A real WebSocket, as the context of a module hands it out."""
+
+    cancel = WebSocketConnection.stopService
+
+
+class SocketContext(FakeContext):
+    """Opens real WebSockets on its reactor; what a frame raises is kept in ``faults``."""
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.faults: list[Exception] = []
+
+    def websocket(self, settings: Any, received: Any, **more: Any) -> Any:
+        def contained(data: bytes) -> None:
+            try:
+                received(data)
+            except Exception as fault:
+                self.faults.append(fault)
+
+        socket = Socket(
+            self.reactor,
+            settings,
+            log=self.log,
+            received=contained,
+            random=lambda: 0.5,
+            now_ns=self.now_ns,
+            noted=self.note_connection,
+            **more,
+        )
+        socket.startService()
+        return socket
+
+
 class Dtu:
     """The module with its context, and a DTU that the test plays.
 
@@ -96,7 +131,7 @@ class Dtu:
             raise AssertionError([str(fault) for fault in found.faults])
         self.settings = found.value
         self.reactor = Reactor()
-        self.context = FakeContext(name=name, reactor=self.reactor)
+        self.context = SocketContext(name=name, reactor=self.reactor)
         self.module = MODULE.make(found.value, self.context)
         self.has_socket = found.value.mqtt is None
 
@@ -168,6 +203,7 @@ class Dtu:
     def stop(self) -> None:
         """Stop the module, as the agent does."""
         self.module.stopService()
+        assert not self.context.faults, self.context.faults
         if self.has_socket and self.reactor.tcpClients and not self.transport.gone:
             self.context.advance(0.3)
         self.context.stop()

@@ -133,7 +133,7 @@ class ContainmentTests(Case):
         dtu = self.start()
         self.patch(live, "decode_frame", broken)
         dtu.send(frame())
-        self.failureResultOf(dtu.context._work[-1], RuntimeError)
+        self.assertIsInstance(dtu.context.faults.pop(), RuntimeError)
         self.assertFalse(dtu.transport.gone)
 
     def test_no_more_inverters_than_there_can_be(self) -> None:

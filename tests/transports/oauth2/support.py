@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, formatEvent
 
 from metrics_agent.config.secret import Secret
-from metrics_agent.transports.http import HttpReply
+from metrics_agent.interfaces import HttpReply
 from metrics_agent.transports.oauth2.keeper import Keeper
 from metrics_agent.transports.oauth2.provider import Provider
 from metrics_agent.transports.oauth2.store import TokenStore

@@ -9,7 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config.secret import Secret
-from metrics_agent.transports.http import HttpFault, HttpReply
+from metrics_agent.interfaces import HttpReply
+from metrics_agent.transports.http_faults import HttpFault
 from metrics_agent.transports.oauth2.keeper import LoginNeeded
 from metrics_agent.transports.oauth2.replies import ClientRefused, GrantRefused, TokenFault
 from metrics_agent.transports.oauth2.store import StoreBusy, StoreFault

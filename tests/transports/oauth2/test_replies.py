@@ -8,7 +8,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config.secret import Secret
-from metrics_agent.transports.http import HttpReply
+from metrics_agent.interfaces import HttpReply
 from metrics_agent.transports.oauth2.replies import (
     ClientRefused,
     GrantRefused,

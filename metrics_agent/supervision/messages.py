@@ -1,0 +1,97 @@
+"""The handlers of a module's MQTT messages, each wrapped once: the path of every message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from weakref import WeakValueDictionary
+
+from twisted.logger import Logger
+
+from metrics_agent.errors import MetricRefused, PayloadError
+from metrics_agent.interfaces import Handler
+from metrics_agent.metric import Metric
+from metrics_agent.supervision.counters import Counters
+from metrics_agent.supervision.guard import Guard
+from metrics_agent.transports.mqtt.message import Message
+from metrics_agent.transports.mqtt.topics import Deliver
+
+__all__ = ["Messages"]
+
+
+class Messages:
+    """Wraps the handlers of one module.
+
+    Args:
+        encode: see `line_protocol.Encoder.encode`.
+        refused: called with a metric that is refused, see `Emitter.refused`.
+        guard: contains the faults of handlers.
+        counters: of the module.
+        log: stamps the module on its lines.
+    """
+
+    def __init__(
+        self,
+        *,
+        encode: Callable[[Metric], bytes],
+        refused: Callable[[MetricRefused, Metric], object],
+        guard: Guard,
+        counters: Counters,
+        log: Logger,
+    ) -> None:
+        self._encode = encode
+        self._refused = refused
+        self._guard = guard
+        self._counters = counters
+        self._log = log
+        self._known: WeakValueDictionary[tuple[Handler, str], Deliver] = WeakValueDictionary()
+
+    def deliverer(self, handler: Handler, place: str) -> Deliver:
+        """Return the wrapper of a handler, the same for all its subscriptions.
+
+        By that the table knows that it is one receiver, which gets a message once.
+        """
+        key = (handler, place)
+        try:
+            known = self._known.get(key)
+        except TypeError:  # not hashable
+            return self._wrap(handler, place)
+        if known is None:
+            known = self._known[key] = self._wrap(handler, place)
+        return known
+
+    def _wrap(self, handler: Handler, place: str) -> Deliver:
+        """Wrap a handler: this is the path of every message, so it holds all in local names."""
+        encode = self._encode
+        counters = self._counters
+        refused = self._refused
+
+        def deliver(message: Message, lines: list[bytes]) -> None:
+            before = len(lines)
+            try:
+                for metric in handler(message):
+                    try:
+                        lines.append(encode(metric))
+                    except MetricRefused as refusal:  # noqa: PERF203 - the others go on
+                        refused(refusal, metric)
+            except BaseException as error:
+                # A message counts as a whole: half of what it says may be misleading.
+                del lines[before:]
+                self._message_fault(place, message, error)
+            else:
+                counters.metrics += len(lines) - before
+
+        return deliver
+
+    def _message_fault(self, place: str, message: Message, error: BaseException) -> None:
+        reason = getattr(error, "reason", None)
+        if not isinstance(error, PayloadError) or not isinstance(reason, str):
+            self._guard.caught(place, error, detail=message.topic)
+            return
+        self._counters.drop(reason)
+        self._log.warn(
+            "A message on {topic!r} was dropped: {error}",
+            topic=message.topic,
+            error=error,
+            reason=reason,
+            fold=("topic", "reason"),
+        )
