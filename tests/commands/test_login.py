@@ -15,6 +15,7 @@ from metrics_agent.commands.login import login
 from metrics_agent.interfaces import ModuleKind
 from metrics_agent.modules.demo import MODULE as DEMO
 from metrics_agent.process.boot import Process
+from metrics_agent.transports.http import HttpClient
 from tests.commands.case import FAULTY, GLOBAL_FAULT, GOOD, CommandCase
 
 Login = Callable[..., Any]
@@ -67,11 +68,12 @@ class LoginTests(CommandCase):
     def test_logged_in(self) -> None:
         """True is 0; the module gets its settings, its directory, the person's terminal."""
         self.assertEqual(self.login(self.gives(True)), 0)
-        ((settings, directory, reactor, stdin, stdout),) = self.asked
+        ((settings, directory, reactor, http, stdin, stdout),) = self.asked
         self.assertEqual((settings.interval, directory), (1.0, Path(self.directory) / "demo"))
         self.assertEqual((reactor, stdout), (self.reactor, self.stdout))
         self.assertFalse(self.reactor.running)
         self.assertIsNotNone(stdin)
+        self.assertIsInstance(http(timeout_s=1, body_limit=1), HttpClient)
 
     def test_not_logged_in(self) -> None:
         """Anything else is 1."""
