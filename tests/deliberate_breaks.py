@@ -309,26 +309,26 @@ BREAKS: Final = (
     ),
     Break(
         "tokens_are_renamed_before_they_are_on_the_disk",
-        "transports/oauth2/store.py",
+        "oauth2/store.py",
         "            self._files.truncate(descriptor, len(data))\n"
         "            self._files.sync(descriptor)\n",
         "            self._files.truncate(descriptor, len(data))\n",
-        "tests.transports.oauth2.test_store",
+        "tests.oauth2.test_store",
     ),
     Break(
         "a_stop_cancels_a_refresh",
-        "transports/oauth2/keeper.py",
+        "oauth2/keeper.py",
         "        self._turn.run(lambda: ensureDeferred(locked())).addBoth(hand_on)\n"
         "        return waiter",
         "        return self._turn.run(lambda: ensureDeferred(locked()))",
-        "tests.transports.oauth2.test_keeper",
+        "tests.oauth2.test_keeper",
     ),
     Break(
         "a_login_can_be_answered_twice",
-        "transports/oauth2/logins.py",
+        "oauth2/logins.py",
         "        del self._pending[state]\n",
         "",
-        "tests.transports.oauth2.test_logins",
+        "tests.oauth2.test_logins",
     ),
     Break(
         "too_many_requests_cost_a_refresh",
@@ -360,10 +360,10 @@ BREAKS: Final = (
     ),
     Break(
         "a_login_after_the_file_was_removed_is_not_seen",
-        "transports/oauth2/keeper.py",
+        "oauth2/keeper.py",
         "return one.serial > other.serial or one.obtained_at_s > other.obtained_at_s",
         "return one.serial > other.serial",
-        "tests.transports.oauth2.test_keeper",
+        "tests.oauth2.test_keeper",
     ),
     Break(
         "an_overtaken_reload_starts_its_modules",

@@ -28,8 +28,8 @@ ONE_SHOTS = {
     "testing.py": "fakes for tests",
     "transports/http.py": "the limit of one request",
     "transports/mqtt/link.py": "limits of CONNECT and the goodbye; acknowledgements of a turn",
-    "transports/oauth2/login_page.py": "the end of one page",
-    "transports/oauth2/server.py": "the limit of one request to the page",
+    "oauth2/login_page.py": "the end of one page",
+    "oauth2/server.py": "the limit of one request to the page",
     "transports/websocket/link.py": "limits of the handshake and of the goodbye",
 }
 """Files that may use callLater: what fires once, and what each is."""

@@ -146,6 +146,4 @@ class PatternTests(SynchronousTestCase):
             if re.search(r"\bre\.(search|match|fullmatch|sub|subn|split|findall|finditer)\(", line)
         ]
         # A pattern made of our own secrets, each escaped.
-        self.assertEqual(
-            [place.partition(":")[0] for place in inside], ["transports/oauth2/quoting.py"]
-        )
+        self.assertEqual([place.partition(":")[0] for place in inside], ["oauth2/quoting.py"])

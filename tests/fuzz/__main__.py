@@ -38,8 +38,8 @@ DECODERS: Final = (
     *("transports/mqtt/intake.py", "transports/mqtt/websocket_stream.py"),
     *("transports/http.py", "transports/http_faults.py"),
     *("transports/websocket/conversation.py", "transports/websocket/refusals.py"),
-    *("transports/oauth2/quoting.py", "transports/oauth2/replies.py"),
-    *("transports/oauth2/tokens.py", "json_payload.py"),
+    *("oauth2/quoting.py", "oauth2/replies.py"),
+    *("oauth2/tokens.py", "json_payload.py"),
     *("config/document.py", "config/faults.py", "config/load.py", "config/shapes.py"),
     *("config/structure.py", "config/types.py"),
 )

@@ -17,12 +17,12 @@ from metrics_agent.modules.opendtu.config import OpenDtuSettings
 from metrics_agent.modules.opendtu.service import OpenDtuModule
 from metrics_agent.modules.tasmota.config import TasmotaSettings
 from metrics_agent.modules.tasmota.service import TasmotaModule
+from metrics_agent.oauth2.provider import Provider
+from metrics_agent.oauth2.replies import TokenFault, read_reply
+from metrics_agent.oauth2.tokens import read_stored, write_stored
 from metrics_agent.testing import FakeContext, topic_matches
 from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.topics import valid_topic
-from metrics_agent.transports.oauth2.provider import Provider
-from metrics_agent.transports.oauth2.replies import TokenFault, read_reply
-from metrics_agent.transports.oauth2.tokens import read_stored, write_stored
 from tests.fuzz.corpus import (
     Conversation,
     Line,

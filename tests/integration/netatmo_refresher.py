@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from metrics_agent.config import Secret
 from metrics_agent.modules.netatmo.account import Account
 from metrics_agent.modules.netatmo.config import NetatmoSettings
-from metrics_agent.transports.oauth2.keeper import LoginNeeded
+from metrics_agent.oauth2.keeper import LoginNeeded
 from tests.integration.netatmo_brain import CLIENT_ID, CLIENT_SECRET
 
 LEAP_S = 4 * 3600

@@ -18,7 +18,7 @@ TASMOTA = {"metrics_agent.modules.tasmota.decode"}
 WEBSOCKET = {"wsproto", "metrics_agent.transports.websocket"}
 OPENDTU = {"metrics_agent.modules.opendtu.decode"}
 HTTP = {"twisted.web", "metrics_agent.transports.http"}
-NETATMO = {"oauthlib", "metrics_agent.transports.oauth2", "metrics_agent.modules.netatmo.decode"}
+NETATMO = {"oauthlib", "metrics_agent.oauth2", "metrics_agent.modules.netatmo.decode"}
 # The reactor looks for OpenSSL in vain, and that is told as an import too.
 TLS = {"cryptography", "metrics_agent.transports.tls"}
 # What is there for people, tests and the demonstration, never for a running agent.

@@ -17,8 +17,8 @@ from urllib.request import urlopen
 from twisted.internet.threads import deferToThread
 
 from metrics_agent.config import Secret
-from metrics_agent.transports.oauth2.store import TokenStore
-from metrics_agent.transports.oauth2.tokens import Tokens, read_stored
+from metrics_agent.oauth2.store import TokenStore
+from metrics_agent.oauth2.tokens import Tokens, read_stored
 from tests.integration.case import AgentCase, told
 from tests.integration.certificates import Authority
 from tests.integration.netatmo import NetatmoPeer

@@ -11,6 +11,8 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from metrics_agent.config.secret import Secret
+from metrics_agent.oauth2.store import TokenStore
+from metrics_agent.oauth2.tokens import Tokens
 from metrics_agent.state import owner
 from metrics_agent.state.files import Files
 from metrics_agent.state.owner import (
@@ -20,8 +22,6 @@ from metrics_agent.state.owner import (
     owner_to_act_as,
     repair,
 )
-from metrics_agent.transports.oauth2.store import TokenStore
-from metrics_agent.transports.oauth2.tokens import Tokens
 
 SERVICE = UserAndGroup(990, 991)
 

@@ -17,10 +17,10 @@ from metrics_agent.config import Secret
 from metrics_agent.interfaces import Http
 from metrics_agent.modules.netatmo.answers import Verdict, judge
 from metrics_agent.modules.netatmo.config import NetatmoSettings
-from metrics_agent.transports.oauth2.html import Look
-from metrics_agent.transports.oauth2.keeper import Keeper
-from metrics_agent.transports.oauth2.provider import Provider
-from metrics_agent.transports.oauth2.store import TokenStore
+from metrics_agent.oauth2.html import Look
+from metrics_agent.oauth2.keeper import Keeper
+from metrics_agent.oauth2.provider import Provider
+from metrics_agent.oauth2.store import TokenStore
 from metrics_agent.transports.settings import TlsSettings
 
 __all__ = ["TOKEN_FILE", "Account", "Endpoint"]

@@ -16,7 +16,7 @@ from metrics_agent.config import Secret
 from metrics_agent.errors import PayloadError
 from metrics_agent.interfaces import HttpReply
 from metrics_agent.json_payload import loads
-from metrics_agent.transports.oauth2.quoting import shown
+from metrics_agent.oauth2.quoting import shown
 
 __all__ = ["Action", "Verdict", "judge"]
 

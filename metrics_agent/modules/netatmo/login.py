@@ -14,9 +14,9 @@ from metrics_agent.interfaces import Http
 from metrics_agent.modules.netatmo.account import TOKEN_FILE, Account
 from metrics_agent.modules.netatmo.answers import Action
 from metrics_agent.modules.netatmo.config import NetatmoSettings
-from metrics_agent.transports.oauth2.console import LineReader, log_in_on_console
-from metrics_agent.transports.oauth2.login_page import LoginPage
-from metrics_agent.transports.oauth2.logins import Granted, Logins
+from metrics_agent.oauth2.console import LineReader, log_in_on_console
+from metrics_agent.oauth2.login_page import LoginPage
+from metrics_agent.oauth2.logins import Granted, Logins
 
 __all__ = ["log_in"]
 

@@ -29,12 +29,12 @@ from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.modules.netatmo.decode import Naming, Reading, decode
 from metrics_agent.modules.netatmo.go_compat import to_original
 from metrics_agent.modules.netatmo.telling import Telling
+from metrics_agent.oauth2.keeper import LoginNeeded
+from metrics_agent.oauth2.login_page import CannotServe, LoginPage
+from metrics_agent.oauth2.logins import Granted, Logins
+from metrics_agent.oauth2.replies import TokenFault
+from metrics_agent.oauth2.store import StoreBusy, StoreFault
 from metrics_agent.transports.http_faults import HttpFault
-from metrics_agent.transports.oauth2.keeper import LoginNeeded
-from metrics_agent.transports.oauth2.login_page import CannotServe, LoginPage
-from metrics_agent.transports.oauth2.logins import Granted, Logins
-from metrics_agent.transports.oauth2.replies import TokenFault
-from metrics_agent.transports.oauth2.store import StoreBusy, StoreFault
 
 __all__ = ["NetatmoModule"]
 

@@ -19,8 +19,8 @@ from metrics_agent.interfaces import HttpReply
 from metrics_agent.modules.netatmo import service
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.modules.netatmo.service import NetatmoModule
+from metrics_agent.oauth2.tokens import Tokens, read_stored, write_stored
 from metrics_agent.testing import START_NS, FakeContext
-from metrics_agent.transports.oauth2.tokens import Tokens, read_stored, write_stored
 
 START_S = START_NS // 1_000_000_000
 SECRET = "cl13nt-s3cr3t"

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent.config import Secret
 from metrics_agent.modules.netatmo import login
 from metrics_agent.modules.netatmo.config import NetatmoSettings
-from metrics_agent.transports.oauth2.tokens import read_stored
+from metrics_agent.oauth2.tokens import read_stored
 from tests.modules.netatmo.support import SECRET, Api, document, error, station
 
 
@@ -29,7 +29,7 @@ class LoginTests(SynchronousTestCase):
         scratch = tempfile.TemporaryDirectory(prefix="metrics-agent-")
         self.addCleanup(scratch.cleanup)
         self.directory = Path(scratch.name) / "netatmo"
-        self.patch(login, "Lines", lambda *_args: self)
+        self.patch(login, "LineReader", lambda *_args: self)
 
     def get(self) -> Deferred[str | None]:
         return self.lines.get()

@@ -23,7 +23,7 @@ from tests.modules.netatmo.support import (
     station,
     tokens,
 )
-from tests.transports.oauth2.test_login_page import browser_for
+from tests.oauth2.test_login_page import browser_for
 
 STATIONS = "getstationsdata"
 DOWN = HttpFault("dns", "api.netatmo.com: the host name cannot be resolved")

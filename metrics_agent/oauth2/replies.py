@@ -9,9 +9,9 @@ from metrics_agent.config.secret import Secret
 from metrics_agent.errors import MetricsAgentError, PayloadError
 from metrics_agent.interfaces import HttpReply
 from metrics_agent.json_payload import loads, text_number
-from metrics_agent.transports.oauth2.provider import Provider
-from metrics_agent.transports.oauth2.quoting import shown
-from metrics_agent.transports.oauth2.tokens import Tokens, is_token
+from metrics_agent.oauth2.provider import Provider
+from metrics_agent.oauth2.quoting import shown
+from metrics_agent.oauth2.tokens import Tokens, is_token
 
 __all__ = ["ClientRefused", "GrantRefused", "TokenFault", "read_reply"]
 

@@ -17,11 +17,11 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.errors import MetricsAgentError
-from metrics_agent.transports.oauth2.html import Look, Page
-from metrics_agent.transports.oauth2.login_page import CannotServe, LoginPage
-from metrics_agent.transports.oauth2.logins import Logins
-from metrics_agent.transports.oauth2.server import RequestCounter
-from tests.transports.oauth2.support import PROVIDER, SECRET
+from metrics_agent.oauth2.html import Look, Page
+from metrics_agent.oauth2.login_page import CannotServe, LoginPage
+from metrics_agent.oauth2.logins import Logins
+from metrics_agent.oauth2.server import RequestCounter
+from tests.oauth2.support import PROVIDER, SECRET
 
 LOOK = Look(
     provider="<Service> & Co",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.transports.oauth2.html import Page
+from metrics_agent.oauth2.html import Page
 from tests.hostile_text import TEXTS, unsafe
-from tests.transports.oauth2.test_login_page import LOOK
+from tests.oauth2.test_login_page import LOOK
 
 
 class PageTests(SynchronousTestCase):

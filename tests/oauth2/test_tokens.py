@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config.secret import Secret
-from metrics_agent.transports.oauth2.tokens import fingerprint, is_token, read_stored, write_stored
-from tests.transports.oauth2.support import START_S, tokens
+from metrics_agent.oauth2.tokens import fingerprint, is_token, read_stored, write_stored
+from tests.oauth2.support import START_S, tokens
 
 STORED = json.loads(write_stored(tokens(scopes=("a", "b"), seed="5eed")))
 

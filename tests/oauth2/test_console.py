@@ -14,12 +14,12 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.errors import MetricsAgentError
-from metrics_agent.transports.oauth2.console import LineReader, log_in_on_console
-from metrics_agent.transports.oauth2.login_page import LoginPage
-from metrics_agent.transports.oauth2.logins import Logins
+from metrics_agent.oauth2.console import LineReader, log_in_on_console
+from metrics_agent.oauth2.login_page import LoginPage
+from metrics_agent.oauth2.logins import Logins
 from tests.hostile_text import unsafe
-from tests.transports.oauth2.support import PROVIDER, SECRET
-from tests.transports.oauth2.test_login_page import LOOK, Browser
+from tests.oauth2.support import PROVIDER, SECRET
+from tests.oauth2.test_login_page import LOOK, Browser
 
 
 class ConsoleTests(SynchronousTestCase):

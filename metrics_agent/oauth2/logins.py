@@ -16,8 +16,8 @@ from attrs import field, frozen
 
 from metrics_agent.config.secret import Secret
 from metrics_agent.errors import MetricsAgentError
-from metrics_agent.transports.oauth2.provider import Provider
-from metrics_agent.transports.oauth2.quoting import shown
+from metrics_agent.oauth2.provider import Provider
+from metrics_agent.oauth2.quoting import shown
 
 __all__ = ["Granted", "Logins", "RedirectRefused", "Unknown"]
 

@@ -14,11 +14,11 @@ from twisted.logger import Logger, LogLevel, formatEvent
 
 from metrics_agent.config.secret import Secret
 from metrics_agent.interfaces import HttpReply
-from metrics_agent.transports.oauth2.keeper import Keeper
-from metrics_agent.transports.oauth2.provider import Provider
-from metrics_agent.transports.oauth2.store import TokenStore
-from metrics_agent.transports.oauth2.tokens import Tokens, write_stored
-from tests.transports.oauth2.disk import Disk, Inode
+from metrics_agent.oauth2.keeper import Keeper
+from metrics_agent.oauth2.provider import Provider
+from metrics_agent.oauth2.store import TokenStore
+from metrics_agent.oauth2.tokens import Tokens, write_stored
+from tests.oauth2.disk import Disk, Inode
 
 PATH = Path("/state/service/tokens.json")
 NEW = Path("/state/service/tokens.json.new")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.oauth2.store import Damaged, StoreBusy, StoreFault, TokenStore
+from metrics_agent.oauth2.tokens import write_stored
 from metrics_agent.state.files import Files
-from metrics_agent.transports.oauth2.store import Damaged, StoreBusy, StoreFault, TokenStore
-from metrics_agent.transports.oauth2.tokens import write_stored
-from tests.transports.oauth2.disk import Disk, Inode, Killed
-from tests.transports.oauth2.support import DAMAGED, NEW, PATH, put, tokens
+from tests.oauth2.disk import Disk, Inode, Killed
+from tests.oauth2.support import DAMAGED, NEW, PATH, put, tokens
 
 OLD, LATER = tokens(1), tokens(2)
 

@@ -9,13 +9,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config.secret import Secret
 from metrics_agent.interfaces import HttpReply
-from metrics_agent.transports.oauth2.replies import (
+from metrics_agent.oauth2.replies import (
     ClientRefused,
     GrantRefused,
     TokenFault,
     read_reply,
 )
-from tests.transports.oauth2.support import PROVIDER, SECRET, START_S, reply
+from tests.oauth2.support import PROVIDER, SECRET, START_S, reply
 
 GOOD = {"access_token": "uid|a", "refresh_token": "uid|r", "expires_in": 10800}
 

@@ -10,13 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config.secret import Secret
 from metrics_agent.interfaces import HttpReply
+from metrics_agent.oauth2.keeper import LoginNeeded
+from metrics_agent.oauth2.replies import ClientRefused, GrantRefused, TokenFault
+from metrics_agent.oauth2.store import StoreBusy, StoreFault
+from metrics_agent.oauth2.tokens import fingerprint, read_stored, write_stored
 from metrics_agent.transports.http_faults import HttpFault
-from metrics_agent.transports.oauth2.keeper import LoginNeeded
-from metrics_agent.transports.oauth2.replies import ClientRefused, GrantRefused, TokenFault
-from metrics_agent.transports.oauth2.store import StoreBusy, StoreFault
-from metrics_agent.transports.oauth2.tokens import fingerprint, read_stored, write_stored
-from tests.transports.oauth2.disk import Disk, Inode, Killed
-from tests.transports.oauth2.support import (
+from tests.oauth2.disk import Disk, Inode, Killed
+from tests.oauth2.support import (
     DAMAGED,
     INVALID_GRANT,
     NEW,

@@ -27,11 +27,11 @@ from metrics_agent.backoff import Backoff
 from metrics_agent.config.secret import Secret
 from metrics_agent.errors import MetricsAgentError
 from metrics_agent.interfaces import Http
+from metrics_agent.oauth2.provider import Provider
+from metrics_agent.oauth2.replies import GrantRefused, TokenFault, read_reply
+from metrics_agent.oauth2.store import Damaged, Reservation, StoreFault, TokenStore
+from metrics_agent.oauth2.tokens import Tokens, fingerprint
 from metrics_agent.state.files import Stamp
-from metrics_agent.transports.oauth2.provider import Provider
-from metrics_agent.transports.oauth2.replies import GrantRefused, TokenFault, read_reply
-from metrics_agent.transports.oauth2.store import Damaged, Reservation, StoreFault, TokenStore
-from metrics_agent.transports.oauth2.tokens import Tokens, fingerprint
 
 __all__ = ["Keeper", "LoginNeeded"]
 

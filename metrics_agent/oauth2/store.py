@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from metrics_agent.errors import MetricsAgentError
+from metrics_agent.oauth2.tokens import Tokens, read_stored, write_stored
 from metrics_agent.state.files import Files, Stamp
-from metrics_agent.transports.oauth2.tokens import Tokens, read_stored, write_stored
 
 __all__ = ["Damaged", "Locked", "Reservation", "StoreBusy", "StoreFault", "TokenStore"]
 

@@ -11,8 +11,8 @@ from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.transports.oauth2.logins import VALID_S, Logins, RedirectRefused, Unknown
-from tests.transports.oauth2.support import PROVIDER, SECRET
+from metrics_agent.oauth2.logins import VALID_S, Logins, RedirectRefused, Unknown
+from tests.oauth2.support import PROVIDER, SECRET
 
 
 class LoginsTests(SynchronousTestCase):

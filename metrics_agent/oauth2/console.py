@@ -15,9 +15,9 @@ from twisted.internet.defer import Deferred, DeferredQueue
 
 from metrics_agent.characters import visible
 from metrics_agent.errors import MetricsAgentError
-from metrics_agent.transports.oauth2.login_page import CannotServe, LoginPage
-from metrics_agent.transports.oauth2.logins import Granted, Logins, RedirectRefused, Unknown
-from metrics_agent.transports.oauth2.provider import Provider
+from metrics_agent.oauth2.login_page import CannotServe, LoginPage
+from metrics_agent.oauth2.logins import Granted, Logins, RedirectRefused, Unknown
+from metrics_agent.oauth2.provider import Provider
 
 __all__ = ["LineReader", "log_in_on_console"]
 

@@ -28,11 +28,11 @@ from twisted.web.server import NOT_DONE_YET
 from metrics_agent.deferreds import as_deferred
 from metrics_agent.errors import MetricsAgentError
 from metrics_agent.limits import LOGIN_CONNECTIONS
-from metrics_agent.transports.oauth2.gate import Gate, HostMatch
-from metrics_agent.transports.oauth2.html import STYLE_SOURCE, Look, Page
-from metrics_agent.transports.oauth2.logins import Granted, Logins, RedirectRefused, Unknown
-from metrics_agent.transports.oauth2.provider import Provider
-from metrics_agent.transports.oauth2.server import LoginSite, RequestCounter
+from metrics_agent.oauth2.gate import Gate, HostMatch
+from metrics_agent.oauth2.html import STYLE_SOURCE, Look, Page
+from metrics_agent.oauth2.logins import Granted, Logins, RedirectRefused, Unknown
+from metrics_agent.oauth2.provider import Provider
+from metrics_agent.oauth2.server import LoginSite, RequestCounter
 
 __all__ = ["CannotServe", "LoginPage"]
 
