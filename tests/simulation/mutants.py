@@ -1,6 +1,7 @@
 """Breaks the code in many ways, one at a time, and shows how soon the simulation notices.
 
-    python -m tests.simulation.mutants [--jobs N] [--update docs/robustness.md] [NAME ...]
+    python -m tests.simulation.mutants [--jobs N] [--results FILE] [--update docs/robustness.md]
+        [NAME ...]
 
 Time is processor time of the simulating process: a busy machine does not change it.
 """
@@ -8,6 +9,7 @@ Time is processor time of the simulating process: a busy machine does not change
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import re
@@ -23,7 +25,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 import metrics_agent
 from metrics_agent.describe import update
@@ -162,11 +164,22 @@ def _chosen(names: Collection[str]) -> list[tuple[str, Break]]:
     ]
 
 
+def _known(path: Path) -> list[Result]:
+    """Return the last result of each mutant that there is today, in their order."""
+    last = {}
+    for line in path.read_text("utf-8").splitlines():
+        result = Result(**json.loads(line))
+        if result.found or result.cpu_s >= LIMIT_S:  # a shorter search proves nothing
+            last[result.name] = result
+    return [last[each.name] for _group, each in _chosen(()) if each.name in last]
+
+
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants")
     parser.add_argument("--jobs", type=int, default=1, help="how many at the same time")
     parser.add_argument("--seconds", type=float, default=LIMIT_S, help="for each, of a processor")
+    parser.add_argument("--results", type=Path, help="a file of results, added to and used")
     parser.add_argument("--update", type=Path, help="the page whose table is to be written")
     parser.add_argument("names", nargs="*", help="of mutants or kinds; all without")
     options = parser.parse_args()
@@ -175,10 +188,15 @@ def main() -> int:
         chosen = _chosen(options.names)
         for result in pool.map(lambda each: try_one(*each, options.seconds), chosen):
             results.append(result)
+            if options.results is not None:
+                with options.results.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(asdict(result)) + "\n")
             word = "found" if result.found else "missed"
             print(f"{word:6} {result.cpu_s:6.1f} s  {result.name}  {result.how[:90]}", flush=True)
     found = sum(each.found for each in results)
     print(f"{found} of {len(results)} found within {options.seconds:g} s of processor time")
+    if options.results is not None:
+        results = _known(options.results)
     if options.update is not None:
         machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
         page = options.update.read_text("utf-8")
