@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import re
 import sys
@@ -37,6 +38,7 @@ def main() -> int:
     parser.add_argument("--first", action="store_true", help="end at the first violation")
     parser.add_argument("--without", action="append", default=[], metavar="KIND")
     options = parser.parse_args()
+    gc.freeze()  # each run collects its own garbage
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

@@ -62,6 +62,7 @@ class Result:
         found: the simulation noticed.
         cpu_s: processor seconds.
         how: the violation.
+        seed: of the run that found it.
     """
 
     group: str
@@ -69,6 +70,7 @@ class Result:
     found: bool
     cpu_s: float
     how: str = ""
+    seed: int = 0
 
 
 def broken_text(each: Break) -> str:
@@ -98,10 +100,10 @@ def try_one(group: str, each: Break, limit_s: float = LIMIT_S) -> Result:
         return Result(group, each.name, True, cpu_s, "a run does not end")
     if status == 0:
         return Result(group, each.name, False, cpu_s)
-    found = re.search(r"^seed \d+: (.*)", out, re.MULTILINE)
-    return Result(
-        group, each.name, True, cpu_s, found[1] if found else (out.splitlines() or [""])[-1]
-    )
+    found = re.search(r"^seed (\d+): (.*)", out, re.MULTILINE)
+    if found is None:
+        return Result(group, each.name, True, cpu_s, (out.splitlines() or [""])[-1])
+    return Result(group, each.name, True, cpu_s, found[2], int(found[1]))
 
 
 def _simulate(directory: Path, limit_s: float) -> tuple[int, float, str]:
@@ -149,7 +151,7 @@ def table(results: Sequence[Result], day: date, machine: str) -> str:
     for each in results:
         how = each.how if len(each.how) <= _SHOWN_CHARS else f"{each.how[:_SHOWN_CHARS]}…"
         shown = how.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-        after = f"{each.cpu_s:.0f} s" if each.found else "not found"
+        after = f"{each.cpu_s:.0f} s" if each.found else f"not in {each.cpu_s:.0f} s"
         text = shown if each.found else WHY_MISSED.get(each.name, "")
         rows.append(f"| {each.name.replace('_', ' ')} | {each.group} | {after} | {text} |")
     return head + "\n".join(rows)
@@ -169,8 +171,7 @@ def _known(path: Path) -> list[Result]:
     last = {}
     for line in path.read_text("utf-8").splitlines():
         result = Result(**json.loads(line))
-        if result.found or result.cpu_s >= LIMIT_S:  # a shorter search proves nothing
-            last[result.name] = result
+        last[result.name] = result
     return [last[each.name] for _group, each in _chosen(()) if each.name in last]
 
 
@@ -192,7 +193,10 @@ def main() -> int:
                 with options.results.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(asdict(result)) + "\n")
             word = "found" if result.found else "missed"
-            print(f"{word:6} {result.cpu_s:6.1f} s  {result.name}  {result.how[:90]}", flush=True)
+            what = (
+                f"{result.name}  {result.seed}: {result.how[:90]}" if result.found else result.name
+            )
+            print(f"{word:6} {result.cpu_s:6.1f} s  {what}", flush=True)
     found = sum(each.found for each in results)
     print(f"{found} of {len(results)} found within {options.seconds:g} s of processor time")
     if options.results is not None:

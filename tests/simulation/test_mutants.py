@@ -59,4 +59,4 @@ class TableTests(SynchronousTestCase):
         )
         self.assertIn("1 of 2 found", text)
         self.assertIn("| it comes late | race | 3 s | a \\| b &lt;c> |", text)
-        self.assertIn("| it never comes | fix | not found |", text)
+        self.assertIn("| it never comes | fix | not in 120 s |", text)

@@ -41,7 +41,7 @@ class WorldTests(SynchronousTestCase):
 
     def test_messages_and_faults(self) -> None:
         """Messages of both kinds of modules and both QoS are delivered beside faults."""
-        worlds = [self.world(seed) for seed in range(3)]
+        worlds = [self.world(seed) for seed in range(6)]
         for world in worlds:
             world.run(SECONDS)
         delivered = {key[:2] for world in worlds for key in world.ledger.delivered}
