@@ -1,54 +1,42 @@
-"""The root service: starts, reloads and stops everything, and decides when the process ends.
+"""The root service: starts and reloads everything, and decides when the process ends.
 
 Starting is a reload from nothing: both are ``_apply(plan)``. One reload runs at a time; requests
-that come meanwhile are latched into one more. A stop waits for a reload under way, then goes
-through its steps within ``drain_timeout``; each step is contained, so that one that fails does
-not keep the others from being taken.
+that come meanwhile are latched into one more. A stop, see `shutdown`, waits for a reload under way.
+Each step is contained, so that one that fails does not keep the others from being taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from attrs import frozen
 from twisted.application.service import IServiceCollection, MultiService, Service
-from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import ILogObserver
 from twisted.python.components import Componentized
 
 from metrics_agent.config import AgentConfig
-from metrics_agent.deferreds import as_deferred
 from metrics_agent.errors import ConfigError
-from metrics_agent.output.sink import Sink
+from metrics_agent.parts import Parts
 from metrics_agent.plan import ModulePlan, Plan, build
 from metrics_agent.preload import import_all, not_imported
-from metrics_agent.process.exit import ExitCode, ExitStatus
-from metrics_agent.state.directory import StateDirectory
+from metrics_agent.process.exit import ExitCode
+from metrics_agent.shutdown import Shutdown
+from metrics_agent.steps import Steps
 from metrics_agent.supervision.group import ModuleGroup
-from metrics_agent.supervision.guard import Caught, Guard
-from metrics_agent.supervision.notify import Notifier
+from metrics_agent.supervision.guard import Caught
 from metrics_agent.supervision.supervisor import State, Supervisor
-from metrics_agent.transports.mqtt.connections import Connections
 
-__all__ = ["Agent", "Parts"]
+__all__ = ["Agent"]
 
-OnState = Callable[[Supervisor], None]
-
-_EXIT_GRACE_S = 2.0
-"""How long after ``drain_timeout`` a stop that hangs is ended the hard way."""
-
-_WHOLE_FROM_S = 5.0
-"""Seconds are logged without a fraction from here on."""
+_END_GRACE_S = 3.0
+"""What a stop may take beyond its drain, where memory is short, before the kernel ends it."""
 
 _RELOAD_GAP_S = 0.1
 """From the end of a reload to the next: in a storm of SIGHUPs modules must come to their work."""
-
-_REACTOR_GRACE_S = 0.5
-"""How long the reactor may take once we have stopped: it joins threads, and one may never end."""
 
 _RECONCILE_WAIT_S = 1.0
 """A reload waits this long for connections that are not wanted any more to be closed."""
@@ -59,45 +47,9 @@ _SETTLE_WAIT_S = 1.0
 _IMPORT_WAIT_S = 10.0
 """An import that takes longer is waited for by the module that needs it."""
 
-_STATE_WAIT_S = 0.5
-"""A stop waits so long for the disk when all else is done; then it writes in this thread."""
-
 _SWAP_WAIT_S = 0.05
 """A reload waits this long for old modules to be gone, and as long again for new ones to have
 started: one that hangs must not keep the others from their messages."""
-
-
-@frozen
-class Parts:
-    """What an agent is made of; `assembly` and the tests put it together.
-
-    Attributes:
-        reactor: the reactor.
-        sink: where the lines go.
-        connections: the MQTT connections.
-        make_supervisor: makes the supervisor of one planned module.
-        exit_status: takes the exit code.
-        configure: applies the global settings of a plan that is going to run.
-        log: the agent's own log.
-        guard: contains the agent's own faults.
-        notifier: reports to systemd, where it started us.
-        observer: what twistd shall log with, None to leave that to twistd.
-        state: the files whose last changes are written at the stop.
-        imported: called before the first module is made, when all that they need is imported.
-    """
-
-    reactor: Any
-    sink: Sink
-    connections: Connections
-    make_supervisor: Callable[[ModulePlan, Plan, OnState], Supervisor]
-    exit_status: ExitStatus
-    configure: Callable[[Plan], None]
-    log: Logger
-    guard: Guard
-    notifier: Notifier
-    observer: ILogObserver | None = None
-    state: StateDirectory | None = None
-    imported: Callable[[], None] = lambda: None
 
 
 class Agent(MultiService):
@@ -121,12 +73,13 @@ class Agent(MultiService):
         self._plan = plan
         self._load = load
         self.reloads = 0
+        self._steps = Steps(parts.reactor, parts.guard)
         self._modules = ModuleGroup(parts.guard)
         self._modules.setServiceParent(self)
         self._working: Deferred[None] | None = None
         self._reload_again = False
         self._next_reload: IDelayedCall | None = None
-        self._stop_requested_s: float | None = None
+        self._shutdown: Shutdown | None = None
         self._stopped: Deferred[None] | None = None
 
     # -- twistd ------------------------------------------------------------------------------
@@ -155,7 +108,15 @@ class Agent(MultiService):
     @property
     def stopping(self) -> bool:
         """A stop was asked for."""
-        return self._stop_requested_s is not None
+        return self._shutdown is not None
+
+    def hold_back(self, pressed: bool) -> None:
+        """Read no messages while the output is full."""
+        if not pressed:
+            self._parts.connections.resume("pressure")
+        elif not self.stopping:
+            # In a stop what the brokers have delivered is taken: the reader has until its end.
+            self._parts.connections.pause("pressure")
 
     # -- start -------------------------------------------------------------------------------
 
@@ -250,7 +211,7 @@ class Agent(MultiService):
         if not self.stopping:
             # What came on a connection that ends is for the module that still runs.
             settle = partial(self._parts.connections.settle, _SETTLE_WAIT_S, plan.connections)
-            await self._step("settle", settle, _SETTLE_WAIT_S)
+            await self._steps.take("settle", settle, _SETTLE_WAIT_S)
         if not self.stopping:
             await self._put_into_force(plan)
 
@@ -274,8 +235,8 @@ class Agent(MultiService):
         names = not_imported(plan.needs)
         if names:
             reactor = self._parts.reactor
-            pool = reactor.getThreadPool()
-            await self._at_most(_IMPORT_WAIT_S, deferToThreadPool(reactor, pool, import_all, names))
+            importing = deferToThreadPool(reactor, reactor.getThreadPool(), import_all, names)
+            await self._steps.at_most(_IMPORT_WAIT_S, importing)
 
     def _plan_or_reasons(self) -> Plan | str:
         """Read the configuration again; for a reload the fault of any module counts."""
@@ -290,17 +251,17 @@ class Agent(MultiService):
         # While the modules are swapped TCP holds what the brokers send.
         connections.pause("reload")
         try:
-            await self._at_most(_SWAP_WAIT_S, self._modules.stop_all())
+            await self._steps.at_most(_SWAP_WAIT_S, self._modules.stop_all())
             self._plan = plan
             self._guard.run("configure", self._parts.configure, plan)
-            await self._step(
+            await self._steps.take(
                 "connections",
                 lambda: connections.reconcile(plan.connections, plan.config.settings.drain_timeout),
                 _RECONCILE_WAIT_S,
             )
             for module in plan.modules:
                 self._start_module(module, plan)
-            await self._at_most(_SWAP_WAIT_S, self._modules.settled())
+            await self._steps.at_most(_SWAP_WAIT_S, self._modules.settled())
         finally:
             connections.resume("reload")
 
@@ -360,104 +321,38 @@ class Agent(MultiService):
         self._parts.exit_status.set(code)
         reactor.callWhenRunning(reactor.stop)
 
-    def _begin_stop(self, reason: str) -> None:
-        self._guard.run("stop", self._parts.exit_status.leave_out_standstill, self._parts.reactor)
-        self._stop_requested_s = self._parts.reactor.seconds()
-        drain_s = self._plan.config.settings.drain_timeout
-        self._end_within(drain_s + _EXIT_GRACE_S)
-        self._notifier.stopping()
-        self._log.info("Stopping: {reason}.", reason=reason)
+    def give_up(self, reason: str, end_within: Callable[[float], object]) -> None:
+        """Stop, since the reactor is not whole any more; by the kernel if nothing else works.
 
-    def _end_within(self, seconds: float) -> None:
-        # It needs a thread; where there are no more of them the stop goes on without.
-        self._guard.run("stop", self._parts.exit_status.end_within, seconds)
+        Args:
+            reason: for the log.
+            end_within: ends the process after so many seconds, without a thread.
+        """
+        status = self._parts.exit_status
+        status.set(ExitCode.GAVE_UP)
+        status.start_no_threads()
+        end_within(self._plan.config.settings.drain_timeout + _END_GRACE_S)
+        self._guard.run("memory", self.request_stop, reason, ExitCode.GAVE_UP)
+
+    def _begin_stop(self, reason: str) -> Shutdown:
+        drain_timeout_s = self._plan.config.settings.drain_timeout
+        shutdown = self._shutdown = Shutdown(self._parts, self._steps, drain_timeout_s)
+        shutdown.begin(reason)
+        return shutdown
 
     def stopService(self) -> Deferred[None]:
         """Stop in order; fires when all is stopped, at the latest at ``drain_timeout``."""
         if self._stopped is None:
-            if not self.stopping:
-                self._begin_stop("the service was stopped")
-            self._stopped = self._guard.watch("stop", ensureDeferred(self._stop()))
+            shutdown = self._shutdown or self._begin_stop("the service was stopped")
+            if self._next_reload is not None:
+                self._next_reload.cancel()
+                self._next_reload = None
+            stop = shutdown.run(
+                working=self._working,
+                stop_modules=self._modules.stop_all,
+                stop_services=super().stopService,
+            )
+            self._stopped = self._guard.watch("stop", ensureDeferred(stop))
         waiting: Deferred[None] = Deferred()
         self._stopped.addBoth(lambda _result: waiting.callback(None))
         return waiting
-
-    def _stopping_for_s(self) -> float:
-        assert self._stop_requested_s is not None
-        return float(self._parts.reactor.seconds() - self._stop_requested_s)
-
-    def _remaining_s(self) -> float:
-        return max(0.0, self._plan.config.settings.drain_timeout - self._stopping_for_s())
-
-    async def _stop(self) -> None:
-        parts = self._parts
-        # No step gets all that is left: the drain, on which most depends, is one of the last.
-        reload_s = self._remaining_s() / 4
-        await self._step("reload", lambda: self._working or succeed(None), reload_s)
-        if self._next_reload is not None:
-            self._next_reload.cancel()
-            self._next_reload = None
-        # What the brokers have delivered is taken before anything closes; the queue may grow
-        # beyond its high mark for this.
-        parts.connections.resume("reload")
-        parts.connections.resume("pressure")
-        settle_s = self._remaining_s() / 2
-        await self._step("settle", lambda: parts.connections.settle(settle_s), settle_s)
-        parts.connections.pause("stop")
-        await self._step("stop modules", self._modules.stop_all, self._remaining_s() / 2)
-        # While the output drains: a slow disk must not take its time.
-        state = parts.state
-        saving = self._guard.run("state", state.flush) if state is not None else None
-        await self._step(
-            "drain", lambda: parts.sink.drain(self._remaining_s()), self._remaining_s() + 0.1
-        )
-        # The acknowledgements that the drain has freed go out before the connection closes.
-        await self._step("disconnect", parts.connections.stopService, max(0.2, self._remaining_s()))
-        await self._step("close output", parts.sink.stopService, 0.2)
-        await self._step("services", super().stopService, 0.2)
-        if state is not None:
-            await self._step("state", lambda: saving, _STATE_WAIT_S)
-            self._guard.run("state", state.finish)
-        self._end_within(_REACTOR_GRACE_S)
-        written, left = parts.sink.taken_metrics, parts.sink.left_metrics
-        if left:
-            self._log.error(
-                "Stopped: {written} metrics written, {left} were not read within {seconds:g} s "
-                "and are lost.",
-                written=written,
-                left=left,
-                seconds=_rounded(self._stopping_for_s()),
-            )
-        elif dropped := sum(parts.sink.dropped.values()):
-            self._log.warn(
-                "Stopped: {written} metrics written, {dropped} were dropped before from a full "
-                "queue.",
-                written=written,
-                dropped=dropped,
-            )
-        else:
-            self._log.info("Stopped: {written} metrics written, none lost.", written=written)
-
-    async def _step(self, place: str, step: Callable[[], Any], timeout_s: float) -> None:
-        """Take one step of a stop or a reload: contained, and at most that long."""
-        work = self._guard.run(place, step)
-        if isinstance(work, Awaitable):
-            await self._at_most(timeout_s, self._guard.watch(place, as_deferred(work)))
-
-    async def _at_most(self, timeout_s: float, waiting: Deferred[Any]) -> Any:
-        """Wait for a Deferred, or give up waiting and leave it to itself."""
-        result: Deferred[Any] = Deferred()
-
-        def over(value: Any) -> None:
-            if call.active():
-                call.cancel()
-                result.callback(value)
-
-        call = self._parts.reactor.callLater(timeout_s, result.callback, None)
-        waiting.addBoth(over)
-        return await result
-
-
-def _rounded(seconds: float) -> float:
-    """Round for a log line: a timeout of 10 s that ended after 9.96 s is 10 s."""
-    return round(seconds, 0 if seconds >= _WHOLE_FROM_S else 1)

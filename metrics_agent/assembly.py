@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver
 
-from metrics_agent.agent import Agent, OnState, Parts
+from metrics_agent.agent import Agent
 from metrics_agent.config import AgentConfig, AgentSettings, Fault, state_directory
 from metrics_agent.config.output import STDOUT
 from metrics_agent.diagnosis import ConnectionProblems, Diagnosis, ListenOnly
@@ -22,11 +22,11 @@ from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.metric import FieldValue, Series
 from metrics_agent.output.sink import Sink
 from metrics_agent.output.writer import MakeWriter
+from metrics_agent.parts import OnState, Parts
 from metrics_agent.plan import ModulePlan, Plan
 from metrics_agent.platform import Platform
 from metrics_agent.point_clock import PointClock
 from metrics_agent.process.boot import Process
-from metrics_agent.process.exit import ExitCode
 from metrics_agent.process.running import contain_main_loop
 from metrics_agent.process.stdin import StdinService
 from metrics_agent.state.directory import Pace, StateDirectory, safe_name
@@ -59,8 +59,6 @@ if TYPE_CHECKING:
 __all__ = ["assemble", "make_planned_output"]
 
 _AGENT: Final = "agent"
-_END_GRACE_S: Final = 3.0
-"""What a stop may take beyond its drain, where memory is short, before the kernel ends it."""
 _MQTT: Final = "mqtt"
 
 
@@ -173,8 +171,8 @@ class _Assembly:
             limit_bytes=self._first.queue_limit,
             high_mark_bytes=self._first.queue_high_mark,
             low_mark_bytes=self._first.queue_low_mark,
-            on_pressure=self._on_pressure,
-            on_lost=self._on_lost,
+            on_pressure=lambda pressed: self._agent.hold_back(pressed),  # noqa: PLW0108 - made below
+            on_lost=lambda reason: self._agent.request_stop(reason),  # noqa: PLW0108 - as above
         )
         self._watchdog = Watchdog(
             reactor,
@@ -182,7 +180,9 @@ class _Assembly:
             exit_after_s=self._first.watchdog_exit,
             log=self._log,
         )
-        self._memory_watch = MemoryWatch(self._give_up)
+        self._memory_watch = MemoryWatch(
+            lambda reason: self._agent.give_up(reason, self._watchdog.end_within)
+        )
         contain_main_loop(reactor, self._memory_watch.left_reactor)
         self._agent: Agent
         self._self_metrics: SelfMetrics
@@ -239,32 +239,6 @@ class _Assembly:
         """Put the global settings of a plan into force; called before its modules are made."""
         put_into_force(plan, self._first, self._observer, self._encoder.cardinality, self._log)
         self._self_metrics.reschedule()
-
-    def _on_pressure(self, pressed: bool) -> None:
-        if pressed and self._agent.stopping:
-            # What the brokers have delivered is taken: the reader has until the end of the stop.
-            return
-        if pressed:
-            self._connections.pause("pressure")
-        else:
-            self._connections.resume("pressure")
-
-    def _give_up(self, reason: str) -> None:
-        """Stop, since the reactor is not whole any more; by the kernel if nothing else works."""
-        status = self._process.exit_status
-        status.set(ExitCode.GAVE_UP)
-        status.start_no_threads()
-        drain_s = self._agent.plan.config.settings.drain_timeout
-        self._watchdog.end_within(drain_s + _END_GRACE_S)
-        self._guard.run(
-            "memory",
-            self._agent.request_stop,
-            reason,
-            ExitCode.GAVE_UP,
-        )
-
-    def _on_lost(self, reason: str) -> None:
-        self._agent.request_stop(reason)
 
     # -- connections -------------------------------------------------------------------------
 

@@ -9,9 +9,10 @@ from typing import Any
 from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 
-from metrics_agent.agent import Agent, OnState, Parts
+from metrics_agent.agent import Agent
 from metrics_agent.config import AgentConfig, AgentSettings, Fault, ModuleConfig
 from metrics_agent.interfaces import ModuleKind
+from metrics_agent.parts import OnState, Parts
 from metrics_agent.plan import ModulePlan, Plan, build
 from metrics_agent.process.exit import ExitCode
 from metrics_agent.supervision.policy import RestartPolicy

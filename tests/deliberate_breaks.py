@@ -452,7 +452,7 @@ BREAKS: Final = (
     Break(
         "what_came_on_a_connection_that_ends_is_left",
         "agent.py",
-        'await self._step("settle", settle, _SETTLE_WAIT_S)',
+        'await self._steps.take("settle", settle, _SETTLE_WAIT_S)',
         "pass",
         "tests.test_agent_reload",
     ),
@@ -704,9 +704,8 @@ BREAKS: Final = (
     ),
     Break(
         "timers_of_a_stop_count_standing_still",
-        "agent.py",
-        '        self._guard.run("stop", self._parts.exit_status.leave_out_standstill, '
-        "self._parts.reactor)\n",
+        "shutdown.py",
+        '        parts.guard.run("stop", parts.exit_status.leave_out_standstill, parts.reactor)\n',
         "",
         "tests.test_agent_stop",
     ),

@@ -8,7 +8,7 @@ from twisted.application.service import Application, MultiService
 from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver
 
-from metrics_agent.agent import Parts
+from metrics_agent.parts import Parts
 from metrics_agent.supervision.lifecycle import State
 from tests.agent_case import AgentCase
 from tests.supervision.fakes import FAULTS, raiser

@@ -22,6 +22,7 @@ _RECONNECTING: Final = "transports/reconnecting.py"
 _SINK: Final = "output/sink.py"
 _QUEUE: Final = "output/queue.py"
 _AGENT: Final = "agent.py"
+_SHUTDOWN: Final = "shutdown.py"
 _SUPERVISOR: Final = "supervision/supervisor.py"
 _GROUP: Final = "supervision/group.py"
 
@@ -77,25 +78,25 @@ RACES: Final = (
     ),
     _race(
         "a_stop_does_not_settle",
-        _AGENT,
+        _SHUTDOWN,
         "lambda: parts.connections.settle(settle_s), settle_s)",
         "lambda: None, settle_s)",
     ),
     _race(
         "a_stop_does_not_drain",
-        _AGENT,
-        '"drain", lambda: parts.sink.drain(self._remaining_s()), self._remaining_s() + 0.1',
-        '"drain", lambda: None, self._remaining_s() + 0.1',
+        _SHUTDOWN,
+        '"drain", lambda: parts.sink.drain(drain_s), drain_s + 0.1',
+        '"drain", lambda: None, drain_s + 0.1',
     ),
     _race(
         "a_stop_reads_on_while_its_modules_stop",
-        _AGENT,
+        _SHUTDOWN,
         '        parts.connections.pause("stop")\n',
         "",
     ),
     _race(
         "a_stop_keeps_the_pressure",
-        _AGENT,
+        _SHUTDOWN,
         '        parts.connections.resume("pressure")\n',
         "",
     ),
@@ -316,16 +317,16 @@ RACES: Final = (
     ),
     _race(
         "a_stop_disconnects_before_it_drains",
-        _AGENT,
-        '        await self._step(\n            "drain"',
-        '        await self._step("disconnect", parts.connections.stopService, 1.0)\n'
-        '        await self._step(\n            "drain"',
+        _SHUTDOWN,
+        '        await take("drain"',
+        '        await take("disconnect", parts.connections.stopService, 1.0)\n'
+        '        await take("drain"',
     ),
     _race(
         "a_stop_stops_modules_before_it_settles",
-        _AGENT,
+        _SHUTDOWN,
         "        settle_s = self._remaining_s() / 2\n",
-        '        await self._step("stop modules", self._modules.stop_all, 1.0)\n'
+        '        await take("stop modules", stop_modules, 1.0)\n'
         "        settle_s = self._remaining_s() / 2\n",
     ),
     _race(

@@ -1,0 +1,124 @@
+"""A stop in order, within ``drain_timeout``, whichever of its steps fails or hangs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from metrics_agent.parts import Parts
+from metrics_agent.steps import Steps
+
+__all__ = ["Shutdown"]
+
+_EXIT_GRACE_S: Final = 2.0
+"""How long after ``drain_timeout`` a stop that hangs is ended the hard way."""
+
+_WHOLE_FROM_S: Final = 5.0
+"""Seconds are logged without a fraction from here on."""
+
+_REACTOR_GRACE_S: Final = 0.5
+"""How long the reactor may take once we have stopped: it joins threads, and one may never end."""
+
+_STATE_WAIT_S: Final = 0.5
+"""A stop waits so long for the disk when all else is done; then it writes in this thread."""
+
+
+class Shutdown:
+    """One stop, from the first request to the last line in the log.
+
+    Args:
+        parts: of the agent.
+        steps: takes its steps.
+        drain_timeout_s: from the request on.
+    """
+
+    def __init__(self, parts: Parts, steps: Steps, drain_timeout_s: float) -> None:
+        self._parts = parts
+        self._steps = steps
+        self._drain_timeout_s = drain_timeout_s
+        self._requested_s = 0.0
+
+    def begin(self, reason: str) -> None:
+        """Begin: from now on the time counts, and the process will end."""
+        parts = self._parts
+        parts.guard.run("stop", parts.exit_status.leave_out_standstill, parts.reactor)
+        self._requested_s = parts.reactor.seconds()
+        self._end_within(self._drain_timeout_s + _EXIT_GRACE_S)
+        parts.notifier.stopping()
+        parts.log.info("Stopping: {reason}.", reason=reason)
+
+    async def run(
+        self,
+        *,
+        working: Awaitable[Any] | None,
+        stop_modules: Callable[[], Any],
+        stop_services: Callable[[], Any],
+    ) -> None:
+        """Stop everything.
+
+        Args:
+            working: the start or reload under way, if any.
+            stop_modules: may return something to await.
+            stop_services: the same, of all other services.
+        """
+        parts, take = self._parts, self._steps.take
+        # No step gets all that is left: the drain, on which most depends, is one of the last.
+        await take("reload", lambda: working, self._remaining_s() / 4)
+        # What the brokers have delivered is taken before anything closes; the queue may grow
+        # beyond its high mark for this.
+        parts.connections.resume("reload")
+        parts.connections.resume("pressure")
+        settle_s = self._remaining_s() / 2
+        await take("settle", lambda: parts.connections.settle(settle_s), settle_s)
+        parts.connections.pause("stop")
+        await take("stop modules", stop_modules, self._remaining_s() / 2)
+        # While the output drains: a slow disk must not take its time.
+        state = parts.state
+        saving = parts.guard.run("state", state.flush) if state is not None else None
+        drain_s = self._remaining_s()
+        await take("drain", lambda: parts.sink.drain(drain_s), drain_s + 0.1)
+        # The acknowledgements that the drain has freed go out before the connection closes.
+        await take("disconnect", parts.connections.stopService, max(0.2, self._remaining_s()))
+        await take("close output", parts.sink.stopService, 0.2)
+        await take("services", stop_services, 0.2)
+        if state is not None:
+            await take("state", lambda: saving, _STATE_WAIT_S)
+            parts.guard.run("state", state.finish)
+        self._end_within(_REACTOR_GRACE_S)
+        self._log_the_end()
+
+    def _running_for_s(self) -> float:
+        return float(self._parts.reactor.seconds() - self._requested_s)
+
+    def _remaining_s(self) -> float:
+        return max(0.0, self._drain_timeout_s - self._running_for_s())
+
+    def _end_within(self, seconds: float) -> None:
+        # It needs a thread; where there are no more of them the stop goes on without.
+        self._parts.guard.run("stop", self._parts.exit_status.end_within, seconds)
+
+    def _log_the_end(self) -> None:
+        log, sink = self._parts.log, self._parts.sink
+        written, left = sink.taken_metrics, sink.left_metrics
+        if left:
+            log.error(
+                "Stopped: {written} metrics written, {left} were not read within {seconds:g} s "
+                "and are lost.",
+                written=written,
+                left=left,
+                seconds=_rounded(self._running_for_s()),
+            )
+        elif dropped := sum(sink.dropped.values()):
+            log.warn(
+                "Stopped: {written} metrics written, {dropped} were dropped before from a full "
+                "queue.",
+                written=written,
+                dropped=dropped,
+            )
+        else:
+            log.info("Stopped: {written} metrics written, none lost.", written=written)
+
+
+def _rounded(seconds: float) -> float:
+    """Round for a log line: a timeout of 10 s that ended after 9.96 s is 10 s."""
+    return round(seconds, 0 if seconds >= _WHOLE_FROM_S else 1)

@@ -1,0 +1,45 @@
+"""Steps of a start, a reload or a stop: contained, and waited for within limits."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from metrics_agent.deferreds import as_deferred
+from metrics_agent.supervision.guard import Guard
+
+__all__ = ["Steps"]
+
+
+class Steps:
+    """Takes steps.
+
+    Args:
+        clock: provides callLater.
+        guard: contains what a step raises.
+    """
+
+    def __init__(self, clock: Any, guard: Guard) -> None:
+        self._clock = clock
+        self._guard = guard
+
+    async def take(self, place: str, step: Callable[[], Any], timeout_s: float) -> None:
+        """Take one step, and wait at most that long for what it returns."""
+        work = self._guard.run(place, step)
+        if isinstance(work, Awaitable):
+            await self.at_most(timeout_s, self._guard.watch(place, as_deferred(work)))
+
+    async def at_most(self, timeout_s: float, waiting: Deferred[Any]) -> Any:
+        """Wait for a Deferred, or give up waiting and leave it to itself."""
+        result: Deferred[Any] = Deferred()
+
+        def over(value: Any) -> None:
+            if call.active():
+                call.cancel()
+                result.callback(value)
+
+        call = self._clock.callLater(timeout_s, result.callback, None)
+        waiting.addBoth(over)
+        return await result
