@@ -159,6 +159,17 @@ class ModuleContext(Protocol):
         """Count what was left out, by a snake_case reason (self-metric ``dropped_<reason>``)."""
         ...
 
+    def left_out(self, device: str, reason: str, where: str, *, harmless: bool = False) -> None:
+        """Count like ``drop``, and log it once for each device and reason.
+
+        Args:
+            device: whose it was, as the log shall name it.
+            reason: see ``drop``.
+            where: its place in the message, the first that is logged.
+            harmless: logged as information, not as a warning.
+        """
+        ...
+
     def subscribe(
         self,
         broker: MqttSettings,

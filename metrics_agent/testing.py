@@ -27,6 +27,7 @@ from twisted.logger import Logger, LogLevel, formatEvent
 from metrics_agent.deferreds import as_deferred
 from metrics_agent.interfaces import Collect, Handler, Http
 from metrics_agent.line_protocol import Encoder
+from metrics_agent.logs.once import LeftOut
 from metrics_agent.metric import Metric
 from metrics_agent.state.directory import Pace, StateFaults, StateFile
 from metrics_agent.transports.mqtt.message import Message
@@ -176,10 +177,12 @@ class FakeContext:
     _work: list[Deferred[Any]] = field(factory=list, init=False)
     _scratch: Any = field(default=None, init=False)
     _faults: StateFaults | None = field(default=None, init=False)
+    _left_out: LeftOut = field(init=False)
     _received_ns: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.log = Logger(namespace=self.name, observer=self.events.append)  # type: ignore[arg-type]  # takes an event
+        self._left_out = LeftOut(self.log, self.drop)
 
     # What a module uses.
 
@@ -195,6 +198,10 @@ class FakeContext:
     def drop(self, reason: str, count: int = 1) -> None:
         """Count what was left out."""
         self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+    def left_out(self, device: str, reason: str, where: str, *, harmless: bool = False) -> None:
+        """Count what was left out, and log it once for each device and reason."""
+        self._left_out.note(device, reason, where, harmless=harmless)
 
     def subscribe(
         self,

@@ -18,6 +18,7 @@ from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.events import LogEntry
 from metrics_agent.logs.folding import Folder
 from metrics_agent.logs.levels import Level
+from metrics_agent.logs.once import LeftOut
 from metrics_agent.metric import Metric, Series
 from metrics_agent.modules.netatmo.decode import Naming as NetatmoNaming
 from metrics_agent.modules.netatmo.decode import decode
@@ -182,6 +183,7 @@ def netatmo() -> Iterator[None]:
     """Answers with devices and faults that are new each time."""
     context = FakeContext()
     context.log = Logger(observer=no_drop)  # type: ignore[arg-type]  # takes an event
+    left_out = LeftOut(context.log, context.drop)
     telling = Telling(context, context.reactor.seconds)
     naming = NetatmoNaming.of({})
     for turn in range(3):
@@ -192,7 +194,7 @@ def netatmo() -> Iterator[None]:
         ]
         document = {"body": {"devices": devices}}
         del devices
-        found = decode(document, naming, received_ns=10**18, stale_after_s=60, drop=telling.drop)
+        found = decode(document, naming, received_ns=10**18, stale_after_s=60, drop=left_out.note)
         telling.devices(list(found))
         del document, found
     yield

@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from metrics_agent.batch import Batch
 from metrics_agent.deferreds import as_deferred
 from metrics_agent.interfaces import Cancellable, Closable, Collect, Handler, Http
+from metrics_agent.logs.once import LeftOut
 from metrics_agent.metric import Metric
 from metrics_agent.state.directory import StateDirectory, StateFile
 from metrics_agent.supervision.counters import Counters
@@ -117,6 +118,7 @@ class Context:
             counters=counters,
             log=log,
         )
+        self._left_out = LeftOut(log, counters.drop)
         self._owned: dict[_Owned, None] = {}
         self._calls: list[IDelayedCall] = []
         self._purge_at = _PURGE_AT
@@ -146,6 +148,10 @@ class Context:
     def drop(self, reason: str, count: int = 1) -> None:
         """Count what was left out."""
         self._counters.drop(reason, count)
+
+    def left_out(self, device: str, reason: str, where: str, *, harmless: bool = False) -> None:
+        """Count what was left out, and log it once for each device and reason."""
+        self._left_out.note(device, reason, where, harmless=harmless)
 
     def subscribe(
         self,

@@ -18,8 +18,11 @@ from metrics_agent.metric import FieldValue, Metric, Series
 
 __all__ = ["Drop", "Naming", "Reading", "decode"]
 
-Drop = Callable[[str, str], None]
-"""Told what was left out: a snake_case reason, and the device and key."""
+Drop = Callable[[str, str, str], None]
+"""Takes what was left out: the device, a snake_case reason, and the key."""
+
+_ACCOUNT: Final = "Netatmo"
+"""Whose it is where no device is known."""
 
 _NS_PER_S: Final = 1_000_000_000
 _EARLIEST_S: Final = 1_325_376_000
@@ -150,7 +153,7 @@ def decode(
         naming: what devices are called.
         received_ns: the time of receipt.
         stale_after_s: how old a reading may be.
-        drop: told what was left out.
+        drop: takes what was left out.
 
     Yields:
         A reading for each device and module; for one that can no longer be reached, and still has
@@ -159,7 +162,7 @@ def decode(
     decoder = _Decoder(naming, received_ns, _server_time_s(document), stale_after_s, drop)
     for count, device in enumerate(_devices(document, drop)):
         if count == _MAX_DEVICES:
-            drop("too_many_devices", "devices")
+            drop(_ACCOUNT, "too_many_devices", "devices")
             return
         yield from decoder.read(device)
 
@@ -178,7 +181,7 @@ def _objects(value: object, where: str, drop: Drop) -> Iterator[Mapping[str, Any
         if isinstance(each, dict):
             yield each
         else:
-            drop("not_an_object", where)
+            drop(_ACCOUNT, "not_an_object", where)
 
 
 def _server_time_s(document: Mapping[str, Any]) -> float | None:
@@ -214,11 +217,11 @@ class _Decoder:
         raw_id = device.get("_id")
         device_id = _plain_id(raw_id)[:_MAX_ID] if isinstance(raw_id, str) else ""
         if not device_id:
-            self._drop("no_id", "a device without _id")
+            self._drop(_ACCOUNT, "no_id", "a device without _id")
             return
         if device.get("last_seen") == 0 and device.get("last_message") == 0:
             # It was set up and never heard; what else is said of it are fillings.
-            self._drop("never_seen", device_id)
+            self._drop(device_id, "never_seen", "all values")
             return
         friendly = self._naming.friendly(device_id, device)
         tags = {"vendor": "netatmo", "device": device_id, "friendly": friendly}
@@ -226,7 +229,7 @@ class _Decoder:
         time_s = self._time_s(device, dashboard)
         has_reading = isinstance(dashboard, dict) and bool(dashboard)
         if has_reading and time_s is not None and self._now_s - time_s > self._stale_after_s:
-            self._drop("stale_reading", device_id)
+            self._drop(device_id, "stale_reading", "all values")
             has_reading = False
         online = has_reading and device.get("reachable") is not False
         if has_reading:
@@ -262,7 +265,7 @@ class _Decoder:
         time_ns = self._received_ns if time_s is None else round(time_s * 1000) * 1_000_000
         climate = self._fields(_CLIMATE, device["dashboard_data"], device_id)
         if device.get("co2_calibrating") is True and climate.pop("co2", None) is not None:
-            self._drop("co2_calibrating", f"{device_id} CO2")
+            self._drop(device_id, "co2_calibrating", "CO2")
         if climate:
             kind = device.get("type")
             sensor = kind if isinstance(kind, str) and kind else "unknown"
@@ -280,13 +283,13 @@ class _Decoder:
                 continue
             raw = source[quantity.key]
             value = number(raw)
-            where = f"{device_id} {quantity.key}"
             if value is None:
-                self._drop("null_value" if raw is None else "not_a_number", where)
+                reason = "null_value" if raw is None else "not_a_number"
+                self._drop(device_id, reason, quantity.key)
             elif value == quantity.none or (
                 quantity.none_below is not None and value < quantity.none_below
             ):
-                self._drop("sentinel", where)
+                self._drop(device_id, "sentinel", quantity.key)
             else:
                 # Adding zero makes -0.0 what it is.
                 value = value * quantity.scale + 0.0

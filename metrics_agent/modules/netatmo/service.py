@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -242,7 +243,7 @@ class NetatmoModule(Service):
                 self._naming,
                 received_ns=self._context.now_ns(),
                 stale_after_s=self._settings.stale_after,
-                drop=self._telling.drop,
+                drop=partial(self._context.left_out, harmless=True),
             )
         )
         self._telling.devices(readings)

@@ -8,11 +8,12 @@ from typing import Final
 from twisted.logger import Logger
 
 from metrics_agent.interfaces import ModuleContext
+from metrics_agent.logs.once import Once
 from metrics_agent.modules.netatmo.decode import Reading
 
 __all__ = ["Telling"]
 
-_MAX_KNOWN: Final = 1000
+_MOST_OFFLINE: Final = 1000
 
 
 class Telling:
@@ -25,13 +26,11 @@ class Telling:
 
     def __init__(self, context: ModuleContext, seconds: Callable[[], float]) -> None:
         self._log: Logger = context.log
-        self._count = context.drop
         self._note = context.note_connection
         self._seconds = seconds
         self._said: dict[str, set[str]] = {}
         self._since_s: dict[str, float] = {}
-        self._complained: set[tuple[str, str]] = set()
-        self._offline: set[str] = set()
+        self._offline = Once(_MOST_OFFLINE)
 
     # Netatmo as a whole, and each kind of devices.
 
@@ -60,33 +59,17 @@ class Telling:
 
     # Devices.
 
-    def drop(self, reason: str, where: str) -> None:
-        """Count what was left out; tell of each place and reason once."""
-        self._count(reason)
-        if (where, reason) in self._complained or len(self._complained) >= _MAX_KNOWN:
-            return
-        self._complained.add((where, reason))
-        self._log.info(
-            "Left out: {where} ({reason}); counted from now on, not logged again.",
-            where=where,
-            reason=reason,
-            fold=("where", "reason"),
-        )
-
     def devices(self, readings: Iterable[Reading]) -> None:
         """Tell which devices came or went."""
         state = {reading.device: reading for reading in readings}
         for device, reading in state.items():
-            if not reading.online and device not in self._offline:
-                if len(self._offline) < _MAX_KNOWN:
-                    self._offline.add(device)
-                    self._log.warn(
-                        "{name} cannot be reached, or sends nothing new.",
-                        name=_name(reading),
-                        fold=("name",),
-                    )
-            elif reading.online and device in self._offline:
-                self._offline.discard(device)
+            if not reading.online and self._offline.first(device, "offline"):
+                self._log.warn(
+                    "{name} cannot be reached, or sends nothing new.",
+                    name=_name(reading),
+                    fold=("name",),
+                )
+            elif reading.online and self._offline.forget(device):
                 self._log.info("{name} is back.", name=_name(reading), fold=("name",))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from metrics_agent.interfaces import ModuleContext
 from metrics_agent.metric import Metric
-from metrics_agent.modules.opendtu.complaints import Complaints
 from metrics_agent.modules.opendtu.config import OpenDtuSettings
 from metrics_agent.modules.opendtu.go_compat import to_original
 from metrics_agent.modules.opendtu.naming import Naming
@@ -12,9 +13,14 @@ from metrics_agent.modules.opendtu.tracker import Tracker
 
 __all__ = ["Points"]
 
+# Odd or as it should be: logged so that the user can find it, not as a warning.
+_HARMLESS: Final = frozenset(
+    {"never_heard", "unknown_channel", "unknown_object", "unmapped_key", "zero_total"}
+)
+
 
 class Points:
-    """What sources share: complaints, what is known of the inverters, and the way out.
+    """What sources share: what is known of the inverters, and the way out.
 
     Args:
         settings: checked ones.
@@ -23,16 +29,25 @@ class Points:
     Attributes:
         naming: of the series.
         tracker: readings to points.
-        drop: tells and counts what is left out.
     """
 
     def __init__(self, settings: OpenDtuSettings, context: ModuleContext) -> None:
         self._context = context
         self._original = settings.field_names == "original"
         self._found: set[str] = set()
-        self.drop = Complaints(context).drop
         self.naming = Naming(settings.friendly_name_overrides, context.name)
         self.tracker = Tracker(self.naming, self.drop)
+
+    def drop(self, device: str, reason: str, where: str) -> None:
+        """Count what was left out, and log it once for each device and reason.
+
+        Args:
+            device: whose it was, empty for the DTU's.
+            reason: a snake_case word, the counter's name.
+            where: its place in the message.
+        """
+        harmless = reason in _HARMLESS
+        self._context.left_out(device or "OpenDTU", reason, where, harmless=harmless)
 
     def emit(self, metrics: list[Metric]) -> None:
         """Send points on their way, under the names that were asked for."""

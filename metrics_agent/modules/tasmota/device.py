@@ -15,7 +15,7 @@ from metrics_agent.limits import SERIES_CACHE_BYTES
 from metrics_agent.metric import Series
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
 
-__all__ = ["MAX_REASONS", "Device", "Naming"]
+__all__ = ["Device", "Naming"]
 
 _VENDOR = "tasmota"
 # The one meter the Go agent read; its tags did not name it.
@@ -28,9 +28,6 @@ _FIRST_SERIES_BYTES: Final = 800
 
 _Key: TypeAlias = "str | tuple[str, str, str]"
 
-MAX_REASONS: Final = 60
-"""Different reasons of complaint; there are some 30 in the code, and none comes from a device."""
-
 
 @frozen
 class Naming:
@@ -41,7 +38,6 @@ class Naming:
         original: tags as the Go agent wrote them: ``device=<t>.<i>`` instead of a channel.
         series: of all devices, beyond the first of each: what a payload makes up has one bound.
         numbers: tells apart in it the devices, and one device before and after an announcement.
-        reasons: of complaints, with the bit that each has in `Device.complained`.
     """
 
     overrides: Mapping[str, str]
@@ -50,7 +46,6 @@ class Naming:
         factory=lambda: BoundedCache(SERIES_CACHE_BYTES), eq=False, repr=False
     )
     numbers: Iterator[int] = field(factory=count, eq=False, repr=False)
-    reasons: dict[str, int] = field(factory=dict, eq=False, repr=False)
 
 
 class Device:
@@ -63,7 +58,6 @@ class Device:
         command_base: where it takes commands; empty if that is unknown.
 
     Attributes:
-        complained: reasons of what was left out that were logged already, a bit for each.
         has_sent: it has sent something that gave a point.
         asked_at_s: when per-channel totals were last asked for, on the reactor's clock.
         asked_for: the sum for which they were asked.
@@ -78,7 +72,6 @@ class Device:
         "_number",
         "asked_at_s",
         "asked_for",
-        "complained",
         "config",
         "has_sent",
         "never_ask",
@@ -95,7 +88,6 @@ class Device:
         self.topic = topic
         self.config = config
         self._command_base = command_base
-        self.complained = 0
         self.has_sent = False
         self.asked_at_s: float | None = None
         self.asked_for: float | None = None
@@ -106,20 +98,8 @@ class Device:
         self._first_key: _Key = ""
         self._first: Series | None = None
 
-    def complain(self, reason: str) -> bool:
-        """Note that something was left out; False if it was for that reason before."""
-        reasons = self._naming.reasons
-        if reason not in reasons and len(reasons) >= MAX_REASONS:
-            return False
-        bit = reasons.setdefault(reason, 1 << len(reasons))
-        if self.complained & bit:
-            return False
-        self.complained |= bit
-        return True
-
     def succeed(self, earlier: Device) -> None:
         """Take over what is remembered of a device that announced itself anew."""
-        self.complained |= earlier.complained
         self.asked_at_s = earlier.asked_at_s
         self.asked_for = earlier.asked_for
 

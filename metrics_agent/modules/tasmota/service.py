@@ -55,7 +55,6 @@ __all__ = ["TasmotaModule"]
 
 # Odd but harmless: told so that a person can map the key, not as a warning.
 _REMARKS: Final = frozenset({"unmapped_key", "unknown_object"})
-_LOGGED_CHARS: Final = 200
 
 _Read = Callable[[Device, Message], list[Metric]]
 
@@ -81,7 +80,7 @@ class TasmotaModule(Service):
         self._known = KnownDevices(context, self._registry, self._filters)
         self._wanted = (shapes, filters)
         self._said_full = False
-        self._complainant: Device | None = None
+        self._current_device = ""
         # Devices come in bursts: one line for all of them.
         self._found = Burst(
             self._log,
@@ -182,7 +181,7 @@ class TasmotaModule(Service):
             if subtopic in TELEMETRY and self._readers is not self._usual_readers:
                 self._heard()
             return ()
-        self._complainant = device
+        self._current_device = device.topic
         try:
             metrics = reader(device, message)
         except PayloadError as error:
@@ -305,7 +304,7 @@ class TasmotaModule(Service):
             self._known.note_change()
         if not config.deep_sleep:
             self._silence.announced(self._registry.announced, retained=message.retain)
-        self._complainant = device
+        self._current_device = device.topic
         for reason, where in left_out:
             self._drop(reason, where)
         self._filters.learn(config.shape)
@@ -344,19 +343,8 @@ class TasmotaModule(Service):
     # What a person is told.
 
     def _drop(self, reason: str, where: str) -> None:
-        """Count what was left out, and tell it once for each device and reason."""
-        self._context.drop(reason)
-        device = self._complainant
-        if device is None or not device.complain(reason):
-            return
-        tell = self._log.info if reason in _REMARKS else self._log.warn
-        tell(
-            "{device}: left out {where} ({reason}); counted from now on, not logged again.",
-            device=device.topic,
-            reason=reason,
-            where=where[:_LOGGED_CHARS],
-            fold=("device", "reason"),
-        )
+        harmless = reason in _REMARKS
+        self._context.left_out(self._current_device, reason, where, harmless=harmless)
 
     def _look_around(self) -> None:
         """Say so when nothing at all was seen; else forget shapes that no device has any more."""

@@ -19,7 +19,7 @@ from metrics_agent.limits import (
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota import registry as registry_module
-from metrics_agent.modules.tasmota.device import MAX_REASONS, Device, Naming
+from metrics_agent.modules.tasmota.device import Device, Naming
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
 from metrics_agent.modules.tasmota.registry import Registry
 from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, Shape
@@ -190,15 +190,3 @@ class SeriesTests(SynchronousTestCase):
                     series = device.series("switch", channel)
                     self.assertEqual(series.tags.get("friendly"), friendly)
                     self.assertIs(device.series("switch", channel), series)
-
-    def test_complaints_are_noted_once_for_each_reason(self) -> None:
-        """In the memory of one number, and without more than a fixed number of reasons."""
-        naming = Naming({})
-        one, other = Device("one", naming), Device("other", naming)
-        for device in (one, other):
-            self.assertTrue(device.complain("null_value"))
-            self.assertFalse(device.complain("null_value"))
-        for number in range(MAX_REASONS):
-            one.complain(f"reason{number}")
-        self.assertEqual(len(naming.reasons), MAX_REASONS)
-        self.assertFalse(one.complain("one too many"))
