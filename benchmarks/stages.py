@@ -17,6 +17,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger
 
 from benchmarks import fleet, packets
+from metrics_agent.interfaces import Message
 from metrics_agent.json_payload import loads
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.modules.tasmota import MODULE
@@ -27,7 +28,6 @@ from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.ticker import TickerLimits
 from metrics_agent.transports.mqtt.intake import Intake
-from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.packets import decode_publish
 from metrics_agent.transports.mqtt.splitter import PacketSplitter
 from metrics_agent.transports.mqtt.topics import Deliver, SubscriptionTable

@@ -26,8 +26,9 @@ from metrics_agent.config import AgentConfig
 from metrics_agent.interfaces import Cancellable
 from metrics_agent.plan import Plan
 from metrics_agent.supervision.counters import CountersByModule
+from metrics_agent.topic_filters import inner_filter, valid_filter
 from metrics_agent.transports.mqtt.settings import MqttSettings
-from metrics_agent.transports.mqtt.topics import Deliver, inner_filter, valid_filter
+from metrics_agent.transports.mqtt.topics import Deliver
 
 if TYPE_CHECKING:
     from metrics_agent.transports.mqtt.connection import MqttConnection

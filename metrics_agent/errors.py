@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConfigError",
+    "HttpFault",
     "MetricRefused",
     "MetricsAgentError",
     "MissingDependency",
@@ -122,3 +123,18 @@ def how_to_install(extra: str = "") -> str:
 
 class OutputError(MetricsAgentError):
     """The output cannot be opened or written."""
+
+
+class HttpFault(MetricsAgentError):  # noqa: N818 - says what is the case
+    """There is no reply, or none that may be used.
+
+    Args:
+        kind: a word that is the same for the same fault: ``dns``, ``timeout``, ``tls_expired``.
+        text: a clause that begins with the server's host, never with what was sent to it.
+        for_a_person: nothing will change until somebody changes a setting or a certificate.
+    """
+
+    def __init__(self, kind: str, text: str, *, for_a_person: bool = False) -> None:
+        self.kind = kind
+        self.for_a_person = for_a_person
+        super().__init__(text)

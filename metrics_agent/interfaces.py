@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO, TypeVar
 
 from attrs import field, frozen
 from twisted.application.service import IService
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from metrics_agent.state.directory import StateFile
-    from metrics_agent.transports.mqtt.message import Message
     from metrics_agent.transports.mqtt.settings import MqttSettings
     from metrics_agent.transports.settings import TlsSettings
     from metrics_agent.transports.websocket.settings import WebSocketSettings
@@ -31,6 +30,7 @@ __all__ = [
     "Http",
     "HttpReply",
     "IModule",
+    "Message",
     "ModuleContext",
     "ModuleKind",
     "named",
@@ -38,7 +38,27 @@ __all__ = [
 
 T = TypeVar("T")
 
-Handler = Callable[["Message"], Iterable[Metric]]
+
+class Message(NamedTuple):
+    """One PUBLISH packet of a broker, as a module's handler sees it.
+
+    Attributes:
+        topic: valid UTF-8, no wildcard.
+        payload: the raw bytes, at most the payload limit.
+        qos: 0 or 1, as delivered.
+        retain: True for a stored message sent because we subscribed: it may be old.
+        received_ns: wall clock at receipt in nanoseconds since the epoch; two messages of a
+            connection never have the same.
+    """
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    received_ns: int
+
+
+Handler = Callable[[Message], Iterable[Metric]]
 """Takes a message, gives the metrics in it; may raise, the message is then dropped and counted."""
 
 Collect = Callable[[], Iterable[Metric] | Awaitable[Iterable[Metric] | None] | None]

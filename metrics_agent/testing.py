@@ -25,14 +25,13 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, formatEvent
 
 from metrics_agent.deferreds import as_deferred
-from metrics_agent.interfaces import Collect, Handler, Http
+from metrics_agent.interfaces import Collect, Handler, Http, Message
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.once import LeftOut
 from metrics_agent.metric import Metric
 from metrics_agent.state.directory import Pace, StateFaults, StateFile
-from metrics_agent.transports.mqtt.message import Message
+from metrics_agent.topic_filters import inner_filter
 from metrics_agent.transports.mqtt.settings import MqttSettings
-from metrics_agent.transports.mqtt.topics import inner_filter
 from metrics_agent.transports.settings import TlsSettings
 from metrics_agent.transports.websocket.settings import WebSocketSettings
 

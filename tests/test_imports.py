@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -58,6 +59,23 @@ def packages_of(graph: Graph) -> Graph:
     return packages
 
 
+def past_the_door(sources: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return what modules import from transports beside settings, by importing module."""
+    found = {}
+    for name, source in sources.items():
+        if not name.startswith(f"{TOP}.modules."):
+            continue
+        names = [
+            f"{module}.{each}"
+            for module, each in imported(ast.parse(source).body)
+            if module.startswith(f"{TOP}.transports")
+            and not (module.endswith(".settings") and re.search(r"Settings$|^[A-Z_]+$", each))
+        ]
+        if names:
+            found[name] = names
+    return found
+
+
 def circle(graph: Graph) -> list[str]:
     """Return the names in one circle, none if there is none."""
     try:
@@ -81,6 +99,26 @@ class ImportTests(SynchronousTestCase):
         """The same for the folders of the package."""
         sources = {name: path.read_text() for name, path in modules().items()}
         self.assertEqual(circle(packages_of(graph_of(sources))), [])
+
+    def test_the_context_is_the_one_door(self) -> None:
+        """Modules import no transport, only settings: connections come from their context."""
+        sources = {name: path.read_text() for name, path in modules().items()}
+        self.assertEqual(past_the_door(sources), {})
+        made_up = (
+            "from metrics_agent.transports.mqtt.settings import CUSTOM, MqttSettings, mqtt_tables\n"
+            "def later():\n    from metrics_agent.transports.http import HttpClient\n"
+            "    import metrics_agent.transports.dial\n"
+        )
+        self.assertEqual(
+            past_the_door({"metrics_agent.modules.x": made_up, "metrics_agent.x": made_up}),
+            {
+                "metrics_agent.modules.x": [
+                    "metrics_agent.transports.mqtt.settings.mqtt_tables",
+                    "metrics_agent.transports.http.HttpClient",
+                    "metrics_agent.transports.dial.",
+                ]
+            },
+        )
 
     def test_circles_are_found(self) -> None:
         """Of modules and of packages; what only annotations need is none."""

@@ -8,9 +8,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.interfaces import Message
 from metrics_agent.metric import Metric, metric
 from metrics_agent.testing import START_NS, FakeContext, topic_matches
-from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.websocket.settings import WebSocketSettings
 

@@ -8,11 +8,10 @@ from weakref import WeakValueDictionary
 from twisted.logger import Logger
 
 from metrics_agent.errors import MetricRefused, PayloadError
-from metrics_agent.interfaces import Handler
+from metrics_agent.interfaces import Handler, Message
 from metrics_agent.metric import Metric
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.guard import Guard
-from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.topics import Deliver
 
 __all__ = ["Messages"]

@@ -26,10 +26,11 @@ from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
 from metrics_agent._version import __version__
+from metrics_agent.errors import HttpFault
 from metrics_agent.interfaces import HttpReply
 from metrics_agent.transports.causes import Cause
 from metrics_agent.transports.dial import dial_host
-from metrics_agent.transports.http_faults import HttpFault, cause_of, causes_of, was_cancelled
+from metrics_agent.transports.http_faults import cause_of, causes_of, was_cancelled
 from metrics_agent.transports.settings import TlsSettings
 
 __all__ = ["HttpClient"]

@@ -9,25 +9,9 @@ from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed
 
-from metrics_agent.errors import MetricsAgentError
 from metrics_agent.transports.causes import Cause, of_connect_failure
 
-__all__ = ["HttpFault", "cause_of", "causes_of", "was_cancelled"]
-
-
-class HttpFault(MetricsAgentError):  # noqa: N818 - says what is the case
-    """There is no reply, or none that may be used.
-
-    Args:
-        kind: a word that is the same for the same fault: ``dns``, ``timeout``, ``tls_expired``.
-        text: a clause that begins with the server's host, never with what was sent to it.
-        for_a_person: nothing will change until somebody changes a setting or a certificate.
-    """
-
-    def __init__(self, kind: str, text: str, *, for_a_person: bool = False) -> None:
-        self.kind = kind
-        self.for_a_person = for_a_person
-        super().__init__(text)
+__all__ = ["cause_of", "causes_of", "was_cancelled"]
 
 
 # We abort connections ourselves only for a fault, when time is over, and when we are cancelled.

@@ -14,9 +14,8 @@ from attrs import frozen
 from twisted.application.service import Service
 from zope.interface import implementer
 
-from metrics_agent.interfaces import IModule, ModuleContext, ModuleKind
+from metrics_agent.interfaces import IModule, Message, ModuleContext, ModuleKind
 from metrics_agent.metric import Metric, Series
-from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
 __all__ = ["NUMBERED", "PLACE", "number_of", "numbers_filter", "point_of"]

@@ -34,7 +34,12 @@ DECODERS: Final = (
     *("modules/opendtu/decode.py", "modules/opendtu/quantities.py", "modules/opendtu/topics.py"),
     *("modules/opendtu/tracker.py", "modules/opendtu/go_compat.py"),
     *("modules/netatmo/answers.py", "modules/netatmo/decode.py", "modules/netatmo/go_compat.py"),
-    *("transports/mqtt/packets.py", "transports/mqtt/splitter.py", "transports/mqtt/topics.py"),
+    *(
+        "transports/mqtt/packets.py",
+        "transports/mqtt/splitter.py",
+        "transports/mqtt/topics.py",
+        "topic_filters.py",
+    ),
     *("transports/mqtt/intake.py", "transports/mqtt/websocket_stream.py"),
     *("transports/http.py", "transports/http_faults.py"),
     *("transports/websocket/conversation.py", "transports/websocket/refusals.py"),

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 from attrs import frozen
 
 from metrics_agent.config.secret import Secret
-from metrics_agent.interfaces import HttpReply
+from metrics_agent.interfaces import HttpReply, Message
 from metrics_agent.modules.netatmo.answers import Action, judge
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.modules.netatmo.service import NetatmoModule
@@ -21,8 +21,7 @@ from metrics_agent.oauth2.provider import Provider
 from metrics_agent.oauth2.replies import TokenFault, read_reply
 from metrics_agent.oauth2.tokens import read_stored, write_stored
 from metrics_agent.testing import FakeContext, topic_matches
-from metrics_agent.transports.mqtt.message import Message
-from metrics_agent.transports.mqtt.topics import valid_topic
+from metrics_agent.topic_filters import valid_topic
 from tests.fuzz.corpus import (
     Conversation,
     Line,

@@ -16,11 +16,11 @@ from unittest import mock
 import hypothesis.strategies as st
 from attrs import frozen
 
+from metrics_agent.interfaces import Message
 from metrics_agent.modules.tasmota import decode, discovery, sensors, values
 from metrics_agent.modules.tasmota.config import TasmotaSettings
 from metrics_agent.modules.tasmota.service import TasmotaModule
 from metrics_agent.testing import FakeContext, topic_matches
-from metrics_agent.transports.mqtt.message import Message
 from tests.fuzz.corpus import Conversation, Line, conversations
 from tests.fuzz.mutations import Draw, token_texts
 from tests.fuzz.oracle import Target, check_context

@@ -12,9 +12,9 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from wsproto.events import AcceptConnection
 
 from metrics_agent.config.secret import Secret
+from metrics_agent.errors import HttpFault
 from metrics_agent.interfaces import HttpReply
 from metrics_agent.transports.http import HttpClient
-from metrics_agent.transports.http_faults import HttpFault
 from tests.fuzz.frames import FRAMES, REFUSALS, SMALL, SPOILS, spoilt
 from tests.fuzz.mutations import Draw, bytes_bent, cut_up
 from tests.fuzz.oracle import Target, check_events

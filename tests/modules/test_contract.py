@@ -16,11 +16,10 @@ from zope.interface.verify import verifyObject
 
 from metrics_agent.config.setting import hints, spec_of
 from metrics_agent.config.structure import structure
-from metrics_agent.interfaces import IModule, ModuleKind
+from metrics_agent.interfaces import IModule, Message, ModuleKind
 from metrics_agent.modules import BUILT_IN, find_kind, known_kinds
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.ticker import as_deferred
-from metrics_agent.transports.mqtt.message import Message
 from tests.supervision.fakes import ContextCase, FakeConnection, FakeThreads
 
 NEEDED: Final[dict[str, dict[str, object]]] = {

@@ -9,12 +9,12 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config.secret import Secret
+from metrics_agent.errors import HttpFault
 from metrics_agent.interfaces import HttpReply
 from metrics_agent.oauth2.keeper import LoginNeeded
 from metrics_agent.oauth2.replies import ClientRefused, GrantRefused, TokenFault
 from metrics_agent.oauth2.store import StoreBusy, StoreFault
 from metrics_agent.oauth2.tokens import fingerprint, read_stored, write_stored
-from metrics_agent.transports.http_faults import HttpFault
 from tests.oauth2.disk import Disk, Inode, Killed
 from tests.oauth2.support import (
     DAMAGED,

@@ -11,9 +11,8 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from metrics_agent.config import setting
-from metrics_agent.interfaces import IModule, ModuleKind
+from metrics_agent.interfaces import IModule, Message, ModuleKind
 from metrics_agent.metric import Metric, Series
-from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
 __all__ = ["NUMBERED", "NumberedModule", "numbered_kind"]

@@ -9,9 +9,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from metrics_agent.errors import PayloadError
-from metrics_agent.interfaces import Handler
+from metrics_agent.interfaces import Handler, Message
 from metrics_agent.metric import Metric, metric
-from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from tests.supervision.fakes import BROKER, FAULTS, ContextCase, raiser
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 
+from metrics_agent.interfaces import Message
 from metrics_agent.metric import metric
 from metrics_agent.supervision.lifecycle import State
-from metrics_agent.transports.mqtt.message import Message
 from tests.supervision.fakes import BROKER, FAULTS, raiser
 from tests.supervision.supervised import FakeModule, SupervisorCase
 

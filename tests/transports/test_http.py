@@ -9,9 +9,9 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.errors import HttpFault
 from metrics_agent.interfaces import HttpReply
 from metrics_agent.transports.http import HttpClient
-from metrics_agent.transports.http_faults import HttpFault
 from metrics_agent.transports.settings import TlsSettings
 from tests.transports.web import Connection, WebReactor
 

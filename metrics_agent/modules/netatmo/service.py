@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from metrics_agent.backoff import Backoff
 from metrics_agent.config import Secret
+from metrics_agent.errors import HttpFault
 from metrics_agent.interfaces import IModule, ModuleContext
 from metrics_agent.metric import Metric
 from metrics_agent.modules.netatmo.account import TOKEN_FILE, Account, Endpoint
@@ -35,7 +36,6 @@ from metrics_agent.oauth2.login_page import CannotServe, LoginPage
 from metrics_agent.oauth2.logins import Granted, Logins
 from metrics_agent.oauth2.replies import TokenFault
 from metrics_agent.oauth2.store import StoreBusy, StoreFault
-from metrics_agent.transports.http_faults import HttpFault
 
 __all__ = ["NetatmoModule"]
 

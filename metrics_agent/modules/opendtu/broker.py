@@ -8,12 +8,11 @@ from typing import Final
 from twisted.internet.interfaces import IDelayedCall
 
 from metrics_agent.catalogue import DEVICE
-from metrics_agent.interfaces import ModuleContext
+from metrics_agent.interfaces import Message, ModuleContext
 from metrics_agent.metric import Metric
 from metrics_agent.modules.opendtu.config import OpenDtuMqttSettings
 from metrics_agent.modules.opendtu.points import Points
 from metrics_agent.modules.opendtu.topics import DTU, Gathering
-from metrics_agent.transports.mqtt.message import Message
 
 __all__ = ["BrokerSource"]
 

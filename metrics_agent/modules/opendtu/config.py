@@ -9,9 +9,8 @@ from typing import ClassVar, Final, Literal
 from attrs import frozen
 
 from metrics_agent.config import Fault, setting
+from metrics_agent.topic_filters import valid_topic
 from metrics_agent.transports.mqtt.settings import MqttSettings
-from metrics_agent.transports.mqtt.topics import valid_topic
-from metrics_agent.transports.websocket.address import WebSocketAddress, parse_address
 from metrics_agent.transports.websocket.settings import WebSocketSettings
 
 __all__ = ["CUSTOM_IGNORED", "OpenDtuMqttSettings", "OpenDtuSettings"]
@@ -88,13 +87,9 @@ class OpenDtuSettings(WebSocketSettings):
     )
 
     @property
-    def address(self) -> WebSocketAddress:
-        """Where to connect to.
-
-        Raises:
-            ValueError: it is wrong; `check` says so beforehand.
-        """
-        return parse_address(self.url or self.web_socket_url, self.default_path)
+    def written_address(self) -> str:
+        """The address, by either of its names."""
+        return self.url or self.web_socket_url
 
     def check(self) -> Iterator[Fault]:
         """Yield what is wrong although each setting alone has the right type."""

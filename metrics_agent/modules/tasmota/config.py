@@ -9,8 +9,8 @@ from attrs import frozen
 
 from metrics_agent.config import Duration, Fault, setting
 from metrics_agent.config.faults import join
+from metrics_agent.topic_filters import valid_filter, valid_topic
 from metrics_agent.transports.mqtt.settings import MqttSettings
-from metrics_agent.transports.mqtt.topics import valid_filter, valid_topic
 
 __all__ = ["TasmotaSettings"]
 

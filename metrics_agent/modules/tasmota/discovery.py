@@ -30,7 +30,7 @@ from metrics_agent.modules.tasmota.topics import (
     Shape,
     build_base,
 )
-from metrics_agent.transports.mqtt.topics import valid_topic
+from metrics_agent.topic_filters import valid_topic
 
 __all__ = ["DeviceConfig", "parse_config", "read_config"]
 

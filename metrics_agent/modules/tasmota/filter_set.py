@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metrics_agent.transports.mqtt.topics import covers
+from metrics_agent.topic_filters import covers
 
 __all__ = ["FilterSet"]
 

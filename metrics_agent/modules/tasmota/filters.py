@@ -18,8 +18,8 @@ from metrics_agent.modules.tasmota.topics import (
     DEFAULT_PREFIXES,
     Shape,
 )
+from metrics_agent.topic_filters import valid_filter
 from metrics_agent.transports.mqtt.settings import MqttSettings
-from metrics_agent.transports.mqtt.topics import valid_filter
 
 __all__ = ["MAX_SHAPES", "TELEMETRY", "Filters", "is_full_topic", "user_filters"]
 

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from metrics_agent.errors import PayloadError
-from metrics_agent.interfaces import IModule, ModuleContext
+from metrics_agent.interfaces import IModule, Message, ModuleContext
 from metrics_agent.limits import (
     TASMOTA_DEVICE_BYTES,
     TASMOTA_DEVICES,
@@ -48,8 +48,7 @@ from metrics_agent.modules.tasmota.registry import Registry
 from metrics_agent.modules.tasmota.silence import Silence
 from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, Shape
 from metrics_agent.modules.tasmota.totals import refuses, should_ask, sum_of
-from metrics_agent.transports.mqtt.message import Message
-from metrics_agent.transports.mqtt.topics import covers
+from metrics_agent.topic_filters import covers
 
 __all__ = ["TasmotaModule"]
 

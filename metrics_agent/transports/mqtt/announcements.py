@@ -22,8 +22,8 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 
 from metrics_agent.looping import GuardedLoop
+from metrics_agent.topic_filters import covers, inner_filter
 from metrics_agent.transports.mqtt.splitter import Frame, Skipped
-from metrics_agent.transports.mqtt.topics import covers, inner_filter
 
 __all__ = ["Announcements"]
 

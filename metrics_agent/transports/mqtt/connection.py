@@ -22,6 +22,7 @@ from metrics_agent.batch import Batch
 from metrics_agent.interfaces import Cancellable
 from metrics_agent.looping import GuardedLoop
 from metrics_agent.state.directory import StateFile
+from metrics_agent.topic_filters import valid_topic
 from metrics_agent.transports.mqtt import causes
 from metrics_agent.transports.mqtt.address import BrokerAddress
 from metrics_agent.transports.mqtt.causes import Cause
@@ -31,7 +32,7 @@ from metrics_agent.transports.mqtt.intake import Intake
 from metrics_agent.transports.mqtt.link import Link
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.subscriber import Subscriber
-from metrics_agent.transports.mqtt.topics import Deliver, SubscriptionTable, valid_topic
+from metrics_agent.transports.mqtt.topics import Deliver, SubscriptionTable
 from metrics_agent.transports.mqtt.versions import BrokerVersions
 from metrics_agent.transports.outage import OutageReport
 from metrics_agent.transports.reconnecting import Dial, Reconnecting

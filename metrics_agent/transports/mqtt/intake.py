@@ -14,8 +14,8 @@ from collections.abc import Callable
 from twisted.logger import Logger
 
 from metrics_agent.batch import Batch, Settle
+from metrics_agent.interfaces import Message
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
-from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.packets import PUBLISH, decode_publish
 from metrics_agent.transports.mqtt.topics import SubscriptionTable
 

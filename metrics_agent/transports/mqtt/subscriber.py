@@ -25,9 +25,9 @@ from twisted.logger import Logger
 
 from metrics_agent.limits import REMEMBERED_FILTERS
 from metrics_agent.state.directory import StateFile
+from metrics_agent.topic_filters import covers, valid_filter
 from metrics_agent.transports.mqtt.engine import Engine, Subscribed, Unsubscribed
 from metrics_agent.transports.mqtt.suspects import Suspects
-from metrics_agent.transports.mqtt.topics import covers, valid_filter
 
 __all__ = ["Subscriber"]
 

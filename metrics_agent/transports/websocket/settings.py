@@ -74,7 +74,12 @@ class WebSocketSettings(ConnectionSettings):
         Raises:
             ValueError: it is wrong; `check_connection` says so beforehand.
         """
-        return parse_address(self.url, self.default_path)
+        return parse_address(self.written_address, self.default_path)
+
+    @property
+    def written_address(self) -> str:
+        """The address as it is written; a subclass may have another setting for it."""
+        return self.url
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.errors import HttpFault
 from metrics_agent.interfaces import HttpReply
 from metrics_agent.oauth2.tokens import write_stored
-from metrics_agent.transports.http_faults import HttpFault
 from tests.modules.netatmo.support import START_S, Rig, document, outdoor, station, tokens
 from tests.oauth2.test_login_page import browser_for
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config import Secret
+from metrics_agent.errors import HttpFault
 from metrics_agent.interfaces import HttpReply, IModule
 from metrics_agent.modules.netatmo import MODULE
 from metrics_agent.testing import FakeContext
-from metrics_agent.transports.http_faults import HttpFault
 from tests.modules.netatmo.support import (
     EXPIRED,
     HTML,

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent.modules.tasmota import filter_set
 from metrics_agent.modules.tasmota.filter_set import FilterSet
 from metrics_agent.modules.tasmota.filters import MAX_SHAPES
-from metrics_agent.transports.mqtt.topics import covers
+from metrics_agent.topic_filters import covers
 from tests.modules.tasmota.support import announcement, config_topic, make
 
 LEVELS = st.lists(st.sampled_from(("a", "b", "+")), min_size=1, max_size=4)

@@ -14,9 +14,9 @@ from twisted.logger import Logger, LogLevel, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.interfaces import Message
 from metrics_agent.state.directory import Pace, StateFaults, StateFile
 from metrics_agent.transports.mqtt.connection import MqttConnection
-from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.packets import encode_fixed_header
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.splitter import PacketSplitter

@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.interfaces import Message
 from metrics_agent.transports.mqtt import announcements
 from metrics_agent.transports.mqtt.announcements import ANSWER_S, LATEST_S, QUIET_S
 from metrics_agent.transports.mqtt.inflow import FRAMES_A_LOOK, TURN_S
-from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.splitter import Frame, Skipped
 from tests.transports.mqtt.scripted import (
     PINGRESP,

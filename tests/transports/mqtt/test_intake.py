@@ -8,8 +8,8 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.errors import ProtocolError
+from metrics_agent.interfaces import Message
 from metrics_agent.transports.mqtt.intake import Intake
-from metrics_agent.transports.mqtt.message import Message
 from metrics_agent.transports.mqtt.packets import decode_publish
 from metrics_agent.transports.mqtt.topics import SubscriptionTable
 

@@ -9,15 +9,9 @@ from hypothesis import example, given, settings
 from paho.mqtt.client import topic_matches_sub
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.transports.mqtt.message import Message
-from metrics_agent.transports.mqtt.topics import (
-    Deliver,
-    SubscriptionTable,
-    covers,
-    inner_filter,
-    valid_filter,
-    valid_topic,
-)
+from metrics_agent.interfaces import Message
+from metrics_agent.topic_filters import covers, inner_filter, valid_filter, valid_topic
+from metrics_agent.transports.mqtt.topics import Deliver, SubscriptionTable
 
 bounded = settings(max_examples=300, deadline=None, derandomize=True)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.internet.error import ConnectionDone
 
+from metrics_agent.interfaces import Message
 from metrics_agent.transports.mqtt.inflow import FRAMES_A_LOOK, TURN_S
-from metrics_agent.transports.mqtt.message import Message
 from tests.transports.mqtt.scripted import ConnectedCase, publish
 
 MESSAGES = 5 * FRAMES_A_LOOK + 3
