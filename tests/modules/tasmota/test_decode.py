@@ -16,7 +16,7 @@ from metrics_agent.errors import PayloadError
 from metrics_agent.json_payload import loads
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import Metric
-from metrics_agent.modules.tasmota import meters, original, sensor_table
+from metrics_agent.modules.tasmota import go_compat, meters, sensor_table
 from metrics_agent.modules.tasmota.device import Device, Naming
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
 from metrics_agent.modules.tasmota.energy import decode_energy, decode_energy_fully
@@ -241,9 +241,9 @@ class Tables(SynchronousTestCase):
 
     def test_original_names_are_the_catalogue_s(self) -> None:
         """The Go agent's names come from one table, with its scales."""
-        self.assertEqual(original._TABLE["energy_total"], ("sum_power_total", 1000.0))
-        self.assertEqual(original._TABLE["energy_exported_total"], ("sum_power_total_out", 1000.0))
-        self.assertEqual(original._TABLE["current"], ("current", 1000.0))
+        self.assertEqual(go_compat._TABLE["energy_total"], ("sum_power_total", 1000.0))
+        self.assertEqual(go_compat._TABLE["energy_exported_total"], ("sum_power_total_out", 1000.0))
+        self.assertEqual(go_compat._TABLE["current"], ("current", 1000.0))
 
     def test_meter_fields_as_written(self) -> None:
         """A field, a phase, a unit; anything else says what was expected."""

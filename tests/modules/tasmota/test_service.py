@@ -153,7 +153,7 @@ class Shapes(SynchronousTestCase):
         context.deliver(config_topic(), announcement(ft="home/%prefix%/%topic%/"))
         context.advance(1)
         (line,) = context.logged("warn")
-        self.assertIn("State cannot be kept", line)
+        self.assertIn("Cannot write to the state directory", line)
         self.assertIn("home/tele/+/SENSOR", context.filters())
 
     def test_bad_and_too_many_topics(self) -> None:
