@@ -21,6 +21,7 @@ from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.metric import FieldValue, Series
 from metrics_agent.output.sink import Sink
+from metrics_agent.output.target import make_output
 from metrics_agent.output.writer import MakeWriter
 from metrics_agent.parts import OnState, Parts
 from metrics_agent.plan import ModulePlan, Plan
@@ -75,7 +76,7 @@ def make_planned_output(
     try:
         state_dir = state_directory(config.settings, platform.environ)
         own = partial(give_to_owner, directory=state_dir)
-        return platform.make_output(reactor, config.settings.output, take_stdout, own)
+        return make_output(platform, reactor, config.settings.output, take_stdout, own)
     except OutputError as error:
         fault = Fault("output", str(error))
         raise ConfigError([config.lines.locate(fault)]) from error
@@ -217,6 +218,7 @@ class _Assembly:
             service.setServiceParent(agent)
         if self._diagnosis is None:
             stdin = StdinService(
+                self._platform.kernel,
                 self._reactor,
                 lambda: agent.request_stop("stdin was closed"),
                 self._platform.stdin,

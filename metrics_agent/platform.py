@@ -16,9 +16,8 @@ from attrs import field, frozen
 
 from metrics_agent.clock import wall_ns
 from metrics_agent.logs.logger import ModuleLogger, make_logger
-from metrics_agent.output.target import make_output
-from metrics_agent.output.writer import MakeWriter
 from metrics_agent.point_clock import steady_ns
+from metrics_agent.process.kernel import Kernel
 from metrics_agent.state.files import Files
 
 __all__ = ["Platform"]
@@ -36,8 +35,8 @@ class Platform:
         environ: environment variables.
         files: the system calls for state files.
         host_name: the name of this host.
+        kernel: the system calls for the output and stdin.
         make_logger: the log of a module, by its name; of the agent without one.
-        make_output: see `output.target.make_output`.
         random: floats from 0 to below 1.
         steady_ns: a clock that never jumps.
         stdin: the descriptor whose end means stop.
@@ -47,8 +46,8 @@ class Platform:
     environ: Mapping[str, str] = field(factory=_environ)
     files: Files = field(factory=Files)
     host_name: Callable[[], str] = socket.gethostname
+    kernel: Kernel = field(factory=Kernel)
     make_logger: Callable[..., ModuleLogger] = make_logger
-    make_output: Callable[..., MakeWriter] = make_output
     random: Callable[[], float] = random.random
     steady_ns: Callable[[], int] = steady_ns
     stdin: int = 0

@@ -8,37 +8,38 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from metrics_agent.output.direct import DirectWriter
 from metrics_agent.output.pollable import PollWriter
 from metrics_agent.output.threaded import ThreadWriter
 from metrics_agent.output.writer import Source, Writer
-from metrics_agent.process.descriptors import Kind, kind_of, reopen
+from metrics_agent.process.descriptors import Kind
+from metrics_agent.process.kernel import Kernel
 
 __all__ = ["descriptor_writer"]
 
 
-def descriptor_writer(reactor: Any, fd: int, source: Source) -> Writer:
+def descriptor_writer(kernel: Kernel, reactor: Any, fd: int, source: Source) -> Writer:
     """Make the writer for an open descriptor, which the writer owns from now on.
 
     Args:
+        kernel: its calls.
         reactor: IReactorTime, IReactorFDSet and IReactorFromThreads.
         fd: open for writing. No flag of its description is changed.
         source: where the bytes come from.
     """
-    kind = kind_of(fd)
+    kind = kernel.kind_of(fd)
     if kind is Kind.SOCKET:
-        return PollWriter(reactor, fd, kind, source)
+        return PollWriter(kernel, reactor, fd, kind, source)
     if kind in {Kind.FILE, Kind.NULL, Kind.CLOSED}:
-        return DirectWriter(reactor, fd, source)
+        return DirectWriter(kernel, reactor, fd, source)
     if kind in {Kind.PIPE, Kind.TERMINAL}:
         try:
-            private = reopen(fd)
+            private = kernel.reopen(fd)
         except OSError:
             # Not ours to open again, or no /proc: the thread is made for this.
-            return ThreadWriter(reactor, fd, kind, source)
-        os.close(fd)
-        return PollWriter(reactor, private, kind, source)
-    return ThreadWriter(reactor, fd, kind, source)
+            return ThreadWriter(kernel, reactor, fd, kind, source)
+        kernel.close(fd)
+        return PollWriter(kernel, reactor, private, kind, source)
+    return ThreadWriter(kernel, reactor, fd, kind, source)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 
 from twisted.internet.interfaces import IReactorTime
 
 from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.whole_lines import Outcome, PlainBuffer, hand_over
 from metrics_agent.output.writer import Source
+from metrics_agent.process.kernel import Kernel
 
 __all__ = ["RETRY_S", "DirectWriter"]
 
@@ -26,14 +26,16 @@ class DirectWriter:
     file before and after us, as in ``(echo a; metrics-agent; echo b) > file``.
 
     Args:
+        kernel: its calls.
         reactor: the clock.
         fd: owned by the writer from now on.
         source: where the bytes come from.
     """
 
-    def __init__(self, reactor: IReactorTime, fd: int, source: Source) -> None:
+    def __init__(self, kernel: Kernel, reactor: IReactorTime, fd: int, source: Source) -> None:
+        self._kernel = kernel
         self._fd = fd
-        self._file = PlainBuffer(fd)
+        self._file = PlainBuffer(kernel, fd)
         self._source = source
         self._loop = GuardedLoop(reactor, self._pump)
         self._closed = False
@@ -52,7 +54,7 @@ class DirectWriter:
         if not self._closed:
             self._closed = True
             self._loop.stop()
-            os.close(self._fd)
+            self._kernel.close(self._fd)
 
     def _run(self) -> None:
         delay_s = self._pump()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from random import random
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from metrics_agent.backoff import Backoff
-from metrics_agent.logs.logger import make_logger
 from metrics_agent.output.protocol import OutputProtocol
 from metrics_agent.output.writer import Source
+from metrics_agent.platform import Platform
 from metrics_agent.transports.causes import Cause
 from metrics_agent.transports.reconnecting import Dial, Reconnecting
 
@@ -30,6 +29,7 @@ class EndpointWriter:
     from the start of its batch: at least once.
 
     Args:
+        platform: the machine.
         reactor: IReactorTime and IReactorFDSet.
         endpoint: where to connect.
         name: the endpoint's description, for messages.
@@ -37,19 +37,24 @@ class EndpointWriter:
     """
 
     def __init__(
-        self, reactor: Any, endpoint: IStreamClientEndpoint, name: str, source: Source
+        self,
+        platform: Platform,
+        reactor: Any,
+        endpoint: IStreamClientEndpoint,
+        name: str,
+        source: Source,
     ) -> None:
         self._source = source
         self._reconnecting = Reconnecting(
             reactor,
             addresses=(name,),
             dial=lambda _name: Dial(endpoint),
-            make_link=lambda: OutputProtocol(reactor, self, source),
+            make_link=lambda: OutputProtocol(platform.kernel, reactor, self, source),
             timeout_s=_CONNECT_TIMEOUT_S,
-            backoff=Backoff(_RECONNECT_MIN_S, _RECONNECT_MAX_S, random),
+            backoff=Backoff(_RECONNECT_MIN_S, _RECONNECT_MAX_S, platform.random),
             report=_Report(source),
             short_lived=_of_short_lives,
-            log=make_logger(),
+            log=platform.make_logger(),
         )
         self._reconnecting.start()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 
 from metrics_agent.looping import GuardedLoop
-from metrics_agent.process.descriptors import hung_up
+from metrics_agent.process.kernel import Kernel
 
 __all__ = ["GONE", "IDLE_CHECK_S", "HangupCheck"]
 
@@ -20,12 +20,20 @@ class HangupCheck:
     """Asks once a second, for what the reactor cannot watch without reading from it.
 
     Args:
+        kernel: its calls.
         reactor: the clock.
         fd: a pipe, socket or terminal; must stay open until `stop`.
         on_gone: called once.
     """
 
-    def __init__(self, reactor: IReactorTime, fd: int, on_gone: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        reactor: IReactorTime,
+        fd: int,
+        on_gone: Callable[[str], None],
+    ) -> None:
+        self._kernel = kernel
         self._fd = fd
         self._on_gone = on_gone
         self._loop = GuardedLoop(reactor, self._check)
@@ -39,7 +47,7 @@ class HangupCheck:
         self._loop.stop()
 
     def _check(self) -> float | None:
-        if not hung_up(self._fd):
+        if not self._kernel.hung_up(self._fd):
             return IDLE_CHECK_S
         self.stop()
         self._on_gone(GONE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,13 +11,12 @@ from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.descriptor import descriptor_writer
 from metrics_agent.output.direct import RETRY_S
 from metrics_agent.output.writer import Source, Writer
+from metrics_agent.process.kernel import Kernel
 
 __all__ = ["PathWriter"]
 
 ROTATION_CHECK_S = 1.0
 FILE_MODE = 0o640
-
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
 
 
 class PathWriter:
@@ -27,16 +25,22 @@ class PathWriter:
     Stands between the writer for the open descriptor and the sink: to the one it is the source.
 
     Args:
+        kernel: its calls.
         reactor: IReactorTime, IReactorFDSet and IReactorFromThreads.
-        path: made with mode 0640 where it is not there, whatever the umask is (a daemon of
-            twistd has 077); its directory must be.
+        path: made with mode 0640 where it is not there; its directory must be.
         source: where the bytes come from.
         own: called with the descriptor of a file that was made, to give it to its owner.
     """
 
     def __init__(
-        self, reactor: Any, path: str, source: Source, own: Callable[[int], object]
+        self,
+        kernel: Kernel,
+        reactor: Any,
+        path: str,
+        source: Source,
+        own: Callable[[int], object],
     ) -> None:
+        self._kernel = kernel
         self._reactor = reactor
         self._path = path
         self._own = own
@@ -117,23 +121,21 @@ class PathWriter:
 
     def _is_other_file(self) -> bool:
         try:
-            status = os.stat(self._path)  # noqa: PTH116 - one call, no Path needed
+            return self._kernel.identity(self._path) != self._opened
         except OSError:
             return True
-        return (status.st_dev, status.st_ino) != self._opened
 
     def _open(self) -> None:
         try:
-            fd = self._open_or_make()
+            fd, is_new = self._kernel.append_to(self._path, FILE_MODE)
         except OSError as error:
             self._retry(error.strerror or str(error))
             return
-        # O_NONBLOCK was for opening only: a named pipe without a reader would block there.
-        os.set_blocking(fd, True)
-        status = os.fstat(fd)
-        self._opened = (status.st_dev, status.st_ino)
+        if is_new:
+            self._own(fd)
+        self._opened = self._kernel.identity(fd)
         self._checked_s = self._reactor.seconds()
-        self._inner = descriptor_writer(self._reactor, fd, self)
+        self._inner = descriptor_writer(self._kernel, self._reactor, fd, self)
         self._source.recovered()
 
     def _retry(self, reason: str) -> None:
@@ -144,13 +146,3 @@ class PathWriter:
     def _open_and_write(self) -> None:
         self._open()
         self.wake()
-
-    def _open_or_make(self) -> int:
-        """Open for appending; raises OSError."""
-        try:
-            fd = os.open(self._path, _FLAGS | os.O_EXCL, FILE_MODE)
-        except FileExistsError:
-            return os.open(self._path, _FLAGS, FILE_MODE)
-        os.fchmod(fd, FILE_MODE)
-        self._own(fd)
-        return fd

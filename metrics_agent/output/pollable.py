@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from typing import Any
 
@@ -22,7 +21,8 @@ from metrics_agent.output.whole_lines import (
     hand_over,
 )
 from metrics_agent.output.writer import Source
-from metrics_agent.process.descriptors import Kind, hung_up
+from metrics_agent.process.descriptors import Kind
+from metrics_agent.process.kernel import Kernel
 
 __all__ = ["PollWriter"]
 
@@ -34,6 +34,7 @@ class PollWriter:
     """Writes until the kernel's buffer is full, then waits for the reactor.
 
     Args:
+        kernel: its calls.
         reactor: IReactorFDSet and IReactorTime.
         fd: owned by the writer from now on. A pipe or terminal must be non-blocking, and so a
             private description; a socket need not be.
@@ -41,21 +42,22 @@ class PollWriter:
         source: where the bytes come from.
     """
 
-    def __init__(self, reactor: Any, fd: int, kind: Kind, source: Source) -> None:
+    def __init__(self, kernel: Kernel, reactor: Any, fd: int, kind: Kind, source: Source) -> None:
+        self._kernel = kernel
         self._reactor = reactor
         self._fd = fd
         self._source = source
         self._kind = kind
         self._waiting = False
         self._closed = False
-        self._socket = socket.socket(fileno=fd) if kind is Kind.SOCKET else None
+        self._socket = kernel.socket_of(fd) if kind is Kind.SOCKET else None
         self._buffer: Buffer
         if self._socket is not None:
-            self._buffer = SocketBuffer(self._socket)
+            self._buffer = SocketBuffer(kernel, self._socket)
         else:
-            self._buffer = PipeBuffer(fd) if kind is Kind.PIPE else PlainBuffer(fd)
+            self._buffer = PipeBuffer(kernel, fd) if kind is Kind.PIPE else PlainBuffer(kernel, fd)
         self._empty_checks = GuardedLoop(reactor, self._pump)
-        self._check = HangupCheck(reactor, fd, self._gone)
+        self._check = HangupCheck(kernel, reactor, fd, self._gone)
         if kind is Kind.TERMINAL:
             # Waiting to read from it would mean to take the keys from the shell.
             self._check.start()
@@ -65,7 +67,7 @@ class PollWriter:
 
     def wake(self) -> None:
         """Write now, unless we wait for room."""
-        if not self._waiting and not self._closed:
+        if not self._waiting:
             self._pump()
 
     def untaken(self) -> int | None:
@@ -77,7 +79,7 @@ class PollWriter:
             return untaken
         # A closing peer throws away what it has not read, and that looks just like reading it.
         # The hang-up is visible before that, so it must be looked for after asking.
-        if hung_up(self._fd):
+        if self._kernel.hung_up(self._fd):
             self._gone(GONE)
             return None
         return untaken
@@ -94,7 +96,7 @@ class PollWriter:
         if self._socket is not None:
             self._socket.close()
         else:
-            os.close(self._fd)
+            self._kernel.close(self._fd)
 
     # What the reactor calls.
 
@@ -114,7 +116,7 @@ class PollWriter:
         """See whether the reader has gone; what a peer may say to us is discarded."""
         if self._socket is None:
             # Some reactors report a pipe's hang-up as readable.
-            if hung_up(self._fd):
+            if self._kernel.hung_up(self._fd):
                 self._gone(GONE)
             return
         try:
@@ -126,7 +128,7 @@ class PollWriter:
             return
         if data:
             return
-        if hung_up(self._fd):
+        if self._kernel.hung_up(self._fd):
             self._gone(GONE)
         else:
             # The peer sends no more but may well read on: now only asking tells when it stops.
@@ -141,6 +143,8 @@ class PollWriter:
     # Inside.
 
     def _pump(self) -> None:
+        if self._closed:  # by what was read just before; the number may be another file's by now
+            return
         try:
             outcome = hand_over(self._source, self._buffer)
         except OSError as error:

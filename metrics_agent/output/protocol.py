@@ -8,7 +8,6 @@ connection ends. Over TLS each chunk is one record, which passes through the tra
 from __future__ import annotations
 
 import sys
-import termios
 from typing import Any, Final
 from typing import Protocol as Seam
 
@@ -31,7 +30,7 @@ from metrics_agent.output.whole_lines import (
     hand_over,
 )
 from metrics_agent.output.writer import Source
-from metrics_agent.process.descriptors import ask_kernel, hung_up
+from metrics_agent.process.kernel import Kernel
 from metrics_agent.transports.causes import Cause, of_error
 
 __all__ = ["OutputProtocol", "Owner"]
@@ -57,7 +56,8 @@ class TlsBuffer:
 
     atomic_bytes = _RECORD_BYTES
 
-    def __init__(self, reactor: Any, transport: Any) -> None:
+    def __init__(self, kernel: Kernel, reactor: Any, transport: Any) -> None:
+        self._kernel = kernel
         self._reactor = reactor
         self._transport = transport
         self._socket = transport.transport
@@ -75,7 +75,7 @@ class TlsBuffer:
         """
         if not self.paused and self._socket not in self._reactor.getWriters():
             self._in_hand = 0
-        return self._in_hand + ask_kernel(self.fileno(), termios.TIOCOUTQ)
+        return self._in_hand + self._kernel.unsent(self.fileno())
 
     def capacity(self) -> int:
         """Return the length of a record."""
@@ -101,12 +101,14 @@ class OutputProtocol(Protocol):
     `startWriting`; to TLS a push producer, since TLS would ask a pull producer without end.
 
     Args:
+        kernel: its calls.
         reactor: IReactorTime and IReactorFDSet.
         owner: hears of the beginning and the end.
         source: where the bytes come from.
     """
 
-    def __init__(self, reactor: Any, owner: Owner, source: Source) -> None:
+    def __init__(self, kernel: Kernel, reactor: Any, owner: Owner, source: Source) -> None:
+        self._kernel = kernel
         self._reactor = reactor
         self._owner = owner
         self._source = source
@@ -120,11 +122,11 @@ class OutputProtocol(Protocol):
         """Begin to write; over TLS when the handshake is done."""
         tls = _tls_class()
         if tls is None or not isinstance(self.transport, tls):
-            self._begin(SocketBuffer(self._transport.getHandle()), streaming=False)
+            self._begin(SocketBuffer(self._kernel, self._transport.getHandle()), streaming=False)
 
     def handshakeCompleted(self) -> None:
         """Begin to write over TLS."""
-        self._tls = TlsBuffer(self._reactor, self._transport)
+        self._tls = TlsBuffer(self._kernel, self._reactor, self._transport)
         self._begin(self._tls, streaming=True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -174,7 +176,7 @@ class OutputProtocol(Protocol):
         untaken = self._buffer.unread()
         fd = self._tls.fileno() if self._tls is not None else self._transport.getHandle().fileno()
         # A closing peer throws away what it has not read; connectionLost tells us in a moment.
-        return None if hung_up(fd) else untaken
+        return None if self._kernel.hung_up(fd) else untaken
 
     @property
     def alive(self) -> bool:

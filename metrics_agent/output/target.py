@@ -22,6 +22,7 @@ from metrics_agent.host_port import shown
 
 if TYPE_CHECKING:
     from metrics_agent.output.writer import MakeWriter
+    from metrics_agent.platform import Platform
 
 __all__ = ["file_trouble", "make_endpoint", "make_output"]
 
@@ -51,6 +52,7 @@ def file_trouble(path: str) -> str | None:
 
 
 def make_output(
+    platform: Platform,
     reactor: Any,
     setting: str,
     take_stdout: Callable[[], int],
@@ -59,6 +61,7 @@ def make_output(
     """Turn the setting into what the sink calls at start; connects and opens nothing yet.
 
     Args:
+        platform: the machine.
         reactor: the reactor.
         setting: see `read_output`.
         take_stdout: gives the private descriptor of fd 1; called only for ``stdout``.
@@ -71,16 +74,16 @@ def make_output(
     if target.kind == "stdout":
         from metrics_agent.output.descriptor import descriptor_writer
 
-        return lambda source: descriptor_writer(reactor, take_stdout(), source)
+        return lambda source: descriptor_writer(platform.kernel, reactor, take_stdout(), source)
     if target.kind == "file":
         from metrics_agent.output.path import PathWriter
 
-        return lambda source: PathWriter(reactor, target.path, source, own)
+        return lambda source: PathWriter(platform.kernel, reactor, target.path, source, own)
 
     from metrics_agent.output.endpoint import EndpointWriter
 
     endpoint = make_endpoint(reactor, target, setting)
-    return lambda source: EndpointWriter(reactor, endpoint, setting, source)
+    return lambda source: EndpointWriter(platform, reactor, endpoint, setting, source)
 
 
 def make_endpoint(reactor: Any, target: Target, setting: str) -> Any:

@@ -8,10 +8,6 @@ nobody, and as a daemon it does not keep the process from ending.
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable
-from queue import SimpleQueue
 from typing import Any
 
 from metrics_agent.looping import GuardedLoop
@@ -25,47 +21,37 @@ from metrics_agent.output.whole_lines import (
 )
 from metrics_agent.output.writer import Source
 from metrics_agent.process.descriptors import Kind
+from metrics_agent.process.kernel import Kernel
 
-__all__ = ["ThreadWriter", "start_daemon"]
-
-
-def start_daemon(work: Callable[[], None]) -> None:
-    """Run work in a thread that does not keep the process alive."""
-    threading.Thread(target=work, name="output", daemon=True).start()
+__all__ = ["ThreadWriter"]
 
 
 class ThreadWriter:
     """Hands one chunk at a time to a thread of its own.
 
     Args:
+        kernel: its calls.
         reactor: IReactorTime and IReactorFromThreads.
-        fd: owned by the writer from now on; blocking. Only the thread writes to it and closes
-            it, so that its number cannot become another file's in the middle of a write.
+        fd: owned by the writer from now on; blocking.
         kind: tells how to ask what the reader has taken.
         source: where the bytes come from.
-        start_thread: gets the thread's work.
     """
 
-    def __init__(
-        self,
-        reactor: Any,
-        fd: int,
-        kind: Kind,
-        source: Source,
-        start_thread: Callable[[Callable[[], None]], None] = start_daemon,
-    ) -> None:
+    def __init__(self, kernel: Kernel, reactor: Any, fd: int, kind: Kind, source: Source) -> None:
         self._reactor = reactor
-        self._fd = fd
         self._source = source
-        self._chunks: SimpleQueue[bytes | None] = SimpleQueue()
         self._in_hand = 0
         self._closed = False
-        self._buffer: Buffer = PipeBuffer(fd) if kind is Kind.PIPE else PlainBuffer(fd)
+        self._buffer: Buffer = (
+            PipeBuffer(kernel, fd) if kind is Kind.PIPE else PlainBuffer(kernel, fd)
+        )
         self._empty_checks = GuardedLoop(reactor, self.wake)
-        self._check = HangupCheck(reactor, fd, self._gone)
+        self._check = HangupCheck(kernel, reactor, fd, self._gone)
         if kind in {Kind.PIPE, Kind.TERMINAL}:
             self._check.start()
-        start_thread(self._work)
+        self._thread = kernel.writing_thread(
+            fd, lambda failed: self._reactor.callFromThread(self._written, failed)
+        )
 
     def wake(self) -> None:
         """Hand over a chunk, unless the thread has one."""
@@ -77,7 +63,7 @@ class ThreadWriter:
         elif chunk:
             self._in_hand = len(chunk)
             self._source.advance(len(chunk))
-            self._chunks.put(chunk)
+            self._thread.write(chunk)
 
     def untaken(self) -> int | None:
         """Count the thread's chunk as untaken, beside what is in the pipe."""
@@ -91,20 +77,7 @@ class ThreadWriter:
             self._closed = True
             self._check.stop()
             self._empty_checks.stop()
-            self._chunks.put(None)
-
-    def _work(self) -> None:
-        """Run in the thread: write what is handed over, report, until told to end."""
-        while (chunk := self._chunks.get()) is not None:
-            rest = memoryview(chunk)
-            failed: OSError | None = None
-            try:
-                while rest:
-                    rest = rest[os.write(self._fd, rest) :]
-            except OSError as error:
-                failed = error
-            self._reactor.callFromThread(self._written, failed)
-        os.close(self._fd)
+            self._thread.close()
 
     def _written(self, failed: OSError | None) -> None:
         if self._closed:

@@ -18,16 +18,14 @@ full disk may take a part as well. The rest of a line that was cut goes first, a
 from __future__ import annotations
 
 import enum
-import fcntl
-import os
 import select
 import socket
-import termios
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from metrics_agent.output.queue import CHUNK_BYTES
 from metrics_agent.output.writer import Source
-from metrics_agent.process.descriptors import ask_kernel
+from metrics_agent.process.kernel import Kernel
 
 __all__ = [
     "ATOMIC_BYTES",
@@ -53,8 +51,6 @@ MAX_CHUNKS_PER_TURN: Final = 16
 
 _SHARE: Final = 4
 """A socket counts its bookkeeping as content: this part of its buffer holds that many bytes."""
-
-_F_GETPIPE_SZ: Final = 1032  # fcntl names it since Python 3.10 only where its build machine did
 
 
 class Buffer(Protocol):
@@ -88,7 +84,8 @@ class PipeBuffer:
 
     atomic_bytes = ATOMIC_BYTES
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, kernel: Kernel, fd: int) -> None:
+        self._kernel = kernel
         self._fd = fd
 
     def ready(self) -> bool:
@@ -97,31 +94,31 @@ class PipeBuffer:
 
     def unread(self) -> int:
         """Ask the kernel."""
-        return ask_kernel(self._fd, termios.FIONREAD)
+        return self._kernel.unread(self._fd)
 
     def capacity(self) -> int:
         """Ask the kernel: it gives a user who has many pipes smaller ones."""
-        return fcntl.fcntl(self._fd, _F_GETPIPE_SZ)
+        return self._kernel.pipe_capacity(self._fd)
 
     def send(self, chunk: bytes) -> int:
         """Write."""
-        return os.write(self._fd, chunk)
+        return self._kernel.write(self._fd, chunk)
 
 
 class SocketBuffer:
     """A stream socket, blocking or not."""
 
-    def __init__(self, stream: socket.socket) -> None:
+    def __init__(self, kernel: Kernel, stream: socket.socket) -> None:
+        self._kernel = kernel
         self._socket = stream
-        self._poll: select.poll | None = None
+        self._has_room: Callable[[], bool] | None = None
         if stream.family != socket.AF_UNIX:
-            self._poll = select.poll()
-            self._poll.register(stream, select.POLLOUT)
+            self._has_room = kernel.room_in(stream.fileno())
         self.atomic_bytes = min(ATOMIC_BYTES, self.capacity())
 
     def ready(self) -> bool:
         """Look for room in TCP, which takes a part where it has less."""
-        return self._poll is None or bool(self._poll.poll(0))
+        return self._has_room is None or self._has_room()
 
     def unread(self) -> int:
         """Ask the kernel.
@@ -129,7 +126,7 @@ class SocketBuffer:
         Of a Unix socket it counts its bookkeeping too, so it says more than the truth but 0 only
         when all is read. Of TCP it says what the peer's kernel has not acknowledged.
         """
-        return ask_kernel(self._socket.fileno(), termios.TIOCOUTQ)
+        return self._kernel.unsent(self._socket.fileno())
 
     def capacity(self) -> int:
         """Ask the kernel, which lets the buffer of TCP grow."""
@@ -145,7 +142,8 @@ class PlainBuffer:
 
     atomic_bytes = CHUNK_BYTES
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, kernel: Kernel, fd: int) -> None:
+        self._kernel = kernel
         self._fd = fd
 
     def ready(self) -> bool:
@@ -162,7 +160,7 @@ class PlainBuffer:
 
     def send(self, chunk: bytes) -> int:
         """Write."""
-        return os.write(self._fd, chunk)
+        return self._kernel.write(self._fd, chunk)
 
 
 class Outcome(enum.Enum):

@@ -7,7 +7,6 @@ their end says nothing about the parent, and a terminal's keys belong to the she
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from metrics_agent.process.descriptors import Kind, kind_of
+from metrics_agent.process.descriptors import Kind
+from metrics_agent.process.kernel import Kernel
 
 __all__ = ["StdinService", "StdinWatch", "watch_stdin"]
 
@@ -34,7 +34,8 @@ class StdinWatch:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, fd: int, on_eof: Callable[[], object]) -> None:
+    def __init__(self, kernel: Kernel, reactor: Any, fd: int, on_eof: Callable[[], object]) -> None:
+        self._kernel = kernel
         self._reactor = reactor
         self._fd = fd
         self._on_eof: Callable[[], object] | None = on_eof
@@ -60,7 +61,7 @@ class StdinWatch:
     def doRead(self) -> None:
         """Discard what is there."""
         try:
-            data = os.read(self._fd, READ_BYTES)
+            data = self._kernel.read(self._fd, READ_BYTES)
         except BlockingIOError:
             # Another process made the description non-blocking and read first.
             return
@@ -82,10 +83,13 @@ class StdinWatch:
             on_eof()
 
 
-def watch_stdin(reactor: Any, on_eof: Callable[[], object], fd: int = 0) -> StdinWatch:
+def watch_stdin(
+    kernel: Kernel, reactor: Any, on_eof: Callable[[], object], fd: int = 0
+) -> StdinWatch:
     """Drain stdin and call on_eof once when a pipe or socket ends.
 
     Args:
+        kernel: its calls.
         reactor: IReactorFDSet.
         on_eof: called at most once, from the reactor; must not raise.
         fd: the descriptor to watch.
@@ -93,8 +97,8 @@ def watch_stdin(reactor: Any, on_eof: Callable[[], object], fd: int = 0) -> Stdi
     Returns:
         A watch whose ``stop()`` ends it. On a terminal, a device or a file it watches nothing.
     """
-    watch = StdinWatch(reactor, fd, on_eof)
-    if kind_of(fd) in {Kind.PIPE, Kind.SOCKET}:
+    watch = StdinWatch(kernel, reactor, fd, on_eof)
+    if kernel.kind_of(fd) in {Kind.PIPE, Kind.SOCKET}:
         watch.start()
     return watch
 
@@ -103,12 +107,16 @@ class StdinService(Service):
     """Watches stdin from start to stop.
 
     Args:
+        kernel: its calls.
         reactor: IReactorFDSet.
         on_eof: as for `watch_stdin`.
         fd: the descriptor to watch.
     """
 
-    def __init__(self, reactor: Any, on_eof: Callable[[], object], fd: int = 0) -> None:
+    def __init__(
+        self, kernel: Kernel, reactor: Any, on_eof: Callable[[], object], fd: int = 0
+    ) -> None:
+        self._kernel = kernel
         self._reactor = reactor
         self._on_eof = on_eof
         self._fd = fd
@@ -117,7 +125,7 @@ class StdinService(Service):
     def startService(self) -> None:
         """Begin to watch."""
         super().startService()
-        self._watch = watch_stdin(self._reactor, self._on_eof, self._fd)
+        self._watch = watch_stdin(self._kernel, self._reactor, self._on_eof, self._fd)
 
     def stopService(self) -> None:
         """Stop watching; safe before start and twice."""

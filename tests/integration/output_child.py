@@ -29,6 +29,8 @@ import metrics_agent.output.descriptor  # noqa: E402, F401
 from metrics_agent.batch import Batch  # noqa: E402
 from metrics_agent.output.sink import Sink  # noqa: E402
 from metrics_agent.output.target import make_output  # noqa: E402
+from metrics_agent.platform import Platform  # noqa: E402
+from metrics_agent.process.kernel import Kernel  # noqa: E402
 from metrics_agent.process.stdin import watch_stdin  # noqa: E402
 
 MEBI = 1024 * 1024
@@ -46,7 +48,7 @@ class Child:
         self.report: dict[str, Any] = {"closed": CLOSED, "settled": 0, "eof": False, "lost": ""}
         self.sink = Sink(
             reactor,
-            make_output(reactor, output, take_stdout),
+            make_output(Platform(), reactor, output, take_stdout),
             limit_bytes=16 * MEBI,
             high_mark_bytes=8 * MEBI,
             low_mark_bytes=4 * MEBI,
@@ -69,7 +71,7 @@ class Child:
         if mode == "burst":
             self.stop(drain_s)
         else:
-            self.stdin = watch_stdin(self.reactor, self.eof)
+            self.stdin = watch_stdin(Kernel(), self.reactor, self.eof)
             self.reactor.callLater(TIME_LIMIT_S, self.stop, 0)
 
     def flood(self, chance: random.Random, number: int) -> None:

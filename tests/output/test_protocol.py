@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent.output import protocol as protocol_module
 from metrics_agent.output.protocol import OutputProtocol
 from metrics_agent.output.whole_lines import EMPTY_CHECK_S
+from metrics_agent.process.kernel import Kernel
 from tests.output.fakes import FakeReactor, FakeSource
 
 LINE = b"x" * 999 + b"\n"
@@ -88,7 +89,7 @@ class TlsTests(SynchronousTestCase):
         self.source = FakeSource()
         self.owner = Owner()
         self.tls = Tls(self.reactor, ours)
-        self.protocol = OutputProtocol(self.reactor, self.owner, self.source)
+        self.protocol = OutputProtocol(Kernel(), self.reactor, self.owner, self.source)
         self.protocol.makeConnection(self.tls)
 
     def shake_hands(self) -> None:

@@ -25,6 +25,8 @@ from metrics_agent.output.endpoint import EndpointWriter
 from metrics_agent.output.path import ROTATION_CHECK_S, PathWriter
 from metrics_agent.output.target import file_trouble, make_output
 from metrics_agent.output.whole_lines import EMPTY_CHECK_S
+from metrics_agent.platform import Platform
+from metrics_agent.process.kernel import Kernel
 from metrics_agent.transports.outage import PROVEN_S
 from tests.output.fakes import FakeReactor, FakeSource
 
@@ -46,7 +48,9 @@ class SettingTests(SynchronousTestCase):
 
     def test_stdout(self) -> None:
         """``stdout`` takes fd 1, at the start and not before."""
-        make_writer = make_output(FakeReactor(), "stdout", lambda: os.open(os.devnull, os.O_WRONLY))
+        make_writer = make_output(
+            Platform(), FakeReactor(), "stdout", lambda: os.open(os.devnull, os.O_WRONLY)
+        )
         writer = make_writer(FakeSource())
         self.assertIsInstance(writer, DirectWriter)
         writer.close()
@@ -54,7 +58,7 @@ class SettingTests(SynchronousTestCase):
     def test_path(self) -> None:
         """An absolute path is a file."""
         path = Path(self.mktemp()).absolute()
-        writer = make_output(FakeReactor(), str(path), no_stdout)(FakeSource())
+        writer = make_output(Platform(), FakeReactor(), str(path), no_stdout)(FakeSource())
         self.assertIsInstance(writer, PathWriter)
         writer.close()
         self.assertTrue(path.exists())
@@ -62,7 +66,7 @@ class SettingTests(SynchronousTestCase):
     def test_endpoint(self) -> None:
         """An endpoint description is connected to at the start."""
         reactor = MemoryReactorClock()
-        make_writer = make_output(reactor, "unix:path=/run/agent-test.sock", no_stdout)
+        make_writer = make_output(Platform(), reactor, "unix:path=/run/agent-test.sock", no_stdout)
         self.assertEqual(reactor.unixClients, [])
         writer = make_writer(FakeSource())
         self.assertIsInstance(writer, EndpointWriter)
@@ -78,7 +82,7 @@ class SettingTests(SynchronousTestCase):
             "tcp:host=127.0.0.1:port=8094",
         ):
             reactor = MemoryReactorClock()
-            writer = make_output(reactor, setting, no_stdout)(FakeSource())
+            writer = make_output(Platform(), reactor, setting, no_stdout)(FakeSource())
             self.assertEqual(
                 [call[:2] for call in reactor.tcpClients], [("127.0.0.1", 8094)], setting
             )
@@ -113,7 +117,9 @@ class SettingTests(SynchronousTestCase):
     def test_tls_can_be_made(self) -> None:
         """An address and a name are verified by Twisted, each in its way."""
         for setting in ("tls://[::1]:8094", "tls://localhost:8094", "tls:localhost:8094"):
-            self.assertTrue(callable(make_output(FullReactor(), setting, no_stdout)), setting)
+            self.assertTrue(
+                callable(make_output(Platform(), FullReactor(), setting, no_stdout)), setting
+            )
 
     def test_wrong(self) -> None:
         """A wrong setting says what was got and what is expected."""
@@ -148,7 +154,7 @@ class SettingTests(SynchronousTestCase):
             ("/tmp/a\0b", "an absolute path"),
         ):
             error = self.assertRaises(
-                OutputError, make_output, MemoryReactorClock(), setting, no_stdout
+                OutputError, make_output, Platform(), MemoryReactorClock(), setting, no_stdout
             )
             self.assertIn(expected, str(error), setting)
 
@@ -222,7 +228,7 @@ class PathTests(SynchronousTestCase):
         self.path = Path(self.mktemp())
 
     def open(self) -> PathWriter:
-        writer = PathWriter(self.reactor, str(self.path), self.source, lambda _fd: None)
+        writer = PathWriter(Kernel(), self.reactor, str(self.path), self.source, lambda _fd: None)
         self.addCleanup(self.assertEqual, [], self.reactor.getDelayedCalls())
         self.addCleanup(writer.close)
         return writer
@@ -380,7 +386,9 @@ class EndpointTests(SynchronousTestCase):
         self.endpoint = FakeEndpoint()
 
     def open(self) -> EndpointWriter:
-        self.writer = EndpointWriter(self.reactor, self.endpoint, "tcp:there:1", self.source)
+        self.writer = EndpointWriter(
+            Platform(), self.reactor, self.endpoint, "tcp:there:1", self.source
+        )
         return self.writer
 
     def connect(self) -> Transport:

@@ -20,6 +20,7 @@ from metrics_agent.output.whole_lines import (
     hand_over,
     next_chunk,
 )
+from metrics_agent.process.kernel import Kernel
 from tests.output.fakes import FakeSource
 
 _F_SETPIPE_SZ = 1031
@@ -43,7 +44,7 @@ class BufferTestCase(SynchronousTestCase):
         os.set_blocking(fd, False)
         os.set_blocking(reader, False)
         self.fd = fd
-        return PipeBuffer(fd), lambda count: os.read(reader, count)
+        return PipeBuffer(Kernel(), fd), lambda count: os.read(reader, count)
 
     def unix(self) -> tuple[SocketBuffer, Callable[[int], bytes]]:
         ours, theirs = socket.socketpair()
@@ -60,7 +61,7 @@ class BufferTestCase(SynchronousTestCase):
         self.addCleanup(ours.close)
         self.addCleanup(theirs.close)
         theirs.setblocking(False)
-        return SocketBuffer(ours), theirs.recv
+        return SocketBuffer(Kernel(), ours), theirs.recv
 
 
 class NextChunkTests(BufferTestCase):

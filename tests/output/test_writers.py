@@ -18,9 +18,10 @@ from metrics_agent.output.descriptor import descriptor_writer
 from metrics_agent.output.direct import RETRY_S, DirectWriter
 from metrics_agent.output.hangup import IDLE_CHECK_S
 from metrics_agent.output.pollable import PollWriter
-from metrics_agent.output.threaded import ThreadWriter, start_daemon
+from metrics_agent.output.threaded import ThreadWriter
 from metrics_agent.output.whole_lines import EMPTY_CHECK_S, MAX_CHUNKS_PER_TURN
 from metrics_agent.process.descriptors import Kind
+from metrics_agent.process.kernel import Kernel
 from tests.output.fakes import FakeReactor, FakeSource
 
 GONE = Failure(ConnectionDone())
@@ -31,6 +32,7 @@ class WriterTestCase(SynchronousTestCase):
     """Makes writers and closes what is left open."""
 
     def setUp(self) -> None:
+        self.kernel = Kernel()
         self.reactor = FakeReactor()
         self.source = FakeSource()
 
@@ -49,7 +51,7 @@ class WriterTestCase(SynchronousTestCase):
     def writer_for(self, fd: int, *lines: bytes):
         for line in lines:
             self.source.add(line)
-        writer = descriptor_writer(self.reactor, fd, self.source)
+        writer = descriptor_writer(self.kernel, self.reactor, fd, self.source)
         self.addCleanup(self.check_closed, writer)
         return writer
 
@@ -136,6 +138,19 @@ class PipeTests(WriterTestCase):
         os.close(self.reader)
         writer.doRead()
         self.assertEqual(self.source.said, ["lost: the reader of the output has gone"])
+
+    def test_no_write_after_the_end(self) -> None:
+        """A reactor that reports both at once calls twice; the number is another file's by then."""
+        writer = self.writer_for(self.fd, b"a\n")
+        number = writer.fileno()
+        os.close(self.reader)
+        writer.doRead()
+        path = Path(self.mktemp())
+        other = os.open(path, os.O_WRONLY | os.O_CREAT)
+        os.dup2(other, number)
+        self.close_later(other, number)
+        writer.doWrite()
+        self.assertEqual(path.read_bytes(), b"")
 
     def test_a_long_line_waits_for_an_empty_pipe(self) -> None:
         """It is looked for again soon, and not after the end."""
@@ -281,6 +296,17 @@ class TerminalTests(WriterTestCase):
         self.assertEqual(writer.fileno(), -1)
 
 
+class FullDisk(Kernel):
+    """A disk that is full for a while."""
+
+    full = True
+
+    def write(self, fd: int, data: bytes) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(fd, data)
+
+
 class DirectTests(WriterTestCase):
     """Files and /dev/null."""
 
@@ -314,15 +340,14 @@ class DirectTests(WriterTestCase):
 
     def test_disk_full(self) -> None:
         """A full disk is named, nothing is lost, and writing goes on when there is room."""
-        writer = self.writer_for(os.open("/dev/full", os.O_WRONLY), b"a\n")
+        self.kernel = FullDisk()
+        writer = self.writer_for(os.open(os.devnull, os.O_WRONLY), b"a\n")
         writer.wake()
         writer.wake()
         self.assertEqual(self.source.said, ["trouble: No space left on device (ENOSPC)"])
         self.reactor.advance(RETRY_S)
         self.assertEqual(len(self.source.said), 2)
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, writer._fd)
-        os.close(null)
+        self.kernel.full = False
         self.reactor.advance(RETRY_S)
         self.assertEqual(self.source.said[2:], ["recovered"])
         self.assertEqual(self.source.queue.queued_metrics, 0)
@@ -333,6 +358,39 @@ class DirectTests(WriterTestCase):
         self.assertEqual(self.source.said, ["lost: Bad file descriptor (EBADF)"])
 
 
+class FakeThread:
+    """A thread that does its work when the test says so."""
+
+    def __init__(self, fd: int, written) -> None:
+        self.fd = fd
+        self.written = written
+        self.chunks: list[bytes] = []
+        self.closed = False
+
+    def write(self, chunk: bytes) -> None:
+        self.chunks.append(chunk)
+
+    def close(self) -> None:
+        self.closed = True
+        os.close(self.fd)
+
+    def work(self) -> None:
+        try:
+            os.write(self.fd, self.chunks.pop(0))
+        except OSError as error:
+            self.written(error)
+        else:
+            self.written(None)
+
+
+class KernelWithThread(Kernel):
+    """Starts no thread."""
+
+    def writing_thread(self, fd, written):
+        self.thread = FakeThread(fd, written)
+        return self.thread
+
+
 class ThreadTests(WriterTestCase):
     """The fallback; its thread's work is done by the test, when it wants."""
 
@@ -340,15 +398,15 @@ class ThreadTests(WriterTestCase):
         super().setUp()
         self.reader, self.fd = os.pipe()
         self.close_later(self.reader)
-        self.work: list = []
-        self.writer = ThreadWriter(
-            self.reactor, self.fd, Kind.PIPE, self.source, start_thread=self.work.append
-        )
+        self.kernel = KernelWithThread()
+        self.writer = ThreadWriter(self.kernel, self.reactor, self.fd, Kind.PIPE, self.source)
+        self.thread = self.kernel.thread
+        self.addCleanup(self.check_closed, self.writer)
 
     def run_thread(self) -> None:
-        """Let the thread do all that it was handed, and end."""
-        self.writer.close()
-        self.work[0]()
+        """Let the thread write a chunk, and the reactor's thread hear of it."""
+        self.thread.work()
+        self.reactor.turn()
 
     def test_one_chunk_at_a_time(self) -> None:
         """While the thread writes, what comes waits; it counts as untaken until read."""
@@ -357,13 +415,13 @@ class ThreadTests(WriterTestCase):
         self.source.add(b"b\n")
         self.writer.wake()
         self.assertEqual((self.source.queue.queued_metrics, self.writer.untaken()), (1, 2))
-        self.writer._written(None)
-        self.assertEqual((self.source.queue.queued_metrics, self.writer.untaken()), (0, 2))
+        self.run_thread()
+        self.assertEqual((self.source.queue.queued_metrics, self.writer.untaken()), (0, 4))
         self.run_thread()
         self.assertEqual(os.read(self.reader, 10), b"a\nb\n")
-        self.assertEqual(os.read(self.reader, 10), b"")
-        self.assertIsNone(self.writer.untaken())
-        self.reactor.turn()
+        self.assertEqual(self.writer.untaken(), 0)
+        self.writer.close()
+        self.assertEqual((os.read(self.reader, 10), self.writer.untaken()), (b"", None))
 
     def test_a_long_line_waits_for_an_empty_pipe(self) -> None:
         """A write of more than the pipe takes whole would end in mid-line."""
@@ -374,29 +432,30 @@ class ThreadTests(WriterTestCase):
         os.read(self.reader, 10)
         self.reactor.advance(EMPTY_CHECK_S)
         self.assertEqual(self.source.queue.queued_metrics, 0)
-        self.run_thread()
 
     def test_bytes_in_the_pipe(self) -> None:
         """Beside the thread's chunk the pipe's content is untaken."""
         os.write(self.fd, b"abc")
         self.assertEqual(self.writer.untaken(), 3)
-        self.run_thread()
 
     def test_reader_gone_while_writing(self) -> None:
         """The thread's error ends it."""
+        self.source.add(b"a\n")
+        self.writer.wake()
         os.close(self.reader)
-        self.writer._written(OSError(errno.EPIPE, "Broken pipe"))
         self.run_thread()
         self.assertEqual(
             self.source.said, ["lost: the reader of the output has gone (Broken pipe)"]
         )
+        self.assertTrue(self.thread.closed)
 
-    def test_error_in_the_thread(self) -> None:
-        """An error is reported to the reactor's thread; after a close nobody minds."""
-        os.close(self.reader)
+    def test_error_after_a_close(self) -> None:
+        """It is not reported any more."""
         self.source.add(b"a\n")
         self.writer.wake()
-        self.run_thread()
+        os.close(self.reader)
+        self.writer.close()
+        self.thread.written(OSError(errno.EPIPE, "Broken pipe"))
         self.writer.wake()
         self.reactor.turn()
         self.assertEqual(self.source.said, [])
@@ -405,21 +464,7 @@ class ThreadTests(WriterTestCase):
         """A dead reader is noticed within a second without writing."""
         os.close(self.reader)
         self.reactor.advance(IDLE_CHECK_S)
-        self.run_thread()
         self.assertEqual(self.source.said, ["lost: the reader of the output has gone"])
-
-    def test_real_thread(self) -> None:
-        """The thread that is started for real does the work and is a daemon."""
-        done, daemons = threading.Event(), []
-
-        def work() -> None:
-            daemons.append(threading.current_thread().daemon)
-            done.set()
-
-        start_daemon(work)
-        self.assertTrue(done.wait(5))
-        self.assertEqual(daemons, [True])
-        self.run_thread()
 
 
 class ChoiceTests(WriterTestCase):

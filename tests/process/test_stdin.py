@@ -9,6 +9,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.process.kernel import Kernel
 from metrics_agent.process.stdin import StdinService, watch_stdin
 from tests.output.fakes import FakeReactor
 
@@ -21,7 +22,7 @@ class StdinTests(SynchronousTestCase):
         self.ends: list[str] = []
 
     def watch(self, fd: int):
-        return watch_stdin(self.reactor, lambda: self.ends.append("end"), fd)
+        return watch_stdin(Kernel(), self.reactor, lambda: self.ends.append("end"), fd)
 
     def pipe(self) -> tuple[int, int]:
         reader, writer = os.pipe()
@@ -109,7 +110,9 @@ class ServiceTests(SynchronousTestCase):
         self.ends: list[str] = []
         self.reader, self.writer = os.pipe()
         self.addCleanup(os.close, self.reader)
-        self.service = StdinService(self.reactor, lambda: self.ends.append("end"), self.reader)
+        self.service = StdinService(
+            Kernel(), self.reactor, lambda: self.ends.append("end"), self.reader
+        )
 
     def test_from_start_to_stop(self) -> None:
         """It watches while it runs, and the end of stdin is told."""

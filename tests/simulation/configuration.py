@@ -31,18 +31,20 @@ class ConfigFile:
     Args:
         path: of the file.
         random: chooses the limits of the queue.
+        output: the setting.
 
     Attributes:
         modules: whether each is enabled.
     """
 
-    def __init__(self, path: Path, random: Random) -> None:
+    def __init__(self, path: Path, random: Random, output: str) -> None:
         self.path = path
         self.modules = dict.fromkeys(PORTS, True)
         self._variants: dict[str, str] = {}
         high = random.choice((1 << 16, 1 << 20))
         self._header = (
-            f'{_HEADER}queue_limit = "{random.choice((high * 2, 1 << 24)) >> 10}KiB"\n'
+            f'{_HEADER}output = "{output}"\n'
+            f'queue_limit = "{random.choice((high * 2, 1 << 24)) >> 10}KiB"\n'
             f'queue_high_mark = "{high >> 10}KiB"\n'
             f'queue_low_mark = "{random.choice((high >> 1, high - 1024)) >> 10}KiB"\n'
         )

@@ -159,13 +159,8 @@ def _filter_refused(world: World) -> Heal:
 
 def _reader_stalls(world: World) -> Heal:
     reader = world.reader
-    reader.stalled = True
-
-    def heal() -> None:
-        reader.stalled = False
-        reader.wake()
-
-    return heal
+    reader.stall()
+    return reader.resume
 
 
 def _reader_slow(world: World) -> Heal:
@@ -182,6 +177,26 @@ def _reader_dies(world: World) -> Heal:
     if world.reader.alive:
         world.mark_reader_death()
         world.reader.die()
+    return None
+
+
+def _output_cut(world: World) -> Heal:
+    world.reader.cut()
+    return None
+
+
+def _stdin_speaks(world: World) -> Heal:
+    if world.process is not None and world.process.alive:
+        world.process.stdin.fill(world.chance.choice((1, 100_000)))
+    return None
+
+
+def _stdin_ends(world: World) -> Heal:
+    process = world.process
+    if process is not None and process.alive:
+        if process.reloads_or_stands_still:
+            world.excuse("", 10.0)
+        process.stdin.end()
     return None
 
 
@@ -239,6 +254,9 @@ KINDS: Final[dict[str, Fault]] = {
     "reader_stalls": _reader_stalls,
     "reader_slow": _reader_slow,
     "reader_dies": _reader_dies,
+    "output_cut": _output_cut,
+    "stdin_speaks": _stdin_speaks,
+    "stdin_ends": _stdin_ends,
     "module_make": _module_step("make", "raises"),
     "module_start": _module_step("start", "raises", "raises late", "fails later", "hangs", "slow"),
     "module_stop": _module_step("stop", "raises", "hangs", "slow"),

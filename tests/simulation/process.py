@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from traceback import format_exception
 from typing import Any, Final
@@ -21,8 +20,9 @@ from metrics_agent.process.exit import ExitCode
 from tests.simulation.clock import SimClock
 from tests.simulation.disk import SimDisk
 from tests.simulation.invariants import Bounds, LogPairs
+from tests.simulation.kernel import SimKernel
 from tests.simulation.reactor import ProcessReactor
-from tests.simulation.reader import PipeWriter, Reader
+from tests.simulation.reader import Reader
 from tests.simulation.reading import Reading
 
 __all__ = ["AgentProcess", "make_observer"]
@@ -83,13 +83,11 @@ class _Signals:
 
 
 class _Process:
-    def __init__(self, exit_status: _Exit) -> None:
+    def __init__(self, exit_status: _Exit, stdout: Callable[[], int]) -> None:
         self.exit_status = exit_status
         self.signals = _Signals()
+        self.stdout = stdout
         self.stdout_problem = ""
-
-    def stdout(self) -> int:
-        raise AssertionError("the output is simulated")
 
     def freeze_heap(self) -> None:
         """Leave the heap to the other processes."""
@@ -150,7 +148,9 @@ class AgentProcess:
 
         self.reactor = reactor = ProcessReactor(clock, listeners, on_error)
         self.exit = _Exit(clock, reactor, lambda: violation("a stop did not end in time"))
-        process = _Process(self.exit)
+        kernel = reactor.kernel = SimKernel(reactor, reader, violation)
+        self.stdin = kernel.stdin
+        process = _Process(self.exit, kernel.open_output)
         self.signals = process.signals
 
         def read_config() -> Any:
@@ -162,11 +162,10 @@ class AgentProcess:
             environ={"HOME": "/simulated"},
             files=disk,  # type: ignore[arg-type]  # a simulated one
             host_name=lambda: "simulated",
+            kernel=kernel,
             make_logger=self._make_logger,
-            make_output=lambda *_args: partial(PipeWriter, reactor, reader),
             random=clock.random.random,
             steady_ns=clock.wall_ns,
-            stdin=-1,
             wall_ns=clock.wall_ns,
         )
         self.agent: Agent = assemble(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT
+from typing import Any, Final
 
-from twisted.internet import error
+from twisted.internet import error, tcp
 from twisted.internet.address import IPv4Address
 from twisted.internet.base import DelayedCall
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import (
     IConnector,
+    IReactorFDSet,
     IReactorFromThreads,
     IReactorPluggableNameResolver,
     IReactorTCP,
     IReactorTime,
 )
+from twisted.internet.posixbase import _DisconnectSelectableMixin, _PollLikeMixin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -24,12 +27,15 @@ from tests.simulation.network import Connection
 
 __all__ = ["Dialler", "ProcessReactor"]
 
+_POLL_S: Final = 0.0002
+_OUTPUT_PORT: Final = 8094
+
 Dialler = Callable[[Connection], None]
 """Takes the agent's new connection to a peer; raises OSError where nobody listens."""
 
 
-class ProcessReactor:
-    """See the module.
+class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
+    """See the module. Descriptors are handled as Twisted's reactor for epoll does.
 
     Args:
         clock: of the simulation.
@@ -39,7 +45,11 @@ class ProcessReactor:
     Attributes:
         alive: the process has not ended.
         connections: of the process.
+        kernel: of the process.
     """
+
+    _POLL_IN, _POLL_OUT = POLLIN, POLLOUT
+    _POLL_DISCONNECTED = POLLHUP | POLLERR | POLLNVAL
 
     def __init__(
         self,
@@ -61,6 +71,11 @@ class ProcessReactor:
         self.leaves_out_standstill = False
         self.nameResolver = _Names()
         self.calls: dict[DelayedCall, Event] = {}
+        self.kernel: Any = None
+        self._selectables: dict[int, Any] = {}
+        self._reads: set[int] = set()
+        self._writes: set[int] = set()
+        self._polls = False
 
     # -- the process -------------------------------------------------------------------------
 
@@ -93,6 +108,7 @@ class ProcessReactor:
             self.run(call, *args, **named)
         for connection in self.connections:
             connection.from_peer.resume()
+        self.poll_later()
 
     @property
     def is_frozen(self) -> bool:
@@ -108,6 +124,7 @@ class ProcessReactor:
             self.calls.clear()
             for connection in tuple(self.connections):
                 connection.reset()
+            self.kernel.end()
             self.on_end()
 
     def stop(self) -> None:
@@ -194,10 +211,61 @@ class ProcessReactor:
 
     # -- descriptors -------------------------------------------------------------------------
 
-    def addReader(self, reader: object) -> None:
-        """Nothing that is watched ever speaks."""
+    def addReader(self, reader: Any) -> None:
+        self._watch(reader, self._reads)
 
-    removeReader = addWriter = removeWriter = addReader
+    def addWriter(self, writer: Any) -> None:
+        self._watch(writer, self._writes)
+
+    def removeReader(self, reader: Any) -> None:
+        self._forget(reader, self._reads, self._writes)
+
+    def removeWriter(self, writer: Any) -> None:
+        self._forget(writer, self._writes, self._reads)
+
+    def removeAll(self) -> list[Any]:
+        raise NotImplementedError
+
+    def getReaders(self) -> list[Any]:
+        return [self._selectables[fd] for fd in self._reads]
+
+    def getWriters(self) -> list[Any]:
+        return [self._selectables[fd] for fd in self._writes]
+
+    def _watch(self, selectable: Any, kind: set[int]) -> None:
+        fd = selectable.fileno()
+        if fd not in kind:
+            kind.add(fd)
+            self._selectables[fd] = selectable
+            self.poll_later()
+
+    def _forget(self, selectable: Any, kind: set[int], other: set[int]) -> None:
+        fd = selectable.fileno()
+        if fd == -1:  # closed before
+            fd = next((each for each, one in self._selectables.items() if one is selectable), -1)
+        kind.discard(fd)
+        if fd not in other:
+            self._selectables.pop(fd, None)
+
+    def poll_later(self) -> None:
+        """See what is ready, soon."""
+        if not self._polls and self.alive:
+            self._polls = True
+            self.clock.later(_POLL_S * self.clock.random.random() ** 2, self._poll)
+
+    def _poll(self) -> None:
+        self._polls = False
+        if self._frozen is not None:
+            return
+        for fd, selectable in list(self._selectables.items()):
+            if not self.alive or self._selectables.get(fd) is not selectable:
+                continue
+            wanted = self._POLL_DISCONNECTED
+            wanted |= (POLLIN if fd in self._reads else 0) | (POLLOUT if fd in self._writes else 0)
+            event = self.kernel.events(fd) & wanted
+            if event:
+                self.run(self._doReadOrWrite, selectable, fd, event)
+                self.poll_later()
 
     def addSystemEventTrigger(self, *_args: Any, **_kw: Any) -> None:
         """The service is stopped by `stop`."""
@@ -221,6 +289,7 @@ class ProcessReactor:
 for _interface in (
     IReactorTime,
     IReactorTCP,
+    IReactorFDSet,
     IReactorFromThreads,
     IReactorPluggableNameResolver,
 ):
@@ -236,7 +305,7 @@ class _Attempt:
         self._port = port
         self._factory = factory
         self._over = False
-        self._connection: Connection | None = None
+        self._transport: Any = None
         factory.doStart()
         factory.startedConnecting(self)
         clock = reactor.clock
@@ -247,6 +316,9 @@ class _Attempt:
         if self._over:
             return
         reactor = self._reactor
+        if self._port == _OUTPUT_PORT:
+            self._connect_output()
+            return
         accept = reactor.listener(self._port)
         if accept is None:
             self._fail(error.ConnectionRefusedError())
@@ -264,7 +336,7 @@ class _Attempt:
             return
         self._over = True
         self._timeout.cancel()
-        self._connection = connection
+        self._transport = connection.transport
         reactor.connections.append(connection)
         closed = connection.on_closed
 
@@ -276,6 +348,22 @@ class _Attempt:
         connection.on_closed = gone
         protocol.makeConnection(connection.transport)
 
+    def _connect_output(self) -> None:
+        """Make Twisted's own transport, on a socket of the simulated kernel."""
+        kernel = self._reactor.kernel
+        try:
+            socket = kernel.socket_of(kernel.open_output())
+        except ConnectionRefusedError:
+            self._fail(error.ConnectionRefusedError())
+            return
+        self._over = True
+        self._timeout.cancel()
+        protocol = self._factory.buildProtocol(self.getDestination())
+        transport = self._transport = _OutputTransport(socket, protocol, self._reactor)
+        transport.connected = True
+        transport.startReading()
+        protocol.makeConnection(transport)
+
     def _fail(self, reason: Exception) -> None:
         if not self._over:
             self._over = True
@@ -286,16 +374,25 @@ class _Attempt:
         self._fail(error.UserError())
 
     def disconnect(self) -> None:
-        if self._connection is None:
+        if self._transport is None:
             self.stopConnecting()
         else:
-            self._connection.transport.loseConnection()
+            self._transport.loseConnection()
 
     def connect(self) -> None:
         raise NotImplementedError
 
     def getDestination(self) -> IPv4Address:
         return IPv4Address("TCP", "192.0.2.1", self._port)
+
+
+class _OutputTransport(tcp.Connection):
+    """As for a client, but for how it came to be."""
+
+    logstr = "output"
+
+    def getPeer(self) -> IPv4Address:
+        return IPv4Address("TCP", "192.0.2.1", _OUTPUT_PORT)
 
 
 class _Names:

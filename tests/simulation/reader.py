@@ -1,154 +1,329 @@
-"""The pipe at the agent's standard output and the program that reads it, Telegraf as a rule."""
+"""The program that reads the agent's output, and what lies between: a pipe, a socket, a file."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from random import Random
 from typing import Any, Final
 
-from metrics_agent.output.whole_lines import ATOMIC_BYTES, EMPTY_CHECK_S, Outcome, hand_over
 from tests.simulation.clock import SimClock
+from tests.simulation.descriptors import File, Pipe, TcpStream, UnixStream
+from tests.simulation.kernel import SimKernel
 
-__all__ = ["PipeWriter", "Reader"]
+__all__ = ["READERS", "Reader"]
 
-PIPE_BYTES: Final = 64 * 1024
 _LINE: Final = re.compile(rb"[a-z_]+(,[a-z_]+=[^ ,=\x00-\x1f]+)* [a-z_0-9]+=[^ \n\x00]+( -?\d+)?\n")
+_FAST: Final = 1 << 20
 
 
 class Reader:
-    """Reads a pipe at its own pace.
+    """Reads at its own pace.
 
     Args:
         clock: of the simulation.
-        on_line: called with each line as it is read.
+        random: chooses the sizes of buffers.
+        on_line: called with each line once the agent may count it as taken.
         on_fault: called with what is wrong with the stream.
 
     Attributes:
-        pipe: what it has not read.
-        alive: it reads; a pipe without a reader breaks.
-        stalled: it stands still.
+        setting: the agent's setting ``output``.
+        alive: it, or its successor, takes what a new process writes.
+        loses: what it has not read is lost with it.
+        repeats: the agent writes again what may have been read when the output broke.
+        bytes_a_turn: how fast it is.
+        inode: of the file at a path.
     """
+
+    setting = "stdout"
+    loses = True
+    repeats = False
 
     def __init__(
         self,
         clock: SimClock,
+        random: Random,
         on_line: Callable[[bytes], object],
         on_fault: Callable[[str], object],
     ) -> None:
-        self._clock = clock
+        self.clock = clock
+        self.random = random
         self._on_line = on_line
         self._on_fault = on_fault
-        self.atomic_bytes = ATOMIC_BYTES
-        self.pipe = bytearray()
         self._rest = b""
-        self.alive = True
-        self.stalled = False
-        self.bytes_a_turn = 1 << 20
-        self.on_room: Callable[[], object] = lambda: None
-        self.on_gone: Callable[[], object] = lambda: None
         self._due = False
+        self._stalled = False
+        self.alive = True
+        self.bytes_a_turn = _FAST
+        self.inode = 0
 
-    # What a writer sees: `whole_lines.Buffer`.
+    def stall(self) -> None:
+        """Read nothing, or have the disk full."""
+        self._stalled = True
 
-    def ready(self) -> bool:
-        """Let the write find out."""
-        return True
+    def resume(self) -> None:
+        """Go on."""
+        self._stalled = False
+        self.wake()
 
-    def unread(self) -> int:
-        """Return what is in the pipe."""
-        return len(self.pipe)
+    def open_in(self, kernel: SimKernel) -> int:
+        """Give a process its end; raises OSError."""
+        raise NotImplementedError
 
-    def capacity(self) -> int:
-        """Return how much there may be."""
-        return PIPE_BYTES
+    def die(self) -> None:
+        """End, with what is unread."""
+        raise NotImplementedError
 
-    def send(self, chunk: bytes) -> int:
-        """Take bytes as the kernel does: up to 4,096 whole or not, of more what there is room for.
-
-        Raises:
-            BlockingIOError: there is no room.
-        """
-        free = PIPE_BYTES - len(self.pipe)
-        if not free or (free < len(chunk) <= ATOMIC_BYTES):
-            raise BlockingIOError
-        count = min(len(chunk), free)
-        self.pipe += chunk[:count]
-        self._read_later()
-        return count
-
-    # What happens to it.
+    def cut(self) -> None:
+        """Break the connection, where there is one."""
 
     def wake(self) -> None:
         """Go on reading."""
-        self._read_later()
-
-    def die(self) -> None:
-        """End, with what is in the pipe."""
-        # What is in the pipe stays there, unread: that is what FIONREAD says.
-        self.alive = False
-        self._rest = b""
-        self.on_gone()
-
-    def end_of_stream(self) -> None:
-        """Read what a process that has ended left in the pipe."""
-        if self.alive:
-            self._take(len(self.pipe))
-            if self._rest:
-                self._on_fault(f"the stream ends in mid-line: {self._rest[-80:]!r}")
-        self._rest = b""
-        self.on_room = self.on_gone = lambda: None
-
-    def _read_later(self) -> None:
         if not self._due:
             self._due = True
-            self._clock.later(0.001 * self._clock.random.random() ** 2, self._read)
+            self.clock.later(0.001 * self.clock.random.random() ** 2, self._turn)
 
-    def _read(self) -> None:
+    def end_of_stream(self) -> None:
+        """Read what a process that has ended has left."""
+        self._end()
+
+    def _turn(self) -> None:
         self._due = False
-        if self.stalled or not self.alive or not self.pipe:
-            return
-        self._take(min(len(self.pipe), self.bytes_a_turn))
-        self.on_room()
-        if self.pipe:
-            self._read_later()
+        if not self._stalled and self.alive and self._read():
+            self.wake()
 
-    def _take(self, count: int) -> None:
-        data = self._rest + bytes(self.pipe[:count])
-        del self.pipe[:count]
-        *lines, self._rest = data.split(b"\n")
+    def _read(self) -> bool:
+        """Read once; return whether there is more."""
+        return False
+
+    def _take(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             if not _LINE.fullmatch(line + b"\n"):
                 self._on_fault(f"not a line of line protocol: {line[:120]!r}")
             self._on_line(line)
 
+    def _end(self) -> None:
+        rest, self._rest = self._rest, b""
+        if rest:
+            self._on_fault(f"the stream ends in mid-line: {rest[-80:]!r}")
 
-class PipeWriter:
-    """The sink's writer to a simulated pipe, by the rule of the real ones; see `whole_lines`."""
 
-    def __init__(self, reactor: Any, reader: Reader, source: Any) -> None:
-        self._reactor = reactor
-        self._reader = reader
-        self._source = source
-        self._closed = False
-        reader.on_room = lambda: reactor.run(self.wake)
-        reader.on_gone = lambda: reactor.run(self._gone)
+class PipeReader(Reader):
+    """The parent, at a pipe at the agent's standard output: Telegraf as a rule."""
 
-    def wake(self) -> None:
-        if self._closed:
+    reopens = True
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._pipe: Any = self._make()
+
+    def _make(self) -> Any:
+        return Pipe(self.random.choice((1, 2, 16, 16, 256)), reopens=self.reopens)
+
+    def open_in(self, kernel: SimKernel) -> int:
+        self._pipe = self._make()
+        self._pipe.on_data = self.wake
+        return kernel.add(self._pipe)
+
+    def die(self) -> None:
+        self.alive = False
+        self._rest = b""
+        self._pipe.lose_reader()
+
+    def end_of_stream(self) -> None:
+        if self.alive:
+            while data := self._pipe.take(_FAST):
+                self._take(data)
+            self._end()
+
+    def _read(self) -> bool:
+        data = self._pipe.take(self.bytes_a_turn)
+        self._take(data)
+        return bool(data)
+
+
+class SharedPipeReader(PipeReader):
+    """At a pipe that the agent cannot open again: a thread writes."""
+
+    reopens = False
+
+
+class SocketReader(PipeReader):
+    """At a Unix socket that is the agent's standard output."""
+
+    def _make(self) -> Any:
+        return UnixStream(self.random.choice((4608, 16384, 212992)))
+
+    def open_in(self, kernel: SimKernel) -> int:
+        fd = super().open_in(kernel)
+        if self.random.random() < 0.3:
+            self.clock.later(self.random.random(), self._pipe.stop_sending)
+        return fd
+
+
+class NamedPipeReader(PipeReader):
+    """At a named pipe; when it dies another one comes."""
+
+    setting = "/simulated/pipe"
+    loses = False
+    repeats = True
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._is_there = True
+
+    def open_in(self, kernel: SimKernel) -> int:
+        if not self._is_there:
+            raise OSError(6, "No such device or address")
+        fd = super().open_in(kernel)
+        self.inode = id(self._pipe)
+        return fd
+
+    def die(self) -> None:
+        if self._is_there:
+            self._is_there = False
+            self._rest = b""
+            self._pipe.lose_reader()
+            self.clock.later(3 * self.random.random(), self._come)
+
+    def end_of_stream(self) -> None:
+        if self._is_there:
+            super().end_of_stream()
+
+    def _come(self) -> None:
+        self._is_there = True
+
+    def _read(self) -> bool:
+        return self._is_there and super()._read()
+
+
+class FileReader(Reader):
+    """A file. What is written is taken; the disk may be full."""
+
+    loses = False
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._file = File(self._take)
+
+    def stall(self) -> None:
+        self._file.room = self.random.choice((0, 100, 5000))
+
+    def resume(self) -> None:
+        self._file.room = None
+
+    def open_in(self, kernel: SimKernel) -> int:
+        self.end_of_stream()
+        room, self._file = self._file.room, File(self._take)
+        self._file.room = room
+        self.inode = id(self._file)
+        return kernel.add(self._file)
+
+    def die(self) -> None:
+        """Live on: it is a file."""
+
+    def end_of_stream(self) -> None:
+        # A full disk takes a part of a line, and a process that ends then leaves that.
+        if self._file.cut:
+            self._rest = b""
+        self._end()
+
+
+class PathReader(FileReader):
+    """A file that the agent opens by its path."""
+
+    setting = "/simulated/file"
+    repeats = True
+
+    def die(self) -> None:
+        """Have the file renamed: the old one is written until that is noticed."""
+        self.inode = -1
+
+
+class TcpReader(Reader):
+    """A program that listens at a port; when it dies another one comes.
+
+    What its kernel has acknowledged is taken, and if it dies then, that is its loss.
+    """
+
+    setting = "tcp://192.0.2.1:8094"
+    loses = False
+    repeats = True
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._listens = True
+        self._stream: TcpStream | None = None
+        self._unread = 0
+        self._receive_all = False
+        self._receive_buffer = self.random.choice((16384, 65536, 1 << 20))
+
+    def open_in(self, kernel: SimKernel) -> int:
+        if not self._listens:
+            raise ConnectionRefusedError
+        random = self.random
+        self._rest = b""
+        self._unread = 0
+        stream = self._stream = TcpStream(
+            self.clock,
+            random.choice((46080, 87040, 2_626_560)),
+            random.choice((1.1, 1.6, 2.2)),
+            lambda data: self._arrive(stream, data),
+        )
+        stream.on_end = self._end
+        return kernel.add(stream)
+
+    def die(self) -> None:
+        if not self._listens:
             return
-        outcome = hand_over(self._source, self._reader)
-        if outcome is Outcome.TURN:
-            self._reactor.callLater(0, self.wake)
-        elif outcome is Outcome.LONG:
-            self._reactor.callLater(EMPTY_CHECK_S, self.wake)
+        self._listens = False
+        if self._stream is not None:
+            # With something unread a close is a reset.
+            if self._unread:
+                self._stream.reset()
+            else:
+                self._stream.peer_closes()
+        self.clock.later(self.random.choice((0.01, 1.0, 10.0)) * self.random.random(), self._come)
 
-    def untaken(self) -> int | None:
-        return None if self._closed else self._reader.unread()
+    def cut(self) -> None:
+        if self._stream is not None:
+            self._stream.reset()
 
-    def close(self) -> None:
-        self._closed = True
+    def end_of_stream(self) -> None:
+        if self._stream is not None:
+            self._receive_all = True
+            self._stream.flush()
+            self._receive_all = False
+            self._stream = None
+        self._rest = b""
 
-    def _gone(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._source.lost("the reader of the output has gone")
+    def _come(self) -> None:
+        self._listens = True
+
+    def _arrive(self, stream: TcpStream, data: bytes) -> int:
+        if stream is not self._stream:
+            return len(data)
+        if not self._receive_all:
+            data = data[: max(0, self._receive_buffer - self._unread)]
+        self._unread += len(data)
+        self._take(data)
+        self.wake()
+        return len(data)
+
+    def _read(self) -> bool:
+        self._unread -= min(self._unread, self.bytes_a_turn)
+        if self._stream is not None:
+            self._stream.pump_later()
+        return bool(self._unread)
+
+
+READERS: Final = (
+    PipeReader,
+    SharedPipeReader,
+    SocketReader,
+    NamedPipeReader,
+    FileReader,
+    PathReader,
+    TcpReader,
+)

@@ -23,7 +23,7 @@ from tests.simulation.faults import Faults, Scope
 from tests.simulation.invariants import LogPairs, small_limits
 from tests.simulation.modules import numbered_kind
 from tests.simulation.process import AgentProcess, make_observer
-from tests.simulation.reader import Reader
+from tests.simulation.reader import READERS, Reader
 
 __all__ = ["Violation", "World"]
 
@@ -75,7 +75,14 @@ class World:
         self.excuse = self.accounting.excuse
         self.episodes: Counter[str] = Counter()
         self.disk = SimDisk()
-        self.config = ConfigFile(directory / f"agent-{seed}.toml", Random(f"{seed} configuration"))
+        output = Random(f"{seed} output")
+        self._reader_class = output.choice(READERS)
+        self._output = output
+        self.config = ConfigFile(
+            directory / f"agent-{seed}.toml",
+            Random(f"{seed} configuration"),
+            self._reader_class.setting,
+        )
         self.brokers = {
             port: ModelBroker(
                 clock,
@@ -110,6 +117,7 @@ class World:
         self.devices = Devices(clock, self.brokers, self.ledger)
         self.send = self.devices.send
         self.reader = self._make_reader()
+        self.ledger.may_repeat = self.reader.repeats
         self._observer = make_observer(clock, lambda line: self.note(f"log: {line[:300]}"))
         self.process: AgentProcess | None = None
         self._restart: Any = None
@@ -275,10 +283,11 @@ class World:
 
     def mark_reader_death(self) -> None:
         """Take note that what goes to the pipe is lost with its reader, until the agent knows."""
-        self.excuse("", 20.0)
+        if self.reader.loses:
+            self.excuse("", 20.0)
 
     def _make_reader(self) -> Reader:
-        return Reader(self.clock, self.ledger.line, self.violate)
+        return self._reader_class(self.clock, self._output, self.ledger.line, self.violate)
 
     # -- seams -------------------------------------------------------------------------------
 
