@@ -156,12 +156,14 @@ class ModuleContext(Protocol):
         reactor: clock, TCP and threads (IReactorTime, IReactorTCP, IReactorThreads ...).
         read_only: in a diagnostic command, see `diagnosis`: use up nothing that the agent needs,
             such as a refresh token, and ask for no login.
+        random: floats from 0 to below 1, for delays that differ.
     """
 
     name: str
     log: Logger
     reactor: Any
     read_only: bool
+    random: Callable[[], float]
 
     def now_ns(self) -> int:
         """Return the wall clock, nanoseconds since the epoch; never raises.

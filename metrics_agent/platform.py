@@ -2,7 +2,8 @@
 
 A simulation hands in another one, see tests/simulation. Outside of it stay the watchdog, the dumps
 of faulthandler, the installation of signal handlers and `os._exit`: they are there for when the
-process itself is not well, which cannot be simulated in a process that is.
+process itself is not well, which cannot be simulated in a process that is. So does what must not
+be guessed, such as the tokens of the login page.
 """
 
 from __future__ import annotations

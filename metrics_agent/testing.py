@@ -144,6 +144,7 @@ class FakeContext:
         connected: what ``publish`` and ``is_connected`` find; False for a broker that is away.
         read_only: the module runs in a diagnostic command.
         http_client: what ``http`` returns.
+        random: the same number each time, unless another one is handed in.
 
     Attributes:
         reactor: a Clock; ``advance`` moves it and the wall clock.
@@ -162,6 +163,7 @@ class FakeContext:
     connected: bool = True
     read_only: bool = False
     http_client: Http | None = None
+    random: Callable[[], float] = lambda: 0.5
     reactor: Any = field(factory=Clock)
     metrics: list[Metric] = field(factory=list)
     subscriptions: list[FakeSubscription] = field(factory=list)

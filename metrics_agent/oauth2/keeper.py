@@ -15,7 +15,6 @@ good tokens for a while, refused ones are tried again now and then too.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, TypeVar
 
@@ -71,6 +70,7 @@ class Keeper:
         in_thread: runs a blocking call elsewhere; its result must come even if nobody waits.
         configured: a refresh token from the configuration. It is used once; what came of it
             stays in use until another token is configured.
+        random: floats from 0 to below 1, for the delays.
         may_ask: the provider may be asked for tokens. If not, an access token that is stored is
             used until it runs out, and no refresh token is used up.
     """
@@ -85,6 +85,7 @@ class Keeper:
         now_s: Callable[[], float],
         seconds: Callable[[], float],
         in_thread: InThread,
+        random: Callable[[], float],
         configured: Secret | None = None,
         may_ask: bool = True,
     ) -> None:
@@ -107,7 +108,7 @@ class Keeper:
         # Refresh tokens that were refused, and when they may be tried again.
         self._refused: set[Secret] = set()
         self._ask_again_s = 0.0
-        self._backoff = Backoff(_ASK_AGAIN_MIN_S, _ASK_AGAIN_MAX_S, random.random)
+        self._backoff = Backoff(_ASK_AGAIN_MIN_S, _ASK_AGAIN_MAX_S, random)
 
     async def access(self) -> Secret:
         """Return an access token that should be good, after a refresh if it has run out.

@@ -61,7 +61,7 @@ class Resources:
         limits: of tickers.
         read_only: see `interfaces.ModuleContext`.
         note_connection: called with the name of the module, and as `ModuleContext` has it.
-        random: floats from 0 to below 1, for the jitter of reconnects.
+        random: see `interfaces.ModuleContext`.
     """
 
     reactor: Any
@@ -99,6 +99,7 @@ class Context:
         self.log = log
         self.reactor = resources.reactor
         self.read_only = resources.read_only
+        self.random = resources.random
         self._resources = resources
         self._counters = counters
         self._on_fail = on_fail
@@ -216,7 +217,7 @@ class Context:
             settings,
             log=self.log,
             received=self.guarded(received, place=place),
-            random=self._resources.random,
+            random=self.random,
             now_ns=self.now_ns,
             changed=self.guarded(changed, place="connection"),
             oversized=self.guarded(oversized, place=place),

@@ -147,6 +147,7 @@ class Harness:
             now_s=lambda: START_S + self.offset_s + self.clock.seconds(),
             seconds=self.clock.seconds,
             in_thread=maybeDeferred,
+            random=lambda: 0.5,
             configured=self.configured,
             may_ask=may_ask,
         )

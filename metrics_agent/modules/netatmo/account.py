@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from random import random
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -62,6 +63,7 @@ class Account:
         path: of the file of tokens.
         log: where to.
         now_s: the wall clock.
+        random: floats from 0 to below 1.
         may_ask: tokens may be asked for, see `Keeper`.
     """
 
@@ -73,6 +75,7 @@ class Account:
         path: Path,
         log: Logger,
         now_s: Callable[[], float] = wall_s,
+        random: Callable[[], float] = random,
         *,
         may_ask: bool = True,
     ) -> None:
@@ -106,6 +109,7 @@ class Account:
             now_s=now_s,
             seconds=reactor.seconds,
             in_thread=lambda call, *args: _in_thread(reactor, call, *args),
+            random=random,
             configured=settings.refresh_token,
             may_ask=may_ask,
         )

@@ -10,7 +10,6 @@ tokens again, is noticed by itself.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Final
@@ -80,7 +79,7 @@ class NetatmoModule(Service):
         self._naming = Naming.of(settings.friendly_name_overrides, original=self._original)
         self._telling = Telling(context, context.reactor.seconds)
         longest_s = min(_RETRY_MAX_S, settings.interval)
-        self._backoff = Backoff(_RETRY_MIN_S, longest_s, random.random)
+        self._backoff = Backoff(_RETRY_MIN_S, longest_s, context.random)
         self._account: Account | None = None
         self._sent: dict[str, float] = {}
         self._doubts = 0
@@ -101,6 +100,7 @@ class NetatmoModule(Service):
             self._context.state_path(TOKEN_FILE),
             self._log,
             lambda: self._context.now_ns() / _NS_PER_S,
+            self._context.random,
             may_ask=not self._context.read_only,
         )
         self._context.note_connection(_API, None)
@@ -232,7 +232,7 @@ class NetatmoModule(Service):
     def _until_next_hour_s(self) -> float:
         now_s = self._context.now_ns() / _NS_PER_S
         # Not all at once when the hour begins.
-        return _HOUR_S - now_s % _HOUR_S + 60 * random.random()  # noqa: S311 - no secret
+        return _HOUR_S - now_s % _HOUR_S + 60 * self._context.random()
 
     # Devices.
 

@@ -16,7 +16,6 @@ from twisted.internet.testing import MemoryReactorClock
 from metrics_agent.config import Secret
 from metrics_agent.errors import MetricsAgentError
 from metrics_agent.interfaces import HttpReply
-from metrics_agent.modules.netatmo import service
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.modules.netatmo.service import NetatmoModule
 from metrics_agent.oauth2.tokens import Tokens, read_stored, write_stored
@@ -174,7 +173,6 @@ class Rig:
 
     def __attrs_post_init__(self) -> None:
         self.case.addCleanup(self._remove)
-        self.case.patch(service.random, "random", lambda: 0.5)
         if self.logged_in:
             self.store(tokens())
         self.start()
