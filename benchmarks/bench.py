@@ -46,12 +46,14 @@ class Options:
         peers: whom to compare it with.
         repeat: repetitions of each measurement; None: each row's own.
         quick: smaller loads and two repetitions, to see that all works.
+        mosquitto: the path of the broker.
     """
 
     agent: Agent = field(factory=Agent)
     peers: tuple[Subject, ...] = ()
     repeat: int | None = None
     quick: bool = False
+    mosquitto: str = "mosquitto"
 
 
 @frozen
@@ -139,6 +141,10 @@ class Bench:
         """Return one of two sizes."""
         return quick if self.options.quick else full
 
+    def broker(self, settings: Sequence[str] = ()) -> Broker:
+        """Make the broker of a measurement; it is not started."""
+        return Broker(self.options.mosquitto, settings)
+
     @contextmanager
     def running(
         self,
@@ -151,7 +157,7 @@ class Bench:
     ) -> Iterator[Running]:
         """Start a broker and a subject that knows its devices and has taken a message of each."""
         with ExitStack() as stack:
-            broker = stack.enter_context(Broker(broker_settings))
+            broker = stack.enter_context(self.broker(broker_settings))
             directory = stack.enter_context(scratch())
             broker.retain(fleet.announcement(index) for index in range(devices))
             setup = Setup(broker.port, directory, qos=qos)

@@ -16,7 +16,7 @@ from typing import Final, final
 
 from benchmarks import packets
 
-__all__ = ["BASE_SETTINGS", "Broker", "Mailbox", "mosquitto_path", "mosquitto_version"]
+__all__ = ["BASE_SETTINGS", "Broker", "Mailbox", "find_mosquitto", "mosquitto_version"]
 
 BASE_SETTINGS: Final = (
     "allow_anonymous true",
@@ -32,16 +32,17 @@ _ANSWER_TIMEOUT_S: Final = 30.0
 _STOP_TIMEOUT_S: Final = 5.0
 
 
-def mosquitto_path() -> str | None:
-    """Return the path of mosquitto, None where it is not installed."""
-    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+def find_mosquitto(name: str = "mosquitto") -> str | None:
+    """Return the path of a mosquitto, None where it is not installed.
+
+    Args:
+        name: of the program, or its path.
+    """
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
 
 
-def mosquitto_version() -> str:
-    """Return what mosquitto says of itself."""
-    path = mosquitto_path()
-    if path is None:
-        return "not installed"
+def mosquitto_version(path: str) -> str:
+    """Return what a mosquitto says of itself."""
     # -h ends with status 3 in some versions and 1 in others.
     done = subprocess.run([path, "-h"], capture_output=True, text=True, check=False, timeout=10)
     return (done.stdout or done.stderr).partition("\n")[0].removeprefix("mosquitto version ")
@@ -59,13 +60,11 @@ class Broker:
     """A broker process; a context manager that leaves nothing behind.
 
     Args:
+        path: of mosquitto.
         settings: lines of mosquitto.conf in the place of, or beside, `BASE_SETTINGS`.
     """
 
-    def __init__(self, settings: Sequence[str] = ()) -> None:
-        path = mosquitto_path()
-        if path is None:
-            raise FileNotFoundError("mosquitto is not installed, and the benchmarks need it")
+    def __init__(self, path: str, settings: Sequence[str] = ()) -> None:
         self._path = path
         self.port = free_port()
         names = {line.split()[0] for line in settings}

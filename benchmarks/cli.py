@@ -6,11 +6,13 @@ import argparse
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from attrs import evolve
+
 from benchmarks.bench import Bench, Options
-from benchmarks.broker import mosquitto_path
+from benchmarks.broker import find_mosquitto, mosquitto_version
 from benchmarks.figures import Figure, Note
 from benchmarks.machine import describe, load_average
 from benchmarks.report import BEGIN, Report, update
@@ -18,7 +20,7 @@ from benchmarks.rows import ROWS, Row
 from benchmarks.rows.base import Notebook
 from benchmarks.subjects import CLIENTS, Agent, CommandSubject, ParsingClient, Subject, Telegraf
 
-__all__ = ["choose_peers", "main", "not_updatable"]
+__all__ = ["choose_brokers", "choose_peers", "main", "not_updatable"]
 
 _TELEGRAF = "telegraf"
 
@@ -37,9 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if given.update and (reason := not_updatable(Path(given.update), given.rows)):
         parser.error(f"--update: {reason}")
-    if mosquitto_path() is None:
-        parser.error("mosquitto is not installed; the benchmarks start one of their own")
     try:
+        brokers = choose_brokers(given.mosquitto or ["mosquitto"])
         peers = choose_peers(given.peers, given.command, given.peer_json)
     except ValueError as error:
         parser.error(str(error))
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if reason:
         parser.error(reason)
     wanted = [row for row in ROWS if not given.rows or row.name in given.rows]
-    report, failed = _run(wanted, options)
+    report, failed = _run(wanted, options, brokers)
     sys.stdout.write(report.as_text())
     if given.json:
         Path(given.json).write_text(report.as_json(), "utf-8")
@@ -72,22 +73,22 @@ def not_updatable(document: Path, rows: Sequence[str]) -> str:
     return ""
 
 
-def _run(rows: Sequence[Row], options: Options) -> tuple[Report, bool]:
+def _run(rows: Sequence[Row], options: Options, brokers: Mapping[str, str]) -> tuple[Report, bool]:
     started_s = time.monotonic()
 
     def say(text: str) -> None:
         print(f"[{time.monotonic() - started_s:6.0f} s] {text}", file=sys.stderr, flush=True)
 
-    bench = Bench(options, say)
     before = load_average()
     figures: list[Figure] = []
     notes: list[Note] = []
     failed = False
     interrupted = False
-    for row in rows:
+    for row, broker in _turns(rows, brokers):
         if interrupted:
             break
-        notebook = Notebook(row.name)
+        notebook = Notebook(row.name, f"mosquitto {broker}" if row.needs_broker else "")
+        bench = Bench(evolve(options, mosquitto=brokers[broker]), say)
         try:
             row.measure(bench, notebook)
         except (OSError, RuntimeError) as error:
@@ -103,7 +104,7 @@ def _run(rows: Sequence[Row], options: Options) -> tuple[Report, bool]:
             else:
                 notes.append(result)
     report = Report(
-        machine=describe([options.agent, *options.peers]),
+        machine=describe([options.agent, *options.peers], list(brokers)),
         load_average=(before, load_average()),
         figures=figures,
         notes=notes,
@@ -113,8 +114,36 @@ def _run(rows: Sequence[Row], options: Options) -> tuple[Report, bool]:
     return report, failed
 
 
+def _turns(rows: Sequence[Row], brokers: Iterable[str]) -> Iterator[tuple[Row, str]]:
+    """Yield each row with each version of the broker, or with the first if it needs none."""
+    for row in rows:
+        for broker in list(brokers)[: None if row.needs_broker else 1]:
+            yield row, broker
+
+
 def _below_floor(figure: Figure) -> bool:
     return figure.floor is not None and figure.verdict == "missed"
+
+
+def choose_brokers(names: Iterable[str]) -> dict[str, str]:
+    """Return the mosquittos that are asked for: by version, the path.
+
+    Args:
+        names: of programs, or their paths.
+
+    Raises:
+        ValueError: one is not there, or two have one version.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        path = find_mosquitto(name)
+        if path is None:
+            raise ValueError(f"got the broker {name!r}, which is not installed; expected mosquitto")
+        version = mosquitto_version(path)
+        if version in found:
+            raise ValueError(f"{path} and {found[version]} are both mosquitto {version}")
+        found[version] = path
+    return found
 
 
 def choose_peers(names: str, commands: Sequence[str], json_module: str) -> tuple[Subject, ...]:
@@ -143,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measures the agent and its peers side by side, at a mosquitto of its own on "
-        "the loopback interface, and prints one table.",
+        "the loopback interface, and prints tables.",
     )
     parser.add_argument(
         "rows",
@@ -179,6 +208,13 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         metavar="LINE",
         help="how to start the agent (this Python with -m metrics_agent)",
+    )
+    parser.add_argument(
+        "--mosquitto",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="the broker (mosquitto); given twice, each row that needs one is run with both",
     )
     parser.add_argument("--json", metavar="FILE", help="write all values to a file as well")
     parser.add_argument(

@@ -24,6 +24,7 @@ class Figure:
         target: the largest (or with ``more_is_better`` smallest) value aimed at; None: no target.
         floor: what must hold whatever happens; None: nothing beside the target.
         more_is_better: the target is the smallest value.
+        broker: with which it was measured, and its version; empty where there was none.
     """
 
     row: str
@@ -34,6 +35,7 @@ class Figure:
     target: float | None = None
     floor: float | None = None
     more_is_better: bool = False
+    broker: str = ""
 
     @property
     def median(self) -> float:
@@ -61,6 +63,7 @@ class Figure:
         low, high = self.spread
         return {
             "row": self.row,
+            "broker": self.broker,
             "what": self.what,
             "subject": self.subject,
             "unit": self.unit,
@@ -84,10 +87,12 @@ class Note:
     Attributes:
         row: the row's name.
         text: a sentence.
+        broker: see `Figure`.
     """
 
     row: str
     text: str
+    broker: str = ""
 
 
 def percentile(values: Sequence[float], share: float) -> float:

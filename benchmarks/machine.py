@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.broker import BASE_SETTINGS, mosquitto_version
+from benchmarks.broker import BASE_SETTINGS
 from benchmarks.subjects import Subject
 
 __all__ = ["describe", "load_average"]
@@ -17,10 +17,11 @@ __all__ = ["describe", "load_average"]
 _PACKAGES: Final = ("Twisted", "paho-mqtt", "orjson", "attrs", "influxdb-client")
 
 
-def describe(subjects: Sequence[Subject]) -> dict[str, str]:
+def describe(subjects: Sequence[Subject], brokers: Sequence[str]) -> dict[str, str]:
     """Return names and values for the head of the table.
 
     Args:
+        brokers: the versions of mosquitto.
         subjects: whose versions to name, those that are installed.
     """
     found = {
@@ -28,7 +29,7 @@ def describe(subjects: Sequence[Subject]) -> dict[str, str]:
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB",
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
-        "mosquitto": f"{mosquitto_version()} ({', '.join(BASE_SETTINGS)})",
+        "mosquitto": f"{', '.join(brokers)} ({', '.join(BASE_SETTINGS)})",
     }
     found |= {package: _version(package) for package in _PACKAGES}
     for subject in subjects:

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from benchmarks.figures import Figure, Note
 
@@ -19,6 +19,9 @@ END: Final = "<!-- end: figures -->"
 
 BUSY: Final = 0.5
 """A load average before the run above which it is said that something else was running."""
+
+_Block: TypeAlias = tuple[str, str]
+"""The name of a row, and the broker that it was measured with."""
 
 _HEAD: Final = ("what", "subject", "median", "smallest to largest", "n", "target", "")
 
@@ -51,16 +54,16 @@ class Report:
             "load_average": self.load_average,
             "quick": self.quick,
             "figures": [figure.as_json() for figure in self.figures],
-            "notes": [{"row": note.row, "text": note.text} for note in self.notes],
+            "notes": [asdict(note) for note in self.notes],
         }
         return json.dumps(document, indent=1) + "\n"
 
     def as_text(self) -> str:
         """Return it as a table for a terminal."""
         parts = [*self._head(), ""]
-        for row in self._rows():
-            parts.append(f"{row}: {self.about.get(row, '')}")
-            cells = [_HEAD, *map(_cells, self._of(row))]
+        for block in self._blocks():
+            parts.append(self._title(block))
+            cells = [_HEAD, *map(_cells, self._figures(block))]
             widths = [max(len(line[column]) for line in cells) for column in range(len(_HEAD))]
             parts += [
                 "  "
@@ -70,7 +73,7 @@ class Report:
                 ).rstrip()
                 for line in cells
             ]
-            parts += [f"  note: {note.text}" for note in self.notes if note.row == row]
+            parts += [f"  note: {text}" for text in self._notes(block)]
             parts.append("")
         return "\n".join(parts)
 
@@ -78,12 +81,12 @@ class Report:
         """Return it as tables of a document."""
         parts = [f"Taken on {datetime.now(timezone.utc):%Y-%m-%d} UTC.", ""]
         parts += [f"- {line}" for line in self._head()]
-        for row in self._rows():
-            parts += ["", f"### {row}: {self.about.get(row, '')}", ""]
+        for block in self._blocks():
+            parts += ["", f"### {self._title(block)}", ""]
             parts.append("| " + " | ".join(_HEAD) + " |")
             parts.append("|---|---|---:|---:|---:|---:|---|")
-            parts += ["| " + " | ".join(_cells(figure)) + " |" for figure in self._of(row)]
-            notes = [note.text for note in self.notes if note.row == row]
+            parts += ["| " + " | ".join(_cells(figure)) + " |" for figure in self._figures(block)]
+            notes = self._notes(block)
             parts += ["", *[f"- {text}" for text in notes]] if notes else []
         return "\n".join(parts) + "\n"
 
@@ -100,12 +103,21 @@ class Report:
             lines.append("quick run: small loads and few repetitions, the figures are rough")
         return lines
 
-    def _rows(self) -> list[str]:
-        named = [*(figure.row for figure in self.figures), *(note.row for note in self.notes)]
-        return list(dict.fromkeys(named))
+    def _blocks(self) -> list[_Block]:
+        found = dict.fromkeys((each.row, each.broker) for each in (*self.figures, *self.notes))
+        rows = list(dict.fromkeys(row for row, _broker in found))
+        # A row of which nothing but a note is left has its place beside that of the other broker.
+        return sorted(found, key=lambda block: rows.index(block[0]))
 
-    def _of(self, row: str) -> list[Figure]:
-        return [figure for figure in self.figures if figure.row == row]
+    def _title(self, block: _Block) -> str:
+        row, broker = block
+        return f"{row}{broker and f', {broker}'}: {self.about.get(row, '')}"
+
+    def _figures(self, block: _Block) -> list[Figure]:
+        return [each for each in self.figures if (each.row, each.broker) == block]
+
+    def _notes(self, block: _Block) -> list[str]:
+        return [each.text for each in self.notes if (each.row, each.broker) == block]
 
 
 def update(path: Path, text: str) -> None:

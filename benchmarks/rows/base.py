@@ -29,10 +29,12 @@ class Notebook:
 
     Args:
         row: the row's name.
+        broker: with which it is measured; empty where it needs none.
     """
 
-    def __init__(self, row: str) -> None:
+    def __init__(self, row: str, broker: str = "") -> None:
         self._row = row
+        self._broker = broker
         self._entries: dict[tuple[str, str], _Entry] = {}
         self._notes: list[Note] = []
 
@@ -84,7 +86,7 @@ class Notebook:
 
     def note(self, text: str) -> None:
         """Write down what a reader must know; the same text once."""
-        note = Note(self._row, text)
+        note = Note(self._row, text, self._broker)
         if note not in self._notes:
             self._notes.append(note)
 
@@ -100,6 +102,7 @@ class Notebook:
                 target=entry.target,
                 floor=entry.floor,
                 more_is_better=entry.more_is_better,
+                broker=self._broker,
             )
         yield from self._notes
 
@@ -112,11 +115,13 @@ class Row:
         name: of the command.
         about: what it measures, in a few words.
         measure: does it.
+        needs_broker: it is measured with each broker.
     """
 
     name: str
     about: str
     measure: Callable[[Bench, Notebook], None]
+    needs_broker: bool = True
 
 
 def present(bench: Bench, notebook: Notebook) -> list[Subject]:

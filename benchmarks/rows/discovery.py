@@ -36,7 +36,7 @@ def _one(bench: Bench, notebook: Notebook, queue: str, length: str) -> None:
     # A line in the broker's log for each subscription tells when the burst begins.
     settings = (f"max_queued_messages {length}", "log_type subscribe")
     with ExitStack() as stack:
-        broker = stack.enter_context(Broker(settings))
+        broker = stack.enter_context(bench.broker(settings))
         directory = stack.enter_context(scratch())
         broker.retain(fleet.announcement(index) for index in range(_DEVICES))
         argv = bench.agent.command(Setup(broker.port, directory))

@@ -114,7 +114,7 @@ class _Group:
 @contextmanager
 def _group(bench: Bench, count: int) -> Iterator[_Group]:
     with ExitStack() as stack:
-        broker = stack.enter_context(Broker([f"max_inflight_messages {_WINDOW}"]))
+        broker = stack.enter_context(bench.broker([f"max_inflight_messages {_WINDOW}"]))
         directory = stack.enter_context(scratch())
         broker.retain(fleet.announcement(index) for index in range(_DEVICES))
         collector = stack.enter_context(Collector([]))

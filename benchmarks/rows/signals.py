@@ -11,7 +11,7 @@ from typing import Final
 
 from benchmarks import fleet
 from benchmarks.bench import Bench, Running, environment, scratch
-from benchmarks.broker import Broker, Mailbox
+from benchmarks.broker import Mailbox
 from benchmarks.child import Child
 from benchmarks.collector import Collector
 from benchmarks.rows.base import Notebook, Row
@@ -44,7 +44,7 @@ def measure(bench: Bench, notebook: Notebook) -> None:
 @contextmanager
 def _two_modules(bench: Bench) -> Iterator[Running]:
     with ExitStack() as stack:
-        broker = stack.enter_context(Broker())
+        broker = stack.enter_context(bench.broker())
         directory = stack.enter_context(scratch())
         broker.retain(fleet.announcement(index) for index in range(_DEVICES))
         config = directory / "agent.toml"

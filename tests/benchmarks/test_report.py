@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks.cli import choose_peers, not_updatable
+from benchmarks.cli import choose_brokers, choose_peers, not_updatable
 from benchmarks.figures import Figure, Note
 from benchmarks.report import BEGIN, END, Report, update
 from benchmarks.rows import ROWS
@@ -52,6 +52,28 @@ class ReportTests(SynchronousTestCase):
         self.assertIn("### cost: CPU per message", text)
         self.assertIn("| CPU | ours | 11.0 us | 9.5 to 12.0 | 3 | <= 10.0 us | floor |", text)
 
+    def test_each_broker_has_its_table(self) -> None:
+        """The version is in its title, and the tables of a row are side by side."""
+        other = evolve(REPORT.figures[0], broker="mosquitto 2.0.21")
+        figures = [evolve(REPORT.figures[0], broker="mosquitto 2.0.11"), REPORT.figures[0]]
+        startup = Figure("startup", "exec", "ours", "s", (1.0,))
+        report = evolve(
+            REPORT, figures=[*figures, startup, other], notes=[Note("startup", "x", "mosquitto 1")]
+        )
+        titles = [line for line in report.as_markdown().splitlines() if line.startswith("###")]
+        self.assertEqual(
+            titles,
+            [
+                "### cost, mosquitto 2.0.11: CPU per message",
+                "### cost: CPU per message",
+                "### cost, mosquitto 2.0.21: CPU per message",
+                "### startup: ",
+                "### startup, mosquitto 1: ",
+            ],
+        )
+        self.assertIn("cost, mosquitto 2.0.21: CPU per message", report.as_text())
+        self.assertIn('"broker": "mosquitto 2.0.21"', report.as_json())
+
     def test_only_the_block_of_a_document_is_replaced(self) -> None:
         path = Path(self.mktemp())
         path.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", "utf-8")
@@ -89,6 +111,27 @@ class DocumentTests(SynchronousTestCase):
     def test_the_figures_of_the_document_can_be_renewed(self) -> None:
         text = (self.root / "docs" / "performance.md").read_text("utf-8")
         self.assertEqual((text.count(BEGIN), text.count(END)), (1, 1))
+
+
+class BrokersTests(SynchronousTestCase):
+    """Which brokers the command line asks for."""
+
+    def fake(self, version: str) -> str:
+        """Make a program that says that it is a mosquitto."""
+        path = Path(self.mktemp()).absolute()
+        path.write_text(f"#!/bin/sh\necho mosquitto version {version}\nexit 3\n", "utf-8")
+        path.chmod(0o755)
+        return str(path)
+
+    def test_by_version(self) -> None:
+        old, new = self.fake("2.0.11"), self.fake("2.0.21")
+        self.assertEqual(choose_brokers([old, new]), {"2.0.11": old, "2.0.21": new})
+
+    def test_what_is_wrong_is_named(self) -> None:
+        with self.assertRaisesRegex(ValueError, "'/nowhere', which is not installed"):
+            choose_brokers(["/nowhere"])
+        with self.assertRaisesRegex(ValueError, "are both mosquitto 2.0.11"):
+            choose_brokers([self.fake("2.0.11"), self.fake("2.0.11")])
 
 
 class PeersTests(SynchronousTestCase):
