@@ -20,7 +20,7 @@ from twisted.internet.threads import deferToThread
 from tests.faults.ledger import Account
 from tests.faults.messages import ENOUGH, Messages, Receiver
 from tests.faults.row import Measured, Row, record
-from tests.integration.broker import Mosquitto
+from tests.integration.broker import Mosquitto, other_mosquitto
 from tests.integration.case import AgentCase
 
 __all__ = ["BESIDE", "GAP_LIMIT_MS", "HEALTHY_NAMES", "FaultCase", "Point", "numbered_table"]
@@ -88,7 +88,9 @@ class FaultCase(AgentCase):
     def setUp(self) -> None:
         super().setUp()
         self.parents: list[Any] = []
-        self.beside = Messages(self, Mosquitto.start(self), [BESIDE])
+        # In each row both mosquittos, where they are: one has the fault, the other is beside it.
+        healthy = Mosquitto.start(self, program=other_mosquitto(self))
+        self.beside = Messages(self, healthy, [BESIDE])
         self.messages = [self.beside]
 
     def healthy_beside(self, text: str, top: str = TOP) -> None:

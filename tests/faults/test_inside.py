@@ -16,10 +16,12 @@ from tests.faults.inside import INSIDE, Scenario
 from tests.faults.messages import Receiver
 from tests.faults.numbered import PLACE
 from tests.faults.peers import PEERS
+from tests.integration.broker import DEBIAN_13
 from tests.integration.watching import pause, until
 
 OBSERVE_S = 0.4
 ANNOUNCED = 5
+_ROWS = [f"test_{scenario.row.name}" for scenario in INSIDE]
 AT_PEERS = {"faulty": "tests.faults.faulty_peers:FAULTY"}
 
 
@@ -27,6 +29,9 @@ class InsideTests(FaultCase):
     """The tests are added below, one for each scenario."""
 
     def setUp(self) -> None:
+        # By turns: all of these rows with both would take minutes more.
+        if _ROWS.index(self._testMethodName) % 2:
+            self.mosquitto_program = DEBIAN_13
         super().setUp()
         self.reload_file = self.directory / "reload"
 

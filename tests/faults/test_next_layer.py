@@ -9,6 +9,7 @@ from tests.faults.case import HEALTHY_NAMES, TOP, FaultCase
 from tests.faults.faulty import STEADY_INTERVAL_S, strikes
 from tests.faults.messages import Receiver
 from tests.faults.next_layer import NEXT_LAYER, Fatal
+from tests.integration.broker import with_both_mosquittos
 from tests.integration.watching import pause, until
 
 PAUSE_S = 1.0
@@ -20,6 +21,7 @@ WATCHDOG = 'watchdog_dump = "1s"\nwatchdog_exit = "3s"\n'
 PATIENT = 'watchdog_dump = "1s"\nwatchdog_exit = "60s"\n'
 
 
+@with_both_mosquittos
 class NextLayerTests(FaultCase):
     """The tests are added below, one for each row."""
 

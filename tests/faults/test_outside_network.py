@@ -13,7 +13,7 @@ from twisted.internet.task import LoopingCall
 
 from tests.faults.netns import Host
 from tests.faults.outside_case import OutsideCase
-from tests.integration.broker import Mosquitto
+from tests.integration.broker import Mosquitto, with_both_mosquittos
 from tests.integration.watching import argv, memory_bytes, pause, until
 
 MEBI = 1024 * 1024
@@ -65,6 +65,7 @@ class _SlowWire(Slow):
         connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", self._port), other)
 
 
+@with_both_mosquittos
 class NetworkTests(OutsideCase):
     """What happens between agent and broker."""
 

@@ -16,7 +16,7 @@ from tests.faults.messages import Receiver
 from tests.faults.news import downs
 from tests.faults.outside import outside
 from tests.faults.outside_case import OutsideCase
-from tests.integration.broker import Mosquitto
+from tests.integration.broker import Mosquitto, with_both_mosquittos
 from tests.integration.parent import SLOW, Pace
 from tests.integration.watching import memory_bytes, pause, until
 
@@ -31,6 +31,7 @@ strikes = "{strikes}"
 """
 
 
+@with_both_mosquittos
 class StreamTests(OutsideCase):
     """Whoever reads us may be slow, stop, or be gone."""
 
@@ -157,6 +158,7 @@ class StreamTests(OutsideCase):
         return min(last.values())
 
 
+@with_both_mosquittos
 class SignalTests(OutsideCase):
     """Signals when they are least wanted."""
 

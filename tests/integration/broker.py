@@ -31,7 +31,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.needs import find, missing
 
-__all__ = ["Mosquitto", "free_port", "with_both_mosquittos"]
+__all__ = ["Mosquitto", "free_port", "other_mosquitto", "with_both_mosquittos"]
 
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
@@ -57,6 +57,18 @@ def with_both_mosquittos(case: Case) -> Case:
     }
     setattr(sys.modules[case.__module__], name, type(name, (case,), members))
     return case
+
+
+def program_of(case: SynchronousTestCase) -> str:
+    """Return which mosquitto a test uses, by its name in `tests.needs`."""
+    return getattr(case, "mosquitto_program", "mosquitto")
+
+
+def other_mosquitto(case: SynchronousTestCase) -> str:
+    """Return the one that a test does not use, where there are two."""
+    own = program_of(case)
+    other = "mosquitto" if own == DEBIAN_13 else DEBIAN_13
+    return own if missing(other) else other
 
 
 def free_port() -> int:
@@ -111,10 +123,12 @@ class Mosquitto:
         listener: Sequence[str] = (),
         users: Mapping[str, str] | None = None,
         persistent: bool = False,
+        program: str = "",
     ) -> Mosquitto:
         """Start a broker that ends with the test; see the class for the arguments.
 
-        It is the mosquitto that an attribute of the case names, see `with_both_mosquittos`.
+        By default it is the mosquitto that an attribute of the case names, see
+        `with_both_mosquittos`.
         """
         broker = cls(
             port=port,
@@ -122,7 +136,7 @@ class Mosquitto:
             listener=listener,
             users=users,
             persistent=persistent,
-            program=getattr(case, "mosquitto_program", "mosquitto"),
+            program=program or program_of(case),
         )
         case.addCleanup(broker.remove)
         broker.start_again()

@@ -438,6 +438,7 @@ class Mqtt5FaultTests(Faults, FaultCase):
         await self.judge(parent, f"I! [mqtt] Connected to {where}.", *lines)
 
 
+@with_both_mosquittos
 class DefaultFaultTests(FaultCase):
     """The version that is tried without a setting."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from line_protocol_parser import parse_line
 
-from tests.integration.broker import Mosquitto
+from tests.integration.broker import Mosquitto, with_both_mosquittos
 from tests.integration.mqtt_agent import MqttCase, announcement, field_values, publish
 from tests.integration.test_mqtt_broker import Client
 from tests.integration.watching import pause, until
@@ -264,6 +264,7 @@ class Mqtt311DeviceTests(Devices, MqttCase):
     protocol = "3.1.1"
 
 
+@with_both_mosquittos
 class Mqtt5DeviceTests(Devices, MqttCase):
     """MQTT 5."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from line_protocol_parser import parse_line
 
-from tests.integration.broker import Mosquitto
+from tests.integration.broker import Mosquitto, with_both_mosquittos
 from tests.integration.case import QUIET, told
 from tests.integration.load import Load
 from tests.integration.mqtt_agent import MqttCase, announcement
@@ -74,6 +74,7 @@ class Mqtt311FleetTests(Fleet, MqttCase):
     protocol = "3.1.1"
 
 
+@with_both_mosquittos
 class Mqtt5FleetTests(Fleet, MqttCase):
     """MQTT 5."""
 
