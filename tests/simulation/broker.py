@@ -1,78 +1,40 @@
-"""A model of a broker: sessions, QoS 0 and 1, retained messages, windows, limits, MQTT 3.1.1 and 5.
+"""A model of a broker: what it distributes, keeps and refuses, with MQTT 3.1.1 and 5.
 
-What it does is what mosquitto does, as far as `test_parity` compares the two. Filters of one client
-that overlap are not modelled.
+What it does is what mosquitto 2.0.11 and 2.0.21 do, as far as `test_parity` compares them; their
+differences, and those of other brokers, are options. A connection is a `BrokerClient`.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
-from attrs import define, field
 from twisted.internet import error
 
-from metrics_agent.transports.mqtt.packets import encode_fixed_header
+from tests.simulation.broker_client import BrokerClient
+from tests.simulation.broker_packets import NEVER_S, Connect, Will, matches, order_of
+from tests.simulation.broker_session import (
+    BrokerOptions,
+    Holder,
+    Publication,
+    Session,
+    Subscription,
+)
 from tests.simulation.clock import SimClock
 from tests.simulation.network import Connection
 
 __all__ = ["BrokerOptions", "ModelBroker", "Publication", "Session", "matches"]
 
-_CONNECT: Final = 1
-_PUBLISH: Final = 3
-_PUBACK: Final = 4
-_SUBSCRIBE: Final = 8
-_UNSUBSCRIBE: Final = 10
-_PINGREQ: Final = 12
-_DISCONNECT: Final = 14
-_V5: Final = 5
-_SESSION_EXPIRY: Final = 0x11
-_RECEIVE_MAXIMUM: Final = 0x21
-_PROPERTY_BYTES: Final = {0x11: 4, 0x21: 2, 0x27: 4, 0x22: 2, 0x19: 1, 0x17: 1}
-OUT_BYTES: Final = 1 << 20
-"""Of a client that does not read: above this QoS 0 is dropped."""
+_SHARE: Final = "$share/"
 
 
-@define
-class BrokerOptions:
-    """How a broker is set up."""
+class _Route(NamedTuple):
+    """Where messages of a topic go: to a session, or to one of a group."""
 
-    speaks_v5: bool = True
-    max_inflight: int = 20
-    max_queued: int = 1000
-    queue_qos0: bool = False
-    suback_first: bool = True
-    retained_for_shared: bool = False
-
-
-@define(eq=False)
-class Publication:
-    """A message on its way to one session."""
-
-    topic: str
-    payload: bytes
-    qos: int
-    retain: bool = False
-    sent: bool = False
-
-
-@define(eq=False)
-class Session:
-    """What the broker keeps of a client."""
-
-    client_id: str
-    filters: dict[str, int] = field(factory=dict)
-    waiting: deque[Publication] = field(factory=deque)
-    inflight: dict[int, Publication] = field(factory=dict)
-    next_id: int = 0
-    persistent: bool = True
-    client: _Client | None = None
-
-    def unacknowledged(self) -> Iterator[Publication]:
-        """Return what the broker still has for this client, in order."""
-        yield from self.inflight.values()
-        yield from self.waiting
+    order: tuple[object, ...]
+    session: Session | None
+    filter: str
 
 
 class ModelBroker:
@@ -85,11 +47,16 @@ class ModelBroker:
     Attributes:
         sessions: by client id.
         silent: it accepts connections and never answers CONNECT.
+        refusal: why it refuses to accept a connection, a key of `broker_client.REFUSALS`.
+        refused_filters: that nobody may subscribe to.
+        unreadable: filters of topics whose messages nobody gets, without a word.
+        unwritable: filters of topics that nobody may publish to.
         on_drop: called with a publication that a limit of the broker drops, and why.
         on_fault: called with what a client must not do.
         on_sent: called with a QoS 0 publication that was given to a connection, and what says
             whether the client's socket delivered it.
         on_transmit: called with each publication that goes out to a client, each time.
+        on_ack: called with a publication that the agent has acknowledged.
     """
 
     def __init__(self, clock: SimClock, options: BrokerOptions | None = None) -> None:
@@ -97,71 +64,185 @@ class ModelBroker:
         self.options = options or BrokerOptions()
         self.sessions: dict[str, Session] = {}
         self.retained: dict[str, Publication] = {}
-        self.clients: list[_Client] = []
+        self.clients: list[BrokerClient] = []
         self.up = True
         self.silent = False
+        self.refusal = ""
         self.refused_filters: set[str] = set()
+        self.unreadable: set[str] = set()
+        self.unwritable: set[str] = set()
         self.on_drop: Callable[[Publication, str], object] = lambda _publication, _why: None
         self.on_sent: Callable[[Publication, Callable[[], bool]], object] = lambda _p, _d: None
         self.on_transmit: Callable[[Publication], object] = lambda _publication: None
         self.on_fault: Callable[[str], object] = lambda _what: None
         self.on_ack: Callable[[Publication], object] = lambda _publication: None
+        self._groups: dict[str, list[Session]] = defaultdict(list)
+        self._routes: dict[str, list[_Route]] = {}
 
-    # -- what devices do ---------------------------------------------------------------------
+    # -- messages ----------------------------------------------------------------------------
 
-    def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool = False) -> int:
+    def publish(
+        self, topic: str, payload: bytes, qos: int, *, retain: bool = False, source: str = ""
+    ) -> int:
         """Take a message for everyone who has subscribed.
 
         Returns:
-            To how many sessions it goes.
+            To how many sessions of the agent it goes, or is dropped on the way.
         """
         if retain:
             if payload:
                 self.retained[topic] = Publication(topic, payload, qos, retain=True)
             else:
                 self.retained.pop(topic, None)
-        count = 0
-        shared: dict[str, list[tuple[Session, int]]] = {}
-        for session in self.sessions.values():
-            granted = -1
-            for name, most in session.filters.items():
-                if name.startswith("$share/"):
-                    if matches(name.split("/", 2)[2], topic):
-                        shared.setdefault(name, []).append((session, most))
-                elif matches(name, topic):
-                    granted = max(granted, most)
-            if granted >= 0:
-                count += 1
-                self._give(session, Publication(topic, payload, min(qos, granted)))
-        for members in shared.values():
-            connected = [each for each in members if each[0].client is not None] or members
-            session, most = self.clock.random.choice(connected)
-            count += 1
-            self._give(session, Publication(topic, payload, min(qos, most)))
-        return count
-
-    def _give(self, session: Session, publication: Publication) -> None:
-        client = session.client
-        if publication.qos == 0:
-            if client is not None and not any(each.qos == 0 for each in session.waiting):
-                client.send_qos0(publication)
-            elif self.options.queue_qos0 and len(session.waiting) < self.options.max_queued:
-                session.waiting.append(publication)
+        taken: set[str] = set()
+        counted: set[str] = set()
+        for session, subscription in self._receivers(topic):
+            name = session.client_id
+            if subscription.no_local and name == source:
+                continue
+            if not session.v5 and name in taken:
+                continue
+            copy = Publication(
+                topic, payload, min(qos, subscription.qos), retain and subscription.as_published
+            )
+            if session.client is None or session.client.is_ours:
+                counted.add(name)
+            why = session.take(copy)
+            if why:
+                self.on_drop(copy, why)
             else:
-                self.on_drop(publication, "not_connected")
-            return
-        if len(session.waiting) >= self.options.max_queued:
-            self.on_drop(publication, "queue_full")
-            return
-        session.waiting.append(publication)
-        if client is not None:
-            client.send_waiting()
+                taken.add(name)
+        return len(counted)
 
     def has_subscriber(self, topic: str) -> bool:
-        """Say whether a session has subscribed to a topic."""
-        return any(
-            matches(name, topic) for session in self.sessions.values() for name in session.filters
-        )
+        """Say whether there is a subscription that a topic belongs to."""
+        return bool(self._routes_of(topic))
+
+    def _routes_of(self, topic: str) -> list[_Route]:
+        routes = self._routes.get(topic)
+        if routes is None:
+            routes = self._routes[topic] = sorted(self._find(topic), key=lambda route: route.order)
+        return routes
+
+    def _receivers(self, topic: str) -> Iterator[tuple[Session, Subscription]]:
+        if self.unreadable and any(matches(name, topic) for name in self.unreadable):
+            return
+        for route in self._routes_of(topic):
+            session = route.session
+            if session is None:
+                # Each in turn, whether it is connected or not.
+                group = self._groups[route.filter]
+                session = group.pop(0)
+                group.append(session)
+            yield session, session.filters[route.filter]
+
+    def _find(self, topic: str) -> Iterator[_Route]:
+        for name in self._groups:
+            inner = _inner(name)
+            if self._groups[name] and matches(inner, topic):
+                yield _Route((1, order_of(inner)), None, name)
+        for session in self.sessions.values():
+            for name in session.filters:
+                if not name.startswith(_SHARE) and matches(name, topic):
+                    yield _Route((0, order_of(name)), session, name)
+
+    def retained_for(self, topic_filter: str) -> Iterator[Publication]:
+        """Return the retained messages that a new subscription brings."""
+        options = self.options
+        if topic_filter.startswith(_SHARE) and not options.retained_for_shared:
+            return
+        inner = _inner(topic_filter)
+        if not options.retained_for_wildcards and {"+", "#"} & set(inner.split("/")):
+            return
+        for topic, publication in self.retained.items():
+            if matches(inner, topic) and not any(matches(name, topic) for name in self.unreadable):
+                yield publication
+
+    def may_publish(self, topic: str) -> bool:
+        """Say whether a client may publish to a topic."""
+        return not any(matches(name, topic) for name in self.unwritable)
+
+    # -- sessions ----------------------------------------------------------------------------
+
+    def subscribe(self, session: Session, name: str, wanted: Subscription) -> bool:
+        """Note a subscription; return whether there was none to this filter."""
+        known = session.filters.get(name)
+        if known is not None:
+            known.qos = wanted.qos
+            return False
+        session.filters[name] = wanted
+        if name.startswith(_SHARE):
+            self._groups[name].append(session)
+        self._routes.clear()
+        return True
+
+    def unsubscribe(self, session: Session, name: str) -> bool:
+        """Forget a subscription; return whether there was one."""
+        if session.filters.pop(name, None) is None:
+            return False
+        if name.startswith(_SHARE):
+            self._groups[name].remove(session)
+        self._routes.clear()
+        return True
+
+    def open_session(self, connect: Connect, holder: Holder) -> tuple[Session, bool]:
+        """Give a client its session, whoever had it; return it and whether it was there."""
+        name = connect.client_id
+        session = self.sessions.get(name)
+        if session is not None:
+            before, session.client = session.client, None
+            goes_on = not connect.clean and session.expiry_s > 0
+            if before is not None:
+                before.taken_over(with_will=connect.clean or not session.expiry_s)
+            if not goes_on:
+                self.end_session(session, "clean_session")
+                session = None
+        present = session is not None
+        if session is None:
+            session = self.sessions[name] = Session(name, self.options)
+        elif self.options.forgets_shared:
+            for each in [each for each in session.filters if each.startswith(_SHARE)]:
+                self.unsubscribe(session, each)
+        session.client = holder
+        session.v5 = connect.v5
+        session.expiry_s = connect.expiry_s
+        session.ended += 1
+        self._drop_unreadable(session)
+        return session, present
+
+    def _drop_unreadable(self, session: Session) -> None:
+        if not self.unreadable:
+            return
+        for kept in (session.inflight, dict(enumerate(session.waiting))):
+            for key, publication in tuple(kept.items()):
+                if any(matches(name, publication.topic) for name in self.unreadable):
+                    self.on_drop(publication, "unreadable")
+                    del kept[key]
+        session.waiting = type(session.waiting)(kept.values())
+
+    def close_session(self, session: Session) -> None:
+        """Take note that its client is gone: it is kept for as long as was asked for."""
+        session.client = None
+        session.ended += 1
+        if not session.expiry_s:
+            self.end_session(session, "clean_session")
+        elif session.expiry_s < NEVER_S:
+            self.clock.later(float(session.expiry_s), self._expire, session, session.ended)
+
+    def _expire(self, session: Session, ended: int) -> None:
+        if session.ended == ended:
+            self.end_session(session, "session_expired")
+
+    def end_session(self, session: Session, why: str) -> None:
+        """Forget a session and what it has, if it is still there."""
+        if self.sessions.get(session.client_id) is not session:
+            return
+        for publication in session.unacknowledged():
+            self.on_drop(publication, why)
+        for name in tuple(session.filters):
+            self.unsubscribe(session, name)
+        session.ended += 1
+        del self.sessions[session.client_id]
 
     # -- what happens to it ------------------------------------------------------------------
 
@@ -173,7 +254,12 @@ class ModelBroker:
         """
         if not self.up:
             raise error.ConnectionRefusedError
-        self.clients.append(_Client(self, connection))
+        self.clients.append(BrokerClient(self, connection))
+
+    def send_will(self, will: Will, source: str) -> None:
+        """Publish what a client has left for the case that it is gone."""
+        if self.up and self.may_publish(will.topic):
+            self.publish(will.topic, will.payload, will.qos, retain=will.retain, source=source)
 
     def stop(self, *, persistent: bool, in_order: bool) -> None:
         """End the process.
@@ -182,14 +268,18 @@ class ModelBroker:
             persistent: sessions and retained messages are there again at the next start.
             in_order: what was sent still arrives.
         """
+        if in_order:
+            for client in tuple(self.clients):
+                client.leave_will()
         self.up = False
         for client in tuple(self.clients):
             client.cut(in_order=in_order)
+        for session in tuple(self.sessions.values()):
+            if persistent:
+                session.restored()
+            else:
+                self.end_session(session, "broker_forgot")
         if not persistent:
-            for session in self.sessions.values():
-                for publication in session.unacknowledged():
-                    self.on_drop(publication, "broker_forgot")
-            self.sessions.clear()
             self.retained.clear()
 
     def start(self) -> None:
@@ -197,294 +287,5 @@ class ModelBroker:
         self.up = True
 
 
-class _Client:
-    """A connection as the broker sees it."""
-
-    def __init__(self, broker: ModelBroker, connection: Connection) -> None:
-        self._broker = broker
-        self._clock = broker.clock
-        self.connection = connection
-        self._in = bytearray()
-        self._out = bytearray()
-        self._given = 0
-        self._window = broker.options.max_inflight
-        self._v5 = False
-        self._heard_s = broker.clock.now_s
-        self._keepalive_s = 10.0
-        self._left = False
-        self.session: Session | None = None
-        connection.to_peer.receive = self._received
-        connection.from_peer.on_room = self._flush
-        connection.on_closed = self._gone
-        self._clock.later(15.0, self._check)
-
-    # -- the connection ----------------------------------------------------------------------
-
-    def cut(self, *, in_order: bool = False) -> None:
-        """End the connection."""
-        self._gone()
-        if in_order:
-            self.connection.peer_closes()
-        else:
-            self.connection.reset()
-
-    def _gone(self) -> None:
-        if self in self._broker.clients:
-            self._broker.clients.remove(self)
-        session = self.session
-        if session is not None and session.client is self:
-            session.client = None
-            if not session.persistent:
-                for publication in session.unacknowledged():
-                    self._broker.on_drop(publication, "clean_session")
-                self._broker.sessions.pop(session.client_id, None)
-        self.session = None
-        self._out.clear()
-
-    def _check(self) -> None:
-        if self in self._broker.clients:
-            if self._clock.now_s - self._heard_s > 1.5 * self._keepalive_s:
-                self.cut()
-            else:
-                self._clock.later(self._keepalive_s / 2, self._check)
-
-    def _write(self, first: int, body: bytes) -> None:
-        packet = encode_fixed_header(first, len(body)) + body
-        self._given += len(packet)
-        self._out += packet
-        self._flush()
-
-    def _flush(self) -> None:
-        if self._out and self.connection.open:
-            del self._out[: self.connection.from_peer.write(self._out)]
-
-    # -- packets from the client -------------------------------------------------------------
-
-    def _received(self, data: bytes) -> None:
-        if self._broker.silent and self.session is None:
-            return
-        self._heard_s = self._clock.now_s
-        self._in += data
-        while (packet := self._next_packet()) is not None:
-            first, body = packet
-            kind = first >> 4
-            if kind == _CONNECT:
-                self._connect(body)
-            elif self.session is not None:
-                self._handle(first, body)
-            elif self._left:
-                self._broker.on_fault(f"a packet of type {kind} follows DISCONNECT")
-
-    def _handle(self, first: int, body: bytes) -> None:
-        kind = first >> 4
-        if kind == _PUBACK:
-            self._acknowledged((body[0] << 8) + body[1])
-        elif kind == _PUBLISH:
-            self._publish(first, body)
-        elif kind == _SUBSCRIBE:
-            self._subscribe(body)
-        elif kind == _UNSUBSCRIBE:
-            self._unsubscribe(body)
-        elif kind == _PINGREQ:
-            self._write(0xD0, b"")
-        elif kind == _DISCONNECT:
-            self._left = True
-            self._gone()
-            self.connection.peer_closes()
-
-    def _acknowledged(self, packet_id: int) -> None:
-        session = self.session
-        assert session is not None
-        publication = session.inflight.pop(packet_id, None)
-        if publication is None:
-            self._broker.on_fault(f"PUBACK of {packet_id}, which is not in flight")
-            return
-        self._broker.on_ack(publication)
-        self.send_waiting()
-
-    def _next_packet(self) -> tuple[int, bytes] | None:
-        length = shift = 0
-        for index in range(1, min(len(self._in), 5)):
-            digit = self._in[index]
-            length |= (digit & 0x7F) << shift
-            shift += 7
-            if digit < 0x80:
-                end = index + 1 + length
-                if len(self._in) < end:
-                    return None
-                packet = self._in[0], bytes(self._in[index + 1 : end])
-                del self._in[:end]
-                return packet
-        return None
-
-    def _connect(self, body: bytes) -> None:
-        level, flags = body[6], body[7]
-        self._v5 = level == _V5
-        self._keepalive_s = float((body[8] << 8) + body[9]) or 1e9
-        broker = self._broker
-        if self._v5 and not broker.options.speaks_v5:
-            self._write(0x20, b"\0\x01")
-            self.connection.peer_closes()
-            return
-        rest = body[10:]
-        persistent = not flags & 2
-        if self._v5:
-            properties, rest = _properties(rest)
-            self._window = min(properties.get(_RECEIVE_MAXIMUM, 65535), 65535)
-            persistent = bool(properties.get(_SESSION_EXPIRY, 0))
-        client_id, _rest = _text(rest)
-        session = broker.sessions.get(client_id)
-        if session is not None and session.client is not None:
-            other = session.client
-            if other._v5:
-                other._write(0xE0, b"\x8e\0")
-            other.cut(in_order=True)
-        present = session is not None and not flags & 2
-        if session is None or flags & 2:
-            session = Session(client_id)
-        self.session = session
-        session.client = self
-        session.persistent = persistent
-        broker.sessions[client_id] = session
-        self._write(0x20, bytes((present, 0)) + (b"\0" if self._v5 else b""))
-        for packet_id, publication in session.inflight.items():
-            self._send(publication, packet_id, dup=True)
-        self.send_waiting()
-
-    def _publish(self, first: int, body: bytes) -> None:
-        topic, rest = _text(body)
-        qos = first >> 1 & 3
-        if qos:
-            self._write(0x40, rest[:2])
-            rest = rest[2:]
-        if self._v5:
-            _values, rest = _properties(rest)
-        self._broker.publish(topic, rest, qos, retain=bool(first & 1))
-
-    def _subscribe(self, body: bytes) -> None:
-        session = self.session
-        assert session is not None
-        packet_id, rest = body[:2], body[2:]
-        if self._v5:
-            _values, rest = _properties(rest)
-        codes = bytearray()
-        granted: list[tuple[str, int]] = []
-        while rest:
-            name, rest = _text(rest)
-            qos, rest = rest[0] & 3, rest[1:]
-            if name in self._broker.refused_filters:
-                codes.append(0x87 if self._v5 else 0x80)
-                continue
-            session.filters[name] = qos
-            codes.append(qos)
-            granted.append((name, qos))
-        answer = packet_id + (b"\0" if self._v5 else b"") + bytes(codes)
-        if self._broker.options.suback_first:
-            self._write(0x90, answer)
-        for name, qos in granted:
-            shared = name.startswith("$share/")
-            if shared and not self._broker.options.retained_for_shared:
-                continue
-            inner = name.split("/", 2)[2] if shared else name
-            for topic, publication in self._broker.retained.items():
-                if matches(inner, topic):
-                    self._retained(publication, min(qos, publication.qos))
-        if not self._broker.options.suback_first:
-            self._write(0x90, answer)
-
-    def _retained(self, publication: Publication, qos: int) -> None:
-        copy = Publication(publication.topic, publication.payload, qos, retain=True)
-        session = self.session
-        assert session is not None
-        if qos == 0:
-            self._send(copy, 0)
-        else:
-            session.waiting.append(copy)
-            self.send_waiting()
-
-    def _unsubscribe(self, body: bytes) -> None:
-        session = self.session
-        assert session is not None
-        packet_id, rest = body[:2], body[2:]
-        if self._v5:
-            _values, rest = _properties(rest)
-        count = 0
-        while rest:
-            name, rest = _text(rest)
-            session.filters.pop(name, None)
-            count += 1
-        self._write(0xB0, packet_id + (b"\0" + bytes(count) if self._v5 else b""))
-
-    # -- packets to the client ---------------------------------------------------------------
-
-    def send_qos0(self, publication: Publication) -> None:
-        """Send a message, or drop it where the client does not read."""
-        if len(self._out) > OUT_BYTES:
-            self._broker.on_drop(publication, "slow_client")
-            return
-        self._send(publication, 0)
-        connection, end = self.connection, self._given
-        self._broker.on_sent(publication, lambda: connection.from_peer.delivered >= end)
-
-    def send_waiting(self) -> None:
-        """Send what the window has room for."""
-        session = self.session
-        if session is None:
-            return
-        while session.waiting and len(session.inflight) < self._window:
-            publication = session.waiting.popleft()
-            if publication.qos == 0:
-                self.send_qos0(publication)
-                continue
-            session.next_id = session.next_id % 65535 + 1
-            session.inflight[session.next_id] = publication
-            self._send(publication, session.next_id)
-
-    def _send(self, publication: Publication, packet_id: int, *, dup: bool = False) -> None:
-        self._broker.on_transmit(publication)
-        topic = publication.topic.encode()
-        body = len(topic).to_bytes(2, "big") + topic
-        first = 0x30 | publication.qos << 1 | publication.retain
-        if publication.qos:
-            body += packet_id.to_bytes(2, "big")
-            first |= dup << 3
-        if self._v5:
-            body += b"\0"
-        self._write(first, body + publication.payload)
-
-
-def matches(topic_filter: str, topic: str) -> bool:
-    """Say whether a topic belongs to a filter."""
-    wanted, levels = topic_filter.split("/"), topic.split("/")
-    if topic.startswith("$") and wanted[0] != levels[0]:
-        return False
-    for index, level in enumerate(wanted):
-        if level == "#":
-            return True
-        if index == len(levels) or level not in {"+", levels[index]}:
-            return False
-    return len(wanted) == len(levels)
-
-
-def _text(data: bytes) -> tuple[str, bytes]:
-    end = (data[0] << 8) + data[1] + 2
-    return data[2:end].decode(), data[end:]
-
-
-def _properties(data: bytes) -> tuple[dict[int, int], bytes]:
-    length = shift = position = 0
-    while True:
-        digit = data[position]
-        position += 1
-        length |= (digit & 0x7F) << shift
-        shift += 7
-        if digit < 0x80:
-            break
-    end = position + length
-    values = {}
-    while position < end:
-        name = data[position]
-        size = _PROPERTY_BYTES[name]
-        values[name] = int.from_bytes(data[position + 1 : position + 1 + size], "big")
-        position += 1 + size
-    return values, data[end:]
+def _inner(name: str) -> str:
+    return name.split("/", 2)[2] if name.startswith(_SHARE) else name

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import socket
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any, Final, Protocol
 
 from metrics_agent.transports.mqtt.packets import encode_fixed_header
 from metrics_agent.transports.mqtt.splitter import PacketSplitter
 from tests.simulation.broker import ModelBroker
+from tests.simulation.broker_packets import (
+    RECEIVE_MAXIMUM,
+    SESSION_EXPIRY,
+    read_properties,
+    write_properties,
+    write_text,
+)
 from tests.simulation.clock import SimClock
 from tests.simulation.network import Connection
 
 __all__ = ["ModelPipe", "Pipe", "RawClient", "SocketPipe"]
 
+_KINDS: Final = {4: "puback", 9: "suback", 11: "unsuback", 14: "disconnect"}
+
 
 class Pipe(Protocol):
-    """A connection to a broker."""
+    """A connection to a broker.
+
+    Attributes:
+        closed: the broker has ended it.
+    """
+
+    closed: bool
 
     def send(self, data: bytes) -> None:
         """Send bytes."""
@@ -35,12 +51,22 @@ class SocketPipe:
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=5)
+        # Otherwise the second of two small packets waits for 40 ms.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.closed = False
 
     def send(self, data: bytes) -> None:
-        self._socket.sendall(data)
+        # What is sent to a broker that has gone is as lost as with any other client.
+        with suppress(ConnectionError):
+            self._socket.sendall(data)
 
     def receive(self) -> bytes:
-        return self._socket.recv(65536)
+        try:
+            data = self._socket.recv(65536)
+        except ConnectionError:
+            data = b""
+        self.closed = not data
+        return data
 
     def close(self) -> None:
         self._socket.close()
@@ -52,6 +78,7 @@ class ModelPipe:
     def __init__(self, clock: SimClock, broker: ModelBroker) -> None:
         self._clock = clock
         self._data = bytearray()
+        self.closed = False
         self._connection = Connection(clock, 1 << 20, _call, self)
         broker.accept(self._connection)
 
@@ -59,7 +86,7 @@ class ModelPipe:
         self._data += data
 
     def connectionLost(self, _reason: object) -> None:
-        """Nothing to do: what comes then is empty."""
+        self.closed = True
 
     def send(self, data: bytes) -> None:
         self._connection.transport.write(data)
@@ -93,42 +120,52 @@ class RawClient:
         self._next_id = 0
 
     def connect(
-        self, client_id: str, *, clean: bool, receive_maximum: int
+        self,
+        client_id: str,
+        *,
+        clean: bool,
+        receive_maximum: int = 100,
+        expiry_s: int = 3600,
+        keepalive_s: int = 60,
+        will: tuple[str, bytes, int, bool] | None = None,
+        level: int = 0,
     ) -> list[tuple[Any, ...]]:
         """Connect, and return what comes until the broker has nothing more."""
-        name = client_id.encode()
-        properties = b""
+        flags = 2 * clean
+        properties = payload = b""
         if self._v5:
-            values = b"\x11" + (0 if clean else 3600).to_bytes(4, "big")
-            values += b"\x21" + receive_maximum.to_bytes(2, "big")
-            properties = bytes((len(values),)) + values
-        body = b"\0\4MQTT" + bytes((5 if self._v5 else 4, 2 if clean else 0)) + b"\0\x3c"
-        body += properties + len(name).to_bytes(2, "big") + name
+            properties = write_properties(
+                {SESSION_EXPIRY: 0 if clean else expiry_s, RECEIVE_MAXIMUM: receive_maximum}
+            )
+        if will is not None:
+            topic, message, qos, retain = will
+            flags |= 4 | qos << 3 | retain << 5
+            payload = (b"\0" if self._v5 else b"") + write_text(topic)
+            payload += len(message).to_bytes(2, "big") + message
+        body = b"\0\4MQTT" + bytes((level or (5 if self._v5 else 4), flags))
+        body += keepalive_s.to_bytes(2, "big") + properties + write_text(client_id) + payload
         self._send(0x10, body)
         return self.settle(connecting=True)
 
-    def subscribe(self, topic_filter: str, qos: int) -> list[tuple[Any, ...]]:
-        """Subscribe, and return what comes."""
-        name = topic_filter.encode()
-        body = self._id() + (b"\0" if self._v5 else b"") + len(name).to_bytes(2, "big") + name
-        self._send(0x82, body + bytes((qos,)))
+    def subscribe(self, topic_filter: str, options: int) -> list[tuple[Any, ...]]:
+        """Subscribe at a QoS, with options where it is MQTT 5, and return what comes."""
+        body = self._id() + (b"\0" if self._v5 else b"") + write_text(topic_filter)
+        self._send(0x82, body + bytes((options if self._v5 else options & 3,)))
         return self.settle()
 
     def unsubscribe(self, topic_filter: str) -> list[tuple[Any, ...]]:
         """Unsubscribe, and return what comes."""
-        name = topic_filter.encode()
-        body = self._id() + (b"\0" if self._v5 else b"") + len(name).to_bytes(2, "big") + name
+        body = self._id() + (b"\0" if self._v5 else b"") + write_text(topic_filter)
         self._send(0xA2, body)
         return self.settle()
 
-    def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool) -> None:
-        """Publish, and wait until the broker has it."""
-        name = topic.encode()
-        body = len(name).to_bytes(2, "big") + name
-        if qos:
-            body += self._id()
+    def publish(
+        self, topic: str, payload: bytes, qos: int, *, retain: bool
+    ) -> list[tuple[Any, ...]]:
+        """Publish, and return what comes."""
+        body = write_text(topic) + (self._id() if qos else b"")
         self._send(0x30 | qos << 1 | retain, body + (b"\0" if self._v5 else b"") + payload)
-        self.settle()
+        return self.settle()
 
     def acknowledge(self, packet_id: int) -> None:
         """Send a PUBACK."""
@@ -137,8 +174,8 @@ class RawClient:
     def disconnect(self) -> None:
         """Leave in order."""
         self._send(0xE0, b"")
-        while self._pipe.receive():
-            pass
+        while not self._pipe.closed:
+            self._pipe.receive()
         self._pipe.close()
 
     def cut(self) -> None:
@@ -153,16 +190,23 @@ class RawClient:
         while True:
             for frame in self._splitter.feed(self._pipe.receive()):
                 first, body = frame  # type: ignore[misc]  # none is skipped
-                kind = first >> 4
-                if kind == 13:
+                if first >> 4 == 13:
                     return events
-                if kind == 2:
-                    events.append(("connack", body[0] & 1, body[1]))
+                events.append(self._event(first, body))
+                if first >> 4 == 2 and not body[1]:
                     self._send(0xC0, b"")
-                elif kind == 9:
-                    events.append(("suback", body[-1]))
-                elif kind == 3:
-                    events.append(self._message(first, body))
+            if self._pipe.closed:
+                return [*events, ("closed",)]
+
+    def _event(self, first: int, body: bytes) -> tuple[Any, ...]:
+        kind = first >> 4
+        if kind == 3:
+            return self._message(first, body)
+        if kind == 2:
+            values = read_properties(body[2:])[0] if body[2:] else {}
+            return ("connack", body[0], body[1], sorted(values.items()))
+        # Without the packet id.
+        return (_KINDS.get(kind, kind), body if kind == 14 else body[2:])
 
     def _message(self, first: int, body: bytes) -> tuple[Any, ...]:
         end = (body[0] << 8) + body[1] + 2

@@ -1,0 +1,231 @@
+"""What a broker keeps of a client: subscriptions, a window and a queue, with mosquitto's limits."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Final, Protocol
+
+from attrs import define, field
+
+__all__ = ["MOSQUITTO_2_0_11", "BrokerOptions", "Holder", "Publication", "Session", "Subscription"]
+
+
+@define
+class BrokerOptions:
+    """How a broker is set up, and how it differs from others.
+
+    Attributes:
+        speaks_v5: it does not refuse MQTT 5.
+        max_inflight: messages at QoS 1 without an acknowledgement; MQTT 5 clients say how many.
+        max_queued: further ones, 0 for any number.
+        max_queued_bytes: of their payloads, 0 for any.
+        counts_inflight: the limits of the queue hold for what is in flight too (2.0.11).
+        queue_qos0: messages at QoS 0 are queued for a client that is not connected.
+        window_leaks: each acknowledgement lets as many follow as the window holds (2.0.11).
+        suback_first: the SUBACK comes before the retained messages.
+        retained_delay_s: these come so long after it, and after the answer to a PING.
+        retained_for_shared: they are sent to shared subscriptions too (2.0.11).
+        retained_for_wildcards: they are sent to filters with wildcards.
+        forgets_shared: shared subscriptions end with the connection (2.0.11).
+        says_taken_over: a client is told that another one has taken its place (2.0.21).
+        refuses_long_keepalive: to MQTT 3.1.1, which cannot be told another one (2.0.21).
+        max_packet: bytes of the longest packet that it takes, 0 for any.
+        max_keepalive_s: longer ones are shortened, 0 for none.
+        max_qos: that it grants.
+    """
+
+    speaks_v5: bool = True
+    max_inflight: int = 20
+    max_queued: int = 1000
+    max_queued_bytes: int = 0
+    counts_inflight: bool = False
+    queue_qos0: bool = False
+    window_leaks: bool = False
+    suback_first: bool = True
+    retained_delay_s: float = 0.0
+    retained_for_shared: bool = False
+    retained_for_wildcards: bool = True
+    forgets_shared: bool = False
+    says_taken_over: bool = True
+    refuses_long_keepalive: bool = True
+    max_packet: int = 0
+    max_keepalive_s: int = 0
+    max_qos: int = 2
+
+
+MOSQUITTO_2_0_11: Final[dict[str, Any]] = {
+    "counts_inflight": True,
+    "window_leaks": True,
+    "retained_for_shared": True,
+    "forgets_shared": True,
+    "says_taken_over": False,
+    "refuses_long_keepalive": False,
+}
+"""What it has otherwise than 2.0.21, whose options are the defaults."""
+
+
+@define(eq=False)
+class Publication:
+    """A message on its way to one session."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool = False
+    sent: bool = False
+
+
+@define
+class Subscription:
+    """To a filter; the options of the first request for it hold on."""
+
+    qos: int
+    no_local: bool = False
+    as_published: bool = False
+
+
+class Holder(Protocol):
+    """Who is connected with a session."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is the agent."""
+        ...
+
+    def send_qos0(self, publication: Publication) -> None:
+        """Send a message at QoS 0."""
+        ...
+
+    def send_qos1(self, publication: Publication, packet_id: int) -> None:
+        """Send a message at QoS 1."""
+        ...
+
+    def taken_over(self, *, with_will: bool) -> None:
+        """End, since another client has come with the same id."""
+        ...
+
+
+@define(eq=False)
+class Session:
+    """What the broker keeps of a client.
+
+    Attributes:
+        v5: the version of the last connection.
+        expiry_s: how long it is kept without a connection.
+        maximum: the window's size; 0 for any.
+        quota: how many messages the window has room for, as mosquitto counts them.
+        ended: at an end of the connection; tells a timer that another one has been since.
+    """
+
+    client_id: str
+    options: BrokerOptions
+    filters: dict[str, Subscription] = field(factory=dict)
+    waiting: deque[Publication] = field(factory=deque)
+    inflight: dict[int, Publication] = field(factory=dict)
+    next_id: int = 0
+    v5: bool = False
+    expiry_s: int = 0
+    maximum: int = 20
+    quota: int = 20
+    ended: int = 0
+    client: Holder | None = None
+
+    def unacknowledged(self) -> Iterator[Publication]:
+        """Return what the broker still has for this client, in order."""
+        yield from self.inflight.values()
+        yield from self.waiting
+
+    def take(self, publication: Publication) -> str:
+        """Send or queue a message; return why it is dropped, "" if it is not."""
+        client, queues = self.client, self.options.queue_qos0
+        if publication.qos == 0 and client is not None:
+            # mosquitto sends it before those that wait; that a device's order is kept is simpler.
+            if not queues or not any(each.qos == 0 for each in self.waiting):
+                client.send_qos0(publication)
+                return ""
+        elif client is not None and self._window_is_open:
+            self._fly(publication)
+            return ""
+        if publication.qos == 0 and not queues:
+            return "not_connected"
+        if not self._has_room:
+            return "queue_full"
+        self.waiting.append(publication)
+        return ""
+
+    @property
+    def _window_is_open(self) -> bool:
+        return self.quota > 0 or not self.maximum
+
+    @property
+    def _has_room(self) -> bool:
+        options = self.options
+        some = self.inflight.values() if options.counts_inflight else ()
+        if options.max_queued_bytes:
+            size = sum(len(each.payload) for each in (*some, *self.waiting) if each.qos)
+            if size >= options.max_queued_bytes:
+                return False
+        most = options.max_queued + (0 if self.client is None else self.maximum)
+        count = len(some) + len(self.waiting)
+        if not options.max_queued or count < most:
+            return True
+        return options.queue_qos0 and sum(1 for each in self.waiting if each.qos) < most - len(some)
+
+    def resumed(self, client: Holder, maximum: int) -> None:
+        """Send again what is in flight, and then what has waited."""
+        self.client = client
+        self.maximum = maximum
+        self.quota = max(maximum - len(self.inflight), 0)
+        for packet_id, publication in self.inflight.items():
+            client.send_qos1(publication, packet_id)
+        self.send_waiting()
+
+    def restored(self) -> None:
+        """Take note of a restart: what is in flight beyond the broker's own window waits again."""
+        most = self.options.max_inflight
+        if most:
+            for packet_id in reversed(tuple(self.inflight)[most:]):
+                self.waiting.appendleft(self.inflight.pop(packet_id))
+
+    def acknowledged(self, packet_id: int) -> Publication | None:
+        """Take a PUBACK; return what it is for, None if nothing is in flight with that id."""
+        if packet_id not in self.inflight:
+            return None
+        position = 0
+        if self.options.window_leaks:
+            position = next(n for n, each in enumerate(self.inflight) if each == packet_id)
+        publication = self.inflight.pop(packet_id)
+        self.quota = min(self.quota + 1, self.maximum)
+        if self.options.window_leaks and self.maximum:
+            for _ in range(self.maximum - position):
+                self._send_next()
+        else:
+            self.send_waiting()
+        return publication
+
+    def send_waiting(self) -> None:
+        """Send what the window has room for."""
+        while self.waiting and self.client is not None:
+            if self.waiting[0].qos and not self._window_is_open:
+                return
+            self._send_next()
+
+    def _send_next(self) -> None:
+        if not self.waiting or self.client is None:
+            return
+        publication = self.waiting.popleft()
+        if publication.qos:
+            self._fly(publication)
+        else:
+            self.client.send_qos0(publication)
+
+    def _fly(self, publication: Publication) -> None:
+        assert self.client is not None
+        self.quota = max(self.quota - 1, 0)
+        self.next_id = self.next_id % 65535 + 1
+        while self.next_id in self.inflight:
+            self.next_id = self.next_id % 65535 + 1
+        self.inflight[self.next_id] = publication
+        self.client.send_qos1(publication, self.next_id)
+        publication.sent = True
