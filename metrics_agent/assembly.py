@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,12 +14,11 @@ from metrics_agent.agent import Agent
 from metrics_agent.config import AgentConfig, AgentSettings, Fault, state_directory
 from metrics_agent.config.output import STDOUT
 from metrics_agent.diagnosis import ConnectionProblems, Diagnosis, ListenOnly
+from metrics_agent.encoding_log import log_clash, log_cut
 from metrics_agent.errors import ConfigError, OutputError
 from metrics_agent.global_settings import put_into_force
-from metrics_agent.limits import TAG_VALUE_BYTES
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.observer import StderrObserver
-from metrics_agent.metric import FieldValue, Series
 from metrics_agent.output.sink import Sink
 from metrics_agent.output.target import make_output
 from metrics_agent.output.writer import MakeWriter
@@ -37,15 +36,10 @@ from metrics_agent.supervision.counters import Counters, CountersByModule
 from metrics_agent.supervision.emitter import Emitter
 from metrics_agent.supervision.exhaustion import MemoryWatch
 from metrics_agent.supervision.guard import Guard
-from metrics_agent.supervision.lifecycle import State
 from metrics_agent.supervision.notify import make_notifier
 from metrics_agent.supervision.policy import RestartPolicy
-from metrics_agent.supervision.self_metrics import (
-    CONFIG_ERROR,
-    ConnectionReport,
-    ModuleReport,
-    SelfMetrics,
-)
+from metrics_agent.supervision.reports import AGENT, Reports
+from metrics_agent.supervision.self_metrics import SelfMetrics
 from metrics_agent.supervision.supervisor import Supervisor, Timeouts
 from metrics_agent.supervision.ticker import TickerLimits
 from metrics_agent.supervision.watchdog import Watchdog
@@ -59,7 +53,6 @@ if TYPE_CHECKING:
 
 __all__ = ["assemble", "make_planned_output"]
 
-_AGENT: Final = "agent"
 _MQTT: Final = "mqtt"
 
 
@@ -156,11 +149,11 @@ class _Assembly:
         )
         self._encoder = Encoder(
             series_per_device=self._first.series_per_device,
-            on_cut=self._on_cut,
-            on_clash=self._on_clash,
+            on_cut=partial(log_cut, self._log),
+            on_clash=partial(log_clash, self._log),
             unset_stamp=self._point_clock.stamp,
         )
-        self._guard = Guard(self._log, self._counters.of(_AGENT).error)
+        self._guard = Guard(self._log, self._counters.of(AGENT).error)
         self._versions = BrokerVersions()
         self._connections = Connections(
             self._make_connection, self._client_id, platform.make_logger(_MQTT)
@@ -321,72 +314,27 @@ class _Assembly:
             counters=Counters(),
             log=self._log,
         )
+        reports = Reports(
+            agent=self._agent,
+            clock=self._reactor,
+            counters=self._counters,
+            connections=self._connections,
+            connection_counters=self._connection_counters,
+            sink=self._sink,
+            encoder=self._encoder,
+            observer=self._observer,
+        )
         return SelfMetrics(
             self._reactor,
             now_ns=self._point_clock.now_ns,
             interval_s=lambda: self._agent.plan.config.settings.self_metrics_interval,
-            modules=self._module_reports,
-            connections=self._connection_reports,
-            agent=self._agent_values(self._reactor.seconds()),
+            modules=reports.of_modules,
+            connections=reports.of_connections,
+            agent=reports.of_agent,
             # After the drain nothing reaches the reader any more.
             emit=lambda rows: None if self._agent.stopping else emitter.emit(rows),
             guard=self._guard,
         )
-
-    def _module_reports(self) -> Iterator[ModuleReport]:
-        for supervisor in self._agent.supervisors:
-            name = supervisor.module_name
-            yield ModuleReport(name, supervisor.state.value, self._counters.of(name))
-        for name, _faults in self._agent.plan.faulty:
-            yield ModuleReport(name, CONFIG_ERROR, self._counters.of(name))
-
-    def _connection_reports(self) -> Iterator[ConnectionReport]:
-        for instance, connection in self._connections.named():
-            state = State.RUNNING if connection.connected else State.BACKING_OFF
-            yield ConnectionReport(
-                str(connection.settings.brokers[0]),
-                connection.client_id,
-                instance,
-                state.value,
-                self._connection_counters.of(connection.client_id),
-            )
-
-    def _on_cut(self, series: Series, tag: str, length: int) -> None:
-        self._log.warn(
-            "Tag {tag!r:.80} of {series} has {length} characters, and is cut to {limit} bytes.",
-            tag=tag,
-            series=series.describe(),
-            length=length,
-            limit=TAG_VALUE_BYTES,
-        )
-
-    def _on_clash(self, series: Series, device: str) -> None:
-        self._log.warn(
-            "Two devices have the tag device={device!r:.80} ({series}), since characters of their "
-            "names were replaced or cut; their metrics cannot be told apart. Rename one of them.",
-            device=device,
-            series=series.describe(),
-        )
-
-    def _agent_values(
-        self, started_s: float
-    ) -> Callable[[], tuple[Mapping[str, FieldValue], Counters]]:
-        def values() -> tuple[Mapping[str, FieldValue], Counters]:
-            own = self._counters.of(_AGENT)
-            own.dropped.update(self._sink.dropped)
-            return {
-                "uptime": float(self._reactor.seconds() - started_s),
-                "metrics": self._sink.written_metrics,
-                "queue_metrics": self._sink.queued_metrics,
-                "queue_bytes": self._sink.queued_bytes,
-                "reloads": self._agent.reloads,
-                "replaced": self._encoder.replaced,
-                "cut": self._encoder.cut,
-                "left_out": self._encoder.left_out,
-                "log_suppressed": self._observer.suppressed,
-            }, own
-
-        return values
 
 
 def _check_stdout(process: Process, plan: Plan) -> None:
