@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import re
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from random import SystemRandom
 
-from twisted.logger import globalLogBeginner
-
+from tests.simulation.faults import KINDS
+from tests.simulation.search import RUN_S, Found, Search, begin
 from tests.simulation.shrink import shrink
+from tests.simulation.states import STATES
 from tests.simulation.world import Violation, World
 
-RUN_S = 60.0
 _NUMBERS = re.compile(r"[0-9.]+")
 
 
@@ -37,49 +36,48 @@ def main() -> int:
     parser.add_argument("--cpu-seconds", type=float, help="the same in processor time")
     parser.add_argument("--first", action="store_true", help="end at the first violation")
     parser.add_argument("--without", action="append", default=[], metavar="KIND")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that try new seeds")
+    parser.add_argument("--pairs", action="store_true", help="list what was hit in which state")
     options = parser.parse_args()
-    gc.freeze()  # each run collects its own garbage
-    globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        if options.seed is not None:
-            return _repeat(options.seed, directory, options.without)
-        clock = time.monotonic if options.cpu_seconds is None else time.process_time
-        seconds = options.cpu_seconds or options.seconds
-        return _search(seconds, clock, directory, options.without, first_only=options.first)
+    if options.seed is not None:
+        begin()
+        with tempfile.TemporaryDirectory() as name:
+            return _repeat(options.seed, Path(name), options.without)
+    search = Search(
+        options.cpu_seconds or options.seconds,
+        in_cpu_time=options.cpu_seconds is not None,
+        without=options.without,
+        first_only=options.first,
+    )
+    if options.jobs == 1:
+        found = [search.run()]
+    else:
+        # Not forked: each has an interpreter of its own.
+        with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
+            jobs = [pool.submit(search.run) for _ in range(options.jobs)]
+            found = [job.result() for job in jobs]
+    return _report(found, list_pairs=options.pairs)
 
 
-def _search(
-    seconds: float,
-    clock: Callable[[], float],
-    directory: Path,
-    without: Sequence[str],
-    *,
-    first_only: bool,
-) -> int:
-    first = SystemRandom().randrange(10**9)
-    began_s = clock()
-    episodes: Counter[str] = Counter()
-    runs = messages = violations = 0
-    simulated_s = 0.0
-    while clock() - began_s < seconds:
-        world = World(first + runs, directory, without)
-        runs += 1
-        try:
-            world.run(RUN_S)
-        except Violation as violation:
-            violations += 1
-            print(f"seed {world.seed}: {violation}", flush=True)
-            if first_only:
-                break
-        episodes += world.episodes
-        messages += len(world.ledger.sent)
-        simulated_s += world.clock.now_s - 1000
-    minutes = (clock() - began_s) / 60
-    count = sum(episodes.values())
+def _report(found: Sequence[Found], *, list_pairs: bool) -> int:
+    """Print what became of all runs; return the exit status."""
+    pairs: Counter[tuple[str, str]] = Counter()
+    for each in found:
+        pairs += each.pairs
+    possible = [(kind, state) for kind in KINDS for state in STATES]
+    if list_pairs:
+        for kind, state in possible:
+            print(f"{pairs[kind, state]:6} {kind}, {state}")
+    episodes = sum(each.episodes for each in found)
+    minutes = max(each.seconds for each in found) / 60
+    violations = sum(each.violations for each in found)
     print(
-        f"{runs} runs from seed {first}: {count} fault episodes ({count / minutes:.0f} a minute), "
-        f"{messages} messages, {simulated_s / 3600:.2f} simulated hours, {violations} violations"
+        f"{sum(each.runs for each in found)} runs from seed "
+        f"{' and '.join(str(each.first) for each in found)}: "
+        f"{episodes} fault episodes ({episodes / minutes:.0f} a minute), "
+        f"{sum(each.messages for each in found)} messages, "
+        f"{sum(each.simulated_s for each in found) / 3600:.2f} simulated hours, "
+        f"{len(pairs)} of {len(possible)} pairs of fault and state, {violations} violations"
     )
     return 1 if violations else 0
 
@@ -113,4 +111,5 @@ def _repeat(seed: int, directory: Path, without: Sequence[str]) -> int:
     return 1
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -21,6 +21,9 @@ _MAY_COST_NAMES: Final = frozenset(
         "broker_version",
         "filter_refused",
         "disk",
+        "slow_disk",
+        "power",
+        "config_unreadable",
         "broker_restart",
         "freeze",
     }
@@ -71,17 +74,21 @@ class Accounting:
                 "reader had it"
             )
 
-    def close(self, brokers: Collection[ModelBroker], kinds: Collection[str]) -> None:
+    def close(
+        self, brokers: Collection[ModelBroker], kinds: Collection[str], ids: Collection[str]
+    ) -> None:
         """Account for every message, when the last process has ended.
 
         Args:
             brokers: which have what they could not deliver.
             kinds: of faults that happened.
+            ids: of the sessions that were in use at the end.
         """
         again = [
             key_of(publication)
             for broker in brokers
             for session in broker.sessions.values()
+            if session.client_id in ids
             for publication in session.inflight.values()
             if key_of(publication) in self.ledger.delivered
         ]

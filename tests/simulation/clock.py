@@ -37,7 +37,9 @@ class SimClock:
         random: decides all that is left to chance.
         stopped: nothing happens any more.
         wall_offset_ns: what the wall clock says more than `now_s`.
+        thread_s: how long what is done in a thread takes at most.
         on_turn: called after each event.
+        boundary: called with the name of what happens, see `schedule.BOUNDARIES`.
     """
 
     def __init__(self, random: Random) -> None:
@@ -45,7 +47,9 @@ class SimClock:
         self.random = random
         self.wall_offset_ns = 1_800_000_000 * 10**9
         self.stopped = False
+        self.thread_s = 1.0
         self.on_turn: Callable[[], object] = lambda: None
+        self.boundary: Callable[[str], object] = lambda _name: None
         self._queue: list[tuple[float, int, Event]] = []
         self._count = 0
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-__all__ = ["PORTS", "ConfigFile"]
+__all__ = ["BROKEN", "GLOBALS", "PORTS", "ConfigFile"]
 
-PORTS: Final = {"a": 1883, "b": 1883, "c": 1884, "tasmota": 1884}
+PORTS: Final = {"a": 1883, "b": 1883, "c": 1884, "tasmota": 1884, "opendtu": 1883}
 """The modules, with the port of the broker of each."""
 _HEADER: Final = """\
 watchdog_dump = "0s"
@@ -23,6 +23,25 @@ module_restart_window = "60s"
 restart_backoff_max = "5s"
 park_interval = "20s"
 """
+_REAL: Final = {
+    "tasmota": 'silent_after = "0s"\nrequest_channel_totals = false\n',
+    "opendtu": "[modules.opendtu.mqtt]\n",
+}
+"""The modules of the agent itself, with their settings."""
+BROKEN: Final = (
+    '\n[modules."numbered:d"\n',
+    '\n[modules."numbered:d"]\nbroker = "nowhere:x"\n',
+    '\n[modules."numbered:d"]\nunknown = 1\n',
+    "\n[modules.unknown]\n",
+)
+GLOBALS: Final = (
+    'log_level = "debug"\n',
+    'log_level = "error"\n',
+    "series_per_device = 10\n",
+    'restart_backoff_min = "2s"\n',
+    'tick_timeout = "1s"\n',
+)
+"""Settings of the agent, to be changed in a reload."""
 
 
 class ConfigFile:
@@ -35,11 +54,17 @@ class ConfigFile:
 
     Attributes:
         modules: whether each is enabled.
+        absent: those that are not enabled are not in the file either.
+        renamed: modules that have another name, and so another session at their broker.
+        settings: further global settings.
     """
 
     def __init__(self, path: Path, random: Random, output: str) -> None:
         self.path = path
         self.modules = dict.fromkeys(PORTS, True)
+        self.absent = False
+        self.renamed: set[str] = set()
+        self.settings = ""
         self._variants: dict[str, str] = {}
         high = random.choice((1 << 16, 1 << 20))
         self._header = (
@@ -51,18 +76,34 @@ class ConfigFile:
         self.write()
 
     def write(self, broken: str = "") -> None:
-        """Write the file as `modules` and the variants say; or a broken one."""
-        text = self._header
-        for module, port in PORTS.items():
-            table, topic = f"numbered:{module}", f'topic = "{module}"\n'
-            if module == "tasmota":
-                table, topic = "tasmota", 'silent_after = "0s"\nrequest_channel_totals = false\n'
-            text += (
-                f'[modules."{table}"]\nenabled = {str(self.modules[module]).lower()}\n'
-                f'broker = "tcp://192.0.2.1:{port}"\n{topic}'
-                f'keepalive = "{self._variants.get(module, "10s")}"\nreconnect_max = "5s"\n'
-            )
-        self.path.write_text(text + broken, "utf-8")
+        """Write the file as the attributes say; or with something broken at its end."""
+        self.remove()
+        modules = (self._module(name) for name in PORTS if self.modules[name] or not self.absent)
+        self.path.write_text(f"{self._header}{self.settings}{''.join(modules)}{broken}", "utf-8")
+
+    def _module(self, name: str) -> str:
+        table = name if name in _REAL else f"numbered:{self.instance(name)}"
+        text = f'[modules."{table}"]\nenabled = {str(self.modules[name]).lower()}\n'
+        text += _REAL.get(name, f'topic = "{name}"\n')
+        return text + (
+            f'broker = "tcp://192.0.2.1:{PORTS[name]}"\n'
+            f'keepalive = "{self._variants.get(name, "10s")}"\nreconnect_max = "5s"\n'
+        )
+
+    def instance(self, name: str) -> str:
+        """Return the name of the instance of a test module."""
+        return f"{name}2" if name in self.renamed else name
+
+    def damage(self, chance: Random) -> None:
+        """Make the file one that cannot be read, or none at all, or one without modules."""
+        self.remove()
+        way = chance.choice(("missing", "directory", "binary", "no modules"))
+        if way == "directory":
+            self.path.mkdir()
+        elif way == "binary":
+            self.path.write_bytes(bytes(range(256)))
+        elif way == "no modules":
+            self.path.write_text(self._header, "utf-8")
 
     def vary(self, module: str, chance: Random) -> None:
         """Change a setting of a module's connection."""
@@ -70,4 +111,7 @@ class ConfigFile:
 
     def remove(self) -> None:
         """Remove the file."""
-        self.path.unlink(missing_ok=True)
+        if self.path.is_dir():
+            self.path.rmdir()
+        else:
+            self.path.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ __all__ = ["DEVICES", "Devices"]
 
 DEVICES: Final = ("d0q0", "d1q1", "u0q0", "u1q1")
 """Tasmota devices: those with a d announce themselves; the last digit is the QoS they send at."""
+_TOTAL: Final = "solar/ac/power"
 _ANNOUNCEMENT: Final = (
     '{"ip":"192.0.2.9","dn":"Name_%s","fn":["Name_%s",null],"hn":"h","mac":"%s","md":"Plug","ty":0,'
     '"if":0,"ofln":"Offline","onln":"Online","state":["OFF","ON","TOGGLE","HOLD"],"sw":"14.4.1",'
@@ -58,6 +59,9 @@ class Devices:
 
     def send(self, module: str, qos: int) -> None:
         """Publish the next number."""
+        if module == "opendtu":
+            self._send_total()
+            return
         topic, name = f"{module}/x", module
         if module == "tasmota":
             name = self._random.choice(DEVICES)
@@ -73,7 +77,8 @@ class Devices:
 
     def have_subscribers(self) -> bool:
         """Say whether every module has subscribed to what its devices send."""
-        topics = [(module, f"{module}/x") for module in PORTS if module != "tasmota"]
+        topics = [(module, f"{module}/x") for module in PORTS if len(module) == 1]
+        topics += [("opendtu", _TOTAL)]
         topics += [("tasmota", f"tele/{name}/SENSOR") for name in DEVICES]
         return all(self._brokers[PORTS[module]].has_subscriber(topic) for module, topic in topics)
 
@@ -83,10 +88,22 @@ class Devices:
             for number in range(8):
                 self.send(module, number % 2)
 
+    def _send_total(self) -> None:
+        # At QoS 0, as a DTU does; a burst of values makes one point of the last ones.
+        self._numbers["opendtu", 0] += 1
+        number = self._numbers["opendtu", 0]
+        broker = self._brokers[PORTS["opendtu"]]
+        if broker.up:
+            broker.publish(_TOTAL, b"%d" % number, 0)
+
     def _publish(self, module: str) -> None:
         if not self.publishing:
             return
         random = self._random
+        if module == "opendtu":
+            self._send_total()
+            self._clock.later(random.choice((0.1, 1.0, 5.0)), self._publish, module)
+            return
         for _ in range(
             random.choice((1, 1, 1, 1, 1, 1, 2, 5, 40)) if random.random() > 0.01 else 600
         ):

@@ -1,67 +1,164 @@
-"""A disk in memory, for the state directory: full, read-only, and whatever a kill leaves."""
+"""A disk in memory, for the state directory: full, read-only, and whatever a kill leaves.
+
+What a process has written is there for the next one after a kill. When the power fails, what was
+not synced is lost in part: of the changes of names those after some moment, of a file's content
+whatever there is in its place.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
+
+from attrs import define
 
 __all__ = ["SimDisk"]
+
+_DEAD = errno.EIO
+
+
+@define(eq=False)
+class _File:
+    """A file, by whatever name.
+
+    Attributes:
+        data: what it holds.
+        synced: what of it is on the disk; None if nothing is.
+        unsafe: it gets its name before it is on the disk, on purpose.
+        damaged: a power failure has left something of it.
+    """
+
+    data: bytes = b""
+    synced: bytes | None = None
+    unsafe: bool = False
+    damaged: bool = False
 
 
 class SimDisk:
     """The interface of `state.files.Files`, as far as the state files use it.
 
+    Args:
+        random: decides how much of a write goes through at once.
+        boundary: called before each step.
+
     Attributes:
-        error: errno that each write gives, 0 while the disk works.
+        error: errno that each change gives, 0 while the disk works.
+        fails_in: after so many changes they give `error`; None: all do.
+        unreadable: reading gives `error` too.
+        alive: says whether the process that uses it lives; what a dead one asks for has no effect.
     """
 
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
+    def __init__(self, random: Random, boundary: Callable[[str], object]) -> None:
         self.error = 0
-        self._open: dict[int, str] = {}
+        self.fails_in: int | None = None
+        self.unreadable = False
+        self.alive: Callable[[], bool] = lambda: True
+        self._random = random
+        self._boundary = boundary
+        self._files: dict[str, _File] = {}
+        self._stored: dict[str, _File] = {}
+        self._pending: list[Callable[[dict[str, _File]], object]] = []
+        self._open: dict[int, _File] = {}
         self._next = 100
 
-    def _check(self) -> None:
-        if self.error:
-            raise OSError(self.error, os.strerror(self.error))
+    # -- what happens to it ------------------------------------------------------------------
+
+    def heal(self) -> None:
+        """Work again."""
+        self.error, self.fails_in, self.unreadable = 0, None, False
+
+    def lose_power(self, chance: Random) -> None:
+        """Lose what is not on the disk, or not all of it."""
+        names = dict(self._stored)
+        for change in self._pending[: chance.randint(0, len(self._pending))]:
+            change(names)
+        for file in names.values():
+            if file.synced != file.data:
+                kept = file.data[: chance.randint(0, len(file.data))]
+                file.data = chance.choice((file.synced or b"", kept, bytes(len(file.data))))
+                file.synced = file.data
+                file.damaged = file.unsafe
+        self._pending.clear()
+        self._open.clear()
+        self._stored = names
+        self._files = dict(names)
+
+    def may_be_damaged(self, path: str) -> bool:
+        """Say whether a file may hold something else than what was written."""
+        return path in self._files and self._files[path].damaged
+
+    # -- the interface -----------------------------------------------------------------------
 
     def make_directory(self, _path: Path) -> None:
-        self._check()
+        self._step()
 
     def read(self, path: Path, limit: int) -> bytes:
-        data = self.files.get(str(path))
-        if data is None:
+        if self.error and self.unreadable:
+            raise OSError(self.error, os.strerror(self.error))
+        file = self._files.get(str(path))
+        if file is None:
             raise FileNotFoundError(errno.ENOENT, "none", str(path))
-        return data[:limit]
+        return file.data[:limit]
 
     def create(self, path: Path) -> int:
-        self._check()
-        if str(path) in self.files:
+        self._step()
+        if str(path) in self._files:
             raise FileExistsError(errno.EEXIST, "there", str(path))
-        self.files[str(path)] = b""
+        file = _File(unsafe=path.suffix == ".now")
+        self._change(lambda names: names.update({str(path): file}))
         self._next += 1
-        self._open[self._next] = str(path)
+        self._open[self._next] = file
         return self._next
 
     def write(self, descriptor: int, data: bytes, offset: int) -> int:
-        self._check()
-        name = self._open[descriptor]
-        self.files[name] = self.files[name][:offset] + data
-        return len(data)
+        self._step()
+        count = len(data) if self._random.random() < 0.5 else self._random.randint(1, len(data))
+        file = self._open[descriptor]
+        file.data = file.data[:offset] + data[:count]
+        return count
 
-    def sync(self, _descriptor: int) -> None:
-        self._check()
+    def sync(self, descriptor: int) -> None:
+        self._step()
+        file = self._open[descriptor]
+        file.synced = file.data
 
     def close(self, descriptor: int) -> None:
         self._open.pop(descriptor, None)
 
     def rename(self, old: Path, new: Path) -> None:
-        self._check()
-        self.files[str(new)] = self.files.pop(str(old))
+        self._step()
+
+        def change(names: dict[str, _File]) -> None:
+            file = names.pop(str(old), None)
+            if file is not None:
+                names[str(new)] = file
+
+        self._change(change)
 
     def sync_directory(self, _path: Path) -> None:
-        self._check()
+        self._step()
+        self._stored = dict(self._files)
+        self._pending.clear()
 
     def remove(self, path: Path) -> None:
-        self.files.pop(str(path), None)
+        self._step()
+        self._change(lambda names: names.pop(str(path), None))
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        """Fail, or have the process end here."""
+        self._boundary("disk")
+        if not self.alive():
+            raise OSError(_DEAD, "the process has ended")
+        if self.fails_in is not None and self.fails_in > 0:
+            self.fails_in -= 1
+        elif self.error:
+            raise OSError(self.error, os.strerror(self.error))
+
+    def _change(self, change: Callable[[dict[str, _File]], object]) -> None:
+        change(self._files)
+        self._pending.append(change)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from random import Random
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
-from tests.simulation.configuration import PORTS
+from tests.simulation.configuration import BROKEN, GLOBALS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-__all__ = ["KINDS", "Faults", "Scope"]
+__all__ = ["KINDS", "Fault", "Heal"]
 
 Heal = Callable[[], None] | None
 Fault = Callable[["World"], Heal]
@@ -87,6 +84,7 @@ def _reload_changed(world: World) -> Heal:
 def _reload_without(world: World) -> Heal:
     module = world.chance.choice(world.scope.modules)
     world.config.modules[module] = False
+    world.config.absent = world.chance.random() < 0.5
     world.excuse(module, 30.0)
     world.config.write()
     _sighup(world)
@@ -100,9 +98,46 @@ def _reload_without(world: World) -> Heal:
 
 
 def _reload_broken(world: World) -> Heal:
-    world.config.write('\n[modules."numbered:d"\n')
+    world.config.write(world.chance.choice(BROKEN))
     _sighup(world)
     return world.config.write
+
+
+def _config_unreadable(world: World) -> Heal:
+    world.config.damage(world.chance)
+    world.excuse("", 30.0)
+    if world.chance.random() < 0.5:
+        _sighup(world)
+
+    def heal() -> None:
+        world.config.write()
+        _sighup(world)
+
+    return heal
+
+
+def _reload_renamed(world: World) -> Heal:
+    config = world.config
+    module = world.chance.choice(("a", "b", "c"))
+    world.excuse(module, 30.0)
+    config.renamed ^= {module}
+    config.write()
+    _sighup(world)
+
+    def heal() -> None:
+        if module in config.renamed:
+            world.excuse(module, 30.0)
+            config.renamed -= {module}
+            config.write()
+            _sighup(world)
+
+    return heal
+
+
+def _reload_global(world: World) -> Heal:
+    world.config.settings = world.chance.choice(GLOBALS)
+    world.config.write()
+    return _sighup(world)
 
 
 def _broker_restart(world: World) -> Heal:
@@ -212,6 +247,20 @@ def _module_step(step: str, *ways: str) -> Fault:
     return fault
 
 
+def _power(world: World) -> Heal:
+    world.lose_power()
+    return None
+
+
+def _slow_disk(world: World) -> Heal:
+    world.clock.thread_s = 20.0
+
+    def heal() -> None:
+        world.clock.thread_s = 1.0
+
+    return heal
+
+
 def _burst(world: World) -> Heal:
     module = world.chance.choice(world.scope.modules)
     qos = world.chance.randint(0, 1)
@@ -223,10 +272,7 @@ def _burst(world: World) -> Heal:
 def _disk(world: World) -> Heal:
     world.disk_error()
 
-    def heal() -> None:
-        world.disk.error = 0
-
-    return heal
+    return world.disk.heal
 
 
 def _clock_jump(world: World) -> Heal:
@@ -240,10 +286,14 @@ KINDS: Final[dict[str, Fault]] = {
     "sighup_then_sigterm": _sighup_then_sigterm,
     "sigterm": _sigterm,
     "kill": _kill,
+    "power": _power,
     "freeze": _freeze,
     "reload_changed": _reload_changed,
     "reload_without": _reload_without,
     "reload_broken": _reload_broken,
+    "reload_renamed": _reload_renamed,
+    "reload_global": _reload_global,
+    "config_unreadable": _config_unreadable,
     "broker_restart": _broker_restart,
     "broker_cuts": _broker_cuts,
     "broker_silent": _broker_silent,
@@ -258,116 +308,14 @@ KINDS: Final[dict[str, Fault]] = {
     "stdin_speaks": _stdin_speaks,
     "stdin_ends": _stdin_ends,
     "module_make": _module_step("make", "raises"),
-    "module_start": _module_step("start", "raises", "raises late", "fails later", "hangs", "slow"),
-    "module_stop": _module_step("stop", "raises", "hangs", "slow"),
-    "module_message": _module_step("message", "raises", "nothing", "fails"),
+    "module_start": _module_step(
+        "start", "raises", "exits", "raises late", "fails later", "hangs", "slow"
+    ),
+    "module_stop": _module_step("stop", "raises", "exits", "hangs", "slow"),
+    "module_message": _module_step("message", "raises", "exits", "nothing", "fails"),
+    "module_tick": _module_step("tick", "raises", "exits", "hangs", "late", "fails"),
     "burst": _burst,
     "disk": _disk,
+    "slow_disk": _slow_disk,
     "clock_jump": _clock_jump,
 }
-
-CONTAINED: Final = (
-    "broker_restart",
-    "broker_cuts",
-    "broker_silent",
-    "broker_version",
-    "stream_stalls",
-    "filter_refused",
-    "module_make",
-    "module_start",
-    "module_stop",
-    "module_message",
-    "burst",
-    "disk",
-    "clock_jump",
-)
-"""Kinds that others must not notice."""
-
-
-@frozen
-class Scope:
-    """Whom the faults of a run concern.
-
-    Attributes:
-        modules: that may be hit.
-        ports: of the brokers that may be.
-        bystanders: modules that must not notice; none where a fault may concern all.
-    """
-
-    modules: Sequence[str]
-    ports: Sequence[int]
-    bystanders: frozenset[str] = frozenset()
-
-    @classmethod
-    def choose(cls, random: Random) -> Scope:
-        """Choose all as a rule, or what uses one broker."""
-        if random.random() < 0.8:
-            return cls(tuple(PORTS), sorted(set(PORTS.values())))
-        port = random.choice(sorted(set(PORTS.values())))
-        modules = tuple(module for module in PORTS if PORTS[module] == port)
-        return cls(modules, (port,), frozenset(PORTS) - set(modules))
-
-
-class Faults:
-    """Begins and ends faults by chance; each run has a subset of the kinds.
-
-    What is chosen for one fault does not depend on the others, so that a run can be repeated
-    without some of them.
-
-    Args:
-        world: in which they happen.
-        seconds: how long.
-        only: the numbers of those to let happen; None for all.
-
-    Attributes:
-        plan: number, time and kind of each.
-    """
-
-    def __init__(self, world: World, seconds: float, only: Collection[int] | None) -> None:
-        self._world = world
-        random = Random(f"{world.seed} faults")
-        possible = CONTAINED if world.scope.bystanders else KINDS
-        # Many kinds meet in ways that few do not, and few excuse less.
-        share = random.choice((0.06, 0.15, 0.5))
-        chosen = [kind for kind in possible if random.random() < share]
-        kinds = [kind for kind in chosen if kind not in world.without] or ["clock_jump"]
-        mean_s = random.choice((0.1, 0.5, 2.0, 5.0))
-        time_s = 0.0
-        self.plan: list[tuple[int, float, str]] = []
-        while (time_s := time_s + random.expovariate(1 / mean_s)) < seconds:
-            self.plan.append((len(self.plan), time_s, random.choice(kinds)))
-        if only is not None:
-            self.plan = [each for each in self.plan if each[0] in only]
-        self._heals: list[Callable[[], None]] = []
-        self._over = False
-
-    def begin(self) -> None:
-        """Let them happen from now on."""
-        for number, time_s, kind in self.plan:
-            self._world.clock.later(time_s, self._strike, number, kind)
-
-    def heal(self) -> None:
-        """End all."""
-        self._over = True
-        heals, self._heals = self._heals, []
-        for heal in heals:
-            heal()
-
-    def _strike(self, number: int, kind: str) -> None:
-        if self._over:
-            return
-        world = self._world
-        world.chance = Random(f"{world.seed} {number}")
-        world.episodes[kind] += 1
-        world.note(f"fault {number}: {kind}")
-        heal = KINDS[kind](world)
-        if heal is not None:
-            self._heals.append(heal)
-            lasts_s = world.chance.choice((0.01, 0.3, 3.0, 15.0)) * world.chance.random()
-            world.clock.later(lasts_s, self._end, number, heal)
-
-    def _end(self, number: int, heal: Callable[[], None]) -> None:
-        if heal in self._heals:
-            self._heals.remove(heal)
-            self._world.note(f"fault {number} is over")
-            heal()

@@ -62,6 +62,9 @@ class SimKernel(Kernel):
 
     def of(self, fd: int) -> Any:
         """Return what a number stands for."""
+        if not self.reactor.alive:
+            # A kill may come in mid-turn; what follows in that turn has no effect.
+            raise failure(errno.EIO)
         description = self._table.get(fd)
         if description is None:
             self._violation(f"a call for descriptor {fd}, which is closed")
@@ -79,7 +82,7 @@ class SimKernel(Kernel):
     def end(self) -> None:
         """Close all: the process has ended."""
         for fd in list(self._table):
-            self.close(fd)
+            self._close(fd)
 
     # -- `Kernel` ----------------------------------------------------------------------------
 
@@ -101,11 +104,16 @@ class SimKernel(Kernel):
         return bytes(self.of(fd).read(limit))
 
     def write(self, fd: int, data: bytes) -> int:
-        return int(self.of(fd).write(data))
+        count = int(self.of(fd).write(data))
+        self.reactor.clock.boundary("write")
+        return count
 
     def close(self, fd: int) -> None:
-        description = self.of(fd)
-        del self._table[fd]
+        self.of(fd)
+        self._close(fd)
+
+    def _close(self, fd: int) -> None:
+        description = self._table.pop(fd)
         if description not in self._table.values():
             description.watchers.clear()
             description.closed()

@@ -17,11 +17,14 @@ _TASMOTA: Final = re.compile(
     rb"electricity,device=(\w+q(\d))(,friendly=\w+)?,vendor=tasmota energy_total=(\d+)"
 )
 
-BYSTANDER_S: Final = 1.0
+BYSTANDER_S: Final = 2.0
 """How long a message of a module that no fault concerns may be under way; 0.05 s were seen."""
 
 Key = tuple[str, int, int]
 """Module, QoS and number."""
+
+
+_TOTAL: Final = re.compile(rb"electricity,device=total,vendor=opendtu[^ ]* power=(\d+)")
 
 
 class Ledger:
@@ -68,12 +71,18 @@ class Ledger:
             name = found[1].decode()
             if found[3] is None and name.startswith("d"):
                 self.nameless += 1
+            elif found[3] is not None and found[3] != b",friendly=Name_" + found[1]:
+                self._violate(f"{name} has the name of another device: {line!r}")
             self._take(name, int(found[2]), int(found[4]), line)
+        elif (found := _TOTAL.match(line)) is not None:
+            self._take("opendtu", 0, int(found[1]), line)
 
-    def _take(self, module: str, qos: int, number: int, line: bytes) -> None:
-        last = self._last.get((module, qos), -1)
+    def _take(self, instance: str, qos: int, number: int, line: bytes) -> None:
+        # Each instance has a session of its own, with its own order.
+        last = self._last.get((instance, qos), -1)
+        module = _module(instance)
         if number > last:
-            self._last[module, qos] = number
+            self._last[instance, qos] = number
         elif (key := (module, qos, number)) not in self.delivered and key not in self.nothing:
             self._violate(f"{module} {qos}:{number} comes first after {last}")
         key = module, qos, number
@@ -81,12 +90,13 @@ class Ledger:
         if self.delivered[key] > self.transmitted[key] and not self.may_repeat:
             self._violate(f"{module} {qos}:{number} is written more often than it was sent")
         stamp = line.rpartition(b" ")[2]
-        last_number, last_stamp = self._last_stamp.get((module, qos), (number, b""))
+        last_number, last_stamp = self._last_stamp.get((instance, qos), (number, b""))
         if last_stamp == stamp and last_number != number:
             self._violate(f"{module} {qos}:{number} has the time of {last_number}")
-        self._last_stamp[module, qos] = number, stamp
+        self._last_stamp[instance, qos] = number, stamp
         if (module if module in PORTS else "tasmota") in self.bystanders:
-            under_way_s = self._seconds() - self.sent.get(key, 0.0)
+            now_s = self._seconds()
+            under_way_s = now_s - self.sent.get(key, now_s)
             self.longest_s = max(self.longest_s, under_way_s)
             if under_way_s > BYSTANDER_S:
                 self._violate(f"{module}, which no fault concerns, waited {under_way_s:.1f} s")
@@ -107,12 +117,12 @@ class Ledger:
     def looked_at(self, name: str, payload: bytes) -> None:
         """Take note of a message that gives no point."""
         qos, number = payload.split(b":")
-        self.nothing.add((name.partition(":")[2], int(qos), int(number)))
+        self.nothing.add((_module(name.partition(":")[2]), int(qos), int(number)))
 
     def may_be_acknowledged(self, publication: Publication) -> bool:
         """Say whether a message has been delivered, or looked at."""
         key = key_of(publication)
-        return key in self.delivered or key in self.nothing
+        return key[0] == "opendtu" or key in self.delivered or key in self.nothing
 
     def missing(self, qos: int, at_broker: set[Key]) -> list[Key]:
         """Return the numbers of which there is no trace."""
@@ -127,9 +137,16 @@ class Ledger:
         ]
 
 
+def _module(instance: str) -> str:
+    """Return the module of an instance, which may have been renamed."""
+    return instance[0] if instance in {"a2", "b2", "c2"} else instance
+
+
 def key_of(publication: Publication) -> Key:
     """Return which number a message carries."""
     levels = publication.topic.split("/")
+    if levels[0] == "solar":
+        return "opendtu", publication.qos, int(publication.payload)
     if levels[0] == "tele":
         return levels[1], int(levels[1][-1]), int(publication.payload.split(b'"Total":')[1][:-2])
     qos, number = publication.payload.split(b":")

@@ -34,7 +34,7 @@ class NumberedModule(Service):
     Args:
         settings: see there.
         context: the door to the agent.
-        plan: asked for each step (start, message, stop) what goes wrong, "" if nothing.
+        plan: asked for each step (make, start, message, tick, stop) what goes wrong, "" if nothing.
         seen: told of each number that gives no point, and why.
     """
 
@@ -53,15 +53,13 @@ class NumberedModule(Service):
             Series("number", {"module": context.name.partition(":")[2], "qos": str(qos)})
             for qos in (0, 1, 2)
         ]
-        wrong = plan(context.name, "make")
-        if wrong:
-            raise RuntimeError(f"make {wrong}")
+        _raise("make", plan(context.name, "make"))
 
     def startService(self) -> Any:
         super().startService()
         wrong = self._plan(self._context.name, "start")
-        if wrong == "raises":
-            raise RuntimeError("start raises")
+        _raise("start", wrong)
+        self._context.every(1.0, self._tick)
         self._context.subscribe(
             self._settings.connection_settings(), f"{self._settings.topic}/#", self._take
         )
@@ -82,8 +80,7 @@ class NumberedModule(Service):
     def stopService(self) -> Any:
         super().stopService()
         wrong = self._plan(self._context.name, "stop")
-        if wrong == "raises":
-            raise RuntimeError("stop raises")
+        _raise("stop", wrong)
         if wrong == "hangs":
             return Deferred()
         if wrong == "slow":
@@ -94,9 +91,9 @@ class NumberedModule(Service):
 
     def _take(self, message: Message) -> Iterable[Metric]:
         wrong = self._plan(self._context.name, "message")
-        if wrong == "raises":
+        if wrong in {"raises", "exits"}:
             self._seen(self._context.name, message.payload, "raised")
-            raise RuntimeError("message raises")
+            _raise("message", wrong)
         if wrong == "nothing":
             self._seen(self._context.name, message.payload, "nothing")
             return ()
@@ -105,6 +102,26 @@ class NumberedModule(Service):
         qos, number = message.payload.split(b":")
         series = self._series[int(qos)]
         return [Metric(series, {"n": int(number)}, message.received_ns)]
+
+    def _tick(self) -> Any:
+        wrong = self._plan(self._context.name, "tick")
+        _raise("tick", wrong)
+        if wrong == "hangs":
+            return Deferred()
+        if wrong == "fails":
+            self._context.fail(RuntimeError("a tick says that all is over"))
+        if wrong == "late":
+            late: Deferred[Iterable[Metric]] = Deferred()
+            self._context.reactor.callLater(1.5, late.callback, ())
+            return late
+        return ()
+
+
+def _raise(step: str, wrong: str) -> None:
+    if wrong == "raises":
+        raise RuntimeError(f"{step} raises")
+    if wrong == "exits":
+        raise SystemExit(f"{step} exits")
 
 
 def numbered_kind(

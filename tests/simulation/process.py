@@ -13,6 +13,7 @@ from metrics_agent.config import load
 from metrics_agent.interfaces import ModuleKind
 from metrics_agent.logs.logger import ModuleLogger, make_logger
 from metrics_agent.logs.observer import StderrObserver
+from metrics_agent.modules.opendtu import MODULE as OPENDTU
 from metrics_agent.modules.tasmota import MODULE as TASMOTA
 from metrics_agent.plan import build
 from metrics_agent.platform import Platform
@@ -120,6 +121,10 @@ class AgentProcess:
         observer: of the log.
         disk: for the state.
         violation: called with what must not happen.
+        on_log: called with each event of the log.
+
+    Attributes:
+        has_started: the first start is over.
 
     Raises:
         ConfigError: it cannot start with that file.
@@ -134,10 +139,14 @@ class AgentProcess:
         config: Path,
         observer: StderrObserver,
         disk: SimDisk,
+        *,
         violation: Callable[[str], None],
+        on_log: Callable[[Any], object],
     ) -> None:
         self._clock = clock
         self._observer = observer
+        self._on_log = on_log
+        self.has_started = False
         self._violation = violation
         self.bounds = Bounds(violation, observer._folder)
         self.reading = Reading(violation)
@@ -152,9 +161,11 @@ class AgentProcess:
         self.stdin = kernel.stdin
         process = _Process(self.exit, kernel.open_output)
         self.signals = process.signals
+        disk.alive = lambda: reactor.alive
 
         def read_config() -> Any:
-            kinds = {kind.name: kind, TASMOTA.name: TASMOTA}
+            clock.boundary("config")
+            kinds = {each.name: each for each in (kind, TASMOTA, OPENDTU)}
             return load(config, kinds.get, list(kinds), {})
 
         plan = build(read_config())
@@ -165,7 +176,7 @@ class AgentProcess:
             kernel=kernel,
             make_logger=self._make_logger,
             random=clock.random.random,
-            steady_ns=clock.wall_ns,
+            steady_ns=lambda: round(clock.now_s * 1e9),
             wall_ns=clock.wall_ns,
         )
         self.agent: Agent = assemble(
@@ -178,7 +189,10 @@ class AgentProcess:
         )
         self._hung_up_s = -_RELOAD_S
         reactor.on_stop = self.agent.stopService
-        reactor.run(self.agent.startService)
+
+    def start(self) -> None:
+        """Start the agent."""
+        self.reactor.run(self.agent.startService)
 
     @property
     def alive(self) -> bool:
@@ -202,11 +216,14 @@ class AgentProcess:
             if self.alive:
                 pairs.take(event)
                 self._observer(event)
+                self._on_log(event)
+                self._clock.boundary("log")
 
         return make_logger(name, observe)
 
     def hang_up(self) -> None:
         """Send SIGHUP."""
+        self.has_started = self.has_started or self.agent._working is None
         self._hung_up_s = self.reactor.seconds()
         self.reactor.callLater(0, self.signals.on_reload)
 

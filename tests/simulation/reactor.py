@@ -89,7 +89,8 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         try:
             call(*args, **named)
         except Exception as raised:
-            self._on_error(raised)
+            if self.alive:
+                self._on_error(raised)
 
     def freeze(self) -> None:
         """Do nothing until `thaw`: SIGSTOP, or a machine that is asleep."""
@@ -207,7 +208,7 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
                 result = False, Failure()
             on_result(*result)
 
-        self.callLater(self.clock.random.random() ** 4, work)
+        self.callLater(self.clock.thread_s * self.clock.random.random() ** 4, work)
 
     # -- descriptors -------------------------------------------------------------------------
 

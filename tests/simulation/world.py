@@ -6,6 +6,7 @@ import errno
 import gc
 from collections import Counter, deque
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -19,11 +20,12 @@ from tests.simulation.clock import SimClock
 from tests.simulation.configuration import PORTS, ConfigFile
 from tests.simulation.devices import Devices
 from tests.simulation.disk import SimDisk
-from tests.simulation.faults import Faults, Scope
 from tests.simulation.invariants import LogPairs, small_limits
 from tests.simulation.modules import numbered_kind
+from tests.simulation.network import Connection
 from tests.simulation.process import AgentProcess, make_observer
 from tests.simulation.reader import READERS, Reader
+from tests.simulation.schedule import INSIDE, Faults, Scope
 
 __all__ = ["Violation", "World"]
 
@@ -48,6 +50,7 @@ class World:
 
     Attributes:
         episodes: faults so far, by kind.
+        pairs: the same by kind and by what the agent was doing, see `states`.
         ledger: what became of the messages.
         recovered_s: how long it took until all worked again after the last fault.
         trace: what happened last.
@@ -74,7 +77,8 @@ class World:
         self.ledger = self.accounting.ledger
         self.excuse = self.accounting.excuse
         self.episodes: Counter[str] = Counter()
-        self.disk = SimDisk()
+        self.pairs: Counter[tuple[str, str]] = Counter()
+        self.disk = SimDisk(Random(f"{seed} disk"), self.boundary)
         output = Random(f"{seed} output")
         self._reader_class = output.choice(READERS)
         self._output = output
@@ -106,7 +110,7 @@ class World:
         }
         self._listeners: dict[int, Any] = {}
         for port, broker in self.brokers.items():
-            self._listeners[port] = broker.accept
+            self._listeners[port] = partial(self._accept, broker)
             broker.on_drop = self.ledger.dropped
             broker.on_sent = self._given
             broker.on_ack = self._acknowledged
@@ -123,7 +127,10 @@ class World:
         self._restart: Any = None
         self._ending = False
         self._pairs = LogPairs(self.violate)
-        clock.on_turn = self._check_bounds
+        self._faults: Faults | None = None
+        self._in_turn = False
+        clock.on_turn = self._turn
+        clock.boundary = self.boundary
         self._running: dict[str, object] = {}
 
     # -- the run -----------------------------------------------------------------------------
@@ -169,7 +176,7 @@ class World:
         self.start_agent()
         self.clock.run(self.random.choice((0.0, 0.05, 1.0)))
         self.devices.begin()
-        faults = Faults(self, seconds, self._only)
+        faults = self._faults = Faults(self, seconds, self._only)
         self.plan = faults.plan
         faults.begin()
         self.clock.run(seconds)
@@ -198,12 +205,13 @@ class World:
         process = self.process
         self.devices.send_each()
         self.clock.run(self.random.choice((0.0, 0.001, 0.01)))
+        ids = self._client_ids()
         process.terminate()
         self.clock.run(STOP_LIMIT_S)
         if process.alive:
             self.violate("a stop took longer than drain_timeout + 2 s")
             return
-        self.accounting.close(self.brokers.values(), self.episodes)
+        self.accounting.close(self.brokers.values(), self.episodes, ids)
 
     def _is_settled(self) -> bool:
         """Whether the agent runs, and no broker has anything for it."""
@@ -213,11 +221,21 @@ class World:
         states = {each.state.word for each in process.agent.supervisors}
         if states != {"running"} or len(process.agent.supervisors) != len(PORTS):
             return False
+        if any(each.vanished and each.open for each in process.reactor.connections):
+            return False
+        ids = self._client_ids()
         return self.devices.have_subscribers() and not any(
             session.client is None or list(session.unacknowledged())
             for broker in self.brokers.values()
             for session in broker.sessions.values()
+            if session.client_id in ids
         )
+
+    def _client_ids(self) -> set[str]:
+        """Return the ids of the agent's connections; a module that was renamed had another."""
+        assert self.process is not None
+        connections = self.process.agent._parts.connections.all()
+        return {each.client_id for each in connections}
 
     def _state(self) -> str:
         process = self.process
@@ -254,7 +272,8 @@ class World:
                 self.config.path,
                 self._observer,
                 self.disk,
-                self.violate,
+                violation=self.violate,
+                on_log=self._logged,
             )
         except ConfigError as error:
             self.note(f"agent cannot start: {error}")
@@ -262,12 +281,20 @@ class World:
             return
         self.process = process
         process.reactor.on_end = self._ended
+        process.start()
 
     def kill_agent(self) -> None:
         """Send SIGKILL."""
         if self.process is not None and self.process.alive:
             self.excuse("", 0.1)
             self.process.reactor.kill()
+
+    def lose_power(self) -> None:
+        """End the agent and its reader, with what was not on the disk."""
+        self.excuse("", 20.0)
+        self.reader.die()
+        self.kill_agent()
+        self.disk.lose_power(self.chance)
 
     def _ended(self) -> None:
         self.note("agent has ended")
@@ -287,11 +314,12 @@ class World:
             self.excuse("", 20.0)
 
     def _make_reader(self) -> Reader:
-        return self._reader_class(self.clock, self._output, self.ledger.line, self.violate)
+        return self._reader_class(self.clock, self._output, self._line, self.violate)
 
     # -- seams -------------------------------------------------------------------------------
 
     def _module_plan(self, name: str, step: str) -> str:
+        self.boundary("module")
         if step == "start":
             if name in self._running:
                 self.violate(f"two instances of {name} run")
@@ -301,13 +329,13 @@ class World:
         plan = self._wrong.get((name, step))
         wrong = plan.pop(0) if plan else ""
         if wrong:
-            self.excuse(name.partition(":")[2], 45.0)
+            self.excuse(name.partition(":")[2][0], 45.0)
         return wrong
 
     def plan_module(self, name: str, step: str, wrong: str, times: int) -> None:
         """Have a step of a module go wrong the next times."""
-        if name != "tasmota":
-            self._wrong[f"numbered:{name}", step] = [wrong] * times
+        if len(name) == 1:
+            self._wrong[f"numbered:{self.config.instance(name)}", step] = [wrong] * times
 
     def _looked_at(self, name: str, payload: bytes, _why: str) -> None:
         self.ledger.looked_at(name, payload)
@@ -316,6 +344,7 @@ class World:
         process = self.process
         dropped = process.dropped if process is not None and process.alive else 0
         self.accounting.acknowledged(publication, dropped)
+        self.boundary("acknowledgement")
 
     def _given(self, publication: Publication, delivered: Callable[[], bool]) -> None:
         # A stop takes what was sent before it; what comes while it goes on is nobody's.
@@ -323,7 +352,42 @@ class World:
             self.accounting.given(publication, delivered)
 
     def _observe(self, event: Any) -> None:
-        self._pairs.take(event)
+        # What follows a kill within one turn has not happened.
+        if not (self._in_turn and self.process is not None and not self.process.alive):
+            self._pairs.take(event)
+
+    def boundary(self, name: str) -> None:
+        """Take note of something where a fault may strike."""
+        self._in_turn = self._in_turn or name in INSIDE
+        if self._faults is not None:
+            self._faults.passed(name)
+
+    def _turn(self) -> None:
+        self._in_turn = False
+        self._check_bounds()
+        if self._faults is not None:
+            self._faults.turn()
+
+    def _accept(self, broker: ModelBroker, connection: Connection) -> None:
+        broker.accept(connection)
+        receive = connection.from_peer.receive
+
+        def received(data: bytes) -> None:
+            receive(data)
+            self.boundary("message")
+
+        connection.from_peer.receive = received
+        self.boundary("connect")
+
+    def _logged(self, event: Any) -> None:
+        if event["log_format"].startswith("The state in {path} is damaged"):
+            path = event["path"]
+            if not self.disk.may_be_damaged(path):
+                self.violate(f"the state in {path} is damaged, although it was synced")
+
+    def _line(self, line: bytes) -> None:
+        self.ledger.line(line)
+        self.boundary("line")
 
     def _check_bounds(self) -> None:
         process = self.process
@@ -333,4 +397,7 @@ class World:
 
     def disk_error(self) -> None:
         """Have the disk fail."""
-        self.disk.error = self.chance.choice((errno.ENOSPC, errno.EROFS, errno.EIO))
+        chance, disk = self.chance, self.disk
+        disk.error = chance.choice((errno.ENOSPC, errno.EROFS, errno.EIO, errno.EACCES))
+        disk.fails_in = chance.choice((None, chance.randint(0, 10)))
+        disk.unreadable = chance.random() < 0.3

@@ -1,0 +1,200 @@
+"""Which faults happen in a run, when, and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, frozen
+
+from tests.simulation.configuration import PORTS
+from tests.simulation.faults import KINDS
+from tests.simulation.states import states_of
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+__all__ = ["BOUNDARIES", "INSIDE", "Faults", "Scope"]
+
+CONTAINED: Final = (
+    "broker_restart",
+    "broker_cuts",
+    "broker_silent",
+    "broker_version",
+    "stream_stalls",
+    "filter_refused",
+    "module_make",
+    "module_start",
+    "module_stop",
+    "module_message",
+    "module_tick",
+    "burst",
+    "disk",
+    "clock_jump",
+)
+"""Kinds that others must not notice."""
+AT_BOUNDARIES: Final = frozenset(
+    {
+        "sighup",
+        "sighup_then_sigterm",
+        "sigterm",
+        "kill",
+        "power",
+        "freeze",
+        "broker_cuts",
+        "broker_restart",
+        "reader_dies",
+    }
+)
+"""Kinds of which the very moment may matter."""
+BOUNDARIES: Final = {
+    "turn": 3000,
+    "message": 300,
+    "acknowledgement": 300,
+    "write": 300,
+    "line": 300,
+    "log": 30,
+    "module": 300,
+    "connect": 10,
+    "config": 3,
+    "disk": 40,
+}
+"""Where a fault may strike, each with the largest number of times that it waits for."""
+INSIDE: Final = frozenset({"disk"})
+"""Here it strikes in the middle of the agent's turn, elsewhere right after it."""
+
+
+@frozen
+class Scope:
+    """Whom the faults of a run concern.
+
+    Attributes:
+        modules: that may be hit.
+        ports: of the brokers that may be.
+        bystanders: modules that must not notice; none where a fault may concern all.
+    """
+
+    modules: Sequence[str]
+    ports: Sequence[int]
+    bystanders: frozenset[str] = frozenset()
+
+    @classmethod
+    def choose(cls, random: Random) -> Scope:
+        """Choose all as a rule, or what uses one broker."""
+        if random.random() < 0.8:
+            return cls(tuple(PORTS), sorted(set(PORTS.values())))
+        port = random.choice(sorted(set(PORTS.values())))
+        modules = tuple(module for module in PORTS if PORTS[module] == port)
+        return cls(modules, (port,), frozenset(PORTS) - set(modules))
+
+
+@define(eq=False)
+class _Armed:
+    """A fault that waits for a boundary."""
+
+    left: int
+    number: int
+    kind: str
+
+
+class Faults:
+    """Begins and ends faults by chance; each run has a subset of the kinds.
+
+    What is chosen for one fault does not depend on the others, so that a run can be repeated
+    without some of them. A fault happens at a moment, or from then on at the n-th time that a
+    boundary is passed.
+
+    Args:
+        world: in which they happen.
+        seconds: how long.
+        only: the numbers of those to let happen; None for all.
+
+    Attributes:
+        plan: number, time and kind of each.
+    """
+
+    def __init__(self, world: World, seconds: float, only: Collection[int] | None) -> None:
+        self._world = world
+        random = Random(f"{world.seed} faults")
+        possible = CONTAINED if world.scope.bystanders else KINDS
+        # Many kinds meet in ways that few do not, and few excuse less.
+        share = random.choice((0.06, 0.15, 0.5))
+        chosen = [kind for kind in possible if random.random() < share]
+        kinds = [kind for kind in chosen if kind not in world.without] or ["clock_jump"]
+        mean_s = random.choice((0.1, 0.5, 2.0, 5.0))
+        time_s = 0.0
+        self.plan: list[tuple[int, float, str]] = []
+        while (time_s := time_s + random.expovariate(1 / mean_s)) < seconds:
+            self.plan.append((len(self.plan), time_s, random.choice(kinds)))
+        if only is not None:
+            self.plan = [each for each in self.plan if each[0] in only]
+        self._heals: list[Callable[[], None]] = []
+        self._armed: dict[str, list[_Armed]] = {}
+        self._due: list[_Armed] = []
+        self._over = False
+
+    def begin(self) -> None:
+        """Let them happen from now on."""
+        for number, time_s, kind in self.plan:
+            self._world.clock.later(time_s, self._begin, number, kind)
+
+    def heal(self) -> None:
+        """End all."""
+        self._over = True
+        self._armed.clear()
+        heals, self._heals = self._heals, []
+        for heal in heals:
+            heal()
+
+    def passed(self, boundary: str) -> None:
+        """Take note that a boundary is passed."""
+        armed = self._armed.get(boundary)
+        if not armed:
+            return
+        for each in tuple(armed):
+            each.left -= 1
+            if each.left <= 0:
+                armed.remove(each)
+                if boundary in INSIDE and each.kind in {"kill", "power"}:
+                    self._strike(each.number, each.kind)
+                else:
+                    self._due.append(each)
+
+    def turn(self) -> None:
+        """Take note that a turn is over: what was due in it happens now."""
+        self.passed("turn")
+        while self._due:
+            each = self._due.pop(0)
+            self._strike(each.number, each.kind)
+
+    def _begin(self, number: int, kind: str) -> None:
+        if self._over:
+            return
+        random = Random(f"{self._world.seed} {number} boundary")
+        if kind in AT_BOUNDARIES and random.random() < 0.6:
+            boundary = random.choice(list(BOUNDARIES))
+            times = random.randint(1, random.choice((2, BOUNDARIES[boundary])))
+            self._armed.setdefault(boundary, []).append(_Armed(times, number, kind))
+        else:
+            self._strike(number, kind)
+
+    def _strike(self, number: int, kind: str) -> None:
+        if self._over:
+            return
+        world = self._world
+        world.chance = Random(f"{world.seed} {number}")
+        world.episodes[kind] += 1
+        world.pairs.update((kind, state) for state in states_of(world))
+        world.note(f"fault {number}: {kind}")
+        heal = KINDS[kind](world)
+        if heal is not None:
+            self._heals.append(heal)
+            lasts_s = world.chance.choice((0.01, 0.3, 3.0, 15.0)) * world.chance.random()
+            world.clock.later(lasts_s, self._end, number, heal)
+
+    def _end(self, number: int, heal: Callable[[], None]) -> None:
+        if heal in self._heals:
+            self._heals.remove(heal)
+            self._world.note(f"fault {number} is over")
+            heal()

@@ -1,0 +1,101 @@
+"""Faults strike at moments, and at the n-th time that something happens."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.simulation.clock import SimClock
+from tests.simulation.configuration import PORTS
+from tests.simulation.faults import KINDS
+from tests.simulation.schedule import AT_BOUNDARIES, BOUNDARIES, CONTAINED, Faults, Scope
+from tests.simulation.states import STATES, states_of
+
+
+class FakeWorld:
+    """Notes when the agent is killed.
+
+    Args:
+        seed: decides where.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.scope = Scope(tuple(PORTS), (1883,))
+        self.without = ()
+        self.clock = SimClock(Random(seed))
+        self.chance = Random(seed)
+        self.episodes: Counter[str] = Counter()
+        self.pairs: Counter[tuple[str, str]] = Counter()
+        self.process = None
+        self.kills = 0
+
+    def note(self, text: str) -> None:
+        """Forget it."""
+
+    def kill_agent(self) -> None:
+        """Take note."""
+        self.kills += 1
+
+
+class BoundaryTests(SynchronousTestCase):
+    """A kill at a boundary."""
+
+    def strikes(self, seed: int) -> str:
+        """Return where the one fault of a seed strikes."""
+        world: Any = FakeWorld(seed)
+        faults = Faults(world, 0.0, None)
+        faults.plan = [(0, 1.0, "kill")]
+        faults.begin()
+        world.clock.run(2.0)
+        if world.kills:
+            return "moment"
+        for boundary, most in BOUNDARIES.items():
+            if boundary == "turn":
+                continue
+            for _ in range(most):
+                faults.passed(boundary)
+            inside = world.kills
+            faults.turn()
+            if world.kills:
+                return f"inside {boundary}" if inside else boundary
+        for _ in range(BOUNDARIES["turn"]):
+            faults.turn()
+        return "turn" if world.kills else "nowhere"
+
+    def test_each_boundary_is_chosen(self) -> None:
+        """Each strikes once: at a moment, right after something, or amid a write to the disk."""
+        expected = {*BOUNDARIES, "moment", "inside disk"} - {"disk"}
+        self.assertEqual({self.strikes(seed) for seed in range(300)}, expected)
+
+    def test_nothing_strikes_after_the_end(self) -> None:
+        """What is armed is forgotten."""
+        world: Any = FakeWorld(1)
+        faults = Faults(world, 0.0, None)
+        faults.plan = [(number, 1.0, "kill") for number in range(50)]
+        faults.begin()
+        world.clock.run(2.0)
+        before = world.kills
+        self.assertLess(before, 50)
+        faults.heal()
+        for boundary in BOUNDARIES:
+            faults.passed(boundary)
+        faults.turn()
+        self.assertEqual(world.kills, before)
+
+    def test_names(self) -> None:
+        """The lists name kinds that exist."""
+        self.assertLessEqual(AT_BOUNDARIES | set(CONTAINED), set(KINDS))
+
+
+class StateTests(SynchronousTestCase):
+    """The words for what the agent does."""
+
+    def test_no_agent(self) -> None:
+        """It is not there."""
+        world: Any = SimpleNamespace(process=None)
+        self.assertEqual(list(states_of(world)), [STATES[0]])
