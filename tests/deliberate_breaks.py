@@ -149,7 +149,7 @@ BREAKS: Final = (
         "host_port.py",
         "from metrics_agent.pem import hide_keys",
         "from metrics_agent.pem import hide_keys\n\n\ndef later() -> None:\n"
-        "    import metrics_agent.transports.hostname",
+        "    import metrics_agent.transports.dial",
         "tests.test_imports",
     ),
     Break(
