@@ -10,17 +10,13 @@
     |   `-- MalformedLength     so that nothing after it can be read; carries what came before
     |-- MissingDependency       an optional package is not installed; says what to install
     |-- OutputError             the output cannot be opened or written
-    |-- CannotConnect           a connection failed; carries the cause
-    |-- TlsFileError            a PEM file cannot be read or holds something else; names the setting
-    |-- HttpFault               no HTTP reply, or none that can be used
-    |-- TokenFault              an OAuth server gave no tokens this time
+    |-- CauseError              a connection, request or file failed; carries the cause
     |   |-- GrantRefused        the code or refresh token is not accepted
-    |   `-- ClientRefused       the client's id or secret is wrong
+    |   `-- StoreFault          the file with tokens cannot be read or written
     |-- LoginNeeded             there are no tokens until the user logs in
     |-- CannotServe             the port of the login page cannot be opened
     |-- Unknown                 the address belongs to no pending login
     |-- RedirectRefused         the user or the server refused the login
-    |-- StoreFault              the file with tokens cannot be read or written
     |-- StoreBusy               another process or instance is replacing the tokens
     |-- Damaged                 that file holds no tokens
     `-- DemoError               the simulation of `metrics-agent demo` cannot be started
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConfigError",
-    "HttpFault",
     "MetricRefused",
     "MetricsAgentError",
     "MissingDependency",
@@ -123,18 +118,3 @@ def how_to_install(extra: str = "") -> str:
 
 class OutputError(MetricsAgentError):
     """The output cannot be opened or written."""
-
-
-class HttpFault(MetricsAgentError):  # noqa: N818 - says what is the case
-    """There is no reply, or none that may be used.
-
-    Args:
-        kind: a word that is the same for the same fault: ``dns``, ``timeout``, ``tls_expired``.
-        text: a clause that begins with the server's host, never with what was sent to it.
-        for_a_person: nothing will change until somebody changes a setting or a certificate.
-    """
-
-    def __init__(self, kind: str, text: str, *, for_a_person: bool = False) -> None:
-        self.kind = kind
-        self.for_a_person = for_a_person
-        super().__init__(text)

@@ -132,7 +132,7 @@ class Http(Protocol):
             headers: beside Accept and User-Agent.
 
         Raises:
-            HttpFault: there is no reply.
+            CauseError: there is no reply.
         """
         ...
 
@@ -142,7 +142,7 @@ class Http(Protocol):
         """Post a body; give its Content-Type among the headers.
 
         Raises:
-            HttpFault: there is no reply.
+            CauseError: there is no reply.
         """
         ...
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from metrics_agent.cause import CauseError
 from metrics_agent.config import Fault
 from metrics_agent.config.regular import read_regular
 from metrics_agent.config.secret import SECRET_LIMIT_BYTES
@@ -82,7 +83,7 @@ def _about_private(file: NamedFile) -> Iterator[Fault]:
 def _about_pem(group: dict[str, NamedFile]) -> Iterator[Fault]:
     """Read the PEM files of one table as a connection does: the authorities, then the pair."""
     try:
-        from metrics_agent.transports.tls import TlsFileError, tls_options
+        from metrics_agent.transports.tls import tls_options
     except MissingDependency:
         return  # reported for the module that needs it
     by_use = {use: str(file.file) for use, file in group.items()}
@@ -95,6 +96,7 @@ def _about_pem(group: dict[str, NamedFile]) -> Iterator[Fault]:
     for arguments in calls:
         try:
             tls_options(**arguments)
-        except TlsFileError as error:  # noqa: PERF203 - every fault at once
-            file = next(each for each in group.values() if each.path.endswith(error.key))
-            yield Fault(file.path, error.reason)
+        except CauseError as error:  # noqa: PERF203 - every fault at once
+            key = error.cause.kind
+            file = next(each for each in group.values() if each.path.endswith(key))
+            yield Fault(file.path, error.cause.text.removeprefix(f"{key} "))

@@ -23,11 +23,12 @@ from twisted.internet.defer import Deferred, DeferredLock, ensureDeferred
 from twisted.logger import Logger
 
 from metrics_agent.backoff import Backoff
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.config.secret import Secret
 from metrics_agent.errors import MetricsAgentError
 from metrics_agent.interfaces import Http
 from metrics_agent.oauth2.provider import Provider
-from metrics_agent.oauth2.replies import GrantRefused, TokenFault, read_reply
+from metrics_agent.oauth2.replies import GrantRefused, read_reply
 from metrics_agent.oauth2.store import Damaged, Reservation, StoreFault, TokenStore
 from metrics_agent.oauth2.tokens import Tokens, fingerprint
 from metrics_agent.state.files import Stamp
@@ -115,8 +116,8 @@ class Keeper:
 
         Raises:
             LoginNeeded: a person has to log in.
-            TokenFault, HttpFault: the provider gave none this time.
-            StoreFault, StoreBusy: the file cannot be used just now.
+            CauseError: the provider gave none this time, or the file cannot be used.
+            StoreBusy: another process uses the file just now.
         """
         await self._look()
         tokens = self._usable()
@@ -148,7 +149,7 @@ class Keeper:
         """Turn the code of a login into tokens, and keep them.
 
         Raises:
-            GrantRefused, ClientRefused, TokenFault, HttpFault, StoreFault, StoreBusy.
+            CauseError, StoreBusy: as `access`.
         """
         form = self._provider.code_form(code, verifier)
         await self._alone(lambda: self._ask(form, None, [Secret(code), Secret(verifier)]))
@@ -329,14 +330,14 @@ class Keeper:
             sent: other secrets in it, but for the client's.
 
         Raises:
-            TokenFault: there are none, or none may be asked for.
+            CauseError: there are none, or none may be asked for.
         """
         if not self._may_ask:
-            raise TokenFault(
-                "not_asked",
+            text = (
                 "no valid access token is stored, and a command that only looks does not renew it: "
-                "that would use up the refresh token, which the agent needs",
+                "that would use up the refresh token, which the agent needs"
             )
+            raise CauseError(Cause("not_asked", text))
         room: Reservation = await self._in_thread(self._store.prepare)
         try:
             reply = await self._http.post(self._provider.token_url, form, headers=_FORM)

@@ -1,19 +1,20 @@
-"""What a token endpoint answers: tokens, or what is wrong and whether a person is needed."""
+"""What a token endpoint answers: tokens, or what is wrong and whether the user must act."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.config.secret import Secret
-from metrics_agent.errors import MetricsAgentError, PayloadError
+from metrics_agent.errors import PayloadError
 from metrics_agent.interfaces import HttpReply
 from metrics_agent.json_payload import loads, text_number
 from metrics_agent.oauth2.provider import Provider
 from metrics_agent.oauth2.quoting import shown
 from metrics_agent.oauth2.tokens import Tokens, is_token
 
-__all__ = ["ClientRefused", "GrantRefused", "TokenFault", "read_reply"]
+__all__ = ["GrantRefused", "read_reply"]
 
 _OK: Final = 200
 _LONGEST_LIFETIME_S: Final = 400 * 24 * 3600
@@ -23,27 +24,8 @@ _CLIENT_ERRORS: Final = frozenset({"invalid_client", "unauthorized_client"})
 _GRANT_ERRORS: Final = frozenset({"invalid_grant", "redirect_uri_mismatch"})
 
 
-class TokenFault(MetricsAgentError):  # noqa: N818 - says what is the case
-    """There are no tokens this time; the old ones may still be good.
-
-    Args:
-        kind: a word that is the same for the same fault.
-        text: a clause for a person, without a secret in it.
-        for_a_person: nothing will change until somebody changes a setting.
-    """
-
-    def __init__(self, kind: str, text: str, *, for_a_person: bool = False) -> None:
-        self.kind = kind
-        self.for_a_person = for_a_person
-        super().__init__(text)
-
-
-class GrantRefused(TokenFault):
+class GrantRefused(CauseError):  # noqa: N818 - says what is the case
     """The code or refresh token is not accepted: used, revoked, or too old."""
-
-
-class ClientRefused(TokenFault):
-    """The client's id or secret is wrong; a login would not help."""
 
 
 def read_reply(
@@ -65,8 +47,9 @@ def read_reply(
             was sent or the tokens that it gave before.
 
     Raises:
-        GrantRefused, ClientRefused: see there.
-        TokenFault: anything else, such as a server under maintenance.
+        GrantRefused: see there.
+        CauseError: anything else: a wrong id or secret of the client, which a login would not
+            help, or a server under maintenance.
     """
     document = _document(reply)
     if reply.status != _OK or "error" in document:
@@ -78,7 +61,7 @@ def read_reply(
     if refresh is None and previous is not None:
         refresh = previous.reveal()
     if not is_token(access) or not is_token(refresh):
-        raise TokenFault("no_tokens", f"{provider.name} answered without tokens")
+        raise CauseError(Cause("no_tokens", f"{provider.name} answered without tokens"))
     lifetime_s = _lifetime_s(document, provider)
     return Tokens(
         client_id=provider.client_id,
@@ -124,11 +107,11 @@ def _in_document(document: Mapping[str, Any]) -> list[Secret]:
 
 def _fault(
     status: int, document: Mapping[str, Any], provider: Provider, secrets: list[Secret]
-) -> TokenFault:
+) -> CauseError:
     word = document.get("error")
     if not isinstance(word, str):
         # An object: the answer of an API, such as "too many requests". Or no JSON at all.
-        return TokenFault(f"http_{status}", f"{provider.name} answered {status}")
+        return CauseError(Cause(f"http_{status}", f"{provider.name} answered {status}"))
     told = document.get("error_description")
     # Some servers quote what they refuse.
     detail = shown(told, secrets) if isinstance(told, str) else ""
@@ -137,7 +120,8 @@ def _fault(
     if detail:
         text = f"{text} ({detail!r})"
     if word in _CLIENT_ERRORS:
-        return ClientRefused(word, f"{text}: check client_id and client_secret", for_a_person=True)
+        text = f"{text}: check client_id and client_secret"
+        return CauseError(Cause(word, text, needs_user_action=True))
     if word in _GRANT_ERRORS:
-        return GrantRefused(word, text, for_a_person=True)
-    return TokenFault(named or f"http_{status}", text)
+        return GrantRefused(Cause(word, text, needs_user_action=True))
+    return CauseError(Cause(named or f"http_{status}", text))

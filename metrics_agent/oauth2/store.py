@@ -19,6 +19,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.errors import MetricsAgentError
 from metrics_agent.oauth2.tokens import Tokens, read_stored, write_stored
 from metrics_agent.state.files import Files, Stamp
@@ -31,11 +32,11 @@ _FILLING: Final = 16 * 1024
 _LIMIT: Final = 64 * 1024
 
 
-class StoreFault(MetricsAgentError):  # noqa: N818 - says what is the case
+class StoreFault(CauseError):  # noqa: N818 - says what is the case
     """The file cannot be read or written; the text names it and the system's reason."""
 
-    kind = "store"
-    for_a_person = True
+    def __init__(self, text: str) -> None:
+        super().__init__(Cause("store", text, needs_user_action=True))
 
 
 class StoreBusy(MetricsAgentError):  # noqa: N818 - says what is the case

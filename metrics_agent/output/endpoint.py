@@ -8,10 +8,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from metrics_agent.backoff import Backoff
+from metrics_agent.cause import Cause
 from metrics_agent.output.protocol import OutputProtocol
 from metrics_agent.output.writer import Source
 from metrics_agent.platform import Platform
-from metrics_agent.transports.causes import Cause
 from metrics_agent.transports.reconnecting import Dial, Reconnecting
 
 __all__ = ["EndpointWriter"]

@@ -21,6 +21,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from metrics_agent.cause import Cause
 from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.whole_lines import (
     EMPTY_CHECK_S,
@@ -31,7 +32,7 @@ from metrics_agent.output.whole_lines import (
 )
 from metrics_agent.output.writer import Source
 from metrics_agent.process.kernel import Kernel
-from metrics_agent.transports.causes import Cause, of_error
+from metrics_agent.transports.causes import of_error
 
 __all__ = ["OutputProtocol", "Owner"]
 

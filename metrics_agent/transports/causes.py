@@ -1,40 +1,17 @@
-"""Why a connection cannot be had or was lost, in words for the person who must mend it."""
+"""Why a connection failed or was lost: the causes of what Twisted and OpenSSL report."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 
-from attrs import frozen
 from twisted.internet import defer, error
 from twisted.python.failure import Failure
 
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.errors import MetricsAgentError
 
-__all__ = ["CannotConnect", "Cause", "of_connect_failure", "of_error"]
-
-
-@frozen
-class Cause:
-    """One reason.
-
-    Attributes:
-        kind: a word that is the same for the same fault; a fault is said once an outage.
-        text: a clause that completes "Cannot connect to X: ...".
-        for_a_person: nothing will change until somebody changes a setting.
-    """
-
-    kind: str
-    text: str
-    for_a_person: bool = False
-
-
-class CannotConnect(MetricsAgentError):  # noqa: N818 - says what is the case
-    """A connection cannot even be tried, or was refused; carries its cause."""
-
-    def __init__(self, cause: Cause) -> None:
-        self.cause = cause
-        super().__init__(cause.text)
+__all__ = ["of_connect_failure", "of_error"]
 
 
 def of_connect_failure(failure: Failure, timeout_s: float) -> Cause:
@@ -55,9 +32,9 @@ def _of_timeout(_failure: Failure, timeout_s: float) -> Cause:
 
 
 def _of_ours(failure: Failure, _timeout_s: float) -> Cause:
-    if isinstance(failure.value, CannotConnect):
+    if isinstance(failure.value, CauseError):
         return failure.value.cause
-    return Cause(type(failure.value).__name__, str(failure.value), for_a_person=True)
+    return Cause(type(failure.value).__name__, str(failure.value), needs_user_action=True)
 
 
 def _fixed(kind: str, text: str) -> Callable[[Failure, float], Cause]:
@@ -125,5 +102,5 @@ def _of_tls_alert(failure: Failure) -> Cause:
     said = str(failure.value).lower()
     for words, kind, text in _TLS_ALERTS:
         if words in said:
-            return Cause(f"tls_{kind}", text, for_a_person=True)
-    return Cause("tls", f"TLS failed: {failure.value}", for_a_person=True)
+            return Cause(f"tls_{kind}", text, needs_user_action=True)
+    return Cause("tls", f"TLS failed: {failure.value}", needs_user_action=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.internet.endpoints import HostnameEndpoint
 
+from metrics_agent.cause import Cause
 from metrics_agent.host_port import NAME
-from metrics_agent.transports.causes import CannotConnect, Cause
 from metrics_agent.transports.reconnecting import Dial
 from metrics_agent.transports.settings import TlsSettings
 
@@ -27,7 +27,7 @@ def dial_host(
         tls: the settings of TLS; None to do without it.
 
     Raises:
-        CannotConnect: a certificate cannot be read.
+        CauseError: a certificate cannot be read.
         MissingDependency: TLS is asked for, and its packages are not installed or were not loaded
             when the process started.
     """
@@ -41,24 +41,19 @@ def dial_host(
 
 def _over_tls(endpoint: Any, host: str, tls: TlsSettings, reactor: Any) -> Dial:
     # OpenSSL costs 13 MB.
-    from metrics_agent.transports.tls import TlsFileError, VerifyingCreator, tls_options, wrap_tls
+    from metrics_agent.transports.tls import VerifyingCreator, tls_options, wrap_tls
 
-    try:
-        options = tls_options(
-            ca_file=tls.tls_ca,
-            certificate_file=tls.tls_certificate,
-            key_file=tls.tls_key,
-            key_password=tls.tls_key_password,
-            insecure=tls.tls_insecure,
-        )
-    except TlsFileError as fault:
-        raise CannotConnect(Cause(fault.key, fault.text, for_a_person=True)) from fault
+    options = tls_options(
+        ca_file=tls.tls_ca,
+        certificate_file=tls.tls_certificate,
+        key_file=tls.tls_key,
+        key_password=tls.tls_key_password,
+        insecure=tls.tls_insecure,
+    )
     creator = VerifyingCreator(options, tls.tls_server_name or host, insecure=tls.tls_insecure)
 
     def explain(cause: Cause) -> Cause:
         """Replace what OpenSSL said about a failed verification."""
-        if creator.why is None:
-            return cause
-        return Cause(creator.why.kind, f"{creator.why.text}; it is not trusted", for_a_person=True)
+        return creator.why or cause
 
     return Dial(wrap_tls(creator, endpoint, reactor), explain)

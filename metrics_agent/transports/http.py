@@ -26,9 +26,8 @@ from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
 from metrics_agent._version import __version__
-from metrics_agent.errors import HttpFault
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.interfaces import HttpReply
-from metrics_agent.transports.causes import Cause
 from metrics_agent.transports.dial import dial_host
 from metrics_agent.transports.http_faults import cause_of, causes_of, was_cancelled
 from metrics_agent.transports.settings import TlsSettings
@@ -132,7 +131,7 @@ class _Attempt:
         self._tls = tls
         self._explain: Callable[[Cause], Cause] | None = None
         self._connection: _Bounded | None = None
-        self._fault: HttpFault | None = None
+        self._fault: CauseError | None = None
         self._expired = False
 
     def endpointForURI(self, uri: URI) -> Any:
@@ -159,14 +158,14 @@ class _Attempt:
         self._too_large()
         return False
 
-    def give_up(self, kind: str, text: str) -> HttpFault:
+    def give_up(self, kind: str, text: str) -> CauseError:
         """End the exchange; the first reason counts."""
         if self._fault is None:
-            self._fault = HttpFault(kind, f"{self._host}: {text}")
+            self._fault = CauseError(Cause(kind, text).at(self._host))
         self.close()
         return self._fault
 
-    def _too_large(self) -> HttpFault:
+    def _too_large(self) -> CauseError:
         return self.give_up("too_large", f"its answer is larger than {self._body_limit} bytes")
 
     def expire(self, work: Deferred[Any]) -> None:
@@ -209,18 +208,19 @@ class _Attempt:
         return HttpReply(response.code, content, reply_headers)
 
     def explain(self, fault: Exception) -> Exception:
-        """Return what to raise: a HttpFault, or the cancellation if somebody else cancelled."""
+        """Return what to raise: a CauseError, or the cancellation if somebody else cancelled."""
         if self._fault is not None:
             return self._fault
         if self._expired:
-            return HttpFault("timeout", f"{self._host}: no answer within {self._timeout_s:g} s")
+            cause = Cause("timeout", f"no answer within {self._timeout_s:g} s")
+            return CauseError(cause.at(self._host))
         causes = causes_of(fault)
         if was_cancelled(causes):
             return CancelledError()
         cause = cause_of(causes, self._timeout_s)
         if self._explain is not None:
             cause = self._explain(cause)
-        return HttpFault(cause.kind, f"{self._host}: {cause.text}", for_a_person=cause.for_a_person)
+        return CauseError(cause.at(self._host))
 
 
 class _Bounded(ProtocolWrapper):

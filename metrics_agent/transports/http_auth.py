@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any, Final, Literal
 
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.config.secret import Secret
 from metrics_agent.errors import MissingDependency, how_to_install
-from metrics_agent.transports.causes import CannotConnect, Cause
 
 __all__ = ["SCHEMES", "Login", "Scheme"]
 
@@ -67,7 +67,7 @@ class Login:
             target: of the request that was refused.
 
         Raises:
-            CannotConnect: it asks for what we do not have.
+            CauseError: it asks for what we do not have.
             MissingDependency: it asks for Digest and httpx is not installed.
         """
         if self._password is None:
@@ -140,8 +140,8 @@ def _request(httpx: Any, target: str) -> Any:
     return httpx.Request(_METHOD, f"http://host{target}")
 
 
-def _refused(kind: str, text: str) -> CannotConnect:
-    return CannotConnect(Cause(kind, text, for_a_person=True))
+def _refused(kind: str, text: str) -> CauseError:
+    return CauseError(Cause(kind, text, needs_user_action=True))
 
 
 def _library() -> Any:

@@ -9,7 +9,8 @@ from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed
 
-from metrics_agent.transports.causes import Cause, of_connect_failure
+from metrics_agent.cause import Cause
+from metrics_agent.transports.causes import of_connect_failure
 
 __all__ = ["cause_of", "causes_of", "was_cancelled"]
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from metrics_agent.transports.causes import Cause
+from metrics_agent.cause import Cause
 
 __all__ = ["LASTING_S", "PROVEN_S", "OutageReport"]
 
@@ -78,7 +78,7 @@ class OutageReport:
             return
         self._said.add((address, cause.kind))
         self._told_down = True
-        if cause.for_a_person:
+        if cause.needs_user_action:
             self._log.error(text, address=address, cause=cause.text)
         else:
             self._log.warn(text, address=address, cause=cause.text)

@@ -26,8 +26,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metrics_agent.backoff import Backoff
+from metrics_agent.cause import Cause
 from metrics_agent.looping import GuardedLoop
-from metrics_agent.transports.causes import Cause, of_connect_failure
+from metrics_agent.transports.causes import of_connect_failure
 from metrics_agent.transports.outage import PROVEN_S
 
 __all__ = ["SHORT_LIVES", "Dial", "Link", "Reconnecting", "Report"]
@@ -220,13 +221,9 @@ class Reconnecting(Generic[_Link]):
         """Connect again at once: the other side only asked for something else."""
         self._retries.start(0)
 
-    def retry(self, cause: Cause, wait_s: float = 0.0) -> None:
-        """Report a connection that failed or was lost, and connect again later.
-
-        Args:
-            cause: why.
-            wait_s: the least time to wait, where the other side asks for it.
-        """
+    def retry(self, cause: Cause) -> None:
+        """Report a connection that failed or was lost, and connect again later."""
+        wait_s = cause.retry_after_s
         if self._dial is not None:
             cause = self._dial.explain(cause)
         accepted = self._accepted
@@ -249,7 +246,7 @@ class Reconnecting(Generic[_Link]):
         self._next_address = (self._next_address + 1) % len(self._addresses)
         if self._next_address != 0:
             return self._backoff.first_delay_s()
-        if cause.for_a_person:
+        if cause.needs_user_action:
             return self._backoff.longest_delay_s()
         return self._backoff.next_delay_s()
 

@@ -15,14 +15,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import frozen
 from twisted.internet import endpoints
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.config import Secret
 from metrics_agent.config.regular import read_regular
-from metrics_agent.errors import MetricsAgentError, MissingDependency, how_to_install
+from metrics_agent.errors import MissingDependency, how_to_install
 from metrics_agent.process.openssl import allow_openssl
 
 allow_openssl()
@@ -44,7 +44,7 @@ except ImportError as error:
         f"TLS needs a package that is not installed ({error}): {how_to_install('tls')}"
     ) from error
 
-__all__ = ["STRICT", "TlsFileError", "VerifyingCreator", "Why", "tls_options", "wrap_tls"]
+__all__ = ["STRICT", "VerifyingCreator", "tls_options", "wrap_tls"]
 
 _PEM_CERTIFICATE = re.compile(
     # Base64 has no hyphen: where an end is missing, the search is over at the next hyphen.
@@ -76,34 +76,6 @@ _CHAIN_FAULTS = {
 }
 
 
-class TlsFileError(MetricsAgentError):
-    """A PEM file cannot be read or holds something else.
-
-    Args:
-        key: the setting that names it.
-        reason: what is wrong with it; begins with its path.
-    """
-
-    def __init__(self, key: str, reason: str) -> None:
-        self.key = key
-        self.reason = reason
-        self.text = f"{key} {reason}"
-        super().__init__(self.text)
-
-
-@frozen
-class Why:
-    """Why a server was refused.
-
-    Attributes:
-        kind: a word that is the same for the same fault, ``tls_expired``.
-        text: a clause for a person.
-    """
-
-    kind: str
-    text: str
-
-
 def tls_options(
     *,
     ca_file: str = "",
@@ -122,7 +94,8 @@ def tls_options(
         insecure: trust everybody.
 
     Raises:
-        TlsFileError: a file cannot be read or holds something else.
+        CauseError: a file cannot be read or holds something else; the kind is the setting that
+            names it, with which the text begins.
     """
     options: dict[str, Any] = {**STRICT}
     if insecure:
@@ -146,9 +119,9 @@ def tls_options(
         words = "; ".join(str(each[2]) for each in error.args[0])
         if "mismatch" in words:
             reason = f"{key_file!r} is not the key of tls_certificate {certificate_file!r}"
-            raise TlsFileError("tls_key", reason) from None
+            raise _file_error("tls_key", reason) from None
         reason = f"{certificate_file!r} cannot be used: {words}"
-        raise TlsFileError("tls_certificate", reason) from None
+        raise _file_error("tls_certificate", reason) from None
     return made
 
 
@@ -174,7 +147,11 @@ def _read(key: str, path: str, load: Callable[[bytes], Any]) -> Any:
         reason = f"{path!r} cannot be read: {fault.strerror}"
     except ValueError as fault:
         reason = f"{path!r} cannot be used: {fault}"
-    raise TlsFileError(key, reason)
+    raise _file_error(key, reason)
+
+
+def _file_error(key: str, reason: str) -> CauseError:
+    return CauseError(Cause(key, f"{key} {reason}", needs_user_action=True))
 
 
 def _load_certificates(pem: bytes) -> list[crypto.X509]:
@@ -220,7 +197,7 @@ class VerifyingCreator:
         self._insecure = insecure
         self._host = host
         self._is_address = _is_address(host)
-        self.why: Why | None = None
+        self.why: Cause | None = None
 
     def clientConnectionForTLS(self, _protocol: Any) -> SSL.Connection:
         """Make the connection's TLS state, for Twisted."""
@@ -261,7 +238,7 @@ class VerifyingCreator:
 
     def _refuse(self, kind: str, text: str) -> bool:
         if self.why is None:
-            self.why = Why(kind, text)
+            self.why = Cause(kind, f"{text}; it is not trusted", needs_user_action=True)
         return False
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import hypothesis.strategies as st
 from attrs import frozen
 
+from metrics_agent.cause import CauseError
 from metrics_agent.config.secret import Secret
 from metrics_agent.interfaces import HttpReply, Message
 from metrics_agent.modules.netatmo.answers import Action, judge
@@ -18,7 +19,7 @@ from metrics_agent.modules.opendtu.service import OpenDtuModule
 from metrics_agent.modules.tasmota.config import TasmotaSettings
 from metrics_agent.modules.tasmota.service import TasmotaModule
 from metrics_agent.oauth2.provider import Provider
-from metrics_agent.oauth2.replies import TokenFault, read_reply
+from metrics_agent.oauth2.replies import read_reply
 from metrics_agent.oauth2.tokens import read_stored, write_stored
 from metrics_agent.testing import FakeContext, topic_matches
 from metrics_agent.topic_filters import valid_topic
@@ -218,8 +219,8 @@ def run_netatmo(case: Answers) -> None:
     module = NetatmoModule(case.settings, context)
     for reply in case.replies:
         verdict = judge(reply, Secret("uid|access"))
-        assert verdict.wait_s >= 0, verdict
-        assert "uid|access" not in verdict.text, verdict
+        assert verdict.cause.retry_after_s >= 0, verdict
+        assert "uid|access" not in verdict.cause.text, verdict
         if verdict.action is Action.USE:
             module._take(verdict)
         context.advance(300)
@@ -258,8 +259,8 @@ def run_tokens(case: tuple[HttpReply, bool, bytes]) -> None:
             previous=Secret("uid|refresh-before") if has_previous else None,
             others=[Secret("uid|access-before")],
         )
-    except TokenFault as fault:
-        for text in (str(fault), fault.kind):
+    except CauseError as fault:
+        for text in (str(fault), fault.cause.kind):
             for secret in ("cl13nt-s3cr3t", "access-before", *["refresh-before"] * has_previous):
                 assert secret not in text, fault
     else:

@@ -11,8 +11,8 @@ from twisted.internet.defer import CancelledError, ensureDeferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from wsproto.events import AcceptConnection
 
+from metrics_agent.cause import CauseError
 from metrics_agent.config.secret import Secret
-from metrics_agent.errors import HttpFault
 from metrics_agent.interfaces import HttpReply
 from metrics_agent.transports.http import HttpClient
 from tests.fuzz.frames import FRAMES, REFUSALS, SMALL, SPOILS, spoilt
@@ -137,7 +137,7 @@ def run_http(case: tuple[list[bytes], str, bool]) -> None:
     if isinstance(result, HttpReply):
         assert len(result.body) <= SMALL
     else:
-        assert result.check(HttpFault), result.getTraceback()
+        assert result.check(CauseError), result.getTraceback()
         assert not result.check(CancelledError)
         assert "s3cr3t" not in str(result.value), result.value
     left = reactor.getDelayedCalls()

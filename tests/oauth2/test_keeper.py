@@ -8,11 +8,11 @@ from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.config.secret import Secret
-from metrics_agent.errors import HttpFault
 from metrics_agent.interfaces import HttpReply
 from metrics_agent.oauth2.keeper import LoginNeeded
-from metrics_agent.oauth2.replies import ClientRefused, GrantRefused, TokenFault
+from metrics_agent.oauth2.replies import GrantRefused
 from metrics_agent.oauth2.store import StoreBusy, StoreFault
 from metrics_agent.oauth2.tokens import fingerprint, read_stored, write_stored
 from tests.oauth2.disk import Disk, Inode, Killed
@@ -35,7 +35,7 @@ LIFETIME_S = 10800
 OUT = LIFETIME_S - 300
 """When the first tokens have run out."""
 
-DOWN = HttpFault("dns", "api.example: the host name cannot be resolved")
+DOWN = CauseError(Cause("dns", "api.example: the host name cannot be resolved"))
 HTML = HttpReply(500, b"<html><h1>500 Internal Server Error</h1></html>")
 
 
@@ -251,15 +251,18 @@ class Outages(KeeperCase):
 
     def test_network_and_server(self) -> None:
         for answer, kind in (
-            (DOWN, HttpFault),
-            (HttpFault("timeout", "api.example: no answer within 30 s"), HttpFault),
-            (HttpFault("tls_expired", "api.example: its certificate has expired"), HttpFault),
-            (HTML, TokenFault),
-            (HttpReply(200, b"<html>"), TokenFault),
-            (HttpReply(200, b'{"access_token":"uid|x'), TokenFault),
-            (HttpReply(429, b'{"error":{"code":11}}'), TokenFault),
-            (HttpReply(403, b'{"error":{"code":26}}'), TokenFault),
-            (HttpReply(400, b'{"error":"invalid_client"}'), ClientRefused),
+            (DOWN, CauseError),
+            (CauseError(Cause("timeout", "api.example: no answer within 30 s")), CauseError),
+            (
+                CauseError(Cause("tls_expired", "api.example: certificate expired")),
+                CauseError,
+            ),
+            (HTML, CauseError),
+            (HttpReply(200, b"<html>"), CauseError),
+            (HttpReply(200, b'{"access_token":"uid|x'), CauseError),
+            (HttpReply(429, b'{"error":{"code":11}}'), CauseError),
+            (HttpReply(403, b'{"error":{"code":26}}'), CauseError),
+            (HttpReply(400, b'{"error":"invalid_client"}'), CauseError),
         ):
             self.account.answers = [answer]
             self.fault(self.harness.access(), kind)
@@ -373,7 +376,7 @@ class Refused(KeeperCase):
 
     def test_login_that_fails(self) -> None:
         """A code that is refused, or a network that is down, leaves all as it was."""
-        for answer, kind in ((INVALID_GRANT, GrantRefused), (DOWN, HttpFault), (HTML, TokenFault)):
+        for answer, kind in ((INVALID_GRANT, GrantRefused), (DOWN, CauseError), (HTML, CauseError)):
             self.account.answers = [answer]
             self.failureResultOf(ensureDeferred(self.harness.keeper.log_in("c0de", "")), kind)
             self.assertEqual(self.stored(), 1)
@@ -472,8 +475,8 @@ class Configured(KeeperCase):
         """An outage does not use it up."""
         self.start("uid|refresh-1")
         self.account.answers = [DOWN, HTML]
-        self.fault(self.harness.access(), HttpFault)
-        self.fault(self.harness.access(), TokenFault)
+        self.fault(self.harness.access(), CauseError)
+        self.fault(self.harness.access(), CauseError)
         self.assertEqual(self.access(), "uid|access-2")
 
     def test_taken_out(self) -> None:
@@ -504,9 +507,9 @@ class Looking(KeeperCase):
     def test_no_refresh_token_is_used_up(self) -> None:
         """Neither the stored one nor that of the configuration; the text says why."""
         for asked in (self.harness.access(), self.harness.renew(tokens().access.reveal())):
-            self.assertIn("would use up the refresh token", self.fault(asked, TokenFault))
+            self.assertIn("would use up the refresh token", self.fault(asked, CauseError))
         self.harness.clock.advance(OUT)
-        self.fault(self.harness.access(), TokenFault)
+        self.fault(self.harness.access(), CauseError)
         self.assertEqual(self.account.forms, [])
 
 

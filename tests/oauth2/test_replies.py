@@ -7,12 +7,11 @@ import json
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.cause import CauseError
 from metrics_agent.config.secret import Secret
 from metrics_agent.interfaces import HttpReply
 from metrics_agent.oauth2.replies import (
-    ClientRefused,
     GrantRefused,
-    TokenFault,
     read_reply,
 )
 from tests.oauth2.support import PROVIDER, SECRET, START_S, reply
@@ -62,8 +61,8 @@ class Good(SynchronousTestCase):
 class Bad(SynchronousTestCase):
     """Answers without."""
 
-    def fault(self, answer: HttpReply, kind: type[TokenFault]) -> TokenFault:
-        fault = self.assertRaises(TokenFault, read_reply, answer, PROVIDER, 0.0)
+    def fault(self, answer: HttpReply, kind: type[CauseError]) -> CauseError:
+        fault = self.assertRaises(CauseError, read_reply, answer, PROVIDER, 0.0)
         self.assertIs(type(fault), kind, fault)
         return fault
 
@@ -72,9 +71,9 @@ class Bad(SynchronousTestCase):
         for word in ("invalid_grant", "redirect_uri_mismatch"):
             fault = self.fault(reply({"error": word}, 400), GrantRefused)
             self.assertEqual(str(fault), f"Service answered '{word}'")
-            self.assertTrue(fault.for_a_person)
+            self.assertTrue(fault.cause.needs_user_action)
         for status in (400, 401):
-            fault = self.fault(reply({"error": "invalid_client"}, status), ClientRefused)
+            fault = self.fault(reply({"error": "invalid_client"}, status), CauseError)
             self.assertIn("check client_id and client_secret", str(fault))
 
     def test_refused_with_status_200(self) -> None:
@@ -85,15 +84,15 @@ class Bad(SynchronousTestCase):
         html = b"<html><body>invalid_grant" + b"x" * 10_000
         for status in (200, 400, 403, 404, 406, 429, 500, 502, 503):
             for body in (b"", html, b"{", b"[]", b"null", b"\xff", b'{"error":{"code":26}}'):
-                fault = self.fault(HttpReply(status, body), TokenFault)
-                self.assertFalse(fault.for_a_person)
+                fault = self.fault(HttpReply(status, body), CauseError)
+                self.assertFalse(fault.cause.needs_user_action)
                 self.assertNotIn("html", str(fault))
-        self.fault(reply({"error": "temporarily_unavailable"}, 503), TokenFault)
+        self.fault(reply({"error": "temporarily_unavailable"}, 503), CauseError)
 
     def test_tokens_that_are_none(self) -> None:
         for key in ("access_token", "refresh_token"):
             for value in ("", None, 5, [], {}, "a\r\nX-Injected: b", "a b"):
-                self.fault(reply({**GOOD, key: value}), TokenFault)
+                self.fault(reply({**GOOD, key: value}), CauseError)
 
     def test_nothing_secret_in_the_text(self) -> None:
         """A server that quotes what it refuses does not get it into the log."""
@@ -104,7 +103,7 @@ class Bad(SynchronousTestCase):
         )
         self.assertEqual(str(fault), "Service answered 'invalid_grant' ('bad token *** for ***')")
         long = json.dumps({"error": "x" * 500, "error_description": "\n" * 500}).encode()
-        fault = self.fault(HttpReply(400, long), TokenFault)
+        fault = self.fault(HttpReply(400, long), CauseError)
         self.assertLess(len(str(fault)), 400)
         self.assertNotIn("\n", str(fault))
 
@@ -129,7 +128,7 @@ class Bad(SynchronousTestCase):
                 {"error": "x" * 75 + leak, "error_description": "y" * 70 + leak},
             ):
                 fault = self.assertRaises(
-                    TokenFault,
+                    CauseError,
                     read_reply,
                     reply({**document, **new}),
                     PROVIDER,
@@ -137,18 +136,18 @@ class Bad(SynchronousTestCase):
                     previous=Secret("uid|refresh-of-before"),
                     others=secrets,
                 )
-                for text in (str(fault), fault.kind):
+                for text in (str(fault), fault.cause.kind):
                     for piece in (leak, leak[:5], leak[-5:]):
                         self.assertNotIn(piece.lower(), text.lower(), document)
-        fault = self.fault(reply({"error": f"{SECRET} is used"}), TokenFault)
+        fault = self.fault(reply({"error": f"{SECRET} is used"}), CauseError)
         self.assertEqual(str(fault), "Service answered '*** is used'")
 
     def test_short_secrets(self) -> None:
         """Of a text with a short secret in it nothing is quoted: the gaps would tell it."""
         provider = evolve(PROVIDER, client_secret=Secret("ab"))
         document = {"error": "tab is used", "error_description": "no such secret: ab"}
-        fault = self.assertRaises(TokenFault, read_reply, reply(document, 400), provider, 0.0)
-        self.assertEqual((str(fault), fault.kind), ("Service answered an error", "http_400"))
+        fault = self.assertRaises(CauseError, read_reply, reply(document, 400), provider, 0.0)
+        self.assertEqual((str(fault), fault.cause.kind), ("Service answered an error", "http_400"))
         document = {"error": "invalid_grant", "error_description": "it is used"}
         fault = self.assertRaises(GrantRefused, read_reply, reply(document, 400), provider, 0.0)
         self.assertEqual(str(fault), "Service answered 'invalid_grant' ('it is used')")

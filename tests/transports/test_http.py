@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.errors import HttpFault
+from metrics_agent.cause import CauseError
 from metrics_agent.interfaces import HttpReply
 from metrics_agent.transports.http import HttpClient
 from metrics_agent.transports.settings import TlsSettings
@@ -40,10 +40,10 @@ class HttpCase(SynchronousTestCase):
         request = self.get(headers={"Authorization": f"Bearer {SECRET}"})
         return request, self.reactor.accept()
 
-    def fault_of(self, request: Deferred[HttpReply]) -> HttpFault:
+    def fault_of(self, request: Deferred[HttpReply]) -> CauseError:
         """Return why there is no reply; it names the host and nothing that was sent."""
         self.reactor.advance(0)
-        fault = self.failureResultOf(request, HttpFault).value
+        fault = self.failureResultOf(request, CauseError).value
         self.assertIn("api.example: ", str(fault))
         self.assertNotIn(SECRET, repr(fault) + str(fault))
         return fault
@@ -133,7 +133,7 @@ class Limits(HttpCase):
         self.assertNoResult(request)
         self.reactor.advance(0.1)
         fault = self.fault_of(request)
-        self.assertEqual((fault.kind, fault.for_a_person), ("timeout", False))
+        self.assertEqual((fault.cause.kind, fault.cause.needs_user_action), ("timeout", False))
         self.assertEqual(str(fault), "api.example: no answer within 30 s")
         self.assertTrue(connection.closed)
 
@@ -146,7 +146,7 @@ class Limits(HttpCase):
                 self.assertNoResult(request)
                 connection.send(b"x")
                 self.reactor.advance(1)
-            self.assertEqual(self.fault_of(request).kind, "timeout")
+            self.assertEqual(self.fault_of(request).cause.kind, "timeout")
             self.assertTrue(connection.closed)
 
     def test_name_that_is_never_resolved(self) -> None:
@@ -154,19 +154,19 @@ class Limits(HttpCase):
         self.reactor.resolving = False
         request = self.get()
         self.reactor.advance(TIMEOUT_S)
-        self.assertEqual(self.fault_of(request).kind, "timeout")
+        self.assertEqual(self.fault_of(request).cause.kind, "timeout")
 
     def test_connection_that_is_never_made(self) -> None:
         request = self.get()
         self.reactor.advance(TIMEOUT_S)
-        self.assertEqual(self.fault_of(request).kind, "timeout")
+        self.assertEqual(self.fault_of(request).cause.kind, "timeout")
 
     def test_announced_length(self) -> None:
         """A body that is announced as too large is not read."""
         request, connection = self.getting()
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n")
         fault = self.fault_of(request)
-        self.assertEqual(fault.kind, "too_large")
+        self.assertEqual(fault.cause.kind, "too_large")
         self.assertEqual(str(fault), "api.example: its answer is larger than 1000 bytes")
         self.assertTrue(connection.closed)
 
@@ -190,7 +190,7 @@ class Limits(HttpCase):
             while not connection.closed and count < 1_000_000:
                 connection.send(more)
                 count += len(more)
-            self.assertEqual(self.fault_of(request).kind, "too_large")
+            self.assertEqual(self.fault_of(request).cause.kind, "too_large")
             self.assertLess(count, 100_000)
 
     def test_body_beyond_its_limit_at_the_end(self) -> None:
@@ -198,13 +198,13 @@ class Limits(HttpCase):
         request, connection = self.getting()
         connection.send(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (LIMIT + 1))
         connection.end()
-        self.assertEqual(self.fault_of(request).kind, "too_large")
+        self.assertEqual(self.fault_of(request).cause.kind, "too_large")
 
     def test_compressed(self) -> None:
         """A compressed body is refused: how large it will become nobody knows."""
         request, connection = self.getting()
         connection.reply(zlib.compress(b"x" * 100_000), Content_Encoding="gzip")
-        self.assertEqual(self.fault_of(request).kind, "encoding")
+        self.assertEqual(self.fault_of(request).cause.kind, "encoding")
         self.assertTrue(connection.closed)
 
     def test_cancelled(self) -> None:
@@ -231,12 +231,12 @@ class Faults(HttpCase):
         # The endpoint looks again after a moment whether all attempts have failed.
         self.reactor.advance(1)
         fault = self.fault_of(request)
-        self.assertEqual(fault.kind, "refused")
+        self.assertEqual(fault.cause.kind, "refused")
 
     def test_unknown_host(self) -> None:
         self.reactor.addresses = []
         fault = self.fault_of(self.get())
-        self.assertEqual(fault.kind, "dns")
+        self.assertEqual(fault.cause.kind, "dns")
         self.assertEqual(str(fault), "api.example: the host name cannot be resolved")
 
     def test_cut_off(self) -> None:
@@ -247,7 +247,7 @@ class Faults(HttpCase):
                 connection.send(data)
                 connection.end(reason)
                 fault = self.fault_of(request)
-                self.assertIn(fault.kind, {"cut", "protocol"})
+                self.assertIn(fault.cause.kind, {"cut", "protocol"})
 
     def test_not_http(self) -> None:
         """A peer that speaks something else."""
@@ -258,7 +258,7 @@ class Faults(HttpCase):
         ):
             request, connection = self.getting()
             connection.send(data)
-            self.assertEqual(self.fault_of(request).kind, "protocol")
+            self.assertEqual(self.fault_of(request).cause.kind, "protocol")
             self.assertTrue(connection.closed)
 
     def test_ca_file(self) -> None:
@@ -270,6 +270,6 @@ class Faults(HttpCase):
             tls=TlsSettings(tls_ca="/nonexistent.pem"),
         )
         request = ensureDeferred(client.get("https://api.example/"))
-        fault = self.failureResultOf(request, HttpFault).value
-        self.assertTrue(fault.for_a_person)
+        fault = self.failureResultOf(request, CauseError).value
+        self.assertTrue(fault.cause.needs_user_action)
         self.assertIn("/nonexistent.pem", str(fault))

@@ -7,10 +7,10 @@ from base64 import b64decode
 from twisted.cred.credentials import DigestCredentialFactory
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.cause import CauseError
 from metrics_agent.config import Secret
 from metrics_agent.errors import MissingDependency
 from metrics_agent.transports import http_auth
-from metrics_agent.transports.causes import CannotConnect
 from metrics_agent.transports.http_auth import Login
 
 PASSWORD = "s3cr3t-Schlüssel"
@@ -35,8 +35,8 @@ class LoginTests(SynchronousTestCase):
 
     def refused(self, login: Login, *challenges: str) -> str:
         """Return why a challenge cannot be answered; it shows no password."""
-        fault = self.assertRaises(CannotConnect, login.challenged, challenges, "/livedata")
-        self.assertTrue(fault.cause.for_a_person)
+        fault = self.assertRaises(CauseError, login.challenged, challenges, "/livedata")
+        self.assertTrue(fault.cause.needs_user_action)
         self.assertNotIn(PASSWORD, repr(fault) + fault.cause.text)
         return fault.cause.text
 

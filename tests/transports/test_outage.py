@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.transports.causes import Cause
+from metrics_agent.cause import Cause
 from metrics_agent.transports.outage import OutageReport
 
 CLOSED = Cause("closed", "the broker closed the connection")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.internet import error
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -10,13 +11,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.backoff import Backoff
-from metrics_agent.transports.causes import CannotConnect, Cause
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.transports.outage import PROVEN_S
 from metrics_agent.transports.reconnecting import SHORT_LIVES, Dial, Reconnecting
 from tests.transports.mqtt.scripted import FakeEndpoint
 
 CLOSED = Cause("closed", "it closed")
-LOGIN = Cause("login", "the login is wrong", for_a_person=True)
+LOGIN = Cause("login", "the login is wrong", needs_user_action=True)
 TIMEOUT_S = 2.0
 
 
@@ -51,7 +52,7 @@ class FakeLink:
             if again:
                 self._case.loop.again()
             else:
-                self._case.loop.retry(cause, wait_s)
+                self._case.loop.retry(evolve(cause, retry_after_s=wait_s))
 
 
 class Endpoint(FakeEndpoint):
@@ -217,7 +218,7 @@ class ReconnectingTests(SynchronousTestCase):
 
     def test_fault_of_the_settings(self) -> None:
         """It waits the longest, since trying does not help."""
-        self.dial_error = CannotConnect(LOGIN)
+        self.dial_error = CauseError(LOGIN)
         self.loop.start()
         self.assertEqual(self.delay_s(), 60)
         self.assertEqual(self.said, ["failed one: the login is wrong"])
@@ -277,7 +278,7 @@ class ReconnectingTests(SynchronousTestCase):
         self.loop.start()
         self.attempts[0].fail(error.ConnectionRefusedError())
         self.assertEqual((self.said, self.delay_s()), (["failed one: the login is wrong"], 60))
-        self.dial_error = CannotConnect(CLOSED)
+        self.dial_error = CauseError(CLOSED)
         self.clock.advance(60)
         self.assertEqual(self.said[-1], "failed one: it closed")
         self.loop.stop()

@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL, crypto
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.cause import CauseError
 from metrics_agent.config import Secret
-from metrics_agent.transports.tls import TlsFileError, VerifyingCreator, tls_options
+from metrics_agent.transports.tls import VerifyingCreator, tls_options
 from tests.integration.certificates import Authority
 
 PASSWORD = "passw\N{LATIN SMALL LETTER O WITH DIAERESIS}rd"
@@ -53,19 +54,19 @@ class TlsTests(SynchronousTestCase):
     def test_files(self) -> None:
         """A file that is not there, or holds something else, is named with its setting."""
         path = Path(self.mktemp())
-        error = self.assertRaises(TlsFileError, tls_options, ca_file=str(path))
-        self.assertEqual(error.key, "tls_ca")
+        error = self.assertRaises(CauseError, tls_options, ca_file=str(path))
+        self.assertEqual(error.cause.kind, "tls_ca")
         self.assertIn("No such file", str(error))
         path.write_text("not PEM")
-        error = self.assertRaises(TlsFileError, tls_options, certificate_file=str(path))
-        self.assertEqual(error.key, "tls_certificate")
+        error = self.assertRaises(CauseError, tls_options, certificate_file=str(path))
+        self.assertEqual(error.cause.kind, "tls_certificate")
         self.assertIn("no PEM certificate", str(error))
         path.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-        error = self.assertRaises(TlsFileError, tls_options, ca_file=str(path))
+        error = self.assertRaises(CauseError, tls_options, ca_file=str(path))
         self.assertIn("a PEM certificate in it is damaged", str(error))
         path.unlink()
         os.mkfifo(path)
-        error = self.assertRaises(TlsFileError, tls_options, ca_file=str(path))
+        error = self.assertRaises(CauseError, tls_options, ca_file=str(path))
         self.assertIn("not a regular file", str(error))
 
     def test_a_key_has_to_be_that_of_the_certificate(self) -> None:
@@ -84,11 +85,11 @@ class TlsTests(SynchronousTestCase):
             (directory / "none.key", "cannot be read: No such file"),
         ):
             error = self.assertRaises(
-                TlsFileError, tls_options, certificate_file=str(certificate), key_file=str(wrong)
+                CauseError, tls_options, certificate_file=str(certificate), key_file=str(wrong)
             )
-            self.assertEqual(error.key, "tls_key")
-            self.assertEqual(error.text, f"tls_key {error.reason}")
-            self.assertIn(text, error.reason)
+            self.assertEqual(error.cause.kind, "tls_key")
+            self.assertTrue(error.cause.text.startswith("tls_key "))
+            self.assertIn(text, error.cause.text)
 
     def test_an_encrypted_key(self) -> None:
         """It needs its password; a missing, a wrong and a long one are named, and not shown."""
@@ -115,10 +116,10 @@ class TlsTests(SynchronousTestCase):
                 (Secret(""), "its key is encrypted; set tls_key_password"),
                 (Secret("hunter2" * 1000), "cannot be used: "),
             ):
-                error = self.assertRaises(TlsFileError, tls_options, **files, key_password=password)
-                self.assertEqual(error.key, "tls_key")
-                self.assertIn(text, error.reason)
-                self.assertNotIn("hunter2", error.text)
+                error = self.assertRaises(CauseError, tls_options, **files, key_password=password)
+                self.assertEqual(error.cause.kind, "tls_key")
+                self.assertIn(text, error.cause.text)
+                self.assertNotIn("hunter2", error.cause.text)
 
     def test_a_damaged_key(self) -> None:
         """It is said to be damaged, not to be missing."""
@@ -127,10 +128,10 @@ class TlsTests(SynchronousTestCase):
         certificate, key = Authority(directory, "ca").issue("a")
         key.write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
         error = self.assertRaises(
-            TlsFileError, tls_options, certificate_file=str(certificate), key_file=str(key)
+            CauseError, tls_options, certificate_file=str(certificate), key_file=str(key)
         )
-        self.assertIn("the PEM private key in it is damaged", error.reason)
-        self.assertNotIn("AAAA", error.text)
+        self.assertIn("the PEM private key in it is damaged", error.cause.text)
+        self.assertNotIn("AAAA", error.cause.text)
 
     def test_cipher_suites(self) -> None:
         """Only those with forward secrecy and authenticated encryption are offered."""

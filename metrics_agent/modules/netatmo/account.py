@@ -118,7 +118,7 @@ class Account:
         """Ask for the devices of an endpoint.
 
         Raises:
-            HttpFault: there is no answer.
+            CauseError: there is no answer.
         """
         headers = {"Authorization": f"Bearer {token.reveal()}"}
         reply = await self._http.get(endpoint.url, params=endpoint.params, headers=headers)

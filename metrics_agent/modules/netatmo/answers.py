@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from metrics_agent.cause import Cause
 from metrics_agent.config import Secret
 from metrics_agent.errors import PayloadError
 from metrics_agent.interfaces import HttpReply
@@ -50,18 +51,12 @@ class Verdict:
 
     Attributes:
         action: what to do.
-        kind: a word that is the same for the same fault.
-        text: a clause about the service, for a person.
-        for_a_person: nothing will change until somebody changes something.
-        wait_s: how long the server wants us to wait, 0 if it does not say.
+        cause: why there are none; without a text if there are.
         document: the JSON object, if there are devices in it.
     """
 
     action: Action
-    kind: str
-    text: str
-    for_a_person: bool = False
-    wait_s: float = 0.0
+    cause: Cause
     document: Mapping[str, Any] = field(factory=dict, repr=False)
 
 
@@ -77,7 +72,8 @@ def judge(reply: HttpReply, token: Secret) -> Verdict:
     except PayloadError as error:
         if reply.status == _OK:
             # The detail of the error shows what stands there.
-            return Verdict(Action.RETRY, "unreadable", f"its answer is no JSON ({error.reason})")
+            text = f"its answer is no JSON ({error.reason})"
+            return Verdict(Action.RETRY, Cause("unreadable", text))
         document = None
     if not isinstance(document, dict):
         document = {}
@@ -89,13 +85,13 @@ def judge(reply: HttpReply, token: Secret) -> Verdict:
 def _judge_devices(document: Mapping[str, Any]) -> Verdict:
     body = document.get("body")
     if not isinstance(body, dict):
-        return Verdict(Action.RETRY, "no_body", "its answer has no body")
+        return Verdict(Action.RETRY, Cause("no_body", "its answer has no body"))
     devices = body.get("devices")
     if isinstance(devices, list) and devices:
-        return Verdict(Action.USE, "", "", document=document)
+        return Verdict(Action.USE, Cause("", ""), document)
     if body.get("errors"):
-        return Verdict(Action.LEAVE, "body_errors", "its answer holds errors and no devices")
-    return Verdict(Action.LEAVE, "no_devices", "there are no such devices in this account")
+        return Verdict(Action.LEAVE, Cause("body_errors", "its answer holds errors and no devices"))
+    return Verdict(Action.LEAVE, Cause("no_devices", "there are no such devices in this account"))
 
 
 def _judge_error(reply: HttpReply, error: object, token: Secret) -> Verdict:
@@ -105,27 +101,28 @@ def _judge_error(reply: HttpReply, error: object, token: Secret) -> Verdict:
     if known is not None:
         return known
     if reply.status == _UNAUTHORISED or (isinstance(error, str) and error in _TOKEN_WORDS):
-        return Verdict(Action.RENEW, "token", said)
+        return Verdict(Action.RENEW, Cause("token", said))
     if reply.status == _FORBIDDEN:
-        return Verdict(Action.DOUBT, "forbidden", said)
+        return Verdict(Action.DOUBT, Cause("forbidden", said))
     if reply.status in _UNASKABLE:
-        return Verdict(Action.LEAVE, f"http_{reply.status}", said, for_a_person=True)
+        return Verdict(Action.LEAVE, Cause(f"http_{reply.status}", said, needs_user_action=True))
     if reply.status in _REDIRECTS:
         text = f"{said} and wants to send us elsewhere (is api_url right?)"
-        return Verdict(Action.LEAVE, "redirect", text, for_a_person=True)
-    return Verdict(Action.RETRY, f"http_{reply.status}", said, wait_s=_wait_s(reply))
+        return Verdict(Action.LEAVE, Cause("redirect", text, needs_user_action=True))
+    cause = Cause(f"http_{reply.status}", said, retry_after_s=_retry_after_s(reply))
+    return Verdict(Action.RETRY, cause)
 
 
 def _by_code(code: int, status: int, said: str) -> Verdict | None:
     if code == _USAGE_CODE:
-        return Verdict(Action.PAUSE, "usage", said)
+        return Verdict(Action.PAUSE, Cause("usage", said))
     if code == _SCOPE_CODE:
         text = f"{said}: the login does not allow this (log in again, with all that is asked for)"
-        return Verdict(Action.LEAVE, "scope", text, for_a_person=True)
+        return Verdict(Action.LEAVE, Cause("scope", text, needs_user_action=True))
     if code == _BUSY_CODE:
-        return Verdict(Action.RETRY, "busy", said)
+        return Verdict(Action.RETRY, Cause("busy", said))
     if code in _TOKEN_CODES and status in {_UNAUTHORISED, _FORBIDDEN}:
-        return Verdict(Action.RENEW, "token", said)
+        return Verdict(Action.RENEW, Cause("token", said))
     return None
 
 
@@ -142,6 +139,6 @@ def _said(status: int, error: object, token: Secret) -> str:
     return f"it answered {status}: {words!r}" if words else f"it answered {status}"
 
 
-def _wait_s(reply: HttpReply) -> float:
+def _retry_after_s(reply: HttpReply) -> float:
     text = reply.headers.get("retry-after", "")
     return min(float(text), _LONGEST_WAIT_S) if text.isascii() and text.isdigit() else 0.0

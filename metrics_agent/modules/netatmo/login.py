@@ -88,7 +88,7 @@ async def _show(account: Account, say: Callable[[str], object]) -> None:
             say(f"{endpoint.name}: {visible(str(fault))}\n")
             continue
         if verdict.action is not Action.USE:
-            say(f"{endpoint.name}: {visible(verdict.text)}\n")
+            say(f"{endpoint.name}: {visible(verdict.cause.text)}\n")
             continue
         devices = verdict.document["body"]["devices"]
         say(f"{endpoint.name}: {len(devices)} found\n")

@@ -14,14 +14,15 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
+from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
 from metrics_agent.backoff import Backoff
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.config import Secret
-from metrics_agent.errors import HttpFault
 from metrics_agent.interfaces import IModule, ModuleContext
 from metrics_agent.metric import Metric
 from metrics_agent.modules.netatmo.account import TOKEN_FILE, Account, Endpoint
@@ -33,8 +34,7 @@ from metrics_agent.modules.netatmo.telling import Telling
 from metrics_agent.oauth2.keeper import LoginNeeded
 from metrics_agent.oauth2.login_page import CannotServe, LoginPage
 from metrics_agent.oauth2.logins import Granted, Logins
-from metrics_agent.oauth2.replies import TokenFault
-from metrics_agent.oauth2.store import StoreBusy, StoreFault
+from metrics_agent.oauth2.store import StoreBusy
 
 __all__ = ["NetatmoModule"]
 
@@ -162,19 +162,17 @@ class NetatmoModule(Service):
             self._busy += 1
             if self._busy < _LONG_BUSY:
                 return _BUSY_S
-            return self._wait_out("busy_store", str(busy))
+            return self._wait_out(Cause("busy_store", str(busy)))
         except LoginNeeded as need:
             return self._ask_for_login(need)
-        except (HttpFault, TokenFault, StoreFault) as fault:
-            return self._wait_out(fault.kind, str(fault), for_a_person=fault.for_a_person)
+        except CauseError as fault:
+            return self._wait_out(fault.cause)
         self._all_is_well()
         return self._settings.interval
 
-    def _wait_out(
-        self, kind: str, text: str, *, for_a_person: bool = False, at_least_s: float = 0.0
-    ) -> float:
-        self._telling.trouble(_API, kind, text, for_a_person=for_a_person)
-        return max(self._backoff.next_delay_s(), at_least_s)
+    def _wait_out(self, cause: Cause) -> float:
+        self._telling.trouble(_API, cause)
+        return max(self._backoff.next_delay_s(), cause.retry_after_s)
 
     def _all_is_well(self) -> None:
         self._backoff.reset()
@@ -193,21 +191,22 @@ class NetatmoModule(Service):
         if verdict.action is Action.RENEW:
             verdict = await account.ask(endpoint, await account.keeper.renew(token))
             if verdict.action is Action.RENEW:
-                raise LoginNeeded(f"{verdict.text}, although the token is new", is_cheap=False)
+                raise LoginNeeded(
+                    f"{verdict.cause.text}, although the token is new", is_cheap=False
+                )
         elif verdict.action is Action.DOUBT and self._doubts_too_long():
             verdict = await self._ask_with_another_token(account, endpoint, token, verdict)
         if verdict.action is Action.USE:
             self._telling.well(endpoint.name)
             self._take(verdict)
         elif verdict.action is Action.LEAVE:
-            self._telling.trouble(
-                endpoint.name, verdict.kind, verdict.text, for_a_person=verdict.for_a_person
-            )
+            self._telling.trouble(endpoint.name, verdict.cause)
         elif verdict.action is Action.PAUSE:
-            self._telling.trouble(_API, verdict.kind, f"{verdict.text}, waiting for the next hour")
+            text = f"{verdict.cause.text}, waiting for the next hour"
+            self._telling.trouble(_API, evolve(verdict.cause, text=text))
             raise _Later(self._until_next_hour_s())
         else:
-            raise _Later(self._wait_out(verdict.kind, verdict.text, at_least_s=verdict.wait_s))
+            raise _Later(self._wait_out(verdict.cause))
 
     def _doubts_too_long(self) -> bool:
         """Tell whether something is refused, without a number that we know, for quite a while.

@@ -7,6 +7,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
+from metrics_agent.cause import Cause
 from metrics_agent.interfaces import ModuleContext
 from metrics_agent.logs.once import Once
 from metrics_agent.modules.netatmo.decode import Reading
@@ -34,8 +35,9 @@ class Telling:
 
     # Netatmo as a whole, and each kind of devices.
 
-    def trouble(self, what: str, kind: str, text: str, *, for_a_person: bool = False) -> None:
+    def trouble(self, what: str, cause: Cause) -> None:
         """Tell that something cannot be had."""
+        kind, text = cause.kind, cause.text
         self._note(what, text)
         self._since_s.setdefault(what, self._seconds())
         said = self._said.setdefault(what, set())
@@ -43,7 +45,7 @@ class Telling:
             self._log.debug("No {what}: {text}.", what=what, text=text)
             return
         said.add(kind)
-        tell = self._log.error if for_a_person else self._log.warn
+        tell = self._log.error if cause.needs_user_action else self._log.warn
         tell("No {what}: {text}. It is tried again.", what=what, text=text, fold=("what", "text"))
 
     def well(self, what: str) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from twisted.internet import error
 from twisted.python.failure import Failure
 
+from metrics_agent.cause import Cause
 from metrics_agent.errors import ProtocolError
 from metrics_agent.transports.causes import (
-    CannotConnect,
-    Cause,
     of_connect_failure,
     of_error,
     of_unread,
@@ -16,8 +15,6 @@ from metrics_agent.transports.causes import (
 
 __all__ = [
     "BAD_VERSION",
-    "CannotConnect",
-    "Cause",
     "of_connack",
     "of_connect_failure",
     "of_disconnect",
@@ -33,7 +30,7 @@ __all__ = [
 
 
 def _login(kind: str, text: str) -> Cause:
-    return Cause(kind, text, for_a_person=True)
+    return Cause(kind, text, needs_user_action=True)
 
 
 _BAD_LOGIN = _login("bad_login", "the broker refuses the user name or password")
@@ -98,7 +95,7 @@ def of_connack(code: int, *, protocol: str, client_id: str) -> Cause:
             f"connack_{code}", f"the broker refuses the connection with code 0x{code:02x}"
         )
     text = known.text.format(protocol=protocol, client_id=client_id)
-    return Cause(known.kind, text, known.for_a_person)
+    return Cause(known.kind, text, known.needs_user_action)
 
 
 def of_disconnect(code: int, client_id: str) -> Cause:
@@ -115,7 +112,7 @@ _SET_ANOTHER = "(set `client_id` or `instance`)"
 def taken_over(client_id: str) -> Cause:
     """Return the cause of a broker that says that a client of the same id has taken our place."""
     text = f"another client took over the client id {client_id!r} {_SET_ANOTHER}"
-    return Cause("taken_over", text, for_a_person=True)
+    return Cause("taken_over", text, needs_user_action=True)
 
 
 def of_short_lives(client_id: str, times: int) -> Cause:
@@ -156,7 +153,7 @@ def of_wrong_speech(data: bytes) -> Cause:
         text = "the port speaks HTTP, not MQTT (for MQTT over WebSocket use ws://)"
     else:
         text = f"the port does not speak MQTT, it answered {data[:24]!r}"
-    return Cause("not_mqtt", text, for_a_person=True)
+    return Cause("not_mqtt", text, needs_user_action=True)
 
 
 def of_loss(failure: Failure, *, accepted: bool, v5: bool) -> Cause:

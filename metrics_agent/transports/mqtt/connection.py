@@ -19,13 +19,13 @@ from twisted.python.failure import Failure
 
 from metrics_agent.backoff import Backoff
 from metrics_agent.batch import Batch
+from metrics_agent.cause import Cause
 from metrics_agent.interfaces import Cancellable
 from metrics_agent.looping import GuardedLoop
 from metrics_agent.state.directory import StateFile
 from metrics_agent.topic_filters import valid_topic
 from metrics_agent.transports.mqtt import causes
 from metrics_agent.transports.mqtt.address import BrokerAddress
-from metrics_agent.transports.mqtt.causes import Cause
 from metrics_agent.transports.mqtt.dial import dial
 from metrics_agent.transports.mqtt.engine import Subscribed, Unsubscribed
 from metrics_agent.transports.mqtt.intake import Intake

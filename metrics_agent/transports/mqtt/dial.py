@@ -19,7 +19,7 @@ def dial(reactor: Any, settings: MqttSettings, address: BrokerAddress) -> Dial:
     """Prepare an attempt to connect, see `dial_host`.
 
     Raises:
-        CannotConnect, MissingDependency: see there; the latter for WebSocket too.
+        CauseError, MissingDependency: see there; the latter for WebSocket too.
     """
     timeout_s = float(settings.connect_timeout)
     if address.kind == "unix":

@@ -25,12 +25,12 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from metrics_agent.cause import Cause
 from metrics_agent.errors import ProtocolError
 from metrics_agent.logs.logger import failure_of
 from metrics_agent.looping import GuardedLoop
 from metrics_agent.transports.mqtt import causes
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
-from metrics_agent.transports.mqtt.causes import Cause
 from metrics_agent.transports.mqtt.engine import (
     Accepted,
     Disconnected,

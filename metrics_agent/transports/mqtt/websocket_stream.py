@@ -15,9 +15,9 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.errors import MissingDependency, ProtocolError, how_to_install
 from metrics_agent.transports.mqtt.address import BrokerAddress
-from metrics_agent.transports.mqtt.causes import CannotConnect, Cause
 
 try:
     from wsproto import ConnectionType, WSConnection
@@ -122,7 +122,7 @@ class _Stream(Protocol):
         if self._inner is not None:
             self._inner.connectionLost(_failure(self._broken) if self._broken else reason)
         elif not self.opened.called:
-            refused = CannotConnect(self._refused) if self._refused else None
+            refused = CauseError(self._refused) if self._refused else None
             self.opened.errback(_failure(refused) if refused else reason)
 
     def _handle(self, event: Event) -> None:
@@ -162,7 +162,7 @@ class _Stream(Protocol):
 
     def _break_off(self, text: str, fault: Exception | None = None) -> None:
         if self._inner is None:
-            self._refused = self._refused or Cause("websocket", text, for_a_person=True)
+            self._refused = self._refused or Cause("websocket", text, needs_user_action=True)
         else:
             self._broken = ProtocolError("websocket", str(fault))
         self._below.abortConnection()

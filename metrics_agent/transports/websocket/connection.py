@@ -18,14 +18,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metrics_agent.backoff import Backoff
-from metrics_agent.transports.causes import CannotConnect, Cause, of_connect_failure
+from metrics_agent.cause import Cause, CauseError
+from metrics_agent.transports.causes import of_connect_failure
 from metrics_agent.transports.dial import dial_host
 from metrics_agent.transports.http_auth import Login
 from metrics_agent.transports.outage import OutageReport
 from metrics_agent.transports.reconnecting import Dial, Reconnecting
 from metrics_agent.transports.websocket.conversation import Refused
 from metrics_agent.transports.websocket.link import Handshake, Link
-from metrics_agent.transports.websocket.refusals import explain_refusal
+from metrics_agent.transports.websocket.refusals import cause_of_refusal
 from metrics_agent.transports.websocket.settings import WebSocketSettings
 
 __all__ = ["WebSocketConnection", "dial"]
@@ -177,13 +178,12 @@ class WebSocketConnection(Service):
             self._was_refused(refused)
 
     def _was_refused(self, refused: Refused) -> None:
-        refusal = explain_refusal(refused, self._now_ns() / 1e9)
-        cause = refusal.cause
+        cause = cause_of_refusal(refused, self._now_ns() / 1e9)
         if refused.status == _UNAUTHORIZED and not self._answered_challenge:
             try:
                 self._login.challenged(_challenges(refused), self._address.target)
-            except CannotConnect as fault:
-                cause = fault.cause
+            except CauseError as fault:
+                cause = evolve(fault.cause, retry_after_s=cause.retry_after_s)
             except Exception:
                 failure = Failure()
                 cause = of_connect_failure(failure, 0.0)
@@ -191,7 +191,7 @@ class WebSocketConnection(Service):
                 self._answered_challenge = True
                 self._reconnecting.again()
                 return
-        self._reconnecting.retry(cause, refusal.retry_after_s)
+        self._reconnecting.retry(cause)
 
     def _set_open(self, is_open: bool) -> None:
         if is_open is not self._is_open:

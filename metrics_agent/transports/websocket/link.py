@@ -22,8 +22,9 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from metrics_agent.cause import Cause
 from metrics_agent.looping import GuardedLoop
-from metrics_agent.transports.causes import Cause, of_error, of_unread
+from metrics_agent.transports.causes import of_error, of_unread
 from metrics_agent.transports.websocket.conversation import (
     Broken,
     Closed,
@@ -281,4 +282,6 @@ def _of_breach(event: Broken) -> Cause:
     text = event.text[:_SHOWN]
     if event.opened:
         return Cause("protocol", f"the server broke the protocol ({text})")
-    return Cause("not_websocket", f"the port does not speak WebSocket ({text})", for_a_person=True)
+    return Cause(
+        "not_websocket", f"the port does not speak WebSocket ({text})", needs_user_action=True
+    )

@@ -8,12 +8,10 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 
-from attrs import frozen
-
-from metrics_agent.transports.causes import Cause
+from metrics_agent.cause import Cause
 from metrics_agent.transports.websocket.conversation import Refused
 
-__all__ = ["Refusal", "explain_refusal"]
+__all__ = ["cause_of_refusal"]
 
 _SHOWN: Final = 80
 _LOGIN_IN_URL: Final = re.compile(r"//[^/\s]*@")
@@ -34,21 +32,8 @@ _SERVER_FAULT: Final = 500
 _OK: Final = 200
 
 
-@frozen
-class Refusal:
-    """What a refusal means.
-
-    Attributes:
-        cause: in words.
-        retry_after_s: how long the server wants to be left alone; 0 if it does not say.
-    """
-
-    cause: Cause
-    retry_after_s: float = 0.0
-
-
-def explain_refusal(refused: Refused, now_s: float) -> Refusal:
-    """Say what an HTTP answer to the handshake means.
+def cause_of_refusal(refused: Refused, now_s: float) -> Cause:
+    """Return what an HTTP answer to the handshake means.
 
     Args:
         refused: the answer.
@@ -57,14 +42,14 @@ def explain_refusal(refused: Refused, now_s: float) -> Refusal:
     status = refused.status
     kind = f"http_{status}"
     if status in _REDIRECTS:
-        return Refusal(Cause(kind, _redirect(refused), for_a_person=True))
+        return Cause(kind, _redirect(refused), needs_user_action=True)
     if _OK <= status < _OK + 100:
         text = f"it answers with a page, not with a WebSocket (HTTP {status})"
-        return Refusal(Cause(kind, text, for_a_person=True))
+        return Cause(kind, text, needs_user_action=True)
     text = _TEXTS.get(status, "it has a fault of its own" if status >= _SERVER_FAULT else "")
     text = f"{text} (HTTP {status})" if text else f"it refuses the WebSocket (HTTP {status})"
-    for_a_person = status < _SERVER_FAULT and status not in _PASSING
-    return Refusal(Cause(kind, text, for_a_person), _retry_after_s(refused, now_s))
+    needs_user_action = status < _SERVER_FAULT and status not in _PASSING
+    return Cause(kind, text, needs_user_action, _retry_after_s(refused, now_s))
 
 
 def _header(refused: Refused, name: bytes) -> str:

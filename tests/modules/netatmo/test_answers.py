@@ -63,7 +63,8 @@ class Judge(SynchronousTestCase):
         ):
             verdict = of(answer)
             self.assertEqual(
-                (verdict.action, verdict.kind, verdict.for_a_person), (action, kind, person)
+                (verdict.action, verdict.cause.kind, verdict.cause.needs_user_action),
+                (action, kind, person),
             )
 
     def test_no_devices(self) -> None:
@@ -74,33 +75,36 @@ class Judge(SynchronousTestCase):
             ({"body": {"errors": [{"code": 6}]}, "status": "ok"}, "body_errors"),
         ):
             verdict = of(reply(value))
-            self.assertEqual((verdict.action, verdict.kind), (Action.LEAVE, kind))
+            self.assertEqual((verdict.action, verdict.cause.kind), (Action.LEAVE, kind))
 
     def test_unreadable(self) -> None:
         """A good status with a body that is none is tried again, and never shown."""
         for body in (b"", b"<html>uid|access-1", b"[", b"\xff", b"[]", b"null", b'{"body":[]}'):
             verdict = of(HttpReply(200, body))
             self.assertIs(verdict.action, Action.RETRY)
-            self.assertNotIn("uid", verdict.text)
-            self.assertNotIn("html", verdict.text)
+            self.assertNotIn("uid", verdict.cause.text)
+            self.assertNotIn("html", verdict.cause.text)
 
     def test_retry_after(self) -> None:
         """A wait that the server asks for is kept, within reason."""
         for text, wait_s in (("120", 120), ("999999", 3600), ("soon", 0), ("-5", 0), ("", 0)):
             answer = HttpReply(503, b"", {"retry-after": text})
-            self.assertEqual(of(answer).wait_s, wait_s)
+            self.assertEqual(of(answer).cause.retry_after_s, wait_s)
 
     def test_texts(self) -> None:
         """What was answered is shown in one line, bounded, without the token."""
         told = f"Invalid access token {TOKEN.reveal()}\n" + "x" * 1000
-        for text in (of(error(403, 2, "no access-1")).text, of(reply({"error": "access-1"})).text):
+        for text in (
+            of(error(403, 2, "no access-1")).cause.text,
+            of(reply({"error": "access-1"})).cause.text,
+        ):
             self.assertNotIn("access-1", text)
             self.assertIn("***", text)
         for answer in (error(403, 2, told), reply({"error": told}, 403)):
-            text = of(answer).text
+            text = of(answer).cause.text
             self.assertIn("Invalid access token ***", text)
             self.assertNotIn("uid", text)
             self.assertNotIn("\n", text)
             self.assertLess(len(text), 150)
         cut = json.dumps({"error": {"code": 2, "message": "x" * 75 + TOKEN.reveal()}}).encode()
-        self.assertNotIn("uid", of(HttpReply(403, cut)).text)
+        self.assertNotIn("uid", of(HttpReply(403, cut)).cause.text)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.errors import HttpFault
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.interfaces import HttpReply
 from metrics_agent.oauth2.tokens import write_stored
 from tests.modules.netatmo.support import START_S, Rig, document, outdoor, station, tokens
@@ -49,8 +49,8 @@ class GoDefects(SynchronousTestCase):
         """B28: whatever kept a refresh from working opened a login, for five minutes a poll."""
         rig = Rig(self)
         for answer in (
-            HttpFault("dns", "api.netatmo.com: the host name cannot be resolved"),
-            HttpFault("timeout", "api.netatmo.com: no answer within 30 s"),
+            CauseError(Cause("dns", "api.netatmo.com: the host name cannot be resolved")),
+            CauseError(Cause("timeout", "api.netatmo.com: no answer within 30 s")),
             HttpReply(500, b"<html>"),
             HttpReply(403, b'{"error":{"code":26}}'),
         ):
@@ -147,7 +147,7 @@ class GoDefects(SynchronousTestCase):
         stopping = rig.module.stopService()
         rig.context.stop()
         self.assertEqual(rig.context.reactor.getDelayedCalls(), [])
-        waiting.errback(HttpFault("timeout", "api.netatmo.com: no answer within 30 s"))
+        waiting.errback(CauseError(Cause("timeout", "api.netatmo.com: no answer within 30 s")))
         self.successResultOf(stopping)
         self.assertEqual(rig.stored(), tokens())
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.config import Secret
-from metrics_agent.errors import HttpFault
 from metrics_agent.interfaces import HttpReply, IModule
 from metrics_agent.modules.netatmo import MODULE
 from metrics_agent.testing import FakeContext
@@ -26,7 +26,7 @@ from tests.modules.netatmo.support import (
 from tests.oauth2.test_login_page import browser_for
 
 STATIONS = "getstationsdata"
-DOWN = HttpFault("dns", "api.netatmo.com: the host name cannot be resolved")
+DOWN = CauseError(Cause("dns", "api.netatmo.com: the host name cannot be resolved"))
 RUN_OUT = START_S + 10800 - 300
 UNKNOWN_403 = error(403, 77, "no")
 
@@ -222,7 +222,9 @@ class Outages(SynchronousTestCase):
 
     def test_certificate(self) -> None:
         """What only a person can mend is an error."""
-        fault = HttpFault("tls_expired", "a: its certificate has expired", for_a_person=True)
+        fault = CauseError(
+            Cause("tls_expired", "a: its certificate has expired", needs_user_action=True)
+        )
         rig, _ = self.fail_once(fault)
         self.assertIn("its certificate has expired", rig.context.logged("error")[0])
 

@@ -6,6 +6,7 @@ from twisted.internet import defer, error
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.errors import MissingDependency, ProtocolError
 from metrics_agent.transports.mqtt import causes
 
@@ -29,14 +30,14 @@ class ConnectFailureTests(SynchronousTestCase):
         ):
             cause = causes.of_connect_failure(Failure(fault), 7.0)
             self.assertIn(words, cause.text)
-            self.assertFalse(cause.for_a_person)
+            self.assertFalse(cause.needs_user_action)
 
-    def test_for_a_person(self) -> None:
+    def test_needs_user_action(self) -> None:
         """What a setting or a package would mend is an error."""
-        cause = causes.Cause("x", "y", for_a_person=True)
-        self.assertIs(causes.of_connect_failure(Failure(causes.CannotConnect(cause)), 1.0), cause)
+        cause = Cause("x", "y", needs_user_action=True)
+        self.assertIs(causes.of_connect_failure(Failure(CauseError(cause)), 1.0), cause)
         missing = causes.of_connect_failure(Failure(MissingDependency("pip install it")), 1.0)
-        self.assertEqual((missing.text, missing.for_a_person), ("pip install it", True))
+        self.assertEqual((missing.text, missing.needs_user_action), ("pip install it", True))
 
     def test_unknown(self) -> None:
         """Anything else is quoted."""
@@ -73,4 +74,4 @@ class LossTests(SynchronousTestCase):
         ):
             fault = SSL.Error([("SSL routines", "", said)])
             cause = causes.of_loss(Failure(fault), accepted=False, v5=True)
-            self.assertEqual((cause.kind, cause.for_a_person), (kind, True))
+            self.assertEqual((cause.kind, cause.needs_user_action), (kind, True))

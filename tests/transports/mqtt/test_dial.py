@@ -9,8 +9,8 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.transports.mqtt import causes
-from metrics_agent.transports.mqtt.causes import CannotConnect, Cause
 from metrics_agent.transports.mqtt.dial import dial
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
@@ -118,10 +118,10 @@ class DialTests(SynchronousTestCase):
             file.write(b"not a certificate")
         for key in ("tls_ca", "tls_certificate"):
             for value, words in ((path, "no PEM certificate"), (f"{path}.no", "No such file")):
-                error = self.assertRaises(CannotConnect, self.dial, "tls://b", **{key: value})
+                error = self.assertRaises(CauseError, self.dial, "tls://b", **{key: value})
                 self.assertIn(f"{key} {value!r}", str(error))
                 self.assertIn(words, str(error))
-                self.assertTrue(error.cause.for_a_person)
+                self.assertTrue(error.cause.needs_user_action)
 
     def test_a_process_without_tls(self) -> None:
         """Where OpenSSL was left out at start, the text says to restart."""

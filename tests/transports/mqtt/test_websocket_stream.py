@@ -20,9 +20,9 @@ from wsproto.events import (
 )
 from zope.interface.verify import verifyObject
 
+from metrics_agent.cause import CauseError
 from metrics_agent.errors import ProtocolError
 from metrics_agent.transports.mqtt.address import parse_address
-from metrics_agent.transports.mqtt.causes import CannotConnect
 from metrics_agent.transports.mqtt.websocket_stream import over_websocket
 from tests.transports.mqtt.scripted import FakeEndpoint
 
@@ -124,14 +124,14 @@ class WebSocketTests(SynchronousTestCase):
         opened = self.open()
         self.received()
         self.send(RejectConnection(status_code=403))
-        self.assertIn("HTTP status 403", str(self.failureResultOf(opened, CannotConnect).value))
+        self.assertIn("HTTP status 403", str(self.failureResultOf(opened, CauseError).value))
         opened = self.open()
         self.received()
         self.send(AcceptConnection())
-        self.assertIn("not carry MQTT", str(self.failureResultOf(opened, CannotConnect).value))
+        self.assertIn("not carry MQTT", str(self.failureResultOf(opened, CauseError).value))
         opened = self.open()
         self.transport.protocol.dataReceived(b"SSH-2.0-x\r\n\r\n")
-        self.assertIn("not speak WebSocket", str(self.failureResultOf(opened, CannotConnect).value))
+        self.assertIn("not speak WebSocket", str(self.failureResultOf(opened, CauseError).value))
         self.assertTrue(self.transport.aborted)
 
     def test_refused_for_odd_bytes(self) -> None:
@@ -140,7 +140,7 @@ class WebSocketTests(SynchronousTestCase):
         self.received()
         answer = self.server.send(AcceptConnection(subprotocol="mqtt"))
         self.transport.protocol.dataReceived(answer.replace(b"mqtt", b"\xffqtt"))
-        self.assertIn("not speak WebSocket", str(self.failureResultOf(opened, CannotConnect).value))
+        self.assertIn("not speak WebSocket", str(self.failureResultOf(opened, CauseError).value))
 
     def test_lost_in_the_handshake(self) -> None:
         """A socket that closes before the acceptance fails the attempt with its reason."""

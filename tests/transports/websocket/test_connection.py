@@ -7,9 +7,9 @@ from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 from wsproto.events import AcceptConnection, CloseConnection, Ping, Pong
 
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.config import Secret
 from metrics_agent.errors import MissingDependency
-from metrics_agent.transports.causes import CannotConnect, Cause
 from metrics_agent.transports.outage import PROVEN_S
 from tests.transports.websocket.scripted import Scripted
 
@@ -342,7 +342,7 @@ class OutageTests(Case):
     def test_what_cannot_even_be_tried(self) -> None:
         """A certificate that cannot be read, a package that is missing: an error, tried again."""
         for fault in (
-            CannotConnect(Cause("tls_ca", "tls_ca '/x' cannot be read", for_a_person=True)),
+            CauseError(Cause("tls_ca", "tls_ca '/x' cannot be read", needs_user_action=True)),
             MissingDependency("TLS needs a package"),
         ):
             script = self.make()

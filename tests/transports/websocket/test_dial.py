@@ -6,8 +6,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.cause import Cause, CauseError
 from metrics_agent.transports import tls
-from metrics_agent.transports.causes import CannotConnect, Cause
 from metrics_agent.transports.websocket.connection import dial
 from metrics_agent.transports.websocket.settings import WebSocketSettings
 from tests.transports.mqtt.test_dial import Reactor
@@ -55,12 +55,12 @@ class DialTests(SynchronousTestCase):
 
         self.patch(tls, "VerifyingCreator", note)
         way = self.dial("wss://dtu.example")
-        made[0].why = tls.Why("tls_expired", "its certificate has expired")
+        made[0]._refuse("tls_expired", "its certificate has expired")
         cause = way.explain(Cause("closed", "cut"))
         self.assertEqual(cause.text, "its certificate has expired; it is not trusted")
-        self.assertTrue(cause.for_a_person)
+        self.assertTrue(cause.needs_user_action)
 
     def test_file_that_cannot_be_used(self) -> None:
         """It is named by its key and path."""
-        fault = self.assertRaises(CannotConnect, self.dial, "wss://dtu", tls_ca="/no/such")
+        fault = self.assertRaises(CauseError, self.dial, "wss://dtu", tls_ca="/no/such")
         self.assertIn("tls_ca '/no/such'", str(fault))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.transports.websocket.conversation import Refused
-from metrics_agent.transports.websocket.refusals import explain_refusal
+from metrics_agent.transports.websocket.refusals import cause_of_refusal
 
 NOW_S = 1_700_000_000.0
 
@@ -15,11 +15,11 @@ class RefusalTests(SynchronousTestCase):
 
     def explain(self, status: int, **headers: str):
         pairs = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
-        return explain_refusal(Refused(status, pairs), NOW_S)
+        return cause_of_refusal(Refused(status, pairs), NOW_S)
 
     def test_texts(self) -> None:
         """What it is, and whether waiting helps."""
-        for status, words, for_a_person in (
+        for status, words, needs_user_action in (
             (200, "answers with a page", True),
             (401, "refuses the user name or password", True),
             (403, "does not let us in", True),
@@ -31,19 +31,21 @@ class RefusalTests(SynchronousTestCase):
             (503, "not available", False),
             (599, "a fault of its own", False),
         ):
-            cause = self.explain(status).cause
+            cause = self.explain(status)
             self.assertIn(words, cause.text)
             self.assertIn(f"(HTTP {status})", cause.text)
-            self.assertEqual((cause.kind, cause.for_a_person), (f"http_{status}", for_a_person))
+            self.assertEqual(
+                (cause.kind, cause.needs_user_action), (f"http_{status}", needs_user_action)
+            )
 
     def test_redirect(self) -> None:
         """Where to is said, without a login, a token or an endless tail."""
         for status in (301, 302, 303, 307, 308):
-            cause = self.explain(status, location="https://a:s3cr3t@dtu/live?t=s3cr3t").cause
+            cause = self.explain(status, location="https://a:s3cr3t@dtu/live?t=s3cr3t")
             self.assertIn("redirects to 'https://***@dtu/live', set url", cause.text)
-            self.assertTrue(cause.for_a_person)
-        self.assertLess(len(self.explain(301, location="x" * 5000).cause.text), 200)
-        self.assertIn("without saying where", self.explain(302).cause.text)
+            self.assertTrue(cause.needs_user_action)
+        self.assertLess(len(self.explain(301, location="x" * 5000).text), 200)
+        self.assertIn("without saying where", self.explain(302).text)
 
     def test_retry_after(self) -> None:
         """Seconds or a date; within reason, and nothing of what cannot be read."""
@@ -58,6 +60,6 @@ class RefusalTests(SynchronousTestCase):
             ("٣", 0.0),
             ("", 0.0),
         ):
-            refusal = self.explain(429, retry_after=text)
-            self.assertEqual(refusal.retry_after_s, seconds, text)
+            cause = self.explain(429, retry_after=text)
+            self.assertEqual(cause.retry_after_s, seconds, text)
         self.assertEqual(self.explain(503, retry_after="7").retry_after_s, 7.0)
