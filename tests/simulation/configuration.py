@@ -6,10 +6,12 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-__all__ = ["BROKEN", "GLOBALS", "PORTS", "ConfigFile"]
+__all__ = ["BROKEN", "GLOBALS", "NUMBERED", "PORTS", "ConfigFile"]
 
 PORTS: Final = {"a": 1883, "b": 1883, "c": 1884, "tasmota": 1884, "opendtu": 1883}
 """The modules, with the port of the broker of each."""
+NUMBERED: Final = ("a", "b", "c")
+"""Those of them that are instances of the test module."""
 _HEADER: Final = """\
 watchdog_dump = "0s"
 watchdog_exit = "0s"

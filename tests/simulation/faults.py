@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from tests.simulation.configuration import BROKEN, GLOBALS
+from tests.simulation.configuration import BROKEN, GLOBALS, NUMBERED
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 __all__ = ["KINDS", "Fault", "Heal"]
+
+MOST_WAITING: Final = 20_000
+"""Messages at the brokers, above which no burst is added."""
 
 Heal = Callable[[], None] | None
 Fault = Callable[["World"], Heal]
@@ -118,7 +122,7 @@ def _config_unreadable(world: World) -> Heal:
 
 def _reload_renamed(world: World) -> Heal:
     config = world.config
-    module = world.chance.choice(("a", "b", "c"))
+    module = world.chance.choice(NUMBERED)
     world.excuse(module, 30.0)
     config.renamed ^= {module}
     config.write()
@@ -238,7 +242,9 @@ def _stdin_ends(world: World) -> Heal:
 def _module_step(step: str, *ways: str) -> Fault:
     def fault(world: World) -> Heal:
         module = world.chance.choice(world.scope.modules)
-        world.plan_module(module, step, world.chance.choice(ways), world.chance.choice((1, 2, 5)))
+        wrong, times = world.chance.choice(ways), world.chance.choice((1, 2, 5))
+        if module in NUMBERED:
+            world.steps.go_wrong(f"numbered:{world.config.instance(module)}", step, wrong, times)
         wants_reload = step in {"start", "stop", "make"} and not world.scope.bystanders
         if wants_reload and world.chance.random() < 0.7:
             _sighup(world)
@@ -262,6 +268,8 @@ def _slow_disk(world: World) -> Heal:
 
 
 def _burst(world: World) -> Heal:
+    if world.backlog() > MOST_WAITING:
+        return None
     module = world.chance.choice(world.scope.modules)
     qos = world.chance.randint(0, 1)
     for _ in range(world.chance.choice((100, 1000, 3000))):
@@ -270,7 +278,10 @@ def _burst(world: World) -> Heal:
 
 
 def _disk(world: World) -> Heal:
-    world.disk_error()
+    chance, disk = world.chance, world.disk
+    disk.error = chance.choice((errno.ENOSPC, errno.EROFS, errno.EIO, errno.EACCES))
+    disk.fails_in = chance.choice((None, chance.randint(0, 10)))
+    disk.unreadable = chance.random() < 0.3
 
     return world.disk.heal
 

@@ -12,6 +12,7 @@ from twisted.logger import LogLevel
 from metrics_agent.agent import Agent
 from metrics_agent.output.endpoint import EndpointWriter
 from metrics_agent.output.path import PathWriter
+from metrics_agent.state import directory
 from metrics_agent.transports.mqtt import announcements, inflow
 from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
 from tests.simulation.network import READ_BYTES
@@ -50,14 +51,20 @@ _REPEATS: Final = frozenset({"module"})
 
 @contextmanager
 def small_limits(random: Random) -> Iterator[None]:
-    """Choose how much may be read ahead and set aside, so that few messages reach the limits."""
+    """Choose how much may be read ahead and set aside, and how often state is written.
+
+    So few messages reach the limits, and a short run has many writes.
+    """
     before = inflow.READ_AHEAD_BYTES, announcements.SET_ASIDE_BYTES
+    write_every_s = directory.WRITE_EVERY_S
+    directory.WRITE_EVERY_S = random.choice((2.0, write_every_s))  # type: ignore[misc]
     inflow.READ_AHEAD_BYTES = random.choice((1000, 1 << 16, before[0]))  # type: ignore[misc]
     announcements.SET_ASIDE_BYTES = random.choice((1 << 16, before[1], before[1]))  # type: ignore[misc]
     try:
         yield
     finally:
         inflow.READ_AHEAD_BYTES, announcements.SET_ASIDE_BYTES = before  # type: ignore[misc]
+        directory.WRITE_EVERY_S = write_every_s  # type: ignore[misc]
 
 
 class LogPairs:

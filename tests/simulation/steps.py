@@ -1,0 +1,54 @@
+"""Which steps of the test modules go wrong, and which instances of them run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["Steps"]
+
+LASTING_S = 45.0
+"""How long after a step went wrong its module may be without messages, until its restart."""
+
+
+class Steps:
+    """See the module.
+
+    Args:
+        violate: called with what must not happen.
+        excuse: called with a module, for which messages may be lost, and for how long.
+    """
+
+    def __init__(
+        self, violate: Callable[[str], object], excuse: Callable[[str, float], object]
+    ) -> None:
+        self._violate = violate
+        self._excuse = excuse
+        self._wrong: dict[tuple[str, str], list[str]] = {}
+        self._running: set[str] = set()
+
+    def go_wrong(self, instance: str, step: str, wrong: str, times: int) -> None:
+        """Have a step of an instance go wrong the next times."""
+        self._wrong[instance, step] = [wrong] * times
+
+    def heal(self) -> None:
+        """Have nothing more go wrong."""
+        self._wrong.clear()
+
+    def process_starts(self) -> None:
+        """Take note that what ran is gone."""
+        self._running.clear()
+
+    def take(self, instance: str, step: str) -> str:
+        """Return what goes wrong in a step that is taken now, "" if nothing."""
+        if step == "start":
+            if instance in self._running:
+                self._violate(f"two instances of {instance} run")
+            self._running.add(instance)
+        elif step == "stop":
+            self._running.discard(instance)
+        plan = self._wrong.get((instance, step))
+        wrong = plan.pop(0) if plan else ""
+        if wrong:
+            # Its letter: an instance may have been renamed.
+            self._excuse(instance.partition(":")[2][0], LASTING_S)
+        return wrong
