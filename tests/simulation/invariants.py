@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any, Final
 
-from twisted.logger import LogLevel
+from twisted.logger import LogLevel, formatEvent
 
 from metrics_agent.agent import Agent
 from metrics_agent.output.endpoint import EndpointWriter
@@ -17,7 +17,7 @@ from metrics_agent.transports.mqtt import announcements, inflow
 from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
 from tests.simulation.network import READ_BYTES
 
-__all__ = ["Bounds", "LogPairs", "small_limits"]
+__all__ = ["DOWNS", "UPS", "Bounds", "LogPairs", "small_limits"]
 
 _FRAME_BYTES: Final = 64 * 1024 + 1024 + 256
 """What is set aside may exceed its limit by one packet."""
@@ -25,7 +25,7 @@ _REWINDS: Final = (EndpointWriter, PathWriter)
 _TAKEN_BACK_BYTES: Final = 1 << 20
 """What an output takes back when its connection is lost comes on top of what is queued."""
 _KINDS_OF_LOG_LINES: Final = 1000
-_UPS: Final = {
+UPS: Final = {
     "Connected to {address}.": "connection",
     "Connected to {address} again after {seconds:.0f} s.": "connection",
     "Connected to {address} after {seconds:.0f} s.": "connection",
@@ -34,7 +34,7 @@ _UPS: Final = {
     "The output works again, {count} metrics waited.": "output",
     "The queue has room again, {count} metrics were dropped.": "queue",
 }
-_DOWNS: Final = {
+DOWNS: Final = {
     "Cannot connect to {address}: {cause}. Trying again.": "connection",
     "Lost the connection to {address}: {cause}. Trying again.": "connection",
     "Restart {restart} in {seconds:.1f} s.": "module",
@@ -92,15 +92,14 @@ class LogPairs:
         if event["log_level"] is LogLevel.debug:
             return
         text = event["log_format"]
-        if (subject := _UPS.get(text)) is not None:
+        if (subject := UPS.get(text)) is not None:
             if self._is_up.get(subject):
                 self._violate(f"logged twice without its opposite: {text}")
             self._is_up[subject] = True
             self._said = {each for each in self._said if each[0] != subject}
-        elif (subject := _DOWNS.get(text)) is not None:
+        elif (subject := DOWNS.get(text)) is not None:
             self._is_up[subject] = False
-            values = "address", "cause", "reason"
-            line = subject, text + "".join(str(event.get(each)) for each in values)
+            line = subject, formatEvent(event)
             if line in self._said and subject not in _REPEATS:
                 self._violate(f"logged twice of one outage: {line[1]}")
             self._said.add(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +11,10 @@ from twisted.internet.defer import fail
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
+import metrics_agent
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
 from tests.simulation.broker import Publication
-from tests.simulation.invariants import Bounds, LogPairs
+from tests.simulation.invariants import DOWNS, UPS, Bounds, LogPairs
 from tests.simulation.ledger import BYSTANDER_S, Ledger
 from tests.simulation.world import Violation, World
 
@@ -35,6 +37,17 @@ class LogPairsTests(SynchronousTestCase):
     def up(self) -> None:
         """Log that there is one."""
         self.log.info(UP, address="broker")
+
+    def test_texts(self) -> None:
+        """What is looked for is what the agent logs."""
+        package = Path(metrics_agent.__file__).parent
+        constants = {
+            node.value
+            for path in package.rglob("*.py")
+            for node in ast.walk(ast.parse(path.read_bytes()))
+            if isinstance(node, ast.Constant)
+        }
+        self.assertEqual({*UPS, *DOWNS} - constants, set())
 
     def test_in_turn(self) -> None:
         """Each cause of an outage once, then up, is as it should be."""
