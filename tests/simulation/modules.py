@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from attrs import frozen
 from twisted.application.service import Service
@@ -12,12 +12,15 @@ from zope.interface import implementer
 
 from metrics_agent.config import setting
 from metrics_agent.interfaces import IModule, Message, ModuleKind
-from metrics_agent.metric import Metric, Series
+from metrics_agent.metric import FieldValue, Metric, Series
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
 __all__ = ["NUMBERED", "NumberedModule", "numbered_kind"]
 
 NUMBERED = "numbered"
+_LONG_EVERY: Final = 97
+_LONG_BYTES: Final = 9000
+"""One line in so many has up to so many bytes: more than every buffer takes whole at any time."""
 
 
 @frozen
@@ -101,7 +104,10 @@ class NumberedModule(Service):
             self._context.fail(RuntimeError("the module says that it is over"))
         qos, number = message.payload.split(b":")
         series = self._series[int(qos)]
-        return [Metric(series, {"n": int(number)}, message.received_ns)]
+        fields: dict[str, FieldValue] = {"n": int(number)}
+        if int(number) % _LONG_EVERY == 0:
+            fields["text"] = "x" * (int(number) * 7919 % _LONG_BYTES)
+        return [Metric(series, fields, message.received_ns)]
 
     def _tick(self) -> Any:
         wrong = self._plan(self._context.name, "tick")

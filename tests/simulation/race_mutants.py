@@ -21,6 +21,7 @@ _ANNOUNCEMENTS: Final = "transports/mqtt/announcements.py"
 _RECONNECTING: Final = "transports/reconnecting.py"
 _SINK: Final = "output/sink.py"
 _QUEUE: Final = "output/queue.py"
+_POLLABLE: Final = "output/pollable.py"
 _AGENT: Final = "agent.py"
 _SHUTDOWN: Final = "shutdown.py"
 _SUPERVISOR: Final = "supervision/supervisor.py"
@@ -360,5 +361,59 @@ RACES: Final = (
         _QUEUE,
         "        self._queued.append(batch)\n",
         "        self._queued.insert(1, batch)\n",
+    ),
+    _race(
+        "a_lost_connection_of_the_output_forgets_what_was_not_taken",
+        "output/endpoint.py",
+        "            self._source.rewind()\n",
+        "",
+    ),
+    _race(
+        "a_reset_of_the_output_looks_like_reading",
+        "output/protocol.py",
+        "return None if self._kernel.hung_up(fd) else untaken",
+        "return untaken",
+    ),
+    _race(
+        "a_reader_that_closes_its_socket_seems_to_have_read",
+        _POLLABLE,
+        "            self._gone(GONE)\n            return None\n        return untaken\n",
+        "            pass\n        return untaken\n",
+    ),
+    _race(
+        "a_pipe_that_was_full_is_not_written_again",
+        _POLLABLE,
+        "            self._reactor.addWriter(self)\n",
+        "            pass\n",
+    ),
+    _race(
+        "a_long_line_is_not_looked_at_again",
+        _POLLABLE,
+        "            self._empty_checks.start(EMPTY_CHECK_S)\n",
+        "            pass\n",
+    ),
+    _race(
+        "a_writer_writes_to_a_number_that_it_has_closed",
+        _POLLABLE,
+        "        if self._closed:  # by what was read just before",
+        "        if False:  # by what was read just before",
+    ),
+    _race(
+        "what_a_thread_has_not_written_counts_as_taken",
+        "output/threaded.py",
+        "return self._in_hand + self._buffer.unread()",
+        "return self._buffer.unread()",
+    ),
+    _race(
+        "a_named_pipe_that_lost_its_reader_is_not_tried_again",
+        "output/path.py",
+        "            self._retries.start(RETRY_S)\n",
+        "            pass\n",
+    ),
+    _race(
+        "a_full_disk_is_not_tried_again",
+        "output/direct.py",
+        "        return RETRY_S\n",
+        "        return None\n",
     ),
 )

@@ -14,7 +14,6 @@ _PROCESS: Final = (
     "descriptors 0 to 2, threads, signal handlers and the watchdog are the process's own"
 )
 _WEB: Final = "HTTP, WebSocket, TLS and logins are not simulated"
-_FILES: Final = "an output file that is rotated is not simulated"
 _ONE_VERSION: Final = "all modules leave the version of MQTT to the default"
 
 OUT_OF_REACH: Final[dict[str, str]] = {
@@ -55,7 +54,6 @@ OUT_OF_REACH: Final[dict[str, str]] = {
     "devices_that_are_gone_are_kept_for_good": _COST,
     "what_tls_has_not_sent_counts_as_taken": _WEB,
     "tls_is_written_before_the_handshake": _WEB,
-    "a_rotation_forgets_what_was_not_read": _FILES,
     "metrics_for_a_closed_stdout_count_as_delivered": _PROCESS,
     "a_stdout_that_takes_nothing_is_not_refused": _PROCESS,
     "time_in_which_the_process_stands_still_counts": _PROCESS,

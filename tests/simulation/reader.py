@@ -15,6 +15,9 @@ __all__ = ["READERS", "Reader"]
 
 _LINE: Final = re.compile(rb"[a-z_]+(,[a-z_]+=[^ ,=\x00-\x1f]+)* [a-z_0-9]+=[^ \n\x00]+( -?\d+)?\n")
 _FAST: Final = 1 << 20
+_PAGES: Final = (4, 16, 16, 256)
+_SEND_BUFFERS: Final = (65536, 212992)
+"""The smallest takes the longest line as a whole: one that is longer is written in parts."""
 
 
 class Reader:
@@ -119,7 +122,7 @@ class PipeReader(Reader):
         self._pipe: Any = self._make()
 
     def _make(self) -> Any:
-        return Pipe(self.random.choice((1, 2, 16, 16, 256)), reopens=self.reopens)
+        return Pipe(self.random.choice(_PAGES), reopens=self.reopens)
 
     def open_in(self, kernel: SimKernel) -> int:
         self._pipe = self._make()
@@ -153,7 +156,7 @@ class SocketReader(PipeReader):
     """At a Unix socket that is the agent's standard output."""
 
     def _make(self) -> Any:
-        return UnixStream(self.random.choice((4608, 16384, 212992)))
+        return UnixStream(self.random.choice(_SEND_BUFFERS))
 
     def open_in(self, kernel: SimKernel) -> int:
         fd = super().open_in(kernel)
@@ -176,6 +179,7 @@ class NamedPipeReader(PipeReader):
     def open_in(self, kernel: SimKernel) -> int:
         if not self._is_there:
             raise OSError(6, "No such device or address")
+        self._rest = b""
         fd = super().open_in(kernel)
         self.inode = id(self._pipe)
         return fd
@@ -186,6 +190,10 @@ class NamedPipeReader(PipeReader):
             self._rest = b""
             self._pipe.lose_reader()
             self.clock.later(3 * self.random.random(), self._come)
+
+    def cut(self) -> None:
+        """Have another pipe in its place; what is unread when the agent notices is never read."""
+        self.inode = -1
 
     def end_of_stream(self) -> None:
         if self._is_there:
