@@ -45,6 +45,7 @@ class Accounting:
     Attributes:
         ledger: what became of the messages.
         dropped: metrics that processes which have ended had dropped and counted.
+        unread: metrics that were left when a stop had waited for the reader as long as it may.
     """
 
     def __init__(self, clock: SimClock, violate: Callable[[str], object]) -> None:
@@ -52,6 +53,7 @@ class Accounting:
         self._violate = violate
         self.ledger = Ledger(violate, lambda: clock.now_s)
         self.dropped = 0
+        self.unread = 0
         self._excuses: list[tuple[str, float, float]] = []
         self._given_s: dict[Key, float] = {}
 
@@ -114,7 +116,7 @@ class Accounting:
             self._violate(f"{self.ledger.nameless} lines of announced devices have no name")
         missing = self.ledger.missing(0, at_broker)
         lost = [key for key in missing if self._was_delivered(key) and not self._is_excused(key)]
-        if len(lost) > self.dropped:
+        if len(lost) > self.dropped + self.unread:
             self._violate(f"{len(lost)} messages at QoS 0 that were received are lost: {lost[:5]}")
 
     def _was_delivered(self, key: Key) -> bool:

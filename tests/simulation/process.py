@@ -205,6 +205,11 @@ class AgentProcess:
         return sum(self.agent._parts.sink.dropped.values())
 
     @property
+    def unread(self) -> int:
+        """Metrics that are left when the process ends, and logged."""
+        return self.agent._parts.sink.left_metrics if self.agent.stopping else 0
+
+    @property
     def reloads_or_stands_still(self) -> bool:
         """Whether a SIGHUP may not be over yet."""
         return self.reactor.is_frozen or self.reactor.seconds() - self._hung_up_s < _RELOAD_S

@@ -312,6 +312,7 @@ class World:
         self.note("agent has ended")
         assert self.process is not None
         self.accounting.dropped += self.process.dropped
+        self.accounting.unread += self.process.unread
         self.reader.end_of_stream()
         if not self._ending:
             self._later_again()
