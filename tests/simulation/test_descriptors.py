@@ -73,7 +73,7 @@ class SimulatedBuffers(test_whole_lines.BufferTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        reactor: Any = SimpleNamespace(poll_later=lambda: None)
+        reactor: Any = SimpleNamespace(alive=True, poll_later=lambda: None)
         self.clock = SimClock(Random(1))
         self.kernel = SimKernel(reactor, SimpleNamespace(), self.fail)  # type: ignore[arg-type]
 
