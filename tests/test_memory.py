@@ -22,7 +22,7 @@ from metrics_agent.logs.once import LeftOut
 from metrics_agent.metric import Metric, Series
 from metrics_agent.modules.netatmo.decode import Naming as NetatmoNaming
 from metrics_agent.modules.netatmo.decode import decode
-from metrics_agent.modules.netatmo.telling import Telling
+from metrics_agent.modules.netatmo.status import Status
 from metrics_agent.modules.opendtu.naming import Naming as OpenDtuNaming
 from metrics_agent.modules.opendtu.topics import Gathering
 from metrics_agent.modules.opendtu.tracker import Tracker
@@ -184,7 +184,7 @@ def netatmo() -> Iterator[None]:
     context = FakeContext()
     context.log = Logger(observer=no_drop)  # type: ignore[arg-type]  # takes an event
     left_out = LeftOut(context.log, context.drop)
-    telling = Telling(context, context.reactor.seconds)
+    status = Status(context, context.reactor.seconds)
     naming = NetatmoNaming.of({})
     for turn in range(3):
         yield
@@ -195,7 +195,7 @@ def netatmo() -> Iterator[None]:
         document = {"body": {"devices": devices}}
         del devices
         found = decode(document, naming, received_ns=10**18, stale_after_s=60, drop=left_out.note)
-        telling.devices(list(found))
+        status.devices(list(found))
         del document, found
     yield
 

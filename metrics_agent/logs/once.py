@@ -54,7 +54,8 @@ class Once:
         return self._logged.pop(hash(subject), 0) > 0
 
     def clear(self) -> None:
-        """Forget all subjects."""
+        """Forget everything."""
+        self._kinds.clear()
         self._logged.clear()
 
 

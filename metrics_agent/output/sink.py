@@ -19,6 +19,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from metrics_agent.batch import Batch
+from metrics_agent.cause import Cause
+from metrics_agent.logs.status_log import StatusLog
 from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.queue import CHUNK_BYTES, BatchQueue
 from metrics_agent.output.writer import MakeWriter, Writer
@@ -29,6 +31,10 @@ FIRST_LOOK_S = 0.002
 LAST_LOOK_S = 0.05
 
 QUEUE_FULL = "queue_full"
+_FAILED = (
+    "Cannot write to the output: {cause}. Metrics are kept within the queue's bound, trying again."
+)
+_RESTORED = "The output works again, {count} metrics waited."
 
 
 class Sink(Service):
@@ -65,6 +71,7 @@ class Sink(Service):
         on_lost: Callable[[str], None],
     ) -> None:
         self._reactor = reactor
+        self._status = StatusLog(self._log, reactor.seconds, _FAILED, _RESTORED)
         self._make_writer = make_writer
         self._high_mark_bytes = high_mark_bytes
         self._low_mark_bytes = low_mark_bytes
@@ -213,22 +220,18 @@ class Sink(Service):
         self._queue.rewind()
 
     def trouble(self, reason: str) -> None:
-        """Log a trouble once; the writer tries again."""
-        if reason != self.problem:
-            self.problem = reason
-            self._log.error(
-                "Cannot write to the output: {reason}. Metrics are kept within the queue's "
-                "bound, trying again.",
-                reason=reason,
-            )
+        """Log each trouble once until the output works again; the writer tries again."""
+        if reason == self.problem:
+            return
+        self.problem = reason
+        self._status.failed("output", Cause(reason, reason, needs_user_action=True))
 
     def recovered(self) -> None:
         """Log the end of a trouble once."""
         if self.problem:
             self.problem = ""
-            self._log.info(
-                "The output works again, {count} metrics waited.", count=self.left_metrics
-            )
+            self._status.restored("output", count=self.left_metrics)
+            self._status.proven()
 
     def lost(self, reason: str) -> None:
         """Tell in the next turn that the reader is gone: we may be inside somebody's `write`."""

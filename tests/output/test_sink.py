@@ -431,6 +431,21 @@ class StateTests(SinkTestCase):
         self.assertEqual(self.sink.problem, "")
         self.assertEqual([event["log_level"].name for event in events], ["error", "info"])
 
+    def test_troubles_that_alternate_are_logged_once_each(self) -> None:
+        """Until the output works again; then each is news."""
+        errors: list[str] = []
+
+        def take(event: dict) -> None:
+            if event["log_level"] is LogLevel.error:
+                errors.append(event["cause"])
+
+        self.patch(self.sink._status, "_log", Logger(observer=take))
+        for _ in range(2):
+            for reason in ("full", "gone", "full", "gone"):
+                self.sink.trouble(reason)
+            self.sink.recovered()
+        self.assertEqual(errors, ["full", "gone"] * 2)
+
     def test_stop_without_start_and_twice(self) -> None:
         """Stopping is safe before the start and again."""
         self.assertIsNone(self.sink.stopService())

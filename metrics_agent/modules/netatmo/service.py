@@ -30,7 +30,7 @@ from metrics_agent.modules.netatmo.answers import Action, Verdict
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.modules.netatmo.decode import Naming, Reading, decode
 from metrics_agent.modules.netatmo.go_compat import to_original
-from metrics_agent.modules.netatmo.telling import Telling
+from metrics_agent.modules.netatmo.status import Status
 from metrics_agent.oauth2.keeper import LoginNeeded
 from metrics_agent.oauth2.login_page import CannotServe, LoginPage
 from metrics_agent.oauth2.logins import Granted, Logins
@@ -77,7 +77,7 @@ class NetatmoModule(Service):
         self._log = context.log
         self._original = settings.field_names == "original"
         self._naming = Naming.of(settings.friendly_name_overrides, original=self._original)
-        self._telling = Telling(context, context.reactor.seconds)
+        self._status = Status(context, context.reactor.seconds)
         longest_s = min(_RETRY_MAX_S, settings.interval)
         self._backoff = Backoff(_RETRY_MIN_S, longest_s, context.random)
         self._account: Account | None = None
@@ -171,14 +171,14 @@ class NetatmoModule(Service):
         return self._settings.interval
 
     def _wait_out(self, cause: Cause) -> float:
-        self._telling.trouble(_API, cause)
+        self._status.failed(_API, cause)
         return max(self._backoff.next_delay_s(), cause.retry_after_s)
 
     def _all_is_well(self) -> None:
         self._backoff.reset()
         self._doubts = 0
         self._busy = 0
-        self._telling.well(_API)
+        self._status.recovered(_API)
         if self._login_needed:
             self._login_needed = False
             self._log.info("Login at Netatmo restored.")
@@ -197,13 +197,13 @@ class NetatmoModule(Service):
         elif verdict.action is Action.DOUBT and self._doubts_too_long():
             verdict = await self._ask_with_another_token(account, endpoint, token, verdict)
         if verdict.action is Action.USE:
-            self._telling.well(endpoint.name)
+            self._status.recovered(endpoint.name)
             self._take(verdict)
         elif verdict.action is Action.LEAVE:
-            self._telling.trouble(endpoint.name, verdict.cause)
+            self._status.failed(endpoint.name, verdict.cause)
         elif verdict.action is Action.PAUSE:
             text = f"{verdict.cause.text}, waiting for the next hour"
-            self._telling.trouble(_API, evolve(verdict.cause, text=text))
+            self._status.failed(_API, evolve(verdict.cause, text=text))
             raise _Later(self._until_next_hour_s())
         else:
             raise _Later(self._wait_out(verdict.cause))
@@ -245,7 +245,7 @@ class NetatmoModule(Service):
                 drop=partial(self._context.left_out, harmless=True),
             )
         )
-        self._telling.devices(readings)
+        self._status.devices(readings)
         metrics: Iterable[Metric] = (
             metric for reading in self._news(readings) for metric in reading.metrics
         )
