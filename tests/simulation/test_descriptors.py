@@ -9,7 +9,6 @@ import termios
 from collections.abc import Callable
 from random import Random
 from select import POLLOUT, poll
-from types import SimpleNamespace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,6 +19,7 @@ from tests.output import test_whole_lines
 from tests.simulation.clock import SimClock
 from tests.simulation.descriptors import Pipe, TcpStream, UnixStream
 from tests.simulation.kernel import SimKernel
+from tests.simulation.reactor import ProcessReactor
 
 _F_SETPIPE_SZ = 1031
 
@@ -73,9 +73,10 @@ class SimulatedBuffers(test_whole_lines.BufferTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        reactor: Any = SimpleNamespace(alive=True, poll_later=lambda: None)
         self.clock = SimClock(Random(1))
-        self.kernel = SimKernel(reactor, SimpleNamespace(), self.fail)  # type: ignore[arg-type]
+        reactor = ProcessReactor(self.clock, {}, self.fail)
+        no_reader: Any = None
+        self.kernel = reactor.kernel = SimKernel(reactor, no_reader, self.fail)
 
     def pipe(self, size: int = 65536) -> tuple[PipeBuffer, Callable[[int], bytes]]:
         pipe = Pipe(size // 4096)
