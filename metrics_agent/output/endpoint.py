@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IStreamClientEndpoint
 
 from metrics_agent.backoff import Backoff
 from metrics_agent.cause import Cause
+from metrics_agent.output.dial import CONNECT_TIMEOUT_S
 from metrics_agent.output.protocol import OutputProtocol
 from metrics_agent.output.writer import Source
 from metrics_agent.platform import Platform
@@ -16,8 +17,6 @@ from metrics_agent.transports.reconnecting import Dial, Reconnecting
 
 __all__ = ["EndpointWriter"]
 
-_CONNECT_TIMEOUT_S: Final = 30.0
-"""From looking up the name to a connection, with TLS to the end of the handshake."""
 _RECONNECT_MIN_S: Final = 0.5
 _RECONNECT_MAX_S: Final = 30.0
 
@@ -31,8 +30,8 @@ class EndpointWriter:
     Args:
         platform: the machine.
         reactor: IReactorTime and IReactorFDSet.
-        endpoint: where to connect.
-        name: the endpoint's description, for messages.
+        dial: makes the way to the other side, for each attempt.
+        name: of the other side, for messages.
         source: where the bytes come from.
     """
 
@@ -40,7 +39,7 @@ class EndpointWriter:
         self,
         platform: Platform,
         reactor: Any,
-        endpoint: IStreamClientEndpoint,
+        dial: Callable[[], Dial],
         name: str,
         source: Source,
     ) -> None:
@@ -48,9 +47,9 @@ class EndpointWriter:
         self._reconnecting = Reconnecting(
             reactor,
             addresses=(name,),
-            dial=lambda _name: Dial(endpoint),
+            dial=lambda _name: dial(),
             make_link=lambda: OutputProtocol(platform.kernel, reactor, self, source),
-            timeout_s=_CONNECT_TIMEOUT_S,
+            timeout_s=CONNECT_TIMEOUT_S,
             backoff=Backoff(_RECONNECT_MIN_S, _RECONNECT_MAX_S, platform.random),
             report=_Report(source),
             short_lived=_of_short_lives,

@@ -12,8 +12,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from metrics_agent.config.output import needs_tls, read_output
-from metrics_agent.output.target import make_endpoint
+from metrics_agent.output.dial import make_dial
 from metrics_agent.transports.causes import of_connect_failure
+from metrics_agent.transports.reconnecting import Dial
 
 __all__ = ["probe"]
 
@@ -33,8 +34,10 @@ def probe(reactor: Any, setting: str, timeout_s: float) -> Deferred[str]:
     factory.noisy = False
     connecting: Deferred[Any]
     reached: Deferred[str] = Deferred(lambda _reached: connecting.cancel())
+    way: Dial | None = None
     try:
-        connecting = make_endpoint(reactor, read_output(setting), setting).connect(factory)
+        way = make_dial(reactor, read_output(setting), setting)()
+        connecting = way.endpoint.connect(factory)
     except Exception:  # plugins raise what they like
         connecting = Deferred()
         connecting.errback(Failure())
@@ -48,7 +51,8 @@ def probe(reactor: Any, setting: str, timeout_s: float) -> Deferred[str]:
         if isinstance(failure.value, (ConnectionDone, ConnectionLost)):
             text = "the server ended the TLS handshake (does the port speak TLS?)"
         else:
-            text = of_connect_failure(failure, timeout_s).text
+            cause = of_connect_failure(failure, timeout_s)
+            text = (cause if way is None else way.explain(cause)).text
         return f"cannot connect: {text}"
 
     connecting.addErrback(failed)

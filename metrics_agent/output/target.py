@@ -9,24 +9,15 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from metrics_agent.config.output import (
-    EXPECTED_OUTPUT,
-    Target,
-    needs_tls,
-    read_output,
-)
-from metrics_agent.errors import OutputError, how_to_install
-from metrics_agent.host_port import shown
+from metrics_agent.config.output import read_output
 
 if TYPE_CHECKING:
     from metrics_agent.output.writer import MakeWriter
     from metrics_agent.platform import Platform
 
-__all__ = ["file_trouble", "make_endpoint", "make_output"]
-
-_TIMEOUT_S: Final = 30.0
+__all__ = ["file_trouble", "make_output"]
 
 
 def file_trouble(path: str) -> str | None:
@@ -80,44 +71,12 @@ def make_output(
 
         return lambda source: PathWriter(platform.kernel, reactor, target.path, source, own)
 
+    # Endpoints bring in much that a writer to stdout never needs.
+    from metrics_agent.output.dial import make_dial
     from metrics_agent.output.endpoint import EndpointWriter
 
-    endpoint = make_endpoint(reactor, target, setting)
-    return lambda source: EndpointWriter(platform, reactor, endpoint, setting, source)
-
-
-def make_endpoint(reactor: Any, target: Target, setting: str) -> Any:
-    """Make the endpoint of a target that is a socket; connects nothing yet.
-
-    Raises:
-        OutputError: the setting cannot be used.
-    """
-    # Endpoints bring in much that a writer to stdout never needs.
-    from twisted.internet import endpoints
-
-    from metrics_agent.transports.dial import dial_host
-
-    api: Any = endpoints
-    if target.kind == "unix":
-        return api.UNIXClientEndpoint(reactor, target.path)
-    if needs_tls(setting) and api.TLSMemoryBIOFactory is None:
-        raise OutputError(f"got {shown(setting)}, but TLS is missing: {how_to_install('tls')}")
-    try:
-        if target.kind == "endpoint":
-            return api.clientFromString(reactor, target.description)
-        endpoint = dial_host(reactor, target.host, target.port, _TIMEOUT_S).endpoint
-        if target.kind == "tcp":
-            return endpoint
-
-        from twisted.internet.ssl import optionsForClientTLS
-
-        from metrics_agent.transports.tls import STRICT
-
-        options = optionsForClientTLS(target.host, extraCertificateOptions={**STRICT})
-        return api.wrapClientTLS(options, endpoint)
-    except Exception as error:  # plugins raise what they like: ValueError, TypeError, KeyError
-        reason = str(error) or type(error).__name__
-        raise OutputError(f"got {shown(setting)} ({reason}), expected {EXPECTED_OUTPUT}") from error
+    dial = make_dial(reactor, target, setting)
+    return lambda source: EndpointWriter(platform, reactor, dial, setting, source)
 
 
 def _may(path: Path, mode: int) -> bool:

@@ -50,7 +50,12 @@ def _over_tls(endpoint: Any, host: str, tls: TlsSettings, reactor: Any) -> Dial:
         key_password=tls.tls_key_password,
         insecure=tls.tls_insecure,
     )
-    creator = VerifyingCreator(options, tls.tls_server_name or host, insecure=tls.tls_insecure)
+    creator = VerifyingCreator(
+        options,
+        tls.tls_server_name or host,
+        insecure=tls.tls_insecure,
+        ca_hint=tls.ca_hint,
+    )
 
     def explain(cause: Cause) -> Cause:
         """Replace what OpenSSL said about a failed verification."""

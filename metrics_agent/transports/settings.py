@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import fields, frozen
 
@@ -17,7 +17,13 @@ _HOUR_S: Final = 3600
 
 @frozen
 class TlsSettings:
-    """How TLS is spoken."""
+    """How TLS is spoken.
+
+    Attributes:
+        ca_hint: what to do about a certificate of an authority that is not trusted.
+    """
+
+    ca_hint: ClassVar[str] = "see tls_ca"
 
     tls_ca: str = setting(
         default="",

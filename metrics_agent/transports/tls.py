@@ -63,7 +63,7 @@ before, and so is CBC. All suites of TLS 1.3 qualify.
 """
 
 _PEM_LIMIT_BYTES = 4 * 1024 * 1024
-_UNTRUSTED = "its certificate comes from an authority that we do not trust (see tls_ca)"
+_UNTRUSTED = "its certificate comes from an authority that we do not trust ({ca_hint})"
 _CHAIN_FAULTS = {
     # OpenSSL's X509_V_ERR numbers: our word, a clause for a person.
     9: ("not_yet_valid", "its certificate is not valid yet (is the clock right?)"),
@@ -187,12 +187,21 @@ class VerifyingCreator:
         options: see `tls_options`.
         host: the name or IP address that the certificate must be for.
         insecure: verify nothing.
+        ca_hint: see `TlsSettings`.
 
     Attributes:
         why: why the server was refused, None if it was not.
     """
 
-    def __init__(self, options: CertificateOptions, host: str, *, insecure: bool = False) -> None:
+    def __init__(
+        self,
+        options: CertificateOptions,
+        host: str,
+        *,
+        insecure: bool = False,
+        ca_hint: str = "see tls_ca",
+    ) -> None:
+        self._ca_hint = ca_hint
         self._options = options
         self._insecure = insecure
         self._host = host
@@ -218,7 +227,7 @@ class VerifyingCreator:
             if not ok:
                 text = f"its certificate cannot be trusted (OpenSSL's number {number})"
                 kind, text = _CHAIN_FAULTS.get(number, ("certificate", text))
-                return self._refuse(f"tls_{kind}", text)
+                return self._refuse(f"tls_{kind}", text.format(ca_hint=self._ca_hint))
             if depth == 0:
                 self._verify_host(shown)
         except VerificationError:

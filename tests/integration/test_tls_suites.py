@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from metrics_agent.config.output import read_output
-from metrics_agent.output.target import make_endpoint
+from metrics_agent.output.dial import make_dial
 from metrics_agent.transports.tls import VerifyingCreator, tls_options, wrap_tls
 
 REFUSED = (
@@ -103,7 +103,7 @@ class SuiteTests(TestCase):
         served = deferToThread(server.serve)
         if as_output:
             setting = f"tls://localhost:{server.port}"
-            endpoint = make_endpoint(reactor, read_output(setting), setting)
+            endpoint = make_dial(reactor, read_output(setting), setting)().endpoint
         else:
             creator = VerifyingCreator(tls_options(insecure=True), "localhost", insecure=True)
             tcp: Any = endpoints.HostnameEndpoint(reactor, "localhost", server.port)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 from hypothesis import example, given
 from hypothesis.strategies import text
@@ -20,6 +21,7 @@ from zope.interface import implementer
 
 from metrics_agent.config.output import Target, needs_tls, read_output
 from metrics_agent.errors import OutputError
+from metrics_agent.output.dial import make_dial
 from metrics_agent.output.direct import RETRY_S, DirectWriter
 from metrics_agent.output.endpoint import EndpointWriter
 from metrics_agent.output.path import ROTATION_CHECK_S, PathWriter
@@ -27,7 +29,10 @@ from metrics_agent.output.target import file_trouble, make_output
 from metrics_agent.output.whole_lines import EMPTY_CHECK_S
 from metrics_agent.platform import Platform
 from metrics_agent.process.kernel import Kernel
+from metrics_agent.transports import tls
+from metrics_agent.transports.causes import Cause
 from metrics_agent.transports.outage import PROVEN_S
+from metrics_agent.transports.reconnecting import Dial
 from tests.output.fakes import FakeReactor, FakeSource
 
 
@@ -120,6 +125,25 @@ class SettingTests(SynchronousTestCase):
             self.assertTrue(
                 callable(make_output(Platform(), FullReactor(), setting, no_stdout)), setting
             )
+
+    def test_untrusted(self) -> None:
+        """What the verification noted is the reason; there is no setting to name in it."""
+        made: list[Any] = []
+        creator = tls.VerifyingCreator
+
+        def note(*args: Any, **more: Any) -> Any:
+            made.append(creator(*args, **more))
+            return made[-1]
+
+        self.patch(tls, "VerifyingCreator", note)
+        setting = "tls://localhost:8094"
+        way = make_dial(FullReactor(), read_output(setting), setting)()
+        made[-1]._verify(None, None, 20, 0, 0)
+        self.assertEqual(
+            way.explain(Cause("closed", "cut")).text,
+            "its certificate comes from an authority that we do not trust "
+            "(add it to those of this machine); it is not trusted",
+        )
 
     def test_wrong(self) -> None:
         """A wrong setting says what was got and what is expected."""
@@ -387,7 +411,7 @@ class EndpointTests(SynchronousTestCase):
 
     def open(self) -> EndpointWriter:
         self.writer = EndpointWriter(
-            Platform(), self.reactor, self.endpoint, "tcp:there:1", self.source
+            Platform(), self.reactor, lambda: Dial(self.endpoint), "tcp:there:1", self.source
         )
         return self.writer
 
