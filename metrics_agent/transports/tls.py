@@ -24,6 +24,7 @@ from metrics_agent.config import Secret
 from metrics_agent.config.regular import read_regular
 from metrics_agent.errors import MissingDependency, how_to_install
 from metrics_agent.process.openssl import allow_openssl
+from metrics_agent.transports.settings import TlsSettings
 
 allow_openssl()
 
@@ -44,13 +45,13 @@ except ImportError as error:
         f"TLS needs a package that is not installed ({error}): {how_to_install('tls')}"
     ) from error
 
-__all__ = ["STRICT", "VerifyingCreator", "tls_options", "wrap_tls"]
+__all__ = ["VerifyingCreator", "tls_options", "wrap_tls"]
 
 _PEM_CERTIFICATE = re.compile(
     # Base64 has no hyphen: where an end is missing, the search is over at the next hyphen.
     rb"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----"
 )
-STRICT: Final[Mapping[str, Any]] = {
+_STRICT: Final[Mapping[str, Any]] = {
     "raiseMinimumTo": TLSVersion.TLSv1_2,
     "acceptableCiphers": AcceptableCiphers.fromOpenSSLCipherString(
         "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL"
@@ -97,7 +98,7 @@ def tls_options(
         CauseError: a file cannot be read or holds something else; the kind is the setting that
             names it, with which the text begins.
     """
-    options: dict[str, Any] = {**STRICT}
+    options: dict[str, Any] = {**_STRICT}
     if insecure:
         options["verify"] = False
     elif ca_file:
@@ -199,7 +200,7 @@ class VerifyingCreator:
         host: str,
         *,
         insecure: bool = False,
-        ca_hint: str = "see tls_ca",
+        ca_hint: str = TlsSettings.ca_hint,
     ) -> None:
         self._ca_hint = ca_hint
         self._options = options

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from metrics_agent.cause import Cause
 from metrics_agent.config.output import Target, needs_tls, read_output
 from metrics_agent.errors import OutputError
 from metrics_agent.output.dial import make_dial
@@ -30,7 +31,6 @@ from metrics_agent.output.whole_lines import EMPTY_CHECK_S
 from metrics_agent.platform import Platform
 from metrics_agent.process.kernel import Kernel
 from metrics_agent.transports import tls
-from metrics_agent.transports.causes import Cause
 from metrics_agent.transports.outage import PROVEN_S
 from metrics_agent.transports.reconnecting import Dial
 from tests.output.fakes import FakeReactor, FakeSource
