@@ -273,7 +273,7 @@ BREAKS: Final = (
     ),
     Break(
         "timers_of_a_stopped_module_go_on",
-        "supervision/context.py",
+        "supervision/ownership.py",
         '            self._guard.run("clean_up", each.cancel)',
         "            pass",
         "tests.supervision.test_context",

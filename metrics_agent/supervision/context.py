@@ -7,16 +7,15 @@ does nothing.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from operator import length_hint
 from pathlib import Path
 from random import random
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -32,6 +31,7 @@ from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.emitter import Emitter
 from metrics_agent.supervision.guard import Caught, Guard
 from metrics_agent.supervision.messages import Messages
+from metrics_agent.supervision.ownership import Nothing, Ownership
 from metrics_agent.supervision.ticker import Ticker, TickerLimits
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["Context", "Resources"]
 
 T = TypeVar("T")
-_PURGE_AT: Final = 64
-_CANCEL_ROUNDS: Final = 3
 
 
 @frozen
@@ -120,13 +118,9 @@ class Context:
             log=log,
         )
         self._left_out = LeftOut(log, counters.drop)
-        self._owned: dict[_Owned, None] = {}
-        self._calls: list[IDelayedCall] = []
-        self._purge_at = _PURGE_AT
-        self._work: dict[Deferred[Any], None] = {}
+        self._owned = Ownership(self._guard)
         self._fail_call: IDelayedCall | None = None
         self._closed = False
-        self._cancelling = False
 
     @property
     def guard(self) -> Guard:
@@ -172,7 +166,7 @@ class Context:
             ValueError: the filter is not a valid one.
         """
         if self._closed:
-            return _Nothing()
+            return Nothing()
         connection = self._resources.connection(self.name, broker)
         deliver = self._messages.deliverer(handler, place)
         subscription = connection.subscribe(
@@ -182,7 +176,7 @@ class Context:
             learned=learned,
             announcements=announcements,
         )
-        return self._own("subscription", subscription.cancel)
+        return self._owned.own("subscription", subscription.cancel)
 
     def publish(self, broker: MqttSettings, topic: str, payload: bytes, *, qos: int = 0) -> bool:
         """Send a message if the broker is connected; False when it is not."""
@@ -208,7 +202,7 @@ class Context:
     ) -> Closable:
         """Keep a WebSocket open until it is cancelled; it is made again after each loss."""
         if self._closed:
-            return _Nothing()
+            return Nothing()
         # wsproto is loaded only where a module needs it.
         from metrics_agent.transports.websocket.connection import WebSocketConnection
 
@@ -224,7 +218,7 @@ class Context:
             noted=self.note_connection,
             hints=hints,
         )
-        owned = self._own("connection", connection.stopService)
+        owned = self._owned.own("connection", connection.stopService)
         connection.startService()
         return owned
 
@@ -266,9 +260,9 @@ class Context:
             on_hopeless=self._hopeless,
         )
         if self._closed:
-            return _Nothing()
+            return Nothing()
         ticker.start(now=now)
-        return self._own("timer", ticker.cancel)
+        return self._owned.own("timer", ticker.cancel)
 
     def later(
         self, delay_s: float, call: Callable[..., object], *args: object, place: str = "timer"
@@ -285,10 +279,7 @@ class Context:
         if self._closed:
             delayed.cancel()
             return delayed
-        self._calls.append(delayed)
-        if len(self._calls) >= self._purge_at:
-            self._calls = [each for each in self._calls if each.active()]
-            self._purge_at = max(_PURGE_AT, 2 * len(self._calls))
+        self._owned.own_call(delayed)
         return delayed
 
     def watch(self, work: Awaitable[Any], *, place: str = "deferred") -> Deferred[Any]:
@@ -298,10 +289,10 @@ class Context:
         might go round for ever.
         """
         deferred = as_deferred(work)
-        self._work[deferred] = None
+        self._owned.own_work(deferred)
 
         def over(result: T) -> T:
-            self._work.pop(deferred, None)
+            self._owned.over(deferred)
             return result
 
         def hand_on(result: T | Caught) -> T | Deferred[T] | None:
@@ -312,7 +303,7 @@ class Context:
         self._guard.watch(place, deferred.addBoth(over))
         deferred.addBoth(hand_on)
         if self._closed:
-            self._cancel_work()
+            self._owned.cancel_work()
         return deferred
 
     def in_thread(
@@ -366,36 +357,9 @@ class Context:
             return ""
         self._emitter.flush()
         self._closed = True
-        owned, self._owned = list(self._owned), {}
-        calls = [each for each in self._calls if each.active()]
-        self._calls.clear()
-        left = Counter(each.noun for each in owned)
-        left["timer"] += len(calls)
-        left["request"] += len(self._work)
-        for each in owned:
-            self._guard.run("clean_up", each.cancel)
-        if self._fail_call is not None:
-            calls.append(self._fail_call)
-        for call in calls:
-            # Cancelling something else may have run code of the module that cancelled this.
-            if call.active():
-                call.cancel()
-        self._cancel_work()
-        return ", ".join(
-            f"{left[noun]} {noun}" if left[noun] == 1 else f"{left[noun]} {noun}s"
-            for noun in ("subscription", "connection", "timer", "request")
-            if left[noun]
-        )
+        return self._owned.end(self._fail_call)
 
     # Inside.
-
-    def _own(self, noun: str, cancel: Callable[[], Any]) -> _Owned:
-        owned = _Owned(noun, cancel, self._forget)
-        self._owned[owned] = None
-        return owned
-
-    def _forget(self, owned: _Owned) -> None:
-        self._owned.pop(owned, None)
 
     def _drop_late(self, metrics: Iterable[Metric]) -> None:
         count = self._guard.run("emit", length_hint, metrics, 1)
@@ -414,46 +378,8 @@ class Context:
             # In a later turn: we may be inside the module's own start or one of its callbacks.
             self._fail_call = self.reactor.callLater(0, self._on_fail, reason)
 
-    def _cancel_work(self) -> None:
-        """Cancel what is under way, and what that starts instead, but not for ever."""
-        if self._cancelling:
-            return
-        self._cancelling = True
-        for _ in range(_CANCEL_ROUNDS):
-            work, self._work = list(self._work), {}
-            for deferred in work:
-                self._guard.run("clean_up", deferred.cancel)
-        self._work.clear()
-        self._cancelling = False
-
 
 def _checked(name: str) -> str:
     if name in {"", ".."} or Path(name).name != name:
         raise ValueError(f"got {name!r}, expected the name of a file without a directory")
     return name
-
-
-class _Nothing:
-    """What there is to cancel when nothing was started."""
-
-    def cancel(self) -> Any:
-        """Do nothing."""
-        return succeed(None)
-
-
-class _Owned:
-    """Something that is cancelled at stop, unless the module has done so before."""
-
-    __slots__ = ("_cancel", "_forget", "noun")
-
-    def __init__(
-        self, noun: str, cancel: Callable[[], Any], forget: Callable[[_Owned], object]
-    ) -> None:
-        self.noun = noun
-        self._cancel = cancel
-        self._forget = forget
-
-    def cancel(self) -> Any:
-        """End it; harmless when it has ended. A Deferred fires when a connection has."""
-        self._forget(self)
-        return self._cancel()

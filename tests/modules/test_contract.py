@@ -278,7 +278,7 @@ class Contract(ContextCase):
             self.clock.advance(60)
             self.nobody_answers()
         self.assertLess(len(self.clock.getDelayedCalls()), 50)
-        self.assertLess(len(context._owned) + len(context._calls) + len(context._work), 200)
+        self.assertLess(len(context._owned), 200)
         self.stop(module, context)
         self.assertEqual(self.left(), ([], [], []))
 

@@ -76,9 +76,9 @@ FIXES: Final = (
     ),
     _fix(
         "a_message_is_handed_to_instances_that_were_stopped",
-        "supervision/context.py",
+        "supervision/ownership.py",
         "        owned, self._owned = list(self._owned), {}\n",
-        "        owned: list[_Owned] = []\n",
+        "        owned: list[Owned] = []\n",
     ),
 )
 """Fixes that have no other mutant."""

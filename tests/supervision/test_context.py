@@ -185,7 +185,7 @@ class TimerTests(ContextCase):
         for _ in range(10_000):
             context.later(1, list)
             self.clock.advance(1)
-        self.assertLess(len(context._calls), 200)
+        self.assertLess(len(context._owned), 200)
 
     def test_many_at_a_time(self) -> None:
         """Those that wait are all cancelled at the end."""
