@@ -30,7 +30,7 @@ from attrs import asdict, frozen
 import metrics_agent
 from metrics_agent.describe import update
 from tests.deliberate_breaks import BREAKS, Break
-from tests.simulation.fix_mutants import FIXES
+from tests.simulation.fix_mutants import FIXES, NOT_TRIED
 from tests.simulation.race_mutants import RACES
 from tests.simulation.reach import OUT_OF_REACH, WHY_MISSED
 
@@ -154,6 +154,9 @@ def table(results: Sequence[Result], day: date, machine: str) -> str:
         after = f"{each.cpu_s:.0f} s" if each.found else f"not in {each.cpu_s:.0f} s"
         text = shown if each.found else WHY_MISSED.get(each.name, "")
         rows.append(f"| {each.name.replace('_', ' ')} | {each.group} | {after} | {text} |")
+    rows.append("\n| not tried | because |\n|---|---|")
+    rows += [f"| fix of {fix} | {why} |" for fix, why in NOT_TRIED.items()]
+    rows += [f"| {name.replace('_', ' ')} | {why} |" for name, why in OUT_OF_REACH.items()]
     return head + "\n".join(rows)
 
 
