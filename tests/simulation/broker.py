@@ -56,6 +56,7 @@ class ModelBroker:
         on_sent: called with a QoS 0 publication that was given to a connection, and what says
             whether the client's socket delivered it.
         on_transmit: called with each publication that goes out to a client, each time.
+        on_unsubscribe: called with a filter that a client has given up.
         on_ack: called with a publication that the agent has acknowledged.
     """
 
@@ -74,6 +75,7 @@ class ModelBroker:
         self.on_drop: Callable[[Publication, str], object] = lambda _publication, _why: None
         self.on_sent: Callable[[Publication, Callable[[], bool]], object] = lambda _p, _d: None
         self.on_transmit: Callable[[Publication], object] = lambda _publication: None
+        self.on_unsubscribe: Callable[[str], object] = lambda _name: None
         self.on_fault: Callable[[str], object] = lambda _what: None
         self.on_ack: Callable[[Publication], object] = lambda _publication: None
         self._groups: dict[str, list[Session]] = defaultdict(list)

@@ -190,6 +190,8 @@ class BrokerClient:
         if (publication := session.inflight.get(packet_id)) is None:
             self._broker.on_fault(f"PUBACK of {packet_id}, which is not in flight")
             return
+        if packet_id != next(iter(session.inflight)):
+            self._broker.on_fault(f"PUBACK of {packet_id} comes before that of an earlier message")
         self._broker.on_ack(publication)
         session.acknowledged(packet_id)
 
@@ -333,6 +335,8 @@ class BrokerClient:
             name, rest = read_text(rest)
             was_there = self._broker.unsubscribe(session, name)
             codes.append(0 if was_there else _NO_SUBSCRIPTION)
+            if was_there:
+                self._broker.on_unsubscribe(name)
         self._write(0xB0, packet_id + (b"\0" + bytes(codes) if self._v5 else b""))
 
     # -- packets to the client ---------------------------------------------------------------

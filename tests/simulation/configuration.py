@@ -68,7 +68,7 @@ class ConfigFile:
         self.renamed: set[str] = set()
         self.settings = ""
         self._variants: dict[str, str] = {}
-        high = random.choice((1 << 16, 1 << 20))
+        high = random.choice((1 << 13, 1 << 16, 1 << 16, 1 << 20))
         self._header = (
             f'{_HEADER}output = "{output}"\n'
             f'queue_limit = "{random.choice((high * 2, 1 << 24)) >> 10}KiB"\n'

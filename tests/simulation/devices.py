@@ -11,11 +11,17 @@ from tests.simulation.clock import SimClock
 from tests.simulation.configuration import PORTS
 from tests.simulation.ledger import Ledger
 
-__all__ = ["DEVICES", "Devices"]
+__all__ = ["DEVICES", "TOPICS", "Devices"]
 
 DEVICES: Final = ("d0q0", "d1q1", "u0q0", "u1q1")
 """Tasmota devices: those with a d announce themselves; the last digit is the QoS they send at."""
 _TOTAL: Final = "solar/ac/power"
+TOPICS: Final = (
+    *((module, f"{module}/x") for module in PORTS if len(module) == 1),
+    ("opendtu", _TOTAL),
+    *(("tasmota", f"tele/{name}/SENSOR") for name in DEVICES),
+)
+"""Each module with a topic that it wants."""
 _ANNOUNCEMENT: Final = (
     '{"ip":"192.0.2.9","dn":"Name_%s","fn":["Name_%s",null],"hn":"h","mac":"%s","md":"Plug","ty":0,'
     '"if":0,"ofln":"Offline","onln":"Online","state":["OFF","ON","TOGGLE","HOLD"],"sw":"14.4.1",'
@@ -41,6 +47,8 @@ class Devices:
         self._brokers = brokers
         self._ledger = ledger
         self._numbers: Counter[tuple[str, int]] = Counter()
+        # The more they send, the fewer runs there are in a minute.
+        self._rate = clock.random.choice((1.0, 3.0, 10.0))
         self.publishing = True
 
     def begin(self) -> None:
@@ -77,10 +85,7 @@ class Devices:
 
     def have_subscribers(self) -> bool:
         """Say whether every module has subscribed to what its devices send."""
-        topics = [(module, f"{module}/x") for module in PORTS if len(module) == 1]
-        topics += [("opendtu", _TOTAL)]
-        topics += [("tasmota", f"tele/{name}/SENSOR") for name in DEVICES]
-        return all(self._brokers[PORTS[module]].has_subscriber(topic) for module, topic in topics)
+        return all(self._brokers[PORTS[module]].has_subscriber(topic) for module, topic in TOPICS)
 
     def send_each(self) -> None:
         """Publish some numbers to each module."""
@@ -108,4 +113,4 @@ class Devices:
             random.choice((1, 1, 1, 1, 1, 1, 2, 5, 40)) if random.random() > 0.01 else 600
         ):
             self.send(module, random.randint(0, 1))
-        self._clock.later(random.expovariate(10.0), self._publish, module)
+        self._clock.later(random.expovariate(self._rate), self._publish, module)

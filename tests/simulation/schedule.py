@@ -119,7 +119,7 @@ class Faults:
         random = Random(f"{world.seed} faults")
         possible = CONTAINED if world.scope.bystanders else KINDS
         # Many kinds meet in ways that few do not, and few excuse less.
-        share = random.choice((0.06, 0.15, 0.5))
+        share = random.choice((0.06, 0.15, 0.5, 0.5))
         chosen = [kind for kind in possible if random.random() < share]
         kinds = [kind for kind in chosen if kind not in world.without] or ["clock_jump"]
         mean_s = random.choice((0.1, 0.5, 2.0, 5.0))

@@ -15,9 +15,10 @@ from twisted.logger import globalLogPublisher
 from metrics_agent.errors import ConfigError
 from tests.simulation.accounting import Accounting
 from tests.simulation.broker import BrokerOptions, ModelBroker, Publication
+from tests.simulation.broker_packets import matches
 from tests.simulation.clock import SimClock
 from tests.simulation.configuration import PORTS, ConfigFile
-from tests.simulation.devices import Devices
+from tests.simulation.devices import TOPICS, Devices
 from tests.simulation.disk import SimDisk
 from tests.simulation.invariants import LogPairs, small_limits
 from tests.simulation.modules import numbered_kind
@@ -119,6 +120,7 @@ class World:
             broker.on_sent = self._given
             broker.on_ack = self._acknowledged
             broker.on_transmit = self.ledger.transmit
+            broker.on_unsubscribe = self._unsubscribed
             broker.on_fault = self.violate
         self._kind = numbered_kind(self._module_step, self._looked_at)
         self.steps = Steps(self.violate, self.excuse)
@@ -337,6 +339,14 @@ class World:
 
     def _looked_at(self, name: str, payload: bytes, _why: str) -> None:
         self.ledger.looked_at(name, payload)
+
+    def _unsubscribed(self, name: str) -> None:
+        """What an enabled module wants must not be given up, not even for a moment."""
+        for module, topic in TOPICS:
+            has_subscriber = self.brokers[PORTS[module]].has_subscriber
+            is_wanted = self.config.modules[module] and matches(name, topic)
+            if is_wanted and not has_subscriber(topic):
+                self.violate(f"{name} is given up although {module} wants it")
 
     def _acknowledged(self, publication: Publication) -> None:
         process = self.process
