@@ -90,12 +90,6 @@ RACES: Final = (
         '"drain", lambda: None, drain_s + 0.1',
     ),
     _race(
-        "a_stop_reads_on_while_its_modules_stop",
-        _SHUTDOWN,
-        '        parts.connections.pause("stop")\n',
-        "",
-    ),
-    _race(
         "a_stop_keeps_the_pressure",
         _SHUTDOWN,
         '        parts.connections.resume("pressure")\n',

@@ -26,6 +26,7 @@ OUT_OF_REACH: Final[dict[str, str]] = {
     "modules_import_each_other": "it changes nothing that runs",
     "a_wildcard_matches_the_brokers_own_topics": "no module subscribes to everything",
     "a_secret_shows_itself": _TEXT,
+    "a_filter_that_is_wanted_again_counts_as_given_up": "no module that goes on gives up a filter",
     "retained_telemetry_is_taken_as_new": "no device retains its telemetry",
     "asking_for_totals_sets_the_counter": "no device takes commands",
     "equal_faults_are_not_folded": _LOG,
