@@ -201,7 +201,7 @@ class Stage:
     def start_dtu(self) -> None:
         """Start the DTU."""
         self.dtu = subprocess.Popen(
-            [sys.executable, "-m", "metrics_agent.demo.opendtu", "--port", str(self.dtu_port)],
+            [sys.executable, "-m", "benchmarks.endurance.dtu", str(self.dtu_port)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

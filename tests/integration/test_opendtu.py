@@ -18,7 +18,7 @@ from tests.integration.case import AgentCase, told
 from tests.integration.certificates import Authority
 from tests.integration.opendtu_simulator import Simulator, inverter
 from tests.integration.test_mqtt_broker import publish
-from tests.integration.watching import environment, memory_bytes, pause, until
+from tests.integration.watching import memory_bytes, pause, until
 
 PASSWORD = "s3cr3t-Schlüssel"
 FAST = "reconnect_min = '100ms'\nreconnect_max = '300ms'\n"
@@ -389,54 +389,6 @@ class BrokerTests(Case):
         self.assert_valid(parent)
         names = {line["tags"]["friendly"] for line in self.found(parent, "electricity")}
         self.assertEqual(names, {"Garage"})
-
-
-class DemoDtuTests(Case):
-    """The DTU of the demo, as a program."""
-
-    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "metrics_agent.demo.opendtu", *arguments],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(),
-        )
-
-        def end() -> None:
-            process.kill()
-            process.wait(10)
-            process.stdin.close()
-            process.stderr.close()
-
-        self.addCleanup(end)
-        return process
-
-    async def test_seen_by_an_agent(self) -> None:
-        """Its inverters, their total, battery and meter arrive; it ends with its stdin."""
-        dtu = self.spawn("--port", "0")
-        ready = await deferToThread(dtu.stderr.readline)
-        self.assertRegex(ready, rb"\Aready 127\.0\.0\.1:\d+\n\Z")
-        parent = await self.run_with(f"http://{ready.split()[1].decode()}")
-        wanted = {"114182ab0001", "116182ab0002", "112182ab0003", "battery", "power_meter", "total"}
-
-        def seen() -> set[str]:
-            lines = [parse_line(line.decode()) for line in parent.lines()]
-            return {line["tags"].get("device", "") for line in lines}
-
-        await until(lambda: seen() >= wanted, lambda: f"{wanted - seen()}", 30)
-        await parent.stop()
-        self.assert_valid(parent)
-        self.assertEqual(self.lines_about(parent, "W", "E"), [])
-        dtu.stdin.close()
-        self.assertEqual(await deferToThread(dtu.wait, 10), 0)
-
-    async def test_a_port_that_is_taken(self) -> None:
-        """One clear line, and exit status 1."""
-        taken = Simulator(self)
-        dtu = self.spawn("--port", str(taken.port))
-        said = await deferToThread(dtu.stderr.read)
-        self.assertIn(b"Cannot listen on 127.0.0.1:%d: Address already in use" % taken.port, said)
-        self.assertEqual(await deferToThread(dtu.wait, 10), 1)
 
 
 CLIENT = """
