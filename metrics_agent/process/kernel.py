@@ -10,6 +10,7 @@ import fcntl
 import os
 import select
 import socket
+import stat
 import termios
 import threading
 from collections.abc import Callable
@@ -22,6 +23,9 @@ __all__ = ["Kernel", "WritingThread"]
 
 _F_GETPIPE_SZ: Final = 1032  # fcntl names it since Python 3.10 only where its build machine did
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
+
+_CUT: Final = b"?\n"
+"""Makes what is there of a line invalid: a time without its last digits would be one of 1970."""
 
 
 class Kernel:
@@ -76,6 +80,8 @@ class Kernel:
     def append_to(self, path: str, mode: int) -> tuple[int, bool]:
         """Open a file for appending, or a named pipe that has a reader.
 
+        A line that a full disk has cut is ended, so that it is invalid and the next one is not.
+
         Returns:
             A descriptor, and whether the file was made. It has the mode then, whatever the umask
             is (a daemon of twistd has 077).
@@ -84,10 +90,16 @@ class Kernel:
             fd, is_new = os.open(path, _APPEND | os.O_EXCL, mode), True
         except FileExistsError:
             fd, is_new = os.open(path, _APPEND, mode), False
-        if is_new:
-            os.fchmod(fd, mode)
-        # O_NONBLOCK was for opening only: a named pipe without a reader would block there.
-        os.set_blocking(fd, True)
+        try:
+            if is_new:
+                os.fchmod(fd, mode)
+            elif _ends_in_mid_line(path, fd):
+                os.write(fd, _CUT)
+            # O_NONBLOCK was for opening only: a named pipe without a reader would block there.
+            os.set_blocking(fd, True)
+        except OSError:
+            os.close(fd)
+            raise
         return fd, is_new
 
     def identity(self, file: int | str) -> tuple[int, int]:
@@ -98,6 +110,20 @@ class Kernel:
     def writing_thread(self, fd: int, written: Callable[[OSError | None], object]) -> WritingThread:
         """Start a thread that writes, see `WritingThread`."""
         return WritingThread(fd, written)
+
+
+def _ends_in_mid_line(path: str, fd: int) -> bool:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or not status.st_size:
+        return False
+    try:
+        reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:  # this user may only write it
+        return False
+    try:
+        return os.pread(reading, 1, status.st_size - 1) != b"\n"
+    finally:
+        os.close(reading)
 
 
 class WritingThread:

@@ -282,6 +282,19 @@ class PathTests(SynchronousTestCase):
             self.assertEqual(self.path.stat().st_mode & 0o777, 0o604)
             self.path.unlink()
 
+    def test_a_line_that_was_cut(self) -> None:
+        """What a process left of a line, on a full disk, costs no line of the next one."""
+        for before, expected in (
+            (b"", b"c\n"),
+            (b"a\n", b"a\nc\n"),
+            (b"a\nb 17", b"a\nb 17?\nc\n"),
+        ):
+            self.path.write_bytes(before)
+            writer = self.open()
+            self.write(writer, b"c\n")
+            writer.close()
+            self.assertEqual(self.path.read_bytes(), expected)
+
     def test_unwritable(self) -> None:
         """A path that cannot be opened is named and tried again, nothing is lost."""
         self.path = self.path / "sub" / "file"
