@@ -27,19 +27,19 @@ _TAKEN_BACK_BYTES: Final = 1 << 20
 _KINDS_OF_LOG_LINES: Final = 1000
 UPS: Final = {
     "Connected to {address}.": "connection",
-    "Connected to {address} again after {seconds:.0f} s.": "connection",
-    "Connected to {address} after {seconds:.0f} s.": "connection",
+    "Connected to {subject} again after {seconds:.0f} s.": "connection",
+    "Connected to {subject} after {seconds:.0f} s.": "connection",
     "Started.": "module",
     "Started again, restart {count}.": "module",
     "The output works again, {count} metrics waited.": "output",
     "The queue has room again, {count} metrics were dropped.": "queue",
 }
 DOWNS: Final = {
-    "Cannot connect to {address}: {cause}. Trying again.": "connection",
-    "Lost the connection to {address}: {cause}. Trying again.": "connection",
+    "Cannot connect to {subject}: {cause}. Trying again.": "connection",
+    "Lost the connection to {subject}: {cause}. Trying again.": "connection",
     "Restart {restart} in {seconds:.1f} s.": "module",
     "Parked after too many restarts; next attempt in {seconds:g} s.": "module",
-    "Cannot write to the output: {reason}. Metrics are kept within the queue's bound, "
+    "Cannot write to the output: {cause}. Metrics are kept within the queue's bound, "
     "trying again.": "output",
     "The queue is full, the output is not read fast enough: the oldest metrics are dropped from "
     "now on, and counted.": "queue",

@@ -19,7 +19,7 @@ from tests.simulation.ledger import BYSTANDER_S, Ledger
 from tests.simulation.world import Violation, World
 
 UP = "Connected to {address}."
-DOWN = "Cannot connect to {address}: {cause}. Trying again."
+DOWN = "Cannot connect to {subject}: {cause}. Trying again."
 
 
 class LogPairsTests(SynchronousTestCase):
@@ -32,7 +32,7 @@ class LogPairsTests(SynchronousTestCase):
 
     def down(self, cause: str) -> None:
         """Log that there is no connection."""
-        self.log.warn(DOWN, address="broker", cause=cause)
+        self.log.warn(DOWN, subject="broker", cause=cause)
 
     def up(self) -> None:
         """Log that there is one."""
