@@ -201,6 +201,13 @@ class Link(Protocol):
             if self.lost is None:
                 self._call_transport("abortConnection")
 
+    def _end_after_disconnect(self, cause: Cause) -> None:
+        """End as the broker wants it: what it sent before, and is set aside, is still handed on."""
+        if self._cause is None:
+            self._cause = cause
+            if self.lost is None:
+                self._call_transport("abortConnection")
+
     # What the transport calls.
 
     def connectionMade(self) -> None:
@@ -302,7 +309,7 @@ class Link(Protocol):
                     )
                 )
             elif isinstance(event, Disconnected):
-                self.end(causes.of_disconnect(event.code, self._client_id))
+                self._end_after_disconnect(causes.of_disconnect(event.code, self._client_id))
             elif isinstance(event, Received):
                 self._intake.deliver(event.topic, event.payload, 0, retain=event.retain)
             else:

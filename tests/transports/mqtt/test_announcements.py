@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.interfaces import Message
@@ -535,3 +536,12 @@ class Mqtt5ConnectionTests(ConnectionTests):
     """The same in MQTT 5."""
 
     protocol = "5"
+
+    def test_the_broker_says_why_it_ends_the_connection(self) -> None:
+        """As with any other end, what was set aside is handled, and one cause is logged."""
+        self.connect()
+        self.script.send(self.publish(b"tele/b") + packet(0xE0, b"\x8b"))
+        self.script.clock.pump([0, 0])
+        self.assertEqual(self.topics, ["tele/a", "tele/b"])
+        [line] = self.script.told(LogLevel.warn)
+        self.assertIn("shutting down", line)
