@@ -11,8 +11,10 @@ from tests.simulation.clock import SimClock
 from tests.simulation.configuration import PORTS
 from tests.simulation.ledger import Key, Ledger, key_of
 
-__all__ = ["Accounting"]
+__all__ = ["NO_RETAINED", "Accounting"]
 
+NO_RETAINED: Final = "no_retained"
+"""In place of a kind of fault: a broker that does not keep announcements for filters like ours."""
 _MAY_COST_NAMES: Final = frozenset(
     {
         "stream_stalls",
@@ -27,6 +29,12 @@ _MAY_COST_NAMES: Final = frozenset(
         "config_unreadable",
         "broker_restart",
         "freeze",
+        "taken_over",
+        "connect_refused",
+        "access_withdrawn",
+        "session_expired",
+        "packet_size",
+        NO_RETAINED,
     }
 )
 """With these an announcement may come later than it is waited for, or not at all."""

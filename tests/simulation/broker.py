@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from attrs import evolve
 from twisted.internet import error
 
 from tests.simulation.broker_client import BrokerClient
@@ -45,6 +46,7 @@ class ModelBroker:
         options: how it is set up; may be changed at any time.
 
     Attributes:
+        usual: how it was set up at first.
         sessions: by client id.
         silent: it accepts connections and never answers CONNECT.
         refusal: why it refuses to accept a connection, a key of `broker_client.REFUSALS`.
@@ -63,6 +65,7 @@ class ModelBroker:
     def __init__(self, clock: SimClock, options: BrokerOptions | None = None) -> None:
         self.clock = clock
         self.options = options or BrokerOptions()
+        self.usual = evolve(self.options)
         self.sessions: dict[str, Session] = {}
         self.retained: dict[str, Publication] = {}
         self.clients: list[BrokerClient] = []
@@ -132,9 +135,12 @@ class ModelBroker:
         for route in self._routes_of(topic):
             session = route.session
             if session is None:
-                # Each in turn, whether it is connected or not.
+                # Each in turn.
                 group = self._groups[route.filter]
-                session = group.pop(0)
+                connected = (each for each in group if each.client is not None)
+                wanted = next(connected, None) if self.options.prefers_connected else None
+                session = wanted or group[0]
+                group.remove(session)
                 group.append(session)
             yield session, session.filters[route.filter]
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from random import Random
 from typing import Any, Final, Protocol
 
 from attrs import define, field
 
-__all__ = ["MOSQUITTO_2_0_11", "BrokerOptions", "Holder", "Publication", "Session", "Subscription"]
+__all__ = [
+    "MOSQUITTO_2_0_11",
+    "BrokerOptions",
+    "Holder",
+    "Publication",
+    "Session",
+    "Subscription",
+    "choose_options",
+]
 
 
 @define
@@ -28,6 +37,7 @@ class BrokerOptions:
         retained_for_shared: they are sent to shared subscriptions too (2.0.11).
         retained_for_wildcards: they are sent to filters with wildcards.
         forgets_shared: shared subscriptions end with the connection (2.0.11).
+        prefers_connected: of a group, those who are connected get the messages, if there are any.
         says_taken_over: a client is told that another one has taken its place (2.0.21).
         refuses_long_keepalive: to MQTT 3.1.1, which cannot be told another one (2.0.21).
         max_packet: bytes of the longest packet that it takes, 0 for any.
@@ -47,6 +57,7 @@ class BrokerOptions:
     retained_for_shared: bool = False
     retained_for_wildcards: bool = True
     forgets_shared: bool = False
+    prefers_connected: bool = False
     says_taken_over: bool = True
     refuses_long_keepalive: bool = True
     max_packet: int = 0
@@ -63,6 +74,29 @@ MOSQUITTO_2_0_11: Final[dict[str, Any]] = {
     "refuses_long_keepalive": False,
 }
 """What it has otherwise than 2.0.21, whose options are the defaults."""
+
+FLAVOURS: Final[dict[str, dict[str, Any]]] = {
+    "mosquitto 2.0.21": {},
+    "mosquitto 2.0.11": MOSQUITTO_2_0_11,
+    "rabbitmq": {"retained_for_wildcards": False, "queue_qos0": True, "max_queued": 0},
+    "aedes": {"speaks_v5": False, "retained_delay_s": 0.05, "says_taken_over": False},
+    "mochi": {"retained_delay_s": 0.05},
+}
+"""What brokers have otherwise than the defaults, by name."""
+
+
+def choose_options(random: Random) -> BrokerOptions:
+    """Choose a kind of broker and how it is set up."""
+    values: dict[str, Any] = {
+        "speaks_v5": random.random() < 0.7,
+        "max_inflight": random.choice((1, 20, 20, 1000)),
+        "max_queued": random.choice((1000, 10_000_000)),
+        "queue_qos0": random.random() < 0.3,
+        "suback_first": random.random() < 0.5,
+        # Others do as mosquitto; but then a session that is left behind has messages for good.
+        "prefers_connected": True,
+    }
+    return BrokerOptions(**{**values, **FLAVOURS[random.choice(list(FLAVOURS))]})
 
 
 @define(eq=False)

@@ -59,6 +59,7 @@ class ConfigFile:
         absent: those that are not enabled are not in the file either.
         renamed: modules that have another name, and so another session at their broker.
         settings: further global settings.
+        topics: what each of the test modules subscribes below.
     """
 
     def __init__(self, path: Path, random: Random, output: str) -> None:
@@ -67,6 +68,7 @@ class ConfigFile:
         self.absent = False
         self.renamed: set[str] = set()
         self.settings = ""
+        self.topics = {module: module for module in NUMBERED}
         self._variants: dict[str, str] = {}
         high = random.choice((1 << 13, 1 << 16, 1 << 16, 1 << 20))
         self._header = (
@@ -86,7 +88,7 @@ class ConfigFile:
     def _module(self, name: str) -> str:
         table = name if name in _REAL else f"numbered:{self.instance(name)}"
         text = f'[modules."{table}"]\nenabled = {str(self.modules[name]).lower()}\n'
-        text += _REAL.get(name, f'topic = "{name}"\n')
+        text += _REAL.get(name) or f'topic = "{self.topics[name]}"\n'
         return text + (
             f'broker = "tcp://192.0.2.1:{PORTS[name]}"\n'
             f'keepalive = "{self._variants.get(name, "10s")}"\nreconnect_max = "5s"\n'

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from tests.simulation.broker_faults import BROKER_KINDS
 from tests.simulation.configuration import BROKEN, GLOBALS, NUMBERED
 
 if TYPE_CHECKING:
@@ -309,6 +310,7 @@ KINDS: Final[dict[str, Fault]] = {
     "broker_cuts": _broker_cuts,
     "broker_silent": _broker_silent,
     "broker_version": _broker_version,
+    **BROKER_KINDS,
     "connection_vanishes": _connection_vanishes,
     "stream_stalls": _stream_stalls,
     "filter_refused": _filter_refused,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, frozen
 
+from tests.simulation.broker_faults import BROKER_KINDS
 from tests.simulation.configuration import PORTS
 from tests.simulation.faults import KINDS
 from tests.simulation.states import states_of
@@ -22,6 +23,7 @@ CONTAINED: Final = (
     "broker_cuts",
     "broker_silent",
     "broker_version",
+    *BROKER_KINDS,
     "stream_stalls",
     "filter_refused",
     "module_make",

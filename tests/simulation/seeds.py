@@ -6,5 +6,7 @@ from typing import Final
 
 __all__ = ["SEEDS"]
 
-SEEDS: Final[dict[int, str]] = {}
+SEEDS: Final[dict[int, str]] = {
+    3: "QoS 0 that was set aside, lost when the broker said why it ended the connection",
+}
 """Seed, and what it found."""

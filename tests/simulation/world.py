@@ -13,9 +13,10 @@ from typing import Any, Final
 from twisted.logger import globalLogPublisher
 
 from metrics_agent.errors import ConfigError
-from tests.simulation.accounting import Accounting
-from tests.simulation.broker import BrokerOptions, ModelBroker, Publication
+from tests.simulation.accounting import NO_RETAINED, Accounting
+from tests.simulation.broker import ModelBroker, Publication
 from tests.simulation.broker_packets import matches
+from tests.simulation.broker_session import choose_options
 from tests.simulation.clock import SimClock
 from tests.simulation.configuration import PORTS, ConfigFile
 from tests.simulation.devices import TOPICS, Devices
@@ -25,6 +26,7 @@ from tests.simulation.modules import numbered_kind
 from tests.simulation.network import Connection
 from tests.simulation.process import AgentProcess, make_observer
 from tests.simulation.reader import READERS, Reader
+from tests.simulation.rival import share_messages
 from tests.simulation.schedule import INSIDE, Faults, Scope
 from tests.simulation.steps import Steps
 
@@ -71,7 +73,7 @@ class World:
         self.seed = seed
         self.without = without
         self._only = only
-        self.chance = random = Random(seed)
+        self.chance = Random(seed)
         self.plan: list[tuple[int, float, str]] = []
         self.random = Random(seed)
         self.clock = clock = SimClock(self.random)
@@ -93,18 +95,10 @@ class World:
             self._reader_class.setting,
         )
         self.brokers = {
-            port: ModelBroker(
-                clock,
-                BrokerOptions(
-                    speaks_v5=random.random() < 0.7,
-                    max_inflight=random.choice((1, 20, 20, 1000)),
-                    max_queued=random.choice((1000, 10_000_000)),
-                    queue_qos0=random.random() < 0.3,
-                    suback_first=random.random() < 0.5,
-                ),
-            )
+            port: ModelBroker(clock, choose_options(Random(f"{seed} broker {port}")))
             for port in sorted(set(PORTS.values()))
         }
+        share_messages(self.brokers, self.config, Random(f"{seed} share"))
         self.scope = Scope.choose(Random(f"{seed} scope"))
         self.scoped_brokers = [self.brokers[port] for port in self.scope.ports]
         # With a window of one message a burst takes seconds in any case.
@@ -217,7 +211,10 @@ class World:
         if process.alive:
             self.violate("a stop took longer than drain_timeout + 2 s")
             return
-        self.accounting.close(self.brokers.values(), self.episodes, ids)
+        kinds = set(self.episodes)
+        if not self.brokers[PORTS["tasmota"]].options.retained_for_wildcards:
+            kinds.add(NO_RETAINED)
+        self.accounting.close(self.brokers.values(), kinds, ids)
 
     def _is_settled(self) -> bool:
         """Whether the agent runs, and no broker has anything for it."""
