@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-__all__ = ["BROKEN", "GLOBALS", "NUMBERED", "PORTS", "ConfigFile"]
+__all__ = ["BROKEN", "GLOBALS", "NUMBERED", "PORTS", "ConfigFile", "module_of"]
 
 PORTS: Final = {"a": 1883, "b": 1883, "c": 1884, "tasmota": 1884, "opendtu": 1883}
 """The modules, with the port of the broker of each."""
@@ -39,11 +39,17 @@ BROKEN: Final = (
 GLOBALS: Final = (
     'log_level = "debug"\n',
     'log_level = "error"\n',
-    "series_per_device = 10\n",
+    "failed_ticks_limit = 1\n",
     'restart_backoff_min = "2s"\n',
     'tick_timeout = "1s"\n',
 )
 """Settings of the agent, to be changed in a reload."""
+
+
+def module_of(instance: str) -> str:
+    """Return the module of an instance as the agent names it, which may have been renamed."""
+    name = instance.rpartition(":")[2]
+    return name[0] if name[0] in NUMBERED and len(name) <= len("a2") else name
 
 
 class ConfigFile:

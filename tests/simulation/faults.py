@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from tests.simulation.broker_faults import BROKER_KINDS
-from tests.simulation.configuration import BROKEN, GLOBALS, NUMBERED
+from tests.simulation.configuration import BROKEN, GLOBALS, NUMBERED, module_of
 
 if TYPE_CHECKING:
+    from tests.simulation.process import AgentProcess
     from tests.simulation.world import World
 
 __all__ = ["KINDS", "Fault", "Heal"]
@@ -38,12 +39,21 @@ def _sighup_then_sigterm(world: World) -> Heal:
     return None
 
 
+def _excuse_unread(world: World, process: AgentProcess) -> None:
+    """Excuse what a stop leaves unread."""
+    if process.reloads_or_stands_still:
+        # It may come within a reload.
+        world.excuse("", 30.0)
+    # A stop does not wait for connections that are being made; a broker sends with its CONNACK.
+    for instance, connection in process.agent._parts.connections.named():
+        if not connection.connected:
+            world.excuse(module_of(instance), 1.0)
+
+
 def _sigterm(world: World) -> Heal:
     process = world.process
     if process is not None:
-        if process.reloads_or_stands_still:
-            # It may come within a reload: what is unread then stays unread.
-            world.excuse("", 30.0)
+        _excuse_unread(world, process)
         process.terminate()
     return None
 
@@ -234,8 +244,7 @@ def _stdin_speaks(world: World) -> Heal:
 def _stdin_ends(world: World) -> Heal:
     process = world.process
     if process is not None and process.alive:
-        if process.reloads_or_stands_still:
-            world.excuse("", 10.0)
+        _excuse_unread(world, process)
         process.stdin.end()
     return None
 

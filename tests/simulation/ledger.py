@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from tests.simulation.broker import Publication
-from tests.simulation.configuration import PORTS
+from tests.simulation.configuration import PORTS, module_of
 
 __all__ = ["Key", "Ledger", "key_of"]
 
@@ -80,7 +80,7 @@ class Ledger:
     def _take(self, instance: str, qos: int, number: int, line: bytes) -> None:
         # Each instance has a session of its own, with its own order.
         last = self._last.get((instance, qos), -1)
-        module = _module(instance)
+        module = module_of(instance)
         if number > last:
             self._last[instance, qos] = number
         elif (key := (module, qos, number)) not in self.delivered and key not in self.nothing:
@@ -117,7 +117,7 @@ class Ledger:
     def looked_at(self, name: str, payload: bytes) -> None:
         """Take note of a message that gives no point."""
         qos, number = payload.split(b":")
-        self.nothing.add((_module(name.partition(":")[2]), int(qos), int(number)))
+        self.nothing.add((module_of(name), int(qos), int(number)))
 
     def may_be_acknowledged(self, publication: Publication) -> bool:
         """Say whether a message has been delivered, or looked at."""
@@ -135,11 +135,6 @@ class Ledger:
             and key not in self.forgotten
             and key not in at_broker
         ]
-
-
-def _module(instance: str) -> str:
-    """Return the module of an instance, which may have been renamed."""
-    return instance[0] if instance in {"a2", "b2", "c2"} else instance
 
 
 def key_of(publication: Publication) -> Key:

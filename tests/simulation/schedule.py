@@ -49,7 +49,7 @@ AT_BOUNDARIES: Final = frozenset(
         "reader_dies",
     }
 )
-"""Kinds of which the very moment may matter."""
+"""Kinds of which the very moment matters most."""
 BOUNDARIES: Final = {
     "turn": 3000,
     "message": 300,
@@ -174,7 +174,7 @@ class Faults:
         if self._over:
             return
         random = Random(f"{self._world.seed} {number} boundary")
-        if kind in AT_BOUNDARIES and random.random() < 0.6:
+        if random.random() < (0.6 if kind in AT_BOUNDARIES else 0.2):
             boundary = random.choice(list(BOUNDARIES))
             times = random.randint(1, random.choice((2, BOUNDARIES[boundary])))
             self._armed.setdefault(boundary, []).append(_Armed(times, number, kind))

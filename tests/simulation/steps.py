@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.simulation.configuration import module_of
+
 __all__ = ["Steps"]
 
 LASTING_S = 45.0
@@ -49,6 +51,5 @@ class Steps:
         plan = self._wrong.get((instance, step))
         wrong = plan.pop(0) if plan else ""
         if wrong:
-            # Its letter: an instance may have been renamed.
-            self._excuse(instance.partition(":")[2][0], LASTING_S)
+            self._excuse(module_of(instance), LASTING_S)
         return wrong
