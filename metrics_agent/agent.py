@@ -38,8 +38,9 @@ _END_GRACE_S = 3.0
 _RELOAD_GAP_S = 0.1
 """From the end of a reload to the next: in a storm of SIGHUPs modules must come to their work."""
 
-_RECONCILE_WAIT_S = 1.0
-"""A reload waits this long for connections that are not wanted any more to be closed."""
+_RECONCILE_WAIT_S = 0.35
+"""A reload waits this long for connections that are not wanted any more to be closed, as long as an
+orderly end takes; one that waits for the reader of the output ends while modules are at work."""
 
 _SETTLE_WAIT_S = 1.0
 """A reload waits this long for what the brokers have delivered on connections that will end."""

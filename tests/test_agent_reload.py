@@ -309,6 +309,15 @@ class HostileTests(AgentCase):
             self.assertEqual([each.stopped for each in self.modules["b"]], [1, 0])
             self.end(agent)
 
+    def test_a_connection_that_ends_slowly(self) -> None:
+        """It waits for the reader of the output, and nobody waits for it for long."""
+        agent = self.started("a")
+        self.connections.reconciled = Deferred
+        agent.request_reload()
+        self.clock.advance(0.4)
+        self.assertEqual((self.alive(), len(self.modules["a"])), (["a"], 2))
+        self.assertNotIn("reload", self.connections.paused)
+
     def test_connections(self) -> None:
         """Connections that fail or hang cost their own modules' messages, nothing else."""
         for reconciled in (raiser(SystemExit(1)), Deferred):
