@@ -22,6 +22,7 @@ ONE_SHOTS = {
     "logs/observer.py": "the lines that are due; the next event sets it again",
     "output/sink.py": "the limit of one drain; the report of a loss",
     "process/standstill.py": "the next reading of the clock during a stop, and nothing else",
+    "steps.py": "the limit of one step of a reload or a stop",
     "supervision/context.py": "a module's own timer, run by the guard",
     "supervision/supervisor.py": "limits of one start or stop; the wait of the state machine",
     "supervision/ticker.py": "sets its next tick by itself and contains each by the guard",

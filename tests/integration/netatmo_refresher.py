@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from metrics_agent.config import Secret
 from metrics_agent.modules.netatmo.account import Account
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.oauth2.keeper import LoginNeeded
+from metrics_agent.transports.http import HttpClient
 from tests.integration.netatmo_brain import CLIENT_ID, CLIENT_SECRET
 
 LEAP_S = 4 * 3600
@@ -37,6 +39,7 @@ async def refresh_for_ever(path: str, url: str, ca_file: str) -> None:
     account = Account(
         settings,
         reactor,
+        partial(HttpClient, reactor),
         Path(path),
         Logger(observer=lambda _event: None),  # type: ignore[arg-type]  # takes an event
         now_s=lambda: start_s + LEAP_S * next(leaps),
