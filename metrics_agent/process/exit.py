@@ -26,7 +26,7 @@ from metrics_agent.process.standstill import STEP_S, RunningClock
 
 __all__ = ["ExitCode", "ExitStatus", "wait_until_read"]
 
-_LAST_WORDS_S: Final = 0.5
+_READER_WAIT_S: Final = 0.5
 """How long the end waits for the reader of stderr; with the drain before it, less than 5 s."""
 _LOOK_S: Final = 0.005
 
@@ -66,7 +66,7 @@ class ExitStatus:
     def _at_exit(self) -> None:
         # Whatever fails here (a sleep does under a faked clock): the code must be given.
         with suppress(Exception):
-            wait_until_read(STDERR, _LAST_WORDS_S)
+            wait_until_read(STDERR, _READER_WAIT_S)
         # The interpreter would look for garbage in all that we have, while the parent waits: that
         # takes several times as long as a stop itself.
         gc.freeze()
