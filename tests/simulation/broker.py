@@ -208,9 +208,6 @@ class ModelBroker:
         present = session is not None
         if session is None:
             session = self.sessions[name] = Session(name, self.options)
-        elif self.options.forgets_shared:
-            for each in [each for each in session.filters if each.startswith(_SHARE)]:
-                self.unsubscribe(session, each)
         session.client = holder
         session.v5 = connect.v5
         session.expiry_s = connect.expiry_s

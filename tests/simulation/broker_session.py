@@ -36,7 +36,6 @@ class BrokerOptions:
         retained_delay_s: these come so long after it, and after the answer to a PING.
         retained_for_shared: they are sent to shared subscriptions too (2.0.11).
         retained_for_wildcards: they are sent to filters with wildcards.
-        forgets_shared: shared subscriptions end with the connection (2.0.11).
         prefers_connected: of a group, those who are connected get the messages, if there are any.
         says_taken_over: a client is told that another one has taken its place (2.0.21).
         refuses_long_keepalive: to MQTT 3.1.1, which cannot be told another one (2.0.21).
@@ -56,7 +55,6 @@ class BrokerOptions:
     retained_delay_s: float = 0.0
     retained_for_shared: bool = False
     retained_for_wildcards: bool = True
-    forgets_shared: bool = False
     prefers_connected: bool = False
     says_taken_over: bool = True
     refuses_long_keepalive: bool = True
@@ -69,7 +67,6 @@ MOSQUITTO_2_0_11: Final[dict[str, Any]] = {
     "counts_inflight": True,
     "window_leaks": True,
     "retained_for_shared": True,
-    "forgets_shared": True,
     "says_taken_over": False,
     "refuses_long_keepalive": False,
 }

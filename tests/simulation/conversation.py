@@ -229,7 +229,7 @@ class Conversation:
         random = self._random
         topic, qos = random.choice(_TOPICS), random.randint(0, 1)
         retain, by_client = random.random() < 0.15, random.random() < 0.2
-        for _ in range(random.choice((1, 1, 4))):
+        for _ in range(random.choice((1, 1, 4, 15))):
             self._number += 1
             sender = self._client if by_client and self._client is not None else self._devices
             events = sender.publish(topic, b"%d" % self._number, qos, retain=retain)
