@@ -229,12 +229,14 @@ class Conversation:
         random = self._random
         topic, qos = random.choice(_TOPICS), random.randint(0, 1)
         retain, by_client = random.random() < 0.15, random.random() < 0.2
-        for _ in range(random.choice((1, 1, 4, 15))):
+        sender = self._client if by_client and self._client is not None else self._devices
+        count = random.choice((1, 1, 4, 15))
+        for left in reversed(range(count)):
             self._number += 1
-            sender = self._client if by_client and self._client is not None else self._devices
-            events = sender.publish(topic, b"%d" % self._number, qos, retain=retain)
-            if sender is self._client:
-                self._note(f"publish itself {topic}", events)
+            payload = b"%d" % self._number
+            events = sender.publish(topic, payload, qos, retain=retain, settle=not left)
+        if sender is self._client:
+            self._note(f"publish itself {topic}", events)
         if self._client is not None:
             self._note(f"publish {topic}", self._client.settle())
         self._settle_member()

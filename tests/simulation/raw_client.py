@@ -160,12 +160,12 @@ class RawClient:
         return self.settle()
 
     def publish(
-        self, topic: str, payload: bytes, qos: int, *, retain: bool
+        self, topic: str, payload: bytes, qos: int, *, retain: bool, settle: bool = True
     ) -> list[tuple[Any, ...]]:
-        """Publish, and return what comes."""
+        """Publish, and return what comes, unless more is to be sent at once."""
         body = write_text(topic) + (self._id() if qos else b"")
         self._send(0x30 | qos << 1 | retain, body + (b"\0" if self._v5 else b"") + payload)
-        return self.settle()
+        return self.settle() if settle else []
 
     def acknowledge(self, packet_id: int) -> None:
         """Send a PUBACK."""

@@ -19,7 +19,7 @@ from tests.simulation.clock import SimClock
 from tests.simulation.conversation import Conversation, Setup
 from tests.simulation.raw_client import ModelPipe, Pipe, RawClient, SocketPipe
 
-SEEDS = 10
+SEEDS = 8
 ANY_PACKET = 268_435_455
 """That `Mosquitto` sets."""
 RULES = (
