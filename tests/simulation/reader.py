@@ -15,6 +15,7 @@ __all__ = ["READERS", "Reader"]
 
 _LINE: Final = re.compile(rb"[a-z_]+(,[a-z_]+=[^ ,=\x00-\x1f]+)* [a-z_0-9]+=[^ \n\x00]+( -?\d+)?\n")
 _FAST: Final = 1 << 20
+_REPLACED: Final = -1
 _PAGES: Final = (4, 16, 16, 256)
 _SEND_BUFFERS: Final = (65536, 212992)
 """The smallest takes the longest line as a whole: one that is longer is written in parts."""
@@ -192,18 +193,23 @@ class NamedPipeReader(PipeReader):
             self.clock.later(3 * self.random.random(), self._come)
 
     def cut(self) -> None:
-        """Have another pipe in its place; what is unread when the agent notices is never read."""
-        self.inode = -1
+        """Have another pipe in its place; what is unread in the old one is never read."""
+        self.inode = _REPLACED
 
     def end_of_stream(self) -> None:
-        if self._is_there:
+        if self._reads:
             super().end_of_stream()
+        self._rest = b""
 
     def _come(self) -> None:
         self._is_there = True
 
     def _read(self) -> bool:
-        return self._is_there and super()._read()
+        return self._reads and super()._read()
+
+    @property
+    def _reads(self) -> bool:
+        return self._is_there and self.inode != _REPLACED
 
 
 class FileReader(Reader):
@@ -246,7 +252,7 @@ class PathReader(FileReader):
 
     def die(self) -> None:
         """Have the file renamed: the old one is written until that is noticed."""
-        self.inode = -1
+        self.inode = _REPLACED
 
 
 class TcpReader(Reader):
