@@ -6,12 +6,14 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-__all__ = ["BROKEN", "GLOBALS", "NUMBERED", "PORTS", "ConfigFile", "module_of"]
+__all__ = ["BROKEN", "GLOBALS", "INSTANCES", "NUMBERED", "PORTS", "ConfigFile", "module_of"]
 
 PORTS: Final = {"a": 1883, "b": 1883, "c": 1884, "tasmota": 1884, "opendtu": 1883}
 """The modules, with the port of the broker of each."""
 NUMBERED: Final = ("a", "b", "c")
 """Those of them that are instances of the test module."""
+INSTANCES: Final = tuple(f"numbered:{name}" if name in NUMBERED else name for name in PORTS)
+"""How the agent names the modules, unless they are renamed."""
 _HEADER: Final = """\
 watchdog_dump = "0s"
 watchdog_exit = "0s"
