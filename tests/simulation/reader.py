@@ -209,7 +209,8 @@ class NamedPipeReader(PipeReader):
 
     @property
     def _reads(self) -> bool:
-        return self._is_there and self.inode != _REPLACED
+        # One that comes does not get what is in a pipe that has broken.
+        return self._pipe.has_reader and self.inode != _REPLACED
 
 
 class FileReader(Reader):
