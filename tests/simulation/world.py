@@ -227,12 +227,23 @@ class World:
             return False
         if any(each.vanished and each.open for each in process.reactor.connections):
             return False
+        # What was renamed has left a session behind, which does not count.
         ids = self._client_ids()
-        return self.devices.have_subscribers() and not any(
-            session.client is None or list(session.unacknowledged())
+        sessions = [
+            session
             for broker in self.brokers.values()
             for session in broker.sessions.values()
             if session.client_id in ids
+        ]
+        return (
+            len(sessions) == len(ids)
+            and self.devices.have_subscribers()
+            and all(
+                session.client is not None
+                and bool(session.filters)
+                and not list(session.unacknowledged())
+                for session in sessions
+            )
         )
 
     def backlog(self) -> int:
