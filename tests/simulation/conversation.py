@@ -9,7 +9,7 @@ from tests.simulation.raw_client import Pipe, RawClient
 
 __all__ = ["STEPS", "Broker", "Conversation", "Setup"]
 
-STEPS: Final = 60
+STEPS: Final = 120
 _FILTERS: Final = (
     "a/+",
     "b/#",
@@ -105,10 +105,10 @@ class Conversation:
         """Return everything that the broker said."""
         for _ in range(STEPS):
             step = self._random.choice(
-                ("publish",) * 8
-                + ("acknowledge",) * 3
-                + ("subscribe",) * 3
-                + ("join",) * 4
+                ("publish",) * 12
+                + ("acknowledge",) * 5
+                + ("subscribe",) * 7
+                + ("join",) * 6
                 + ("unsubscribe", "leave", "cut", "take_over", "member", "member")
                 + ("change", "restart", "too_large", "refused")
             )
@@ -228,7 +228,7 @@ class Conversation:
     def _publish(self) -> None:
         random = self._random
         topic, qos = random.choice(_TOPICS), random.randint(0, 1)
-        retain, by_client = random.random() < 0.15, random.random() < 0.2
+        retain, by_client = random.random() < 0.25, random.random() < 0.3
         sender = self._client if by_client and self._client is not None else self._devices
         count = random.choice((1, 1, 4, 15))
         for left in reversed(range(count)):

@@ -19,7 +19,7 @@ from tests.simulation.clock import SimClock
 from tests.simulation.conversation import Conversation, Setup
 from tests.simulation.raw_client import ModelPipe, Pipe, RawClient, SocketPipe
 
-SEEDS = 8
+SEEDS = 6
 ANY_PACKET = 268_435_455
 """That `Mosquitto` sets."""
 RULES = (
@@ -133,7 +133,7 @@ def answers(
 
 @with_both_mosquittos
 class ParityTests(SynchronousTestCase):
-    """Each seed has 60 steps."""
+    """Each seed has 120 steps."""
 
     mosquitto_program = "mosquitto"
     skip = missing("mosquitto")
