@@ -147,6 +147,8 @@ def table(results: Sequence[Result], day: date, machine: str) -> str:
         f"processor time each ({', '.join(lines)}).\n\n"
         "| mutant | kind | found after | by |\n|---|---|---:|---|\n"
     )
+    if (left := len(_chosen(())) - len(results)) > 0:
+        head = head.replace("\n\n", f" Not in this run: {left} others.\n\n", 1)
     rows = []
     for each in results:
         how = each.how if len(each.how) <= _SHOWN_CHARS else f"{each.how[:_SHOWN_CHARS]}…"
