@@ -33,14 +33,14 @@ from metrics_agent.supervision.supervisor import State, Supervisor
 __all__ = ["Agent"]
 
 _END_GRACE_S = 3.0
-"""What a stop may take beyond its drain, where memory is short, before the kernel ends it."""
+"""Where memory is short: how long after `drain_timeout` the kernel ends a stop."""
 
 _RELOAD_GAP_S = 0.1
-"""From the end of a reload to the next: in a storm of SIGHUPs modules must come to their work."""
+"""From the end of a reload to the next: modules must get to work between many SIGHUPs."""
 
 _RECONCILE_WAIT_S = 0.35
-"""A reload waits this long for connections that are not wanted any more to be closed, as long as an
-orderly end takes; one that waits for the reader of the output ends while modules are at work."""
+"""How long a reload waits for unwanted connections to close: about what an orderly close takes.
+One that still waits for the output's reader closes later, while the modules already run."""
 
 _SETTLE_WAIT_S = 1.0
 """A reload waits this long for what the brokers have delivered on connections that will end."""
@@ -125,7 +125,7 @@ class Agent(MultiService):
         """Open the output and start the modules; what cannot be started is logged."""
         if isinstance(self._guard.run("start", self._parts.sink.startService), Caught):
             self.request_stop("the output cannot be opened", ExitCode.GAVE_UP)
-        # Each by itself: one that fails, such as where no thread can be made, costs only itself.
+        # Each by itself: one that cannot start, for lack of a thread say, does not stop the others.
         Service.startService(self)
         for service in (self._parts.connections, *self):
             self._guard.run("start", service.startService)
@@ -133,7 +133,7 @@ class Agent(MultiService):
 
     async def _start(self) -> None:
         import_all(self._plan.needs)
-        self._parts.imported()
+        self._parts.on_imported()
         await self._apply(self._plan)
         if self.stopping:
             return

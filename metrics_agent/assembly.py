@@ -1,4 +1,4 @@
-"""Puts an agent together; reads like a parts list. Both commands use it."""
+"""Puts an agent together; reads like a parts list. `metrics-agent` and twistd both use it."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ def assemble(
         plan: what shall run first.
         load: reads the configuration again; raises ConfigError.
         observer: the log, whose levels follow the configuration.
-        log_with: what twistd shall log with, None to leave that to twistd.
-        diagnosis: the rule to follow for a command that only looks; its `plan` and `loader` have
-            made ``plan`` and ``load``. None for the agent itself.
+        log_with: what twistd is to log with, None to leave that to twistd.
+        diagnosis: the rule to follow for a command that only looks; ``plan`` and ``load`` come
+            from its `plan` and `loader`. None for the agent itself.
         platform: what to ask of the machine; None for the real one.
 
     Raises:
@@ -107,7 +107,7 @@ def assemble(
 
 
 class _Assembly:
-    """The parts that the others refer to while they are put together."""
+    """Holds the parts while the agent is put together."""
 
     def __init__(
         self,
@@ -197,7 +197,7 @@ class _Assembly:
             notifier=notifier,
             observer=log_with,
             state=self._state,
-            imported=self._process.freeze_heap,
+            on_imported=self._process.freeze_heap,
         )
         agent = self._agent = Agent(parts, self._plan, self._load)
         self._self_metrics = self._make_self_metrics()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 __all__ = ["Batch", "Settle"]
 
 Settle = Callable[[bool], None]
-"""Called once: True when the reader has taken the bytes, False when they were dropped."""
+"""See `Batch`: True when the reader has taken the bytes, False when they were dropped."""
 
 
 class Batch:

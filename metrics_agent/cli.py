@@ -163,8 +163,8 @@ def _add_config(parser: ArgumentParser, default: str | None) -> None:
         metavar="FILE",
         default=default,
         help="the configuration; without it metrics-agent.toml or metrics-agent.json is looked for "
-        "in ./ and ./config/ (there only your own, and not as root or with a pipe on stdin) and in "
-        "/etc/metrics-agent/",
+        "in ./ and ./config/ (only a file that you own, and never as root or when stdin is a pipe) "
+        "and in /etc/metrics-agent/",
     )
 
 

@@ -71,8 +71,8 @@ class Diagnosis:
     """The rule, and what came out.
 
     Attributes:
-        state_dir: represents the state directory, see `commands.diagnosing`.
-        output: represents the setting `output`.
+        state_dir: used in place of the state directory, see `commands.diagnosing`.
+        output: used in place of the setting `output`.
         counters: what the modules collected.
         problems: what is known of their connections.
     """

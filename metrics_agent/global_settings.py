@@ -21,7 +21,7 @@ def put_into_force(
     cardinality: Cardinality,
     log: Logger,
 ) -> None:
-    """Apply what is not asked for each time it is needed, and log what the file warns of.
+    """Apply the settings that are copied elsewhere, and log the warnings of the file.
 
     Args:
         plan: what is going to run.

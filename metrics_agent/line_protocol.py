@@ -126,7 +126,7 @@ class Encoder:
             it is.
 
     Attributes:
-        cardinality: counts them.
+        cardinality: counts the series of each device.
         replaced: characters, names and numbers that were replaced, see the module's text.
         cut: tag values that were cut.
         left_out: fields left out because they were None, NaN or infinite.

@@ -36,9 +36,9 @@ class Parts:
         log: the agent's own log.
         guard: contains the agent's own faults.
         notifier: reports to systemd, where it started us.
-        observer: what twistd shall log with, None to leave that to twistd.
+        observer: what twistd is to log with, None to leave that to twistd.
         state: the files whose last changes are written at the stop.
-        imported: called before the first module is made, when all that they need is imported.
+        on_imported: called before the first module is made, when all that they need is imported.
     """
 
     reactor: Any
@@ -52,4 +52,4 @@ class Parts:
     notifier: Notifier
     observer: ILogObserver | None = None
     state: StateDirectory | None = None
-    imported: Callable[[], None] = lambda: None
+    on_imported: Callable[[], None] = lambda: None

@@ -110,8 +110,8 @@ class Shutdown:
             )
         elif dropped := sum(sink.dropped.values()):
             log.warn(
-                "Stopped: {written} metrics written, {dropped} were dropped before from a full "
-                "queue.",
+                "Stopped: {written} metrics written, {dropped} were dropped earlier because the "
+                "queue was full.",
                 written=written,
                 dropped=dropped,
             )

@@ -26,7 +26,7 @@ __all__ = ["CONFIG_HELP", "Options", "makeService"]
 
 CONFIG_HELP: Final = (
     "The configuration; without it metrics-agent.toml or metrics-agent.json is looked for in ./ "
-    "and ./config/ (there only your own, and not as root or with a pipe on stdin) and in "
+    "and ./config/ (only a file that you own, and never as root or when stdin is a pipe) and in "
     "/etc/metrics-agent/."
 )
 

@@ -228,7 +228,7 @@ class AgentCase(ContextCase):
             log=self.log,
             guard=self.guard,
             notifier=self.notifier,  # type: ignore[arg-type]
-            imported=lambda: self.seen.append("imported"),
+            on_imported=lambda: self.seen.append("imported"),
         )
         agent = Agent(parts, build(config), self.load)
         self.addCleanup(self.end, agent)

@@ -50,7 +50,7 @@ class StopTests(AgentCase):
         self.successResultOf(agent.stopService())
         self.assertEqual(
             self.told("warn")[-1],
-            "Stopped: 7 metrics written, 5 were dropped before from a full queue.",
+            "Stopped: 7 metrics written, 5 were dropped earlier because the queue was full.",
         )
 
     def test_asked_for(self) -> None:

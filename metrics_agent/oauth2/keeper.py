@@ -241,7 +241,7 @@ class Keeper:
         self._looked = True
 
     async def _read(self) -> None:
-        """Take what the file says; a damaged one is set aside and told."""
+        """Take what the file says; a damaged one is set aside and logged."""
         stamp = await self._in_thread(self._store.stamp)
         tokens: Tokens | None
         try:

@@ -97,7 +97,7 @@ class BatchQueue:
         """Return the next bytes to write, joined: whole lines as far as they fit.
 
         Returns:
-            At most `limit` bytes, but at least one line, or the rest of one; none when nothing is
+            At most `limit` bytes, but at least one line, or the rest of one; empty when nothing is
             queued. They stay queued until `advance`.
         """
         queued = self._queued

@@ -1,4 +1,4 @@
-"""The sink: where all metrics go, and the only door to fd 1.
+"""The sink: where all metrics go, and the only way to the output.
 
 Theory of operation. `write` puts a batch into the queue and asks for a flush in the reactor's
 next turn, which starts at once: a lone metric waits for nothing, and what comes in one turn leaves
@@ -42,8 +42,7 @@ class Sink(Service):
 
     Args:
         reactor: the clock.
-        make_writer: called with the sink at start, see `target.parse_output` and
-            `descriptor.descriptor_writer`.
+        make_writer: called with the sink at start, see `target.make_output`.
         limit_bytes: what may wait; beyond it the oldest batches are dropped and counted.
         high_mark_bytes: above it `on_pressure(True)` is called once,
         low_mark_bytes: and `on_pressure(False)` once no more than this is left.

@@ -26,7 +26,7 @@ class Source(Protocol):
     def peek(self, limit: int) -> bytes:
         """Return the next whole lines, at most so many bytes but one line at least.
 
-        None when nothing is queued. How many may be written at once is what
+        Empty when nothing is queued. How many may be written at once is what
         `whole_lines.next_chunk` knows.
         """
         ...

@@ -1,4 +1,4 @@
-"""The first thing that runs, under either command: before anything slow is imported."""
+"""The first thing that runs, under `metrics-agent` and twistd: before anything slow is imported."""
 
 from __future__ import annotations
 

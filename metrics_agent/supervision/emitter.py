@@ -76,7 +76,7 @@ class Emitter:
             self._drop(iterator)
             return
         self._waiting.append(iterator)
-        # Busy: a generator that is at work emits itself, its metrics come after its own.
+        # Busy: the generator that is being read has called emit; these metrics come after its own.
         if not self._loop.active and not self._busy:
             self._work(METRICS_A_TURN)
 

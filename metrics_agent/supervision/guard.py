@@ -1,4 +1,4 @@
-"""The one place that catches: what a module's code raises ends here, told and counted.
+"""Where faults of a module's code end: caught, logged and counted.
 
 Everything is caught, `SystemExit`, `KeyboardInterrupt`, `GeneratorExit`, `MemoryError` and
 `RecursionError` too: inside a module they are faults like any other. A real Ctrl-C never arrives as
@@ -42,7 +42,7 @@ class Guard:
 
     Args:
         log: stamps the module on its lines.
-        count: told the place of each fault.
+        count: called with the place of each fault.
     """
 
     def __init__(self, log: Logger, count: Callable[[str], object]) -> None:

@@ -130,6 +130,7 @@ class Supervisor(Service):
     # -- the machine -------------------------------------------------------------------------
 
     def _happened(self, event: Event) -> None:
+        # The state is reported after the action, but for CLEAR, and by whoever changed it last.
         step = TRANSITIONS.get((self.state, event))
         if step is None:
             return

@@ -204,8 +204,8 @@ class Reconnecting(Generic[_Link]):
         """Note that a link has ended.
 
         Returns:
-            Whether `retry` or `again` has to be called; not when it was stopped, or for a link
-            of which the endpoint had a better one.
+            Whether `retry` or `again` has to be called; not when it was stopped, or for one of
+            several parallel attempts that lost.
         """
         if link is not self._link:
             return False

@@ -1,6 +1,6 @@
 """MQTT 3.1.1 and 5: paho as the protocol engine on a Twisted transport.
 
-The part without any I/O::
+The pieces without any I/O::
 
     splitter    a stream of bytes -> whole packets, oversized ones discarded in place
     packets     PUBLISH packets -> values; the few packets we write ourselves
@@ -8,7 +8,11 @@ The part without any I/O::
     address     `tls://broker:8883` -> BrokerAddress
     settings    MqttSettings
     client_id   the stable, unique id of a connection
-    message     what a handler sees
+    inflow      when the socket is read, and when what it brought is handed on
+    announcements  messages that wait for the announcements of their devices
+    intake      messages -> lines -> batches
+    acknowledge    the acknowledgements, in order
+    engine      paho: everything but messages at QoS 0 and 1
 
 Import from the modules themselves: nothing is loaded here that is not used.
 """

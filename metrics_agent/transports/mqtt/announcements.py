@@ -139,7 +139,7 @@ class Announcements:
         self._loop.stop()
 
     def sift(self, packets: Iterator[Frame | Skipped]) -> Iterator[Frame | Skipped]:
-        """Yield what is to be handed on now, until the end; what comes after it is not taken."""
+        """Yield what is to be handed on now; when the wait ends, the rest stays in the iterator."""
         for packet in packets:
             if self._may_pass(packet):
                 yield packet

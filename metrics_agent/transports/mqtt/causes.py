@@ -66,10 +66,10 @@ _CONNACK_5 = {
 _DISCONNECT_5 = {
     0x00: "the broker ended the connection",
     0x82: "the broker says that we broke the protocol",
-    0x87: "the broker does not authorise us any more",
+    0x87: "the broker no longer authorises us",
     0x89: "the broker is busy",
     0x8B: "the broker is shutting down",
-    0x8D: "the broker heard nothing from us for a keepalive",
+    0x8D: "the broker heard nothing from us within the keepalive time",
     0x93: "the broker says that we took too many messages at once",
     0x95: "the broker says that a packet was too large",
     0x96: "the broker says that messages come too fast",

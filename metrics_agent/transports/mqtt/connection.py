@@ -52,8 +52,8 @@ class MqttConnection(Service):
         now_ns: the wall clock, nanoseconds since the epoch.
         random: gives floats from 0 to below 1, for the jitter.
         count: called with a snake_case reason and a number for messages that are dropped.
-        noted: called with an address and what is wrong with it, as
-            `ModuleContext.note_connection` has it.
+        noted: called with an address and what is wrong with it, see
+            `ModuleContext.note_connection`.
         state: remembers the filters of a persistent session; None: not at all.
         versions: what is known of brokers' versions of MQTT; None: nothing.
         dialer: makes the way to an address; a seam for tests.
@@ -199,8 +199,8 @@ class MqttConnection(Service):
     def settle(self, timeout_s: float) -> Deferred[bool]:
         """Wait until what the broker has delivered so far was handled.
 
-        Never passes while reading is paused: resume first. It is for a stop: nothing waits for
-        announcements any more.
+        Never passes while reading is paused: resume first. For a connection that is about
+        to end: nothing waits for announcements any more.
 
         Returns:
             A Deferred of True; of False after the timeout, or when there is no connection.

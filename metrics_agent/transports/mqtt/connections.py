@@ -75,8 +75,8 @@ class Connections(MultiService):
         if wanted not in self._connections:
             if wanted not in self._wanted:
                 raise KeyError(
-                    f"no connection to {_name(settings)}: the settings in force of module "
-                    f"{instance} do not name it so"
+                    f"module {instance} has no broker {_name(settings)} in the "
+                    f"settings in force"
                 )
             self._add(wanted)
         return self._connections[wanted]
@@ -119,7 +119,7 @@ class Connections(MultiService):
                 try.
         """
         before, self._running, self._parked = self._running, running, parked
-        # The latest that is known counts: a connection that reads on may change it.
+        # Read again each time: a connection that resumes reading can change them.
         for wanted in list(self._connections):
             instance, connection = wanted[0], self._connections.get(wanted)
             if connection is None:
@@ -143,7 +143,7 @@ class Connections(MultiService):
         """Take back a reason."""
         self._pause_reasons.discard(reason)
         for connection in self.all():
-            # A connection that reads on brings what it held, which may be a reason once more.
+            # A connection that resumes hands on what it held, which may pause everything again.
             if reason in self._pause_reasons:
                 return
             connection.resume_reading(reason)

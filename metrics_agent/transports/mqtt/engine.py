@@ -5,12 +5,12 @@ one, and we return an object over two buffers instead. A whole packet from the b
 the buffer and ``loop_read`` takes it in one call; what paho sends is handed to ``write`` at once.
 Every connection gets a new engine, so nothing of a lost connection can leak into the next one.
 
-An exception that leaves a paho callback makes paho handle the same packet for ever. Our callbacks
+An exception that leaves a paho callback makes paho handle that packet again and again. Callbacks
 therefore do nothing but append an event to a list; `Engine.feed` hands the events out after paho
 has returned. Timekeeping (keepalive, a dead peer) is the connection's: ``loop_misc`` reads a clock
 that tests cannot turn and drops a connection whose reading is paused.
 
-PUBLISH at QoS 0 and 1 never comes here, the connection decodes it. QoS 2, which we never ask for
+PUBLISH at QoS 0 and 1 never comes here, `Intake` decodes it. QoS 2, which we never ask for
 but which an old session may bring, does: paho does its handshake.
 """
 

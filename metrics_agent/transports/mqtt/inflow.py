@@ -15,16 +15,16 @@ by one none waits; a full read means that we are behind; and at QoS 1 the broker
 Reading ahead. A broker drops messages at QoS 0 for a client that does not read as fast as it
 writes. It writes ten thousand retained announcements in some 20 ms, faster than they can be
 decoded. So when a read is full, which means that there is more, what is in the socket is read up
-to a limit before anything is decoded; when it begins with a retained message, of which there are
-seldom few, what comes until the broker pauses is, or for 50 ms, since live messages may follow
+to a limit before anything is decoded. One that begins with a retained message is a sign of many:
+then everything is read until the broker pauses, for 50 ms at most, because live messages may follow
 without a pause. Then as much as one full read is decoded in each turn of the reactor.
 
 Announcements. While those of devices are awaited, other messages are set aside, see
 `announcements`; what is released comes before all that has not been handed on.
 
-Turns. A read holds up to two thousand messages, and a hostile one makes each of them as dear as it
-can. So after some milliseconds the rest of a read waits for the next turn of the reactor. What
-waited because of a reason from outside is handed on in a turn too, never out of `resume`.
+Turns. A read holds up to two thousand messages, and a hostile one makes each of them as expensive
+as it can. So after some milliseconds the rest of a read waits for the next turn of the reactor.
+What waited because of a reason from outside is handed on in a turn too, never out of `resume`.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ READ_AHEAD_BYTES: Final = 4 * 1024 * 1024
 TURN_S: Final = 0.02
 """How long messages are handled in one turn of the reactor; an ordinary full read takes 6 ms."""
 FRAMES_A_LOOK: Final = 8
-"""So many are handled between two looks at the clock, as long as they are cheap. The dearest, with
-256 new sensors or a new FullTopic beside 250 that overlap, take 5 ms each."""
+"""So many are handled between two looks at the clock, as long as they are cheap. The costliest,
+with 256 new sensors or a new FullTopic beside 250 that overlap, take 5 ms each."""
 CHEAP_S: Final = 0.002
 """How long what is handled between two looks takes at most while it counts as cheap."""
 _RETAINED_PUBLISH_MASK: Final = 0xF1
@@ -86,7 +86,7 @@ class Receiver(Protocol):
         ...
 
     def take_frames(self, frames: Iterator[Frame | Skipped]) -> None:
-        """Handle packets: all, or those up to the first that is no message and may change things.
+        """Handle packets: all, or up to and including the first that is not a message.
 
         Raises:
             Exception: this packet cannot be handled and those after it must not be.

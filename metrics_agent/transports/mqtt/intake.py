@@ -23,7 +23,7 @@ __all__ = ["Intake"]
 
 SECOND_NS = 1_000_000_000
 _TOPIC_AT = 2
-"""Before it stands its length."""
+"""A topic starts here, after its length."""
 _new = tuple.__new__
 
 
@@ -39,7 +39,7 @@ class Intake:
         max_payload_bytes: a longer payload is dropped.
 
     Attributes:
-        acknowledges: the last read brought messages that the broker waits to be acknowledged.
+        acknowledges: the last read brought messages whose acknowledgement the broker waits for.
     """
 
     def __init__(
@@ -87,8 +87,8 @@ class Intake:
         Raises:
             ProtocolError: the packet is malformed.
         """
-        # Nearly all are at QoS 0, not retained and without properties: these take a short way, of
-        # which decode_publish is the oracle. A missing byte is its affair too.
+        # Nearly all are at QoS 0, not retained and without properties: these take a short way.
+        # decode_publish gives the same result, and handles truncated packets.
         if first == PUBLISH and len(body) > _TOPIC_AT:
             topic_end = (body[0] << 8) + body[1] + _TOPIC_AT
             if _TOPIC_AT < topic_end <= len(body) - v5 and not (v5 and body[topic_end]):

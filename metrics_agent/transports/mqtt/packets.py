@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 PUBLISH: Final = 0x30
-"""The upper four bits of a PUBLISH packet's first byte."""
+"""The first byte of a PUBLISH at QoS 0, not retained; its upper four bits are the type."""
 
 PINGREQ: Final = b"\xc0\x00"
 """A whole PINGREQ packet."""

@@ -77,8 +77,8 @@ class MqttSettings(ConnectionSettings):
     protocol: Protocol = setting(
         default="auto",
         doc=(
-            "MQTT version. auto: 5, or 3.1.1 with a broker that refuses 5. Set 3.1.1 for a broker "
-            "that neither takes nor refuses 5: the log names it then."
+            "MQTT version. auto: 5, or 3.1.1 with a broker that refuses 5. Set 3.1.1 if the "
+            "broker does not answer MQTT 5 at all; the log then suggests it."
         ),
         choices=("auto", "3.1.1", "5"),
     )

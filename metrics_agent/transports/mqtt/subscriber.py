@@ -1,14 +1,14 @@
-"""Which filters the broker has of us, and which it should have.
+"""Which of our filters the broker has, and which it should have.
 
 A filter is asked for again whenever a module subscribes to it, so that its retained messages come
-again. It is given up only by `reconcile`, once everybody has subscribed that is going to: during a
+again. It is given up only by `reconcile`, once all modules have subscribed: during a
 reload a filter that both the old and the new modules want must never be unsubscribed, messages
 would be lost. The exception is a filter whose topics are all covered by another one that the broker
 has granted: nothing is lost with it, and some brokers send a message once for each filter that it
 matches.
-A persistent session keeps filters also over our restart; what we asked for is therefore kept in a
-small file, written before the broker is told. That holds when this process dies; when the machine
-does, in the moment before the disk has the file, the broker may keep a filter that nobody wants.
+A persistent session keeps filters over our restart too; what we asked for is therefore kept in a
+small file, written before the broker is asked. It survives the end of this process. If the machine
+dies before the disk has the file, the broker may keep a filter that is no longer wanted.
 
 A filter that the broker refuses is asked for again a few times: some refuse for a moment (0x91
 after a connection that ended badly), and rules are changed while we are connected. A filter for
@@ -102,7 +102,7 @@ class Subscriber:
         return not self._asked.keys().isdisjoint(names)
 
     def awaits(self, names: Collection[str]) -> bool:
-        """Say whether that is so, or the broker has not answered for one of them."""
+        """Say whether one of some filters is to be subscribed, or waits for the broker's answer."""
         return self.asks(names) or any(
             name in names for asked in self._unanswered.values() for name in asked
         )
