@@ -75,8 +75,7 @@ class Connections(MultiService):
         if wanted not in self._connections:
             if wanted not in self._wanted:
                 raise KeyError(
-                    f"module {instance} has no broker {_name(settings)} in the "
-                    f"settings in force"
+                    f"module {instance} has no broker {_name(settings)} in the settings in force"
                 )
             self._add(wanted)
         return self._connections[wanted]

@@ -173,7 +173,7 @@ class ConnectionsTests(ConnectionsCase):
         self.assertTrue(self.connections.get("a", secret).running)
         self.reconcile(ONE)
         error = self.assertRaises(KeyError, self.connections.get, "a", secret)
-        self.assertIn("no connection to ws://one:80/mqtt", str(error))
+        self.assertIn("no broker ws://one:80/mqtt", str(error))
         for text in (line, repr(error), repr(secret)):
             self.assertNotIn("s3cret", text)
 
