@@ -381,7 +381,7 @@ METRICS_AGENT: Final = Measurement(
         Field(
             "state_text",
             kind="str",
-            doc="the same as a word, which also tells `new`, `stopping` (0) and `clearing` (3)",
+            doc="the same as a word, which also has `new`, `stopping` (0) and `clearing` (3)",
         ),
         Field("uptime", "s"),
         Field("restarts", kind="int"),

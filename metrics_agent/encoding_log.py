@@ -25,7 +25,7 @@ def log_clash(log: Logger, series: Series, device: str) -> None:
     """Log that the tag of a device, as it is written, is that of another device too."""
     log.warn(
         "Two devices have the tag device={device!r:.80} ({series}), since characters of their "
-        "names were replaced or cut; their metrics cannot be told apart. Rename one of them.",
+        "names were replaced or cut; their metrics cannot be distinguished. Rename one of them.",
         device=device,
         series=series.describe(),
     )

@@ -41,7 +41,7 @@ class Simulation(ProcessProtocol):
     Args:
         reactor: IReactorProcess and IReactorTime; it must handle SIGCHLD, as ``run`` does.
         log: takes what the child says.
-        on_end: called with a sentence when the child ends that was ready and not told to end.
+        on_end: called with a sentence when the child was ready and ends without being stopped.
         python: the interpreter.
     """
 

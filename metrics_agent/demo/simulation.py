@@ -117,7 +117,7 @@ async def _start_broker() -> int:
             StreamReaderAdapter(reader), StreamWriterAdapter(writer), _LISTENER
         )
 
-    # amqtt cannot tell which port it has, so the socket is ours.
+    # amqtt does not say which port it has, so the socket is ours.
     server = await asyncio.get_running_loop().create_server(
         lambda: _Refusing(asyncio.StreamReader(), connected), HOST, 0
     )

@@ -28,7 +28,7 @@ class LineReader:
     """The lines of a blocking stream, read by a thread that does not keep the process alive.
 
     Args:
-        stream: to read; at its end ``get`` gives None for ever.
+        stream: to read; at its end ``get`` gives None from then on.
         call_from_thread: hands a call to the reactor.
     """
 
@@ -60,7 +60,7 @@ async def log_in_on_console(
     say: Callable[[str], object],
     page: LoginPage | None,
 ) -> bool:
-    """Lead a person through a login.
+    """Guide the user through a login.
 
     Args:
         provider: who to log in to.

@@ -1,4 +1,4 @@
-"""What a person sees in the browser while logging in. Pure: texts in, HTML out.
+"""What the user sees in the browser while logging in. Pure: texts in, HTML out.
 
 No script, nothing from elsewhere, one style sheet whose hash the content security policy names. No
 page holds a token, a code or a secret.
@@ -68,7 +68,7 @@ class Look:
     Attributes:
         provider: the service's name.
         gives: what we ask for, a clause after "Allow metrics-agent to": one for each scope.
-        register: the redirect address, for a person to compare with what is registered.
+        register: the redirect address, for the user to compare with what is registered.
     """
 
     provider: str

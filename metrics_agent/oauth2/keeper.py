@@ -1,15 +1,15 @@
 """Has the tokens of one account.
 
-Theory of operation. Everybody who needs an access token asks the keeper; nobody else sees the
+Theory of operation. Whatever needs an access token asks the keeper; nothing else sees the
 refresh token. Refreshing, and all else that touches the file, is work that no asker owns: who is
 cancelled while it runs (a module that is stopped, a reload) does not cancel it, since its answer
 must reach the disk. One piece of such work runs at a time, with the store's lock held. A refresh
-reads the file again (another process may have refreshed, or a person logged in), makes room on
+reads the file again (another process may have refreshed, or the user logged in), makes room on
 the disk, asks, writes, and only then are the new tokens used.
 
-What the server says decides what a person is asked: only refused tokens ask for a login. A
-network fault, an answer that cannot be read, a server under maintenance, a full disk: each is told
-and tried again later, and the tokens stay what they are. Since servers have been seen refusing
+What the server says decides what the user is asked: only refused tokens ask for a login. A
+network fault, an answer that cannot be read, a server under maintenance, a full disk: each is
+logged and retried later, and the tokens stay what they are. Since servers have been seen refusing
 good tokens for a while, refused ones are tried again now and then too.
 """
 
@@ -46,11 +46,11 @@ _NEW_S: Final = 600.0
 
 
 class LoginNeeded(MetricsAgentError):  # noqa: N818 - says what is the case
-    """Only a person can go on: there are no tokens, or they are refused; the text says why.
+    """Needs user action: there are no tokens, or they are refused; the text says why.
 
     Args:
         text: a clause.
-        is_cheap: nobody was asked to find this out, or not often: asking the keeper again is fine.
+        is_cheap: the server was not asked, or not often: asking the keeper again is fine.
     """
 
     def __init__(self, text: str, *, is_cheap: bool = True) -> None:
@@ -68,7 +68,7 @@ class Keeper:
         log: where to.
         now_s: the wall clock, seconds since the epoch.
         seconds: the reactor's clock.
-        in_thread: runs a blocking call elsewhere; its result must come even if nobody waits.
+        in_thread: runs a blocking call elsewhere; its result must come even without a waiter.
         configured: a refresh token from the configuration. It is used once; what came of it
             stays in use until another token is configured.
         random: floats from 0 to below 1, for the delays.
@@ -115,7 +115,7 @@ class Keeper:
         """Return an access token that should be good, after a refresh if it has run out.
 
         Raises:
-            LoginNeeded: a person has to log in.
+            LoginNeeded: the user has to log in.
             CauseError: the provider gave none this time, or the file cannot be used.
             StoreBusy: another process uses the file just now.
         """
@@ -158,7 +158,7 @@ class Keeper:
         """Return a Deferred that fires when no refresh is under way."""
         return self._turn.run(lambda: None)
 
-    # Work that nobody owns.
+    # Work without an owner.
 
     def _alone(self, work: Callable[[], Awaitable[T]]) -> Deferred[T]:
         """Do work when it is its turn, with the lock held.
@@ -275,7 +275,7 @@ class Keeper:
         await self._read()
         good = self._good(unless)
         if good is not None:
-            # Another process was faster, or somebody has logged in.
+            # Another process was faster, or the user has logged in.
             return good
         candidates = self._candidates()
         if not candidates:
@@ -399,5 +399,5 @@ class Keeper:
 
 
 def _is_later(one: Tokens, other: Tokens) -> bool:
-    """Tell whether a file's tokens are news to who has others in memory."""
+    """Return whether a file's tokens are newer than those in memory."""
     return one.serial > other.serial or one.obtained_at_s > other.obtained_at_s

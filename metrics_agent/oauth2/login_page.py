@@ -91,7 +91,7 @@ class LoginPage:
         """Begin to listen.
 
         Raises:
-            CannotServe: somebody else has the port, or there is no such host.
+            CannotServe: another process has the port, or there is no such host.
         """
         try:
             self._listening = self._reactor.listenTCP(
@@ -248,7 +248,7 @@ class _Root(Resource):
             granted = self._logins.end(query, cookie)
         except Unknown as fault:
             self._log.warn("A login was not accepted: {why}.", why=str(fault))
-            # No redirect: on a terminal somebody may wait for this very address.
+            # No redirect: a login on a terminal may wait for this very address.
             return self._answer(request, self._pages.unknown(_sentence(fault)), 400)
         except RedirectRefused as refusal:
             self._log.warn(

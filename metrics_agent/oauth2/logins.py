@@ -72,7 +72,7 @@ class Logins:
     Args:
         provider: where people are sent to.
         seconds: the reactor's clock.
-        random_text: gives texts that nobody can guess.
+        random_text: gives texts that cannot be guessed.
     """
 
     def __init__(

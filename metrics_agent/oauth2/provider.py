@@ -33,7 +33,7 @@ class Provider:
         redirect_uri: where it sends the browser back to; as it was registered.
         scopes: what we ask for.
         pkce: the server takes PKCE (RFC 7636).
-        default_lifetime_s: of an access token whose lifetime the server does not tell.
+        default_lifetime_s: of an access token whose lifetime the server does not state.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Provider:
         return verifier
 
     def authorisation_url(self, state: str, verifier: str) -> str:
-        """Return the address where a person allows us what we ask for; no secret in it.
+        """Return the address where the user allows us what we ask for; no secret in it.
 
         Args:
             state: comes back in the redirect.

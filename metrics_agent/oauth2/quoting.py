@@ -17,7 +17,7 @@ __all__ = ["shown"]
 _MASK: Final = "***"
 _SHOWN: Final = 80
 _SHORT: Final = 6
-"""A secret below this is not masked: which letters of a sentence are gone would tell it."""
+"""A secret below this is not masked: the letters missing from a sentence would reveal it."""
 
 
 def shown(text: str, secrets: Iterable[Secret], limit: int = _SHOWN) -> str:
@@ -26,7 +26,7 @@ def shown(text: str, secrets: Iterable[Secret], limit: int = _SHOWN) -> str:
     Args:
         text: of a server.
         secrets: known where it came from; a token of the form ``user|rest`` is two of them, since
-            the rest is what nobody guesses.
+            the rest cannot be guessed.
         limit: how many characters at most.
     """
     forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)

@@ -130,7 +130,7 @@ class TokenStore:
         return True
 
     def set_aside(self) -> Path:
-        """Move a damaged file away, so that a person can look at it; return where it is.
+        """Move a damaged file away, so that the user can look at it; return where it is.
 
         Raises:
             StoreFault: it cannot be moved.
@@ -207,7 +207,7 @@ class Reservation:
         self._path = path
         self._new = path.with_name(f"{path.name}.new")
         files.make_directory(path.parent)
-        # What an earlier process left when it died; the lock says that nobody is using it.
+        # What an earlier process left when it died; the lock says that it is not in use.
         files.remove(self._new)
         self._descriptor: int | None = files.create(self._new)
         try:

@@ -30,7 +30,7 @@ class Tokens:
         access: shown to the API.
         refresh: good for one refresh.
         obtained_at_s, expires_at_s: of the access token, seconds since the epoch by our clock.
-        scopes: what they allow, as far as the server told.
+        scopes: what they allow, as far as the server said.
         serial: counts the pairs in a file, so that the later of two is known.
         seed: fingerprint of the configured refresh token that was current when they came, or
             empty: that token is used up.
@@ -46,18 +46,18 @@ class Tokens:
     seed: str = ""
 
     def has_run_out(self, now_s: float) -> bool:
-        """Tell whether the access token will not be good for the next requests."""
+        """Return whether the access token will not be good for the next requests."""
         lifetime_s = max(0.0, self.expires_at_s - self.obtained_at_s)
         return now_s >= self.expires_at_s - min(_MARGIN_S, lifetime_s * _MARGIN_SHARE)
 
 
 def fingerprint(secret: Secret) -> str:
-    """Return what tells two secrets apart and does not give them away."""
+    """Return what distinguishes two secrets without giving them away."""
     return hashlib.sha256(secret.reveal().encode()).hexdigest()
 
 
 def is_token(value: object) -> bool:
-    """Tell whether a value can be a token: printable ASCII without blanks (RFC 6749, A.12)."""
+    """Return whether a value can be a token: printable ASCII without blanks (RFC 6749, A.12)."""
     return (
         isinstance(value, str)
         and 0 < len(value) <= _MAX_TOKEN

@@ -46,7 +46,7 @@ class DirectWriter:
             self._run()
 
     def untaken(self) -> int:
-        """Nobody takes bytes out of a file: written is taken."""
+        """A file has no reader: written is taken."""
         return 0
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ class PollWriter:
             # Waiting to read from it would mean to take the keys from the shell.
             self._check.start()
         else:
-            # Nothing to read, but it makes the reactor tell when the other side hangs up.
+            # Nothing to read, but it makes the reactor report when the other side hangs up.
             reactor.addReader(self)
 
     def wake(self) -> None:
@@ -131,7 +131,7 @@ class PollWriter:
         if self._kernel.hung_up(self._fd):
             self._gone(GONE)
         else:
-            # The peer sends no more but may well read on: now only asking tells when it stops.
+            # The peer sends no more but may well read on: now only asking shows when it stops.
             self._reactor.removeReader(self)
             self._check.start()
 

@@ -131,7 +131,7 @@ class OutputProtocol(Protocol):
         self._begin(self._tls, streaming=True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell the owner, which connects again."""
+        """Notify the owner, which connects again."""
         self._end()
         self._owner.disconnected(self, self._cause or _of_loss(reason))
 
@@ -171,12 +171,12 @@ class OutputProtocol(Protocol):
             self._later.start(0)
 
     def untaken(self) -> int | None:
-        """Ask how much the other side has not taken, see `Buffer.unread`; None: cannot tell."""
+        """Ask how much the other side has not taken, see `Buffer.unread`; None: not known."""
         if self._buffer is None:
             return None
         untaken = self._buffer.unread()
         fd = self._tls.fileno() if self._tls is not None else self._transport.getHandle().fileno()
-        # A closing peer throws away what it has not read; connectionLost tells us in a moment.
+        # A closing peer throws away what it has not read; connectionLost follows in a moment.
         return None if self._kernel.hung_up(fd) else untaken
 
     @property

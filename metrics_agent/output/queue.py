@@ -8,7 +8,7 @@ Theory of operation::
 
 Bytes leave the queue when a writer has passed them on (`advance`); a batch whose last byte has
 left is *in flight* until the reader has taken it (`take`). How many bytes the reader has not
-taken only the writer knows: the kernel tells it. A batch that is partly written is never dropped,
+taken only the writer knows, from the kernel. A batch that is partly written is never dropped,
 since a reader must not see half a line. At any time ::
 
     pushed = queued_metrics + in_flight_metrics + taken_metrics + dropped by the owner
@@ -43,7 +43,7 @@ class BatchQueue:
         queued_metrics: metrics whose batch is not wholly passed on.
         in_flight_metrics: metrics passed on, not yet taken.
         taken_metrics: metrics the reader has taken.
-        awaited: batches in flight that somebody waits for.
+        awaited: batches in flight that are waited for.
     """
 
     def __init__(self, limit_bytes: int) -> None:

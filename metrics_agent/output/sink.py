@@ -4,8 +4,8 @@ Theory of operation. `write` puts a batch into the queue and asks for a flush in
 next turn, which starts at once: a lone metric waits for nothing, and what comes in one turn leaves
 in one write. The flush wakes the writer, which pulls chunks until the reader's buffer is full, and
 then waits for the reactor to say that there is room. Whether the reader has *taken* what was
-written nobody tells us, the kernel must be asked. That is done after each write, which is nearly
-free, and by a timer only while somebody waits for the answer: a batch with a `settle` or a `drain`.
+written is not reported: the kernel must be asked. That is done after each write, which is nearly
+free, and by a timer only while the answer is waited for: a batch with a `settle` or a `drain`.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ class Sink(Service):
             self._status.proven()
 
     def lost(self, reason: str) -> None:
-        """Tell in the next turn that the reader is gone: we may be inside somebody's `write`."""
+        """Report in the next turn that the reader is gone: we may be inside a caller's `write`."""
         if not self._is_lost:
             self._is_lost = True
             self.problem = reason
@@ -256,7 +256,7 @@ class Sink(Service):
         self._look()
 
     def _look(self) -> None:
-        """Ask what the reader has taken, settle that, and come back while somebody waits."""
+        """Ask what the reader has taken, settle that, and ask again while something waits."""
         if self._writer is None or self._is_lost:
             return
         untaken = self._writer.untaken()

@@ -33,7 +33,7 @@ class ThreadWriter:
         kernel: its calls.
         reactor: IReactorTime and IReactorFromThreads.
         fd: owned by the writer from now on; blocking.
-        kind: tells how to ask what the reader has taken.
+        kind: determines how to ask what the reader has taken.
         source: where the bytes come from.
     """
 

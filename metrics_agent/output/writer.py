@@ -40,7 +40,7 @@ class Source(Protocol):
 
         Args:
             untaken: how many of the last accepted bytes were not taken; None where the writer
-                can not tell any more: then all that was not seen to be taken.
+                does not know any more: then all that was not seen to be taken.
         """
         ...
 
@@ -65,7 +65,7 @@ class Writer(Protocol):
         ...
 
     def untaken(self) -> int | None:
-        """Return how many accepted bytes the reader has not taken; None: cannot tell just now.
+        """Return how many accepted bytes the reader has not taken; None: not known just now.
 
         May be more than the truth, never less. 0 where the kind of output has no answer: there
         written counts as taken.

@@ -103,7 +103,7 @@ class Kernel:
         return fd, is_new
 
     def identity(self, file: int | str) -> tuple[int, int]:
-        """Return what tells the file behind a descriptor or path from all others."""
+        """Return what distinguishes the file behind a descriptor or path from all others."""
         status = os.stat(file)  # noqa: PTH116 - descriptors too
         return status.st_dev, status.st_ino
 

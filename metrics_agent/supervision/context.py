@@ -286,7 +286,7 @@ class Context:
         """Own a Deferred or coroutine: errors are contained, it is cancelled at stop.
 
         What waits for the result when the module stops waits in vain: it must not go on, since it
-        might go round for ever.
+        might never end.
         """
         deferred = as_deferred(work)
         self._owned.own_work(deferred)

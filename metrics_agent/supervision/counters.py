@@ -1,4 +1,4 @@
-"""What is counted for one module; the self-metrics tell it."""
+"""What is counted for one module; the self-metrics report it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Counters:
 
 
 def _add(counts: dict[str, int], name: str, count: int) -> None:
-    # Called while a fault is told, so a name that is none must not become the next one.
+    # Called while a fault is logged, so an invalid name must not become the next fault.
     if not isinstance(name, str) or (
         name not in counts and (len(counts) >= MAX_NAMES or len(name) > LONGEST_NAME)
     ):

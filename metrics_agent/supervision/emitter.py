@@ -29,7 +29,7 @@ METRICS_AT_ONCE: Final = 200_000
 """What a flush writes at most: a generator without end must not hold up the end of a module."""
 
 MAX_WAITING: Final = 1000
-"""Calls of ``emit`` that may wait behind a flood; a module that floods for ever is cut there."""
+"""Calls of ``emit`` that may wait behind a flood; a module that floods without end is cut there."""
 
 PLACE: Final = "emit"
 

@@ -85,7 +85,7 @@ class Guard:
         """
         self._count(place)
         failure = error if isinstance(error, Failure) else failure_of(error)
-        # Faults of one place and type are one kind, and told once: see logs.folding.
+        # Faults of one place and type are one kind, and logged once: see logs.folding.
         if detail:
             self._log.failure(
                 "Error in {place} of {detail!r}",

@@ -40,13 +40,13 @@ _FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 class Notifier(Service):
     """Says what state the service is in, and pings while it runs.
 
-    Its methods may be called at any time, also where nobody listens; before the start they are
-    heard, after the stop they are not.
+    Its methods may be called at any time, also without a listener. Before the start they take
+    effect, after the stop they do nothing.
 
     Args:
         reactor: IReactorTime.
         address: of the socket: a path, or ``@`` and a name in the abstract namespace; None where
-            nobody shall be told.
+            there is no one to notify.
         watchdog_s: systemd ends us when it hears nothing for so long; a ping goes out twice in that
             time; 0 = no pings.
         log: says once that systemd cannot be reached, and once that it can again.
@@ -76,7 +76,7 @@ class Notifier(Service):
 
     @property
     def active(self) -> bool:
-        """Somebody is told."""
+        """There is someone to notify."""
         return self._address is not None
 
     # -- what the agent says -----------------------------------------------------------------
@@ -87,7 +87,7 @@ class Notifier(Service):
 
     def reloading(self) -> None:
         """A reload begins; ``ready`` must follow."""
-        # The time is for Type=notify-reload, which must tell this reload from the one before.
+        # The time is for Type=notify-reload, which must distinguish reloads.
         self._say(b"RELOADING=1\nMONOTONIC_USEC=%d\n" % self._monotonic_us())
 
     def stopping(self) -> None:
@@ -158,8 +158,7 @@ class Notifier(Service):
         if not self._in_trouble:
             self._in_trouble = True
             self._log.warn(
-                "systemd cannot be told how this service is: {address!r}: {reason}; it is tried "
-                "again each second.",
+                "Cannot notify systemd at {address!r}: {reason}; retrying each second.",
                 address=self._address,
                 reason=reason,
             )
@@ -172,7 +171,7 @@ def make_notifier(
     pid: int | None = None,
     log: Logger | None = None,
 ) -> Notifier:
-    """Make the notifier that the environment asks for; it tells nobody unless systemd started us.
+    """Make the notifier that the environment asks for; it does nothing unless systemd started us.
 
     Args:
         reactor: see `Notifier`.
@@ -188,8 +187,8 @@ def make_notifier(
     if address[0] not in "/@" or len(address) == 1:
         log.emit(
             LogLevel.warn,
-            "NOTIFY_SOCKET is {address!r}, expected a path or @ and a name: systemd is not told "
-            "how this service is.",
+            "NOTIFY_SOCKET is {address!r}, expected a path or @ and a name; systemd is not "
+            "notified.",
             address=address,
         )
         return Notifier(reactor, None, log=log)

@@ -103,7 +103,7 @@ def _dropped(counters: Counters) -> Iterator[tuple[str, FieldValue]]:
 
 
 class SelfMetrics(Service):
-    """Writes the rows each interval; the interval is asked for anew each time.
+    """Writes the rows each interval; the interval is asked for each time.
 
     Args:
         clock: provides seconds and callLater.

@@ -1,4 +1,4 @@
-"""A timer of a module: ticks for ever, whatever a tick does.
+"""A timer of a module: keeps ticking, whatever a tick does.
 
 LoopingCall and TimerService stop for good after one exception; this one goes on, counts the ticks
 in a row that failed, and gives up waiting for a tick that never ends.

@@ -51,7 +51,7 @@ _LONGEST_TICK_S: Final = 1.0
 _TICKS_A_LIMIT: Final = 5
 _LAST_WORDS_S: Final = 1.0
 _WORTH_TELLING_S: Final = 5.0
-"""A block that long is told of afterwards where no stack is dumped."""
+"""A block that long is logged afterwards where no stack is dumped."""
 
 
 class StackDump:
@@ -66,12 +66,12 @@ class StackDump:
     def __init__(self, fd: int, after_s: float) -> None:
         self._after_s = after_s
         self._stderr = Descriptor(fd)
-        # The thread of the watchdog must not set a timer that nobody handles any more.
+        # The thread of the watchdog must not set a timer that is no longer handled.
         self._lock = threading.Lock()
         self._handles = False
 
     def arm(self) -> None:
-        """Count CPU time anew; any thread may call this."""
+        """Count CPU time from zero; any thread may call this."""
         stderr = self._stderr
         with self._lock:
             # faulthandler writes by a plain write(2), which may block where there is no private
@@ -125,7 +125,7 @@ class LastResort:
         self._handle_by = _one_shot_handler()
 
     def arm(self, after_s: float = 0.0) -> None:
-        """Set the timer anew, and the harmless first delivery.
+        """Set the timer again, and the harmless first delivery.
 
         Args:
             after_s: another time than the usual one.
@@ -153,7 +153,7 @@ def _one_shot_handler() -> _HandleBy:
         install, alarm = libc["__sysv_signal"], libc["alarm"]
     except (ImportError, OSError, AttributeError):
         # Another C library, such as musl: the first alarm ends the process. One that was stopped
-        # for longer ends too and is started again, which is better than to hang for ever.
+        # for longer ends too and is started again, which is better than to hang forever.
         return lambda one_shot: None  # noqa: ARG005 - nothing to install
     install.restype = ctypes.c_void_p
     return lambda one_shot: install(int(signal.SIGALRM), alarm if one_shot else None)
@@ -168,7 +168,7 @@ class Watchdog(Service):
         exit_after_s: block after which the process ends; 0 = never, by no layer.
         stderr_fd: where the stacks go.
         exit: ends the process at once.
-        log: takes the line that tells of a block that ended, or of the end.
+        log: takes the line about a block that ended, or about the end.
         last_resort_margin_s: how long after ``exit_after_s`` the first alarm comes; the second, 14
             seconds later, ends the process.
         clock: monotonic seconds that stand still while the machine sleeps.
@@ -273,7 +273,7 @@ class Watchdog(Service):
             try:
                 self._reactor.callFromThread(self._pulse)
             except OSError as error:
-                # Somebody has closed its descriptors: it will never run again.
+                # Its descriptors were closed: it will never run again.
                 self._end(f"The reactor cannot be woken ({error.strerror})")
                 return
         # Nothing that goes wrong with the words may keep the end from coming.
@@ -312,7 +312,7 @@ class Watchdog(Service):
     # -- in the reactor ----------------------------------------------------------------------
 
     def _pulse(self) -> None:
-        """Show a sign of life: begin anew, and tell of a block that has ended."""
+        """Show a sign of life: start again, and log a block that has ended."""
         self._asked = False
         gap_s = self._clock() - self._pulse_s
         ran_s = max(self._ticks * self._tick_s, self._cpu_clock() - self._pulse_cpu_s)

@@ -78,7 +78,7 @@ def of_error(failure: Failure) -> Cause:
 
 
 _TLS_ALERTS = (
-    # What OpenSSL says, lower case; our word; a clause for a person.
+    # What OpenSSL says, lower case; our word; a clause for the log.
     ("certificate required", "client_certificate", "the server wants a client certificate"),
     (
         "handshake failure",

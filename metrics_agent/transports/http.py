@@ -208,7 +208,7 @@ class _Attempt:
         return HttpReply(response.code, content, reply_headers)
 
     def explain(self, fault: Exception) -> Exception:
-        """Return what to raise: a CauseError, or the cancellation if somebody else cancelled."""
+        """Return what to raise: a CauseError, or the cancellation if the caller cancelled."""
         if self._fault is not None:
             return self._fault
         if self._expired:

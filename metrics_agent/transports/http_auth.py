@@ -1,6 +1,6 @@
 """HTTP logins: Basic, and Digest by httpx, whose implementation does no I/O of its own.
 
-A server is told who we are once it has asked (``401`` with ``WWW-Authenticate``); what it asked for
+We say who we are once the server has asked (``401`` with ``WWW-Authenticate``); what it asked for
 is remembered, so that later requests answer at once. With ``auto`` Digest wins over Basic where a
 server offers both, since Basic shows the password to everybody on the way.
 """
@@ -35,7 +35,7 @@ _Answer = Callable[[str], str]
 
 
 class Login:
-    """What one server is told to be let in, over any number of requests.
+    """The login at one server, over any number of requests.
 
     Args:
         username: the name.

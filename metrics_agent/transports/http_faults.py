@@ -27,7 +27,7 @@ def causes_of(fault: BaseException) -> list[BaseException]:
 
 
 def was_cancelled(causes: list[BaseException]) -> bool:
-    """Tell whether it was us who ended the exchange."""
+    """Return whether it was us who ended the exchange."""
     return any(isinstance(cause, _CANCELLED) for cause in causes)
 
 

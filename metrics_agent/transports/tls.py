@@ -66,7 +66,7 @@ before, and so is CBC. All suites of TLS 1.3 qualify.
 _PEM_LIMIT_BYTES = 4 * 1024 * 1024
 _UNTRUSTED = "its certificate comes from an authority that we do not trust ({ca_hint})"
 _CHAIN_FAULTS = {
-    # OpenSSL's X509_V_ERR numbers: our word, a clause for a person.
+    # OpenSSL's X509_V_ERR numbers: our word, a clause for the log.
     9: ("not_yet_valid", "its certificate is not valid yet (is the clock right?)"),
     10: ("expired", "its certificate has expired"),
     18: ("untrusted", _UNTRUSTED),

@@ -194,7 +194,7 @@ class TroubleTests(NotifyTestCase):
         self.reactor.advance(1)
         self.assertEqual(len(systemd.heard()), count)
         self.assertEqual(len(self.said), 1)
-        self.assertIn("warn: systemd cannot be told", self.said[0])
+        self.assertIn("warn: Cannot notify systemd", self.said[0])
         self.assertIn("Resource temporarily unavailable", self.said[0])
         self.reactor.advance(1)
         self.assertEqual(systemd.heard(), ["READY=1\nSTATUS=all is well\n"])

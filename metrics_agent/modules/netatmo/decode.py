@@ -101,7 +101,7 @@ class Naming:
 
     @classmethod
     def of(cls, overrides: Mapping[str, str], *, original: bool = False) -> Naming:
-        """Make it of overrides as a person wrote them."""
+        """Make it of overrides as the user wrote them."""
         return cls({_plain_id(key): name for key, name in overrides.items()}, original)
 
     def friendly(self, device_id: str, device: Mapping[str, Any]) -> str:
@@ -240,7 +240,7 @@ class _Decoder:
             yield Reading(device_id, friendly, None, online, (self._offline(tags, time_s),))
 
     def _time_s(self, device: Mapping[str, Any], dashboard: object) -> float | None:
-        """Return the time of a device's reading, or the nearest to it that is told."""
+        """Return the time of a device's reading, or the nearest to it that is known."""
         own = dashboard.get("time_utc") if isinstance(dashboard, dict) else None
         for value in (own, device.get("last_seen"), device.get("last_status_store")):
             time_s = number(value)

@@ -29,7 +29,7 @@ async def log_in(
     lines: TextIO,
     out: TextIO,
 ) -> bool:
-    """Lead a person through a login.
+    """Guide the user through a login.
 
     Args:
         settings: checked ones.

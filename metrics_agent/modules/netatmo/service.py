@@ -2,8 +2,8 @@
 
 Theory of operation. One turn asks for each kind of devices and says when the next turn is due: at
 the usual interval, sooner with a longer wait each time while something is down, at the next hour
-when there were too many requests. A fault of the network, of the API or of the disk is told once
-and waited out; only when the keeper says that a login is needed a person is asked for one, and the
+when there were too many requests. A fault of the network, of the API or of the disk is logged once
+and waited out; only when the keeper says that a login is needed the user is asked for one, and the
 page is there. Meanwhile turns go on: a login in another process, or a server that takes the
 tokens again, is noticed by itself.
 """
@@ -127,13 +127,13 @@ class NetatmoModule(Service):
         if not self.running:
             return
         turn = ensureDeferred(self._take_turn())
-        # Each request has its own limit; this one is for what nobody has thought of.
+        # Each request has its own limit; this one is for the unforeseen.
         turn.addTimeout(4 * self._settings.timeout + 60, self._context.reactor)
         self._turn = turn
         self._context.watch(turn, place="poll").addBoth(self._end_turn)
 
     def _end_turn(self, delay_s: Any) -> Any:
-        """Set the next turn, whatever became of this one: its fault is told by the context."""
+        """Set the next turn, whatever became of this one: the context logs its fault."""
         self._turn = None
         if not self.running:
             return delay_s
@@ -209,7 +209,7 @@ class NetatmoModule(Service):
             raise _Later(self._wait_out(verdict.cause))
 
     def _doubts_too_long(self) -> bool:
-        """Tell whether something is refused, without a number that we know, for quite a while.
+        """Return whether something is refused, without a number that we know, for quite a while.
 
         Should it be the token after all, another mends it; but each costs a refresh.
         """
@@ -265,7 +265,7 @@ class NetatmoModule(Service):
     # Logins.
 
     def _ask_for_login(self, need: LoginNeeded) -> float:
-        """Ask a person for a login, once."""
+        """Ask the user for a login, once."""
         self._context.note_connection(_API, f"a login is needed, {need}")
         if not self._login_needed:
             self._login_needed = True
@@ -278,7 +278,7 @@ class NetatmoModule(Service):
         return _LOOK_S if need.is_cheap else self._backoff.next_delay_s()
 
     def _open_page(self) -> str:
-        """Open the page if there shall be one; return what a person can do."""
+        """Open the page if one is wanted; return what the user can do."""
         command = f"`metrics-agent login {self._context.name}`"
         if self._context.read_only or not self._settings.login_page:
             return f"Run {command}."

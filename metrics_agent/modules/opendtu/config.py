@@ -18,7 +18,7 @@ __all__ = ["CUSTOM_IGNORED", "OpenDtuMqttSettings", "OpenDtuSettings"]
 CUSTOM_IGNORED: Final[Mapping[str, str]] = MappingProxyType(
     {
         "reconnect_interval": "use reconnect_min",
-        "max_reconnect_attempts": "it is tried for ever",
+        "max_reconnect_attempts": "it is retried without limit",
         "connection_timeout": "use connect_timeout",
         "read_timeout": "use ping_interval and ping_timeout",
         "write_timeout": "use ping_interval and ping_timeout",

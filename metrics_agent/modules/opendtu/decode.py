@@ -96,7 +96,7 @@ def decode_frame(payload: bytes, drop: Drop) -> Frame:
 
     Args:
         payload: JSON.
-        drop: told what is left out of it.
+        drop: called with what is left out of it.
 
     Raises:
         PayloadError: one of ``json_payload.REASONS``, or ``not_an_object``.

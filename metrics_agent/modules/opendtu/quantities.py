@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 Drop = Callable[[str, str, str], None]
-"""Told what was left out: the device, a snake_case reason, and where it stood."""
+"""Called with what was left out: the device, a snake_case reason, and its place."""
 
 _FULL_SCALE: Final = 0xFFFF
 _MAX_DIGITS: Final = 9
@@ -46,9 +46,9 @@ ONLY_WHEN_REACHABLE: Final = frozenset(
 class Counting(Enum):
     """What a quantity does over time."""
 
-    NOT = "measured anew each time"
+    NOT = "measured again each time"
     TODAY = "counts from 0 each day"
-    TOTAL = "counts for ever: 0 is a counter that was never heard"
+    TOTAL = "counts up forever: 0 is a counter that was never heard"
 
 
 @frozen
@@ -146,7 +146,7 @@ def read_leaf(leaf: object, quantity: Quantity, drop: Callable[[str], None]) -> 
     Args:
         leaf: what stands under the quantity's key.
         quantity: what it is.
-        drop: told the reason if it is left out.
+        drop: called with the reason if it is left out.
     """
     if not isinstance(leaf, dict) or "v" not in leaf:
         drop("not_a_leaf")
@@ -173,7 +173,7 @@ def read_value(
     Args:
         value: the number.
         quantity: what it is.
-        drop: told the reason if it is left out.
+        drop: called with the reason if it is left out.
         unit: its unit as the payload has it.
         digits: decimals that mean something; None if that is not known.
     """

@@ -37,7 +37,7 @@ class Inverter:
         serial: its serial number, lower case.
         name: what people call it, empty if it has no name.
         age_s: how old the values are; None if that is not known.
-        sent_when_new: the values are only sent when they are new, so their age does not tell.
+        sent_when_new: the values are only sent when they are new, so their age says nothing.
         heard: whether the DTU has ever received anything from it since its own start.
         polled: whether the DTU asks it just now; None if that is not known.
         status: fields of ``inverter`` that the DTU knows itself, true at the time of the message.

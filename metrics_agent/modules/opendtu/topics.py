@@ -108,11 +108,11 @@ class Burst:
 
 
 class Gathering:
-    """Collects the messages of one DTU until somebody takes them.
+    """Collects the messages of one DTU until they are taken.
 
     Args:
         prefix: the base topic with its slash.
-        drop: told what is left out.
+        drop: called with what is left out.
     """
 
     def __init__(self, prefix: str, drop: Drop) -> None:

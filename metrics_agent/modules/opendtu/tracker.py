@@ -1,7 +1,7 @@
 """Readings -> points: what is new in a reading, when it was measured, and what is to be believed.
 
 A DTU repeats what it knows. A message comes when the radio brought something, and again every ten
-seconds with the same values and a larger age. So the age tells when the values were measured, and
+seconds with the same values and a larger age. So the age says when the values were measured, and
 values whose time has not moved on are a repetition and not sent again. The DTU also changes
 values itself: it can set those of an inverter that does not answer any more to 0, and at midnight
 the yield of the day. Such a change has the old age, so its time is that of the message.
@@ -43,7 +43,7 @@ _LOOK_ROUND_NS: Final = 11 * SECOND_NS
 """Each inverter has its turn within ten seconds."""
 _GONE_NS: Final = 60 * SECOND_NS
 _BELIEVED_AT: Final = 3
-"""So many lower totals in a row are believed: somebody has set the counter."""
+"""So many lower totals in a row are believed: the counter was set."""
 _TOLERANCE_KWH: Final = 0.01
 """A sum of float32 may be a little lower than before."""
 
@@ -90,7 +90,7 @@ class Tracker:
 
     Args:
         naming: of the series.
-        drop: told what is left out.
+        drop: called with what is left out.
     """
 
     def __init__(self, naming: Naming, drop: Drop) -> None:

@@ -232,7 +232,7 @@ class Link(Protocol):
         self._gate.resumeProducing()  # nothing waits to be written any more
 
     def _finish(self) -> None:
-        """Clean up and tell the owner."""
+        """Clean up and notify the owner."""
         self._stop_timer()
         self._gate.stopProducing()
         self.acknowledgements.close()

@@ -137,7 +137,7 @@ class Subscriber:
         self._suspects.ended(unanswered, learned, broker)
 
     def flush(self, engine: Engine, wanted: Mapping[str, int], broker: str) -> None:
-        """Send what was asked for and give up what nobody wants, as far as that is safe now.
+        """Send what was asked for and give up unwanted filters, as far as that is safe now.
 
         Args:
             engine: of a connection that the broker accepted.
@@ -265,7 +265,7 @@ class Subscriber:
         self._reconciled = True
 
     def hold(self) -> None:
-        """Note that somebody left who may come back: nothing is given up until `reconcile`."""
+        """Note that a subscriber left that may come back: nothing is given up until `reconcile`."""
         self._reconciled = False
 
     def _unanswered_filters(self) -> str:

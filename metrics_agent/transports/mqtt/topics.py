@@ -29,7 +29,7 @@ Deliver: TypeAlias = Callable[[Message, list[bytes]], None]
 """Takes a message and appends encoded lines to the list; never raises."""
 
 Change: TypeAlias = Callable[[str, bool], None]
-"""Told the filter, and True when a subscription was added, False when one was cancelled."""
+"""Called with the filter, and True when a subscription was added, False when one was cancelled."""
 
 # A dictionary's slot and a Route, measured.
 _ROUTE_BYTES: Final = 118
@@ -41,7 +41,7 @@ class Route(NamedTuple):
 
     Attributes:
         topic_text: the topic, or None if it is no valid one (not UTF-8, a wildcard, NUL).
-        delivers: to be called in this order; empty if nobody wants it.
+        delivers: to be called in this order; empty if it is not wanted.
         copies: beside one of a message, how many more a broker may send: with MQTT 5 mosquitto
             sends one for each filter that the topic belongs to.
     """
@@ -119,9 +119,9 @@ class SubscriptionTable:
         self.announcements: set[str] = set()
 
     def on_change(self, call: Change) -> None:
-        """Have a callable told of each subscription that is added or cancelled, afterwards.
+        """Have a callable called for each subscription that is added or cancelled, afterwards.
 
-        It is told of a second subscription of the same filter too: only when the filter is
+        It is called for a second subscription of the same filter too: only when the filter is
         sent to the broker again do retained messages come for the new receiver.
         """
         self._listeners.append(call)
@@ -173,7 +173,7 @@ class SubscriptionTable:
         return subscription
 
     def wanted(self) -> dict[str, int]:
-        """Return each filter that somebody wants with the highest QoS asked for."""
+        """Return each wanted filter with the highest QoS asked for."""
         return {
             topic_filter: max(subscription.qos for subscription in subscriptions)
             for topic_filter, subscriptions in self._by_filter.items()

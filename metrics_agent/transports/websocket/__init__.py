@@ -1,4 +1,4 @@
-"""A WebSocket client that comes back for ever: wsproto on a Twisted transport.
+"""A WebSocket client that always reconnects: wsproto on a Twisted transport.
 
 ::
 

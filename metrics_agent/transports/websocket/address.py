@@ -56,7 +56,7 @@ def parse_address(text: str, default_path: str = "/") -> WebSocketAddress:
     """Read ``ws://``, ``wss://``, ``http://`` or ``https://host:port/path``, or only a part.
 
     Args:
-        text: what somebody wrote; without a scheme it is ``ws://``.
+        text: as it was written; without a scheme it is ``ws://``.
         default_path: where none is written.
 
     Raises:

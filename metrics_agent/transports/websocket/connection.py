@@ -1,4 +1,4 @@
-"""The connection to one WebSocket: it comes back for ever.
+"""The connection to one WebSocket: it always reconnects.
 
 Theory of operation. `Reconnecting` makes the attempts; a `Link` is one connection, from an open
 transport to its end. When the server only asked who we are, the next attempt comes at once and says
@@ -50,14 +50,14 @@ class WebSocketConnection(Service):
     Args:
         reactor: clock, TCP, name resolution.
         settings: of the connection.
-        log: where outages are told: one line down, one line up.
+        log: for outages: one line down, one line up.
         received: takes each whole message; must not raise.
         random: gives floats from 0 to below 1, for the jitter.
         now_ns: the wall clock, nanoseconds since the epoch.
-        changed: told True when the WebSocket is open, False when it is not any more or cannot be
-            had at first; not told of a stop. Must not raise.
-        oversized: told of each message that was too large; must not raise.
-        noted: told of the address and of what is wrong with it, as
+        changed: called with True when the WebSocket is open, with False when it is lost or cannot
+            be had at first; not called at a stop. Must not raise.
+        oversized: called for each message that was too large; must not raise.
+        noted: called with the address and what is wrong with it, as
             `ModuleContext.note_connection` has it.
         hints: what else to say of a cause, by its kind (``http_404``, ``http_401``).
         dialer: makes the way to the address; a seam for tests.
@@ -152,7 +152,7 @@ class WebSocketConnection(Service):
         self._noted(address, problem)
         self._set_open(False)
 
-    # What the link tells.
+    # Called by the link.
 
     def link_opened(self) -> None:
         """Take note that the WebSocket is open; called by the link."""

@@ -70,7 +70,7 @@ class Handshake:
 
 
 class LinkOwner(TypingProtocol):
-    """Who is told of a link's events; none of it may raise."""
+    """Gets a link's events; none of it may raise."""
 
     def link_opened(self) -> None:
         """Take note that the server speaks WebSocket with us."""
@@ -101,7 +101,7 @@ class Link(Protocol):
     Args:
         reactor: the clock.
         handshake: what to ask for.
-        owner: who is told of events.
+        owner: gets the events.
         log: for faults of our own.
 
     Attributes:
@@ -156,7 +156,7 @@ class Link(Protocol):
             self._cause = cause
             self._abort()
 
-    # What the transport tells.
+    # Called by the transport.
 
     def connectionMade(self) -> None:
         """Ask for the WebSocket."""
@@ -172,7 +172,7 @@ class Link(Protocol):
             self._contained(self._read, data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Clean up and tell the owner."""
+        """Clean up and notify the owner."""
         self._stop_timer()
         self._gate.stopProducing()
         self.ended = True

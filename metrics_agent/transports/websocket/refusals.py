@@ -24,7 +24,7 @@ _TEXTS: Final[Mapping[int, str]] = {
     HTTPStatus.TOO_MANY_REQUESTS: "it says that requests come too fast",
     HTTPStatus.SERVICE_UNAVAILABLE: "it says that it is not available",
 }
-# What passes by itself; everything else that is not a fault of the server needs a person.
+# What passes by itself; everything else that is not a fault of the server needs user action.
 _PASSING: Final = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )

@@ -41,7 +41,7 @@ class WebSocketSettings(ConnectionSettings):
         default="auto",
         doc=(
             "How to log in. auto: as the server asks, Digest before Basic; basic: at once; "
-            "digest: nothing else, so that nobody on the way can ask for the password itself."
+            "digest: nothing else, so that no one on the way can ask for the password itself."
         ),
         choices=("auto", "basic", "digest"),
     )
