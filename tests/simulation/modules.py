@@ -88,9 +88,13 @@ class NumberedModule(Service):
             return Deferred()
         if wrong == "slow":
             slow: Deferred[None] = Deferred()
-            self._context.reactor.callLater(0.3, slow.callback, None)
+            self._context.reactor.callLater(0.3, self._stopped, slow)
             return slow
         return None
+
+    def _stopped(self, slow: Deferred[None]) -> None:
+        self._plan(self._context.name, "stopped")
+        slow.callback(None)
 
     def _take(self, message: Message) -> Iterable[Metric]:
         wrong = self._plan(self._context.name, "message")

@@ -96,12 +96,6 @@ RACES: Final = (
         "",
     ),
     _race(
-        "a_reload_reads_while_modules_are_swapped",
-        _AGENT,
-        '        connections.pause("reload")\n',
-        "",
-    ),
-    _race(
         "a_reload_never_reads_on",
         _AGENT,
         '            connections.resume("reload")\n',
@@ -203,12 +197,6 @@ RACES: Final = (
         _SUPERVISOR,
         "self._wait = self._clock.callLater(verdict.delay_s, self._happened, Event.DUE)",
         "self._wait = self._clock.callLater(1e9, self._happened, Event.DUE)",
-    ),
-    _race(
-        "an_old_start_fails_the_new_instance",
-        _SUPERVISOR,
-        "        if life is self._life:\n            self._happened(event)",
-        "        self._happened(event)",
     ),
     _race(
         "a_start_that_hangs_is_waited_for",

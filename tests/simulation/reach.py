@@ -64,5 +64,26 @@ OUT_OF_REACH: Final[dict[str, str]] = {
 }
 """Deliberate breaks that are not tried, each with the reason."""
 
-WHY_MISSED: Final[dict[str, str]] = {}
-"""Mutants that are tried and not found, each with the reason."""
+WHY_MISSED: Final[dict[str, str]] = {
+    "an_acknowledgement_follows_disconnect": (
+        "a connection is left when all is acknowledged, or after drain_timeout"
+    ),
+    "a_stop_keeps_the_pressure": (
+        "the pressure ends as the output is drained; if it is not, what is queued is lost too"
+    ),
+    "restarts_are_never_forgotten": "a module that is parked sooner is tried again all the same",
+    "a_stop_right_after_a_reload_drops_what_was_set_aside": (
+        "what comes between a reload and a stop is excused at QoS 0"
+    ),
+    "each_copy_of_a_message_is_handled": "each copy counts as a message that was sent",
+    "names_are_not_waited_for": (
+        "names are known from the first start on, unless a kill or the disk costs the state; where "
+        "faults make announcements late, lines without names are excused"
+    ),
+    "a_hundred_messages_wait_for_names_and_no_more": "as above",
+    "filters_are_not_subscribed_again": (
+        "a session keeps its filters; only a SUBSCRIBE that is lost with its connection would be "
+        "missing"
+    ),
+}
+"""Mutants that are tried and may not be found, each with the reason."""
