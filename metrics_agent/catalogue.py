@@ -181,6 +181,8 @@ ELECTRICITY: Final = Measurement(
         _energy("energy_exported_total", "sum_power_total_out", "fed into the grid"),
         *_alike("kWh", "energy_total_t1", "energy_exported_total_t1", doc="first tariff"),
         *_alike("kWh", "energy_total_t2", "energy_exported_total_t2", doc="second tariff"),
+        *_alike("kWh", "energy_total_t3", "energy_exported_total_t3", doc="third tariff"),
+        *_alike("kWh", "energy_total_t4", "energy_exported_total_t4", doc="fourth tariff"),
         *_alike(
             "kWh", "energy_imported_today", "energy_exported_today", doc="balanced over the phases"
         ),

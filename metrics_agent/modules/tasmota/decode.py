@@ -14,7 +14,12 @@ from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.device import Device
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
 from metrics_agent.modules.tasmota.energy import decode_energy, decode_energy_fully
-from metrics_agent.modules.tasmota.meters import MeterTable, decode_meter, has_meter_keys
+from metrics_agent.modules.tasmota.meters import (
+    MeterTable,
+    decode_mapped,
+    decode_meter,
+    has_meter_keys,
+)
 from metrics_agent.modules.tasmota.sensor_table import IGNORED_OBJECTS
 from metrics_agent.modules.tasmota.sensors import decode_sensor, is_sensor, stem_of
 from metrics_agent.modules.tasmota.state import decode_inputs, decode_power, decode_state
@@ -87,6 +92,11 @@ def decode_document(
                 points = Points(drop)
             continue
         if name == "ENERGY":
+            if meters and name in meters:
+                if points is None:
+                    points = Points(drop)
+                _decode_mapped_energy(content, points, drop, Units(document), meters[name])
+                continue
             metrics = decode_energy(content, device, time_ns, drop, document)
             continue
         if points is None:
@@ -96,6 +106,14 @@ def decode_document(
         return metrics
     decode_inputs(document, points, _states(device))
     return metrics + points.metrics(device, time_ns)
+
+
+def _decode_mapped_energy(
+    energy: Mapping[str, object], points: Points, drop: Drop, units: Units, mapping: MeterTable
+) -> None:
+    """Read an ENERGY object of which the user has mapped keys; the others keep their meaning."""
+    rest = decode_mapped("ENERGY", energy, points, drop, mapping)
+    decode_energy_fully(rest, points, drop, units)
 
 
 def _members(document: Mapping[str, object], drop: Drop) -> Iterable[tuple[str, object]]:
@@ -122,9 +140,9 @@ def _decode_object(
     if name == ZIGBEE:
         _decode_zigbee(content, points, drop, units)
     elif name in meters:
-        decode_meter(name, content, points, drop, meters[name])
+        decode_meter(name, content, points, drop, units, meters[name])
     elif has_meter_keys(content):
-        decode_meter(name, content, points, drop)
+        decode_meter(name, content, points, drop, units)
     elif is_sensor(name, content):
         decode_sensor(name, content, points, drop, units)
     else:

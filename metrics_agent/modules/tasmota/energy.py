@@ -15,6 +15,7 @@ from typing import Final
 from metrics_agent.catalogue import DEVICE, ELECTRICITY
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.device import Device
+from metrics_agent.modules.tasmota.meter_keys import find
 from metrics_agent.modules.tasmota.values import Drop, Points, Unit, Units, float_of
 
 __all__ = ["MAX_CHANNELS", "decode_energy", "decode_energy_fully"]
@@ -191,7 +192,14 @@ def _other(key: str, value: object, points: Points, drop: Drop, units: Units | N
         return
     match = _PHOTOVOLTAIC.fullmatch(key)
     if match is None:
-        drop("unmapped_key", where)
+        # A script may call its meter ENERGY, with keys that are its own.
+        meaning = find(key)
+        if meaning is None or meaning.units or isinstance(value, list):
+            drop("unmapped_key", where)
+            return
+        found = float_of(value, drop, where)
+        if found is not None:
+            points.add(meaning.measurement, meaning.field, found, meaning.channel)
         return
     found = float_of(value, drop, where)
     if found is not None:

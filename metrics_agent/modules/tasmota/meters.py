@@ -1,7 +1,7 @@
 """Smart meters read by a script (SML, OBIS, Modbus): objects with free names and keys.
 
-Units are not in the payload. The default table has the keys of the scripts in Tasmota's
-documentation, compared without case; the setting ``meters`` maps others.
+Units are not in the payload. ``meter_keys`` has the keys of public scripts; the setting ``meters``
+maps others. Whether an object is a meter, and what its keys mean, is judged by all of them.
 """
 
 from __future__ import annotations
@@ -10,28 +10,22 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve
 
-from metrics_agent.catalogue import COUNTER, ELECTRICITY, Measurement
-from metrics_agent.modules.tasmota.values import Drop, Points, float_of
+from metrics_agent.catalogue import COUNTER, ELECTRICITY
+from metrics_agent.modules.tasmota.meter_keys import WATTS, MeterField, find, normalised
+from metrics_agent.modules.tasmota.sensor_table import READINGS
+from metrics_agent.modules.tasmota.sensors import decode_sensor
+from metrics_agent.modules.tasmota.values import Drop, Points, Units, float_of
 
-__all__ = ["MeterField", "MeterTable", "decode_meter", "has_meter_keys", "parse_meter_field"]
-
-
-@frozen
-class MeterField:
-    """What one key of a meter means.
-
-    Attributes:
-        measurement, field: where it goes.
-        channel: the phase, from 1; empty for the whole.
-        factor: the meter's value times this is ours.
-    """
-
-    measurement: str
-    field: str
-    channel: str = ""
-    factor: float = 1.0
+__all__ = [
+    "MeterField",
+    "MeterTable",
+    "decode_mapped",
+    "decode_meter",
+    "has_meter_keys",
+    "parse_meter_field",
+]
 
 
 MeterTable = Mapping[str, MeterField]
@@ -69,64 +63,40 @@ def parse_meter_field(text: str) -> MeterField:
     return MeterField(measurement.name, field, match["channel"] or "", factor)
 
 
-def _whole(measurement: Measurement, field: str, *keys: str) -> dict[str, MeterField]:
-    meaning = MeterField(measurement.name, measurement.key(field))
-    return {key.lower(): meaning for key in keys}
-
-
-def _phases(field: str, *patterns: str, codes: tuple[str, str, str]) -> dict[str, MeterField]:
-    """Describe three phases: patterns with ``#`` for 1 to 3, and the OBIS codes in that order."""
-    table = {}
-    for phase, code in enumerate(codes, 1):
-        meaning = MeterField(ELECTRICITY.name, ELECTRICITY.key(field), str(phase))
-        table[code] = meaning
-        for pattern in patterns:
-            table[pattern.replace("#", str(phase)).lower()] = meaning
-    return table
-
-
-_DEFAULT: Final[MeterTable] = {
-    **_whole(
-        ELECTRICITY,
-        "energy_total",
-        *("Total_in", "E_in", "1_8_0", "energy_imported", "total_kwh", "Zaehlerstand", "Bezug"),
-        *("counter_pos", "Total", "energy"),
-    ),
-    **_whole(
-        ELECTRICITY,
-        "energy_exported_total",
-        *("Total_out", "E_out", "2_8_0", "energy_exported", "Einspeisung", "counter_neg"),
-    ),
-    **_whole(
-        ELECTRICITY,
-        "power",
-        *("Power_curr", "Power_cur", "Power", "P", "curr_w", "Leistung", "16_7_0"),
-    ),
-    # OBIS 1.7.0 is given in kW.
-    "1_7_0": MeterField(ELECTRICITY.name, ELECTRICITY.key("power"), "", 1000.0),
-    **_whole(ELECTRICITY, "frequency", "frequency", "freq", "HZ", "14_7_0"),
-    **_whole(COUNTER, "volume", "Count"),
-    **_phases("power", "Power_p#", "Power_L#", "P_L#", "L#", codes=("36_7_0", "56_7_0", "76_7_0")),
-    **_phases(
-        "voltage",
-        *("Volt_p#", "Voltage_L#", "Voltage_P#", "Spannung_L#"),
-        codes=("32_7_0", "52_7_0", "72_7_0"),
-    ),
-    **_phases(
-        "current",
-        *("Curr_p#", "Current_L#", "Current_P#", "Amperage_p#"),
-        codes=("31_7_0", "51_7_0", "71_7_0"),
-    ),
-    **_phases("phase_angle", "phase_angle_p#", codes=("81_7_4", "81_7_15", "81_7_26")),
-}
-# Keys that say nothing about an object being a meter, since sensors have them too, written so.
-_COMMON: Final = frozenset({"Power", "Energy", "Frequency"})
+# Keys of meters that count something other than electricity, or heat: W and kW, kWh and MWh occur.
+_FLOWS: Final = ("volume", "flow", "temp", "m3")
+_FLUIDS: Final = ("wasser", "water", "gas", "wmz", "waerme", "heat")
+_ENERGY: Final = ("kWh", "Wh", "MWh")
+_TARIFF_CODES: Final = frozenset({"1.8.1", "1.8.2"})
+_SCALED: Final = ("a power of ten",)
 _TEXTS: Final = frozenset({"meter_id", "meter_number", "server_id"})
 
 
 def has_meter_keys(meter: Mapping[str, object]) -> bool:
-    """Say whether an object without a mapping of its own is a meter."""
-    return any(key.lower() in _DEFAULT and key not in _COMMON for key in meter)
+    """Say whether an object without a mapping of its own is a meter.
+
+    One key is enough that only meters have. Keys that other devices have too (``Power``, ``Total``,
+    ``Count``) make a meter if they are of two kinds, or if the table knows all its numbers.
+    A volume beside one is that of a meter of heat.
+    """
+    weak: set[str] = set()
+    volume = False
+    unknown = False
+    for key, value in meter.items():
+        meaning = find(key)
+        if meaning is None:
+            volume = volume or "volume" in key.lower()
+            unknown = unknown or isinstance(value, (int, float, list, dict))
+        elif isinstance(value, (list, dict)):
+            unknown = True
+        elif meaning.weak:
+            weak.add(meaning.field if key not in READINGS else "")
+        else:
+            return True
+    if volume:
+        return bool(weak)
+    # What sensors write so is in their table: it makes no meter by itself.
+    return bool(weak - {""}) and (not unknown or len(weak) > 1)
 
 
 def decode_meter(
@@ -134,39 +104,118 @@ def decode_meter(
     meter: Mapping[str, object],
     points: Points,
     drop: Drop,
+    units: Units,
     mapping: MeterTable | None = None,
 ) -> None:
     """Read a meter's object.
 
     Until the meter's first telegram after a start the values are 0. So an object whose totals are
-    all 0 gives no zero at all; a total of 0 beside another that counts is true.
+    all 0 gives no zero at all; a total of 0 beside another that counts is true. A value whose unit
+    cannot be known is left out; what is in no table of meters is tried as a sensor's reading.
 
     Args:
         name: its key in the payload, for the tag ``sensor``; ``meter`` if it is empty.
         meter: its content.
         points: where the fields go.
         drop: told what is left out.
+        units: those of the message.
         mapping: the user's fields by key, before the default ones.
     """
     found: list[tuple[MeterField, float, str]] = []
-    mapped = mapping or {}
+    rest: dict[str, object] = {}
+    known = _meanings(name, meter, mapping or {})
     for key, value in meter.items():
-        meaning = mapped.get(key) or _DEFAULT.get(key.lower())
+        meaning = known.get(key)
         where = f"{name}.{key}"
-        if meaning is not None:
+        if meaning is None:
+            if key.lower() not in _TEXTS:
+                rest[key] = value
+        elif meaning.units:
+            if value.__class__ in (int, float):
+                drop("unit_not_known", _question(name, key, meaning))
+        else:
             # Who names a key knows what it is: Teleinfo (TIC) quotes its numbers.
-            number = float_of(value, drop, where, text=key in mapped)
+            number = float_of(value, drop, where, text=key in (mapping or ()))
             if number is not None:
                 found.append((meaning, _scaled(number, meaning.factor), where))
-        elif key.lower() not in _TEXTS and not isinstance(value, str):
-            drop("unmapped_key", where)
+    _add(found, points, drop, name or "meter")
+    if rest:
+        decode_sensor(name or "meter", rest, points, drop, units)
+
+
+def _add(
+    found: list[tuple[MeterField, float, str]], points: Points, drop: Drop, sensor: str
+) -> None:
+    """Add what was found, but zeros before the first telegram and what is there twice."""
+    taken: set[tuple[str, str]] = set()
     totals = [number for meaning, number, _ in found if meaning.field in _TOTALS]
     waiting = bool(totals) and not any(totals)
     for meaning, number, where in found:
         if waiting and not number:
             drop("zero_total", where)
+        elif (meaning.field, meaning.channel) in taken:
+            drop("same_field_twice", f"{where}, which is {meaning.field} too")
         else:
-            points.add(meaning.measurement, meaning.field, number, meaning.channel, name or "meter")
+            taken.add((meaning.field, meaning.channel))
+            points.add(meaning.measurement, meaning.field, number, meaning.channel, sensor)
+
+
+def decode_mapped(
+    name: str, content: Mapping[str, object], points: Points, drop: Drop, mapping: MeterTable
+) -> dict[str, object]:
+    """Read the keys that the user has mapped, in the object's own series; return the others."""
+    for key in content:
+        meaning = mapping.get(key)
+        if meaning is not None:
+            number = float_of(content[key], drop, f"{name}.{key}", text=True)
+            if number is not None:
+                number = _scaled(number, meaning.factor)
+                points.add(meaning.measurement, meaning.field, number, meaning.channel)
+    return {key: value for key, value in content.items() if key not in mapping}
+
+
+def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> dict[str, MeterField]:
+    """Return what each key means, in the light of all the object's keys."""
+    known = {key: meaning for key in meter if (meaning := find(key)) is not None}
+    forms = {normalised(key)[0] for key in meter}
+    fields = {(each.field, each.channel) for each in known.values() if not each.units}
+    flows = name.lower().startswith(_FLUIDS) or any(
+        word in form for form in forms for word in _FLOWS
+    )
+    raw = any(form.endswith("sf") for form in forms)
+    tariffs = not _TARIFF_CODES.isdisjoint(forms)
+    kilowatts = any(each.units == WATTS and each.field == "power" for each in known.values())
+    for key, meaning in known.items():
+        form = normalised(key)[0]
+        doubt = meaning.units
+        if form == "l#":
+            # Beside the power of the whole, the phases' share; unless that is there too.
+            whole = ("power", "") in fields and ("power", meaning.channel) not in fields
+            doubt = () if whole else doubt
+        elif meaning.field.startswith("energy") and (
+            (flows and not form.endswith("kwh")) or (tariffs and form[0].isdigit())
+        ):
+            doubt = ("kWh", "m3") if name.lower().startswith(_FLUIDS) else _ENERGY
+        elif meaning.field == "power" and (flows or (kilowatts and not form[0].isdigit())):
+            doubt = WATTS
+        if raw and not doubt:
+            # Integers whose power of ten is another value (SunSpec).
+            doubt = _SCALED
+        if doubt != meaning.units:
+            known[key] = evolve(meaning, units=doubt)
+    return {**known, **{key: mapping[key] for key in meter if key in mapping}}
+
+
+def _question(name: str, key: str, meaning: MeterField) -> str:
+    if meaning.units == _SCALED:
+        return f"{name}.{key}: an integer whose power of ten is another value of the message"
+    at = f"@{meaning.channel}" if meaning.channel else ""
+    choices = " or ".join(meaning.units)
+    return (
+        f"{name}.{key}: the message does not say its unit ({choices}); set "
+        f'modules.tasmota.meters."{name}"."{key}", to "{meaning.field}{at} {meaning.units[0]}" '
+        "for example"
+    )
 
 
 def _scaled(number: float, factor: float) -> float:

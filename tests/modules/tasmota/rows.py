@@ -73,6 +73,7 @@ ENERGY = {
     "up to 8 channels on ESP32": _row("energy_eight_channels"),
     "sum beside channels": _row("counters_of_channels"),
     "EnergyTotal replies": _row("energy_total_reply", "EnergyTotal, EnergyToday, EnergyYesterday"),
+    "mapped keys of ENERGY": _row("energy_mapped"),
     "integers and floats": _row("energy_integers_are_floats"),
     "Teleinfo": _row("energy_teleinfo meter_mapping", "TIC"),
 }
@@ -196,6 +197,24 @@ METERS = {
         "frequency, freq, HZ, 14_7_0, phase_angle_p1, phase_angle_p2, phase_angle_p3, meter_id, "
         "Meter_number, Meter_Number, Server_ID, Count",
     ),
+    "names of the ready-made scripts": _row(
+        "meter_import_active",
+        "ImportActive, ExportActive, ImportReactive, ExportReactive, Today, Yesterday, PhaseAngle, "
+        "ActivePower",
+    ),
+    "case, separators and phases": _row(
+        "meter_spellings",
+        "Watt_L1, Volt_L2, Amperage_L3, P1, U2, I3, I_L1, curr_L2, amp_p3, Volt_L1_curr, "
+        "Active_power_L1, TotalIn, TotalOut",
+    ),
+    "OBIS with dots, dashes and whole; tariffs": _row(
+        "meter_obis", "1-0:1.8.0*255, 32.7.0, 16-7-0, energy_import_t4, E_inHT"
+    ),
+    "units that cannot be known": _row(
+        "meter_unit_unknown", "1_7_0, 21_7_0, power_in, power_out, Power_Total, l1"
+    ),
+    "units that are set": _row("meter_unit_set"),
+    "an object is judged by all its keys": _row("meter_or_sensor", "RG-15, HX711, ApparentPower"),
     "free names, mapped": _row("meter_mapping"),
     "0 until the first telegram": _row("meter_before_first_telegram"),
 }

@@ -16,7 +16,7 @@ from metrics_agent.errors import PayloadError
 from metrics_agent.json_payload import loads
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import Metric
-from metrics_agent.modules.tasmota import go_compat, meters, sensor_table
+from metrics_agent.modules.tasmota import go_compat, meter_keys, meters, sensor_table
 from metrics_agent.modules.tasmota.device import Device, Naming
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
 from metrics_agent.modules.tasmota.energy import decode_energy, decode_energy_fully
@@ -64,7 +64,8 @@ KEYS = st.one_of(
         [
             *sensor_table.READINGS,
             *sensor_table.NESTED,
-            *meters._DEFAULT,
+            *(key for key, _ in meter_keys.TABLE),
+            *("Total_in", "1-0:1.8.0*255", "Volt_L1", "1_7_0", "L1"),
             *("ENERGY", "Total", "Today", "Time", "Epoch", "TempUnit", "SpeedUnit", "PressureUnit"),
             *("Wifi", "UptimeSec", "POWER1", "EnergyTotal", "StatusSNS", "StatusSTS", "Switch1"),
             *("ANALOG", "COUNTER", "A0", "CTEnergy1", "C1", "ZbReceived", "Name", "Id", "BL09XX"),
@@ -234,7 +235,7 @@ class Tables(SynchronousTestCase):
             *(r for table in sensor_table.OVERRIDES.values() for r in table.values() if r),
             *(r for table in sensor_table.NESTED.values() for r in table.values()),
             *(r for table in sensor_table.NUMBERED.values() for r in table.values()),
-            *meters._DEFAULT.values(),
+            *meter_keys.TABLE.values(),
         ]
         for reading in readings:
             self.assertEqual(CATALOGUE[reading.measurement].field(reading.field).kind, "float")

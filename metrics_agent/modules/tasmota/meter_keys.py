@@ -1,0 +1,259 @@
+"""What the keys of smart meters mean: free names, brought to one form and looked up in a table.
+
+``Volt_L1``, ``volt-l1`` and ``VoltL1`` become ``voltl#`` and phase 1; ``1-0:1.8.0*255``, ``1-8-0``
+and ``1_8_0`` become the code ``1.8.0``. The words are those of the public collections of scripts
+(see ``tests/modules/tasmota/coverage.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
+
+from attrs import frozen
+
+from metrics_agent.catalogue import COUNTER, ELECTRICITY, Measurement
+from metrics_agent.limits import TASMOTA_NAME_CHARS
+
+__all__ = ["TABLE", "WATTS", "MeterField", "find", "normalised"]
+
+
+@frozen
+class MeterField:
+    """What one key of a meter means.
+
+    Attributes:
+        measurement, field: where it goes.
+        channel: the phase, from 1; empty for the whole.
+        factor: the meter's value times this is ours.
+        units: between which scripts differ, as the setting ``meters`` writes them; empty if known.
+        weak: other devices have such a key too, so it does not make an object a meter.
+    """
+
+    measurement: str
+    field: str
+    channel: str = ""
+    factor: float = 1.0
+    units: tuple[str, ...] = ()
+    weak: bool = False
+
+
+WATTS: Final = ("W", "kW")
+"""Units of power between which scripts differ."""
+
+WATT_HOURS: Final = ("Wh", "kWh")
+_CODE = re.compile(
+    r"(?:[0-9]{1,3}-[0-9]{1,3}:)?([0-9]{1,3})[._-]([0-9]{1,2})[._-]([0-9]{1,3})(?:\*[0-9]{1,3})?"
+)
+_SPELLING: Final = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "+": "plus", **dict.fromkeys("_-. :*/", "")}
+)
+_DIGIT = re.compile(r"[0-9]")
+_NUMBERS: Final = frozenset("1234")
+
+
+def normalised(key: str) -> tuple[str, str]:
+    """Return a key's one form, and its phase (or tariff) if it has one, which is ``#`` in it."""
+    return _normalised(key) if len(key) <= TASMOTA_NAME_CHARS else ("", "")
+
+
+# A device sends the same keys each time.
+@lru_cache(maxsize=1024)
+def _normalised(key: str) -> tuple[str, str]:
+    code = _CODE.fullmatch(key)
+    if code is not None:
+        return ".".join(code.groups()), ""
+    text = key.lower()
+    if text.startswith("-"):
+        text = f"minus{text}"
+    text = text.translate(_SPELLING)
+    digits = _DIGIT.findall(text)
+    if len(digits) == 1 and digits[0] in _NUMBERS:
+        return text.replace(digits[0], "#"), digits[0]
+    return text, ""
+
+
+def find(key: str) -> MeterField | None:
+    """Return what a key means; None if the table does not have it."""
+    form, phase = normalised(key)
+    return TABLE.get((form, phase))
+
+
+def _whole(
+    measurement: Measurement,
+    field: str,
+    words: str,
+    *,
+    units: tuple[str, ...] = (),
+    weak: bool = False,
+) -> Iterator[tuple[tuple[str, str], MeterField]]:
+    meaning = MeterField(measurement.name, measurement.key(field), "", 1.0, units, weak)
+    for word in words.split():
+        yield (word, ""), meaning
+
+
+def _phases(
+    field: str, forms: str, codes: str = "", *, units: tuple[str, ...] = (), weak: bool = False
+) -> Iterator[tuple[tuple[str, str], MeterField]]:
+    """Describe three phases: forms with ``#``, and the first of the three codes of each kind."""
+    for phase in "123":
+        name, key = ELECTRICITY.name, ELECTRICITY.key(field)
+        meaning = MeterField(name, key, phase, 1.0, units, weak)
+        for form in forms.split():
+            yield (form, phase), meaning
+        for code in codes.split():
+            first, rest = code.split(".", 1)
+            yield (f"{int(first) + 20 * (int(phase) - 1)}.{rest}", ""), meaning
+
+
+def _each_phase(
+    field: str, words: str, codes: str = ""
+) -> Iterator[tuple[tuple[str, str], MeterField]]:
+    """Describe three phases by words, in the usual forms."""
+    yield from _phases(
+        field,
+        " ".join(
+            form
+            for word in words.split()
+            for form in (
+                f"{word}l#",
+                f"{word}p#",
+                f"{word}phase#",
+                f"{word}l#n",
+                f"{word}l#curr",
+                f"phase#{word}",
+                f"sensor#{word}",
+            )
+        ),
+        codes,
+    )
+
+
+def _tariffs(field: str, words: str, codes: str) -> Iterator[tuple[tuple[str, str], MeterField]]:
+    """Describe four tariffs: 1 or HT, 2 or NT, 3, 4."""
+    for tariff, letters in (("1", "ht"), ("2", "nt"), ("3", ""), ("4", "")):
+        name, key = ELECTRICITY.name, ELECTRICITY.key(f"{field}_t{tariff}")
+        meaning = MeterField(name, key)
+        for word in words.split():
+            for form in (f"{word}t#", f"{word}tarif#", f"{word}tariff#", f"t#{word}"):
+                yield (form, tariff), meaning
+            if letters:
+                yield (f"{word}{letters}", ""), meaning
+                yield (f"{letters}{word}", ""), meaning
+        for code in codes.split():
+            yield (f"{code}.{tariff}", ""), meaning
+
+
+TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
+    (
+        *_whole(
+            ELECTRICITY,
+            "energy_total",
+            "totalin ein importactive energyimported energyimport totalkwh totalimport bezug "
+            "zaehlerstand counterpos energyin enrgimp totalconsumedkwh kwhin imp gesamtverbrauch "
+            "bezugsumme verbrauchsumme zaehlerstand180 zaehlerapos zaehleraplus poswirktariflos "
+            "meterreadingtotal totalsumme timp energyactive eti180 energysum energytot "
+            "realenergyconsumed energyforward plusa realenergy wtotal energynet 1.8.0",
+        ),
+        *_whole(
+            ELECTRICITY, "energy_total", "total energy energytotal counter energie te", weak=True
+        ),
+        *_whole(
+            ELECTRICITY,
+            "energy_exported_total",
+            "totalout eout exportactive energyexported energyexport totalexport einspeisung "
+            "counterneg energyout enrgexp totaldeliveredkwh kwhout einspeisungsumme einspeisungges "
+            "gesamteinspeisung zaehlerstand280 negwirktariflos totaleinsp exporttotalkwh texp "
+            "enout eto280 minusa totalkwhout totalgesamtout energysupply realenergydelivered "
+            "energytotexport negactivetotal 2.8.0",
+        ),
+        *_whole(
+            ELECTRICITY,
+            "energy_total",
+            "import inputtotal zaehlerstandtotal totalconsumption totalactiveenergy "
+            "wirkenergietotal",
+            units=WATT_HOURS,
+        ),
+        *_whole(ELECTRICITY, "energy_exported_total", "export outputtotal", units=WATT_HOURS),
+        *_whole(ELECTRICITY, "energy_total_t1", "importht", units=WATT_HOURS),
+        *_whole(ELECTRICITY, "energy_total_t2", "importnt", units=WATT_HOURS),
+        *_whole(ELECTRICITY, "energy_exported_total_t1", "exportht", units=WATT_HOURS),
+        *_whole(ELECTRICITY, "energy_exported_total_t2", "exportnt", units=WATT_HOURS),
+        *_whole(ELECTRICITY, "energy_today", "today energytoday", weak=True),
+        *_whole(ELECTRICITY, "energy_yesterday", "yesterday energyyesterday", weak=True),
+        *_whole(ELECTRICITY, "reactive_energy_imported_total", "importreactive"),
+        *_whole(ELECTRICITY, "reactive_energy_exported_total", "exportreactive"),
+        *_tariffs(
+            "energy_total",
+            "total totalin ein kwhin energyimport enrgimp verbrauch energytarif energy bezug "
+            "poswirk zaehlerstand",
+            "1.8",
+        ),
+        *_tariffs(
+            "energy_exported_total",
+            "totalout eout kwhout energyexport enrgexp einspeisung negwirk",
+            "2.8",
+        ),
+        *_phases("energy_total", "sensor#kwh impl# totalinl# einl# l#te", "21.8.0"),
+        *_phases("energy_exported_total", "expl# totaloutl# eoutl#", "22.8.0"),
+        *_whole(
+            ELECTRICITY,
+            "power",
+            "powercurr powercur currw curw leistung currpower currentpower activepower ptot "
+            "momentanleistung aktuellewirkleistung wirkleistung momentanwirkleistung pact "
+            "effectivepower activepowertotal currentactivepower actualpower wattsumme "
+            "leistungtotal momentanverbrauch wirkleistungsumme outputpower inputpower energydemand "
+            "ddmpower currentconsumption powersumme gesamtleistung 16.7.0 15.7.0",
+        ),
+        *_whole(ELECTRICITY, "power", "power p pt", weak=True),
+        # Seen in W and in kW.
+        *_whole(ELECTRICITY, "power", "1.7.0 powertotal totalpower tp kw", units=WATTS),
+        *_phases("power", "l#p kwl# prmsl#", "21.7.0", units=WATTS),
+        *_whole(ELECTRICITY, "power_imported", "plusp pimport"),
+        *_whole(ELECTRICITY, "power_imported", "pin powerin powerimport pwrimp kwin", units=WATTS),
+        *_whole(ELECTRICITY, "power_exported", "minusp pexport powerreverse einspeiseleistung"),
+        *_whole(
+            ELECTRICITY,
+            "power_exported",
+            "pout powerout powerexport pwrexp einspeisungakt kwout 2.7.0",
+            units=WATTS,
+        ),
+        *_each_phase(
+            "power",
+            "power watt w p leistung wirkleistung activepower realpower powercurr effpower pow pl",
+            "36.7.0",
+        ),
+        *_phases("power", "p# pow# watt# power# l#power l#watt l#w l#leistung"),
+        # By itself a phase: watts in some scripts, amperes in others.
+        *_phases("power", "l#", units=("W", "A"), weak=True),
+        *_each_phase("voltage", "volt voltage spannung u v volts ul", "32.7.0"),
+        *_phases("voltage", "u# ul# volt# v# l#v l#volt l#voltage l#spannung l#nvoltage"),
+        *_whole(ELECTRICITY, "voltage", "spannung ddmvoltage voltageavg lnvoltage 12.7.0"),
+        *_whole(ELECTRICITY, "voltage", "voltage volt", weak=True),
+        *_each_phase("current", "curr current i amperage amp amps a strom ampere", "31.7.0"),
+        *_phases("current", "i# il# curr# amp# l#i l#a l#amp l#current l#strom"),
+        *_whole(ELECTRICITY, "current", "amperage accurrent ddmcurrent 11.7.0"),
+        *_whole(ELECTRICITY, "current_neutral", "in 91.7.0"),
+        *_whole(
+            ELECTRICITY,
+            "frequency",
+            "freq hz netfrequency netzfrequenz gridfrequency frequenz ddmfrequency 14.7.0",
+        ),
+        *_whole(ELECTRICITY, "frequency", "frequency f", weak=True),
+        *_phases("frequency", "sensor#hz freq# freql# freqp# frequencyl# frequencyp#"),
+        *_whole(COUNTER, "volume", "count", weak=True),
+        *_whole(ELECTRICITY, "phase_angle", "phaseangle", weak=True),
+        *_phases("phase_angle", "phaseanglep# phaseanglel# phaseangle#"),
+        *(
+            (code, MeterField(ELECTRICITY.name, ELECTRICITY.key("phase_angle"), phase))
+            for code, phase in (
+                (("81.7.4", ""), "1"),
+                (("81.7.15", ""), "2"),
+                (("81.7.26", ""), "3"),
+            )
+        ),
+    )
+)
+"""Form and phase of a key -> what it means."""

@@ -1,0 +1,224 @@
+"""Report what the module makes of smart-meter scripts and of recorded SENSOR payloads.
+
+``python -m tests.modules.tasmota.coverage FOLDER`` reads each file below the folder. A script says
+the unit of each of its values, so each is judged right, wrong, asked for (the log asks for the
+unit) or left out. A recorded payload, one JSON object a line, does not: its values are taken or
+left out. Only kWh, W, V, A and Hz (and their multiples) are judged.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from metrics_agent.errors import PayloadError
+from metrics_agent.modules.tasmota.decode import decode_document, read_object
+from metrics_agent.modules.tasmota.device import Device, Naming
+
+__all__ = ["Outcome", "judge_payload", "judge_script", "main", "scripts_of"]
+
+_RECEIVED_NS: Final = 1_700_000_000_000_000_000
+# Unit of a script, in lower case -> quantity, factor to ours.
+_UNITS: Final = {
+    "kwh": ("energy", 1.0),
+    "wh": ("energy", 0.001),
+    "mwh": ("energy", 1000.0),
+    "w": ("power", 1.0),
+    "kw": ("power", 1000.0),
+    "v": ("voltage", 1.0),
+    "a": ("current", 1.0),
+    "hz": ("frequency", 1.0),
+}
+_SECTION = re.compile(r"^\s*>M\b")
+_VALUE = re.compile(r"^\s*([1-9]),(?!=)([^,]*@[^,]*),([^,]*),([^,]*),([^,]+),")
+_METER = re.compile(r"^\s*\+([1-9]),[^,]*,[^,]*,[^,]*,[^,]*,([^,]*)")
+_HEX_CODE = re.compile(r"^7707(?:0100)([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})ff", re.IGNORECASE)
+_TEXT_CODE = re.compile(r"^1-[01]:([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{1,2})")
+_INSTANT: Final = 7
+_COUNTED: Final = 8
+
+
+class Outcome(NamedTuple):
+    """What became of one value."""
+
+    verdict: str
+    unit: str
+    key: str
+    made: str = ""
+
+
+class _Value(NamedTuple):
+    meter: str
+    key: str
+    unit: str
+    code: tuple[int, int, int] | None
+
+
+def scripts_of(text: str) -> Iterator[list[_Value]]:
+    """Yield the values of each script in a text, which may be a page with many."""
+    meters: dict[str, str] = {}
+    values: list[_Value] | None = None
+    for line in text.splitlines():
+        if _SECTION.match(line):
+            if values:
+                yield values
+            meters, values = {}, []
+        elif values is None:
+            continue
+        elif line.strip() in {"#", "```"}:
+            if values:
+                yield values
+            values = None
+        elif meter := _METER.match(line):
+            meters[meter[1]] = meter[2].strip()
+        elif (value := _VALUE.match(line)) and meters.get(value[1], "*") != "*":
+            values.append(
+                _Value(meters[value[1]], value[5].strip(), value[4].strip(), _code(value[2]))
+            )
+    if values:
+        yield values
+
+
+def _code(decoder: str) -> tuple[int, int, int] | None:
+    match = _HEX_CODE.match(decoder)
+    if match is not None:
+        return int(match[1], 16), int(match[2], 16), int(match[3], 16)
+    match = _TEXT_CODE.match(decoder)
+    return None if match is None else (int(match[1]), int(match[2]), int(match[3]))
+
+
+def judge_script(values: Iterable[_Value]) -> Iterator[Outcome]:
+    """Yield what becomes of each value of a script whose unit is one of those judged."""
+    document: dict[str, dict[str, object]] = {}
+    numbers: dict[tuple[str, str], tuple[float, _Value]] = {}
+    for index, value in enumerate(values):
+        known = value.unit.lower() in _UNITS and not _contradictory(value)
+        # Each number occurs once, whatever the power of ten by which it is multiplied.
+        number = 101.0 + 2 * index
+        content: object = number if value.unit else "0901454D48"
+        if value.key in document.setdefault(value.meter, {}):
+            continue
+        document[value.meter][value.key] = content
+        if known:
+            numbers[value.meter, value.key] = (number, value)
+    asked: set[str] = set()
+    points = _points(document, asked)
+    for (meter, key), (number, value) in numbers.items():
+        quantity, factor = _UNITS[value.unit.lower()]
+        made = [
+            (field, channel, found)
+            for field, channel, found, sensor in points
+            if sensor == ("" if meter == "ENERGY" else meter or "meter")
+            and _is_multiple(found, number)
+        ]
+        if not made:
+            verdict = (
+                "asked" if any(each.startswith(f"{meter}.{key}:") for each in asked) else "left out"
+            )
+            yield Outcome(verdict, value.unit, key)
+            continue
+        field, channel, found = made[0]
+        right = (
+            field.startswith(quantity)
+            and abs(found - number * factor) < 1e-6 * number * factor
+            and _agrees(value.code, field, channel)
+        )
+        yield Outcome("right" if right else "wrong", value.unit, key, f"{field} {channel}")
+
+
+def _contradictory(value: _Value) -> bool:
+    """Say whether a script calls a meter's power an energy; such a script is wrong itself."""
+    return (
+        value.code is not None
+        and value.code[1] == _INSTANT
+        and _UNITS[value.unit.lower()][0] == "energy"
+    )
+
+
+def _is_multiple(found: float, number: float) -> bool:
+    return any(abs(found - number * by) < 1e-6 * number * by for by in (1, 1000.0, 0.001))
+
+
+def _agrees(code: tuple[int, int, int] | None, field: str, channel: str) -> bool:
+    """Say whether field and phase are those of the meter's own code (OBIS)."""
+    if code is None:
+        return True
+    if code[1] == _COUNTED and code[0] in (1, 2):
+        return ("exported" in field) == (code[0] == 2)
+    if code[1] == _INSTANT and 21 <= code[0] <= 80:
+        return channel in {"", str((code[0] - 1) // 20)}
+    return True
+
+
+def _points(document: object, asked: set[str]) -> list[tuple[str, str, float, str]]:
+    device = Device("plug", Naming({}, original=False))
+
+    def drop(reason: str, where: str) -> None:
+        if reason == "unit_not_known":
+            asked.add(where)
+
+    read = read_object(json.dumps(document).encode())
+    return [
+        (field, metric.series.tags.get("channel", ""), value, metric.series.tags.get("sensor", ""))
+        for metric in decode_document(read, device, _RECEIVED_NS, drop, {})
+        for field, value in metric.fields.items()
+        if isinstance(value, float)
+    ]
+
+
+def judge_payload(payload: bytes) -> Iterator[Outcome]:
+    """Yield what becomes of each number of a recorded payload.
+
+    Raises:
+        PayloadError: it is no JSON object.
+    """
+    document = read_object(payload)
+    inner = document.get("StatusSNS", document)
+    for name, content in inner.items() if isinstance(inner, dict) else ():
+        for key, value in content.items() if isinstance(content, dict) else ():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                made = _points({name: {**content, key: 101.0}}, set())
+                hits = [each for each in made if each[2] and _is_multiple(each[2], 101.0)]
+                yield Outcome("taken" if hits else "left out", "", f"{name}.{key}")
+
+
+def _judge_file(path: Path) -> Iterator[Outcome]:
+    text = path.read_text("utf-8", "replace")
+    for script in scripts_of(text):
+        yield from judge_script(script)
+    for line in text.splitlines():
+        if line.startswith("{"):
+            try:
+                yield from judge_payload(line.encode())
+            except PayloadError:
+                continue
+
+
+def main(arguments: list[str]) -> int:
+    """Print the report; 2 for wrong arguments, 1 if a value came out wrong."""
+    if len(arguments) != 1 or not Path(arguments[0]).is_dir():
+        sys.stderr.write("usage: python -m tests.modules.tasmota.coverage FOLDER\n")
+        return 2
+    outcomes: Counter[Outcome] = Counter()
+    for path in sorted(Path(arguments[0]).rglob("*")):
+        if path.is_file():
+            outcomes.update(_judge_file(path))
+    totals: Counter[str] = Counter()
+    for outcome, count in outcomes.items():
+        totals[outcome.verdict] += count
+    lines = [
+        f"{outcome.verdict:9} {count:5}  {outcome.key} {outcome.unit} {outcome.made}".rstrip()
+        for outcome, count in sorted(outcomes.items(), key=lambda item: (item[0].verdict, -item[1]))
+    ]
+    lines.append(", ".join(f"{count} {verdict}" for verdict, count in sorted(totals.items())))
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 1 if totals["wrong"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,68 @@
+"""The report on scripts and recordings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from unittest import mock
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.modules.tasmota import coverage
+
+SCRIPT = """
+>M 1
++1,3,s,0,9600,Meter
+1,77070100010800ff@1000,Import,kWh,ImportActive,3
+1,77070100240700ff@1,Phase,W,P1,0
+1,77070100380700ff@1,Phase,kW,P2,0
+1,77070100010700ff@1,Power,W,1_7_0,0
+1,77070100200700ff@1,Voltage,V,v_of_mine,0
+1,77070100000009ff@#,Server,,Server_ID,0
+#
+"""
+
+
+class CoverageTests(SynchronousTestCase):
+    """Each value is judged by the unit that its script gives it."""
+
+    def test_verdicts(self) -> None:
+        """Right, wrong (kW taken as W), asked for, and left out."""
+        (script,) = coverage.scripts_of(SCRIPT)
+        verdicts = {each.key: each.verdict for each in coverage.judge_script(script)}
+        self.assertEqual(
+            verdicts,
+            {
+                "ImportActive": "right",
+                "P1": "right",
+                "P2": "wrong",
+                "1_7_0": "asked",
+                "v_of_mine": "left out",
+            },
+        )
+
+    def test_phase_of_the_code_counts(self) -> None:
+        """A value that comes out as another phase than that of its code is wrong."""
+        (script,) = coverage.scripts_of(SCRIPT.replace(",P1,", ",P3,"))
+        verdicts = Counter(each.verdict for each in coverage.judge_script(script))
+        self.assertEqual(verdicts["wrong"], 2)
+
+    def test_recordings(self) -> None:
+        """Numbers of a payload are taken or left out."""
+        payload = b'{"Time":"2025-02-11T07:30:00","AM2301":{"Temperature":21.5,"Odd":1}}'
+        self.assertEqual(
+            [(each.verdict, each.key) for each in coverage.judge_payload(payload)],
+            [("taken", "AM2301.Temperature"), ("left out", "AM2301.Odd")],
+        )
+
+    def test_command(self) -> None:
+        """The command prints each key and the sums; its exit code says whether one is wrong."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "meter.tas").write_text(SCRIPT)
+        with mock.patch("sys.stdout") as out:
+            self.assertEqual(coverage.main([str(folder)]), 1)
+        printed = out.write.call_args[0][0]
+        self.assertTrue(printed.endswith("1 asked, 1 left out, 2 right, 1 wrong\n"), printed)
+        with mock.patch("sys.stderr"):
+            self.assertEqual(coverage.main([]), 2)
