@@ -184,7 +184,12 @@ def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> di
     )
     raw = any(form.endswith("sf") for form in forms)
     tariffs = not _TARIFF_CODES.isdisjoint(forms)
-    kilowatts = any(each.units == WATTS and each.field == "power" for each in known.values())
+    # A word of doubtful unit puts the other words in doubt, not the codes.
+    kilowatts = any(
+        each.units == WATTS and each.field == "power" and not key[0].isdigit()
+        for key, each in known.items()
+        if key
+    )
     for key, meaning in known.items():
         form = normalised(key)[0]
         doubt = meaning.units
