@@ -199,7 +199,7 @@ def _other(key: str, value: object, points: Points, drop: Drop, units: Units | N
             return
         found = float_of(value, drop, where)
         if found is not None:
-            points.add(meaning.measurement, meaning.field, found, meaning.channel)
+            points.add(meaning.measurement, meaning.field, found, meaning.channel, meaning.part)
         return
     found = float_of(value, drop, where)
     if found is not None:

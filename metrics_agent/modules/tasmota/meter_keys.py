@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from metrics_agent.catalogue import COUNTER, ELECTRICITY, Measurement
 from metrics_agent.limits import TASMOTA_NAME_CHARS
@@ -29,6 +29,7 @@ class MeterField:
         channel: the phase, from 1; empty for the whole.
         factor: the meter's value times this is ours.
         units: between which scripts differ, as the setting ``meters`` writes them; empty if known.
+        part: one of several meters in the object, such as ``M2``; empty for the object itself.
         weak: other devices have such a key too, so it does not make an object a meter.
     """
 
@@ -38,6 +39,7 @@ class MeterField:
     factor: float = 1.0
     units: tuple[str, ...] = ()
     weak: bool = False
+    part: str = ""
 
 
 WATTS: Final = ("W", "kW")
@@ -50,6 +52,8 @@ _CODE = re.compile(
 _SPELLING: Final = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "+": "plus", **dict.fromkeys("_-. :*/", "")}
 )
+# One of several meters, inputs or outputs: ``M1_Voltage_L1``, ``PV2_Current``, ``C3Voltage``.
+_PART = re.compile(r"((?:M|C|CH|PV)[1-9]|Sensor[-_][0-9]{1,2})[-_]?([A-Za-z].*)")
 _DIGIT = re.compile(r"[0-9]")
 _NUMBERS: Final = frozenset("1234")
 
@@ -77,8 +81,15 @@ def _normalised(key: str) -> tuple[str, str]:
 
 def find(key: str) -> MeterField | None:
     """Return what a key means; None if the table does not have it."""
-    form, phase = normalised(key)
-    return TABLE.get((form, phase))
+    meaning = TABLE.get(normalised(key))
+    if meaning is not None or len(key) > TASMOTA_NAME_CHARS:
+        return meaning
+    match = _PART.fullmatch(key)
+    if match is None:
+        return None
+    form, phase = normalised(match[2])
+    meaning = TABLE.get((form, phase)) or TABLE.get((f"part {form}", phase))
+    return None if meaning is None else evolve(meaning, part=match[1])
 
 
 def _whole(
@@ -124,7 +135,6 @@ def _each_phase(
                 f"{word}l#n",
                 f"{word}l#curr",
                 f"phase#{word}",
-                f"sensor#{word}",
             )
         ),
         codes,
@@ -158,7 +168,10 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
             "realenergyconsumed energyforward plusa realenergy wtotal energynet 1.8.0",
         ),
         *_whole(
-            ELECTRICITY, "energy_total", "total energy energytotal counter energie te", weak=True
+            ELECTRICITY,
+            "energy_total",
+            "total kwh energy energytotal counter energie te",
+            weak=True,
         ),
         *_whole(
             ELECTRICITY,
@@ -196,7 +209,7 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
             "totalout eout kwhout energyexport enrgexp einspeisung negwirk",
             "2.8",
         ),
-        *_phases("energy_total", "sensor#kwh impl# totalinl# einl# l#te", "21.8.0"),
+        *_phases("energy_total", "impl# totalinl# einl# l#te", "21.8.0"),
         *_phases("energy_exported_total", "expl# totaloutl# eoutl#", "22.8.0"),
         *_whole(
             ELECTRICITY,
@@ -242,7 +255,17 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
             "freq hz netfrequency netzfrequenz gridfrequency frequenz ddmfrequency 14.7.0",
         ),
         *_whole(ELECTRICITY, "frequency", "frequency f", weak=True),
-        *_phases("frequency", "sensor#hz freq# freql# freqp# frequencyl# frequencyp#"),
+        *_phases("frequency", "freq# freql# freqp# frequencyl# frequencyp#"),
+        # Of a part only: "current" alone is the power of now in some scripts.
+        *(
+            ((f"part {form}", phase), meaning)
+            for (form, phase), meaning in (
+                *_whole(ELECTRICITY, "current", "current a"),
+                *_whole(ELECTRICITY, "voltage", "v"),
+                *_whole(ELECTRICITY, "power", "w"),
+                *_whole(ELECTRICITY, "power", "prmstotal", units=WATTS),
+            )
+        ),
         *_whole(COUNTER, "volume", "count", weak=True),
         *_whole(ELECTRICITY, "phase_angle", "phaseangle", weak=True),
         *_phases("phase_angle", "phaseanglep# phaseanglel# phaseangle#"),

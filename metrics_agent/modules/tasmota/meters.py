@@ -64,7 +64,7 @@ def parse_meter_field(text: str) -> MeterField:
 
 
 # Keys of meters that count something other than electricity, or heat: W and kW, kWh and MWh occur.
-_FLOWS: Final = ("volume", "flow", "temp", "m3")
+_FLOWS: Final = ("volume", "flow", "m3")
 _FLUIDS: Final = ("wasser", "water", "gas", "wmz", "waerme", "heat")
 _ENERGY: Final = ("kWh", "Wh", "MWh")
 _TARIFF_CODES: Final = frozenset({"1.8.1", "1.8.2"})
@@ -147,17 +147,18 @@ def _add(
     found: list[tuple[MeterField, float, str]], points: Points, drop: Drop, sensor: str
 ) -> None:
     """Add what was found, but zeros before the first telegram and what is there twice."""
-    taken: set[tuple[str, str]] = set()
+    taken: set[tuple[str, str, str]] = set()
     totals = [number for meaning, number, _ in found if meaning.field in _TOTALS]
     waiting = bool(totals) and not any(totals)
     for meaning, number, where in found:
         if waiting and not number:
             drop("zero_total", where)
-        elif (meaning.field, meaning.channel) in taken:
+        elif (meaning.field, meaning.channel, meaning.part) in taken:
             drop("same_field_twice", f"{where}, which is {meaning.field} too")
         else:
-            taken.add((meaning.field, meaning.channel))
-            points.add(meaning.measurement, meaning.field, number, meaning.channel, sensor)
+            called = f"{sensor}-{meaning.part}" if meaning.part else sensor
+            taken.add((meaning.field, meaning.channel, meaning.part))
+            points.add(meaning.measurement, meaning.field, number, meaning.channel, called)
 
 
 def decode_mapped(

@@ -113,7 +113,7 @@ def judge_script(values: Iterable[_Value]) -> Iterator[Outcome]:
         made = [
             (field, channel, found)
             for field, channel, found, sensor in points
-            if sensor == ("" if meter == "ENERGY" else meter or "meter")
+            if sensor.startswith("" if meter == "ENERGY" else meter or "meter")
             and _is_multiple(found, number)
         ]
         if not made:
