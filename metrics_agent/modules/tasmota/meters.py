@@ -68,6 +68,8 @@ _FLOWS: Final = ("volume", "flow", "m3")
 _FLUIDS: Final = ("wasser", "water", "gas", "wmz", "waerme", "heat")
 _ENERGY: Final = ("kWh", "Wh", "MWh")
 _TARIFF_CODES: Final = frozenset({"1.8.1", "1.8.2"})
+# More does not fit a line of the log.
+_MOST_NAMED: Final = 16
 _SCALED: Final = ("a power of ten",)
 _TEXTS: Final = frozenset({"meter_id", "meter_number", "server_id"})
 
@@ -123,6 +125,7 @@ def decode_meter(
     """
     found: list[tuple[MeterField, float, str]] = []
     rest: dict[str, object] = {}
+    unknown: dict[str, MeterField] = {}
     known = _meanings(name, meter, mapping or {})
     for key, value in meter.items():
         meaning = known.get(key)
@@ -132,12 +135,13 @@ def decode_meter(
                 rest[key] = value
         elif meaning.units:
             if value.__class__ in (int, float):
-                drop("unit_not_known", _question(name, key, meaning))
+                unknown[key] = meaning
         else:
             # Who names a key knows what it is: Teleinfo (TIC) quotes its numbers.
             number = float_of(value, drop, where, text=key in (mapping or ()))
             if number is not None:
                 found.append((meaning, _scaled(number, meaning.factor), where))
+    _ask(name, unknown, drop)
     _add(found, points, drop, name or "meter")
     if rest:
         decode_sensor(name or "meter", rest, points, drop, units)
@@ -212,16 +216,22 @@ def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> di
     return {**known, **{key: mapping[key] for key in meter if key in mapping}}
 
 
-def _question(name: str, key: str, meaning: MeterField) -> str:
-    if meaning.units == _SCALED:
-        return f"{name}.{key}: an integer whose power of ten is another value of the message"
-    at = f"@{meaning.channel}" if meaning.channel else ""
-    choices = " or ".join(meaning.units)
-    return (
-        f"{name}.{key}: the message does not say its unit ({choices}); set "
-        f'modules.tasmota.meters."{name}"."{key}", to "{meaning.field}{at} {meaning.units[0]}" '
-        "for example"
-    )
+def _ask(name: str, unknown: Mapping[str, MeterField], drop: Drop) -> None:
+    """Leave out the values without a known unit; the first line in the log names them all."""
+    keys = [key for key, meaning in unknown.items() if meaning.units != _SCALED]
+    listed = ", ".join(f'"{key}"' for key in keys[:_MOST_NAMED])
+    for key, meaning in unknown.items():
+        if meaning.units == _SCALED:
+            where = f"{name}.{key}: an integer whose power of ten is another value of the message"
+        else:
+            at = f"@{meaning.channel}" if meaning.channel else ""
+            choices = " or ".join(meaning.units)
+            where = (
+                f'{name}: set units below [modules.tasmota.meters."{name}"], such as "{key}" = '
+                f'"{meaning.field}{at} {meaning.units[0]}" ({choices}); the message does not '
+                f"give them for {listed}"
+            )
+        drop("unit_not_known", where)
 
 
 def _scaled(number: float, factor: float) -> float:

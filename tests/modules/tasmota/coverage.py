@@ -117,9 +117,7 @@ def judge_script(values: Iterable[_Value]) -> Iterator[Outcome]:
             and _is_multiple(found, number)
         ]
         if not made:
-            verdict = (
-                "asked" if any(each.startswith(f"{meter}.{key}:") for each in asked) else "left out"
-            )
+            verdict = "asked" if any(_names(each, meter, key) for each in asked) else "left out"
             yield Outcome(verdict, value.unit, key)
             continue
         field, channel, found = made[0]
@@ -129,6 +127,13 @@ def judge_script(values: Iterable[_Value]) -> Iterator[Outcome]:
             and _agrees(value.code, field, channel)
         )
         yield Outcome("right" if right else "wrong", value.unit, key, f"{field} {channel}")
+
+
+def _names(question: str, meter: str, key: str) -> bool:
+    """Say whether a line of the log asks for the unit of a value."""
+    return question.startswith(f"{meter}.{key}:") or (
+        question.startswith(f"{meter}: ") and f'"{key}"' in question
+    )
 
 
 def _contradictory(value: _Value) -> bool:

@@ -262,6 +262,20 @@ class Tables(SynchronousTestCase):
             self.assertRaises(ValueError, meters.parse_meter_field, text)
 
 
+class UnknownUnits(SynchronousTestCase):
+    """Units that scripts do not agree on."""
+
+    def test_the_setting_and_all_keys_are_named(self) -> None:
+        """The one line in the log names the setting, an example and each of the keys."""
+        _, context = make()
+        context.deliver("tele/plug/SENSOR", b'{"SM":{"1_7_0":412,"2_7_0":0,"1_8_0":12.5}}')
+        context.deliver("tele/plug/SENSOR", b'{"SM":{"1_7_0":412,"2_7_0":0,"1_8_0":12.5}}')
+        self.assertEqual(context.dropped, {"unit_not_known": 4})
+        (where,) = [event["where"] for event in context.events if "where" in event]
+        for text in ('[modules.tasmota.meters."SM"]', '"1_7_0" = "power W"', '"2_7_0"'):
+            self.assertIn(text, where)
+
+
 class Values(SynchronousTestCase):
     """Times and durations."""
 
