@@ -20,10 +20,9 @@ from metrics_agent.logs.folding import Folder
 from metrics_agent.logs.levels import Level
 from metrics_agent.logs.once import LeftOut
 from metrics_agent.metric import Metric, Series
-from metrics_agent.modules.netatmo.decode import Naming as NetatmoNaming
-from metrics_agent.modules.netatmo.decode import decode
+from metrics_agent.modules.netatmo.decode import StationNames, decode
 from metrics_agent.modules.netatmo.status import Status
-from metrics_agent.modules.opendtu.naming import Naming as OpenDtuNaming
+from metrics_agent.modules.opendtu.naming import InverterNames
 from metrics_agent.modules.opendtu.topics import Gathering
 from metrics_agent.modules.opendtu.tracker import Tracker
 from metrics_agent.modules.tasmota.device import Naming
@@ -161,7 +160,7 @@ def tasmota_filters() -> Iterator[None]:
 
 def opendtu() -> Iterator[None]:
     """Inverters and names that are new each time."""
-    naming = OpenDtuNaming({}, "opendtu")
+    naming = InverterNames({}, "opendtu")
     gathering = Gathering("solar/", no_drop)
     tracker = Tracker(naming, no_drop)
     made = Encoder(series_per_device=0)
@@ -185,7 +184,7 @@ def netatmo() -> Iterator[None]:
     context.log = Logger(observer=no_drop)  # type: ignore[arg-type]  # takes an event
     left_out = LeftOut(context.log, context.drop)
     status = Status(context, context.reactor.seconds)
-    naming = NetatmoNaming.of({})
+    naming = StationNames.of({})
     for turn in range(3):
         yield
         devices = [

@@ -22,7 +22,7 @@ from metrics_agent.config.shapes import (
     Walk,
     toml_string,
 )
-from metrics_agent.config.types import Unit
+from metrics_agent.config.types import UnitOfText
 
 __all__ = ["limited", "shape_of"]
 
@@ -184,7 +184,7 @@ def shape_of(hint: Any, nested: Callable[[Any], Shape | None]) -> Shape:
 def _generic(hint: Any, nested: Callable[[Any], Shape | None]) -> Shape:
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        units = [mark for mark in hint.__metadata__ if isinstance(mark, Unit)]
+        units = [mark for mark in hint.__metadata__ if isinstance(mark, UnitOfText)]
         return UNITS[units[0]] if units else shape_of(args[0], nested)
     if origin is Literal:
         return _choice(shape_of(type(args[0]), nested), args)

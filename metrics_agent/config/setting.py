@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin, 
 
 from attrs import NOTHING, Attribute, Converter, Factory, field, frozen
 
-from metrics_agent.config.types import Unit, parse_duration, parse_size
+from metrics_agent.config.types import UnitOfText, parse_duration, parse_size
 from metrics_agent.pem import hide_keys
 
 __all__ = ["FileUse", "Spec", "hints", "setting", "spec_of"]
@@ -17,7 +17,7 @@ FileUse: TypeAlias = Literal["authorities", "certificate", "key", "secret", "wat
 """What a file is that a setting names: PEM files, a secret, or one that need not exist."""
 
 _METADATA: Final = "metrics_agent.setting"
-_PARSERS = {Unit.DURATION: parse_duration, Unit.SIZE: parse_size}
+_PARSERS = {UnitOfText.DURATION: parse_duration, UnitOfText.SIZE: parse_size}
 
 
 @frozen
@@ -156,10 +156,10 @@ def _from_text(value: object, instance: Any, attribute: Attribute[Any]) -> objec
     return value if unit is None else _PARSERS[unit](value)
 
 
-def _unit_of(hint: object) -> Unit | None:
+def _unit_of(hint: object) -> UnitOfText | None:
     """Return the unit of a type that has no use for a plain string."""
     for member in getattr(hint, "__metadata__", ()):
-        if isinstance(member, Unit):
+        if isinstance(member, UnitOfText):
             return member
     if get_origin(hint) is not Union:
         return None

@@ -19,7 +19,7 @@ from metrics_agent.config.faults import Fault, describe, join, quote
 from metrics_agent.config.secret import FORMS, Secret, Sources, read_secret
 from metrics_agent.config.setting import FileUse
 from metrics_agent.config.types import (
-    Unit,
+    UnitOfText,
     format_duration,
     format_size,
     parse_duration,
@@ -284,7 +284,7 @@ SIMPLE: dict[Any, Shape] = {
     Secret: _SecretText(FORMS, "secrets", secret=True),
     type(None): NULL,
 }
-UNITS: dict[Unit, Shape] = {
-    Unit.DURATION: _Duration('a duration such as "30s"', "durations"),
-    Unit.SIZE: _Size('a size such as "16MiB" or a number of bytes', "sizes"),
+UNITS: dict[UnitOfText, Shape] = {
+    UnitOfText.DURATION: _Duration('a duration such as "30s"', "durations"),
+    UnitOfText.SIZE: _Size('a size such as "16MiB" or a number of bytes', "sizes"),
 }

@@ -12,7 +12,7 @@ __all__ = [
     "Duration",
     "Secret",
     "Size",
-    "Unit",
+    "UnitOfText",
     "format_duration",
     "format_size",
     "parse_duration",
@@ -20,17 +20,17 @@ __all__ = [
 ]
 
 
-class Unit(Enum):
+class UnitOfText(Enum):
     """Marks a number that is written as a text with units."""
 
     DURATION = "duration"
     SIZE = "size"
 
 
-Duration: TypeAlias = Annotated[float, Unit.DURATION]
+Duration: TypeAlias = Annotated[float, UnitOfText.DURATION]
 """Seconds; written "30s", "1h30m", "250ms", "2d", and 0 for off."""
 
-Size: TypeAlias = Annotated[int, Unit.SIZE]
+Size: TypeAlias = Annotated[int, UnitOfText.SIZE]
 """Bytes; written as an integer or "16MiB"."""
 
 _NS = 1_000_000_000

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from metrics_agent.demo.curves import Counter, Curve, swing, switched, wave
 from metrics_agent.demo.energy import Circuit, Meter
-from metrics_agent.demo.tasmota import Device
+from metrics_agent.demo.tasmota import SimulatedDevice
 
 __all__ = ["make_household"]
 
@@ -31,7 +31,7 @@ _MAGNUS_FACTOR: Final = 17.62
 _MAGNUS_C: Final = 243.12
 
 
-def make_household(started_s: float, seed: int = 2017) -> tuple[Device, ...]:
+def make_household(started_s: float, seed: int = 2017) -> tuple[SimulatedDevice, ...]:
     """Make the devices; the same seed gives the same values, and they were booted days before.
 
     Returns:
@@ -67,9 +67,11 @@ def make_household(started_s: float, seed: int = 2017) -> tuple[Device, ...]:
 
     def device(
         number: int, days: float, signal: float, names: tuple[str, ...], *args: Any, **more: Any
-    ) -> Device:
+    ) -> SimulatedDevice:
         booted_s = started_s - days * _DAY_S
-        return Device(f"02DE400A0E0{number}", names, around(signal, 4), booted_s, *args, **more)
+        return SimulatedDevice(
+            f"02DE400A0E0{number}", names, around(signal, 4), booted_s, *args, **more
+        )
 
     def laundry_sensor(now_s: float) -> Json:
         return {"ANALOG": {"Temperature": round(chip.at(now_s), 1)}, **laundry.sensor(now_s)}

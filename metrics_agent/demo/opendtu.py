@@ -17,7 +17,7 @@ from attrs import frozen
 
 from metrics_agent.demo.curves import Counter, Curve, switched, wave
 
-__all__ = ["HEARD_EVERY_S", "Dtu", "Inverter"]
+__all__ = ["HEARD_EVERY_S", "Dtu", "SimulatedInverter"]
 
 HEARD_EVERY_S: Final = 5.0
 """How often an inverter answers its DTU."""
@@ -39,7 +39,7 @@ Json = dict[str, Any]
 
 
 @frozen
-class Inverter:
+class SimulatedInverter:
     """An inverter; its strings are the counters of their power, by the names of the panels."""
 
     order: int
@@ -123,7 +123,7 @@ class Dtu:
     def __init__(self) -> None:
         random = Random(20240219)  # noqa: S311 - a demo
         self.inverters = [
-            Inverter(
+            SimulatedInverter(
                 order,
                 serial,
                 name,
@@ -151,7 +151,7 @@ class Dtu:
                 self._sent[inverter.serial] = (heard_s, now_s)
                 yield self.frame(inverter, now_s)
 
-    def frame(self, inverter: Inverter, now_s: float) -> str:
+    def frame(self, inverter: SimulatedInverter, now_s: float) -> str:
         """Return the message about one inverter, with the total of all."""
         each = [every.total(every.heard_at(now_s)) for every in self.inverters]
         total = {

@@ -24,7 +24,7 @@ from websockets.asyncio.server import broadcast, serve
 from metrics_agent.demo.configuration import HOST, READY
 from metrics_agent.demo.household import make_household
 from metrics_agent.demo.opendtu import Dtu
-from metrics_agent.demo.tasmota import Device, Sent
+from metrics_agent.demo.tasmota import Sent, SimulatedDevice
 
 __all__ = ["main"]
 
@@ -128,7 +128,7 @@ async def _start_broker() -> int:
 class _Devices:
     """All devices, at one connection of paho-mqtt; it has its own thread."""
 
-    def __init__(self, devices: tuple[Device, ...], port: int) -> None:
+    def __init__(self, devices: tuple[SimulatedDevice, ...], port: int) -> None:
         self.connected = asyncio.Event()
         self._devices = devices
         self._loop = asyncio.get_running_loop()

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from metrics_agent.demo.curves import Curve
 
-__all__ = ["WAKE_EVERY", "Device", "Sent"]
+__all__ = ["WAKE_EVERY", "Sent", "SimulatedDevice"]
 
 WAKE_EVERY: Final = 5
 """How many intervals a device on a battery has from one wake to the next."""
@@ -32,7 +32,7 @@ class Sent:
 
 
 @frozen
-class Device:
+class SimulatedDevice:
     """A device.
 
     Attributes:

@@ -9,11 +9,11 @@ from attrs import frozen
 
 from metrics_agent.backoff import Backoff
 
-__all__ = ["RestartPolicy", "Verdict"]
+__all__ = ["RestartDecision", "RestartPolicy"]
 
 
 @frozen
-class Verdict:
+class RestartDecision:
     """What happens to a module that failed.
 
     Attributes:
@@ -60,7 +60,7 @@ class RestartPolicy:
         self._restarts: deque[float] = deque()
         self._proven_at_s: float | None = None
 
-    def failed(self, now_s: float) -> Verdict:
+    def failed(self, now_s: float) -> RestartDecision:
         """Record a failure and return what comes next.
 
         Args:
@@ -74,6 +74,6 @@ class RestartPolicy:
         on_probation = self._proven_at_s is not None and now_s < self._proven_at_s
         if on_probation or (self._limit and len(restarts) >= self._limit):
             self._proven_at_s = now_s + self._park_s + self._window_s
-            return Verdict(self._park_s, parked=True, restart=0)
+            return RestartDecision(self._park_s, parked=True, restart=0)
         restarts.append(now_s)
-        return Verdict(self._backoff.next_delay_s(), parked=False, restart=len(restarts))
+        return RestartDecision(self._backoff.next_delay_s(), parked=False, restart=len(restarts))

@@ -21,7 +21,7 @@ from metrics_agent.supervision.context import Context
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.guard import Caught
 from metrics_agent.supervision.lifecycle import TRANSITIONS, Action, Event, State
-from metrics_agent.supervision.policy import RestartPolicy, Verdict
+from metrics_agent.supervision.policy import RestartDecision, RestartPolicy
 
 __all__ = ["State", "Supervisor", "Timeouts"]
 
@@ -87,7 +87,7 @@ class Supervisor(Service):
         self._log = log
         self._on_state = on_state
         self._life = _Life()
-        self._verdict = Verdict(0.0, parked=False, restart=0)
+        self._verdict = RestartDecision(0.0, parked=False, restart=0)
         self._wait: IDelayedCall | None = None
         self._launched = 0
         self._settled: list[Deferred[None]] = []

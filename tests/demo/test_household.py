@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.demo.household import make_household
-from metrics_agent.demo.tasmota import WAKE_EVERY, Device, Sent
+from metrics_agent.demo.tasmota import WAKE_EVERY, Sent, SimulatedDevice
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.config import TasmotaSettings
 from metrics_agent.modules.tasmota.service import TasmotaModule
@@ -27,7 +27,9 @@ ENERGY_ORDER = [
 AIR = {"dew_point", "humidity", "temperature"}
 
 
-def decoded(device: Device, *more: Sent, now_s: float = NOW_S) -> tuple[list[Metric], FakeContext]:
+def decoded(
+    device: SimulatedDevice, *more: Sent, now_s: float = NOW_S
+) -> tuple[list[Metric], FakeContext]:
     """Give a module what a device sends after it has connected."""
     context = FakeContext()
     TasmotaModule(TasmotaSettings(), context).startService()
@@ -43,13 +45,13 @@ def series(metric: Metric) -> tuple[str, ...]:
     return (metric.series.measurement, tags.get("channel", ""), tags.get("sensor", ""))
 
 
-def fields(device: Device, *more: Sent) -> dict[tuple[str, ...], dict[str, Any]]:
+def fields(device: SimulatedDevice, *more: Sent) -> dict[tuple[str, ...], dict[str, Any]]:
     """Return the fields of what a device's messages become, by series."""
     metrics, _ = decoded(device, *more)
     return {series(metric): dict(metric.fields) for metric in metrics}
 
 
-def sensor(device: Device, now_s: float = NOW_S) -> dict[str, Any]:
+def sensor(device: SimulatedDevice, now_s: float = NOW_S) -> dict[str, Any]:
     """Return the SENSOR message of a device."""
     document: dict[str, Any] = json.loads(device.telemetry(now_s)[1].payload)
     return document
@@ -268,7 +270,7 @@ class Firmware(SynchronousTestCase):
 class Schedule(SynchronousTestCase):
     """What a device sends at which interval."""
 
-    def sent(self, device: Device, interval: int) -> list[tuple[str, bool]]:
+    def sent(self, device: SimulatedDevice, interval: int) -> list[tuple[str, bool]]:
         """Return the ends of the topics, and whether the messages are retained."""
         return [
             (message.topic.rpartition("/")[2], message.retain)

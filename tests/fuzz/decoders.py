@@ -11,7 +11,7 @@ from attrs import frozen
 from metrics_agent.cause import CauseError
 from metrics_agent.config.secret import Secret
 from metrics_agent.interfaces import HttpReply, Message
-from metrics_agent.modules.netatmo.answers import Action, judge
+from metrics_agent.modules.netatmo.answers import NextStep, judge
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.modules.netatmo.service import NetatmoModule
 from metrics_agent.modules.opendtu.config import OpenDtuSettings
@@ -221,7 +221,7 @@ def run_netatmo(case: Answers) -> None:
         verdict = judge(reply, Secret("uid|access"))
         assert verdict.cause.retry_after_s >= 0, verdict
         assert "uid|access" not in verdict.cause.text, verdict
-        if verdict.action is Action.USE:
+        if verdict.action is NextStep.USE:
             module._take(verdict)
         context.advance(300)
     check_context(context)

@@ -24,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 import metrics_agent
 from metrics_agent.demo.child import Simulation
 from metrics_agent.demo.household import make_household
-from metrics_agent.demo.tasmota import Device
+from metrics_agent.demo.tasmota import SimulatedDevice
 from metrics_agent.transports.mqtt.engine import Engine
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from tests.needs import missing
@@ -104,7 +104,7 @@ class Listener:
         """Say whether a payload came as it was sent."""
         return payload in self.live.get(topic, [])
 
-    def count(self, device: Device, subtopic: str) -> int:
+    def count(self, device: SimulatedDevice, subtopic: str) -> int:
         """Return how many messages of a device came as they were sent."""
         return len(self.live.get(device.topic_of("tele", subtopic), []))
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.supervision.policy import RestartPolicy, Verdict
+from metrics_agent.supervision.policy import RestartDecision, RestartPolicy
 
 WINDOW_S = 300.0
 PARK_S = 600.0
@@ -24,7 +24,7 @@ def make(limit: int = 3, *, window_s: float = WINDOW_S, park_s: float = PARK_S) 
     )
 
 
-PARKED = Verdict(PARK_S, parked=True, restart=0)
+PARKED = RestartDecision(PARK_S, parked=True, restart=0)
 
 
 class PolicyTests(SynchronousTestCase):
@@ -36,9 +36,9 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual(
             [policy.failed(now_s) for now_s in (0.0, 10.0, 20.0, 30.0)],
             [
-                Verdict(1.0, parked=False, restart=1),
-                Verdict(2.0, parked=False, restart=2),
-                Verdict(4.0, parked=False, restart=3),
+                RestartDecision(1.0, parked=False, restart=1),
+                RestartDecision(2.0, parked=False, restart=2),
+                RestartDecision(4.0, parked=False, restart=3),
                 PARKED,
             ],
         )
@@ -56,7 +56,7 @@ class PolicyTests(SynchronousTestCase):
         self.assertFalse(self.second_after(WINDOW_S).parked)
         self.assertTrue(self.second_after(WINDOW_S - 0.001).parked)
 
-    def second_after(self, gap_s: float) -> Verdict:
+    def second_after(self, gap_s: float) -> RestartDecision:
         policy = make(limit=1)
         policy.failed(0.0)
         return policy.failed(gap_s)
@@ -66,7 +66,7 @@ class PolicyTests(SynchronousTestCase):
         policy = make(limit=5)
         for now_s in (0.0, 1.0, 2.0):
             policy.failed(now_s)
-        self.assertEqual(policy.failed(1000.0), Verdict(1.0, parked=False, restart=1))
+        self.assertEqual(policy.failed(1000.0), RestartDecision(1.0, parked=False, restart=1))
 
     def test_fails_again_after_parking(self) -> None:
         """A parked module has one try; when that fails within a window it is parked at once."""
@@ -88,9 +88,9 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual(
             [policy.failed(later_s + after_s) for after_s in (0.0, 1.0, 2.0, 3.0)],
             [
-                Verdict(1.0, parked=False, restart=1),
-                Verdict(2.0, parked=False, restart=2),
-                Verdict(4.0, parked=False, restart=3),
+                RestartDecision(1.0, parked=False, restart=1),
+                RestartDecision(2.0, parked=False, restart=2),
+                RestartDecision(4.0, parked=False, restart=3),
                 PARKED,
             ],
         )

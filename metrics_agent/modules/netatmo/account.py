@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from metrics_agent.clock import wall_s
 from metrics_agent.config import Secret
 from metrics_agent.interfaces import Http
-from metrics_agent.modules.netatmo.answers import Verdict, judge
+from metrics_agent.modules.netatmo.answers import Judgement, judge
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.oauth2.html import Look
 from metrics_agent.oauth2.keeper import Keeper
@@ -114,7 +114,7 @@ class Account:
             may_ask=may_ask,
         )
 
-    async def ask(self, endpoint: Endpoint, token: Secret) -> Verdict:
+    async def ask(self, endpoint: Endpoint, token: Secret) -> Judgement:
         """Ask for the devices of an endpoint.
 
         Raises:

@@ -19,7 +19,7 @@ from metrics_agent.interfaces import HttpReply
 from metrics_agent.json_payload import loads
 from metrics_agent.oauth2.quoting import shown
 
-__all__ = ["Action", "Verdict", "judge"]
+__all__ = ["Judgement", "NextStep", "judge"]
 
 _OK: Final = 200
 _REDIRECTS: Final = range(300, 400)
@@ -34,7 +34,7 @@ _TOKEN_WORDS: Final = frozenset({"invalid_token", "expired_token", "token_expire
 _LONGEST_WAIT_S: Final = 3600.0
 
 
-class Action(Enum):
+class NextStep(Enum):
     """What to do about an answer."""
 
     USE = "there are devices in it"
@@ -46,7 +46,7 @@ class Action(Enum):
 
 
 @frozen
-class Verdict:
+class Judgement:
     """An answer, judged.
 
     Attributes:
@@ -55,12 +55,12 @@ class Verdict:
         document: the JSON object, if there are devices in it.
     """
 
-    action: Action
+    action: NextStep
     cause: Cause
     document: Mapping[str, Any] = field(factory=dict, repr=False)
 
 
-def judge(reply: HttpReply, token: Secret) -> Verdict:
+def judge(reply: HttpReply, token: Secret) -> Judgement:
     """Judge the answer to a request for devices.
 
     Args:
@@ -73,7 +73,7 @@ def judge(reply: HttpReply, token: Secret) -> Verdict:
         if reply.status == _OK:
             # The detail of the error shows what stands there.
             text = f"its answer is no JSON ({error.reason})"
-            return Verdict(Action.RETRY, Cause("unreadable", text))
+            return Judgement(NextStep.RETRY, Cause("unreadable", text))
         document = None
     if not isinstance(document, dict):
         document = {}
@@ -82,47 +82,53 @@ def judge(reply: HttpReply, token: Secret) -> Verdict:
     return _judge_devices(document)
 
 
-def _judge_devices(document: Mapping[str, Any]) -> Verdict:
+def _judge_devices(document: Mapping[str, Any]) -> Judgement:
     body = document.get("body")
     if not isinstance(body, dict):
-        return Verdict(Action.RETRY, Cause("no_body", "its answer has no body"))
+        return Judgement(NextStep.RETRY, Cause("no_body", "its answer has no body"))
     devices = body.get("devices")
     if isinstance(devices, list) and devices:
-        return Verdict(Action.USE, Cause("", ""), document)
+        return Judgement(NextStep.USE, Cause("", ""), document)
     if body.get("errors"):
-        return Verdict(Action.LEAVE, Cause("body_errors", "its answer holds errors and no devices"))
-    return Verdict(Action.LEAVE, Cause("no_devices", "there are no such devices in this account"))
+        return Judgement(
+            NextStep.LEAVE, Cause("body_errors", "its answer holds errors and no devices")
+        )
+    return Judgement(
+        NextStep.LEAVE, Cause("no_devices", "there are no such devices in this account")
+    )
 
 
-def _judge_error(reply: HttpReply, error: object, token: Secret) -> Verdict:
+def _judge_error(reply: HttpReply, error: object, token: Secret) -> Judgement:
     code = error.get("code") if isinstance(error, dict) else None
     said = _said(reply.status, error, token)
     known = _by_code(code, reply.status, said) if isinstance(code, int) else None
     if known is not None:
         return known
     if reply.status == _UNAUTHORISED or (isinstance(error, str) and error in _TOKEN_WORDS):
-        return Verdict(Action.RENEW, Cause("token", said))
+        return Judgement(NextStep.RENEW, Cause("token", said))
     if reply.status == _FORBIDDEN:
-        return Verdict(Action.DOUBT, Cause("forbidden", said))
+        return Judgement(NextStep.DOUBT, Cause("forbidden", said))
     if reply.status in _UNASKABLE:
-        return Verdict(Action.LEAVE, Cause(f"http_{reply.status}", said, needs_user_action=True))
+        return Judgement(
+            NextStep.LEAVE, Cause(f"http_{reply.status}", said, needs_user_action=True)
+        )
     if reply.status in _REDIRECTS:
         text = f"{said} and wants to send us elsewhere (is api_url right?)"
-        return Verdict(Action.LEAVE, Cause("redirect", text, needs_user_action=True))
+        return Judgement(NextStep.LEAVE, Cause("redirect", text, needs_user_action=True))
     cause = Cause(f"http_{reply.status}", said, retry_after_s=_retry_after_s(reply))
-    return Verdict(Action.RETRY, cause)
+    return Judgement(NextStep.RETRY, cause)
 
 
-def _by_code(code: int, status: int, said: str) -> Verdict | None:
+def _by_code(code: int, status: int, said: str) -> Judgement | None:
     if code == _USAGE_CODE:
-        return Verdict(Action.PAUSE, Cause("usage", said))
+        return Judgement(NextStep.PAUSE, Cause("usage", said))
     if code == _SCOPE_CODE:
         text = f"{said}: the login does not allow this (log in again, with all that is asked for)"
-        return Verdict(Action.LEAVE, Cause("scope", text, needs_user_action=True))
+        return Judgement(NextStep.LEAVE, Cause("scope", text, needs_user_action=True))
     if code == _BUSY_CODE:
-        return Verdict(Action.RETRY, Cause("busy", said))
+        return Judgement(NextStep.RETRY, Cause("busy", said))
     if code in _TOKEN_CODES and status in {_UNAUTHORISED, _FORBIDDEN}:
-        return Verdict(Action.RENEW, Cause("token", said))
+        return Judgement(NextStep.RENEW, Cause("token", said))
     return None
 
 

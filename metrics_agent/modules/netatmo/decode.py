@@ -16,7 +16,7 @@ from metrics_agent.catalogue import CLIMATE, DEVICE
 from metrics_agent.json_payload import number
 from metrics_agent.metric import FieldValue, Metric, Series
 
-__all__ = ["Drop", "Naming", "Reading", "decode"]
+__all__ = ["Drop", "StationNames", "StationReading", "decode"]
 
 Drop = Callable[[str, str, str], None]
 """Takes what was left out: the device, a snake_case reason, and the key."""
@@ -88,7 +88,7 @@ _DATA_AGE: Final = _device("data_age")
 
 
 @frozen
-class Naming:
+class StationNames:
     """What devices are called.
 
     Attributes:
@@ -100,7 +100,7 @@ class Naming:
     original: bool = False
 
     @classmethod
-    def of(cls, overrides: Mapping[str, str], *, original: bool = False) -> Naming:
+    def of(cls, overrides: Mapping[str, str], *, original: bool = False) -> StationNames:
         """Make it of overrides as the user wrote them."""
         return cls({_plain_id(key): name for key, name in overrides.items()}, original)
 
@@ -120,7 +120,7 @@ class Naming:
 
 
 @frozen
-class Reading:
+class StationReading:
     """What one device said.
 
     Attributes:
@@ -140,12 +140,12 @@ class Reading:
 
 def decode(
     document: Mapping[str, Any],
-    naming: Naming,
+    naming: StationNames,
     *,
     received_ns: int,
     stale_after_s: float,
     drop: Drop,
-) -> Iterator[Reading]:
+) -> Iterator[StationReading]:
     """Read an answer of getstationsdata or gethomecoachsdata.
 
     Args:
@@ -199,7 +199,7 @@ class _Decoder:
 
     def __init__(
         self,
-        naming: Naming,
+        naming: StationNames,
         received_ns: int,
         server_time_s: float | None,
         stale_after_s: float,
@@ -212,7 +212,7 @@ class _Decoder:
         self._stale_after_s = stale_after_s
         self._drop = drop
 
-    def read(self, device: Mapping[str, Any]) -> Iterator[Reading]:
+    def read(self, device: Mapping[str, Any]) -> Iterator[StationReading]:
         """Read a device."""
         raw_id = device.get("_id")
         device_id = _plain_id(raw_id)[:_MAX_ID] if isinstance(raw_id, str) else ""
@@ -234,10 +234,10 @@ class _Decoder:
         online = has_reading and device.get("reachable") is not False
         if has_reading:
             points = self._points(device_id, device, tags, time_s, online)
-            yield Reading(device_id, friendly, time_s, online, tuple(points))
+            yield StationReading(device_id, friendly, time_s, online, tuple(points))
         if not online:
             # About now, whatever the time of its last reading was.
-            yield Reading(device_id, friendly, None, online, (self._offline(tags, time_s),))
+            yield StationReading(device_id, friendly, None, online, (self._offline(tags, time_s),))
 
     def _time_s(self, device: Mapping[str, Any], dashboard: object) -> float | None:
         """Return the time of a device's reading, or the nearest to it that is known."""

@@ -12,7 +12,7 @@ from metrics_agent.characters import visible
 from metrics_agent.errors import MetricsAgentError
 from metrics_agent.interfaces import Http
 from metrics_agent.modules.netatmo.account import TOKEN_FILE, Account
-from metrics_agent.modules.netatmo.answers import Action
+from metrics_agent.modules.netatmo.answers import NextStep
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.oauth2.console import LineReader, log_in_on_console
 from metrics_agent.oauth2.login_page import LoginPage
@@ -87,7 +87,7 @@ async def _show(account: Account, say: Callable[[str], object]) -> None:
         except MetricsAgentError as fault:
             say(f"{endpoint.name}: {visible(str(fault))}\n")
             continue
-        if verdict.action is not Action.USE:
+        if verdict.action is not NextStep.USE:
             say(f"{endpoint.name}: {visible(verdict.cause.text)}\n")
             continue
         devices = verdict.document["body"]["devices"]

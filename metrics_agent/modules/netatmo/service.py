@@ -26,9 +26,9 @@ from metrics_agent.config import Secret
 from metrics_agent.interfaces import IModule, ModuleContext
 from metrics_agent.metric import Metric
 from metrics_agent.modules.netatmo.account import TOKEN_FILE, Account, Endpoint
-from metrics_agent.modules.netatmo.answers import Action, Verdict
+from metrics_agent.modules.netatmo.answers import Judgement, NextStep
 from metrics_agent.modules.netatmo.config import NetatmoSettings
-from metrics_agent.modules.netatmo.decode import Naming, Reading, decode
+from metrics_agent.modules.netatmo.decode import StationNames, StationReading, decode
 from metrics_agent.modules.netatmo.go_compat import to_original
 from metrics_agent.modules.netatmo.status import Status
 from metrics_agent.oauth2.keeper import LoginNeeded
@@ -76,7 +76,7 @@ class NetatmoModule(Service):
         self._context = context
         self._log = context.log
         self._original = settings.field_names == "original"
-        self._naming = Naming.of(settings.friendly_name_overrides, original=self._original)
+        self._naming = StationNames.of(settings.friendly_name_overrides, original=self._original)
         self._status = Status(context, context.reactor.seconds)
         longest_s = min(_RETRY_MAX_S, settings.interval)
         self._backoff = Backoff(_RETRY_MIN_S, longest_s, context.random)
@@ -188,20 +188,20 @@ class NetatmoModule(Service):
     async def _collect(self, account: Account, endpoint: Endpoint) -> None:
         token = await account.keeper.access()
         verdict = await account.ask(endpoint, token)
-        if verdict.action is Action.RENEW:
+        if verdict.action is NextStep.RENEW:
             verdict = await account.ask(endpoint, await account.keeper.renew(token))
-            if verdict.action is Action.RENEW:
+            if verdict.action is NextStep.RENEW:
                 raise LoginNeeded(
                     f"{verdict.cause.text}, although the token is new", is_cheap=False
                 )
-        elif verdict.action is Action.DOUBT and self._doubts_too_long():
+        elif verdict.action is NextStep.DOUBT and self._doubts_too_long():
             verdict = await self._ask_with_another_token(account, endpoint, token, verdict)
-        if verdict.action is Action.USE:
+        if verdict.action is NextStep.USE:
             self._status.recovered(endpoint.name)
             self._take(verdict)
-        elif verdict.action is Action.LEAVE:
+        elif verdict.action is NextStep.LEAVE:
             self._status.failed(endpoint.name, verdict.cause)
-        elif verdict.action is Action.PAUSE:
+        elif verdict.action is NextStep.PAUSE:
             text = f"{verdict.cause.text}, waiting for the next hour"
             self._status.failed(_API, evolve(verdict.cause, text=text))
             raise _Later(self._until_next_hour_s())
@@ -217,8 +217,8 @@ class NetatmoModule(Service):
         return self._doubts == _DOUBTS or self._doubts % _MORE_DOUBTS == 0
 
     async def _ask_with_another_token(
-        self, account: Account, endpoint: Endpoint, token: Secret, verdict: Verdict
-    ) -> Verdict:
+        self, account: Account, endpoint: Endpoint, token: Secret, verdict: Judgement
+    ) -> Judgement:
         try:
             other = await account.keeper.renew(token)
         except LoginNeeded as need:
@@ -235,7 +235,7 @@ class NetatmoModule(Service):
 
     # Devices.
 
-    def _take(self, verdict: Verdict) -> None:
+    def _take(self, verdict: Judgement) -> None:
         readings = list(
             decode(
                 verdict.document,
@@ -251,7 +251,7 @@ class NetatmoModule(Service):
         )
         self._context.emit(to_original(metrics) if self._original else metrics)
 
-    def _news(self, readings: Iterable[Reading]) -> Iterator[Reading]:
+    def _news(self, readings: Iterable[StationReading]) -> Iterator[StationReading]:
         """Leave out what was sent before: stations send less often than they are asked."""
         if len(self._sent) > _MAX_REMEMBERED:
             self._sent.clear()

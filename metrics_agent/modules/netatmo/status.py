@@ -9,7 +9,7 @@ from metrics_agent.cause import Cause
 from metrics_agent.interfaces import ModuleContext
 from metrics_agent.logs.once import Once
 from metrics_agent.logs.status_log import StatusLog
-from metrics_agent.modules.netatmo.decode import Reading
+from metrics_agent.modules.netatmo.decode import StationReading
 
 __all__ = ["Status"]
 
@@ -46,7 +46,7 @@ class Status:
         if failing is not None:
             failing.restored(what)
 
-    def devices(self, readings: Iterable[Reading]) -> None:
+    def devices(self, readings: Iterable[StationReading]) -> None:
         """Report which devices came or went."""
         log = self._context.log
         state = {reading.device: reading for reading in readings}
@@ -60,5 +60,5 @@ class Status:
                 log.warn(text, name=name, fold=("name",))
 
 
-def _name(reading: Reading) -> str:
+def _name(reading: StationReading) -> str:
     return f"{reading.friendly!r} ({reading.device})" if reading.friendly else reading.device

@@ -11,7 +11,7 @@ from metrics_agent.catalogue import DEVICE
 from metrics_agent.interfaces import Message, ModuleContext
 from metrics_agent.metric import Metric
 from metrics_agent.modules.opendtu.config import OpenDtuMqttSettings
-from metrics_agent.modules.opendtu.points import Points
+from metrics_agent.modules.opendtu.points import DtuPoints
 from metrics_agent.modules.opendtu.topics import DTU, Gathering
 
 __all__ = ["BrokerSource"]
@@ -33,7 +33,7 @@ class BrokerSource:
     """
 
     def __init__(
-        self, settings: OpenDtuMqttSettings, context: ModuleContext, points: Points
+        self, settings: OpenDtuMqttSettings, context: ModuleContext, points: DtuPoints
     ) -> None:
         self._settings = settings
         self._context = context

@@ -15,7 +15,7 @@ from metrics_agent.interfaces import Closable, ModuleContext
 from metrics_agent.metric import Metric
 from metrics_agent.modules.opendtu.config import OpenDtuSettings
 from metrics_agent.modules.opendtu.decode import decode_frame
-from metrics_agent.modules.opendtu.points import Points
+from metrics_agent.modules.opendtu.points import DtuPoints
 from metrics_agent.modules.opendtu.topics import DTU
 
 __all__ = ["LiveSource"]
@@ -40,7 +40,9 @@ class LiveSource:
         points: where readings go.
     """
 
-    def __init__(self, settings: OpenDtuSettings, context: ModuleContext, points: Points) -> None:
+    def __init__(
+        self, settings: OpenDtuSettings, context: ModuleContext, points: DtuPoints
+    ) -> None:
         self._settings = settings
         self._context = context
         self._points = points

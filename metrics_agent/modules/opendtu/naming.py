@@ -9,7 +9,7 @@ from typing import Final
 from metrics_agent.bounded import BoundedCache
 from metrics_agent.metric import Series
 
-__all__ = ["Naming"]
+__all__ = ["InverterNames"]
 
 _VENDOR: Final = "opendtu"
 _CACHE_BYTES: Final = 1024 * 1024
@@ -17,7 +17,7 @@ _CACHE_BYTES: Final = 1024 * 1024
 _SERIES_BYTES: Final = 400
 
 
-class Naming:
+class InverterNames:
     """How inverters, their strings and the DTU's parts are named in tags.
 
     Args:

@@ -8,10 +8,10 @@ from metrics_agent.interfaces import ModuleContext
 from metrics_agent.metric import Metric
 from metrics_agent.modules.opendtu.config import OpenDtuSettings
 from metrics_agent.modules.opendtu.go_compat import to_original
-from metrics_agent.modules.opendtu.naming import Naming
+from metrics_agent.modules.opendtu.naming import InverterNames
 from metrics_agent.modules.opendtu.tracker import Tracker
 
-__all__ = ["Points"]
+__all__ = ["DtuPoints"]
 
 # Odd or as it should be: logged so that the user can find it, not as a warning.
 _HARMLESS: Final = frozenset(
@@ -19,7 +19,7 @@ _HARMLESS: Final = frozenset(
 )
 
 
-class Points:
+class DtuPoints:
     """What sources share: what is known of the inverters, and the way out.
 
     Args:
@@ -35,7 +35,7 @@ class Points:
         self._context = context
         self._original = settings.field_names == "original"
         self._found: set[str] = set()
-        self.naming = Naming(settings.friendly_name_overrides, context.name)
+        self.naming = InverterNames(settings.friendly_name_overrides, context.name)
         self.tracker = Tracker(self.naming, self.drop)
 
     def drop(self, device: str, reason: str, where: str) -> None:

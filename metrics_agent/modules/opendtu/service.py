@@ -10,12 +10,12 @@ from zope.interface import implementer
 
 from metrics_agent.interfaces import IModule, ModuleContext
 from metrics_agent.modules.opendtu.config import OpenDtuSettings
-from metrics_agent.modules.opendtu.points import Points
+from metrics_agent.modules.opendtu.points import DtuPoints
 
-__all__ = ["OpenDtuModule", "Source"]
+__all__ = ["DtuSource", "OpenDtuModule"]
 
 
-class Source(Protocol):
+class DtuSource(Protocol):
     """Where readings come from."""
 
     def start(self) -> None:
@@ -50,8 +50,8 @@ class OpenDtuModule(Service):
         return self._source.stop()
 
 
-def _make_source(settings: OpenDtuSettings, context: ModuleContext) -> Source:
-    points = Points(settings, context)
+def _make_source(settings: OpenDtuSettings, context: ModuleContext) -> DtuSource:
+    points = DtuPoints(settings, context)
     if settings.mqtt is not None:
         from metrics_agent.modules.opendtu.broker import BrokerSource
 

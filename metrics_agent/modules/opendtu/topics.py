@@ -37,7 +37,7 @@ from metrics_agent.modules.opendtu.quantities import (
 from metrics_agent.modules.opendtu.reading import Inverter, Part, String
 from metrics_agent.modules.opendtu.tracker import MAX_KNOWN
 
-__all__ = ["DTU", "Burst", "Gathering", "read_text"]
+__all__ = ["DTU", "DtuBurst", "Gathering", "read_text"]
 
 DTU: Final = "dtu"
 """The device of the DTU itself."""
@@ -91,7 +91,7 @@ class _Pending:
 
 
 @frozen
-class Burst:
+class DtuBurst:
     """What a burst amounts to.
 
     Attributes:
@@ -160,7 +160,7 @@ class Gathering:
             return self._add_chip(key, text)
         return False
 
-    def take(self, now_s: float) -> Burst:
+    def take(self, now_s: float) -> DtuBurst:
         """Return what has come since the last time.
 
         Args:
@@ -173,7 +173,7 @@ class Gathering:
         if not self._total_is_valid:
             for name in ("energy_today", "energy_total"):
                 total.pop(name, None)
-        burst = Burst(
+        burst = DtuBurst(
             tuple(inverters),
             Part(TOTAL, ELECTRICITY.name, total) if total else None,
             tuple(

@@ -19,7 +19,7 @@ from typing import Final
 
 from metrics_agent.catalogue import ELECTRICITY, INVERTER
 from metrics_agent.metric import FieldValue, Metric
-from metrics_agent.modules.opendtu.naming import Naming
+from metrics_agent.modules.opendtu.naming import InverterNames
 from metrics_agent.modules.opendtu.quantities import ONLY_WHEN_REACHABLE, Drop
 from metrics_agent.modules.opendtu.reading import Fields, Frame, Inverter, Part
 
@@ -93,7 +93,7 @@ class Tracker:
         drop: called with what is left out.
     """
 
-    def __init__(self, naming: Naming, drop: Drop) -> None:
+    def __init__(self, naming: InverterNames, drop: Drop) -> None:
         self._naming = naming
         self._drop = drop
         self._known: dict[str, _Known] = {}

@@ -1,6 +1,6 @@
 """The connection to one broker: kept up until it is stopped; modules subscribe through it.
 
-Theory of operation. `Reconnecting` makes the attempts; a `Link` is one connection, from an open
+Theory of operation. `Reconnecting` makes the attempts; a `MqttLink` is one connection, from an open
 transport to its end. What outlives a link is here: the table of subscriptions, the counters and the
 reasons to pause.
 """
@@ -29,7 +29,7 @@ from metrics_agent.transports.mqtt.address import BrokerAddress
 from metrics_agent.transports.mqtt.dial import dial
 from metrics_agent.transports.mqtt.engine import Subscribed, Unsubscribed
 from metrics_agent.transports.mqtt.intake import Intake
-from metrics_agent.transports.mqtt.link import Link
+from metrics_agent.transports.mqtt.link import MqttLink
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.subscriber import Subscriber
 from metrics_agent.transports.mqtt.topics import Deliver, SubscriptionTable
@@ -247,17 +247,17 @@ class MqttConnection(Service):
     # Connecting.
 
     @property
-    def _link(self) -> Link | None:
+    def _link(self) -> MqttLink | None:
         return self._reconnecting.link
 
-    def _make_link(self) -> Link:
+    def _make_link(self) -> MqttLink:
         version = self._versions.to_try(self.settings.protocol, self._reconnecting.address)
         settings = evolve(self.settings, protocol=version)
-        return Link(self._reactor, settings, self.client_id, self._intake, self, self._log)
+        return MqttLink(self._reactor, settings, self.client_id, self._intake, self, self._log)
 
     # What the link calls.
 
-    def link_accepted(self, link: Link, session_present: bool) -> None:
+    def link_accepted(self, link: MqttLink, session_present: bool) -> None:
         """Subscribe to everything wanted; called by the link."""
         self._reconnecting.accepted()
         self._subscriber.connected(self._table.wanted(), session_present=session_present)
@@ -280,7 +280,7 @@ class MqttConnection(Service):
         else:
             self._subscriber.given_up(answer)
 
-    def link_ended(self, link: Link, cause: Cause) -> None:
+    def link_ended(self, link: MqttLink, cause: Cause) -> None:
         """Plan the next attempt, or finish stopping; called by the link."""
         if link is self._link:
             self._stop_timers()
@@ -292,7 +292,7 @@ class MqttConnection(Service):
             return
         self._reconnecting.retry(cause)
 
-    def _use_other_version(self, link: Link) -> bool:
+    def _use_other_version(self, link: MqttLink) -> bool:
         """Connect at once with the version of MQTT that the broker has not refused, if any."""
         protocol, address = self.settings.protocol, self._reconnecting.address
         is_known = self._versions.to_try(protocol, address) == "3.1.1"

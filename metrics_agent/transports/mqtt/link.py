@@ -47,7 +47,7 @@ from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.splitter import Frame, PacketSplitter, Skipped
 from metrics_agent.transports.write_gate import STUCK_S, WriteGate
 
-__all__ = ["Link", "LinkOwner"]
+__all__ = ["MqttLink", "MqttLinkOwner"]
 
 PUBLISH_HEADER_BYTES: Final = 64 * 1024 + 1024
 """Room for topic and properties beside the payload in the limit for a whole packet."""
@@ -65,10 +65,10 @@ _UNREAD: Final = "unread"
 """Why nothing is read: the broker does not read what we sent."""
 
 
-class LinkOwner(TypingProtocol):
+class MqttLinkOwner(TypingProtocol):
     """What a link reports its events to."""
 
-    def link_accepted(self, link: Link, session_present: bool) -> None:
+    def link_accepted(self, link: MqttLink, session_present: bool) -> None:
         """Take note that the broker let us in."""
         ...
 
@@ -76,12 +76,12 @@ class LinkOwner(TypingProtocol):
         """Take the answer to a SUBSCRIBE or UNSUBSCRIBE."""
         ...
 
-    def link_ended(self, link: Link, cause: Cause) -> None:
+    def link_ended(self, link: MqttLink, cause: Cause) -> None:
         """Take note that the link is over; called once, last."""
         ...
 
 
-class Link(Protocol):
+class MqttLink(Protocol):
     """The Twisted protocol of one connection.
 
     Args:
@@ -107,7 +107,7 @@ class Link(Protocol):
         settings: MqttSettings,
         client_id: str,
         intake: Intake,
-        owner: LinkOwner,
+        owner: MqttLinkOwner,
         log: Logger,
     ) -> None:
         self._reactor = reactor

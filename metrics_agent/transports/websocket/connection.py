@@ -1,8 +1,9 @@
 """The connection to one WebSocket: it always reconnects.
 
-Theory of operation. `Reconnecting` makes the attempts; a `Link` is one connection, from an open
-transport to its end. When the server only asked who we are, the next attempt comes at once and says
-so; once for each attempt that the wait was for, so that a refused login is not an endless loop.
+Theory of operation. `Reconnecting` makes the attempts; a `WebSocketLink` is one connection, from
+an open transport to its end. When the server only asked who we are, the next attempt comes at once
+and says so; once for each attempt that the wait was for, so that a refused login is not an endless
+loop.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from metrics_agent.transports.dial import dial_host
 from metrics_agent.transports.http_auth import Login
 from metrics_agent.transports.outage import OutageReport
 from metrics_agent.transports.reconnecting import Dial, Reconnecting
-from metrics_agent.transports.websocket.conversation import Refused
-from metrics_agent.transports.websocket.link import Handshake, Link
+from metrics_agent.transports.websocket.conversation import HandshakeRefused
+from metrics_agent.transports.websocket.link import Handshake, WebSocketLink
 from metrics_agent.transports.websocket.refusals import cause_of_refusal
 from metrics_agent.transports.websocket.settings import WebSocketSettings
 
@@ -135,7 +136,7 @@ class WebSocketConnection(Service):
         hint = self._hints.get(cause.kind, "")
         return evolve(cause, text=f"{cause.text}; {hint}") if hint else cause
 
-    def _make_link(self) -> Link:
+    def _make_link(self) -> WebSocketLink:
         settings = self._settings
         handshake = Handshake(
             authority=self._address.authority,
@@ -145,7 +146,7 @@ class WebSocketConnection(Service):
             ping_timeout_s=float(settings.ping_timeout),
             max_message=settings.max_message,
         )
-        return Link(self._reactor, handshake, self, self._log)
+        return WebSocketLink(self._reactor, handshake, self, self._log)
 
     def _down(self, address: str, problem: str) -> None:
         self._answered_challenge = False
@@ -168,7 +169,9 @@ class WebSocketConnection(Service):
         """Hand on that a message was too large; called by the link."""
         self._oversized()
 
-    def link_ended(self, link: Link, cause: Cause, refused: Refused | None) -> None:
+    def link_ended(
+        self, link: WebSocketLink, cause: Cause, refused: HandshakeRefused | None
+    ) -> None:
         """Plan the next attempt, or finish stopping; called by the link."""
         if not self._reconnecting.ended(link):
             return
@@ -177,7 +180,7 @@ class WebSocketConnection(Service):
         else:
             self._was_refused(refused)
 
-    def _was_refused(self, refused: Refused) -> None:
+    def _was_refused(self, refused: HandshakeRefused) -> None:
         cause = cause_of_refusal(refused, self._now_ns() / 1e9)
         if refused.status == _UNAUTHORIZED and not self._answered_challenge:
             try:
@@ -199,7 +202,7 @@ class WebSocketConnection(Service):
             self._changed(is_open)
 
 
-def _challenges(refused: Refused) -> list[str]:
+def _challenges(refused: HandshakeRefused) -> list[str]:
     return [
         value.decode("latin-1") for name, value in refused.headers if name == b"www-authenticate"
     ]

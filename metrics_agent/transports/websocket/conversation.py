@@ -31,9 +31,9 @@ __all__ = [
     "Closed",
     "Conversation",
     "Event",
+    "FrameReceived",
+    "HandshakeRefused",
     "Opened",
-    "Received",
-    "Refused",
     "Reply",
     "TooLarge",
 ]
@@ -52,7 +52,7 @@ class Opened:
 
 
 @frozen
-class Refused:
+class HandshakeRefused:
     """The server answered the handshake with something else.
 
     Attributes:
@@ -65,7 +65,7 @@ class Refused:
 
 
 @frozen
-class Received:
+class FrameReceived:
     """A whole message, text as UTF-8."""
 
     data: bytes
@@ -114,7 +114,7 @@ class Broken:
     opened: bool
 
 
-Event = Opened | Refused | Received | TooLarge | Alive | Reply | Closed | Broken
+Event = Opened | HandshakeRefused | FrameReceived | TooLarge | Alive | Reply | Closed | Broken
 
 
 class Conversation:
@@ -188,7 +188,7 @@ class Conversation:
             yield Opened()
         elif isinstance(event, ws.RejectConnection):
             self._over = True
-            yield Refused(event.status_code or 0, tuple(event.headers))
+            yield HandshakeRefused(event.status_code or 0, tuple(event.headers))
         elif isinstance(event, ws.CloseConnection):
             yield from self._end(event)
 
@@ -201,7 +201,7 @@ class Conversation:
             self._message += piece
         if not event.message_finished:
             return
-        yield TooLarge() if self._too_large else Received(bytes(self._message))
+        yield TooLarge() if self._too_large else FrameReceived(bytes(self._message))
         self._too_large = False
         self._message.clear()
 

@@ -30,15 +30,15 @@ from metrics_agent.transports.websocket.conversation import (
     Closed,
     Conversation,
     Event,
+    FrameReceived,
+    HandshakeRefused,
     Opened,
-    Received,
-    Refused,
     Reply,
     TooLarge,
 )
 from metrics_agent.transports.write_gate import STUCK_S, WriteGate
 
-__all__ = ["Handshake", "Link", "LinkOwner"]
+__all__ = ["Handshake", "WebSocketLink", "WebSocketLinkOwner"]
 
 GOODBYE_S: Final = 0.25
 """How long the server has to close after our close frame before we do."""
@@ -69,7 +69,7 @@ class Handshake:
         return f"Handshake({self.authority}{self.target})"
 
 
-class LinkOwner(TypingProtocol):
+class WebSocketLinkOwner(TypingProtocol):
     """Gets a link's events; none of it may raise."""
 
     def link_opened(self) -> None:
@@ -84,7 +84,9 @@ class LinkOwner(TypingProtocol):
         """Take note that a message was too large and is gone."""
         ...
 
-    def link_ended(self, link: Link, cause: Cause, refused: Refused | None) -> None:
+    def link_ended(
+        self, link: WebSocketLink, cause: Cause, refused: HandshakeRefused | None
+    ) -> None:
         """Take note that the link is over; called once, last.
 
         Args:
@@ -95,7 +97,7 @@ class LinkOwner(TypingProtocol):
         ...
 
 
-class Link(Protocol):
+class WebSocketLink(Protocol):
     """The Twisted protocol of one connection.
 
     Args:
@@ -109,14 +111,16 @@ class Link(Protocol):
         ended: the link is over.
     """
 
-    def __init__(self, reactor: Any, handshake: Handshake, owner: LinkOwner, log: Logger) -> None:
+    def __init__(
+        self, reactor: Any, handshake: Handshake, owner: WebSocketLinkOwner, log: Logger
+    ) -> None:
         self._reactor = reactor
         self._handshake = handshake
         self._owner = owner
         self._log = log
         self._conversation = Conversation(handshake.max_message)
         self._cause: Cause | None = None
-        self._refused: Refused | None = None
+        self._refused: HandshakeRefused | None = None
         self._timer: IDelayedCall | None = None
         self._ticks = GuardedLoop(reactor, self._tick)
         self._pinged_at_frames: int | None = None
@@ -195,7 +199,7 @@ class Link(Protocol):
             self._write(event.data)
             return
         self._frames += 1
-        if isinstance(event, Received):
+        if isinstance(event, FrameReceived):
             self._owner.link_received(event.data)
         elif isinstance(event, TooLarge):
             self._owner.link_oversized()
@@ -203,7 +207,7 @@ class Link(Protocol):
             self.opened = True
             self._ticks.start(self._handshake.ping_interval_s)
             self._owner.link_opened()
-        elif isinstance(event, Refused):
+        elif isinstance(event, HandshakeRefused):
             self._refused = event
             self.end(Cause(f"http_{event.status}", f"HTTP {event.status}"))
         elif isinstance(event, Closed):

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Final
 
 from metrics_agent.cause import Cause
-from metrics_agent.transports.websocket.conversation import Refused
+from metrics_agent.transports.websocket.conversation import HandshakeRefused
 
 __all__ = ["cause_of_refusal"]
 
@@ -32,7 +32,7 @@ _SERVER_FAULT: Final = 500
 _OK: Final = 200
 
 
-def cause_of_refusal(refused: Refused, now_s: float) -> Cause:
+def cause_of_refusal(refused: HandshakeRefused, now_s: float) -> Cause:
     """Return what an HTTP answer to the handshake means.
 
     Args:
@@ -52,19 +52,19 @@ def cause_of_refusal(refused: Refused, now_s: float) -> Cause:
     return Cause(kind, text, needs_user_action, _retry_after_s(refused, now_s))
 
 
-def _header(refused: Refused, name: bytes) -> str:
+def _header(refused: HandshakeRefused, name: bytes) -> str:
     found = (value for key, value in refused.headers if key == name)
     return next(found, b"").decode("latin-1").strip()
 
 
-def _redirect(refused: Refused) -> str:
+def _redirect(refused: HandshakeRefused) -> str:
     place = _LOGIN_IN_URL.sub("//***@", _header(refused, b"location")).partition("?")[0]
     place = place if len(place) <= _SHOWN else place[:_SHOWN] + "..."
     where = f"to {place!r}" if place else "without saying where to"
     return f"it redirects {where}, set url to where the WebSocket is (HTTP {refused.status})"
 
 
-def _retry_after_s(refused: Refused, now_s: float) -> float:
+def _retry_after_s(refused: HandshakeRefused, now_s: float) -> float:
     text = _header(refused, b"retry-after")
     if not text:
         return 0.0

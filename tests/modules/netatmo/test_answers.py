@@ -8,13 +8,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config import Secret
 from metrics_agent.interfaces import HttpReply
-from metrics_agent.modules.netatmo.answers import Action, Verdict, judge
+from metrics_agent.modules.netatmo.answers import Judgement, NextStep, judge
 from tests.modules.netatmo.support import HTML, USAGE, document, error, reply, station
 
 TOKEN = Secret("uid|access-1")
 
 
-def of(answer: HttpReply) -> Verdict:
+def of(answer: HttpReply) -> Judgement:
     """Judge an answer."""
     return judge(answer, TOKEN)
 
@@ -24,7 +24,7 @@ class Judge(SynchronousTestCase):
 
     def test_devices(self) -> None:
         verdict = of(reply(document(station())))
-        self.assertIs(verdict.action, Action.USE)
+        self.assertIs(verdict.action, NextStep.USE)
         self.assertEqual(len(verdict.document["body"]["devices"]), 1)
         self.assertNotIn("anna", repr(verdict))
 
@@ -34,7 +34,7 @@ class Judge(SynchronousTestCase):
         for status in (200, 301, 400, 401, 403, 404, 406, 418, 429, 500, 502, 503):
             for code in (None, 1, 2, 3, 9, 11, 13, 21, 26, 30, "3"):
                 value = {"error": {"code": code}} if code is not None else {}
-                if of(reply(value, status)).action is Action.RENEW:
+                if of(reply(value, status)).action is NextStep.RENEW:
                     renewed.add((status, code))
         self.assertEqual(
             renewed,
@@ -44,22 +44,22 @@ class Judge(SynchronousTestCase):
     def test_table(self) -> None:
         """The table of the vendor's errors."""
         for answer, action, kind, person in (
-            (USAGE, Action.PAUSE, "usage", False),
-            (error(429, 26), Action.PAUSE, "usage", False),
-            (error(403, 13, "no good scope rights"), Action.LEAVE, "scope", True),
-            (error(429, 11), Action.RETRY, "busy", False),
-            (error(403, 11), Action.RETRY, "busy", False),
-            (reply({}, 429), Action.RETRY, "http_429", False),
-            (error(404, 9), Action.LEAVE, "http_404", True),
-            (error(400, 21, "invalid argument"), Action.LEAVE, "http_400", True),
-            (error(403, 77), Action.DOUBT, "forbidden", False),
-            (HttpReply(403, b"<html>"), Action.DOUBT, "forbidden", False),
-            (reply({"error": "invalid_token"}, 403), Action.RENEW, "token", False),
-            (HTML, Action.RETRY, "http_500", False),
-            (HttpReply(503, b""), Action.RETRY, "http_503", False),
-            (HttpReply(406, b""), Action.RETRY, "http_406", False),
-            (HttpReply(302, b""), Action.LEAVE, "redirect", True),
-            (reply({"error": {"code": 26}}, 200), Action.PAUSE, "usage", False),
+            (USAGE, NextStep.PAUSE, "usage", False),
+            (error(429, 26), NextStep.PAUSE, "usage", False),
+            (error(403, 13, "no good scope rights"), NextStep.LEAVE, "scope", True),
+            (error(429, 11), NextStep.RETRY, "busy", False),
+            (error(403, 11), NextStep.RETRY, "busy", False),
+            (reply({}, 429), NextStep.RETRY, "http_429", False),
+            (error(404, 9), NextStep.LEAVE, "http_404", True),
+            (error(400, 21, "invalid argument"), NextStep.LEAVE, "http_400", True),
+            (error(403, 77), NextStep.DOUBT, "forbidden", False),
+            (HttpReply(403, b"<html>"), NextStep.DOUBT, "forbidden", False),
+            (reply({"error": "invalid_token"}, 403), NextStep.RENEW, "token", False),
+            (HTML, NextStep.RETRY, "http_500", False),
+            (HttpReply(503, b""), NextStep.RETRY, "http_503", False),
+            (HttpReply(406, b""), NextStep.RETRY, "http_406", False),
+            (HttpReply(302, b""), NextStep.LEAVE, "redirect", True),
+            (reply({"error": {"code": 26}}, 200), NextStep.PAUSE, "usage", False),
         ):
             verdict = of(answer)
             self.assertEqual(
@@ -75,13 +75,13 @@ class Judge(SynchronousTestCase):
             ({"body": {"errors": [{"code": 6}]}, "status": "ok"}, "body_errors"),
         ):
             verdict = of(reply(value))
-            self.assertEqual((verdict.action, verdict.cause.kind), (Action.LEAVE, kind))
+            self.assertEqual((verdict.action, verdict.cause.kind), (NextStep.LEAVE, kind))
 
     def test_unreadable(self) -> None:
         """A good status with a body that is none is tried again, and never shown."""
         for body in (b"", b"<html>uid|access-1", b"[", b"\xff", b"[]", b"null", b'{"body":[]}'):
             verdict = of(HttpReply(200, body))
-            self.assertIs(verdict.action, Action.RETRY)
+            self.assertIs(verdict.action, NextStep.RETRY)
             self.assertNotIn("uid", verdict.cause.text)
             self.assertNotIn("html", verdict.cause.text)
 

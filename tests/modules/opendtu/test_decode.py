@@ -16,7 +16,7 @@ from metrics_agent.errors import PayloadError
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import Metric
 from metrics_agent.modules.opendtu.decode import MAX_INVERTERS, MAX_STRINGS, decode_frame
-from metrics_agent.modules.opendtu.naming import Naming
+from metrics_agent.modules.opendtu.naming import InverterNames
 from metrics_agent.modules.opendtu.quantities import DC, METER_PART, WHOLE, read_leaf, read_value
 from metrics_agent.modules.opendtu.topics import Gathering
 from metrics_agent.modules.opendtu.tracker import Tracker
@@ -99,7 +99,7 @@ class Checked:
     def __init__(self, case: SynchronousTestCase) -> None:
         self.case = case
         self.dropped: list[str] = []
-        self.tracker = Tracker(Naming({}, "opendtu"), self.drop)
+        self.tracker = Tracker(InverterNames({}, "opendtu"), self.drop)
         self.encoder = Encoder()
 
     def drop(self, _device: str, reason: str, _where: str) -> None:

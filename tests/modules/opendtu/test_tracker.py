@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.modules.opendtu.naming import Naming
+from metrics_agent.modules.opendtu.naming import InverterNames
 from metrics_agent.modules.opendtu.reading import Inverter, Part, String
 from metrics_agent.modules.opendtu.tracker import MAX_KNOWN, Tracker
 from tests.modules.opendtu.support import SERIAL
@@ -20,7 +20,8 @@ class Case(SynchronousTestCase):
     def setUp(self) -> None:
         self.dropped: list[str] = []
         self.tracker = Tracker(
-            Naming({}, "opendtu"), lambda _device, reason, _where: self.dropped.append(reason)
+            InverterNames({}, "opendtu"),
+            lambda _device, reason, _where: self.dropped.append(reason),
         )
         self.now_s = NOW_S
 
@@ -200,7 +201,7 @@ class BoundTests(Case):
 
     def test_names(self) -> None:
         """Names that change all the time do not pile up."""
-        naming = Naming({}, "opendtu")
+        naming = InverterNames({}, "opendtu")
         for index in range(300):
             naming.inverter("electricity", SERIAL, f"{index:05000}")
         self.assertLess(len(naming._series), 110)

@@ -26,9 +26,9 @@ from metrics_agent.transports.websocket.conversation import (
     Closed,
     Conversation,
     Event,
+    FrameReceived,
+    HandshakeRefused,
     Opened,
-    Received,
-    Refused,
     Reply,
     TooLarge,
 )
@@ -82,7 +82,7 @@ class HandshakeTests(SynchronousTestCase):
             RejectData(data=b"oops"),
         )
         [refused] = said
-        self.assertIsInstance(refused, Refused)
+        self.assertIsInstance(refused, HandshakeRefused)
         self.assertEqual(refused.status, 401)
         self.assertIn((b"www-authenticate", b"Digest x"), refused.headers)
         self.assertEqual(talk.feed(b"more"), [])
@@ -125,7 +125,7 @@ class HandshakeTests(SynchronousTestCase):
         """A message in the same read as the acceptance is not lost."""
         talk = Talk(opened=False)
         said = talk.say(AcceptConnection(), TextMessage(data="hello"))
-        self.assertEqual(said, [Opened(), Received(b"hello")])
+        self.assertEqual(said, [Opened(), FrameReceived(b"hello")])
 
 
 class MessageTests(SynchronousTestCase):
@@ -136,7 +136,7 @@ class MessageTests(SynchronousTestCase):
         talk = Talk()
         self.assertEqual(
             talk.say(TextMessage(data="größer"), BytesMessage(data=b"\xff")),
-            [Received("größer".encode()), Received(b"\xff")],
+            [FrameReceived("größer".encode()), FrameReceived(b"\xff")],
         )
 
     def test_byte_by_byte_and_in_fragments(self) -> None:
@@ -153,15 +153,15 @@ class MessageTests(SynchronousTestCase):
             )
         )
         said = [event for byte in data for event in talk.feed(bytes([byte]))]
-        messages = [event for event in said if isinstance(event, Received)]
-        self.assertEqual(messages, [Received("größer".encode()), Received(b"next")])
+        messages = [event for event in said if isinstance(event, FrameReceived)]
+        self.assertEqual(messages, [FrameReceived("größer".encode()), FrameReceived(b"next")])
 
     def test_limit(self) -> None:
         """A message of the limit's length passes, one of a byte more does not, the next does."""
         talk = Talk()
-        for size, expected in ((LIMIT, Received(b"x" * LIMIT)), (LIMIT + 1, TooLarge())):
+        for size, expected in ((LIMIT, FrameReceived(b"x" * LIMIT)), (LIMIT + 1, TooLarge())):
             self.assertEqual(talk.say(TextMessage(data="x" * size)), [expected])
-        self.assertEqual(talk.say(TextMessage(data="ok")), [Received(b"ok")])
+        self.assertEqual(talk.say(TextMessage(data="ok")), [FrameReceived(b"ok")])
 
     def test_large_message_is_not_kept(self) -> None:
         """Of 100 MB nothing is kept, whether in one frame, in many, or never ending."""
@@ -173,7 +173,7 @@ class MessageTests(SynchronousTestCase):
             self.assertEqual(talk.feed(b"x" * 100_000), [])
         self.assertLess(tracemalloc.get_traced_memory()[1], 1_000_000)
         self.assertEqual(talk.feed(b"\x80\x02ok"), [TooLarge()])
-        self.assertEqual(talk.say(TextMessage(data="next")), [Received(b"next")])
+        self.assertEqual(talk.say(TextMessage(data="next")), [FrameReceived(b"next")])
 
     def test_many_small_fragments(self) -> None:
         """The limit holds for the sum; a fragment costs no more than its bytes."""
@@ -183,7 +183,7 @@ class MessageTests(SynchronousTestCase):
         )
         self.assertEqual(talk.feed(b"\x01\x01x" + b"\x00\x01x" * 99 + b"\x80\x01x"), [TooLarge()])
         self.assertEqual(
-            talk.feed(b"\x01\x00" + b"\x00\x00" * 1000 + b"\x80\x01x"), [Received(b"x")]
+            talk.feed(b"\x01\x00" + b"\x00\x00" * 1000 + b"\x80\x01x"), [FrameReceived(b"x")]
         )
 
     def test_ping_and_pong(self) -> None:
@@ -249,7 +249,7 @@ class EndTests(SynchronousTestCase):
         for piece in pieces:
             for event in talk.feed(piece):
                 self.assertFalse(ended)
-                ended = isinstance(event, (Closed, Broken, Refused))
+                ended = isinstance(event, (Closed, Broken, HandshakeRefused))
             self.assertLessEqual(len(talk.client._message), LIMIT)
         talk.client.ping()
         talk.client.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.transports.websocket.conversation import Refused
+from metrics_agent.transports.websocket.conversation import HandshakeRefused
 from metrics_agent.transports.websocket.refusals import cause_of_refusal
 
 NOW_S = 1_700_000_000.0
@@ -15,7 +15,7 @@ class RefusalTests(SynchronousTestCase):
 
     def explain(self, status: int, **headers: str):
         pairs = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
-        return cause_of_refusal(Refused(status, pairs), NOW_S)
+        return cause_of_refusal(HandshakeRefused(status, pairs), NOW_S)
 
     def test_texts(self) -> None:
         """What it is, and whether waiting helps."""
