@@ -143,8 +143,8 @@ def table(results: Sequence[Result], day: date, machine: str) -> str:
         lines.append(f"{found} of {len(some)} {title}")
     count = sum(each.found for each in results)
     head = (
-        f"{day:%Y-%m-%d}, {machine}: {count} of {len(results)} found within {LIMIT_S} s of "
-        f"processor time each ({', '.join(lines)}).\n\n"
+        f"{day:%Y-%m-%d}, {machine}: {count} of {len(results)} found ({', '.join(lines)}). Times "
+        f"are of a processor; where a mutant was not found, they say how long was searched.\n\n"
         "| mutant | kind | found after | by |\n|---|---|---:|---|\n"
     )
     if (left := len(_chosen(())) - len(results)) > 0:
