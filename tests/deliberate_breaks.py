@@ -333,8 +333,8 @@ BREAKS: Final = (
     Break(
         "too_many_requests_cost_a_refresh",
         "modules/netatmo/answers.py",
-        'return Verdict(Action.PAUSE, Cause("usage", said))',
-        'return Verdict(Action.RENEW, Cause("usage", said))',
+        'return Judgement(NextStep.PAUSE, Cause("usage", said))',
+        'return Judgement(NextStep.RENEW, Cause("usage", said))',
         "tests.modules.netatmo.test_answers",
     ),
     Break(

@@ -246,7 +246,7 @@ class ReloadTests(AssemblyCase):
         self.assertEqual(len(told), 1)
         self.assertIn("process: queue_limit, instance.", told[0])
         self.reload(agent, DEMO)
-        self.assertNotIn("at the start only", "\n".join(self.target.take()))
+        self.assertNotIn("at the next start", "\n".join(self.target.take()))
 
     def test_log_levels(self) -> None:
         """Levels, of all and of one module, are in force from the start and from a reload on."""

@@ -67,7 +67,7 @@ class Delivery:
         self.assertEqual(len(self.lines_with(parent, "The queue is full", "E")), 1)
         await self.said(parent, f"has room again, {missing} metrics were dropped", "I")
         await parent.stop()
-        await self.said(parent, f"{missing} were dropped before", "W")
+        await self.said(parent, f"{missing} were dropped earlier", "W")
 
     async def test_promise_1_once_over_orderly_restarts(self) -> None:
         """At QoS 1 what was written before a stop is acknowledged, so nothing comes twice."""
