@@ -92,7 +92,7 @@ def make(settings, context):
     return module
 
 
-MODULE = evolve(TASMOTA, name="failing", make=make)
+MODULE = evolve(TASMOTA, name="failing", service=make)
 '''
 
 
