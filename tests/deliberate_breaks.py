@@ -550,7 +550,7 @@ BREAKS: Final = (
     Break(
         "what_waits_for_announcements_is_forgotten_with_the_connection",
         "transports/mqtt/inflow.py",
-        "        self.announcements.end()\n        self._end_if_drained()",
+        "        self.announcements.end_for_good()\n        self._end_if_drained()",
         "        self._end_if_drained()",
         "tests.transports.mqtt.test_announcements",
     ),

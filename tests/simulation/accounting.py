@@ -79,8 +79,8 @@ class Accounting:
         self._given_s[key_of(publication)] = self._clock.now_s
 
     def acknowledged(self, publication: Publication, dropped: int) -> None:
-        """Take an acknowledgement; `dropped` is what the running process has dropped."""
-        if not (self.dropped or dropped or self.ledger.may_be_acknowledged(publication)):
+        """Take an acknowledgement; `dropped` is how many metrics were dropped so far."""
+        if not (dropped or self.ledger.may_be_acknowledged(publication)):
             self._violate(
                 f"{publication.topic} {publication.payload!r} was acknowledged before the "
                 "reader had it"

@@ -82,6 +82,7 @@ class World:
         self.recovered_s = 0.0
         self.accounting = Accounting(clock, self.violate)
         self.ledger = self.accounting.ledger
+        self.ledger.dropped_metrics = self._dropped_metrics
         self.excuse = self.accounting.excuse
         self.episodes: Counter[str] = Counter()
         self.pairs: Counter[tuple[str, str]] = Counter()
@@ -358,10 +359,13 @@ class World:
                 self.violate(f"{name} is given up although {module} wants it")
 
     def _acknowledged(self, publication: Publication) -> None:
-        process = self.process
-        dropped = process.dropped if process is not None and process.alive else 0
-        self.accounting.acknowledged(publication, dropped)
+        self.accounting.acknowledged(publication, self._dropped_metrics())
         self.boundary("acknowledgement")
+
+    def _dropped_metrics(self) -> int:
+        process = self.process
+        now = process.dropped if process is not None and process.alive else 0
+        return self.accounting.dropped + now
 
     def _given(self, publication: Publication, delivered: Callable[[], bool]) -> None:
         # A stop takes what was sent before it; what comes while it goes on is nobody's.

@@ -75,6 +75,7 @@ class Announcements:
         self._latest_s = 0.0
         self._due_s = 0.0
         self._looked_again = False
+        self._over = False
         self._loop = GuardedLoop(reactor, self._turn)
         self.active = False
 
@@ -89,6 +90,8 @@ class Announcements:
         Args:
             filters: of announcements, with ``$share/...``.
         """
+        if self._over:
+            return
         self._filters = [inner_filter(each) for each in filters]
         self._barrier = None
         self._passed = False
@@ -129,6 +132,11 @@ class Announcements:
         self.clear()
         if frames:
             self._release(frames)
+
+    def end_for_good(self) -> None:
+        """Release what was set aside, and set nothing aside any more: the socket is gone."""
+        self._over = True
+        self.end()
 
     def clear(self) -> None:
         """Forget what was set aside."""

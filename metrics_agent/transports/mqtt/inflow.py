@@ -178,7 +178,7 @@ class Inflow:
         """
         self._coalescing.stop()
         self._drained = drained
-        self.announcements.end()
+        self.announcements.end_for_good()
         self._end_if_drained()
 
     def close(self) -> None:
