@@ -201,8 +201,8 @@ class MqttLink(Protocol):
             if self.lost is None:
                 self._call_transport("abortConnection")
 
-    def _end_after_disconnect(self, cause: Cause) -> None:
-        """End as the broker wants it: what it sent before, and is set aside, is still handed on."""
+    def _cut(self, cause: Cause) -> None:
+        """Cut the connection; what came before, and is set aside, is still handed on."""
         if self._cause is None:
             self._cause = cause
             if self.lost is None:
@@ -309,7 +309,7 @@ class MqttLink(Protocol):
                     )
                 )
             elif isinstance(event, Disconnected):
-                self._end_after_disconnect(causes.of_disconnect(event.code, self._client_id))
+                self._cut(causes.of_disconnect(event.code, self._client_id))
             elif isinstance(event, Received):
                 self._intake.deliver(event.topic, event.payload, 0, retain=event.retain)
             else:
@@ -335,7 +335,7 @@ class MqttLink(Protocol):
         if on_its_way or not self.inflow.reading:
             self._silent_ticks = 0
         elif self._silent_ticks >= SILENT_TICKS:
-            self.end(causes.of_silence("PINGREQ", SILENT_TICKS * self._keepalive_s / 2))
+            self._cut(causes.of_silence("PINGREQ", SILENT_TICKS * self._keepalive_s / 2))
             return None
         self._silent_ticks += 1
         self._ping(None)
@@ -369,7 +369,7 @@ class MqttLink(Protocol):
             self.inflow.resume(_UNREAD)
 
     def _gate_stuck(self) -> None:
-        self.end(causes.of_unread(STUCK_S))
+        self._cut(causes.of_unread(STUCK_S))
 
     def _call_transport(self, name: str) -> None:
         call: Callable[[], object] | None = getattr(self.transport, name, None)

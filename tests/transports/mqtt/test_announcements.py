@@ -548,6 +548,16 @@ class Mqtt5ConnectionTests(ConnectionTests):
 
     protocol = "5"
 
+    def test_the_broker_falls_silent(self) -> None:
+        """What is still set aside then, as after many reloads, is handled."""
+        self.patch(announcements, "ANSWER_S", 1000.0)
+        self.connect()
+        self.script.send(self.publish(b"tele/b"))
+        self.assertEqual(self.topics, [])
+        self.script.clock.pump([5.0] * 20)
+        self.assertEqual(self.topics, ["tele/a", "tele/b"])
+        self.assertTrue(any("PINGREQ" in line for line in self.script.told(LogLevel.warn)))
+
     def test_the_broker_says_why_it_ends_the_connection(self) -> None:
         """As with any other end, what was set aside is handled, and one cause is logged."""
         self.connect()
