@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Final
 
 from metrics_agent.catalogue import ELECTRICITY
-from metrics_agent.metric import FieldValue, Metric
+from metrics_agent.metric import Metric
+from metrics_agent.modules.go_fields import go_fields
 
 __all__ = ["to_original"]
 
@@ -24,6 +25,7 @@ _TABLE: Final = MappingProxyType(
         ELECTRICITY.key("energy_total"): ("sum_power_total", 1.0),
     }
 )
+_DIGITS: Final = 3
 
 
 def to_original(metrics: list[Metric], inverters: Collection[str]) -> list[Metric]:
@@ -34,7 +36,7 @@ def to_original(metrics: list[Metric], inverters: Collection[str]) -> list[Metri
         inverters: the serial numbers that are known.
     """
     return [
-        metric._replace(fields=_renamed(metric))
+        metric._replace(fields=go_fields(metric, _TABLE, _DIGITS))
         if metric.series.measurement == ELECTRICITY.name
         else metric
         for metric in metrics
@@ -45,13 +47,3 @@ def to_original(metrics: list[Metric], inverters: Collection[str]) -> list[Metri
 def _is_inverter(metric: Metric, inverters: Collection[str]) -> bool:
     tags = metric.series.tags
     return "channel" not in tags and tags["device"] in inverters
-
-
-def _renamed(metric: Metric) -> dict[str, FieldValue]:
-    fields: dict[str, FieldValue] = {}
-    for name, value in metric.fields.items():
-        original, scale = _TABLE.get(name, (name, 1.0))
-        if scale != 1 and isinstance(value, float):
-            value = round(value * scale, 3)  # noqa: PLW2901 - the same value in another unit
-        fields[original] = value
-    return fields

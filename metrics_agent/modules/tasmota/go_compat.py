@@ -10,12 +10,15 @@ from __future__ import annotations
 from typing import Final
 
 from metrics_agent.catalogue import ELECTRICITY
-from metrics_agent.metric import FieldValue, Metric
+from metrics_agent.metric import Metric
+from metrics_agent.modules.go_fields import go_fields
 from metrics_agent.modules.tasmota.device import Device
 
 __all__ = ["to_original"]
 
 _TABLE: Final = ELECTRICITY.originals()
+_DIGITS: Final = 6
+"""Decimals, as the Go agent wrote them."""
 
 
 def to_original(metrics: list[Metric], device: Device) -> list[Metric]:
@@ -27,20 +30,9 @@ def to_original(metrics: list[Metric], device: Device) -> list[Metric]:
         for metric in metrics
     )
     return [
-        metric._replace(fields=_renamed(metric))
+        metric._replace(fields=go_fields(metric, _TABLE, _DIGITS))
         if metric.series.measurement == ELECTRICITY.name
         else metric
         for metric in metrics
         if not (split and metric.series is whole)
     ]
-
-
-def _renamed(metric: Metric) -> dict[str, FieldValue]:
-    fields: dict[str, FieldValue] = {}
-    for name, value in metric.fields.items():
-        original, scale = _TABLE.get(name, (name, 1.0))
-        if scale != 1 and isinstance(value, float):
-            # The Go agent wrote six decimals.
-            value = round(value * scale, 6)  # noqa: PLW2901 - the same value in another unit
-        fields[original] = value
-    return fields
