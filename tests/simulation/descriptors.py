@@ -92,6 +92,19 @@ class Stdin(Description):
         return b"\n" * count
 
 
+def _take(pieces: deque[tuple[int, bytearray]], limit: int) -> bytes:
+    """Take bytes off the first pieces; an empty piece goes, with what it counted for."""
+    taken = bytearray()
+    while pieces and len(taken) < limit:
+        _counted, content = pieces[0]
+        wanted = limit - len(taken)
+        taken += content[:wanted]
+        del content[:wanted]
+        if not content:
+            pieces.popleft()
+    return bytes(taken)
+
+
 class Pipe(Description):
     """A pipe as the agent writes it: pages, of which each may be filled in part.
 
@@ -151,16 +164,9 @@ class Pipe(Description):
 
     def take(self, limit: int) -> bytes:
         """Read as the other side."""
-        taken = bytearray()
-        while self._filled and len(taken) < limit:
-            _end, content = self._filled[0]
-            wanted = limit - len(taken)
-            taken += content[:wanted]
-            del content[:wanted]
-            if not content:
-                self._filled.popleft()
+        taken = _take(self._filled, limit)
         self.changed()
-        return bytes(taken)
+        return taken
 
     def lose_reader(self) -> None:
         """Have no reader any more; what is unread stays."""
@@ -224,16 +230,9 @@ class UnixStream(Description):
 
     def take(self, limit: int) -> bytes:
         """Read as the other side."""
-        taken = bytearray()
-        while self._pieces and len(taken) < limit:
-            _size, content = self._pieces[0]
-            wanted = limit - len(taken)
-            taken += content[:wanted]
-            del content[:wanted]
-            if not content:
-                self._pieces.popleft()
+        taken = _take(self._pieces, limit)
         self.changed()
-        return bytes(taken)
+        return taken
 
     def stop_sending(self) -> None:
         """Have the peer say that it sends nothing any more; it reads on."""

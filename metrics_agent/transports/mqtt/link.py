@@ -95,7 +95,6 @@ class MqttLink(Protocol):
     Attributes:
         accepted: the broker has accepted the connection; stays True at the end.
         lost: why there is no connection any more, while what it brought is still being handled.
-        ended_by: the cause, once the link is over.
         engine: to subscribe by.
         inflow: to pause and resume by, while the connection is accepted.
         acknowledgements: what is to be acknowledged.
@@ -137,7 +136,6 @@ class MqttLink(Protocol):
         self._gate = WriteGate(reactor, self._gate_changed, self._gate_stuck)
         self.accepted = False
         self.lost: Failure | None = None
-        self.ended_by: Cause | None = None
 
     # What the owner asks for.
 
@@ -240,7 +238,7 @@ class MqttLink(Protocol):
         self._pings.clear()
         lost = cast("Failure", self.lost)
         cause = self._cause or causes.of_loss(lost, accepted=self.accepted, v5=self._v5)
-        self._cause = self.ended_by = cause
+        self._cause = cause
         self._owner.link_ended(self, cause)
         for passed in waiting:
             passed.callback(False)
