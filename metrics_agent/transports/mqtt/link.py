@@ -191,18 +191,17 @@ class MqttLink(Protocol):
         """End, since the broker has not accepted the connection in time."""
         self.end(causes.of_no_connack(timeout_s, v5=self._v5))
 
-    def end(self, cause: Cause) -> None:
-        """Cut the connection because of what is wrong with it."""
-        if self._cause is None:
-            self._cause = cause
-            self.inflow.close()
-            if self.lost is None:
-                self._call_transport("abortConnection")
+    def end(self, cause: Cause, *, hand_on: bool = False) -> None:
+        """Cut the connection.
 
-    def _cut(self, cause: Cause) -> None:
-        """Cut the connection; what came before, and is set aside, is still handed on."""
+        Args:
+            cause: what is wrong with it.
+            hand_on: what came before, and is set aside, is still handed on.
+        """
         if self._cause is None:
             self._cause = cause
+            if not hand_on:
+                self.inflow.close()
             if self.lost is None:
                 self._call_transport("abortConnection")
 
@@ -307,7 +306,7 @@ class MqttLink(Protocol):
                     )
                 )
             elif isinstance(event, Disconnected):
-                self._cut(causes.of_disconnect(event.code, self._client_id))
+                self.end(causes.of_disconnect(event.code, self._client_id), hand_on=True)
             elif isinstance(event, Received):
                 self._intake.deliver(event.topic, event.payload, 0, retain=event.retain)
             else:
@@ -333,7 +332,8 @@ class MqttLink(Protocol):
         if on_its_way or not self.inflow.reading:
             self._silent_ticks = 0
         elif self._silent_ticks >= SILENT_TICKS:
-            self._cut(causes.of_silence("PINGREQ", SILENT_TICKS * self._keepalive_s / 2))
+            silent_s = SILENT_TICKS * self._keepalive_s / 2
+            self.end(causes.of_silence("PINGREQ", silent_s), hand_on=True)
             return None
         self._silent_ticks += 1
         self._ping(None)
@@ -367,7 +367,7 @@ class MqttLink(Protocol):
             self.inflow.resume(_UNREAD)
 
     def _gate_stuck(self) -> None:
-        self._cut(causes.of_unread(STUCK_S))
+        self.end(causes.of_unread(STUCK_S), hand_on=True)
 
     def _call_transport(self, name: str) -> None:
         call: Callable[[], object] | None = getattr(self.transport, name, None)

@@ -153,7 +153,7 @@ class Subscriber:
         too_long = [name for name in asked if _size(name) > most_bytes]
         if too_long:
             self._take_codes(((name, _TOO_LONG) for name in too_long), broker)
-            asked = [name for name in asked if name not in too_long]
+            asked = [name for name in asked if _size(name) <= most_bytes]
         for names in self._giving_up.values():
             names[:] = [name for name in names if name not in wanted]
         self._at_broker.update(asked)
