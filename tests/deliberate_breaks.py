@@ -303,7 +303,7 @@ BREAKS: Final = (
     Break(
         "a_second_sigterm_is_ignored",
         "process/signals.py",
-        "if stops and self._asked_to_stop:",
+        "if stops and self._asked_to_stop_s is not None:",
         "if False:",
         "tests.process.test_signals",
     ),

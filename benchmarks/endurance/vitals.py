@@ -34,7 +34,8 @@ class Reading:
 
     Attributes:
         descriptors: open ones.
-        threads: of the process, as the kernel counts them.
+        threads: of the process, as the kernel counts them, without those of the reactor's pool: it
+            keeps as many as were ever busy at once, up to its limit.
         delayed_calls: pending calls of the reactor.
         objects: that the garbage collector tracks, frozen or not.
         rss: resident memory, bytes.
@@ -80,7 +81,7 @@ class Vitals(Service):
             "number": number,
             # One of them is that of looking.
             "descriptors": len(list(Path("/proc/self/fd").iterdir())) - 1,
-            "threads": int(threads[1]),
+            "threads": int(threads[1]) - self._context.reactor.getThreadPool().workers,
             "delayed_calls": len(self._context.reactor.getDelayedCalls()),
             # The agent freezes what its start has made; what is frozen and goes is not counted.
             "objects": gc.get_freeze_count() + len(gc.get_objects()),

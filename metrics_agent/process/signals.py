@@ -10,13 +10,18 @@ A handler only hands over to the reactor; what it calls there is contained like 
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["Signals"]
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+_SAME_REQUEST_S: Final = 1.0
+"""A parent may send one request twice within a moment: ``timeout`` signals its child and then the
+process group, and at Ctrl-C a terminal signals the group and a wrapper its child."""
 
 
 class Signals:
@@ -25,16 +30,20 @@ class Signals:
     Args:
         exit_now: called, in the handler itself, for the second request to stop: the reactor may
             be the thing that hangs.
+        seconds: a monotonic clock.
     """
 
-    def __init__(self, exit_now: Callable[[], object]) -> None:
+    def __init__(
+        self, exit_now: Callable[[], object], seconds: Callable[[], float] = time.monotonic
+    ) -> None:
         self._exit_now = exit_now
+        self._seconds = seconds
         self._pending: list[int] = []
         self._reactor: Any = None
         self._runs = False
         self._on_stop: Callable[[str], object] = lambda _name: None
         self._on_reload: Callable[[], object] = lambda: None
-        self._asked_to_stop = False
+        self._asked_to_stop_s: float | None = None
 
     def install_early(self) -> None:
         """Take the three signals; call this before importing the reactor."""
@@ -67,10 +76,12 @@ class Signals:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         stops = number in _STOPPING
-        if stops and self._asked_to_stop:
-            self._exit_now()
+        if stops and self._asked_to_stop_s is not None:
+            if self._seconds() - self._asked_to_stop_s >= _SAME_REQUEST_S:
+                self._exit_now()
             return
-        self._asked_to_stop = self._asked_to_stop or stops
+        if stops:
+            self._asked_to_stop_s = self._seconds()
         if self._runs:
             self._reactor.callFromThread(self._hand_over, number)
         else:

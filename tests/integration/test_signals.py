@@ -200,8 +200,9 @@ class SignalTests(AgentCase):
             pid = parent.agent_pid
             parent.signal_agent(first)
             await self.said(parent, "Stopping: got", "I")
-            await pause(0.3)
-            self.assertTrue(is_alive(pid))
+            parent.signal_agent(second)
+            await pause(1)
+            self.assertTrue(is_alive(pid), "one request sent twice is one")
             began_s = time.monotonic()
             parent.signal_agent(second)
             await until(lambda pid=pid: not is_alive(pid), "its end", 1)

@@ -43,7 +43,8 @@ class SignalsTests(SynchronousTestCase):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.reactor = FakeReactor()
         self.seen: list[str] = []
-        self.signals = Signals(lambda: self.seen.append("exit now"))
+        self.clock = Clock()
+        self.signals = Signals(lambda: self.seen.append("exit now"), self.clock.seconds)
 
     def attach(self) -> None:
         self.signals.attach(self.reactor, self.seen.append, lambda: self.seen.append("reload"))
@@ -80,8 +81,23 @@ class SignalsTests(SynchronousTestCase):
             for second in (TERM, INT):
                 self.setUp()
                 self.running()
-                self.send(first, second)
+                self.send(first)
+                self.clock.advance(1)
+                self.send(second)
                 self.assertEqual(self.seen, ["exit now"])
+
+    def test_one_request_sent_twice(self) -> None:
+        """``timeout`` signals its child and the child's group: one request."""
+        self.running()
+        self.send(TERM)
+        self.clock.advance(0.99)
+        self.send(TERM, INT)
+        self.reactor.advance(0)
+        self.assertEqual(self.seen, ["SIGTERM"])
+        # Counted from the first: who goes on asking is heard.
+        self.clock.advance(0.01)
+        self.send(TERM)
+        self.assertEqual(self.seen, ["SIGTERM", "exit now"])
 
     def test_any_number_of_reloads(self) -> None:
         """SIGHUPs are never a reason to end."""
@@ -116,12 +132,14 @@ class SignalsTests(SynchronousTestCase):
         """A second request ends the process at any time, also where the first came early."""
         self.signals.install_early()
         self.send(TERM)
+        self.clock.advance(1)
         self.send(INT)
         self.assertEqual(self.seen, ["exit now"])
         self.setUp()
         self.signals.install_early()
         self.send(TERM)
         self.attach()
+        self.clock.advance(1)
         self.send(TERM)
         self.assertEqual(self.seen, ["exit now"])
 
@@ -131,6 +149,7 @@ class SignalsTests(SynchronousTestCase):
         self.send(TERM)
         self.attach()
         self.reactor.start()
+        self.clock.advance(1)
         self.send(TERM)
         self.assertEqual(self.seen, ["SIGTERM", "exit now"])
 
