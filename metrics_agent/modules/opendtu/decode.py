@@ -86,7 +86,12 @@ _PARTS: Final[Mapping[str, _PartKind]] = {
     "battery": _PartKind("battery", BATTERY.name, BATTERY_PART),
     "power_meter": _PartKind("power_meter", ELECTRICITY.name, METER_PART),
 }
-"""What OpenDTU-OnBattery sends beside; ``vedirect`` and ``huawei`` are older names."""
+"""What OpenDTU-OnBattery sends beside.
+
+``vedirect`` (2023.04.29 to 2024.11.20) and ``huawei`` (to 2025.04.17) are older names. Up to
+2025.01.10 the values of the solar charger are one level deeper, in ``total``; since 2025.01.23 it
+has them itself, in camelCase.
+"""
 _TOTAL_KIND: Final = _PartKind(TOTAL, ELECTRICITY.name, METER_PART)
 _KNOWN: Final = frozenset({"inverters", "total", "hints"})
 
@@ -235,6 +240,10 @@ def _part(kind: _PartKind, content: object, where: str, drop: Drop) -> Part | No
     if content.get("enabled") is False:
         return None
     leaves = {key: leaf for key, leaf in content.items() if key != "enabled"}
+    nested = leaves.get("total")
+    if isinstance(nested, dict):
+        del leaves["total"]
+        leaves = {**nested, **leaves}
     values = _fields(leaves, kind.table, kind.device, where, drop)
     return Part(kind.device, kind.measurement, values)
 

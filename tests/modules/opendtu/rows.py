@@ -24,9 +24,11 @@ KEYS = {
 }
 
 ONBATTERY = {
-    "battery, power_meter, solarcharger, gridcharger": ("onbattery",),
+    "2025.06.11 to today: battery, power_meter, solarcharger, gridcharger": ("onbattery",),
     "enabled is false": ("onbattery_off",),
-    "vedirect, huawei": ("onbattery_older_names",),
+    "2023.04.29: vedirect.total, huawei, in the message of the inverters": ("onbattery_2023",),
+    "2024.03.07 to 2024.11.20: vedirect.total, huawei, on their own": ("onbattery_2024",),
+    "2025.01.09, 2025.01.10: solarcharger.total, huawei": ("onbattery_2025_january",),
 }
 
 JUDGED = {
