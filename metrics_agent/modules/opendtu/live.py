@@ -86,6 +86,8 @@ class LiveSource:
         online = {DEVICE.key("online"): is_open}
         self._points.emit([Metric(series, online, self._context.now_ns())])
         self._stop_waiting()
+        if is_open:
+            self._points.tracker.restart()
         if is_open and not self._heard:
             self._patience = self._context.later(
                 _SILENT_AFTER_S, self._say_silent, place="look_around"

@@ -58,10 +58,15 @@ class InverterNames:
             measurement, device=serial, friendly=friendly, channel=str(number), sensor="phase"
         )
 
-    def part(self, measurement: str, device: str) -> Series:
+    def part(self, measurement: str, device: str, channel: int = 0) -> Series:
         """Return the series of something that is no inverter: the total, a battery ..."""
         device = f"{self._prefix}{device}"
-        return self._make(measurement, device=device, friendly=self._overrides.get(device, ""))
+        return self._make(
+            measurement,
+            device=device,
+            friendly=self._overrides.get(device.lower(), ""),
+            channel=str(channel) if channel else "",
+        )
 
     def _make(
         self, measurement: str, device: str, friendly: str, channel: str = "", sensor: str = ""

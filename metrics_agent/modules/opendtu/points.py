@@ -15,7 +15,14 @@ __all__ = ["DtuPoints"]
 
 # Odd or as it should be: logged so that the user can find it, not as a warning.
 _HARMLESS: Final = frozenset(
-    {"never_heard", "unknown_channel", "unknown_object", "unmapped_key", "zero_total"}
+    {
+        "lower_today",
+        "never_heard",
+        "unknown_channel",
+        "unknown_object",
+        "unmapped_key",
+        "zero_total",
+    }
 )
 
 

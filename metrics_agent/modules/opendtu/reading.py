@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from metrics_agent.metric import FieldValue
 
-__all__ = ["Fields", "Frame", "Inverter", "Part", "String"]
+__all__ = ["NOTHING_MEASURED", "Fields", "Frame", "Inverter", "Measured", "Part", "String"]
 
 Fields = Mapping[str, float]
 _NOTHING: Final[Fields] = MappingProxyType({})
@@ -27,6 +27,11 @@ class String:
 
     name: str = ""
     values: Fields = _NOTHING
+
+
+Measured = tuple[Fields, Mapping[int, String], Mapping[int, Fields]]
+"""What was measured: of the inverter as a whole, of its strings, of its phases."""
+NOTHING_MEASURED: Final[Measured] = ({}, {}, {})
 
 
 @frozen
@@ -58,7 +63,7 @@ class Inverter:
     phases: Mapping[int, Fields] = field(factory=dict)
 
     @property
-    def measured(self) -> tuple[object, ...]:
+    def measured(self) -> Measured:
         """All measured values, for a comparison: the same again is a repetition."""
         return (self.values, self.strings, self.phases)
 
@@ -76,11 +81,15 @@ class Part:
         device: its name, which becomes the tag ``device``.
         measurement: where its fields belong.
         values: the fields.
+        channel: from 1, of what it has several of; 0 for the whole.
+        age_s: how old the values are; None if that is not known.
     """
 
     device: str
     measurement: str
     values: Fields
+    channel: int = 0
+    age_s: float | None = None
 
 
 @frozen

@@ -99,6 +99,34 @@ class LifeTests(Case):
         dtu.module.stopService()
         self.assertEqual(dtu.lines(), [])
 
+    def test_restart_of_the_dtu(self) -> None:
+        """After its restart a DTU sums what it has heard so far: no such sum is written."""
+        dtu = self.start()
+        old, new = inverter(data_age_ms=0), inverter(serial="114182ab0002", data_age_ms=0)
+        unheard = inverter(serial="114182ab0002", AC={}, DC={}, INV={})
+
+        def send(one: dict, total_kwh: float, today_wh: float) -> None:
+            total = {
+                "YieldTotal": leaf(total_kwh, "kWh", 3),
+                "YieldDay": leaf(today_wh, "Wh", 0),
+            }
+            dtu.send(frame(one, total=total))
+            dtu.wait(5)
+
+        for one in (old, new, old, new):
+            send(one, 1200.029, 4200)
+        self.assertIn("energy_today=4.2,energy_total=1200.029", dtu.lines()[-1])
+        dtu.transport.lost(error.ConnectionLost())
+        dtu.dial_again()
+        dtu.accept()
+        for one in (old, old, old, unheard, old, unheard):
+            send(one, 600.005, 2100)
+        self.assertEqual([line for line in dtu.lines() if "device=total" in line], [])
+        for one in (old, new):
+            send(one, 1200.03, 4300)
+        [line] = [line for line in dtu.lines() if "device=total" in line]
+        self.assertIn("energy_today=4.3,energy_total=1200.03 ", line)
+
 
 class ContainmentTests(Case):
     """What is wrong with one message costs that message."""
