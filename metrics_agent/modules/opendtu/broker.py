@@ -18,9 +18,11 @@ __all__ = ["BrokerSource"]
 
 _QUIET_S: Final = 0.5
 """A burst has ended when nothing has come for so long."""
+_LONGEST_ADDRESS: Final = 64
+_TURNS: Final = 3
+"""So often in a row one of two addresses follows the other: it is not a new one of the same DTU."""
 _LONGEST_S: Final = 3.0
 """A burst that does not end is taken as it is after this time."""
-_ONLINE: Final = {b"online": True, b"offline": False}
 
 
 class BrokerSource:
@@ -39,6 +41,12 @@ class BrokerSource:
         self._context = context
         self._points = points
         self._gathering = Gathering(settings.prefix, points.drop)
+        self._availability_topic = f"{settings.prefix}{settings.availability_topic}"
+        self._online = {
+            settings.availability_online.encode(): True,
+            settings.availability_offline.encode(): False,
+        }
+        self._addresses = _Addresses()
         self._due: IDelayedCall | None = None
         self._begun_s = 0.0
         self._received_ns = 0
@@ -46,7 +54,11 @@ class BrokerSource:
     def start(self) -> None:
         """Subscribe."""
         broker = self._settings.connection_settings()
-        for shape in ("+/+", "+/+/+"):
+        filters = ["+/+", "+/+/+"]
+        own = self._settings.availability_topic
+        if own.count("/") not in {1, 2}:
+            filters.append(own)
+        for shape in filters:
             self._context.subscribe(
                 broker,
                 f"{self._settings.prefix}{shape}",
@@ -62,11 +74,14 @@ class BrokerSource:
             self._give_out()
 
     def _on_message(self, message: Message) -> Iterable[Metric]:
-        if self._gathering.is_availability(message.topic):
+        if message.topic == self._availability_topic:
             return self._availability(message)
         if message.retain and not self._gathering.is_name(message.topic):
             # Stored at the broker, perhaps since yesterday.
             self._context.drop("retained")
+            return ()
+        if message.topic == f"{self._settings.prefix}{DTU}/ip":
+            self._compare_address(message.payload)
             return ()
         if self._gathering.add(message.topic, message.payload):
             self._received_ns = message.received_ns
@@ -74,13 +89,28 @@ class BrokerSource:
         return ()
 
     def _availability(self, message: Message) -> Iterable[Metric]:
-        online = _ONLINE.get(message.payload)
+        online = self._online.get(message.payload)
         if online is None:
             if message.payload:
                 self._points.drop(DTU, "unknown_state", "status")
             return ()
+        if online:
+            self._points.tracker.restart()
         series = self._points.naming.part(DEVICE.name, DTU)
         return (Metric(series, {DEVICE.key("online"): online}, message.received_ns),)
+
+    def _compare_address(self, payload: bytes) -> None:
+        text = payload[:_LONGEST_ADDRESS].decode("ascii", "replace")
+        other = self._addresses.heard(text)
+        if other:
+            self._context.log.warn(
+                "Two DTUs publish below {prefix}, {one!r} and {other!r}: their totals and their "
+                "own values are mixed. Set another base topic in one of them, and configure an "
+                "instance of this module for it.",
+                prefix=self._settings.prefix,
+                one=other,
+                other=text,
+            )
 
     def _wait(self) -> None:
         now_s = self._context.reactor.seconds()
@@ -94,7 +124,7 @@ class BrokerSource:
     def _give_out(self) -> None:
         self._due = None
         received_ns = self._received_ns
-        burst = self._gathering.take(received_ns / 1e9)
+        burst = self._gathering.take(received_ns)
         tracker = self._points.tracker
         metrics = [
             metric
@@ -109,3 +139,20 @@ class BrokerSource:
             series = self._points.naming.part(DEVICE.name, DTU)
             metrics.append(Metric(series, dict(sorted(burst.chip.items())), received_ns))
         self._points.emit(metrics)
+
+
+class _Addresses:
+    """Notices addresses that take turns: each DTU publishes its own."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._before = ""
+        self._turns = 0
+
+    def heard(self, address: str) -> str:
+        """Return the other address, once, if there are two of them; else nothing."""
+        if address == self._last:
+            return ""
+        self._turns = self._turns + 1 if address == self._before else 0
+        self._before, self._last = self._last, address
+        return self._before if self._turns == _TURNS else ""

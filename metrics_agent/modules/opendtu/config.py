@@ -36,6 +36,16 @@ class OpenDtuMqttSettings(MqttSettings):
     base_topic: str = setting(
         default="solar/", doc="Base topic, as it is set in the DTU's MQTT settings."
     )
+    availability_topic: str = setting(
+        default="dtu/status",
+        doc="Topic of the DTU's last will below the base topic, as it is set in the DTU.",
+    )
+    availability_online: str = setting(
+        default="online", doc="What the DTU publishes there when it is connected."
+    )
+    availability_offline: str = setting(
+        default="offline", doc="What the broker publishes there when the DTU is gone."
+    )
 
     @property
     def prefix(self) -> str:
@@ -50,6 +60,16 @@ class OpenDtuMqttSettings(MqttSettings):
         if not self.base_topic.strip("/") or reason is not None:
             text = f"{self.base_topic!r}: {reason}" if reason else repr(self.base_topic)
             yield Fault("base_topic", text, "a topic such as solar/")
+        reason = valid_topic(self.availability_topic)
+        if reason is not None:
+            text = f"{self.availability_topic!r}: {reason}"
+            yield Fault("availability_topic", text, "a topic such as dtu/status")
+        if self.availability_online == self.availability_offline:
+            yield Fault(
+                "availability_offline",
+                f"{self.availability_offline!r}, as availability_online",
+                "another text",
+            )
 
 
 @frozen

@@ -283,13 +283,17 @@ def _status(content: Mapping[str, object]) -> dict[str, FieldValue]:
 
 
 def read_status(
-    content: Mapping[str, object], radio: Mapping[str, object]
+    content: Mapping[str, object],
+    radio: Mapping[str, object],
+    *,
+    limits_are_known: bool = False,
 ) -> dict[str, FieldValue]:
     """Return the fields of ``inverter`` that the DTU knows itself.
 
     Args:
         content: by the keys of the socket; what has the wrong type is not known.
         radio: counters of the radio link, in the same way.
+        limits_are_known: a limit of 0 is one; else it is not known yet.
     """
     status: dict[str, FieldValue] = {}
     for key, name in _FLAGS.items():
@@ -298,8 +302,8 @@ def read_status(
             status[name] = flag
     for key, name in _LIMITS.items():
         limit = number(content.get(key))
-        if limit is not None and limit > 0:
-            status[name] = round(limit, 2)
+        if limit is not None and (limit > 0 or (limit == 0 and limits_are_known)):
+            status[name] = round(limit, 2) + 0.0
     for key, name in _RADIO.items():
         # Before the first answer there is no signal that could have a strength.
         count = number(radio.get(key)) if key != "rssi" or radio.get("rx_success") else None

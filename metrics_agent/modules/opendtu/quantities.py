@@ -11,13 +11,14 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from metrics_agent.catalogue import BATTERY, ELECTRICITY, INVERTER
+from metrics_agent.catalogue import BATTERY, DEVICE, ELECTRICITY, INVERTER
 from metrics_agent.json_payload import number
 
 __all__ = [
     "BATTERY_PART",
+    "CHIP_TEMPERATURE",
     "DC",
     "METER_PART",
     "ONLY_WHEN_REACHABLE",
@@ -25,6 +26,7 @@ __all__ = [
     "Drop",
     "Quantity",
     "Table",
+    "in_unit",
     "read_leaf",
     "read_value",
 ]
@@ -92,11 +94,12 @@ _DAY: Final = {"Wh": 0.001, "kWh": 1.0}
 _EVER: Final = {"kWh": 1.0, "Wh": 0.001, "MWh": 1000.0}
 _PERCENT: Final = {"%": 1.0}
 
-# More than any microinverter: the largest has 5 kW.
+# More than any microinverter: the largest has 5 kW. A string has at most some 20 A, and nowhere is
+# the sun above the horizon for so long that 5 kW make more than 50 kWh a day.
 _POWER: Final = Quantity(_key("power"), _W, -20e3, 20e3, raw16=True)
 _VOLTAGE: Final = Quantity(_key("voltage"), _V, 0, 1000, raw16=True)
-_CURRENT: Final = Quantity(_key("current"), _A, -500, 500, raw16=True)
-_TODAY: Final = Quantity(_key("energy_today"), _DAY, 0, 1e3, Counting.TODAY, raw16=True)
+_CURRENT: Final = Quantity(_key("current"), _A, -100, 100, raw16=True)
+_TODAY: Final = Quantity(_key("energy_today"), _DAY, 0, 50, Counting.TODAY, raw16=True)
 _TOTAL: Final = Quantity(_key("energy_total"), _EVER, 0, 1e7, Counting.TOTAL)
 
 WHOLE: Final = _table(
@@ -138,6 +141,14 @@ BATTERY_PART: Final = _table(
     power=Quantity(BATTERY.key("power"), _W, -1e6, 1e6),
 )
 """Of the battery of OpenDTU-OnBattery."""
+
+CHIP_TEMPERATURE: Final = Quantity(DEVICE.key("temperature"), {"°C": 1.0}, -60, 150)
+"""Of a charger."""
+
+
+def in_unit(quantity: Quantity, unit: str) -> Quantity:
+    """Return a quantity whose usual unit is another of its units."""
+    return evolve(quantity, units={unit: quantity.units[unit], **quantity.units})
 
 
 def read_leaf(leaf: object, quantity: Quantity, drop: Callable[[str], None]) -> float | None:

@@ -44,7 +44,8 @@ class Inverter:
         age_s: how old the values are; None if that is not known.
         sent_when_new: the values are only sent when they are new, so their age says nothing.
         heard: whether the DTU has ever received anything from it since its own start.
-        polled: whether the DTU asks it just now; None if that is not known.
+        polled: whether the DTU asks it just now; None if that is not known,
+            and as it was before.
         status: fields of ``inverter`` that the DTU knows itself, true at the time of the message.
         values: fields of ``electricity``, and the temperature.
         strings: by their number, from 1.

@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from metrics_agent.catalogue import BATTERY, DEVICE, ELECTRICITY
+from metrics_agent.catalogue import DEVICE, ELECTRICITY
 from metrics_agent.json_payload import text_number
 from metrics_agent.metric import FieldValue
 from metrics_agent.modules.opendtu.decode import (
@@ -24,8 +24,8 @@ from metrics_agent.modules.opendtu.decode import (
     read_status,
     without_counters_never_heard,
 )
+from metrics_agent.modules.opendtu.onbattery import AGES, PartTopic, part_topic
 from metrics_agent.modules.opendtu.quantities import (
-    BATTERY_PART,
     DC,
     METER_PART,
     WHOLE,
@@ -46,14 +46,14 @@ _SERIAL: Final = re.compile(r"[0-9a-f]{10,16}")
 _PHASE: Final = re.compile(r"(voltage|current) ph([1-3])(?:-n)?")
 _BETWEEN_PHASES: Final = re.compile(r"voltage ph[1-3]-ph[1-3]")
 _MAX_TEXT: Final = 128
+_SECOND_NS: Final = 1_000_000_000
 _LONGEST_AGE_S: Final = 24 * 3600.0
+_EARLY_S: Final = 60.0
+"""A clock that is ahead by more is wrong."""
+_MAX_PARTS: Final = 4 * MAX_KNOWN
 _FLAGS: Final = {"0": False, "1": True}
 _SWITCHES: Final = frozenset({"reachable", "producing"})
 
-_battery = {
-    "stateofcharge": BATTERY_PART["soc"],
-    **{name: BATTERY_PART[name] for name in ("voltage", "current", "power")},
-}
 _total = {
     **METER_PART,
     "dc/power": WHOLE["powerdc"],
@@ -96,8 +96,8 @@ class DtuBurst:
 
     Attributes:
         inverters: their readings.
-        total: all inverters together; its yields are there only if every inverter is in them.
-        parts: the battery, the power meter.
+        total: all inverters together.
+        parts: the battery, chargers, the power meter.
         chip: fields of ``device`` of the DTU itself.
     """
 
@@ -118,6 +118,9 @@ class Gathering:
     def __init__(self, prefix: str, drop: Drop) -> None:
         self._prefix = prefix
         self._drop = drop
+        # Whether all inverters that are polled are in reach, so also when none is polled, at night;
+        # it may come in another burst.
+        self._all_reachable = False
         # Names outlive a burst: they are retained, and some are sent rarely.
         self._names: dict[tuple[str, int], str] = {}
         self._clear()
@@ -125,18 +128,14 @@ class Gathering:
     def _clear(self) -> None:
         self._inverters: dict[str, _Pending] = {}
         self._total: dict[str, float] = {}
-        self._total_is_valid = True
-        self._parts: dict[tuple[str, str], dict[str, float]] = {}
+        self._parts: dict[tuple[str, str, int], dict[str, float]] = {}
+        self._ages: dict[str, float | None] = {}
         self._chip: dict[str, FieldValue] = {}
 
     def is_name(self, topic: str) -> bool:
         """Say whether a topic carries a name, which holds however old the message is."""
         levels = self._levels(topic)
         return levels[-1] == "name" and _SERIAL.fullmatch(levels[0]) is not None
-
-    def is_availability(self, topic: str) -> bool:
-        """Say whether a topic is the DTU's last will."""
-        return self._levels(topic) == [DTU, "status"]
 
     def add(self, topic: str, payload: bytes) -> bool:
         """Take one message.
@@ -151,34 +150,32 @@ class Gathering:
         key = "/".join(rest).lower()
         if first in {"ac", "dc"}:
             return self._add_total(first, key, text)
-        if first == "battery" and key in _battery:
-            return self._add_part("battery", BATTERY.name, key, _battery[key], text)
-        if first == "powermeter" and key == "powertotal":
-            power = METER_PART["power"]
-            return self._add_part("power_meter", ELECTRICITY.name, key, power, text)
         if first == DTU and key in _CHIP:
             return self._add_chip(key, text)
-        return False
+        if f"{first}/{key}" in AGES:
+            self._ages[AGES[f"{first}/{key}"]] = text_number(text)
+            return False
+        found = part_topic(first, rest)
+        return found is not None and self._add_part(found, key, text)
 
-    def take(self, now_s: float) -> DtuBurst:
+    def take(self, now_ns: int) -> DtuBurst:
         """Return what has come since the last time.
 
         Args:
-            now_s: the wall clock, for the age of values.
+            now_ns: the wall clock, for the age of values.
         """
+        by_day = any(each.status.get("reachable") for each in self._inverters.values())
+        unreached_is_unpolled = self._all_reachable and by_day
         inverters = [
-            self._reading(serial, pending, now_s) for serial, pending in self._inverters.items()
+            self._reading(serial, pending, now_ns, unreached_is_unpolled)
+            for serial, pending in self._inverters.items()
         ]
-        total = dict(self._total)
-        if not self._total_is_valid:
-            for name in ("energy_today", "energy_total"):
-                total.pop(name, None)
         burst = DtuBurst(
             tuple(inverters),
-            Part(TOTAL, ELECTRICITY.name, total) if total else None,
+            Part(TOTAL, ELECTRICITY.name, self._total) if self._total else None,
             tuple(
-                Part(device, measurement, values)
-                for (device, measurement), values in self._parts.items()
+                Part(device, measurement, values, channel, _positive(self._ages.get(device)))
+                for (device, measurement, channel), values in self._parts.items()
             ),
             self._chip,
         )
@@ -252,17 +249,25 @@ class Gathering:
             fields[quantity.field] = value
         return True
 
-    def _reading(self, serial: str, pending: _Pending, now_s: float) -> Inverter:
+    def _reading(
+        self, serial: str, pending: _Pending, now_ns: int, unreached_is_unpolled: bool
+    ) -> Inverter:
         without_counters_never_heard(pending.values, pending.keys.get(0, ()))
         for number, fields in pending.strings.items():
             without_counters_never_heard(fields, pending.keys.get(number, ()))
+        # Limits are published once they are known.
+        status = read_status(pending.status, pending.radio, limits_are_known=True)
+        polled = pending.status.get("reachable") is True or (
+            False if unreached_is_unpolled else None
+        )
         return Inverter(
             serial,
             name=self._names.get((serial, 0), ""),
-            age_s=_age_s(pending.updated_s, now_s),
+            age_s=_age_s(pending.updated_s, now_ns),
             heard=pending.updated_s != 0,
+            polled=polled,
             sent_when_new=True,
-            status=read_status(pending.status, pending.radio),
+            status=status,
             values=pending.values,
             strings={
                 number: String(self._names.get((serial, number), ""), fields)
@@ -275,7 +280,7 @@ class Gathering:
 
     def _add_total(self, group: str, key: str, text: str) -> bool:
         if key == "is_valid":
-            self._total_is_valid = self._total_is_valid and text == "1"
+            self._all_reachable = text == "1"
             return False
         quantity = _total.get(key if group == "ac" else f"dc/{key}")
         if quantity is None:
@@ -285,12 +290,15 @@ class Gathering:
             self._total[quantity.field] = value
         return value is not None
 
-    def _add_part(
-        self, device: str, measurement: str, key: str, quantity: Quantity, text: str
-    ) -> bool:
-        value = read_text(text, quantity, lambda reason: self._drop(device, reason, key))
+    def _add_part(self, topic: PartTopic, key: str, text: str) -> bool:
+        place = (topic.device, topic.measurement, topic.channel)
+        if place not in self._parts and len(self._parts) >= _MAX_PARTS:
+            self._drop("", "too_many_devices", topic.device)
+            return False
+        quantity = topic.quantity
+        value = read_text(text, quantity, lambda reason: self._drop(topic.device, reason, key))
         if value is not None:
-            self._parts.setdefault((device, measurement), {})[quantity.field] = value
+            self._parts.setdefault(place, {})[quantity.field] = value
         return value is not None
 
     def _add_chip(self, key: str, text: str) -> bool:
@@ -313,9 +321,13 @@ def _decimals(text: str) -> int:
     return len(text.partition(".")[2]) if text.replace(".", "", 1).isdecimal() else 6
 
 
-def _age_s(updated_s: float | None, now_s: float) -> float | None:
+def _age_s(updated_s: float | None, now_ns: int) -> float | None:
     """Return the age of values; None where the DTU's clock is not set or far from ours."""
-    if not updated_s:
+    if not updated_s or not -_EARLY_S < now_ns / _SECOND_NS - updated_s < _LONGEST_AGE_S:
         return None
-    age_s = now_s - updated_s
-    return max(0.0, age_s) if -_LONGEST_AGE_S < age_s < _LONGEST_AGE_S else None
+    # In whole nanoseconds: a float of seconds since 1970 is only good to some hundred of them.
+    return max(0, now_ns - round(updated_s) * _SECOND_NS) / _SECOND_NS
+
+
+def _positive(age_s: float | None) -> float | None:
+    return age_s if age_s is not None and age_s >= 0 else None

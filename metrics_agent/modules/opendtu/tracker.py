@@ -102,7 +102,7 @@ class Tracker:
         """Begin again: the DTU may have, and have heard none of its inverters since."""
         self._first_ns = None
         for known in self._known.values():
-            known.heard = False
+            known.heard, known.polled = False, None
 
     def frame(self, frame: Frame, received_ns: int) -> list[Metric]:
         """Return the points of a message of the socket.
@@ -135,7 +135,8 @@ class Tracker:
             known = self._known[reading.serial] = Known()
         known.seen_ns = received_ns
         known.heard = reading.heard
-        known.polled = reading.polled
+        if reading.polled is not None:
+            known.polled = reading.polled
         if not reading.heard:
             self._drop(reading.serial, "never_heard", "all values")
             # It counts as reachable until it was asked some times, which says nothing.

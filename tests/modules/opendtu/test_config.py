@@ -88,6 +88,8 @@ class SettingsTests(SynchronousTestCase):
             ('base_topic = "a/#"', "modules.opendtu.mqtt.base_topic: got 'a/#'"),
             ('base_topic = ""', "modules.opendtu.mqtt.base_topic: got ''"),
             ('base_topic = "/"', "modules.opendtu.mqtt.base_topic: got '/'"),
+            ('availability_topic = "a/+"', "modules.opendtu.mqtt.availability_topic: got 'a/+'"),
+            ('availability_offline = "online"', "modules.opendtu.mqtt.availability_offline: got"),
             ('broker = "ftp://b"', "modules.opendtu.mqtt.broker: got the scheme"),
         ):
             self.assertIn(words, self.faults(f"[mqtt]\n{text}")[0])

@@ -71,6 +71,7 @@ PLACES = places(WHOLE_FRAME)
 LEVELS = (
     *("status", "0", "1", "99", "power", "yieldtotal", "yieldday", "name", "rssi"),
     *("last_update", "reachable", "is_valid", "voltage ph1-n", "heap", "free"),
+    *("HQ2132ABCDE", "PPV", "H19", "MpptTemperature", "data_age", "dataAge", "input_power"),
 )
 
 
@@ -162,7 +163,12 @@ class AnythingTests(SynchronousTestCase):
     @given(
         st.lists(
             st.tuples(
-                st.sampled_from(["dtu", "ac", "dc", "battery", "powermeter", SERIAL, "x"])
+                st.sampled_from(
+                    [
+                        *("dtu", "ac", "dc", "battery", "powermeter", SERIAL, "x"),
+                        *("victron", "huawei"),
+                    ]
+                )
                 | st.text(st.characters(codec="utf-8", exclude_characters="/+#\0"), max_size=4),
                 st.lists(
                     st.sampled_from(LEVELS),
@@ -180,9 +186,8 @@ class AnythingTests(SynchronousTestCase):
         for first, rest, payload in messages:
             topic = "/".join(["solar", first, *rest])
             gathering.is_name(topic)
-            gathering.is_availability(topic)
             gathering.add(topic, payload)
-        burst = gathering.take(START_NS / 1e9)
+        burst = gathering.take(START_NS)
         for reading in burst.inverters:
             checked.check(checked.tracker.inverter(reading, START_NS))
         if burst.total is not None:
@@ -244,6 +249,8 @@ class LeafTests(SynchronousTestCase):
             ("power", leaf(6553.5, "W"), "sentinel"),
             ("voltage", leaf(-1, "V"), "implausible"),
             ("temperature", leaf(-273, "°C"), "implausible"),
+            ("current", leaf(204.84, "A", 2), "implausible"),
+            ("yieldday", leaf(64300, "Wh", 0), "implausible"),
             ("yieldtotal", leaf(0, "kWh", 3), "zero_total"),
             ("yieldtotal", leaf(0.0004, "kWh", 3), "zero_total"),
         ):

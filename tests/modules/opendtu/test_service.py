@@ -251,6 +251,63 @@ class BrokerTests(Case):
         self.assertEqual({each.qos for each in dtu.context.subscriptions}, {0})
         self.assertEqual(dtu.reactor.tcpClients, [])
 
+    def test_availability_topic_of_the_user(self) -> None:
+        """The DTU's last will may be anywhere below the base topic, with any texts."""
+        texts = 'availability_online = "up"\navailability_offline = "down"'
+        for topic, filters in (
+            ("lwt", ["solar/+/+", "solar/+/+/+", "solar/lwt"]),
+            ("my/dtu", ["solar/+/+", "solar/+/+/+"]),
+            ("a/b/c/d", ["solar/+/+", "solar/+/+/+", "solar/a/b/c/d"]),
+        ):
+            dtu = self.start(f'{BROKER}availability_topic = "{topic}"\n{texts}')
+            self.assertEqual(dtu.context.filters(), filters)
+            for payload, expected in (("up", "true"), ("down", "false")):
+                dtu.context.deliver(f"solar/{topic}", payload.encode(), retain=payload == "up")
+                self.assertIn(f"device=dtu,vendor=opendtu online={expected}", dtu.lines()[0])
+            dtu.context.deliver(f"solar/{topic}", b"online")
+            self.assertEqual(dtu.context.dropped, {"unknown_state": 1})
+
+    def test_two_dtus_on_one_base_topic(self) -> None:
+        """Addresses that take turns are logged once; one that changes is not."""
+        dtu = self.start(BROKER)
+
+        def heard(*addresses: str) -> list[str]:
+            for address in addresses:
+                dtu.context.deliver("solar/dtu/ip", address.encode())
+            return dtu.context.logged("warn")
+
+        one, two = "192.0.2.1", "192.0.2.2"
+        self.assertEqual(heard(one, one, two, two, "192.0.2.3", one, "192.0.2.4"), [])
+        [line] = heard(one, two, one, two, one, two, one, two)
+        self.assertIn("Two DTUs publish below solar/, '192.0.2.2' and '192.0.2.1'", line)
+        self.assertEqual(dtu.lines(), [])
+
+    def test_restart_of_the_dtu(self) -> None:
+        """A DTU that is online again may have heard nothing yet: the total has no yields."""
+        dtu = self.start(BROKER)
+
+        def burst(*topics: tuple[str, str]) -> list[str]:
+            for topic, payload in topics:
+                dtu.context.deliver(f"solar/{topic}", payload.encode())
+            dtu.wait(1)
+            return [line for line in dtu.lines() if "device=total" in line]
+
+        status = (f"{SERIAL}/status/last_update", "1700000000")
+        self.assertEqual(len(burst(status, ("ac/yieldtotal", "1200"))), 1)
+        self.assertEqual(burst(("dtu/status", "online"), ("ac/yieldtotal", "1201")), [])
+        self.assertEqual(len(burst(status, ("ac/yieldtotal", "1202"))), 1)
+
+    def test_flood_of_chargers(self) -> None:
+        """No more are kept than there can be."""
+        dtu = self.start(BROKER)
+        for index in range(400):
+            dtu.context.deliver(f"solar/victron/HQ{index:06}/PPV", b"1")
+            if index % 100 == 0:
+                dtu.wait(1)
+        dtu.wait(1)
+        self.assertEqual(len(dtu.lines("electricity")), 256)
+        self.assertEqual(dtu.context.dropped["too_many_devices"], 144)
+
     def test_a_burst_is_one_point(self) -> None:
         """What comes together goes together, half a second later."""
         dtu = self.start(BROKER)
