@@ -168,7 +168,7 @@ class HttpsTests(FaultCase):
     async def test_https_usage_reached(self) -> None:
         self.peer.control(faults={"data": "code_26"})
         parent = await self.at_peer()
-        await self.said(parent, "waiting for the next hour", "W")
+        await self.said(parent, "trying again within minutes", "W")
         await pause(1)
         asked = self.peer.control()["asked"]
         self.assertEqual(asked, ["refresh_token", "getstationsdata"])

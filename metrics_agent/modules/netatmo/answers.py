@@ -27,6 +27,7 @@ _UNASKABLE: Final = frozenset({400, 404})
 _UNAUTHORISED: Final = 401
 _FORBIDDEN: Final = 403
 _TOKEN_CODES: Final = frozenset({2, 3})
+_DEACTIVATED_CODE: Final = 5
 _BUSY_CODE: Final = 11
 _SCOPE_CODE: Final = 13
 _USAGE_CODE: Final = 26
@@ -40,7 +41,7 @@ class NextStep(Enum):
     USE = "there are devices in it"
     RENEW = "the access token is not good: get another and ask again, once"
     DOUBT = "something about access: ask again, and if it stays so try another token"
-    PAUSE = "too many requests: wait until the next hour begins"
+    PAUSE = "too many requests: ask again in some minutes, then when the next hour begins"
     RETRY = "ask again, waiting longer each time"
     LEAVE = "nothing to collect here; look again at the usual time"
 
@@ -125,6 +126,11 @@ def _by_code(code: int, status: int, said: str) -> Judgement | None:
     if code == _SCOPE_CODE:
         text = f"{said}: the login does not allow this (log in again, with all that is asked for)"
         return Judgement(NextStep.LEAVE, Cause("scope", text, needs_user_action=True))
+    if code == _DEACTIVATED_CODE:
+        text = (
+            f"{said}: Netatmo has deactivated the application (see it at https://dev.netatmo.com)"
+        )
+        return Judgement(NextStep.LEAVE, Cause("deactivated", text, needs_user_action=True))
     if code == _BUSY_CODE:
         return Judgement(NextStep.RETRY, Cause("busy", said))
     if code in _TOKEN_CODES and status in {_UNAUTHORISED, _FORBIDDEN}:

@@ -1,11 +1,11 @@
 """The service: asks the API now and then, hands its answers to the decoder, asks for logins.
 
 Theory of operation. One turn asks for each kind of devices and says when the next turn is due: at
-the usual interval, sooner with a longer wait each time while something is down, at the next hour
-when there were too many requests. A fault of the network, of the API or of the disk is logged once
-and waited out; only when the keeper says that a login is needed the user is asked for one, and the
-page is there. Meanwhile turns go on: a login in another process, or a server that takes the
-tokens again, is noticed by itself.
+the usual interval, sooner with a longer wait each time while something is down, within minutes and
+then at the next hour when there were too many requests. A fault of the network, of the API or of
+the disk is logged once and waited out; the user is asked for a login, and the page is there, only
+when the keeper says that one is needed or new tokens are refused for some minutes. Meanwhile turns
+go on: a login in another process, or a server that takes the tokens again, is noticed by itself.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ _HOUR_S: Final = 3600.0
 _RETRY_MIN_S: Final = 15.0
 _RETRY_MAX_S: Final = 15 * 60.0
 _BUSY_S: Final = 2.0
+_SHORT_PAUSE_S: Final = 120.0
+"""There is a limit for ten seconds, and one for an hour."""
+_REFUSED: Final = 6
+"""So often a new token is refused before the user is asked: for some minutes."""
 _LONG_BUSY: Final = 30
 _LOOK_S: Final = 10.0
 """How often, while a login is needed, to look whether there is one."""
@@ -84,6 +88,8 @@ class NetatmoModule(Service):
         self._sent: dict[str, float] = {}
         self._doubts = 0
         self._busy = 0
+        self._pauses = 0
+        self._refusals = 0
         self._failed_turns = 0
         self._next: IDelayedCall | None = None
         self._turn: Deferred[Any] | None = None
@@ -178,6 +184,8 @@ class NetatmoModule(Service):
         self._backoff.reset()
         self._doubts = 0
         self._busy = 0
+        self._pauses = 0
+        self._refusals = 0
         self._status.recovered(_API)
         if self._login_needed:
             self._login_needed = False
@@ -189,11 +197,7 @@ class NetatmoModule(Service):
         token = await account.keeper.access()
         verdict = await account.ask(endpoint, token)
         if verdict.action is NextStep.RENEW:
-            verdict = await account.ask(endpoint, await account.keeper.renew(token))
-            if verdict.action is NextStep.RENEW:
-                raise LoginNeeded(
-                    f"{verdict.cause.text}, although the token is new", is_cheap=False
-                )
+            verdict = await self._ask_with_new_token(account, endpoint, token, verdict)
         elif verdict.action is NextStep.DOUBT and self._doubts_too_long():
             verdict = await self._ask_with_another_token(account, endpoint, token, verdict)
         if verdict.action is NextStep.USE:
@@ -202,11 +206,45 @@ class NetatmoModule(Service):
         elif verdict.action is NextStep.LEAVE:
             self._status.failed(endpoint.name, verdict.cause)
         elif verdict.action is NextStep.PAUSE:
-            text = f"{verdict.cause.text}, waiting for the next hour"
-            self._status.failed(_API, evolve(verdict.cause, text=text))
-            raise _Later(self._until_next_hour_s())
+            raise _Later(self._pause(verdict.cause))
         else:
             raise _Later(self._wait_out(verdict.cause))
+
+    async def _ask_with_new_token(
+        self, account: Account, endpoint: Endpoint, token: Secret, verdict: Judgement
+    ) -> Judgement:
+        """Ask again after a refresh; return an answer that does not refuse the token.
+
+        Raises:
+            LoginNeeded: new tokens have been refused for some minutes.
+            _Later: this one is: a server may need some seconds to know a token that it gave.
+        """
+        try:
+            other = await account.keeper.renew(token)
+        except LoginNeeded as need:
+            if need.is_cheap:
+                raise
+        else:
+            verdict = await account.ask(endpoint, other)
+            if verdict.action is not NextStep.RENEW:
+                return verdict
+        self._refusals += 1
+        cause = evolve(verdict.cause, text=f"{verdict.cause.text}, although the token is new")
+        if self._refusals >= _REFUSED:
+            raise LoginNeeded(cause.text, is_cheap=False)
+        raise _Later(self._wait_out(cause))
+
+    def _pause(self, cause: Cause) -> float:
+        """Report that there were too many requests; return how long to ask nothing."""
+        self._pauses += 1
+        rest_s = self._until_next_hour_s()
+        if self._pauses == 1:
+            text = f"{cause.text}, trying again within minutes"
+            self._status.failed(_API, evolve(cause, text=text))
+            return min(rest_s, _SHORT_PAUSE_S * (1 + self._context.random()))
+        text = f"{cause.text}, waiting for the next hour"
+        self._status.failed(_API, evolve(cause, kind=f"{cause.kind}_hour", text=text))
+        return rest_s
 
     def _doubts_too_long(self) -> bool:
         """Return whether something is refused, without a number that we know, for quite a while.

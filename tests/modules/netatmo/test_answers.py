@@ -47,6 +47,7 @@ class Judge(SynchronousTestCase):
             (USAGE, NextStep.PAUSE, "usage", False),
             (error(429, 26), NextStep.PAUSE, "usage", False),
             (error(403, 13, "no good scope rights"), NextStep.LEAVE, "scope", True),
+            (error(406, 5, "Application is deactivated"), NextStep.LEAVE, "deactivated", True),
             (error(429, 11), NextStep.RETRY, "busy", False),
             (error(403, 11), NextStep.RETRY, "busy", False),
             (reply({}, 429), NextStep.RETRY, "http_429", False),

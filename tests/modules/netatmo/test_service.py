@@ -212,13 +212,36 @@ class Outages(SynchronousTestCase):
         self.assertEqual(waited_s, 120)
 
     def test_usage_reached(self) -> None:
-        """Too many requests: nothing is asked before the next hour, and no token is used up."""
+        """Too many requests: asked again within minutes, then in the next hour; no refresh."""
         rig, waited_s = self.fail_once(USAGE)
-        # The clock starts at 22:13:20; 300 s later there are 2500 s left of the hour.
-        self.assertGreaterEqual(waited_s, 2500)
-        self.assertLess(waited_s, 2561)
+        self.assertTrue(120 <= waited_s <= 240, waited_s)
+        self.assertIn("trying again within minutes", rig.context.logged("warn")[0])
+        self.assertIn("Values from Netatmo again", rig.context.logged("info")[-1])
         self.assertNotIn("refresh", rig.api.asked)
-        self.assertIn("waiting for the next hour", rig.context.logged("warn")[0])
+
+    def test_usage_reached_for_longer(self) -> None:
+        """The limit of the hour: one more question within minutes, none before the next hour."""
+        rig = Rig(self)
+        rig.api.answers = [USAGE] * 2
+        rig.context.advance(300)
+        asked = len(rig.api.asked)
+        first_s = rig.until(lambda: len(rig.api.asked) > asked)
+        self.assertLessEqual(first_s, 240)
+        # The clock starts at 22:13:20; 300 s later there are 2500 s left of the hour.
+        waited_s = first_s + rig.until(lambda: len(rig.api.asked) > asked + 1)
+        self.assertTrue(2500 <= waited_s < 2561, waited_s)
+        self.assertIn("waiting for the next hour", rig.context.logged("warn")[1])
+        self.assertNotIn("refresh", rig.api.asked)
+
+    def test_deactivated(self) -> None:
+        """An application that Netatmo has deactivated needs the user, in one line."""
+        rig = Rig(self)
+        rig.api.answers = [error(406, 5, "Application is deactivated")] * 1000
+        rig.context.advance(300)
+        rig.wait(3600)
+        [line] = rig.context.logged("error")
+        self.assertIn("Netatmo has deactivated the application", line)
+        self.assertNotIn("refresh", rig.api.asked)
 
     def test_certificate(self) -> None:
         """What only a person can mend is an error."""
@@ -357,6 +380,8 @@ class Tokens(SynchronousTestCase):
         rig = Rig(self, {"login_page": False})
         rig.api.answers = [INVALID] * 1000
         rig.context.advance(300)
+        self.assertEqual(rig.context.logged("error"), [])
+        rig.until(lambda: rig.context.logged("error"), 600)
         [line] = rig.context.logged("error")
         self.assertIn("although the token is new", line)
         for _ in range(60):
@@ -365,6 +390,18 @@ class Tokens(SynchronousTestCase):
         rig.api.answers = []
         rig.wait(1800)
         self.assertIn("Login at Netatmo restored.", rig.context.logged("info"))
+
+    def test_a_token_that_is_not_known_yet(self) -> None:
+        """A server that refuses the token it has just given, for seconds: no login is asked for."""
+        rig = Rig(self)
+        rig.api.answers = [EXPIRED, INVALID, INVALID]
+        rig.context.advance(300)
+        rig.wait(120)
+        self.assertEqual(rig.context.logged("error"), [])
+        self.assertEqual(rig.api.asked.count("refresh"), 1)
+        self.assertEqual(rig.api.asked.count(STATIONS), 5)
+        self.assertIn("Values from Netatmo again", rig.context.logged("info")[-1])
+        self.assertEqual(rig.context.reactor.tcpServers, [])
 
     def test_wrong_secret(self) -> None:
         """A client that is refused is the configuration's fault: no login is asked for."""
