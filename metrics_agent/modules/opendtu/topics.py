@@ -257,9 +257,11 @@ class Gathering:
             without_counters_never_heard(fields, pending.keys.get(number, ()))
         # Limits are published once they are known.
         status = read_status(pending.status, pending.radio, limits_are_known=True)
-        polled = pending.status.get("reachable") is True or (
-            False if unreached_is_unpolled else None
-        )
+        reachable = pending.status.get("reachable")
+        # Out of reach is what is not polled, and what does not answer.
+        polled = True if reachable else None
+        if reachable is False and unreached_is_unpolled:
+            polled = False
         return Inverter(
             serial,
             name=self._names.get((serial, 0), ""),

@@ -78,6 +78,35 @@ class TimeTests(Case):
         self.assertEqual(self.times(changed, 10), [10.0])
         self.assertEqual(self.times(evolve(changed, age_s=50.0), 10), [])
 
+    def test_changed_by_the_dtu_out_of_reach(self) -> None:
+        """Only what has changed is of now: of the whole, of each string and of each phase."""
+        reading = evolve(
+            READING,
+            age_s=30.0,
+            status={"reachable": False},
+            values={"power": 3.0, "energy_today": 0.5, "temperature": 12.0},
+            strings={number: String("", {"power": 1.0, "energy_today": 0.2}) for number in (1, 2)},
+            phases={1: {"voltage": 230.0}},
+        )
+        self.assertEqual(len(self.times(reading)), 4)
+        midnight = evolve(
+            reading,
+            age_s=40.0,
+            values={**reading.values, "energy_today": 0.0},
+            strings={**reading.strings, 2: String("", {"power": 1.0, "energy_today": 0.0})},
+        )
+        self.now_s += 10
+        metrics = self.tracker.inverter(midnight, round(self.now_s * 1e9))
+        self.assertEqual(
+            [
+                (metric.series.tags.get("channel"), dict(metric.fields))
+                for metric in metrics
+                if metric.series.measurement == "electricity"
+            ],
+            [(None, {"energy_today": 0.0}), ("2", {"energy_today": 0.0})],
+        )
+        self.assertNotIn("temperature", metrics[-1].fields)
+
     def test_zeroed_before_we_came(self) -> None:
         """0 V out of reach was filled in: it is of now, however old the last message is."""
         zeroed = evolve(
