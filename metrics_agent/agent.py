@@ -42,7 +42,7 @@ _RECONCILE_WAIT_S = 0.35
 """How long a reload waits for unwanted connections to close: about what an orderly close takes.
 One that still waits for the output's reader closes later, while the modules already run."""
 
-_SETTLE_WAIT_S = 1.0
+_HANDLE_WAIT_S = 1.0
 """A reload waits this long for what the brokers have delivered on connections that will end."""
 
 _IMPORT_WAIT_S = 10.0
@@ -79,7 +79,7 @@ class Agent(MultiService):
         self._modules.setServiceParent(self)
         self._working: Deferred[None] | None = None
         self._reload_again = False
-        self._next_reload: IDelayedCall | None = None
+        self._reload_cooldown: IDelayedCall | None = None
         self._shutdown: Shutdown | None = None
         self._stopped: Deferred[None] | None = None
 
@@ -111,9 +111,9 @@ class Agent(MultiService):
         """A stop was asked for."""
         return self._shutdown is not None
 
-    def hold_back(self, pressed: bool) -> None:
+    def set_back_pressure(self, on: bool) -> None:
         """Read no messages while the output is full."""
-        if not pressed:
+        if not on:
             self._parts.connections.resume("pressure")
         elif not self.stopping:
             # In a stop what the brokers have delivered is taken: the reader has until its end.
@@ -124,7 +124,7 @@ class Agent(MultiService):
     def startService(self) -> None:
         """Open the output and start the modules; what cannot be started is logged."""
         if isinstance(self._guard.run("start", self._parts.sink.startService), Caught):
-            self.request_stop("the output cannot be opened", ExitCode.GAVE_UP)
+            self.request_stop("the output cannot be opened", ExitCode.FAILED)
         # Each by itself: one that cannot start, for lack of a thread say, does not stop the others.
         Service.startService(self)
         for service in (self._parts.connections, *self):
@@ -167,7 +167,7 @@ class Agent(MultiService):
             self._working = None
             if not self.stopping:
                 later = self._parts.reactor.callLater
-                self._next_reload = later(_RELOAD_GAP_S, self._reload_latched)
+                self._reload_cooldown = later(_RELOAD_GAP_S, self._reload_latched)
 
         working: Deferred[Any] = ensureDeferred(work)
         self._working = working
@@ -180,13 +180,13 @@ class Agent(MultiService):
         """Read the configuration again and restart all modules; callable at any time."""
         if self.stopping:
             return
-        if not self.running or self._working is not None or self._next_reload is not None:
+        if not self.running or self._working is not None or self._reload_cooldown is not None:
             self._reload_again = True
             return
         self._work(self._reload())
 
     def _reload_latched(self) -> None:
-        self._next_reload = None
+        self._reload_cooldown = None
         if self._reload_again:
             self._reload_again = False
             self.request_reload()
@@ -211,12 +211,14 @@ class Agent(MultiService):
         await self._import(plan)
         if not self.stopping:
             # What came on a connection that ends is for the module that still runs.
-            settle = partial(self._parts.connections.settle, _SETTLE_WAIT_S, plan.connections)
-            await self._steps.take("settle", settle, _SETTLE_WAIT_S)
+            handle = partial(
+                self._parts.connections.handle_delivered, _HANDLE_WAIT_S, plan.connections
+            )
+            await self._steps.take("deliveries", handle, _HANDLE_WAIT_S)
         if not self.stopping:
-            await self._put_into_force(plan)
+            await self._swap(plan)
 
-    async def _put_into_force(self, plan: Plan) -> None:
+    async def _swap(self, plan: Plan) -> None:
         started_s = self._parts.reactor.seconds()
         await self._apply(plan)
         if self.stopping:
@@ -262,7 +264,7 @@ class Agent(MultiService):
             )
             for module in plan.modules:
                 self._start_module(module, plan)
-            await self._steps.at_most(_SWAP_WAIT_S, self._modules.settled())
+            await self._steps.at_most(_SWAP_WAIT_S, self._modules.first_starts())
         finally:
             connections.resume("reload")
 
@@ -296,10 +298,10 @@ class Agent(MultiService):
         settings = self._plan.config.settings
         if settings.on_give_up == "exit":
             self.request_stop(
-                f"module {supervisor.module_name} gave up and on_give_up is exit", ExitCode.GAVE_UP
+                f"module {supervisor.module_name} gave up and on_give_up is exit", ExitCode.FAILED
             )
         elif len(states) == len(self._plan.modules) and set(states) == {State.PARKED}:
-            self.request_stop("no enabled module can run any more", ExitCode.GAVE_UP)
+            self.request_stop("no enabled module can run any more", ExitCode.FAILED)
 
     def _summary(self) -> str:
         """Say in one line how the modules are."""
@@ -322,7 +324,7 @@ class Agent(MultiService):
         self._parts.exit_status.set(code)
         reactor.callWhenRunning(reactor.stop)
 
-    def give_up(self, reason: str, end_within: Callable[[float], object]) -> None:
+    def emergency_stop(self, reason: str, end_within: Callable[[float], object]) -> None:
         """Stop, since the reactor is not whole any more; by the kernel if nothing else works.
 
         Args:
@@ -330,10 +332,10 @@ class Agent(MultiService):
             end_within: ends the process after so many seconds, without a thread.
         """
         status = self._parts.exit_status
-        status.set(ExitCode.GAVE_UP)
+        status.set(ExitCode.FAILED)
         status.start_no_threads()
         end_within(self._plan.config.settings.drain_timeout + _END_GRACE_S)
-        self._guard.run("memory", self.request_stop, reason, ExitCode.GAVE_UP)
+        self._guard.run("memory", self.request_stop, reason, ExitCode.FAILED)
 
     def _begin_stop(self, reason: str) -> Shutdown:
         drain_timeout_s = self._plan.config.settings.drain_timeout
@@ -345,9 +347,9 @@ class Agent(MultiService):
         """Stop in order; fires when all is stopped, at the latest at ``drain_timeout``."""
         if self._stopped is None:
             shutdown = self._shutdown or self._begin_stop("the service was stopped")
-            if self._next_reload is not None:
-                self._next_reload.cancel()
-                self._next_reload = None
+            if self._reload_cooldown is not None:
+                self._reload_cooldown.cancel()
+                self._reload_cooldown = None
             stop = shutdown.run(
                 working=self._working,
                 stop_modules=self._modules.stop_all,

@@ -125,10 +125,10 @@ class _Assembly:
         self._plan = plan
         self._load = load
         self._observer = observer
-        self._first = plan.config.settings
+        self._start_settings = plan.config.settings
         self._diagnosis = diagnosis
         if diagnosis is None:
-            state_dir = state_directory(self._first, platform.environ)
+            state_dir = state_directory(self._start_settings, platform.environ)
             self._counters = CountersByModule()
             self._problems = ConnectionProblems()
         else:
@@ -148,7 +148,7 @@ class _Assembly:
             steady_ns=platform.steady_ns,
         )
         self._encoder = Encoder(
-            series_per_device=self._first.series_per_device,
+            series_per_device=self._start_settings.series_per_device,
             on_cut=partial(log_cut, self._log),
             on_clash=partial(log_clash, self._log),
             unset_stamp=self._point_clock.stamp,
@@ -162,22 +162,22 @@ class _Assembly:
         self._sink = Sink(
             reactor,
             make_planned_output(plan, reactor, process.stdout, platform),
-            limit_bytes=self._first.queue_limit,
-            high_mark_bytes=self._first.queue_high_mark,
-            low_mark_bytes=self._first.queue_low_mark,
-            on_pressure=lambda pressed: self._agent.hold_back(pressed),  # noqa: PLW0108 - made below
+            limit_bytes=self._start_settings.queue_limit,
+            high_mark_bytes=self._start_settings.queue_high_mark,
+            low_mark_bytes=self._start_settings.queue_low_mark,
+            on_pressure=lambda pressed: self._agent.set_back_pressure(pressed),  # noqa: PLW0108 - made below
             on_lost=lambda reason: self._agent.request_stop(reason),  # noqa: PLW0108 - as above
         )
         self._watchdog = Watchdog(
             reactor,
-            dump_after_s=self._first.watchdog_dump,
-            exit_after_s=self._first.watchdog_exit,
+            dump_after_s=self._start_settings.watchdog_dump,
+            exit_after_s=self._start_settings.watchdog_exit,
             log=self._log,
         )
         self._memory_watch = MemoryWatch(
-            lambda reason: self._agent.give_up(reason, self._watchdog.end_within)
+            lambda reason: self._agent.emergency_stop(reason, self._watchdog.end_within)
         )
-        contain_main_loop(reactor, self._memory_watch.left_reactor)
+        contain_main_loop(reactor, self._memory_watch.fatal_error)
         self._agent: Agent
         self._self_metrics: SelfMetrics
 
@@ -232,13 +232,17 @@ class _Assembly:
 
     def _configure(self, plan: Plan) -> None:
         """Put the global settings of a plan into force; called before its modules are made."""
-        put_into_force(plan, self._first, self._observer, self._encoder.cardinality, self._log)
+        put_into_force(
+            plan, self._start_settings, self._observer, self._encoder.cardinality, self._log
+        )
         self._self_metrics.reschedule()
 
     # -- connections -------------------------------------------------------------------------
 
     def _client_id(self, instance: str, settings: MqttSettings) -> str:
-        return client_id(settings, self._platform.host_name(), self._first.instance, instance)
+        return client_id(
+            settings, self._platform.host_name(), self._start_settings.instance, instance
+        )
 
     def _make_connection(self, instance: str, settings: MqttSettings, name: str) -> MqttConnection:
         # Not loaded where no module uses MQTT.

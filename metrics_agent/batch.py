@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 __all__ = ["Batch", "Settle"]
 
-Settle = Callable[[bool], None]
-"""See `Batch`: True when the reader has taken the bytes, False when they were dropped."""
+Settle = Callable[[], None]
+"""See `Batch`."""
 
 
 class Batch:
@@ -16,9 +16,9 @@ class Batch:
     Args:
         data: one or more lines of line protocol, each ending in a newline.
         count: the number of lines.
-        settle: called at most once with True when the reader has taken the bytes (where the
-            output does not know: when they were written), with False when they were dropped.
-            Not called for a batch that is still queued when the process ends. Must not raise.
+        settle: called once, when the reader has taken the bytes (where the output does not know:
+            when they were written) or they were dropped. Not called for a batch that is still
+            queued when the process ends. Must not raise.
     """
 
     __slots__ = ("count", "data", "settle")

@@ -106,8 +106,8 @@ STATE_FILE_BYTES: Final = 1024 * 1024
 """A file that outlives the process; the topics of 256 kinds of devices have at most 600 KB."""
 
 REMEMBERED_FILTERS: Final = 5000
-"""Filters of a session that are read back from a file, to give up those that are no longer wanted:
-twice what 256 kinds of devices have, so that nothing of an earlier run is missing."""
+"""Filters of a session that are read back from a file, to unsubscribe from those that are no longer
+wanted: twice what 256 kinds of devices have, so that nothing of an earlier run is missing."""
 
 LOGIN_CONNECTIONS: Final = 32
 """Connections to the login page at a time: a browser opens six."""

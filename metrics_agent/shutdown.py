@@ -68,8 +68,8 @@ class Shutdown:
         # beyond its high mark for this.
         parts.connections.resume("reload")
         parts.connections.resume("pressure")
-        settle_s = self._remaining_s() / 2
-        await take("settle", lambda: parts.connections.settle(settle_s), settle_s)
+        wait_s = self._remaining_s() / 2
+        await take("deliveries", lambda: parts.connections.handle_delivered(wait_s), wait_s)
         parts.connections.pause("stop")
         await take("stop modules", stop_modules, self._remaining_s() / 2)
         # While the output drains: a slow disk must not take its time.

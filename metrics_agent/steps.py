@@ -32,7 +32,7 @@ class Steps:
             await self.at_most(timeout_s, self._guard.watch(place, as_deferred(work)))
 
     async def at_most(self, timeout_s: float, waiting: Deferred[Any]) -> Any:
-        """Wait for a Deferred, or give up waiting and leave it to itself."""
+        """Wait for a Deferred, at most so long; it goes on unobserved after that."""
         result: Deferred[Any] = Deferred()
 
         def over(value: Any) -> None:

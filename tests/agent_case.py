@@ -70,7 +70,7 @@ class FakeConnections:
         self.paused: list[str] = []
         self.wanted: list[frozenset[Any]] = []
         self.reconciled: Callable[[], Any] = lambda: succeed(None)
-        self.settled: Callable[[float], Any] = lambda _timeout_s: succeed(None)
+        self.on_handle: Callable[[float], Any] = lambda _timeout_s: succeed(None)
         self.on_stop: Callable[[], Any] = lambda: succeed(None)
         self.on_follow: Callable[[], Any] = list
         self.running: set[str] = set()
@@ -102,9 +102,9 @@ class FakeConnections:
         self.running, self.parked = running, parked
         self.on_follow()
 
-    def settle(self, timeout_s: float, kept: Iterable[Any] | None = None) -> Any:
-        self.seen.append("settle" if kept is None else "settle what ends")
-        return self.settled(timeout_s)
+    def handle_delivered(self, timeout_s: float, kept: Iterable[Any] | None = None) -> Any:
+        self.seen.append("deliveries" if kept is None else "deliveries of what ends")
+        return self.on_handle(timeout_s)
 
 
 class FakeExit:

@@ -37,10 +37,10 @@ BREAKS: Final = (
         "tests.test_line_protocol",
     ),
     Break(
-        "a_dropped_batch_counts_as_delivered",
+        "a_dropped_batch_is_not_settled",
         "output/sink.py",
-        "self._settle(batches, delivered=False)",
-        "self._settle(batches, delivered=True)",
+        "for the next process\n            self._settle(batches)",
+        "for the next process\n            pass",
         "tests.output.test_sink",
     ),
     Break(
@@ -169,7 +169,7 @@ BREAKS: Final = (
     Break(
         "a_filter_is_given_up_before_everybody_has_subscribed",
         "transports/mqtt/subscriber.py",
-        "unwanted = stale - doubled if self._reconciled else set()",
+        "unwanted = stale - doubled if self._may_unsubscribe else set()",
         "unwanted = stale - doubled",
         "tests.transports.mqtt.test_connection",
     ),
@@ -382,8 +382,8 @@ BREAKS: Final = (
     Break(
         "a_reload_goes_on_into_a_stop",
         "agent.py",
-        "        if not self.stopping:\n            await self._put_into_force(plan)",
-        "        await self._put_into_force(plan)",
+        "        if not self.stopping:\n            await self._swap(plan)",
+        "        await self._swap(plan)",
         "tests.test_agent_stop",
     ),
     Break(
@@ -452,7 +452,7 @@ BREAKS: Final = (
     Break(
         "what_came_on_a_connection_that_ends_is_left",
         "agent.py",
-        'await self._steps.take("settle", settle, _SETTLE_WAIT_S)',
+        'await self._steps.take("deliveries", handle, _HANDLE_WAIT_S)',
         "pass",
         "tests.test_agent_reload",
     ),
@@ -536,7 +536,7 @@ BREAKS: Final = (
     Break(
         "a_message_is_handled_before_the_announcements",
         "transports/mqtt/inflow.py",
-        "announcements.sift(some) if announcements.active else some",
+        "gate.sift(some) if gate.active else some",
         "some",
         "tests.transports.mqtt.test_announcements",
     ),
@@ -550,27 +550,27 @@ BREAKS: Final = (
     Break(
         "what_waits_for_announcements_is_forgotten_with_the_connection",
         "transports/mqtt/inflow.py",
-        "        self.announcements.end_for_good()\n        self._end_if_drained()",
-        "        self._end_if_drained()",
+        "        self.announcement_gate.end_for_good()\n        self._end_if_handled()",
+        "        self._end_if_handled()",
         "tests.transports.mqtt.test_announcements",
     ),
     Break(
         "messages_that_wait_for_announcements_have_no_bound",
-        "transports/mqtt/announcements.py",
+        "transports/mqtt/announcement_gate.py",
         "if self._bytes >= SET_ASIDE_BYTES:",
         "if False:",
         "tests.transports.mqtt.test_announcements",
     ),
     Break(
         "announcements_are_not_awaited_after_a_pause",
-        "transports/mqtt/announcements.py",
+        "transports/mqtt/announcement_gate.py",
         "if not self._paused:",
         "if True:",
         "tests.transports.mqtt.test_announcements",
     ),
     Break(
         "each_pause_begins_the_wait_for_announcements_again",
-        "transports/mqtt/announcements.py",
+        "transports/mqtt/announcement_gate.py",
         "            self._quiet_since_s += paused_s\n            self._latest_s += paused_s\n"
         "            self._set_loop()\n",
         "            self._start_clock()\n",
@@ -578,7 +578,7 @@ BREAKS: Final = (
     ),
     Break(
         "the_barrier_of_an_earlier_subscription_counts",
-        "transports/mqtt/announcements.py",
+        "transports/mqtt/announcement_gate.py",
         "is_passed and self._barrier is passed and self.active",
         "is_passed and self.active",
         "tests.transports.mqtt.test_announcements",
@@ -586,14 +586,14 @@ BREAKS: Final = (
     Break(
         "the_ping_goes_out_before_the_suback",
         "transports/mqtt/connection.py",
-        "awaited.wants_barrier and not self._subscriber.awaits(filters)",
-        "awaited.wants_barrier",
+        "gate.wants_barrier and not self._subscriber.pending_any(filters)",
+        "gate.wants_barrier",
         "tests.transports.mqtt.test_announcements",
     ),
     Break(
         "a_stop_waits_for_announcements",
         "transports/mqtt/connection.py",
-        "        self._link.inflow.announcements.end()\n",
+        "        self._link.inflow.announcement_gate.end()\n",
         "",
         "tests.transports.mqtt.test_announcements",
     ),

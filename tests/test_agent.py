@@ -211,7 +211,9 @@ class GiveUpTests(AgentCase):
         del self.seen[:]
         self.successResultOf(agent.stopService())
         steps = [each for each in self.seen if not each.startswith(("pause", "re"))]
-        self.assertEqual(steps, ["settle", "b stops", "drain", "connections stop", "sink stops"])
+        self.assertEqual(
+            steps, ["deliveries", "b stops", "drain", "connections stop", "sink stops"]
+        )
 
     def test_no_restart_limit(self) -> None:
         """With a limit of 0 nothing ever gives up."""
@@ -229,7 +231,7 @@ class GiveUpTests(AgentCase):
         self.notifier.status = raiser(RecursionError("deep"))  # type: ignore[method-assign]
         self.connections.on_follow = raiser(RecursionError("deeper"))
         agent = self.started("a")
-        settled = agent.supervisors[0].settled()
+        settled = agent.supervisors[0].first_start()
         work.callback(None)
         self.successResultOf(settled)
         self.assertEqual(self.alive(), ["a"])

@@ -31,7 +31,7 @@ class ReloadTests(AgentCase):
         self.assertEqual(
             self.seen,
             [
-                "settle what ends",
+                "deliveries of what ends",
                 "pause reload",
                 "read for none",
                 "stop",
@@ -48,11 +48,11 @@ class ReloadTests(AgentCase):
         """Nothing is put into force any more."""
         agent = self.started("a")
         settled: Deferred[None] = Deferred()
-        self.connections.settled = lambda _timeout_s: settled
+        self.connections.on_handle = lambda _timeout_s: settled
         agent.request_reload()
         self.assertNotIn("pause reload", self.seen[-2:])
         agent.request_stop("test")
-        self.connections.settled = type(self.connections)(self.seen).settled
+        self.connections.on_handle = type(self.connections)(self.seen).on_handle
         settled.callback(None)
         self.assertEqual((agent.reloads, len(self.modules["a"])), (0, 1))
 

@@ -32,7 +32,7 @@ class StopTests(AgentCase):
             [
                 "resume reload",
                 "resume pressure",
-                "settle",
+                "deliveries",
                 "pause stop",
                 "read for none",
                 "a stops",
@@ -57,7 +57,7 @@ class StopTests(AgentCase):
         """A request says why, sets the code, and has the reactor stop; a second one is ignored."""
         agent = self.started("a")
         agent.request_stop("got SIGTERM")
-        agent.request_stop("stdin was closed", ExitCode.GAVE_UP)
+        agent.request_stop("stdin was closed", ExitCode.FAILED)
         self.assertTrue(agent.stopping)
         self.assertEqual((self.clock.stops, int(self.exit.code)), (1, 0))
         self.assertEqual(self.told("info")[-1], "Stopping: got SIGTERM.")
@@ -206,7 +206,7 @@ class MeetingTests(AgentCase):
             paused.append((list(self.connections.paused), self.connections.running))
             return succeed(None)
 
-        self.connections.settled = settled
+        self.connections.on_handle = settled
         self.sink.drained = lambda timeout_s: left.append(timeout_s) or succeed(0)  # type: ignore[func-returns-value]
         self.end(agent)
         self.assertGreater(left[0], 1.0)
@@ -219,7 +219,7 @@ class MeetingTests(AgentCase):
         agent._import = lambda _plan: imported  # type: ignore[method-assign,assignment]
         agent.request_reload()
         running: list[set[str]] = []
-        self.connections.settled = lambda _timeout_s: running.append(self.connections.running)
+        self.connections.on_handle = lambda _timeout_s: running.append(self.connections.running)
         stopped = agent.stopService()
         imported.callback(None)
         self.clock.advance(0.1)
@@ -260,7 +260,7 @@ def failing(name: str) -> list[tuple[str, Callable[..., Any]]]:
 class StepTests(AgentCase):
     """Each step failing or hanging still leads to the end, in time, by way of all other steps."""
 
-    STEPS = ("settle", "drain", "connections stop", "sink stops")
+    STEPS = ("deliveries", "drain", "connections stop", "sink stops")
 
     def check(self, agent: Agent, what: str) -> None:
         """Stop it; see that all steps are taken and it ends in time."""
@@ -280,8 +280,8 @@ class StepTests(AgentCase):
 
     def test_settle(self) -> None:
         """Brokers that do not answer."""
-        for what, way in failing("settle"):
-            self.connections.settled = way
+        for what, way in failing("deliveries"):
+            self.connections.on_handle = way
             self.check(self.started("a"), what)
 
     def test_modules(self) -> None:
@@ -329,7 +329,7 @@ class StepTests(AgentCase):
         agent = self.started("a")
         self.connections.reconciled = Deferred
         agent.request_reload()
-        self.connections.settled = self.sink.drained = lambda _timeout_s: Deferred()
+        self.connections.on_handle = self.sink.drained = lambda _timeout_s: Deferred()
         self.connections.on_stop = self.sink.on_stop = Deferred
         self.check(agent, "all")
 

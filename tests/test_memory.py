@@ -218,7 +218,7 @@ def in_flight() -> Iterator[None]:
         window.release([number])
     window.check()
     yield
-    settle(True)
+    settle()
 
 
 def counters() -> Iterator[None]:

@@ -155,7 +155,7 @@ class _Trial:
                 self.lines.append(f"ok: {what}")
             else:
                 self.lines.append(f"error: {what}: {problem or no_answer}")
-        return ExitCode.GAVE_UP if any(problem != "" for _, problem in found) else ExitCode.STOPPED
+        return ExitCode.FAILED if any(problem != "" for _, problem in found) else ExitCode.STOPPED
 
 
 class _Nowhere:

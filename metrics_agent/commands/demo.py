@@ -136,8 +136,8 @@ class DemoService(Service):
             self._log.error("The demo cannot run: {reason}", reason=failure.value)
         else:
             self._log.failure("The demo cannot run", failure)
-        self.request_stop("the demo cannot run", ExitCode.GAVE_UP)
+        self.request_stop("the demo cannot run", ExitCode.FAILED)
 
     def _simulation_ended(self, sentence: str) -> None:
         self._log.error("{sentence}.", sentence=sentence)
-        self.request_stop("a part of the demo is gone", ExitCode.GAVE_UP)
+        self.request_stop("a part of the demo is gone", ExitCode.FAILED)

@@ -66,7 +66,7 @@ def diagnose(
                 f"error: no temporary directory for a copy of the state: {reason}; set TMPDIR to a "
                 "directory that this user may write"
             )
-            return ExitCode.GAVE_UP
+            return ExitCode.FAILED
         diagnosis = Diagnosis(copy, output, problems=problems)
         code = run_plan(
             process,

@@ -40,7 +40,7 @@ def subject_or_complain(name: str) -> Subject | int:
         return _subject(name)
     except MissingDependency as error:
         say_error(f"error: {error}")
-        return ExitCode.GAVE_UP
+        return ExitCode.FAILED
 
 
 def _subject_or_reason(name: str) -> Subject:

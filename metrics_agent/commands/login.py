@@ -89,7 +89,7 @@ def _log_in(process: Process, module: ModuleConfig, directory: Path) -> ExitCode
     def over(result: bool | Failure) -> None:
         if isinstance(result, Failure):
             say_error(f"error: {result.value!r}")
-        codes.append(ExitCode.STOPPED if result is True else ExitCode.GAVE_UP)
+        codes.append(ExitCode.STOPPED if result is True else ExitCode.FAILED)
         running.callWhenRunning(_stop, running)
 
     def begin() -> None:
@@ -99,7 +99,7 @@ def _log_in(process: Process, module: ModuleConfig, directory: Path) -> ExitCode
     running.callWhenRunning(begin)
     process.signals.attach(running, lambda _name: _stop(running), lambda: None)
     running.run()
-    return codes[0] if codes else ExitCode.GAVE_UP
+    return codes[0] if codes else ExitCode.FAILED
 
 
 def _stop(reactor: Any) -> None:

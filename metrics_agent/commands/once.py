@@ -53,7 +53,7 @@ def once(process: Process, config: str | None, seconds: float) -> ExitCode:
         plan, diagnosis = found
         lines.extend(summary(plan, diagnosis, ran_s))
         found_any = any(collected(module.name, diagnosis) for module in plan.modules)
-        return ExitCode.STOPPED if found_any else ExitCode.GAVE_UP
+        return ExitCode.STOPPED if found_any else ExitCode.FAILED
 
     code = logged(StderrObserver(), work)
     for line in lines:

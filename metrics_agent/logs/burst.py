@@ -10,18 +10,18 @@ from twisted.logger import Logger, LogLevel
 __all__ = ["Burst"]
 
 _LONGEST_WAIT: Final = 10
-"""Times the settling: a stream that never settles is reported all the same."""
+"""Times `quiet_s`: a stream without a pause is logged all the same."""
 
 
 class Burst:
-    """Collects items until no more come for a moment, then logs them.
+    """Collects items until there is a pause, then logs them.
 
     Args:
         log: where to.
         clock: provides callLater.
         many: the line for more than ``few`` items; may use ``{count}`` and ``{first}``.
         one: the line for each of a few items, may use ``{first}``; ``many`` if None.
-        settle_s: how long no item must have come.
+        quiet_s: the pause after which the items are logged.
         few: up to so many items are logged one by one.
         level: of the lines.
     """
@@ -33,7 +33,7 @@ class Burst:
         many: str,
         *,
         one: str | None = None,
-        settle_s: float = 1.0,
+        quiet_s: float = 1.0,
         few: int = 5,
         level: LogLevel = LogLevel.info,
     ) -> None:
@@ -41,10 +41,10 @@ class Burst:
         self._clock = clock
         self._many = many
         self._one = many if one is None else one
-        self._settle_s = settle_s
+        self._quiet_s = quiet_s
         self._few = few
         self._level = level
-        self._first: list[object] = []
+        self._first_items: list[object] = []
         self._count = 0
         self._latest_s = 0.0
         self._call: IDelayedCall | None = None
@@ -53,22 +53,22 @@ class Burst:
         """Count an item; the first few are kept until the line is written."""
         now_s = self._clock.seconds()
         self._count += 1
-        if len(self._first) < self._few:
-            self._first.append(item)
+        if len(self._first_items) < self._few:
+            self._first_items.append(item)
         if self._call is None:
-            self._latest_s = now_s + _LONGEST_WAIT * self._settle_s
-            self._call = self._clock.callLater(self._settle_s, self._settled)
+            self._latest_s = now_s + _LONGEST_WAIT * self._quiet_s
+            self._call = self._clock.callLater(self._quiet_s, self._log_items)
         else:
-            self._call.reset(min(self._settle_s, max(0.0, self._latest_s - now_s)))
+            self._call.reset(min(self._quiet_s, max(0.0, self._latest_s - now_s)))
 
     def flush(self) -> None:
         """Log at once what was collected, and cancel the timer."""
         if self._call is not None:
             self._call.cancel()
-            self._settled()
+            self._log_items()
 
-    def _settled(self) -> None:
-        first, self._first = self._first, []
+    def _log_items(self) -> None:
+        first, self._first_items = self._first_items, []
         count, self._count = self._count, 0
         self._call = None
         if count <= len(first):

@@ -80,7 +80,7 @@ class BoundedWriter:
             except OSError:
                 # The reader is gone or the disk is full, and there is no other place to report
                 # it. Once a later line succeeds, the count is logged.
-                self._give_up()
+                self._drop_all()
                 return True
             wrote = True
         self._rest()
@@ -127,7 +127,7 @@ class BoundedWriter:
             self._retry_delay_s = min(2 * self._retry_delay_s, _LONGEST_RETRY_S)
         self._retry_s = now_s + self._retry_delay_s
 
-    def _give_up(self) -> None:
+    def _drop_all(self) -> None:
         self._dropped += sum(count for _line, count in self._kept)
         self._kept.clear()
         self._size = 0

@@ -189,7 +189,7 @@ class OutputProtocol(Protocol):
         """Whether the other side leaves no room to write."""
         return self._waiting
 
-    def leave(self) -> None:
+    def disconnect(self) -> None:
         """End the connection in order: a reset would cut what the kernel still has in mid-line."""
         begun = self.alive
         self._end()
@@ -199,7 +199,7 @@ class OutputProtocol(Protocol):
         else:
             self._transport.abortConnection()
 
-    def no_answer(self, timeout_s: float) -> None:
+    def accept_timed_out(self, timeout_s: float) -> None:
         """End, since TLS has not come about in time."""
         self._cause = Cause("silent", f"no answer to the TLS handshake within {timeout_s:g} s")
         self._transport.abortConnection()

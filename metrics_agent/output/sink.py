@@ -125,7 +125,7 @@ class Sink(Service):
     def write(self, batch: Batch) -> None:
         """Queue a batch; never raises, never blocks, and works before the start and after a loss.
 
-        A dropped batch, this one or an older one, is settled with False before this returns.
+        A dropped batch, this one or an older one, is settled before this returns.
         """
         queue = self._queue
         dropped = queue.push(batch)
@@ -215,7 +215,7 @@ class Sink(Service):
     def rewind(self, untaken: int | None = None) -> None:
         """Queue again what the writer had accepted and its reader has not taken."""
         if untaken is not None:
-            self._settle(self._queue.take(untaken), delivered=True)
+            self._settle(self._queue.take(untaken))
         self._queue.rewind()
 
     def trouble(self, reason: str) -> None:
@@ -263,7 +263,7 @@ class Sink(Service):
         taken = self._queue.take(untaken) if untaken is not None else ()
         if taken:
             self._look_delay_s = FIRST_LOOK_S
-            self._settle(taken, delivered=True)
+            self._settle(taken)
         if self._drains and not self.left_metrics:
             self._finish_drains()
         if self._drains or self._queue.awaited:
@@ -274,13 +274,13 @@ class Sink(Service):
             self._looks.start(self._look_delay_s)
             self._look_delay_s = min(2 * self._look_delay_s, LAST_LOOK_S)
 
-    def _settle(self, batches: Sequence[Batch], *, delivered: bool) -> None:
+    def _settle(self, batches: Sequence[Batch]) -> None:
         for batch in batches:
             settle, batch.settle = batch.settle, None
             if settle is None:
                 continue
             try:
-                settle(delivered)
+                settle()
             except Exception:
                 # A fault in one acknowledgement must not cost the others or the output.
                 self._log.failure("Settling {count} metrics failed.", count=batch.count)
@@ -295,7 +295,7 @@ class Sink(Service):
             )
         self._overflow += count
         if not self._is_lost:  # with it the broker has them still, for the next process
-            self._settle(batches, delivered=False)
+            self._settle(batches)
 
     def _tell_room(self) -> None:
         count, self._overflow = self._overflow, 0

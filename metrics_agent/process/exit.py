@@ -35,7 +35,7 @@ class ExitCode(IntEnum):
     """The codes of the contract with the parent; see docs/deployment.md."""
 
     STOPPED = 0
-    GAVE_UP = 1
+    FAILED = 1
     HUNG = 70
     CONFIG = 78
 

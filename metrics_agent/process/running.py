@@ -26,7 +26,7 @@ def use_monotonic_clock(reactor: Any) -> None:
 
 def contain_main_loop(
     reactor: Any,
-    gave_up: Callable[[BaseException], object],
+    failed: Callable[[BaseException], object],
     exit: Callable[[int], object] = os._exit,  # noqa: A002 - what it is
 ) -> None:
     """Stop in order when an exception leaves the reactor's main loop.
@@ -37,13 +37,13 @@ def contain_main_loop(
 
     Args:
         reactor: any that has a ``mainLoop``.
-        gave_up: called with the exception; asks the reactor to stop. May raise.
+        failed: called with the exception; asks the reactor to stop. May raise.
         exit: ends the process at once, where it is of no use to go on.
     """
     main_loop = getattr(reactor, "mainLoop", None)
     if main_loop is None:
         return
-    attempts, status = (1, 2, 3), int(ExitCode.GAVE_UP)
+    attempts, status = (1, 2, 3), int(ExitCode.FAILED)
 
     def contained() -> None:
         # Nothing in here needs memory, not even `suppress`.
@@ -52,7 +52,7 @@ def contain_main_loop(
                 main_loop()
             except BaseException as error:  # noqa: PERF203 - three times at most
                 try:  # noqa: SIM105 - as above
-                    gave_up(error)
+                    failed(error)
                 except BaseException:  # noqa: S110 - there is no memory for a line about it
                     pass
             else:

@@ -322,7 +322,7 @@ class Context:
             if not isinstance(error, BaseException):
                 error = TypeError(f"got {reason!r} as a reason, expected an exception")
             self._guard.caught("life", error)
-            self._give_up(error)
+            self._request_restart(error)
 
     def state_path(self, name: str) -> Path:
         """Return the path of a state file; its directory exists (0700) if it can be made.
@@ -371,9 +371,9 @@ class Context:
             count=self._resources.limits.failed_in_row,
             fold=False,
         )
-        self._give_up(reason)
+        self._request_restart(reason)
 
-    def _give_up(self, reason: BaseException) -> None:
+    def _request_restart(self, reason: BaseException) -> None:
         if self._fail_call is None and not self._closed:
             # In a later turn: we may be inside the module's own start or one of its callbacks.
             self._fail_call = self.reactor.callLater(0, self._on_fail, reason)

@@ -35,25 +35,25 @@ _DEFERRED: Final = "twisted.internet.defer"
 
 
 class MemoryWatch(Service):
-    """Looks at each MemoryError that is logged, and gives up when there is no going on.
+    """Looks at each MemoryError that is logged, and stops the process where it cannot go on.
 
     Args:
-        give_up: called once with the reason, maybe while the reactor is at work; must not raise.
+        emergency_stop: called once with the reason, maybe while the reactor works; must not raise.
         publisher: of the log, see `logs.capture.contain_observers`.
         allocate: takes so many bytes of addresses until ``close``; OSError where there are none.
     """
 
     def __init__(
         self,
-        give_up: Callable[[str], object],
+        emergency_stop: Callable[[str], object],
         publisher: Any = globalLogPublisher,
         allocate: Callable[[int], Any] = lambda size: mmap(-1, size),
     ) -> None:
-        self._give_up = give_up
+        self._emergency_stop = emergency_stop
         self._publisher = publisher
         self._allocate = allocate
         self._reserve: Any = None
-        self._gave_up = False
+        self._requested = False
 
     def startService(self) -> None:
         """Begin to watch."""
@@ -75,14 +75,14 @@ class MemoryWatch(Service):
                 namespace.startswith(_TWISTED) and namespace != _DEFERRED
             )
             if of_reactor or not self._has_room():
-                self.left_reactor(failure.value)
+                self.fatal_error(failure.value)
 
-    def left_reactor(self, error: BaseException | None) -> None:
-        """Give up because of what the reactor could not contain, or memory; harmless twice."""
-        if not self._gave_up:
-            self._gave_up = True
+    def fatal_error(self, error: BaseException | None) -> None:
+        """Request the stop: the reactor did not contain this, or memory is out; harmless twice."""
+        if not self._requested:
+            self._requested = True
             self._free()
-            self._give_up(
+            self._emergency_stop(
                 "memory ran out, and timers or reads may be lost; only a new process can go on"
                 if isinstance(error, MemoryError)
                 else f"the reactor was left by {error!r}; only a new process can go on"

@@ -66,9 +66,9 @@ class ModuleGroup(MultiService):
                 self._note(supervisor.module_name, gone)
         return DeferredList([self._gone(name) for name in self._leaving])
 
-    def settled(self) -> Deferred[Any]:
+    def first_starts(self) -> Deferred[Any]:
         """Fires when the first start of each has succeeded or failed."""
-        return DeferredList([supervisor.settled() for supervisor in self.supervisors])
+        return DeferredList([supervisor.first_start() for supervisor in self.supervisors])
 
     def _note(self, name: str, gone: Deferred[Any]) -> None:
         def left(_result: object) -> None:

@@ -90,7 +90,7 @@ class Supervisor(Service):
         self._verdict = RestartDecision(0.0, parked=False, restart=0)
         self._wait: IDelayedCall | None = None
         self._launched = 0
-        self._settled: list[Deferred[None]] = []
+        self._awaiting_first_start: list[Deferred[None]] = []
         self._finished: list[Deferred[None]] = []
         self._actions: dict[Action, Callable[[], None]] = {
             Action.LAUNCH: self._launch,
@@ -119,12 +119,12 @@ class Supervisor(Service):
         self._finished.append(waiting)
         return waiting
 
-    def settled(self) -> Deferred[None]:
+    def first_start(self) -> Deferred[None]:
         """Return a Deferred that fires when the first start has succeeded or failed."""
         if self.state not in {State.NEW, State.STARTING}:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
-        self._settled.append(waiting)
+        self._awaiting_first_start.append(waiting)
         return waiting
 
     # -- the machine -------------------------------------------------------------------------
@@ -144,7 +144,7 @@ class Supervisor(Service):
         if action is not Action.CLEAR:
             self._on_state(self)
         if self.state not in {State.NEW, State.STARTING}:
-            _fire(self._settled)
+            _fire(self._awaiting_first_start)
 
     # -- starting ----------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """A timer of a module: keeps ticking, whatever a tick does.
 
 LoopingCall and TimerService stop for good after one exception; this one goes on, counts the ticks
-in a row that failed, and gives up waiting for a tick that never ends.
+in a row that failed, and stops waiting for a tick that never ends.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Ticker:
 
         def ended(result: Any) -> Any:
             if self._work is not work:
-                return None  # cancelled, or given up on
+                return None  # cancelled, or timed out
             self._work = None
             if self._call is not None and self._call.active():
                 self._call.cancel()

@@ -158,7 +158,7 @@ class _Attempt:
         self._too_large()
         return False
 
-    def give_up(self, kind: str, text: str) -> CauseError:
+    def abort(self, kind: str, text: str) -> CauseError:
         """End the exchange; the first reason counts."""
         if self._fault is None:
             self._fault = CauseError(Cause(kind, text).at(self._host))
@@ -166,7 +166,7 @@ class _Attempt:
         return self._fault
 
     def _too_large(self) -> CauseError:
-        return self.give_up("too_large", f"its answer is larger than {self._body_limit} bytes")
+        return self.abort("too_large", f"its answer is larger than {self._body_limit} bytes")
 
     def expire(self, work: Deferred[Any]) -> None:
         """End the exchange, its time is over."""
@@ -192,7 +192,7 @@ class _Attempt:
         response = await agent.request(method, url.encode("ascii"), headers, producer)
         coding = b",".join(response.headers.getRawHeaders(b"content-encoding", []))
         if coding.strip().lower() not in {b"", b"identity"}:
-            raise self.give_up("encoding", f"its answer is encoded as {coding[:40]!r}, unasked")
+            raise self.abort("encoding", f"its answer is encoded as {coding[:40]!r}, unasked")
         length = response.length
         if isinstance(length, int) and length > self._body_limit:
             raise self._too_large()

@@ -62,11 +62,11 @@ class Link(TypingProtocol):
         """Whether the other side has accepted it and it is not lost."""
         ...
 
-    def leave(self) -> None:
+    def disconnect(self) -> None:
         """End the connection in order; its end is reported as any other."""
         ...
 
-    def no_answer(self, timeout_s: float) -> None:
+    def accept_timed_out(self, timeout_s: float) -> None:
         """End the connection, since it was not accepted within so many seconds."""
         ...
 
@@ -184,7 +184,7 @@ class Reconnecting(Generic[_Link]):
         stopped: Deferred[None] = Deferred()
         self._stopped.append(stopped)
         if len(self._stopped) == 1:
-            self._link.leave()
+            self._link.disconnect()
         return stopped
 
     # What the link's owner calls.
@@ -288,7 +288,7 @@ class Reconnecting(Generic[_Link]):
         if self._attempt is not None:
             self._attempt.cancel()
         elif self._link is not None:
-            self._link.no_answer(self._timeout_s)
+            self._link.accept_timed_out(self._timeout_s)
 
     def _proven(self) -> None:
         if not self.connected:

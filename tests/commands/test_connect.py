@@ -78,7 +78,7 @@ class LineTests(ConnectCase):
                     "error: demo: tcp://two: cannot connect: refused",
                     "error: demo: tcp://three: no answer in 10 s",
                 ],
-                ExitCode.GAVE_UP,
+                ExitCode.FAILED,
             ),
         )
 
@@ -108,6 +108,6 @@ class LineTests(ConnectCase):
                     "ok: demo: tcp://one",
                     "error: demo: it does not start, `metrics-agent once` logs why",
                 ],
-                ExitCode.GAVE_UP,
+                ExitCode.FAILED,
             ),
         )

@@ -92,7 +92,7 @@ class OnceTests(CommandCase):
     def test_the_agent_gave_up(self) -> None:
         """What came before counts all the same."""
         self.metrics = 3
-        self.process.exit_status.set(ExitCode.GAVE_UP)
+        self.process.exit_status.set(ExitCode.FAILED)
         self.assertEqual(once(self.process, self.write(GOOD), 1.0), 0)
         self.assertEqual(self.process.exit_status.code, 0)
 

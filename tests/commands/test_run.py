@@ -80,7 +80,7 @@ class RunTests(CommandCase):
 
     def test_code(self) -> None:
         """The code is the one that the agent has set."""
-        self.process.exit_status.set(ExitCode.GAVE_UP)
+        self.process.exit_status.set(ExitCode.FAILED)
         self.assertEqual(run(self.process, self.write(GOOD)), 1)
 
     def test_cannot_be_used(self) -> None:

@@ -105,7 +105,7 @@ def run_mqtt(case: MqttCase) -> None:
     broker.connection.resume_reading("test")
     for batch in broker.batches:
         if batch.settle is not None:
-            batch.settle(True)
+            batch.settle()
     broker.clock.advance(0)
     if case.ends and not transport.gone:
         transport.lost(ConnectionLost())
@@ -274,13 +274,13 @@ def _check_routes(
         if not _is_topic(raw):
             assert route == (None, (), 0), (raw, route)
             continue
-        assert route.topic_text is not None, raw
-        assert route.topic_text.encode() == raw, raw
-        wanted = [deliver for text, deliver in subscribed if _matches(text, route.topic_text)]
-        assert list(route.delivers) == wanted, (raw, subscribed, route)
-        filters = {text for text, _deliver in subscribed if _matches(text, route.topic_text)}
+        assert route.topic is not None, raw
+        assert route.topic.encode() == raw, raw
+        wanted = [deliver for text, deliver in subscribed if _matches(text, route.topic)]
+        assert list(route.receivers) == wanted, (raw, subscribed, route)
+        filters = {text for text, _deliver in subscribed if _matches(text, route.topic)}
         assert route.copies == max(0, len(filters) - 1), (raw, subscribed, route)
-        _check_covers([inner_filter(text) for text, _deliver in subscribed], route.topic_text)
+        _check_covers([inner_filter(text) for text, _deliver in subscribed], route.topic)
 
 
 def _check_covers(filters: Sequence[str], topic: str) -> None:

@@ -154,19 +154,19 @@ class OracleTests(SynchronousTestCase):
         match = SubscriptionTable.match
 
         def backwards(table: SubscriptionTable, topic: bytes) -> Route:
-            text, delivers, copies = match(table, topic)
-            return Route(text, delivers[::-1], copies)
+            text, receivers, copies = match(table, topic)
+            return Route(text, receivers[::-1], copies)
 
         def one_twice(table: SubscriptionTable, topic: bytes) -> Route:
-            text, delivers, copies = match(table, topic)
-            return Route(text, delivers[:1] * len(delivers), copies)
+            text, receivers, copies = match(table, topic)
+            return Route(text, receivers[:1] * len(receivers), copies)
 
         def all_invalid(_table: SubscriptionTable, _topic: bytes) -> Route:
             return Route(None, ())
 
         def all_valid(table: SubscriptionTable, topic: bytes) -> Route:
-            text, delivers, copies = match(table, topic)
-            return Route(text if text is not None else topic.decode("latin-1"), delivers, copies)
+            text, receivers, copies = match(table, topic)
+            return Route(text if text is not None else topic.decode("latin-1"), receivers, copies)
 
         for broken in (backwards, one_twice, all_invalid, all_valid):
             self.patch(SubscriptionTable, "match", broken)

@@ -75,7 +75,7 @@ class Client:
         if batch.settle is None:
             return
         if self.settle_at_once:
-            reactor.callLater(0, batch.settle, True)
+            reactor.callLater(0, batch.settle)
         else:
             self.unsettled.append(batch.settle)
 
@@ -88,7 +88,7 @@ class Client:
         self.connection.startService()
         await until(lambda: self.connection.connected, f"a connection: {self.told()}")
         # What was asked for is in force when the ping behind it is answered.
-        await self.connection.settle(5)
+        await self.connection.handle_delivered(5)
 
     def told(self, *levels) -> list[str]:
         wanted = levels or (LogLevel.info, LogLevel.warn, LogLevel.error, LogLevel.critical)
@@ -154,7 +154,7 @@ class Cases:
         await deferLater(reactor, 0.7)
         broker.start_again()
         await until(lambda: client.connection.connected, "a connection")
-        await client.connection.settle(5)
+        await client.connection.handle_delivered(5)
         await publish(broker.port, "a", [b"again"])
         await until(lambda: client.payloads == [b"again"], "a message")
         _up, down, again = client.told()
@@ -203,7 +203,7 @@ class Cases:
         await publish(broker.port, "a", sent)
         await until(lambda: len(first.payloads) >= 20, "a window of messages")
         for settle in first.unsettled[:1]:
-            settle(True)
+            settle()
         await deferLater(reactor, 0)  # the acknowledgements go out in the next turn
         taken = list(first.payloads)
         first.crash()
@@ -233,11 +233,11 @@ class Cases:
         await until(lambda: len(client.told()) == 3, "the next connection")
         await until(lambda: len(client.payloads) == 10, "all messages again")
         for settle in first:
-            settle(True)
-        self.assertTrue(await client.connection.settle(5))
+            settle()
+        self.assertTrue(await client.connection.handle_delivered(5))
         self.assertNotIn("PUBACK from agent", broker.log)
         for settle in client.unsettled:
-            settle(True)
+            settle()
         await until(lambda: broker.log.count("PUBACK from agent") == 5, "acknowledgements")
         self.assertEqual(client.payloads, sent * 2)
 
@@ -293,7 +293,7 @@ class Cases:
             # mosquitto_pub has its answer to nothing at QoS 0: a QoS 1 message is its barrier.
             await publish(broker.port, "b", [b""], 1)
             client.connection.resume_reading("test")
-            self.assertTrue(await client.connection.settle(5))
+            self.assertTrue(await client.connection.handle_delivered(5))
             self.assertEqual(len(client.payloads), 2_000 * (round_ + 1))
 
     async def test_taken_over(self) -> None:
@@ -322,7 +322,7 @@ class Cases:
         broker.configure(f"listener 0 {path}")
         broker.start_again()
         await until(lambda: client.connection.connected, "a connection")
-        await client.connection.settle(5)
+        await client.connection.handle_delivered(5)
         await publish(broker.port, "a", [b"x"])
         await until(lambda: client.payloads == [b"x"], "a message")
 
@@ -411,7 +411,7 @@ class Mqtt5Tests(Cases, TestCase):
         await self.stays_at(second, 300)
         second.settle_at_once = True
         for settle in second.unsettled:
-            settle(True)
+            settle()
         await until(lambda: second.payloads[-1] == b"499", "the others")
         self.assertEqual(set(second.payloads), set(numbers(500)))
         self.assertEqual(len(second.told()), 1, second.told())
@@ -454,4 +454,4 @@ class Mqtt5Tests(Cases, TestCase):
         """Wait for so many messages, and until the broker has their acknowledgements."""
         window = client.connection._link.acknowledgements
         await until(lambda: len(client.payloads) >= count and not window, f"{count} messages")
-        self.assertTrue(await client.connection.settle(5))
+        self.assertTrue(await client.connection.handle_delivered(5))

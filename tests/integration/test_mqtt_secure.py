@@ -81,7 +81,7 @@ class Cases:
             await deferLater(reactor, 0.1)
             self.assertEqual(len(client.payloads), 1)
             client.connection.resume_reading("test")
-            self.assertTrue(await client.connection.settle(5))
+            self.assertTrue(await client.connection.handle_delivered(5))
             self.assertEqual(client.payloads[1:], [b"paused"])
             await client.connection.stopService()
 

@@ -36,7 +36,7 @@ class BurstTest(ObserverCase):
         self.assertEqual(self.target.lines, ["I! [demo] Discovered 5000 devices, the first: d0."])
 
     def test_the_next_burst_starts_anew(self):
-        burst = self.burst(settle_s=2.0)
+        burst = self.burst(quiet_s=2.0)
         burst.add("a")
         self.clock.advance(2)
         burst.add("b")

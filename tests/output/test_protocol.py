@@ -163,7 +163,7 @@ class TlsTests(SynchronousTestCase):
         """It ends in order; a peer that does not read is not waited for."""
         self.shake_hands()
         self.assertFalse(self.protocol.stalled)
-        self.protocol.leave()
+        self.protocol.disconnect()
         self.assertEqual(self.tls.ended, "lose")
 
     def test_disconnect_while_full(self) -> None:
@@ -172,17 +172,17 @@ class TlsTests(SynchronousTestCase):
         self.source.add(LINE * 200)
         self.protocol.wake()
         self.assertTrue(self.protocol.stalled)
-        self.protocol.leave()
+        self.protocol.disconnect()
         self.assertEqual(self.tls.ended, "lose")
 
     def test_a_handshake_that_takes_too_long(self) -> None:
         """It is cut off, and the owner hears why."""
-        self.protocol.no_answer(30)
+        self.protocol.accept_timed_out(30)
         self.assertEqual(self.tls.ended, "abort")
         self.protocol.connectionLost(Failure(ConnectionAborted()))
         self.assertEqual(self.owner.heard, ["no answer to the TLS handshake within 30 s"])
 
     def test_end_during_the_handshake(self) -> None:
         """There is nothing to wait for."""
-        self.protocol.leave()
+        self.protocol.disconnect()
         self.assertEqual(self.tls.ended, "abort")

@@ -21,7 +21,7 @@ class SinkTestCase(SynchronousTestCase):
         self.reactor = FakeReactor()
         self.pressure: list[bool] = []
         self.losses: list[str] = []
-        self.settled: list[tuple[str, bool]] = []
+        self.settled: list[str] = []
         self.room = CHUNK_BYTES
         self.sink = Sink(
             self.reactor,
@@ -48,8 +48,8 @@ class SinkTestCase(SynchronousTestCase):
         self.reactor.turn()
 
     def batch(self, text: str, *, awaited: bool = False) -> Batch:
-        def settle(delivered: bool) -> None:
-            self.settled.append((text, delivered))
+        def settle() -> None:
+            self.settled.append(text)
 
         return Batch(text.encode() + b"\n", 1, settle if awaited else None)
 
@@ -133,18 +133,18 @@ class WriteTests(SinkTestCase):
         self.assertEqual(dict(self.sink.dropped), {})
 
     def test_full_queue_drops_the_oldest(self) -> None:
-        """Beyond the bound the oldest are dropped, counted by reason and settled with False."""
+        """Beyond the bound the oldest are dropped, counted by reason and settled."""
         self.start(room=0)
         self.write("old", awaited=True)
         self.write(*["x" * 999] * 101)
         self.assertEqual(dict(self.sink.dropped), {"queue_full": 2})
-        self.assertEqual(self.settled, [("old", False)])
+        self.assertEqual(self.settled, ["old"])
         self.assertLessEqual(self.sink.queued_bytes, 100_000)
 
     def test_write_inside_settle(self) -> None:
         """What an acknowledgement writes leaves like anything else."""
         self.start()
-        self.sink.write(Batch(b"a\n", 1, lambda _delivered: self.write("b")))
+        self.sink.write(Batch(b"a\n", 1, lambda: self.write("b")))
         self.reactor.turn()
         self.writer.reader_takes()
         self.reactor.advance(0.01)
@@ -234,10 +234,10 @@ class DeliveryTests(SinkTestCase):
         self.assertEqual(self.settled, [])
         self.writer.reader_takes(2)
         self.reactor.advance(0.01)
-        self.assertEqual(self.settled, [("a", True)])
+        self.assertEqual(self.settled, ["a"])
         self.writer.reader_takes()
         self.reactor.advance(0.01)
-        self.assertEqual(self.settled, [("a", True), ("b", True)])
+        self.assertEqual(self.settled, ["a", "b"])
 
     def test_nobody_waits(self) -> None:
         """Without anybody waiting for delivery no timer runs."""
@@ -258,12 +258,12 @@ class DeliveryTests(SinkTestCase):
         self.assertLessEqual(self.writer.asked - before, 1 / LAST_LOOK_S + 1)
         self.writer.reader_takes()
         self.reactor.advance(LAST_LOOK_S)
-        self.assertEqual(self.settled, [("a", True)])
+        self.assertEqual(self.settled, ["a"])
         self.write("b", awaited=True)
         self.reactor.turn()
         self.writer.reader_takes()
         self.reactor.advance(0.004)
-        self.assertEqual(self.settled[1:], [("b", True)])
+        self.assertEqual(self.settled[1:], ["b"])
 
     def test_written_outside_a_flush(self) -> None:
         """What leaves when the reactor finds room is looked after too."""
@@ -274,7 +274,7 @@ class DeliveryTests(SinkTestCase):
         self.writer.wake()
         self.writer.reader_takes()
         self.reactor.advance(0.01)
-        self.assertEqual(self.settled, [("a", True)])
+        self.assertEqual(self.settled, ["a"])
 
     def test_cannot_tell(self) -> None:
         """While a writer cannot tell, nothing counts as taken."""
@@ -287,12 +287,12 @@ class DeliveryTests(SinkTestCase):
         self.assertEqual(self.settled, [])
         self.writer.can_tell = True
         self.reactor.advance(LAST_LOOK_S)
-        self.assertEqual(self.settled, [("a", True)])
+        self.assertEqual(self.settled, ["a"])
 
     def test_settle_raises(self) -> None:
         """A fault in one acknowledgement is logged and costs the next ones nothing."""
 
-        def fault(_delivered: bool) -> None:
+        def fault() -> None:
             raise ValueError("a fault")
 
         self.start()
@@ -301,7 +301,7 @@ class DeliveryTests(SinkTestCase):
         self.reactor.turn()
         self.writer.reader_takes()
         self.reactor.advance(0.01)
-        self.assertEqual(self.settled, [("b", True)])
+        self.assertEqual(self.settled, ["b"])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
 
@@ -477,4 +477,4 @@ class StateTests(SinkTestCase):
         self.write("a", "b", awaited=True)
         self.reactor.turn()
         self.sink.rewind(untaken=2)
-        self.assertEqual((self.sink.peek(100), self.settled), (b"b\n", [("a", True)]))
+        self.assertEqual((self.sink.peek(100), self.settled), (b"b\n", ["a"]))

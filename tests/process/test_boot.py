@@ -123,17 +123,17 @@ class MainLoopTests(SynchronousTestCase):
                 if left:
                     raise left.pop(0)
 
-        def gave_up(error: BaseException) -> None:
+        def failed(error: BaseException) -> None:
             told.append(error)
             raise MemoryError
 
         reactor = Reactor()
-        contain_main_loop(reactor, gave_up, exits.append)
+        contain_main_loop(reactor, failed, exits.append)
         reactor.mainLoop()
         return told, exits
 
     def test_loop_goes_on_for_the_stop(self) -> None:
-        """Once: `gave_up` asks it to stop, and may itself fail."""
+        """Once: `failed` asks it to stop, and may itself fail."""
         error = MemoryError()
         self.assertEqual(self.run_loop(error), ([error], []))
         self.assertEqual(self.run_loop(), ([], []))

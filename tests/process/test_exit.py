@@ -91,7 +91,7 @@ class ExitStatusTests(SynchronousTestCase):
         ended: list[int] = []
         status = ExitStatus(ended.append)
         status.set(ExitCode.STOPPED)
-        status.set(ExitCode.GAVE_UP)
+        status.set(ExitCode.FAILED)
         status.set(ExitCode.CONFIG)
         status.now()
         self.assertEqual(ended, [1])
@@ -119,7 +119,7 @@ class ExitStatusTests(SynchronousTestCase):
         ended: list[int] = []
         status = ExitStatus(ended.append)
         status.register()
-        status.set(ExitCode.GAVE_UP)
+        status.set(ExitCode.FAILED)
         handlers.pop()()
         self.assertEqual(ended, [1])
 
@@ -158,7 +158,7 @@ class DeadlineTests(SynchronousTestCase):
     def test_ends_with_the_code(self) -> None:
         """When the time is over the process ends with the code so far, from another thread."""
         self.status.end_within(6)
-        self.status.set(ExitCode.GAVE_UP)
+        self.status.set(ExitCode.FAILED)
         (thread,) = self.threads
         self.assertTrue(thread.daemon)
         thread.target()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Final
 
-from metrics_agent.transports.mqtt import announcements
+from metrics_agent.transports.mqtt import announcement_gate
 from tests.simulation.broker import ModelBroker, Publication
 from tests.simulation.clock import SimClock
 from tests.simulation.configuration import PORTS
@@ -38,7 +38,7 @@ _MAY_COST_NAMES: Final = frozenset(
     }
 )
 """With these an announcement may come later than it is waited for, or not at all."""
-_SET_ASIDE_BYTES: Final = announcements.SET_ASIDE_BYTES
+_SET_ASIDE_BYTES: Final = announcement_gate.SET_ASIDE_BYTES
 _STALLED_S: Final = 30.0
 """How long a message may be on its way: two faults that last the longest."""
 
@@ -119,7 +119,7 @@ class Accounting:
                 f"counted: {missing[:5]}"
             )
         # Where little may be set aside, a burst is not held back until its devices are announced.
-        is_small = announcements.SET_ASIDE_BYTES < _SET_ASIDE_BYTES
+        is_small = announcement_gate.SET_ASIDE_BYTES < _SET_ASIDE_BYTES
         if self.ledger.nameless and not is_small and not _MAY_COST_NAMES & set(kinds):
             self._violate(f"{self.ledger.nameless} lines of announced devices have no name")
         missing = self.ledger.missing(0, at_broker)

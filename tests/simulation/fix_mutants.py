@@ -11,7 +11,7 @@ from tests.deliberate_breaks import Break
 
 __all__ = ["ALREADY_TRIED", "FIXES", "NOT_TRIED"]
 
-_ANNOUNCEMENTS: Final = "transports/mqtt/announcements.py"
+_ANNOUNCEMENTS: Final = "transports/mqtt/announcement_gate.py"
 _CONNECTION: Final = "transports/mqtt/connection.py"
 _CONNECTIONS: Final = "transports/mqtt/connections.py"
 

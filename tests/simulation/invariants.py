@@ -13,7 +13,7 @@ from metrics_agent.agent import Agent
 from metrics_agent.output.endpoint import EndpointWriter
 from metrics_agent.output.path import PathWriter
 from metrics_agent.state import directory
-from metrics_agent.transports.mqtt import announcements, inflow
+from metrics_agent.transports.mqtt import announcement_gate, inflow
 from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
 from tests.simulation.network import READ_BYTES
 
@@ -55,15 +55,15 @@ def small_limits(random: Random) -> Iterator[None]:
 
     So few messages reach the limits, and a short run has many writes.
     """
-    before = inflow.READ_AHEAD_BYTES, announcements.SET_ASIDE_BYTES
+    before = inflow.READ_AHEAD_BYTES, announcement_gate.SET_ASIDE_BYTES
     write_every_s = directory.WRITE_EVERY_S
     directory.WRITE_EVERY_S = random.choice((2.0, write_every_s))  # type: ignore[misc]
     inflow.READ_AHEAD_BYTES = random.choice((1000, 1 << 16, before[0]))  # type: ignore[misc]
-    announcements.SET_ASIDE_BYTES = random.choice((1 << 16, before[1], before[1]))  # type: ignore[misc]
+    announcement_gate.SET_ASIDE_BYTES = random.choice((1 << 16, before[1], before[1]))  # type: ignore[misc]
     try:
         yield
     finally:
-        inflow.READ_AHEAD_BYTES, announcements.SET_ASIDE_BYTES = before  # type: ignore[misc]
+        inflow.READ_AHEAD_BYTES, announcement_gate.SET_ASIDE_BYTES = before  # type: ignore[misc]
         directory.WRITE_EVERY_S = write_every_s  # type: ignore[misc]
 
 
@@ -136,7 +136,7 @@ class Bounds:
         unread, limit = link.inflow._bytes, inflow.READ_AHEAD_BYTES
         if unread > limit + READ_BYTES:
             self._violate(f"{unread} bytes are read ahead, {limit} may be")
-        aside, limit = link.inflow.announcements._bytes, announcements.SET_ASIDE_BYTES
+        aside, limit = link.inflow.announcement_gate._bytes, announcement_gate.SET_ASIDE_BYTES
         if aside > limit + _FRAME_BYTES:
             self._violate(f"{aside} bytes are set aside, {limit} may be")
         if len(link.acknowledgements) > MOST_IN_FLIGHT + READ_BYTES:

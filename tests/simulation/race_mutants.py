@@ -17,7 +17,7 @@ _CONNECTION: Final = "transports/mqtt/connection.py"
 _CONNECTIONS: Final = "transports/mqtt/connections.py"
 _INTAKE: Final = "transports/mqtt/intake.py"
 _ACK: Final = "transports/mqtt/acknowledge.py"
-_ANNOUNCEMENTS: Final = "transports/mqtt/announcements.py"
+_ANNOUNCEMENTS: Final = "transports/mqtt/announcement_gate.py"
 _RECONNECTING: Final = "transports/reconnecting.py"
 _SINK: Final = "output/sink.py"
 _QUEUE: Final = "output/queue.py"
@@ -80,8 +80,8 @@ RACES: Final = (
     _race(
         "a_stop_does_not_settle",
         _SHUTDOWN,
-        "lambda: parts.connections.settle(settle_s), settle_s)",
-        "lambda: None, settle_s)",
+        "lambda: parts.connections.handle_delivered(wait_s), wait_s)",
+        "lambda: None, wait_s)",
     ),
     _race(
         "a_stop_does_not_drain",
@@ -135,8 +135,8 @@ RACES: Final = (
     _race(
         "a_lost_connection_drops_what_was_read",
         _LINK,
-        "        self.inflow.drain(self._finish)\n",
-        "        self.inflow.close()\n        self.inflow.drain(self._finish)\n",
+        "        self.inflow.end_of_input(self._report_end)\n",
+        "        self.inflow.close()\n        self.inflow.end_of_input(self._report_end)\n",
     ),
     _race(
         "a_stop_closes_before_its_acknowledgements",
@@ -233,8 +233,8 @@ RACES: Final = (
     _race(
         "the_next_connection_overtakes_what_the_last_one_brought",
         _LINK,
-        "        self.inflow.drain(self._finish)\n",
-        "        self.inflow.drain(lambda: None)\n        self._finish()\n",
+        "        self.inflow.end_of_input(self._report_end)\n",
+        "        self.inflow.end_of_input(lambda: None)\n        self._report_end()\n",
     ),
     _race(
         "the_deadline_of_an_attempt_ends_its_connection",
@@ -252,9 +252,9 @@ RACES: Final = (
         "a_stop_disconnects_at_once",
         _RECONNECTING,
         "        stopped: Deferred[None] = Deferred()\n        self._stopped.append(stopped)\n"
-        "        if len(self._stopped) == 1:\n            self._link.leave()\n"
+        "        if len(self._stopped) == 1:\n            self._link.disconnect()\n"
         "        return stopped",
-        "        self._link.leave()\n        return succeed(None)",
+        "        self._link.disconnect()\n        return succeed(None)",
     ),
     _race(
         "a_drain_ends_at_its_first_look",
@@ -308,9 +308,9 @@ RACES: Final = (
     _race(
         "a_stop_stops_modules_before_it_settles",
         _SHUTDOWN,
-        "        settle_s = self._remaining_s() / 2\n",
+        "        wait_s = self._remaining_s() / 2\n",
         '        await take("stop modules", stop_modules, 1.0)\n'
-        "        settle_s = self._remaining_s() / 2\n",
+        "        wait_s = self._remaining_s() / 2\n",
     ),
     _race(
         "the_end_of_one_connection_hides_that_another_is_closing",

@@ -19,7 +19,6 @@ _ONE_VERSION: Final = "all modules leave the version of MQTT to the default"
 OUT_OF_REACH: Final[dict[str, str]] = {
     "a_late_acknowledgement_goes_out_on_a_closed_connection": "the connection refuses it as well",
     "comma_in_a_tag_is_not_escaped": _TEXT,
-    "a_dropped_batch_counts_as_delivered": "what is dropped is acknowledged as well",
     "short_lives_are_never_forgotten": _LOG,
     "an_attempt_has_a_deadline_for_each_step": "an attempt may take twice as long",
     "a_connection_is_proven_while_it_is_drained": _LOG,

@@ -56,7 +56,7 @@ def _of_connections(agent: Agent) -> Iterator[str]:
     links = [link for each in connections if (link := each._link) is not None]
     if not all(each.connected for each in connections):
         yield "not connected"
-    if any(link.inflow.announcements.active for link in links):
+    if any(link.inflow.announcement_gate.active for link in links):
         yield "awaiting announcements"
     if any(link.inflow._held and (link.inflow._reads or link.inflow._frames) for link in links):
         yield "paused with messages"

@@ -41,10 +41,10 @@ class MemoryWatchTests(SynchronousTestCase):
         self.memory = Memory(RESERVE_BYTES + ROOM_BYTES)
         self.reasons: list[str] = []
         self.left: list[int] = []
-        self.watch = MemoryWatch(self.give_up, self.publisher, self.memory.allocate)
+        self.watch = MemoryWatch(self.emergency_stop, self.publisher, self.memory.allocate)
         self.watch.startService()
 
-    def give_up(self, reason: str) -> None:
+    def emergency_stop(self, reason: str) -> None:
         self.reasons.append(reason)
         self.left.append(self.memory.left)
 
@@ -61,7 +61,7 @@ class MemoryWatchTests(SynchronousTestCase):
 
     def test_reads_and_writes_are_reported_the_old_way(self) -> None:
         """By `twisted.python.log`: its events carry the failure too."""
-        watch = MemoryWatch(self.give_up, globalLogPublisher, self.memory.allocate)
+        watch = MemoryWatch(self.emergency_stop, globalLogPublisher, self.memory.allocate)
         before = globalLogPublisher.__class__
         contain_observers()
         self.addCleanup(setattr, globalLogPublisher, "__class__", before)
@@ -90,9 +90,9 @@ class MemoryWatchTests(SynchronousTestCase):
 
     def test_what_left_the_main_loop(self) -> None:
         """Whatever it is; the reason says which."""
-        self.watch.left_reactor(OverflowError("x"))
+        self.watch.fatal_error(OverflowError("x"))
         self.assertIn("OverflowError('x')", self.reasons[0])
-        self.watch.left_reactor(MemoryError())
+        self.watch.fatal_error(MemoryError())
         self.assertEqual(len(self.reasons), 1)
 
     def test_stop(self) -> None:

@@ -110,7 +110,7 @@ class GroupTests(SupervisorCase):
         work: Deferred[Any] = Deferred()
         self.add("a", module=FakeModule(start=lambda _context: work))
         self.add("b", module=FakeModule(start=raiser(ValueError("x"))))
-        settled = self.group.settled()
+        settled = self.group.first_starts()
         self.assertNoResult(settled)
         work.callback(None)
         self.successResultOf(settled)
@@ -118,4 +118,4 @@ class GroupTests(SupervisorCase):
     def test_nothing(self) -> None:
         """Without modules everything is over at once."""
         self.successResultOf(self.group.stop_all())
-        self.successResultOf(self.group.settled())
+        self.successResultOf(self.group.first_starts())

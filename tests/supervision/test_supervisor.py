@@ -45,13 +45,13 @@ class StartTests(SupervisorCase):
                 await work
 
             supervisor = self.start(FakeModule(start=gives(work) if kind == "Deferred" else wait))
-            settled = supervisor.settled()
+            settled = supervisor.first_start()
             self.assertIs(supervisor.state, State.STARTING)
             self.assertNoResult(settled)
             work.callback(None)
             self.assertIs(supervisor.state, State.RUNNING)
             self.successResultOf(settled)
-            self.successResultOf(supervisor.settled())
+            self.successResultOf(supervisor.first_start())
 
     def test_raises(self) -> None:
         """Whatever is raised or failed with, at once or later: told once, and tried again."""
@@ -70,7 +70,7 @@ class StartTests(SupervisorCase):
                 self.assertIs(supervisor.state, State.BACKING_OFF, (kind, start))
                 self.assertEqual(self.told(), [f"Error in start: {kind.__name__}('why')"])
                 self.assertEqual(self.told("warn"), ["Restart 1 in 1.0 s."])
-                self.successResultOf(supervisor.settled())
+                self.successResultOf(supervisor.first_start())
                 self.assertEqual(self.modules[-1].stopped, 1)
 
     def test_never(self) -> None:

@@ -68,7 +68,7 @@ class EveryPairTests(SupervisorCase):
         """Only a first start that is not over keeps somebody waiting, and a stop ends that."""
         for state in State:
             supervisor = self.started_in(state)
-            settled = supervisor.settled()
+            settled = supervisor.first_start()
             if state in {State.NEW, State.STARTING}:
                 self.assertNoResult(settled)
             supervisor.stopService()

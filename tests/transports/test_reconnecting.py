@@ -38,10 +38,10 @@ class FakeLink:
         self.alive = True
         self._case.loop.accepted()
 
-    def leave(self) -> None:
+    def disconnect(self) -> None:
         self.left += 1
 
-    def no_answer(self, timeout_s: float) -> None:
+    def accept_timed_out(self, timeout_s: float) -> None:
         self.end(Cause("silent", f"silent for {timeout_s:g} s"))
 
     def end(self, cause: Cause, wait_s: float = 0.0, *, again: bool = False) -> None:

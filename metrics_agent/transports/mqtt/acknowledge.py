@@ -80,7 +80,7 @@ class AckWindow:
         self._count += len(packet_ids)
         self._ask_flush()
 
-    def hold(self, packet_ids: Sequence[int]) -> Callable[[bool], None]:
+    def hold(self, packet_ids: Sequence[int]) -> Callable[[], None]:
         """Take ids of messages whose lines are on their way.
 
         Returns:
@@ -91,7 +91,7 @@ class AckWindow:
         self._waiting.append(arrived)
         self._count += len(packet_ids)
 
-        def settle(_taken: bool) -> None:
+        def settle() -> None:
             arrived.settled = True
             if self._waiting and self._waiting[0].settled:
                 self._ask_flush()

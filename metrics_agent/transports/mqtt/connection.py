@@ -139,11 +139,11 @@ class MqttConnection(Service):
             learned: the filter comes from a device, not from the configuration: it is set aside
                 if the broker ends the connection for it.
             announcements: its retained messages are handled before all other messages, see
-                `announcements`.
+                `announcement_gate`.
 
         Returns:
-            The subscription. Cancelling it ends the delivery at once; it is unsubscribed at the
-            next `reconcile` at the earliest.
+            The subscription. Cancelling it ends the delivery at once; it is unsubscribed once
+            the module has subscribed to all that it wants, see `unsubscribe_unwanted`.
 
         Raises:
             ValueError: the filter is invalid.
@@ -179,9 +179,9 @@ class MqttConnection(Service):
 
     # For the agent.
 
-    def reconcile(self) -> None:
-        """Give up filters at the broker that are not wanted: the module has subscribed by now."""
-        self._subscriber.reconcile()
+    def unsubscribe_unwanted(self) -> None:
+        """Unsubscribe from what is not wanted, now that the module has subscribed."""
+        self._subscriber.unsubscribe_unwanted()
         self._flush_soon()
 
     def pause_reading(self, reason: str) -> None:
@@ -196,7 +196,7 @@ class MqttConnection(Service):
         if self._link is not None:
             self._link.inflow.resume(reason)
 
-    def settle(self, timeout_s: float) -> Deferred[bool]:
+    def handle_delivered(self, timeout_s: float) -> Deferred[bool]:
         """Wait until what the broker has delivered so far was handled.
 
         Never passes while reading is paused: resume first. For a connection that is about
@@ -208,7 +208,7 @@ class MqttConnection(Service):
         if self._link is None or not self._link.accepted:
             return succeed(False)
         self._awaits_announcements = False
-        self._link.inflow.announcements.end()
+        self._link.inflow.announcement_gate.end()
         return self._at_most(timeout_s, self._link.barrier())
 
     def acknowledged(self, timeout_s: float) -> Deferred[bool]:
@@ -278,7 +278,7 @@ class MqttConnection(Service):
             self._await_announcements()
             self._flush_soon()
         else:
-            self._subscriber.given_up(answer)
+            self._subscriber.unsubscribed(answer)
 
     def link_ended(self, link: MqttLink, cause: Cause) -> None:
         """Plan the next attempt, or finish stopping; called by the link."""
@@ -307,10 +307,10 @@ class MqttConnection(Service):
 
     def _subscriptions_changed(self, topic_filter: str, added: bool) -> None:
         if added:
-            self._subscriber.ask(topic_filter)
+            self._subscriber.queue(topic_filter)
             self._await_announcements()
         else:
-            self._subscriber.hold()
+            self._subscriber.keep_unwanted()
         self._flush_soon()
 
     def _flush_soon(self) -> None:
@@ -336,14 +336,14 @@ class MqttConnection(Service):
 
     def _await_announcements(self) -> None:
         """Have other messages wait from the subscription to a filter of announcements on."""
-        filters, link = self._table.announcements, self._link
+        filters, link = self._table.announcement_filters, self._link
         if not filters or link is None or not self.connected or not self._awaits_announcements:
             return
-        awaited = link.inflow.announcements
-        if self._subscriber.asks(filters):
-            awaited.begin(filters)
-        elif awaited.wants_barrier and not self._subscriber.awaits(filters):
-            awaited.barrier(link.barrier())
+        gate = link.inflow.announcement_gate
+        if self._subscriber.queued_any(filters):
+            gate.begin(filters)
+        elif gate.wants_barrier and not self._subscriber.pending_any(filters):
+            gate.barrier(link.barrier())
 
     def _resubscribe(self) -> None:
         self._subscriber.retry()

@@ -4,7 +4,7 @@ Theory of operation. A message is read only while its module runs, for only then
 at it; whatever else is read would be acknowledged and lost. So whether a connection reads follows
 from three things, and is derived from them again whenever one changes: the reasons for which
 nothing is read at all (a full output, a reload, a stop), the modules that run, and the modules that
-gave up, whose connections end: the broker keeps their messages in the session.
+are parked, whose connections end: the broker keeps their messages in the session.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ class Connections(MultiService):
 
         Args:
             running: the module instances that run: each has subscribed to all that it wants.
-            parked: those that gave up; their connections end, and are made again at their next
-                try.
+            parked: those that wait long for their next try; their connections end, and are made
+                again then.
         """
         before, self._running, self._parked = self._running, running, parked
         # Read again each time: a connection that resumes reading can change them.
@@ -129,7 +129,7 @@ class Connections(MultiService):
                 connection.pause_reading(NOT_RUNNING)
             else:
                 if instance not in before:
-                    connection.reconcile()
+                    connection.unsubscribe_unwanted()
                 connection.resume_reading(NOT_RUNNING)
 
     def pause(self, reason: str) -> None:
@@ -147,7 +147,7 @@ class Connections(MultiService):
                 return
             connection.resume_reading(reason)
 
-    def settle(self, timeout_s: float, kept: Iterable[Wanted] = ()) -> Deferred[None]:
+    def handle_delivered(self, timeout_s: float, kept: Iterable[Wanted] = ()) -> Deferred[None]:
         """Wait until what the brokers have delivered so far was handled, or for the timeout.
 
         What waits for a module that does not run stays unread: its broker has it still.
@@ -159,16 +159,12 @@ class Connections(MultiService):
         not_ending = self._distinct(kept)
         return self._gather(
             [
-                connection.settle(timeout_s)
+                connection.handle_delivered(timeout_s)
                 for (instance, settings), connection in self._connections.items()
                 if instance in self._running
                 if (instance, settings) not in not_ending
             ]
         )
-
-    def startService(self) -> None:
-        """Start; connections that are added later are started as they are added."""
-        super().startService()
 
     def stopService(self) -> Deferred[None]:
         """Disconnect from all brokers; safe before start and twice."""
@@ -207,7 +203,7 @@ class Connections(MultiService):
         if instance not in self._running:
             connection.pause_reading(NOT_RUNNING)
         else:
-            connection.reconcile()
+            connection.unsubscribe_unwanted()
         self._connections[wanted] = connection
 
         def start(_closed: object) -> None:

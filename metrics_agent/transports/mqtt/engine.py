@@ -27,6 +27,7 @@ from paho.mqtt.properties import Properties
 from metrics_agent.errors import ProtocolError
 from metrics_agent.limits import CONTROL_PACKET_BYTES
 from metrics_agent.transports.mqtt import packets
+from metrics_agent.transports.mqtt.packet_types import CONNACK
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
 __all__ = [
@@ -40,7 +41,6 @@ __all__ = [
     "Unsubscribed",
 ]
 
-CONNACK = 0x20
 CONNACK_BYTES = 2
 """Flags and reason code; MQTT 5 adds properties."""
 QOS_2_MASK = 0xF6

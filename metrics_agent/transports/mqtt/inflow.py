@@ -20,7 +20,7 @@ then everything is read until the broker pauses, for 50 ms at most, because live
 without a pause. Then as much as one full read is decoded in each turn of the reactor.
 
 Announcements. While those of devices are awaited, other messages are set aside, see
-`announcements`; what is released comes before all that has not been handed on.
+`announcement_gate`; what is released comes before all that has not been handed on.
 
 Turns. A read holds up to two thousand messages, and a hostile one makes each of them as expensive
 as it can. So after some milliseconds the rest of a read waits for the next turn of the reactor.
@@ -36,7 +36,8 @@ from operator import length_hint
 from typing import Any, Final, Protocol
 
 from metrics_agent.looping import GuardedLoop
-from metrics_agent.transports.mqtt.announcements import Announcements
+from metrics_agent.transports.mqtt.announcement_gate import AnnouncementGate
+from metrics_agent.transports.mqtt.packet_types import PUBLISH
 from metrics_agent.transports.mqtt.splitter import (
     Frame,
     MalformedLength,
@@ -67,7 +68,7 @@ with 256 new sensors or a new FullTopic beside 250 that overlap, take 5 ms each.
 CHEAP_S: Final = 0.002
 """How long what is handled between two looks takes at most while it counts as cheap."""
 _RETAINED_PUBLISH_MASK: Final = 0xF1
-_RETAINED_PUBLISH: Final = 0x31
+_RETAINED_PUBLISH: Final = PUBLISH | 1
 _COALESCING: Final = "coalescing"
 _TURN: Final = "turn"
 _FULL: Final = "full"
@@ -115,7 +116,7 @@ class Inflow:
         receiver: takes the packets.
 
     Attributes:
-        announcements: what sets messages aside until announcements are here.
+        announcement_gate: sets messages aside until announcements are here.
     """
 
     def __init__(self, reactor: Any, splitter: PacketSplitter, receiver: Receiver) -> None:
@@ -133,10 +134,10 @@ class Inflow:
         self._handing_on = False
         self._awaited = False
         self._closed = False
-        self._drained: Callable[[], object] | None = None
+        self._on_handled: Callable[[], object] | None = None
         self._turns = GuardedLoop(reactor, self._turn, self._failed)
         self._coalescing = GuardedLoop(reactor, lambda: self._set(_COALESCING, False))
-        self.announcements = Announcements(
+        self.announcement_gate = AnnouncementGate(
             reactor, lambda: bool(self._frames or self._reads), self._put_first
         )
 
@@ -169,17 +170,17 @@ class Inflow:
         except Exception as error:
             self._failed(error)
 
-    def drain(self, drained: Callable[[], object]) -> None:
+    def end_of_input(self, on_handled: Callable[[], object]) -> None:
         """Note that the socket is gone.
 
         Args:
-            drained: called once, when what was read before has been handed on or `close` was
+            on_handled: called once, when what was read before has been handed on or `close` was
                 called; at once if that is so now.
         """
         self._coalescing.stop()
-        self._drained = drained
-        self.announcements.end_for_good()
-        self._end_if_drained()
+        self._on_handled = on_handled
+        self.announcement_gate.end_for_good()
+        self._end_if_handled()
 
     def close(self) -> None:
         """Hand on nothing more and leave the socket alone."""
@@ -188,7 +189,7 @@ class Inflow:
         self._bytes = 0
         self._frames = []
         self._coalescing.stop()
-        self.announcements.clear()
+        self.announcement_gate.clear()
         self._update()
 
     # When to read.
@@ -203,11 +204,11 @@ class Inflow:
         if held is not self._held:
             self._held = held
             if held:
-                self.announcements.pause()
+                self.announcement_gate.pause()
             else:
-                self.announcements.resume()
+                self.announcement_gate.resume()
         reading = not self._reasons
-        if reading is not was_reading and not self._closed and self._drained is None:
+        if reading is not was_reading and not self._closed and self._on_handled is None:
             self._receiver.read_socket(reading)
 
     # When to hand on.
@@ -225,7 +226,7 @@ class Inflow:
             self._update()
             return
         self._take(data)
-        if self._frames or self._reads or self._closed or self._drained is not None:
+        if self._frames or self._reads or self._closed or self._on_handled is not None:
             self._update()
         elif COALESCE_FROM_BYTES <= size < COALESCE_BELOW_BYTES and not self._awaited:
             self._set(_COALESCING, True)
@@ -255,13 +256,13 @@ class Inflow:
                 self._turns.stop()
             elif not self._turns.active:
                 self._turns.start(delay_s)
-        self._end_if_drained()
+        self._end_if_handled()
 
-    def _end_if_drained(self) -> None:
-        if self._drained is not None and not (self._reads or self._frames or self._handing_on):
+    def _end_if_handled(self) -> None:
+        if self._on_handled is not None and not (self._reads or self._frames or self._handing_on):
             self._closed = True
-            drained, self._drained = self._drained, None
-            drained()
+            on_handled, self._on_handled = self._on_handled, None
+            on_handled()
 
     def _next_turn_s(self) -> float | None:
         if self._held:
@@ -307,7 +308,7 @@ class Inflow:
 
     def _hand_on(self, frames: list[Frame | Skipped]) -> None:
         """Hand on packets; those after a pause, and what is too much for one turn, wait."""
-        receiver, announcements = self._receiver, self.announcements
+        receiver, gate = self._receiver, self.announcement_gate
         receiver.begin_frames()
         look_s = self._reactor.seconds()
         end_s = look_s + TURN_S
@@ -318,7 +319,7 @@ class Inflow:
             # What was set aside and is released meanwhile comes before the rest.
             while length_hint(rest) and not (self._closed or self._frames):
                 some: Iterator[Frame | Skipped] = islice(rest, count)
-                receiver.take_frames(announcements.sift(some) if announcements.active else some)
+                receiver.take_frames(gate.sift(some) if gate.active else some)
                 before_s, look_s = look_s, self._reactor.seconds()
                 if self._held or look_s > end_s:
                     break

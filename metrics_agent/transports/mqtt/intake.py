@@ -16,7 +16,8 @@ from twisted.logger import Logger
 from metrics_agent.batch import Batch, Settle
 from metrics_agent.interfaces import Message
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
-from metrics_agent.transports.mqtt.packets import PUBLISH, decode_publish
+from metrics_agent.transports.mqtt.packet_types import PUBLISH
+from metrics_agent.transports.mqtt.packets import decode_publish
 from metrics_agent.transports.mqtt.topics import SubscriptionTable
 
 __all__ = ["Intake"]
@@ -107,11 +108,11 @@ class Intake:
             return
         # A retained message comes once for each subscription, and of each device.
         match = self._table.match_once if retain else self._table.match
-        name, wanted, copies = match(topic)
-        if name is None:
+        text, receivers, copies = match(topic)
+        if text is None:
             self._count("undecodable", 1)
             return
-        if not wanted:
+        if not receivers:
             self._count("unrouted", 1)
             return
         if copies and not retain and self._is_copy(topic, payload, copies):
@@ -119,13 +120,13 @@ class Intake:
             return
         self._time_ns += 1
         # A named tuple's own constructor is a Python function: half of what making one costs.
-        message = _new(Message, (name, payload, qos, retain, self._time_ns))
-        for deliver in wanted:
+        message = _new(Message, (text, payload, qos, retain, self._time_ns))
+        for deliver in receivers:
             try:
                 deliver(message, self._lines)
             except Exception:  # noqa: PERF203 - one receiver must not take the next one's message
                 self._count("undecodable", 1)
-                self._log.failure("while delivering a message of topic {topic!r}", topic=name)
+                self._log.failure("while delivering a message of topic {topic!r}", topic=text)
 
     def skip(self, packet_id: int | None) -> None:
         """Note a message that was too large to be read at all.

@@ -42,6 +42,7 @@ from metrics_agent.transports.mqtt.engine import (
 )
 from metrics_agent.transports.mqtt.inflow import Inflow
 from metrics_agent.transports.mqtt.intake import Intake
+from metrics_agent.transports.mqtt.packet_types import CONNACK, PINGRESP, PUBLISH
 from metrics_agent.transports.mqtt.packets import PINGREQ
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.splitter import Frame, PacketSplitter, Skipped
@@ -51,10 +52,7 @@ __all__ = ["MqttLink", "MqttLinkOwner"]
 
 PUBLISH_HEADER_BYTES: Final = 64 * 1024 + 1024
 """Room for topic and properties beside the payload in the limit for a whole packet."""
-CONNACK_FIRST: Final = 0x20
-PINGRESP_FIRST: Final = 0xD0
 QOS_0_OR_1_MASK: Final = 0xF4
-PUBLISH_FIRST: Final = 0x30
 SILENT_TICKS: Final = 3
 """Half keepalives without a whole packet after which the broker is taken for dead."""
 SLOWEST_BYTES_A_S: Final = 2048
@@ -168,7 +166,7 @@ class MqttLink(Protocol):
         """Send a message; False when the broker does not keep up with what we send."""
         return not self._gate.full and self.engine.publish(topic, payload, qos)
 
-    def leave(self) -> None:
+    def disconnect(self) -> None:
         """Say goodbye in order: acknowledgements, DISCONNECT, then the broker closes."""
         self.acknowledgements.flush()
         self._stop_timer()
@@ -187,11 +185,11 @@ class MqttLink(Protocol):
         self.read_socket(True)
         self._timer = self._reactor.callLater(GOODBYE_S, self._close)
 
-    def no_answer(self, timeout_s: float) -> None:
+    def accept_timed_out(self, timeout_s: float) -> None:
         """End, since the broker has not accepted the connection in time."""
-        self.end(causes.of_no_connack(timeout_s, v5=self._v5))
+        self.abort(causes.of_no_connack(timeout_s, v5=self._v5))
 
-    def end(self, cause: Cause, *, hand_on: bool = False) -> None:
+    def abort(self, cause: Cause, *, hand_on: bool = False) -> None:
         """Cut the connection.
 
         Args:
@@ -217,18 +215,18 @@ class MqttLink(Protocol):
         self._tick_bytes += len(data)
         if not self._spoken:
             self._spoken = True
-            if data[0] != CONNACK_FIRST:
-                self.end(causes.of_wrong_speech(data))
+            if data[0] != CONNACK:
+                self.abort(causes.of_wrong_speech(data))
         self.inflow.data(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End, as soon as what the broker had sent before is handled."""
         self.lost = reason
         self._all_acknowledged()  # as far as they can be
-        self.inflow.drain(self._finish)
+        self.inflow.end_of_input(self._report_end)
         self._gate.resumeProducing()  # nothing waits to be written any more
 
-    def _finish(self) -> None:
+    def _report_end(self) -> None:
         """Clean up and notify the owner."""
         self._stop_timer()
         self._gate.stopProducing()
@@ -262,7 +260,7 @@ class MqttLink(Protocol):
                 self._intake.skip(frame.packet_id)
                 continue
             first, body = frame
-            if first & QOS_0_OR_1_MASK == PUBLISH_FIRST and self.accepted:
+            if first & QOS_0_OR_1_MASK == PUBLISH and self.accepted:
                 take(first, body, v5=v5)
             else:
                 self._control(first, body)
@@ -282,31 +280,31 @@ class MqttLink(Protocol):
         """End, since what was read is not whole any more."""
         if isinstance(error, ProtocolError):
             asked_for_v5 = self._v5 and not self.accepted
-            self.end(causes.of_protocol_error(error, asked_for_v5=asked_for_v5))
+            self.abort(causes.of_protocol_error(error, asked_for_v5=asked_for_v5))
             return
         # First the end, which needs no memory: to log it may need more than there is.
-        self.end(Cause("internal", "a fault of our own, see the log"))
+        self.abort(Cause("internal", "a fault of our own, see the log"))
         self._log.failure("while reading from the broker", failure_of(error))
 
     def _control(self, first: int, body: bytes) -> None:
-        if first == PINGRESP_FIRST:
+        if first == PINGRESP:
             waiting = self._pings.popleft() if self._pings else None
             if waiting is not None:
                 self._passed.append(waiting)
             return
-        if not self.accepted and first != CONNACK_FIRST:
+        if not self.accepted and first != CONNACK:
             raise ProtocolError("no_connack", f"a packet of type {first >> 4} came before CONNACK")
         for event in self.engine.feed(first, body):
             if isinstance(event, Accepted):
                 self._accept(event)
             elif isinstance(event, Refused):
-                self.end(
+                self.abort(
                     causes.of_connack(
                         event.code, protocol=self._settings.protocol, client_id=self._client_id
                     )
                 )
             elif isinstance(event, Disconnected):
-                self.end(causes.of_disconnect(event.code, self._client_id), hand_on=True)
+                self.abort(causes.of_disconnect(event.code, self._client_id), hand_on=True)
             elif isinstance(event, Received):
                 self._intake.deliver(event.topic, event.payload, 0, retain=event.retain)
             else:
@@ -333,7 +331,7 @@ class MqttLink(Protocol):
             self._silent_ticks = 0
         elif self._silent_ticks >= SILENT_TICKS:
             silent_s = SILENT_TICKS * self._keepalive_s / 2
-            self.end(causes.of_silence("PINGREQ", silent_s), hand_on=True)
+            self.abort(causes.of_silence("PINGREQ", silent_s), hand_on=True)
             return None
         self._silent_ticks += 1
         self._ping(None)
@@ -367,7 +365,7 @@ class MqttLink(Protocol):
             self.inflow.resume(_UNREAD)
 
     def _gate_stuck(self) -> None:
-        self.end(causes.of_unread(STUCK_S), hand_on=True)
+        self.abort(causes.of_unread(STUCK_S), hand_on=True)
 
     def _call_transport(self, name: str) -> None:
         call: Callable[[], object] | None = getattr(self.transport, name, None)

@@ -20,7 +20,6 @@ from metrics_agent.transports.mqtt.splitter import Frame
 __all__ = [
     "MAX_PACKET_BYTES",
     "PINGREQ",
-    "PUBLISH",
     "Publish",
     "decode_publish",
     "encode_fixed_header",
@@ -29,9 +28,6 @@ __all__ = [
     "properties_bytes",
     "whole",
 ]
-
-PUBLISH: Final = 0x30
-"""The first byte of a PUBLISH at QoS 0, not retained; its upper four bits are the type."""
 
 PINGREQ: Final = b"\xc0\x00"
 """A whole PINGREQ packet."""
@@ -59,7 +55,6 @@ class Publish(NamedTuple):
         payload: raw bytes.
         qos: 0, 1 or 2.
         retain: stored at the broker and sent because we subscribed.
-        dup: sent again since we did not acknowledge it.
         packet_id: 1 to 65,535 at QoS 1 and 2, 0 at QoS 0.
     """
 
@@ -67,7 +62,6 @@ class Publish(NamedTuple):
     payload: bytes
     qos: int
     retain: bool
-    dup: bool
     packet_id: int
 
 
@@ -103,7 +97,7 @@ def decode_publish(first: int, body: bytes, v5: bool) -> Publish:
     if not topic:
         raise ProtocolError(_REASON, "an empty topic")
     # By way of tuple: a named tuple's own constructor costs twice as much.
-    values = (topic, body[end:], qos, first & 1 == 1, first & 8 == 8, packet_id)  # noqa: PLR2004
+    values = (topic, body[end:], qos, first & 1 == 1, packet_id)
     return tuple.__new__(Publish, values)
 
 

@@ -20,13 +20,13 @@ from typing import Final, TypeAlias
 from attrs import frozen
 
 from metrics_agent.errors import ProtocolError
+from metrics_agent.transports.mqtt.packet_types import PUBLISH, TYPE_MASK
 
 __all__ = ["Frame", "MalformedLength", "PacketSplitter", "Skipped"]
 
 Frame: TypeAlias = tuple[int, bytes]
 """First byte of the fixed header (type and flags), and all that follows the length."""
 
-_PUBLISH: Final = 0x30
 _LENGTH_BYTES: Final = 4
 
 
@@ -164,12 +164,12 @@ def _long_length(data: bytes, position: int, frames: list[Frame | Skipped]) -> t
 class _Discard:
     """A packet on its way to nowhere: counts down, and keeps the head of a PUBLISH."""
 
-    __slots__ = ("_first", "_remaining", "_wanted", "head")
+    __slots__ = ("_first_byte", "_remaining", "_wanted", "head")
 
     def __init__(self, first: int, length: int) -> None:
-        self._first = first
+        self._first_byte = first
         self._remaining = length
-        self._wanted = 2 if first & 0xF0 == _PUBLISH else 0
+        self._wanted = 2 if first & TYPE_MASK == PUBLISH else 0
         self.head = bytearray()
 
     def feed(self, data: bytes) -> tuple[Skipped | None, bytes]:
@@ -194,7 +194,7 @@ class _Discard:
         head += taken[: self._wanted - len(head)]
 
     def _skipped(self) -> Skipped:
-        at_least_once = (self._first >> 1 & 3) in {1, 2}
+        at_least_once = (self._first_byte >> 1 & 3) in {1, 2}
         if self._wanted and at_least_once and len(self.head) == self._wanted:
             return Skipped(int.from_bytes(self.head[-2:], "big"))
         return Skipped(None)

@@ -1,7 +1,7 @@
 """Which of our filters the broker has, and which it should have.
 
 A filter is asked for again whenever a module subscribes to it, so that its retained messages come
-again. It is given up only by `reconcile`, once all modules have subscribed: during a
+again. It is unsubscribed only once all modules have subscribed (`unsubscribe_unwanted`): during a
 reload a filter that both the old and the new modules want must never be unsubscribed, messages
 would be lost. The exception is a filter whose topics are all covered by another one that the broker
 has granted: nothing is lost with it, and some brokers send a message once for each filter that it
@@ -69,16 +69,16 @@ class Subscriber:
         self._log = log
         self._state = state
         self._saved: set[str] | None = None
-        self._asked: dict[str, None] = {}
+        self._queued: dict[str, None] = {}
         self._unanswered: dict[int, list[str]] = {}
-        self._giving_up: dict[int, list[str]] = {}
+        self._unsubscribing: dict[int, list[str]] = {}
         self._granted: set[str] = set()
         self._refused: dict[str, str] = {}
         self._to_retry: set[str] = set()
         self._retries = 0
         self._overdue = self._overdue_logged = False
         self._suspects = Suspects(log)
-        self._reconciled = False
+        self._may_unsubscribe = False
         self._at_broker = self._load()
 
     @property
@@ -93,17 +93,17 @@ class Subscriber:
         refused = ", ".join(f"{name} ({why})" for name, why in sorted(self._refused.items()))
         return f"refuses to subscribe us to {refused}"
 
-    def ask(self, topic_filter: str) -> None:
-        """Note that a filter is to be subscribed (again) at the next `flush`."""
-        self._asked[topic_filter] = None
+    def queue(self, topic_filter: str) -> None:
+        """Have a filter subscribed (again) at the next `flush`."""
+        self._queued[topic_filter] = None
 
-    def asks(self, names: Collection[str]) -> bool:
+    def queued_any(self, names: Collection[str]) -> bool:
         """Say whether one of some filters is to be subscribed at the next `flush`."""
-        return not self._asked.keys().isdisjoint(names)
+        return not self._queued.keys().isdisjoint(names)
 
-    def awaits(self, names: Collection[str]) -> bool:
+    def pending_any(self, names: Collection[str]) -> bool:
         """Say whether one of some filters is to be subscribed, or waits for the broker's answer."""
-        return self.asks(names) or any(
+        return self.queued_any(names) or any(
             name in names for asked in self._unanswered.values() for name in asked
         )
 
@@ -115,7 +115,7 @@ class Subscriber:
             session_present: the broker still has what it had.
         """
         self._unanswered.clear()
-        self._giving_up.clear()
+        self._unsubscribing.clear()
         self._granted.clear()
         self._to_retry.clear()
         self._retries = 0
@@ -123,7 +123,7 @@ class Subscriber:
         self._suspects.start_over()
         if not session_present:
             self._at_broker.clear()
-        self._asked = dict.fromkeys(wanted)
+        self._queued = dict.fromkeys(wanted)
 
     def ended(self, learned: Collection[str], broker: str) -> None:
         """Note that a connection ended that the broker had accepted.
@@ -137,7 +137,7 @@ class Subscriber:
         self._suspects.ended(unanswered, learned, broker)
 
     def flush(self, engine: Engine, wanted: Mapping[str, int], broker: str) -> None:
-        """Send what was asked for and give up unwanted filters, as far as that is safe now.
+        """Subscribe to what is queued, and unsubscribe from unwanted filters as far as is safe now.
 
         Args:
             engine: of a connection that the broker accepted.
@@ -145,8 +145,8 @@ class Subscriber:
             broker: its name, for the log.
         """
         suspects = self._suspects
-        asked = [name for name in self._asked if name in wanted and suspects.allows(name)]
-        self._asked = {}
+        asked = [name for name in self._queued if name in wanted and suspects.allows(name)]
+        self._queued = {}
         if not asked and not self._unanswered and (name := suspects.next(wanted)) is not None:
             asked = [name]
         most_bytes = engine.filters_bytes
@@ -154,7 +154,7 @@ class Subscriber:
         if too_long:
             self._take_codes(((name, _TOO_LONG) for name in too_long), broker)
             asked = [name for name in asked if _size(name) <= most_bytes]
-        for names in self._giving_up.values():
+        for names in self._unsubscribing.values():
             names[:] = [name for name in names if name not in wanted]
         self._at_broker.update(asked)
         self._save()
@@ -162,16 +162,16 @@ class Subscriber:
             packet_id = engine.subscribe([(name, wanted[name]) for name in some])
             if packet_id is not None:
                 self._unanswered[packet_id] = some
-        on_their_way = {name for names in self._giving_up.values() for name in names}
+        on_their_way = {name for names in self._unsubscribing.values() for name in names}
         stale = self._at_broker - wanted.keys() - on_their_way
         stale = {name for name in stale if _size(name) <= most_bytes}
         in_force = [name for name in wanted if name in self._granted]
         doubled = {name for name in stale if any(covers(wide, name) for wide in in_force)}
-        unwanted = stale - doubled if self._reconciled else set()
+        unwanted = stale - doubled if self._may_unsubscribe else set()
         for names in _pieces(sorted(doubled | unwanted), most_bytes):
             packet_id = engine.unsubscribe(names)
             if packet_id is not None:
-                self._giving_up[packet_id] = names
+                self._unsubscribing[packet_id] = names
         if unwanted:
             self._log.info(
                 "Unsubscribed from {filters} at {broker}: no module wants it any more.",
@@ -179,10 +179,10 @@ class Subscriber:
                 broker=broker,
             )
 
-    def given_up(self, answer: Unsubscribed) -> None:
+    def unsubscribed(self, answer: Unsubscribed) -> None:
         """Take an UNSUBACK: the broker has forgotten these filters."""
-        self._at_broker.difference_update(self._giving_up.pop(answer.packet_id, ()))
-        if not self._giving_up:
+        self._at_broker.difference_update(self._unsubscribing.pop(answer.packet_id, ()))
+        if not self._unsubscribing:
             self._save()  # not for each of thousands
 
     def answered(self, answer: Subscribed, broker: str) -> float | None:
@@ -257,16 +257,16 @@ class Subscriber:
     def retry(self) -> None:
         """Ask again, at the next `flush`, for the filters that the broker refused."""
         self._retries += 1
-        self._asked |= dict.fromkeys(self._to_retry)
+        self._queued |= dict.fromkeys(self._to_retry)
         self._to_retry.clear()
 
-    def reconcile(self) -> None:
-        """Note that everybody has subscribed: what is not wanted then may be given up."""
-        self._reconciled = True
+    def unsubscribe_unwanted(self) -> None:
+        """Note that all have subscribed: from now on, what is not wanted is unsubscribed."""
+        self._may_unsubscribe = True
 
-    def hold(self) -> None:
-        """Note that a subscriber left that may come back: nothing is given up until `reconcile`."""
-        self._reconciled = False
+    def keep_unwanted(self) -> None:
+        """Note that a subscriber left and may come back: keep its filter until they all have."""
+        self._may_unsubscribe = False
 
     def _unanswered_filters(self) -> str:
         return ", ".join(sorted({name for names in self._unanswered.values() for name in names}))
@@ -287,8 +287,8 @@ class Subscriber:
         saved = set(self._at_broker)
         if self._state is None or saved == self._saved:
             return
-        # A filter that is at the broker and not in the file would never be given up; one that is in
-        # the file and not at the broker costs an UNSUBSCRIBE that changes nothing. So only what is
+        # A filter that the broker has and the file lacks would never be unsubscribed; one that the
+        # file has and the broker lacks costs an UNSUBSCRIBE that changes nothing. So only what is
         # new has to be there first. It cannot be new often: what devices announce has a limit.
         is_new = self._saved is None or not saved <= self._saved
         self._state.write({"filters": sorted(saved)}, at_once=is_new)

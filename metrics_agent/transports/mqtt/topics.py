@@ -40,14 +40,14 @@ class Route(NamedTuple):
     """Where the messages of a topic go.
 
     Attributes:
-        topic_text: the topic, or None if it is no valid one (not UTF-8, a wildcard, NUL).
-        delivers: to be called in this order; empty if it is not wanted.
+        topic: the topic, or None if it is no valid one (not UTF-8, a wildcard, NUL).
+        receivers: to be called in this order; empty if it is not wanted.
         copies: beside one of a message, how many more a broker may send: with MQTT 5 mosquitto
             sends one for each filter that the topic belongs to.
     """
 
-    topic_text: str | None
-    delivers: tuple[Deliver, ...]
+    topic: str | None
+    receivers: tuple[Deliver, ...]
     copies: int = 0
 
 
@@ -106,17 +106,17 @@ class SubscriptionTable:
         cache_bytes: the most memory for routes that are kept.
 
     Attributes:
-        announcements: the filters of announcements.
+        announcement_filters: the filters of announcements.
     """
 
     def __init__(self, cache_bytes: int = TOPIC_CACHE_BYTES) -> None:
         self._cache: BoundedCache[bytes, Route] = BoundedCache(cache_bytes)
-        self._delivers: dict[tuple[Deliver, ...], tuple[Deliver, ...]] = {}
+        self._receivers: dict[tuple[Deliver, ...], tuple[Deliver, ...]] = {}
         self._root = _Node()
         self._by_filter: dict[str, list[Subscription]] = {}
         self._listeners: list[Change] = []
         self._added = 0
-        self.announcements: set[str] = set()
+        self.announcement_filters: set[str] = set()
 
     def on_change(self, call: Change) -> None:
         """Have a callable called for each subscription that is added or cancelled, afterwards.
@@ -164,7 +164,7 @@ class SubscriptionTable:
         )
         self._by_filter.setdefault(topic_filter, []).append(subscription)
         if announcements:
-            self.announcements.add(topic_filter)
+            self.announcement_filters.add(topic_filter)
         node = self._root
         for level in inner_filter(topic_filter).split("/"):
             node = node.children.setdefault(level, _Node())
@@ -197,7 +197,7 @@ class SubscriptionTable:
         if route is None:
             route = self._look_up(topic)
             if len(topic) <= CACHED_TOPIC_BYTES:
-                size_bytes = _ROUTE_BYTES + getsizeof(topic) + getsizeof(route.topic_text)
+                size_bytes = _ROUTE_BYTES + getsizeof(topic) + getsizeof(route.topic)
                 self._cache.put(topic, route, size_bytes)
         return route
 
@@ -216,14 +216,14 @@ class SubscriptionTable:
         else:
             found = sorted(self._find(text), key=_number)
             # Whoever announces devices can make hundreds of filters that one topic belongs to.
-            delivers = tuple(dict.fromkeys([subscription._deliver for subscription in found]))  # noqa: SLF001
+            receivers = tuple(dict.fromkeys([subscription._deliver for subscription in found]))  # noqa: SLF001
             # Thousands of topics share a handful of these; of many filters that overlap somebody
             # may make any number.
-            if len(self._delivers) >= _MAX_COMBINATIONS:
-                self._delivers.clear()
+            if len(self._receivers) >= _MAX_COMBINATIONS:
+                self._receivers.clear()
             filters = {subscription.topic_filter for subscription in found}
             copies = max(0, len(filters) - 1)
-            route = Route(text, self._delivers.setdefault(delivers, delivers), copies)
+            route = Route(text, self._receivers.setdefault(receivers, receivers), copies)
         return route
 
     def _find(self, topic: str) -> Iterator[Subscription]:
@@ -259,7 +259,7 @@ class SubscriptionTable:
         if not subscriptions:
             del self._by_filter[topic_filter]
         if not any(each.announcements for each in subscriptions):
-            self.announcements.discard(topic_filter)
+            self.announcement_filters.discard(topic_filter)
         path = []
         node = self._root
         for level in inner_filter(topic_filter).split("/"):
@@ -275,7 +275,7 @@ class SubscriptionTable:
 
     def _changed(self, topic_filter: str, *, added: bool) -> None:
         self._cache.clear()
-        self._delivers.clear()
+        self._receivers.clear()
         for call in tuple(self._listeners):
             call(topic_filter, added)
 

@@ -137,7 +137,7 @@ class WebSocketLink(Protocol):
         """Whether the WebSocket is open."""
         return self.opened and not self.ended
 
-    def leave(self) -> None:
+    def disconnect(self) -> None:
         """Say goodbye: a close frame, then the server closes, or we do."""
         if self._leaving or self.ended:
             return
@@ -145,20 +145,20 @@ class WebSocketLink(Protocol):
         self._stop_timer()
         goodbye = self._conversation.close()
         if not goodbye:
-            self._abort()
+            self._abort_transport()
             return
         self._write(goodbye)
-        self._timer = self._reactor.callLater(GOODBYE_S, self._abort)
+        self._timer = self._reactor.callLater(GOODBYE_S, self._abort_transport)
 
-    def no_answer(self, timeout_s: float) -> None:
+    def accept_timed_out(self, timeout_s: float) -> None:
         """End, since the server has not opened the WebSocket in time."""
-        self.end(Cause("silent", f"no answer to the handshake within {timeout_s:g} s"))
+        self.abort(Cause("silent", f"no answer to the handshake within {timeout_s:g} s"))
 
-    def end(self, cause: Cause) -> None:
+    def abort(self, cause: Cause) -> None:
         """Cut the connection because of what is wrong with it."""
         if self._cause is None:
             self._cause = cause
-            self._abort()
+            self._abort_transport()
 
     # Called by the transport.
 
@@ -209,11 +209,11 @@ class WebSocketLink(Protocol):
             self._owner.link_opened()
         elif isinstance(event, HandshakeRefused):
             self._refused = event
-            self.end(Cause(f"http_{event.status}", f"HTTP {event.status}"))
+            self.abort(Cause(f"http_{event.status}", f"HTTP {event.status}"))
         elif isinstance(event, Closed):
             self._closed(event)
         elif isinstance(event, Broken):
-            self.end(_of_breach(event))
+            self.abort(_of_breach(event))
 
     def _closed(self, event: Closed) -> None:
         code = "" if event.code == _NO_STATUS else f" with code {event.code}"
@@ -221,7 +221,7 @@ class WebSocketLink(Protocol):
         self._cause = Cause("closed", f"the server closed the connection{code}{reason}")
         self._stop_timer()
         # It closes now that it has our answer (RFC 6455, 7.1.1); we do if it does not.
-        self._timer = self._reactor.callLater(GOODBYE_S, self._abort)
+        self._timer = self._reactor.callLater(GOODBYE_S, self._abort_transport)
 
     def _of_loss(self, reason: Failure) -> Cause:
         when = "" if self.opened else _TOO_EARLY
@@ -242,7 +242,7 @@ class WebSocketLink(Protocol):
             self._write(self._conversation.ping())
             return timeout_s
         if self._frames == before:
-            self.end(Cause("silent", f"no answer to a ping within {timeout_s:g} s"))
+            self.abort(Cause("silent", f"no answer to a ping within {timeout_s:g} s"))
             return None
         return self._handshake.ping_interval_s
 
@@ -253,7 +253,7 @@ class WebSocketLink(Protocol):
             call(*args)
         except Exception:
             self._log.failure("while talking WebSocket")
-            self.end(Cause("internal", "a fault of our own, see the line above"))
+            self.abort(Cause("internal", "a fault of our own, see the line above"))
 
     def _gate_changed(self, full: bool) -> None:
         # TLS cannot write before it has read its handshake, and says "full" until then.
@@ -263,14 +263,14 @@ class WebSocketLink(Protocol):
             call()
 
     def _gate_stuck(self) -> None:
-        self.end(of_unread(STUCK_S))
+        self.abort(of_unread(STUCK_S))
 
     def _write(self, data: bytes) -> None:
         # What was asked in one read with the last ping that had room is not answered any more.
         if data and not self._gate.full and self.transport is not None:
             self.transport.write(data)
 
-    def _abort(self) -> None:
+    def _abort_transport(self) -> None:
         abort: Callable[[], object] | None = getattr(self.transport, "abortConnection", None)
         if abort is not None:
             abort()

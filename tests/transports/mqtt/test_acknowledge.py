@@ -23,10 +23,10 @@ class AckWindowTests(SynchronousTestCase):
         first = self.window.hold([1, 2])
         second = self.window.hold([3])
         self.window.release([4])
-        second(True)
+        second()
         self.window.flush()
         self.assertEqual((self.written, len(self.window)), ([], 4))
-        first(True)
+        first()
         self.window.flush()
         self.assertEqual((self.written, len(self.window)), ([puback(1, 2, 3, 4)], 0))
 
@@ -34,7 +34,7 @@ class AckWindowTests(SynchronousTestCase):
         """Many settlements in a turn ask for one flush; the next turn for another."""
         settles = [self.window.hold([number]) for number in range(1, 51)]
         for settle in settles:
-            settle(True)
+            settle()
         self.assertEqual(len(self.soon), 1)
         self.soon.pop()()
         self.assertEqual(self.written, [puback(*range(1, 51))])
@@ -49,7 +49,7 @@ class AckWindowTests(SynchronousTestCase):
         self.window.release([1])
         fault = self.assertRaises(ProtocolError, self.window.check)
         self.assertEqual(fault.reason, "too_many_in_flight")
-        settle(True)
+        settle()
         self.window.flush()
         self.window.check()
 
@@ -57,7 +57,7 @@ class AckWindowTests(SynchronousTestCase):
         """After close nothing is written or asked for, whatever settles late."""
         settle = self.window.hold([1])
         self.window.close()
-        settle(True)
+        settle()
         self.window.release([2])
         self.window.flush()
         self.assertEqual((self.written, self.soon), ([], []))

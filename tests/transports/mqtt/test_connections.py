@@ -52,11 +52,11 @@ class FakeConnection(Service):
         if not self.reasons:
             self.on_resume()
 
-    def reconcile(self) -> None:
-        self.calls.append("reconcile")
+    def unsubscribe_unwanted(self) -> None:
+        self.calls.append("unsubscribe")
 
-    def settle(self, timeout_s: float) -> Deferred:
-        self.calls.append(f"settle {timeout_s}")
+    def handle_delivered(self, timeout_s: float) -> Deferred:
+        self.calls.append(f"deliveries {timeout_s}")
         return self.settled
 
     def acknowledged(self, timeout_s: float) -> Deferred:
@@ -216,7 +216,7 @@ class ReadingTests(ConnectionsCase):
         connection = self.connections.get("a", ONE)
         self.assertEqual(connection.reasons, set())
         # What a former process left at the broker may be given up.
-        self.assertEqual(connection.calls, ["reconcile"])
+        self.assertEqual(connection.calls, ["unsubscribe"])
 
     def test_given_up_filters(self) -> None:
         """They are given up once the module has started again, each time, and not before."""
@@ -224,10 +224,10 @@ class ReadingTests(ConnectionsCase):
         a, b = self.connections.all()
         self.follow("a")
         self.follow("a")
-        self.assertEqual((a.calls, b.calls), (["reconcile"], []))
+        self.assertEqual((a.calls, b.calls), (["unsubscribe"], []))
         self.follow()
         self.follow("a", "b")
-        self.assertEqual((a.calls, b.calls), (["reconcile"] * 2, ["reconcile"]))
+        self.assertEqual((a.calls, b.calls), (["unsubscribe"] * 2, ["unsubscribe"]))
 
     def test_a_parked_module_has_no_connection(self) -> None:
         """It ends in order, so that the broker keeps the messages, and is made at the next try."""
@@ -235,7 +235,7 @@ class ReadingTests(ConnectionsCase):
         self.reconcile(("a", ONE), ("b", ONE))
         self.follow("b", parked=("a",))
         (b,) = self.connections.all()
-        self.assertEqual((b.instance, b.calls), ("b", ["reconcile"]))
+        self.assertEqual((b.instance, b.calls), ("b", ["unsubscribe"]))
         again = self.connections.get("a", ONE)
         self.assertTrue(again.running)
         self.assertEqual(again.reasons, {NOT_RUNNING})
@@ -310,18 +310,18 @@ class ReadingTests(ConnectionsCase):
         """Only what is read for a module that runs can be waited for."""
         self.reconcile(("a", ONE), ("b", ONE))
         self.follow("b")
-        self.successResultOf(self.connections.settle(3.0))
+        self.successResultOf(self.connections.handle_delivered(3.0))
         a, b = self.connections.all()
-        self.assertEqual((a.calls, b.calls), ([], ["reconcile", "settle 3.0"]))
+        self.assertEqual((a.calls, b.calls), ([], ["unsubscribe", "deliveries 3.0"]))
 
     def test_settle_what_ends(self) -> None:
         """Before a reload only what it ends is waited for."""
         self.reconcile(("a", ONE), ("a", TWO), ("b", ONE))
         self.follow("a", "b")
         kept = [("a", ModuleSettings(broker="one", more=1)), ("b", evolve(ONE, keepalive=99.0))]
-        self.successResultOf(self.connections.settle(3.0, kept))
+        self.successResultOf(self.connections.handle_delivered(3.0, kept))
         settled = [each.calls[1:] for each in self.connections.all()]
-        self.assertEqual(settled, [[], ["settle 3.0"], ["settle 3.0"]])
+        self.assertEqual(settled, [[], ["deliveries 3.0"], ["deliveries 3.0"]])
 
     def test_one_fault_does_not_hide_the_others(self) -> None:
         """A connection that fails to settle is logged, the others are waited for."""
@@ -330,7 +330,7 @@ class ReadingTests(ConnectionsCase):
         first, second = self.connections.all()
         first.settled = fail(ValueError("broken"))
         second.settled = Deferred()
-        done = self.connections.settle(3.0)
+        done = self.connections.handle_delivered(3.0)
         self.assertNoResult(done)
         second.settled.callback(True)
         self.successResultOf(done)

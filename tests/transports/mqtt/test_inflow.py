@@ -105,7 +105,7 @@ class FakeReceiver:
 
     def lose(self) -> None:
         self.gone = True
-        self.inflow.drain(self.note_drained)
+        self.inflow.end_of_input(self.note_drained)
 
     def note_drained(self) -> None:
         assert not self.open_batch

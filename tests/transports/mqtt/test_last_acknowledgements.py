@@ -33,10 +33,10 @@ class LastAcknowledgementTests(ConnectedCase):
         self.script.connection.pause_reading("module")
         waiting = self.script.connection.acknowledged(5.0)
         first, second = self.script.batches
-        second.settle(True)
+        second.settle()
         self.script.clock.advance(0)
         self.assertNoResult(waiting)
-        first.settle(True)
+        first.settle()
         self.script.clock.advance(0)
         self.assertEqual(self.transport.value(), puback(1, 2))
         self.assertTrue(self.successResultOf(waiting))
@@ -47,7 +47,7 @@ class LastAcknowledgementTests(ConnectedCase):
         waiting = self.script.connection.acknowledged(5.0)
         self.script.clock.advance(5.0)
         self.assertFalse(self.successResultOf(waiting))
-        self.script.batches[0].settle(True)
+        self.script.batches[0].settle()
         self.script.clock.advance(0)
         self.assertEqual(self.transport.value(), puback(1))
 

@@ -14,9 +14,9 @@ from paho.mqtt.properties import Properties
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.errors import ProtocolError
+from metrics_agent.transports.mqtt.packet_types import PUBLISH
 from metrics_agent.transports.mqtt.packets import (
     PINGREQ,
-    PUBLISH,
     Publish,
     decode_publish,
     encode_fixed_header,
@@ -70,7 +70,6 @@ def read_by_paho(pieces: Iterable[bytes], v5: bool) -> tuple[list[Publish], bool
                 bytes(message.payload),
                 message.qos,
                 message.retain,
-                message.dup,
                 message.mid,
             )
         )
@@ -106,7 +105,8 @@ def read_by_us(pieces: Iterable[bytes], v5: bool) -> tuple[list[Publish], bool]:
 
 def encode(publish: Publish, properties: bytes | None) -> bytes:
     """Write a packet; properties are those of MQTT 5, None for 3.1.1."""
-    first = PUBLISH | publish.dup << 3 | publish.qos << 1 | publish.retain
+    sent_again = publish.packet_id & 1
+    first = PUBLISH | sent_again << 3 | publish.qos << 1 | publish.retain
     body = len(publish.topic).to_bytes(2, "big") + publish.topic
     if publish.qos:
         body += publish.packet_id.to_bytes(2, "big")
@@ -123,7 +123,6 @@ def publishes(draw: st.DrawFn) -> Publish:
         draw(st.text(min_size=1, max_size=20).map(lambda text: text.encode("utf-8", "replace"))),
         draw(st.binary(max_size=20) | st.integers(100, 20_000).map(bytes)),
         qos,
-        draw(st.booleans()),
         draw(st.booleans()),
         draw(st.integers(1, 65_535)) if qos else 0,
     )
@@ -234,7 +233,7 @@ class DecodePublishTests(SynchronousTestCase):
         body = b"\0\x01t\x12\x34load"
         self.assertEqual(
             decode_publish(0x3D, body, v5=False),
-            Publish(b"t", b"load", 2, retain=True, dup=True, packet_id=0x1234),
+            Publish(b"t", b"load", 2, retain=True, packet_id=0x1234),
         )
 
     def test_refused(self) -> None:

@@ -195,7 +195,7 @@ class ReadAheadTests(ConnectedCase):
 
     def test_settle(self) -> None:
         """The barrier is passed when what was read before it is handled."""
-        passed = self.script.connection.settle(5)
+        passed = self.script.connection.handle_delivered(5)
         self.script.send(full_read(0))
         self.script.send(PINGRESP)
         self.turns(1)
@@ -209,7 +209,7 @@ class ReadAheadTests(ConnectedCase):
         self.script.send(publish(False, b"a", b"99", 9))
         self.turns(3)
         for batch in self.script.batches:
-            batch.settle(True)
+            batch.settle()
         self.turns(1)
         self.assertEqual(self.transport.value(), puback(8, 9))
 
@@ -217,7 +217,7 @@ class ReadAheadTests(ConnectedCase):
         """What was read before the end is handled before the next attempt."""
         self.script.send(full_read(0))
         self.script.send(full_read(MESSAGES))
-        passed = self.script.connection.settle(5)
+        passed = self.script.connection.handle_delivered(5)
         self.transport.lost(ConnectionDone())
         self.assertEqual(self.script.told()[1:], [])
         self.turns(4)

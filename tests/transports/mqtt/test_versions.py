@@ -86,7 +86,7 @@ class FallbackTests(SynchronousTestCase):
                 ],
             )
             script.send(publish(False, b"a", b"hello", 1))
-            script.batches[0].settle(True)
+            script.batches[0].settle()
             script.clock.advance(0)
             self.assertTrue(script.transport.value().endswith(puback(1)))
             script.transport.lost(ConnectionDone())
@@ -201,6 +201,6 @@ class ReceiveMaximumTests(SynchronousTestCase):
         self.addCleanup(script.connection.stopService)
         script.send(b"".join(publish(True, b"a", b"x", number) for number in (1, 2, 3)))
         self.assertTrue(script.connection.connected)
-        script.batches[0].settle(True)
+        script.batches[0].settle()
         script.clock.advance(0)
         self.assertTrue(script.transport.value().endswith(puback(1, 2, 3)))

@@ -23,9 +23,10 @@ from twisted.internet.defer import Deferred
 
 from metrics_agent.looping import GuardedLoop
 from metrics_agent.topic_filters import covers, inner_filter
+from metrics_agent.transports.mqtt.packet_types import PUBLISH, TYPE_MASK
 from metrics_agent.transports.mqtt.splitter import Frame, Skipped
 
-__all__ = ["Announcements"]
+__all__ = ["AnnouncementGate"]
 
 QUIET_S: Final = 0.1
 """Once the barrier has passed: how long no retained announcement must have come."""
@@ -37,13 +38,11 @@ SET_ASIDE_BYTES: Final = 8 * 1024 * 1024
 """How much is set aside at most: 10,000 messages of 700 bytes."""
 _FRAME_BYTES: Final = 150
 """What Python adds to a packet."""
-_TYPE_MASK: Final = 0xF0
-_PUBLISH: Final = 0x30
 _RETAIN: Final = 0x01
 _TOPIC_AT: Final = 2
 
 
-class Announcements:
+class AnnouncementGate:
     """Sets messages aside for one connection.
 
     Args:
@@ -163,7 +162,7 @@ class Announcements:
         if isinstance(packet, Skipped):
             return False
         first, body = packet
-        if first & _TYPE_MASK != _PUBLISH:
+        if first & TYPE_MASK != PUBLISH:
             return True
         topic_end = int.from_bytes(body[:_TOPIC_AT], "big") + _TOPIC_AT
         topic = body[_TOPIC_AT:topic_end].decode("utf-8", "replace")

@@ -12,8 +12,8 @@ from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.interfaces import Message
-from metrics_agent.transports.mqtt import announcements
-from metrics_agent.transports.mqtt.announcements import ANSWER_S, LATEST_S, QUIET_S
+from metrics_agent.transports.mqtt import announcement_gate
+from metrics_agent.transports.mqtt.announcement_gate import ANSWER_S, LATEST_S, QUIET_S
 from metrics_agent.transports.mqtt.inflow import FRAMES_A_LOOK, TURN_S
 from metrics_agent.transports.mqtt.splitter import Frame, Skipped
 from tests.transports.mqtt.scripted import (
@@ -46,7 +46,7 @@ class Receiver(FakeReceiver):
         super().take_frames(self.judged(frames))
 
     def judged(self, frames: Iterator[Frame | Skipped]) -> Iterator[Frame | Skipped]:
-        awaited = self.inflow.announcements
+        awaited = self.inflow.announcement_gate
         for frame in frames:
             assert isinstance(frame, tuple)
             first, body = frame
@@ -76,7 +76,7 @@ class WaitingCase(SynchronousTestCase):
         self.receiver = Receiver()
         self.inflow = self.receiver.inflow
         self.clock = self.receiver.clock
-        self.awaited = self.inflow.announcements
+        self.awaited = self.inflow.announcement_gate
         self.awaited.begin([FILTER])
         self.barrier: Deferred[bool] = Deferred()
 
@@ -132,7 +132,7 @@ class SequenceTests(WaitingCase):
     ) -> None:
         """Announcements among each other, and all other messages among each other."""
         self.setUp()
-        self.patch(announcements, "SET_ASIDE_BYTES", most_bytes)
+        self.patch(announcement_gate, "SET_ASIDE_BYTES", most_bytes)
         receiver, awaited = self.receiver, self.awaited
         receiver.frame_s = frame_s
         is_device = [kind in {"live", "retained", "end"} for kind in kinds]
@@ -225,7 +225,7 @@ class EndTests(WaitingCase):
 
     def test_bytes(self) -> None:
         """What is set aside is bounded; then all goes on in order."""
-        size = announcements.SET_ASIDE_BYTES // 10
+        size = announcement_gate.SET_ASIDE_BYTES // 10
         for number in range(9):
             self.send(message(number, more=bytes(size)))
         self.assertEqual(self.numbers, [])
@@ -456,7 +456,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(self.topics, ["dev/1/config", "tele/a", "tele/b", "tele/c"])
         for batch in self.script.batches:
             if batch.settle is not None:
-                batch.settle(True)
+                batch.settle()
         self.script.clock.advance(0)
         self.assertEqual(self.script.transport.value(), puback(1))
 
@@ -514,7 +514,7 @@ class ConnectionTests(SynchronousTestCase):
     def test_settle(self) -> None:
         """A stop does not wait for announcements: what the broker has sent is handled before."""
         self.connect()
-        settled = self.script.connection.settle(5)
+        settled = self.script.connection.handle_delivered(5)
         self.script.send(PINGRESP)
         self.assertNoResult(settled)
         self.script.clock.pump([0, 0])
@@ -525,7 +525,7 @@ class ConnectionTests(SynchronousTestCase):
         """A stop within a reload: the SUBSCRIBE that is not sent yet begins no more waiting."""
         self.script.start()
         self.subscribe()
-        settled = self.script.connection.settle(5)
+        settled = self.script.connection.handle_delivered(5)
         self.script.clock.advance(0)
         self.script.send(self.publish(b"tele/a") + PINGRESP)
         self.script.clock.pump([0, 0])
@@ -550,7 +550,7 @@ class Mqtt5ConnectionTests(ConnectionTests):
 
     def test_the_broker_falls_silent(self) -> None:
         """What is still set aside then, as after many reloads, is handled."""
-        self.patch(announcements, "ANSWER_S", 1000.0)
+        self.patch(announcement_gate, "ANSWER_S", 1000.0)
         self.connect()
         self.script.send(self.publish(b"tele/b"))
         self.assertEqual(self.topics, [])

@@ -1,0 +1,13 @@
+"""The first bytes of MQTT packets: the type in the upper four bits, flags in the lower."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["CONNACK", "PINGRESP", "PUBLISH", "TYPE_MASK"]
+
+CONNACK: Final = 0x20
+PUBLISH: Final = 0x30
+"""At QoS 0, not retained."""
+PINGRESP: Final = 0xD0
+TYPE_MASK: Final = 0xF0
