@@ -351,12 +351,25 @@ INVERTER: Final = Measurement(
 BATTERY: Final = Measurement(
     "battery",
     "A battery that stores energy; the one that feeds a device is in `device`.",
-    _COMMON,
+    (*_COMMON, _CHANNEL),
     (
         Field("charge", "%"),
         Field("voltage", "V"),
         Field("current", "A", doc="negative when it is discharged"),
         Field("power", "W", doc="negative when it is discharged"),
+        *_alike(
+            "W", "charge_power", "discharge_power", doc="where each is measured; never negative"
+        ),
+        Field("output_power", "W", doc="to the house, of a battery with an inverter's input"),
+        Field("health", "%"),
+        Field("cycles", doc="of charging, since it was made"),
+        Field("temperature", "°C"),
+        Field("capacity", "Ah", doc="when it is full"),
+        Field("capacity_available", "Ah", doc="what is left"),
+        Field("charge_consumed", "Ah", doc="since it was full, negative"),
+        *_alike("kWh", "energy_charged_total", "energy_discharged_total"),
+        *_alike("V", "cell_voltage_min", "cell_voltage_avg", "cell_voltage_max"),
+        *_alike("°C", "cell_temperature_min", "cell_temperature_max"),
     ),
 )
 

@@ -20,6 +20,7 @@ __all__ = [
     "BATTERY_PART",
     "CHIP_TEMPERATURE",
     "DC",
+    "METER_EXPORTED",
     "METER_PART",
     "ONLY_WHEN_REACHABLE",
     "WHOLE",
@@ -134,13 +135,39 @@ METER_PART: Final = _table(
 )
 """Of all inverters together, of a charger, of the power meter."""
 
+_battery = BATTERY.key
+_AH: Final = {"Ah": 1.0}
+_CELSIUS: Final = {"°C": 1.0}
+_CELL: Final = {"mV": 0.001}
+
 BATTERY_PART: Final = _table(
-    soc=Quantity(BATTERY.key("charge"), _PERCENT, 0, 100),
-    voltage=Quantity(BATTERY.key("voltage"), _V, 0, 1000),
-    current=Quantity(BATTERY.key("current"), _A, -5000, 5000),
-    power=Quantity(BATTERY.key("power"), _W, -1e6, 1e6),
+    soc=Quantity(_battery("charge"), _PERCENT, 0, 100),
+    voltage=Quantity(_battery("voltage"), _V, 0, 1000),
+    current=Quantity(_battery("current"), _A, -5000, 5000),
+    power=Quantity(_battery("power"), _W, -1e6, 1e6),
+    chargepower=Quantity(_battery("charge_power"), _W, 0, 1e6),
+    dischargepower=Quantity(_battery("discharge_power"), _W, 0, 1e6),
+    outputpower=Quantity(_battery("output_power"), _W, 0, 1e6),
+    health=Quantity(_battery("health"), _PERCENT, 0, 110),
+    cycles=Quantity(_battery("cycles"), {"": 1.0}, 0, 1e6),
+    temperature=Quantity(_battery("temperature"), _CELSIUS, -60, 150),
+    capacity=Quantity(_battery("capacity"), _AH, 0, 1e5),
+    availablecapacity=Quantity(_battery("capacity_available"), _AH, 0, 1e5),
+    consumed=Quantity(_battery("charge_consumed"), _AH, -1e5, 1e5),
+    charged=Quantity(_battery("energy_charged_total"), {"kWh": 1.0}, 0, 1e7, Counting.TOTAL),
+    discharged=Quantity(_battery("energy_discharged_total"), {"kWh": 1.0}, 0, 1e7, Counting.TOTAL),
+    cellmin=Quantity(_battery("cell_voltage_min"), _CELL, 0, 10),
+    cellavg=Quantity(_battery("cell_voltage_avg"), _CELL, 0, 10),
+    cellmax=Quantity(_battery("cell_voltage_max"), _CELL, 0, 10),
+    celltemperaturemin=Quantity(_battery("cell_temperature_min"), _CELSIUS, -60, 150),
+    celltemperaturemax=Quantity(_battery("cell_temperature_max"), _CELSIUS, -60, 150),
 )
 """Of the battery of OpenDTU-OnBattery."""
+
+METER_EXPORTED: Final = Quantity(
+    _key("energy_exported_total"), {"kWh": 1.0}, 0, 1e9, Counting.TOTAL
+)
+"""Of the power meter."""
 
 CHIP_TEMPERATURE: Final = Quantity(DEVICE.key("temperature"), {"°C": 1.0}, -60, 150)
 """Of a charger."""

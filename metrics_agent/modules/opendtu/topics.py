@@ -24,7 +24,12 @@ from metrics_agent.modules.opendtu.decode import (
     read_status,
     without_counters_never_heard,
 )
-from metrics_agent.modules.opendtu.onbattery import AGES, PartTopic, part_topic
+from metrics_agent.modules.opendtu.onbattery import (
+    AGES,
+    PartTopic,
+    part_topic,
+    without_zeros_of_no_phase,
+)
 from metrics_agent.modules.opendtu.quantities import (
     DC,
     METER_PART,
@@ -175,7 +180,8 @@ class Gathering:
             Part(TOTAL, ELECTRICITY.name, self._total) if self._total else None,
             tuple(
                 Part(device, measurement, values, channel, _positive(self._ages.get(device)))
-                for (device, measurement, channel), values in self._parts.items()
+                for (device, measurement, channel), raw in self._parts.items()
+                if (values := without_zeros_of_no_phase(device, channel, raw))
             ),
             self._chip,
         )
@@ -298,6 +304,8 @@ class Gathering:
             self._drop("", "too_many_devices", topic.device)
             return False
         quantity = topic.quantity
+        if topic.spare and quantity.field in self._parts.get(place, ()):
+            return False
         value = read_text(text, quantity, lambda reason: self._drop(topic.device, reason, key))
         if value is not None:
             self._parts.setdefault(place, {})[quantity.field] = value

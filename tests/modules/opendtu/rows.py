@@ -67,6 +67,13 @@ MQTT = {
     "ac/* with an inverter that is not polled": ("mqtt_total_unpolled",),
     "dtu/*": ("mqtt_dtu",),
     "battery/*, powermeter/*": ("mqtt_battery",),
+    "battery/* of each kind": (
+        "mqtt_battery_pytes",
+        "mqtt_battery_smartshunt",
+        "mqtt_battery_jkbms",
+        "mqtt_battery_zendure",
+    ),
+    "powermeter/* by phase, counters": ("mqtt_powermeter", "mqtt_powermeter_zeros"),
     "battery/dataAge": ("mqtt_battery_stale",),
     "victron/<serial>/*": ("mqtt_victron",),
     "huawei/*": ("mqtt_huawei",),
