@@ -18,6 +18,7 @@ from metrics_agent.encoding_log import log_clash, log_cut
 from metrics_agent.errors import ConfigError, OutputError
 from metrics_agent.global_settings import put_into_force
 from metrics_agent.line_protocol import Encoder
+from metrics_agent.logs.events import AGENT
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.output.sink import Sink
 from metrics_agent.output.target import make_output
@@ -38,7 +39,7 @@ from metrics_agent.supervision.exhaustion import MemoryWatch
 from metrics_agent.supervision.guard import Guard
 from metrics_agent.supervision.notify import make_notifier
 from metrics_agent.supervision.policy import RestartPolicy
-from metrics_agent.supervision.reports import AGENT, Reports
+from metrics_agent.supervision.reports import Reports
 from metrics_agent.supervision.self_metrics import SelfMetrics
 from metrics_agent.supervision.supervisor import Supervisor, Timeouts
 from metrics_agent.supervision.ticker import TickerLimits
@@ -239,25 +240,25 @@ class _Assembly:
 
     # -- connections -------------------------------------------------------------------------
 
-    def _client_id(self, instance: str, settings: MqttSettings) -> str:
+    def _client_id(self, module: str, settings: MqttSettings) -> str:
         return client_id(
-            settings, self._platform.host_name(), self._start_settings.instance, instance
+            settings, self._platform.host_name(), self._start_settings.instance, module
         )
 
-    def _make_connection(self, instance: str, settings: MqttSettings, name: str) -> MqttConnection:
+    def _make_connection(self, module: str, settings: MqttSettings, name: str) -> MqttConnection:
         # Not loaded where no module uses MQTT.
         from metrics_agent.transports.mqtt.connection import MqttConnection
 
         if self._diagnosis is not None:
-            settings = self._diagnosis.connection(settings)
+            settings = self._diagnosis.connection_settings(settings)
             name = settings.client_id
         return MqttConnection(
             self._reactor,
             settings,
             client_id=name,
-            noted=partial(self._problems.note, instance),
+            noted=partial(self._problems.note, module),
             write=self._sink.write,
-            log=self._platform.make_logger(f"{_MQTT}:{instance}"),
+            log=self._platform.make_logger(f"{_MQTT}:{module}"),
             now_ns=self._point_clock.now_ns,
             random=self._platform.random,
             count=self._connection_counters.of(name).drop,
@@ -270,8 +271,8 @@ class _Assembly:
             versions=self._versions,
         )
 
-    def _connection(self, instance: str, settings: MqttSettings) -> MqttConnection | ListenOnly:
-        connection = self._connections.get(instance, settings)
+    def _connection(self, module: str, settings: MqttSettings) -> MqttConnection | ListenOnly:
+        connection = self._connections.get(module, settings)
         return connection if self._diagnosis is None else ListenOnly(connection)
 
     # -- modules -----------------------------------------------------------------------------

@@ -1,13 +1,13 @@
-"""From whatever can be awaited to a Deferred."""
+"""Deferreds of anything that can be awaited, and a wait with a limit."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
 
-__all__ = ["as_deferred"]
+__all__ = ["as_deferred", "at_most"]
 
 T = TypeVar("T")
 
@@ -21,3 +21,26 @@ def as_deferred(work: Awaitable[T]) -> Deferred[T]:
         return await work
 
     return ensureDeferred(wait())
+
+
+def at_most(
+    clock: Any, timeout_s: float, waiting: Deferred[T], otherwise: T | None = None
+) -> Deferred[Any]:
+    """Wait for a Deferred within a limit, and leave it to itself after that.
+
+    Args:
+        clock: provides callLater.
+        timeout_s: the limit.
+        waiting: must not fail; it is not cancelled.
+        otherwise: the result after the limit.
+    """
+    result: Deferred[Any] = Deferred()
+
+    def over(value: Any) -> None:
+        if call.active():
+            call.cancel()
+            result.callback(value)
+
+    call = clock.callLater(timeout_s, result.callback, otherwise)
+    waiting.addBoth(over)
+    return result

@@ -90,7 +90,7 @@ class Diagnosis:
         """Return what reads the configuration again, for a reload."""
         return lambda: self._config(load())
 
-    def connection(self, settings: MqttSettings) -> MqttSettings:
+    def connection_settings(self, settings: MqttSettings) -> MqttSettings:
         """Return the settings to connect with instead: another client id, and no session."""
         # An id that is configured stays its beginning, which brokers may have rules for.
         client_id = f"{settings.client_id or _PREFIX}-{os.urandom(_RANDOM_BYTES).hex()}"

@@ -32,7 +32,7 @@ def put_into_force(
     """
     config = plan.config
     settings = config.settings
-    levels = {each.instance: each.log_level for each in config.modules}
+    levels = {each.name: each.log_level for each in config.modules}
     observer.set_levels(
         settings.log_level, {name: level for name, level in levels.items() if level is not None}
     )

@@ -151,7 +151,7 @@ class ModuleContext(Protocol):
     """All that a module sees of the agent. Each callback handed in runs inside the guard.
 
     Attributes:
-        name: the instance's name, ``tasmota`` or ``tasmota:garage``.
+        name: of the module, ``tasmota`` or ``tasmota:garage``.
         log: stamps the module on every line.
         reactor: clock, TCP and threads (IReactorTime, IReactorTCP, IReactorThreads ...).
         read_only: in a diagnostic command, see `diagnosis`: use up nothing that the agent needs,
@@ -222,6 +222,10 @@ class ModuleContext(Protocol):
                 it is subscribed to, other messages wait until those that the broker has are
                 handled, for some seconds at most. The QoS is 0 then, at which brokers send them
                 without waiting for acknowledgements.
+
+        Raises:
+            KeyError: the module's settings do not name this broker.
+            ValueError: the filter is invalid.
         """
         ...
 
@@ -287,11 +291,19 @@ class ModuleContext(Protocol):
     def later(
         self, delay_s: float, call: Callable[..., object], *args: object, place: str = "timer"
     ) -> IDelayedCall:
-        """Call once after a delay, unless the module stops before."""
+        """Call once after a delay, unless the module stops before.
+
+        Raises:
+            ValueError: the delay is negative, or not a number.
+        """
         ...
 
     def watch(self, work: Awaitable[Any], *, place: str = "deferred") -> Deferred[Any]:
-        """Own a Deferred or coroutine: errors are contained, it is cancelled at stop."""
+        """Own a Deferred or coroutine: errors are contained, it is cancelled at stop.
+
+        What waits for its result when the module stops waits in vain: it must not go on, since it
+        might never end.
+        """
         ...
 
     def in_thread(
@@ -307,7 +319,11 @@ class ModuleContext(Protocol):
     def state_path(self, name: str) -> Path:
         """Return the path of a state file of this module; its directory exists if it can be made.
 
-        For a file that `state_file` does not suit; writing it may raise OSError.
+        For a file that `state_file` does not suit; writing it may raise OSError. The directory has
+        mode 0700.
+
+        Raises:
+            ValueError: the name is not that of a file.
         """
         ...
 
@@ -316,6 +332,9 @@ class ModuleContext(Protocol):
 
         Its ``read`` and ``write`` never raise; a fault is logged and costs only the value. It is
         written soon, then at most every few minutes, and at the stop.
+
+        Raises:
+            ValueError: the name is not that of a file.
         """
         ...
 
@@ -341,7 +360,7 @@ class ModuleKind:
             no I/O.
         brokers: the brokers whose connections the settings ask for.
         needs: names of Python modules that ``service`` does not import as it is imported itself,
-            and that it will need with these settings. See `imports`.
+            and that it will need with these settings. See `all_needs`.
         login: a function, named as ``service`` is, that guides the user through a login on a
             terminal, for `metrics-agent login`; None for a module without one. Takes the settings,
             the directory of the module's state, the reactor, a maker of HTTP clients as
@@ -367,7 +386,7 @@ class ModuleKind:
         """Make a module that is not started; may raise anything."""
         return named(self.service)(settings, context)
 
-    def imports(self, settings: Any) -> tuple[str, ...]:
+    def all_needs(self, settings: Any) -> tuple[str, ...]:
         """Return the names of the Python modules that a module with these settings needs.
 
         They are imported before any module starts, so that none holds up the others, and

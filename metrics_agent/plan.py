@@ -20,7 +20,7 @@ class ModulePlan:
     """One enabled module whose settings are right.
 
     Attributes:
-        name: of the instance, ``tasmota`` or ``tasmota:garage``.
+        name: of the module, ``tasmota`` or ``tasmota:garage``.
         kind: what makes it.
         settings: an instance of ``kind.settings``.
         brokers: the connections it uses.
@@ -50,7 +50,7 @@ class Plan:
 
     @property
     def connections(self) -> tuple[tuple[str, MqttSettings], ...]:
-        """The connections of all modules: the name of each instance with each of its brokers."""
+        """The connections of all modules: the name of each module with each of its brokers."""
         return tuple((module.name, broker) for module in self.modules for broker in module.brokers)
 
     @property
@@ -81,11 +81,11 @@ def build(config: AgentConfig) -> Plan:
         if isinstance(planned, ModulePlan):
             shared = tuple(map(config.lines.locate, _shared_ids(planned, taken)))
             if shared:
-                faulty.append((module.instance, shared))
+                faulty.append((module.name, shared))
             else:
                 modules.append(planned)
         else:
-            faulty.append((module.instance, tuple(planned)))
+            faulty.append((module.name, tuple(planned)))
     return Plan(config=config, modules=tuple(modules), faulty=tuple(faulty))
 
 
@@ -95,7 +95,7 @@ def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
     try:
         brokers = tuple(module.kind.brokers(module.settings))
         hash(brokers)
-        needs = [*module.kind.imports(module.settings)]
+        needs = [*module.kind.all_needs(module.settings)]
         wrong = [each for each in brokers if not isinstance(each, MqttSettings)]
         if not wrong:
             needs += [name for broker in brokers for name in broker.needs]
@@ -105,7 +105,7 @@ def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
     if wrong:
         return iter((_wrong_brokers(module, f"a {type(wrong[0]).__name__}"),))
     return ModulePlan(
-        name=module.instance,
+        name=module.name,
         kind=module.kind,
         settings=module.settings,
         brokers=brokers,
@@ -151,4 +151,4 @@ def _shared_id(module: ModulePlan, broker: MqttSettings, other: str) -> Fault:
 
 
 def _wrong_brokers(module: ModuleConfig, got: str) -> Fault:
-    return Fault(f"modules.{module.instance}", got, "settings that name its brokers")
+    return Fault(f"modules.{module.name}", got, "settings that name its brokers")

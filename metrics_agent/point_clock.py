@@ -28,7 +28,7 @@ from twisted.logger import Logger
 
 from metrics_agent._version import RELEASED
 from metrics_agent.clock import wall_ns
-from metrics_agent.looping import GuardedLoop
+from metrics_agent.timer import Timer
 
 __all__ = ["EARLIEST_NS", "HOLD_S", "LATEST_NS", "PointClock", "steady_ns"]
 
@@ -90,7 +90,7 @@ class PointClock(Service):
         self._log = log
         self._wall_ns = wall_ns
         self._steady_ns = steady_ns
-        self._loop = GuardedLoop(clock, self._look)
+        self._timer = Timer(clock, self._look)
         self._hold = hold
         self._release = release
         self._until_s = 0.0
@@ -115,12 +115,12 @@ class PointClock(Service):
         )
         self._until_s = self._clock.seconds() + HOLD_S
         self._hold()
-        self._loop.start(LOOK_S)
+        self._timer.start(LOOK_S)
 
     def stopService(self) -> None:
         """Look at the clock no more."""
         super().stopService()
-        self._loop.stop()
+        self._timer.stop()
 
     def now_ns(self) -> int:
         """Return nanoseconds since the epoch, or since the machine's start while it has no time."""

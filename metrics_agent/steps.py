@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from metrics_agent.deferreds import as_deferred
+from metrics_agent.deferreds import as_deferred, at_most
 from metrics_agent.supervision.guard import Guard
 
 __all__ = ["Steps"]
@@ -33,13 +33,4 @@ class Steps:
 
     async def at_most(self, timeout_s: float, waiting: Deferred[Any]) -> Any:
         """Wait for a Deferred, at most so long; it goes on unobserved after that."""
-        result: Deferred[Any] = Deferred()
-
-        def over(value: Any) -> None:
-            if call.active():
-                call.cancel()
-                result.callback(value)
-
-        call = self._clock.callLater(timeout_s, result.callback, None)
-        waiting.addBoth(over)
-        return await result
+        return await at_most(self._clock, timeout_s, waiting)

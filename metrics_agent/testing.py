@@ -139,7 +139,7 @@ class FakeContext:
     """A ``ModuleContext`` that records; what a callback raises comes out where it was called.
 
     Args:
-        name: of the instance.
+        name: of the module, ``tasmota`` or ``tasmota:garage``.
         state_dir: for state files; by default a new directory that goes away with the context.
         connected: what ``publish`` and ``is_connected`` find; False for a broker that is away.
         read_only: the module runs in a diagnostic command.

@@ -281,8 +281,8 @@ BREAKS: Final = (
     Break(
         "a_flood_blocks_the_others",
         "supervision/emitter.py",
-        "if not self._loop.active and not self._busy:\n            self._work(METRICS_A_TURN)",
-        "if not self._loop.active and not self._busy:\n            self._work(METRICS_AT_ONCE)",
+        "if not self._timer.active and not self._busy:\n            self._work(METRICS_A_TURN)",
+        "if not self._timer.active and not self._busy:\n            self._work(METRICS_AT_ONCE)",
         "tests.supervision.test_emitter",
     ),
     Break(
@@ -396,14 +396,14 @@ BREAKS: Final = (
     Break(
         "a_new_connection_is_read_before_its_module_runs",
         "transports/mqtt/connections.py",
-        "        if instance not in self._running:\n            connection.pause_reading(",
+        "        if module not in self._running:\n            connection.pause_reading(",
         "        if False:\n            connection.pause_reading(",
         "tests.transports.mqtt.test_connections",
     ),
     Break(
         "a_module_that_waits_for_its_restart_is_read_for",
         "transports/mqtt/connections.py",
-        "            elif instance not in self._running:",
+        "            elif module not in self._running:",
         "            elif False:",
         "tests.transports.mqtt.test_connections",
     ),
@@ -417,14 +417,14 @@ BREAKS: Final = (
     Break(
         "a_parked_module_keeps_its_connection",
         "transports/mqtt/connections.py",
-        "            if instance in self._parked:",
+        "            if module in self._parked:",
         "            if False:",
         "tests.transports.mqtt.test_connections",
     ),
     Break(
         "a_stop_waits_for_connections_that_are_not_read",
         "transports/mqtt/connections.py",
-        "                if instance in self._running\n",
+        "                if module in self._running\n",
         "",
         "tests.transports.mqtt.test_connections",
     ),
@@ -572,7 +572,7 @@ BREAKS: Final = (
         "each_pause_begins_the_wait_for_announcements_again",
         "transports/mqtt/announcement_gate.py",
         "            self._quiet_since_s += paused_s\n            self._latest_s += paused_s\n"
-        "            self._set_loop()\n",
+        "            self._set_timer()\n",
         "            self._start_clock()\n",
         "tests.transports.mqtt.test_announcements",
     ),

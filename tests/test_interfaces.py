@@ -23,9 +23,9 @@ class ServiceTests(SynchronousTestCase):
         """A class that is named is imported when a module is made; until then its name will do."""
         kind = ModuleKind("k", dict, "collections:ChainMap", needs=needs)
         self.assertIs(type(kind.make({}, {})), ChainMap)
-        self.assertEqual(kind.imports("json"), ("collections", "json"))
+        self.assertEqual(kind.all_needs("json"), ("collections", "json"))
         missing = ModuleKind("k", dict, "no.such.package:Class")
-        self.assertEqual(missing.imports({}), ("no.such.package",))
+        self.assertEqual(missing.all_needs({}), ("no.such.package",))
         self.assertRaises(ImportError, missing.make, {}, None)
         self.assertRaises(AttributeError, ModuleKind("k", dict, "collections").make, {}, None)
 
@@ -33,7 +33,7 @@ class ServiceTests(SynchronousTestCase):
         """One that is given is there already."""
         kind = ModuleKind("k", dict, lambda settings, context: Counter((settings, context)))
         self.assertEqual(kind.make(1, 2), Counter({1: 1, 2: 1}))
-        self.assertEqual(kind.imports({}), ())
+        self.assertEqual(kind.all_needs({}), ())
 
     def test_built_in(self) -> None:
         """Ours are all named, so that what is not enabled is not imported."""

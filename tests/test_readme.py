@@ -54,7 +54,7 @@ class ReadmeTests(SynchronousTestCase):
         path.write_text(shown.replace("/etc/metrics-agent/mqtt-password", str(secret)))
         config = load(path, find_kind, known_kinds())
         self.assertEqual((config.faults, config.warnings), ((), ()))
-        self.assertEqual([module.instance for module in config.modules], ["tasmota"])
+        self.assertEqual([module.name for module in config.modules], ["tasmota"])
 
     def test_the_exit_codes_are_those_of_the_code(self) -> None:
         shown = re.findall(r"^\| (\d+) \|", README.read_text("utf-8"), re.MULTILINE)

@@ -19,12 +19,12 @@ from metrics_agent.commands.stdout import say
 from metrics_agent.config.output import read_output
 from metrics_agent.diagnosis import Diagnosis
 from metrics_agent.logs.observer import StderrObserver
-from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.probe import probe
 from metrics_agent.plan import ModulePlan, Plan
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
 from metrics_agent.supervision.lifecycle import State
+from metrics_agent.timer import Timer
 from metrics_agent.transports.mqtt.settings import mqtt_tables
 
 __all__ = ["connect", "each_address"]
@@ -128,7 +128,7 @@ class _Trial:
             agent.request_stop("the connections were tried")
             return None
 
-        GuardedLoop(reactor, look).start(_LOOK_S)
+        Timer(reactor, look).start(_LOOK_S)
 
     def judge(self, plan: Plan, diagnosis: Diagnosis) -> ExitCode:
         """Make the lines."""

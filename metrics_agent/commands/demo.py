@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from twisted.python.failure import Failure
 
 from metrics_agent.agent import Agent
 from metrics_agent.assembly import assemble
-from metrics_agent.commands.loading import loader
+from metrics_agent.commands.loading import load_from
 from metrics_agent.demo.child import Simulation
 from metrics_agent.demo.configuration import TRIGGER_FILE, demo_configuration
 from metrics_agent.errors import MetricsAgentError
@@ -118,7 +119,7 @@ class DemoService(Service):
         path = self._directory / "metrics-agent.toml"
         text = demo_configuration(*ports, self._directory)
         path.write_text(text, encoding="utf-8")
-        load = loader(str(path))
+        load = partial(load_from, path)
         agent = assemble(self._process, self._reactor, build(load()), load, self._observer)
         self._agent = agent
         self._log.info(

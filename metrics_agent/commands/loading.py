@@ -16,7 +16,7 @@ from metrics_agent.plan import Plan, build
 from metrics_agent.process.descriptors import Kind, kind_of
 from metrics_agent.process.exit import ExitCode
 
-__all__ = ["Load", "complain", "load_found", "load_from", "loader", "locate", "plan_or_complain"]
+__all__ = ["Load", "complain", "load_found", "load_from", "locate", "plan_or_complain"]
 
 Load = Callable[[], AgentConfig]
 """Reads the configuration file; raises ConfigError."""
@@ -55,15 +55,6 @@ def load_from(path: Path) -> AgentConfig:
         ConfigError: it cannot be read, or a global key is wrong.
     """
     return load(path, find_kind, known_kinds())
-
-
-def loader(config: str | None) -> Load:
-    """Return what reads the configuration; the file is looked for now, and read at each call.
-
-    Raises:
-        ConfigError: there is no file.
-    """
-    return partial(load_found, locate(config))
 
 
 def plan_or_complain(config: str | None, log: Logger) -> tuple[Plan, Load] | ExitCode:

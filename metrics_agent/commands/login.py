@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from metrics_agent.commands.loading import loader
+from metrics_agent.commands.loading import load_found, locate
 from metrics_agent.commands.stdout import say_error
 from metrics_agent.config import AgentConfig, ModuleConfig, state_directory
 from metrics_agent.errors import ConfigError
@@ -20,20 +20,20 @@ from metrics_agent.state.directory import state_directory_name
 __all__ = ["login"]
 
 
-def login(process: Process, config: str | None, instance: str) -> ExitCode:
+def login(process: Process, config: str | None, name: str) -> ExitCode:
     """Guide the user through the login of a module, on stdin and stdout.
 
     Args:
         process: what `boot` made.
         config: the configuration file, None to look for it.
-        instance: the module, ``netatmo`` or ``netatmo:second``; it need not be enabled.
+        name: the module, ``netatmo`` or ``netatmo:second``; it need not be enabled.
 
     Returns:
         0 if there is a login now, 1 if not, 78 if the configuration cannot be used.
     """
     try:
-        found = loader(config)()
-        module = _module(found, instance)
+        found = load_found(locate(config))
+        module = _module(found, name)
     except ConfigError as error:
         for fault in error.faults:
             say_error(f"error: {fault}")
@@ -42,11 +42,11 @@ def login(process: Process, config: str | None, instance: str) -> ExitCode:
         for fault in module.faults:
             say_error(f"error: {fault}")
         return ExitCode.CONFIG
-    directory = state_directory(found.settings, os.environ) / state_directory_name(instance)
+    directory = state_directory(found.settings, os.environ) / state_directory_name(name)
     return _log_in(process, module, directory.absolute())
 
 
-def _module(config: AgentConfig, instance: str) -> ModuleConfig:
+def _module(config: AgentConfig, name: str) -> ModuleConfig:
     """Return the table of a module that has a login.
 
     Raises:
@@ -55,15 +55,15 @@ def _module(config: AgentConfig, instance: str) -> ModuleConfig:
     from metrics_agent.config import Fault
 
     with_login = [
-        module.instance
+        module.name
         for module in config.modules
         if module.kind is not None and module.kind.login is not None
     ]
     for module in config.modules:
-        if module.instance == instance and instance in with_login:
+        if module.name == name and name in with_login:
             return module
-    known = any(module.instance == instance for module in config.modules)
-    got = f"module {instance!r} has no login" if known else f"there is no module {instance!r}"
+    known = any(module.name == name for module in config.modules)
+    got = f"module {name!r} has no login" if known else f"there is no module {name!r}"
     others = ", ".join(with_login)
     hint = f"modules with a login: {others}" if others else "no module in this file has a login"
     raise ConfigError([Fault(str(config.path), got, hint=hint)])

@@ -48,7 +48,7 @@ class ModuleConfig:
     """One table under ``[modules]``.
 
     Attributes:
-        instance: its key, ``tasmota`` or ``tasmota:garage``.
+        name: its key, ``tasmota`` or ``tasmota:garage``.
         kind: what the part before the colon names, or None if nothing has that name.
         enabled: shall run; a wrong ``enabled`` counts as true, so that its fault is seen.
         log_level: of this module, or None for the global one.
@@ -57,7 +57,7 @@ class ModuleConfig:
         files: what its settings name.
     """
 
-    instance: str
+    name: str
     kind: ModuleKind | None
     enabled: bool
     log_level: str | None
@@ -181,7 +181,7 @@ def _warnings(document: Document, results: Sequence[_ModuleResult]) -> Iterator[
             yield from map(str, result.warnings)
         else:
             for fault in result.config.faults:
-                yield f"{fault} (module {quote(result.config.instance)} is not enabled)"
+                yield f"{fault} (module {quote(result.config.name)} is not enabled)"
     secrets = [path for result in results for path in result.literal_secrets]
     if secrets and document.mode & stat.S_IROTH:
         yield (
@@ -214,7 +214,7 @@ class _Module:
     """Reads the table of one module.
 
     Args:
-        instance: its key.
+        name: its key.
         raw: what was found.
         sources: where secrets are looked up.
         kinds: the registry.
@@ -223,14 +223,14 @@ class _Module:
 
     def __init__(
         self,
-        instance: str,
+        name: str,
         raw: object,
         sources: Sources,
         kinds: Callable[[str], ModuleKind | None],
         known_kinds: Sequence[str],
     ) -> None:
-        self._instance = instance
-        self._place = Place(join(_MODULES, instance))
+        self._name = name
+        self._place = Place(join(_MODULES, name))
         self._raw = raw
         self._sources = sources
         self._kinds = kinds
@@ -253,7 +253,7 @@ class _Module:
     def _read(self) -> _ModuleResult:
         kind = self._find_kind()
         config = ModuleConfig(
-            self._instance, kind, enabled=True, log_level=None, settings=None, faults=()
+            self._name, kind, enabled=True, log_level=None, settings=None, faults=()
         )
         if not isinstance(self._raw, Mapping):
             self._add("", describe_type(self._raw), "a table")
@@ -287,7 +287,7 @@ class _Module:
         self._faults.append(Fault(path, got, expected, hint))
 
     def _find_kind(self) -> ModuleKind | None:
-        name, colon, part = self._instance.partition(":")
+        name, colon, part = self._name.partition(":")
         if colon and not _INSTANCE.fullmatch(part):
             self._add("", f"an instance named {quote(part)}", "letters, digits, - and _", "")
         try:

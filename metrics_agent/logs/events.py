@@ -19,7 +19,7 @@ from metrics_agent.characters import visible
 from metrics_agent.clock import wall_s
 from metrics_agent.logs.levels import Level, Levels
 
-__all__ = ["AGENT", "LogEntry", "read_event"]
+__all__ = ["AGENT", "DEFERRED", "LEGACY", "LogEntry", "read_event"]
 
 AGENT: Final = "agent"
 """The module that lines of the agent itself name."""
@@ -35,8 +35,8 @@ _MODULE_FILE: Final = re.compile(r"[/\\]metrics_agent[/\\]modules[/\\](\w+)[/\\.
 _MAX_TEXT: Final = 64 * 1024
 """Characters; what is longer is cut before anything else is done with it."""
 
-_DEFERRED: Final = "twisted.internet.defer"
-_LEGACY: Final = "log_legacy"
+DEFERRED: Final = "twisted.internet.defer"
+LEGACY: Final = "log_legacy"
 """The namespace of events from twisted.python.log."""
 
 _WARNINGS: Final = "twisted.logger._global"
@@ -79,13 +79,13 @@ def read_event(event: LogEvent, levels: Levels) -> LogEntry | None:
     namespace = str(event.get("log_namespace") or "")
     module = _module_of(event, namespace)
     level = _level_of(event, namespace)
-    failure = event.get("failure" if namespace == _LEGACY else "log_failure")
+    failure = event.get("failure" if namespace == LEGACY else "log_failure")
     if isinstance(failure, Failure):
         if module == "twisted":
             module = _module_in_traceback(failure) or module
     else:
         failure = None
-        if namespace == _DEFERRED and event.get("log_format") == "Unhandled error in Deferred:":
+        if namespace == DEFERRED and event.get("log_format") == "Unhandled error in Deferred:":
             return None  # The announcement of an event with the failure, which says it all.
     if level < levels.of(module):
         return None
@@ -120,7 +120,7 @@ def _module_of(event: LogEvent, namespace: str) -> str:
         return AGENT
     if namespace == _WARNINGS and "warning" in event:
         return "python"
-    return "twisted" if root == _LEGACY else root
+    return "twisted" if root == LEGACY else root
 
 
 def _level_of(event: LogEvent, namespace: str) -> Level:
@@ -130,7 +130,7 @@ def _level_of(event: LogEvent, namespace: str) -> Level:
     if namespace == _WARNINGS and "warning" in event:
         developers = str(event.get("category")).endswith(_FOR_DEVELOPERS)
         return Level.DEBUG if developers else Level.WARN
-    if level is Level.INFO and (namespace.startswith("twisted.") or namespace == _LEGACY):
+    if level is Level.INFO and (namespace.startswith("twisted.") or namespace == LEGACY):
         return Level.DEBUG
     return level
 
@@ -139,7 +139,7 @@ def _text_of(event: LogEvent, namespace: str) -> str:
     log_format: Any = event.get("log_format")
     if log_format is None:
         return ""
-    if namespace == _LEGACY and event.get("isError"):
+    if namespace == LEGACY and event.get("isError"):
         # Its text ends with the traceback, which the failure has too.
         log_format = "{why}" if event.get("why") else ""
     try:
@@ -157,7 +157,7 @@ def _text_of(event: LogEvent, namespace: str) -> str:
 
 def _with_failure(text: str, namespace: str, failure: Failure) -> str:
     error = _describe(failure)
-    if namespace == _DEFERRED and (not text or text.startswith("(debug:")):
+    if namespace == DEFERRED and (not text or text.startswith("(debug:")):
         text = "Unhandled error in Deferred"
     text = text.rstrip().removesuffix(":").removesuffix(".") or "Unhandled error"
     return text if error in text else f"{text}: {error}"
@@ -211,7 +211,7 @@ def _kind_of(
         return None
     log_format = event.get("log_format")
     # These share one format that says nothing; what they have in common is their text.
-    if namespace in {_LEGACY, "stderr"}:
+    if namespace in {LEGACY, "stderr"}:
         log_format = text
     names = fold if isinstance(fold, (tuple, list)) else ()
     values = tuple(_plain(event.get(name)) for name in names)

@@ -6,10 +6,10 @@ import errno
 
 from twisted.internet.interfaces import IReactorTime
 
-from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.whole_lines import Outcome, PlainBuffer, hand_over
 from metrics_agent.output.writer import Source
 from metrics_agent.process.kernel import Kernel
+from metrics_agent.timer import Timer
 
 __all__ = ["RETRY_S", "DirectWriter"]
 
@@ -37,12 +37,12 @@ class DirectWriter:
         self._fd = fd
         self._file = PlainBuffer(kernel, fd)
         self._source = source
-        self._loop = GuardedLoop(reactor, self._pump)
+        self._timer = Timer(reactor, self._pump)
         self._closed = False
 
     def wake(self) -> None:
         """Write everything, unless a new try is already due."""
-        if not self._loop.active and not self._closed:
+        if not self._timer.active and not self._closed:
             self._run()
 
     def untaken(self) -> int:
@@ -53,13 +53,13 @@ class DirectWriter:
         """Stop and close the descriptor."""
         if not self._closed:
             self._closed = True
-            self._loop.stop()
+            self._timer.stop()
             self._kernel.close(self._fd)
 
     def _run(self) -> None:
         delay_s = self._pump()
         if delay_s is not None:
-            self._loop.start(delay_s)
+            self._timer.start(delay_s)
 
     def _pump(self) -> float | None:
         """Write; return when there is more to do, None if nothing is left or can be done."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
-from metrics_agent.looping import GuardedLoop
 from metrics_agent.process.kernel import Kernel
+from metrics_agent.timer import Timer
 
 __all__ = ["GONE", "IDLE_CHECK_S", "HangupCheck"]
 
@@ -36,15 +36,15 @@ class HangupCheck:
         self._kernel = kernel
         self._fd = fd
         self._on_gone = on_gone
-        self._loop = GuardedLoop(reactor, self._check)
+        self._timer = Timer(reactor, self._check)
 
     def start(self) -> None:
         """Check in a second, and again."""
-        self._loop.start(IDLE_CHECK_S)
+        self._timer.start(IDLE_CHECK_S)
 
     def stop(self) -> None:
         """Check no more; harmless when called again."""
-        self._loop.stop()
+        self._timer.stop()
 
     def _check(self) -> float | None:
         if not self._kernel.hung_up(self._fd):

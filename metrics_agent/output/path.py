@@ -7,11 +7,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.descriptor import descriptor_writer
 from metrics_agent.output.direct import RETRY_S
 from metrics_agent.output.writer import Source, Writer
 from metrics_agent.process.kernel import Kernel
+from metrics_agent.timer import Timer
 
 __all__ = ["PathWriter"]
 
@@ -48,7 +48,7 @@ class PathWriter:
         self._inner: Writer | None = None
         self._opened = (0, 0)
         self._checked_s = 0.0
-        self._retries = GuardedLoop(reactor, self._open_and_write)
+        self._retries = Timer(reactor, self._open_and_write)
         self._closed = False
         self._open()
 

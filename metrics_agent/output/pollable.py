@@ -9,7 +9,6 @@ from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.hangup import GONE, HangupCheck
 from metrics_agent.output.whole_lines import (
     EMPTY_CHECK_S,
@@ -23,6 +22,7 @@ from metrics_agent.output.whole_lines import (
 from metrics_agent.output.writer import Source
 from metrics_agent.process.descriptors import Kind
 from metrics_agent.process.kernel import Kernel
+from metrics_agent.timer import Timer
 
 __all__ = ["PollWriter"]
 
@@ -56,7 +56,7 @@ class PollWriter:
             self._buffer = SocketBuffer(kernel, self._socket)
         else:
             self._buffer = PipeBuffer(kernel, fd) if kind is Kind.PIPE else PlainBuffer(kernel, fd)
-        self._empty_checks = GuardedLoop(reactor, self._pump)
+        self._empty_checks = Timer(reactor, self._pump)
         self._check = HangupCheck(kernel, reactor, fd, self._gone)
         if kind is Kind.TERMINAL:
             # Waiting to read from it would mean to take the keys from the shell.

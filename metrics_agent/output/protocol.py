@@ -22,7 +22,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from metrics_agent.cause import Cause
-from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.whole_lines import (
     EMPTY_CHECK_S,
     Buffer,
@@ -32,6 +31,7 @@ from metrics_agent.output.whole_lines import (
 )
 from metrics_agent.output.writer import Source
 from metrics_agent.process.kernel import Kernel
+from metrics_agent.timer import Timer
 from metrics_agent.transports.causes import of_error
 
 __all__ = ["OutputProtocol", "Owner"]
@@ -116,7 +116,7 @@ class OutputProtocol(Protocol):
         self._buffer: Buffer | None = None
         self._tls: TlsBuffer | None = None
         self._waiting = False
-        self._later = GuardedLoop(reactor, self.wake)
+        self._later = Timer(reactor, self.wake)
         self._cause: Cause | None = None
 
     def connectionMade(self) -> None:

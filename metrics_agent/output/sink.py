@@ -21,9 +21,9 @@ from twisted.logger import Logger
 from metrics_agent.batch import Batch
 from metrics_agent.cause import Cause
 from metrics_agent.logs.status_log import StatusLog
-from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.queue import CHUNK_BYTES, BatchQueue
 from metrics_agent.output.writer import MakeWriter, Writer
+from metrics_agent.timer import Timer
 
 __all__ = ["Sink"]
 
@@ -81,8 +81,8 @@ class Sink(Service):
         self._pressed = False
         self._is_lost = False
         self._flushing = False
-        self._flushes = GuardedLoop(reactor, self._flush)
-        self._looks = GuardedLoop(reactor, self._look)
+        self._flushes = Timer(reactor, self._flush)
+        self._looks = Timer(reactor, self._look)
         self._look_delay_s = FIRST_LOOK_S
         self._drains: dict[Deferred[int], IDelayedCall] = {}
         self._dropped: dict[str, int] = {}

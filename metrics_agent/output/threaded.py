@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from metrics_agent.looping import GuardedLoop
 from metrics_agent.output.hangup import GONE, HangupCheck
 from metrics_agent.output.whole_lines import (
     EMPTY_CHECK_S,
@@ -22,6 +21,7 @@ from metrics_agent.output.whole_lines import (
 from metrics_agent.output.writer import Source
 from metrics_agent.process.descriptors import Kind
 from metrics_agent.process.kernel import Kernel
+from metrics_agent.timer import Timer
 
 __all__ = ["ThreadWriter"]
 
@@ -45,7 +45,7 @@ class ThreadWriter:
         self._buffer: Buffer = (
             PipeBuffer(kernel, fd) if kind is Kind.PIPE else PlainBuffer(kernel, fd)
         )
-        self._empty_checks = GuardedLoop(reactor, self.wake)
+        self._empty_checks = Timer(reactor, self.wake)
         self._check = HangupCheck(kernel, reactor, fd, self._gone)
         if kind in {Kind.PIPE, Kind.TERMINAL}:
             self._check.start()

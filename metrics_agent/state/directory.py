@@ -23,8 +23,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metrics_agent.limits import STATE_FILE_BYTES
-from metrics_agent.looping import GuardedLoop
 from metrics_agent.state.files import Files, NotRegular
+from metrics_agent.timer import Timer
 
 __all__ = [
     "WRITE_EVERY_S",
@@ -185,7 +185,7 @@ class StateFile:
         self._wanted: bytes | None = None
         self._stored = False
         self._may_write_at_s = 0.0
-        self._loop = GuardedLoop(pace.clock, self._turn)
+        self._timer = Timer(pace.clock, self._turn)
         # Of the name: what is written in a thread must not replace what was written since.
         self._lock = threading.Lock()
         # Of the new file: a stop begins to write while a thread may still be at it.
@@ -236,18 +236,18 @@ class StateFile:
         self._wanted, self._stored = data, False
         if at_once:
             self._attempt(lambda: self._replace(data, sync=False))
-        if not self._loop.active:
+        if not self._timer.active:
             now_s = self._pace.clock.seconds()
-            self._loop.start(max(BURST_S, self._may_write_at_s - now_s))
+            self._timer.start(max(BURST_S, self._may_write_at_s - now_s))
 
     def flush(self) -> Deferred[None]:
         """Begin to write what is pending; fires when that is over."""
-        self._loop.stop()
+        self._timer.stop()
         return self._store()
 
     def finish(self) -> None:
         """Write what is still pending now, for the end of the process."""
-        self._loop.stop()
+        self._timer.stop()
         data = self._wanted
         if data is not None and not self._stored:
             self._attempt(lambda: self._replace(data, sync=True))
@@ -268,8 +268,8 @@ class StateFile:
             elif data is self._wanted:
                 self._stored = True
                 self._faults.worked(self.path)
-            if not self._stored and not self._loop.active:
-                self._loop.start(max(BURST_S, self._may_write_at_s - self._pace.clock.seconds()))
+            if not self._stored and not self._timer.active:
+                self._timer.start(max(BURST_S, self._may_write_at_s - self._pace.clock.seconds()))
 
         # Where no thread can be made it raises.
         writing = maybeDeferred(self._pace.in_thread, lambda: self._replace(data, sync=True))

@@ -30,7 +30,7 @@ from metrics_agent.state.directory import StateDirectory, StateFile
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.emitter import Emitter
 from metrics_agent.supervision.guard import Caught, Guard
-from metrics_agent.supervision.messages import Messages
+from metrics_agent.supervision.message_handlers import MessageHandlers
 from metrics_agent.supervision.ownership import Nothing, Ownership
 from metrics_agent.supervision.ticker import Ticker, TickerLimits
 from metrics_agent.transports.mqtt.settings import MqttSettings
@@ -78,10 +78,10 @@ class Context:
     """The real ``ModuleContext``, see `interfaces`.
 
     Args:
-        name: of the instance.
+        name: of the module, ``tasmota`` or ``tasmota:garage``.
         log: stamps it on every line.
         resources: what all contexts share.
-        counters: of the instance, over restarts.
+        counters: of the module, over restarts.
         on_fail: called once, in a later turn, when the module says that its life is over.
     """
 
@@ -110,7 +110,7 @@ class Context:
             counters=counters,
             log=log,
         )
-        self._messages = Messages(
+        self._messages = MessageHandlers(
             encode=resources.encode,
             refused=self._emitter.refused,
             guard=self._guard,
@@ -130,22 +130,22 @@ class Context:
     # What a module uses.
 
     def now_ns(self) -> int:
-        """Return the wall clock, nanoseconds since the epoch."""
+        """See `ModuleContext`."""
         return self._resources.now_ns()
 
     def emit(self, metrics: Iterable[Metric]) -> None:
-        """Queue metrics; never raises."""
+        """See `ModuleContext`."""
         if self._closed:
             self._drop_late(metrics)
         else:
             self._emitter.emit(metrics)
 
     def drop(self, reason: str, count: int = 1) -> None:
-        """Count what was left out."""
+        """See `ModuleContext`."""
         self._counters.drop(reason, count)
 
     def left_out(self, device: str, reason: str, where: str, *, harmless: bool = False) -> None:
-        """Count what was left out, and log it once for each device and reason."""
+        """See `ModuleContext`."""
         self._left_out.note(device, reason, where, harmless=harmless)
 
     def subscribe(
@@ -159,12 +159,7 @@ class Context:
         learned: bool = False,
         announcements: bool = False,
     ) -> Cancellable:
-        """Get messages of a filter on this module's connection to that broker.
-
-        Raises:
-            KeyError: the module's settings do not name this broker.
-            ValueError: the filter is not a valid one.
-        """
+        """See `ModuleContext`."""
         if self._closed:
             return Nothing()
         connection = self._resources.connection(self.name, broker)
@@ -179,13 +174,13 @@ class Context:
         return self._owned.own("subscription", subscription.cancel)
 
     def publish(self, broker: MqttSettings, topic: str, payload: bytes, *, qos: int = 0) -> bool:
-        """Send a message if the broker is connected; False when it is not."""
+        """See `ModuleContext`."""
         if self._closed:
             return False
         return bool(self._resources.connection(self.name, broker).publish(topic, payload, qos))
 
     def is_connected(self, broker: MqttSettings) -> bool:
-        """Say whether the broker has accepted this module's connection to it."""
+        """See `ModuleContext`."""
         if self._closed:
             return False
         return bool(self._resources.connection(self.name, broker).connected)
@@ -200,7 +195,7 @@ class Context:
         hints: Mapping[str, str] = MappingProxyType({}),
         place: str = "frame",
     ) -> Closable:
-        """Keep a WebSocket open until it is cancelled; it is made again after each loss."""
+        """See `ModuleContext`."""
         if self._closed:
             return Nothing()
         # wsproto is loaded only where a module needs it.
@@ -223,7 +218,7 @@ class Context:
         return owned
 
     def http(self, *, timeout_s: float, body_limit: int, tls: TlsSettings | None = None) -> Http:
-        """Return a client for HTTP on which everything is bounded."""
+        """See `ModuleContext`."""
         from metrics_agent.transports.http import HttpClient
 
         return HttpClient(
@@ -237,7 +232,7 @@ class Context:
     def guarded(
         self, call: Callable[..., object], *, place: str = "callback"
     ) -> Callable[..., None]:
-        """Return the call, contained: for what calls back by itself, such as a library."""
+        """See `ModuleContext`."""
 
         def contained(*args: object) -> None:
             if not self._closed:
@@ -248,7 +243,7 @@ class Context:
     def every(
         self, interval_s: float, collect: Collect, *, now: bool = True, place: str = "tick"
     ) -> Cancellable:
-        """Call collect each interval; ticks in a row that fail restart the module."""
+        """See `ModuleContext`."""
         ticker = Ticker(
             self.reactor,
             interval_s,
@@ -267,11 +262,7 @@ class Context:
     def later(
         self, delay_s: float, call: Callable[..., object], *args: object, place: str = "timer"
     ) -> IDelayedCall:
-        """Call once after a delay, unless the module stops before.
-
-        Raises:
-            ValueError: the delay is negative, or no number.
-        """
+        """See `ModuleContext`."""
         if not delay_s >= 0:
             # NaN above all: it has no place in the order of the reactor's timers.
             raise ValueError(f"got a delay of {delay_s!r} s, expected 0 or more")
@@ -283,11 +274,7 @@ class Context:
         return delayed
 
     def watch(self, work: Awaitable[Any], *, place: str = "deferred") -> Deferred[Any]:
-        """Own a Deferred or coroutine: errors are contained, it is cancelled at stop.
-
-        What waits for the result when the module stops waits in vain: it must not go on, since it
-        might never end.
-        """
+        """See `ModuleContext`."""
         deferred = as_deferred(work)
         self._owned.own_work(deferred)
 
@@ -309,14 +296,14 @@ class Context:
     def in_thread(
         self, call: Callable[..., Any], *args: object, place: str = "thread"
     ) -> Deferred[Any]:
-        """Run a blocking call in the reactor's thread pool; owned like ``watch``."""
+        """See `ModuleContext`."""
         if self._closed:
             return Deferred()  # as for watch
         pool = self.reactor.getThreadPool()
         return self.watch(deferToThreadPool(self.reactor, pool, call, *args), place=place)
 
     def fail(self, reason: BaseException) -> None:
-        """Say that this module's life is over; its supervisor restarts it after a backoff."""
+        """See `ModuleContext`."""
         if self._fail_call is None and not self._closed:
             error = reason.value if isinstance(reason, Failure) else reason
             if not isinstance(error, BaseException):
@@ -325,23 +312,15 @@ class Context:
             self._request_restart(error)
 
     def state_path(self, name: str) -> Path:
-        """Return the path of a state file; its directory exists (0700) if it can be made.
-
-        Raises:
-            ValueError: the name is not that of a file.
-        """
+        """See `ModuleContext`."""
         return self._resources.state.path(self.name, _checked(name))
 
     def state_file(self, name: str) -> StateFile:
-        """Return a small JSON value that outlives the process.
-
-        Raises:
-            ValueError: the name is not that of a file.
-        """
+        """See `ModuleContext`."""
         return self._resources.state.file(self.name, _checked(name))
 
     def note_connection(self, address: str, problem: str | None) -> None:
-        """Record how a connection of the module's own is."""
+        """See `ModuleContext`."""
         if not self._closed:
             self._resources.note_connection(self.name, address, problem)
 

@@ -59,7 +59,7 @@ def _add(counts: dict[str, int], name: str, count: int) -> None:
 
 
 class CountersByModule:
-    """The counters of all modules, by the name of the instance."""
+    """The counters of all modules, by the name of the module."""
 
     def __init__(self) -> None:
         self._counters: dict[str, Counters] = {}

@@ -17,10 +17,10 @@ from twisted.logger import Logger
 
 from metrics_agent.batch import Batch
 from metrics_agent.errors import MetricRefused
-from metrics_agent.looping import GuardedLoop
 from metrics_agent.metric import Metric, Series
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.guard import Caught, Guard
+from metrics_agent.timer import Timer
 
 __all__ = ["Emitter"]
 
@@ -63,7 +63,7 @@ class Emitter:
         self._log = log
         self._waiting: deque[Iterator[Metric]] = deque()
         self._lines: list[bytes] = []
-        self._loop = GuardedLoop(clock, self._go_on, lambda error: guard.caught(PLACE, error))
+        self._timer = Timer(clock, self._go_on, lambda error: guard.caught(PLACE, error))
         self._budget = 0
         self._busy = False
 
@@ -77,7 +77,7 @@ class Emitter:
             return
         self._waiting.append(iterator)
         # Busy: the generator that is being read has called emit; these metrics come after its own.
-        if not self._loop.active and not self._busy:
+        if not self._timer.active and not self._busy:
             self._work(METRICS_A_TURN)
 
     def flush(self) -> None:
@@ -85,7 +85,7 @@ class Emitter:
         if self._busy:
             return
         self._work(METRICS_AT_ONCE)
-        self._loop.stop()
+        self._timer.stop()
         while self._waiting:
             self._drop(self._waiting.popleft())
 
@@ -109,8 +109,8 @@ class Emitter:
             lines, self._lines = self._lines, []
             self._counters.metrics += len(lines)
             self._write(Batch(b"".join(lines), len(lines)))
-        if self._waiting and not self._loop.active:
-            self._loop.start(0)
+        if self._waiting and not self._timer.active:
+            self._timer.start(0)
 
     def _encode_all(self, metrics: Iterable[Metric]) -> None:
         for metric in metrics:

@@ -21,6 +21,8 @@ from twisted.application.service import Service
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
+from metrics_agent.logs.events import DEFERRED, LEGACY
+
 __all__ = ["RESERVE_BYTES", "ROOM_BYTES", "MemoryWatch"]
 
 RESERVE_BYTES: Final = 16 * 1024 * 1024
@@ -30,8 +32,6 @@ ROOM_BYTES: Final = 4 * 1024 * 1024
 """Python and the C library ask for up to 1 MiB at once, to hand it out in small pieces."""
 
 _TWISTED: Final = "twisted."
-_LEGACY: Final = "log_legacy"
-_DEFERRED: Final = "twisted.internet.defer"
 
 
 class MemoryWatch(Service):
@@ -71,8 +71,8 @@ class MemoryWatch(Service):
         if isinstance(failure, Failure) and isinstance(failure.value, MemoryError):
             namespace = event.get("log_namespace") or ""
             # A Deferred that fails is its owner's affair: nothing of the reactor's is lost.
-            of_reactor = namespace == _LEGACY or (
-                namespace.startswith(_TWISTED) and namespace != _DEFERRED
+            of_reactor = namespace == LEGACY or (
+                namespace.startswith(_TWISTED) and namespace != DEFERRED
             )
             if of_reactor or not self._has_room():
                 self.fatal_error(failure.value)

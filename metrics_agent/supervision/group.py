@@ -40,7 +40,7 @@ class ModuleGroup(MultiService):
         Never if `stop_all` is called before that.
 
         Args:
-            name: of the instance.
+            name: of the module, ``tasmota`` or ``tasmota:garage``.
             make: makes the supervisor; may raise.
             still_wanted: asked when it is time.
         """

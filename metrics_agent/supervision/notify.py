@@ -27,7 +27,7 @@ from twisted.logger import Logger, LogLevel
 
 from metrics_agent.characters import visible
 from metrics_agent.logs.logger import make_logger
-from metrics_agent.looping import GuardedLoop
+from metrics_agent.timer import Timer
 
 __all__ = ["Notifier", "make_notifier"]
 
@@ -70,8 +70,8 @@ class Notifier(Service):
         self._state = b""
         self._status = b""
         self._last_status = b""
-        self._retries = GuardedLoop(reactor, self._flush)
-        self._pings = GuardedLoop(reactor, self._ping)
+        self._retries = Timer(reactor, self._flush)
+        self._pings = Timer(reactor, self._ping)
         self._in_trouble = False
 
     @property

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
 from metrics_agent.line_protocol import Encoder
+from metrics_agent.logs.events import AGENT
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.metric import FieldValue
 from metrics_agent.output.sink import Sink
@@ -19,10 +20,7 @@ from metrics_agent.transports.mqtt.connections import Connections
 if TYPE_CHECKING:
     from metrics_agent.agent import Agent
 
-__all__ = ["AGENT", "Reports"]
-
-AGENT: Final = "agent"
-"""The name under which the agent's own counters are."""
+__all__ = ["Reports"]
 
 
 @frozen(kw_only=True)
@@ -65,12 +63,12 @@ class Reports:
 
     def of_connections(self) -> Iterator[ConnectionReport]:
         """Yield a report of each MQTT connection."""
-        for instance, connection in self.connections.named():
+        for module, connection in self.connections.named():
             state = State.RUNNING if connection.connected else State.BACKING_OFF
             yield ConnectionReport(
                 str(connection.settings.brokers[0]),
                 connection.client_id,
-                instance,
+                module,
                 state.value,
                 self.connection_counters.of(connection.client_id),
             )

@@ -9,10 +9,10 @@ from attrs import frozen
 from twisted.application.service import Service
 
 from metrics_agent.catalogue import METRICS_AGENT
-from metrics_agent.looping import GuardedLoop
 from metrics_agent.metric import FieldValue, Metric, Series
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.guard import Guard
+from metrics_agent.timer import Timer
 
 __all__ = [
     "CONFIG_ERROR",
@@ -34,7 +34,7 @@ class ModuleReport:
     """What there is to say of one module.
 
     Attributes:
-        name: of the instance.
+        name: of the module, ``tasmota`` or ``tasmota:garage``.
         state: number and word, see `lifecycle.State`.
         counters: its counters.
     """
@@ -136,9 +136,7 @@ class SelfMetrics(Service):
         self._emit = emit
         self._guard = guard
         self._series: dict[tuple[str, ...], Series] = {}
-        self._loop = GuardedLoop(
-            clock, self._tick, lambda error: guard.caught("self_metrics", error)
-        )
+        self._timer = Timer(clock, self._tick, lambda error: guard.caught("self_metrics", error))
 
     def startService(self) -> None:
         """Write the first rows after an interval."""
@@ -148,7 +146,7 @@ class SelfMetrics(Service):
     def stopService(self) -> None:
         """Write no more; safe before start and twice."""
         super().stopService()
-        self._loop.stop()
+        self._timer.stop()
 
     def reschedule(self) -> None:
         """Take a new interval into account."""
@@ -156,9 +154,9 @@ class SelfMetrics(Service):
             self._set()
 
     def _set(self) -> None:
-        self._loop.stop()
+        self._timer.stop()
         if interval_s := self._interval_s():
-            self._loop.start(interval_s)
+            self._timer.start(interval_s)
 
     def _tick(self) -> float | None:
         rows = self._guard.run("self_metrics", lambda: list(self._rows()))
@@ -176,7 +174,7 @@ class SelfMetrics(Service):
             yield connection_row(each, series, time_ns)
 
     def _series_of(self, *values: str) -> Series:
-        """Return the series of these tags: module, broker, client id, module instance."""
+        """Return the series of these tags: module, broker, client id, module of the connection."""
         series = self._series.get(values)
         if series is None:
             tags = dict(zip(_TAGS, values, strict=False))

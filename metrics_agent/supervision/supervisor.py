@@ -48,7 +48,7 @@ class Supervisor(Service):
     """The supervisor of one configured module.
 
     Args:
-        name: of the instance, ``tasmota`` or ``tasmota:garage``.
+        name: of the module, ``tasmota`` or ``tasmota:garage``.
         clock: provides seconds and callLater.
         make_context: makes the context of a new instance; takes what `Context` has as on_fail.
         make_module: makes a new instance; may raise.

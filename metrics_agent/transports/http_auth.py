@@ -126,10 +126,10 @@ class _DigestAnswer:
         self._httpx = httpx
         self._auth = auth
         self._target = target
-        self._first = first
+        self._first_answer = first
 
     def __call__(self, target: str) -> str:
-        answered, self._first = self._first, None
+        answered, self._first_answer = self._first_answer, None
         if answered is None or target != self._target:
             answered = next(self._auth.auth_flow(_request(self._httpx, target)))
         return str(answered.headers["Authorization"])

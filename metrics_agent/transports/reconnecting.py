@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 
 from metrics_agent.backoff import Backoff
 from metrics_agent.cause import Cause
-from metrics_agent.looping import GuardedLoop
+from metrics_agent.timer import Timer
 from metrics_agent.transports.causes import of_connect_failure
 from metrics_agent.transports.outage import PROVEN_S
 
@@ -145,9 +145,9 @@ class Reconnecting(Generic[_Link]):
         self._proved_itself = False
         self._short_lives = 0
         self._reported_up = False
-        self._retries = GuardedLoop(clock, self._connect)
-        self._deadline = GuardedLoop(clock, self._out_of_time)
-        self._proof = GuardedLoop(clock, self._proven)
+        self._retries = Timer(clock, self._connect)
+        self._deadline = Timer(clock, self._out_of_time)
+        self._proof = Timer(clock, self._proven)
 
     @property
     def link(self) -> _Link | None:
@@ -301,8 +301,8 @@ class Reconnecting(Generic[_Link]):
             self._report.up(str(self.address))
 
     def _stop_timers(self) -> None:
-        for loop in (self._retries, self._deadline, self._proof):
-            loop.stop()
+        for timer in (self._retries, self._deadline, self._proof):
+            timer.stop()
 
 
 class _LinkFactory(Factory, Generic[_Link]):

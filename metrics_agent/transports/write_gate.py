@@ -13,7 +13,7 @@ from typing import Any, Final
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from metrics_agent.looping import GuardedLoop
+from metrics_agent.timer import Timer
 
 __all__ = ["STUCK_S", "WriteGate"]
 
@@ -39,7 +39,7 @@ class WriteGate:
     ) -> None:
         self.full = False
         self._on_change = on_change
-        self._limit = GuardedLoop(clock, on_stuck)
+        self._limit = Timer(clock, on_stuck)
 
     def pauseProducing(self) -> None:
         """Note that the buffer is full; called by the transport."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics_agent.commands import loading
-from metrics_agent.commands.loading import complain, loader, plan_or_complain
+from metrics_agent.commands.loading import Load, complain, plan_or_complain
 from metrics_agent.config import Fault, Found, search
 from metrics_agent.errors import ConfigError
 from metrics_agent.logs.events import read_event
@@ -46,11 +46,17 @@ class LoadingTests(CommandCase):
         self.assertFalse(load().modules[0].enabled)
         self.assertEqual(self.events, [])
 
+    def load(self, config: str | None) -> Load:
+        """Return what reads the configuration again."""
+        found = plan_or_complain(config, self.log)
+        assert not isinstance(found, int), self.errors()
+        return found[1]
+
     def test_read_again_from_anywhere(self) -> None:
         """A relative path is meant from where the command was given: a daemon goes elsewhere."""
         self.go_there()
         self.write(GOOD, "some.toml")
-        load = loader("some.toml")
+        load = self.load("some.toml")
         os.chdir("/")
         self.assertEqual(load().path, self.directory / "some.toml")
 
@@ -58,7 +64,7 @@ class LoadingTests(CommandCase):
         """The file that was found is read again, also when another would be found by now."""
         self.go_there()
         self.write(GOOD, "config/metrics-agent.toml")
-        load = loader(None)
+        load = self.load(None)
         self.write(NOTHING, "metrics-agent.toml")
         self.assertEqual(load().path, self.directory / "config" / "metrics-agent.toml")
 
@@ -118,7 +124,7 @@ class LoadingTests(CommandCase):
         self.assertEqual(plan_or_complain(str(self.directory / "none.toml"), self.log), 78)
         self.assertIn("none.toml", self.errors()[0])
         self.assertEqual(self.errors()[-1], self.last("none.toml"))
-        load = loader(self.write(GOOD))
+        load = self.load(self.write(GOOD))
         Path(self.directory / "agent.toml").unlink()
         with self.assertRaises(ConfigError):
             load()
@@ -137,7 +143,7 @@ class LoadingTests(CommandCase):
         self.addCleanup(os.chdir, Path.cwd())
         os.chdir(gone)
         gone.rmdir()
-        self.assertEqual(loader(path)().path, Path(path))
+        self.assertEqual(self.load(path)().path, Path(path))
         self.assertEqual(plan_or_complain("agent.toml", self.log), 78)
         self.assertEqual(self.errors()[0], "agent.toml: no such file")
 

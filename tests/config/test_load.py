@@ -148,7 +148,7 @@ class ModuleTests(LoadCase):
             '[modules.plain]\nenabled = true\nlog_level = "debug"\ninterval = "2s"\n'
             'password = { env = "KEY" }'
         )
-        found = (module.instance, module.enabled, module.log_level)
+        found = (module.name, module.enabled, module.log_level)
         self.assertEqual(found, ("plain", True, "debug"))
         self.assertEqual(module.kind, kinds("plain"))
         self.assertEqual(module.settings, Plain(interval=2.0, password=Secret("value")))
@@ -183,7 +183,7 @@ class ModuleTests(LoadCase):
 
     def test_instances_share_a_kind(self) -> None:
         config = self.load('[modules.plain]\n[modules."plain:my-garage_2"]\nenabled = true')
-        names = [(module.instance, module.kind) for module in config.modules]
+        names = [(module.name, module.kind) for module in config.modules]
         kind = kinds("plain")
         self.assertEqual(names, [("plain", kind), ("plain:my-garage_2", kind)])
         self.assertEqual(config.faults, ())

@@ -174,7 +174,7 @@ class InstallTests(InstallTestCase):
         self.assertEqual(self.config.read_text("utf-8"), SAMPLE)
         config = load(self.config, find_kind, known_kinds())
         self.assertEqual(
-            ([module.instance for module in config.modules if module.enabled], config.faults),
+            ([module.name for module in config.modules if module.enabled], config.faults),
             ([], ()),
         )
 

@@ -129,8 +129,8 @@ RACES: Final = (
         "a_new_connection_ignores_the_pressure",
         _CONNECTIONS,
         "        for reason in self._pause_reasons:\n            connection.pause_reading(reason)\n"
-        "        if instance",
-        "        if instance",
+        "        if module",
+        "        if module",
     ),
     _race(
         "a_lost_connection_drops_what_was_read",

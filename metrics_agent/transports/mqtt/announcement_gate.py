@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
-from metrics_agent.looping import GuardedLoop
+from metrics_agent.timer import Timer
 from metrics_agent.topic_filters import covers, inner_filter
 from metrics_agent.transports.mqtt.packet_types import PUBLISH, TYPE_MASK
 from metrics_agent.transports.mqtt.splitter import Frame, Skipped
@@ -75,7 +75,7 @@ class AnnouncementGate:
         self._due_s = 0.0
         self._looked_again = False
         self._over = False
-        self._loop = GuardedLoop(reactor, self._turn)
+        self._timer = Timer(reactor, self._turn)
         self.active = False
 
     @property
@@ -114,7 +114,7 @@ class AnnouncementGate:
         """Stop the clock: nothing is handed on."""
         self._paused = True
         self._paused_at_s = self._reactor.seconds()
-        self._loop.stop()
+        self._timer.stop()
 
     def resume(self) -> None:
         """Go on with the time that was left."""
@@ -123,7 +123,7 @@ class AnnouncementGate:
             paused_s = self._reactor.seconds() - self._paused_at_s
             self._quiet_since_s += paused_s
             self._latest_s += paused_s
-            self._set_loop()
+            self._set_timer()
 
     def end(self) -> None:
         """Release what was set aside; harmless when nothing is."""
@@ -143,7 +143,7 @@ class AnnouncementGate:
         self._frames = []
         self._bytes = 0
         self._barrier = None
-        self._loop.stop()
+        self._timer.stop()
 
     def sift(self, packets: Iterator[Frame | Skipped]) -> Iterator[Frame | Skipped]:
         """Yield what is to be handed on now; when the wait ends, the rest stays in the iterator."""
@@ -179,11 +179,11 @@ class AnnouncementGate:
         self._quiet_since_s = self._paused_at_s = now_s
         self._latest_s = now_s + (LATEST_S if self._passed else ANSWER_S)
         if not self._paused:
-            self._set_loop()
+            self._set_timer()
 
-    def _set_loop(self) -> None:
+    def _set_timer(self) -> None:
         self._due_s = self._end_s()
-        self._loop.start(max(0.0, self._due_s - self._reactor.seconds()))
+        self._timer.start(max(0.0, self._due_s - self._reactor.seconds()))
 
     def _end_s(self) -> float:
         quiet_s = self._quiet_since_s + QUIET_S

@@ -29,7 +29,7 @@ def client_id(settings: MqttSettings, host_name: str, instance: str, module: str
         host_name: of this machine.
         instance: the agent's ``instance`` setting; it stands for the host's name, which changes
             from start to start in a container. Empty where there is one agent on a host.
-        module: the name of the module instance whose connection it is, ``tasmota:garage``.
+        module: the name of the module whose connection it is, ``tasmota:garage``.
     """
     if settings.client_id:
         return settings.client_id

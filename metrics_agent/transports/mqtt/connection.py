@@ -13,16 +13,15 @@ from typing import Any
 from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.defer import TimeoutError as DeferTimeoutError
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from metrics_agent.backoff import Backoff
 from metrics_agent.batch import Batch
 from metrics_agent.cause import Cause
+from metrics_agent.deferreds import at_most
 from metrics_agent.interfaces import Cancellable
-from metrics_agent.looping import GuardedLoop
 from metrics_agent.state.directory import StateFile
+from metrics_agent.timer import Timer
 from metrics_agent.topic_filters import valid_topic
 from metrics_agent.transports.mqtt import causes
 from metrics_agent.transports.mqtt.address import BrokerAddress
@@ -91,9 +90,9 @@ class MqttConnection(Service):
         self._intake = Intake(self._table, write, now_ns, count, log, settings.max_payload)
         self._subscriber = Subscriber(log, state)
         self._pause_reasons: set[str] = set()
-        self._flushes = GuardedLoop(reactor, self._flush)
-        self._resubscribes = GuardedLoop(reactor, self._resubscribe)
-        self._answers = GuardedLoop(reactor, self._answer_is_overdue)
+        self._flushes = Timer(reactor, self._flush)
+        self._resubscribes = Timer(reactor, self._resubscribe)
+        self._answers = Timer(reactor, self._answer_is_overdue)
         self._awaits_announcements = True
         self._too_long_logged = False
         self._reconnecting = Reconnecting(
@@ -209,7 +208,7 @@ class MqttConnection(Service):
             return succeed(False)
         self._awaits_announcements = False
         self._link.inflow.announcement_gate.end()
-        return self._at_most(timeout_s, self._link.barrier())
+        return at_most(self._reactor, timeout_s, self._link.barrier(), otherwise=False)
 
     def acknowledged(self, timeout_s: float) -> Deferred[bool]:
         """Wait until all that was handled so far is acknowledged.
@@ -219,7 +218,7 @@ class MqttConnection(Service):
         """
         if self._link is None:
             return succeed(False)
-        return self._at_most(timeout_s, self._link.acknowledged())
+        return at_most(self._reactor, timeout_s, self._link.acknowledged(), otherwise=False)
 
     def startService(self) -> None:
         """Begin to connect."""
@@ -236,13 +235,6 @@ class MqttConnection(Service):
         super().stopService()
         self._stop_timers()
         return self._reconnecting.stop()
-
-    def _at_most(self, timeout_s: float, waiting: Deferred[bool]) -> Deferred[bool]:
-        def timed_out(failure: Failure) -> bool:
-            failure.trap(DeferTimeoutError)
-            return False
-
-        return waiting.addTimeout(timeout_s, self._reactor).addErrback(timed_out)
 
     # Connecting.
 
@@ -350,5 +342,5 @@ class MqttConnection(Service):
         self._flush_soon()
 
     def _stop_timers(self) -> None:
-        for loop in (self._flushes, self._resubscribes, self._answers):
-            loop.stop()
+        for timer in (self._flushes, self._resubscribes, self._answers):
+            timer.stop()

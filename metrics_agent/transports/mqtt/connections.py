@@ -1,4 +1,4 @@
-"""The connections to brokers: one for each module instance and broker setting.
+"""The connections to brokers: one for each module and broker setting.
 
 Theory of operation. A message is read only while its module runs, for only then can the module look
 at it; whatever else is read would be acknowledged and lost. So whether a connection reads follows
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["NOT_RUNNING", "Connections", "Wanted"]
 
 Wanted: TypeAlias = tuple[str, MqttSettings]
-"""The name of a module instance, and a broker that it uses."""
+"""The name of a module, ``tasmota:garage``, and a broker that it uses."""
 
 MakeConnection = Callable[[str, MqttSettings, str], "MqttConnection"]
 MakeClientId = Callable[[str, MqttSettings], str]
@@ -41,8 +41,8 @@ class Connections(MultiService):
     connections do not belong to the instances of modules, which a reload replaces.
 
     Args:
-        make: makes a connection that is not started, of module instance, settings and client id.
-        client_id: of module instance and settings; different for each connection.
+        make: makes a connection that is not started, of a module's name, settings and client id.
+        client_id: of a module's name and settings; different for each connection.
         log: where a fault while starting or stopping a connection goes.
     """
 
@@ -60,22 +60,22 @@ class Connections(MultiService):
         self._running: Collection[str] = ()
         self._parked: Collection[str] = ()
 
-    def get(self, instance: str, settings: MqttSettings) -> MqttConnection:
+    def get(self, module: str, settings: MqttSettings) -> MqttConnection:
         """Return a module's connection to a broker, made now if there is none.
 
         Args:
-            instance: the name of the module instance.
+            module: its name.
             settings: of the module; what does not concern the connection does not matter.
 
         Raises:
             KeyError: the configuration in force does not name this broker for this module.
             Exception: the connection cannot be made.
         """
-        wanted = (instance, self._normalise(settings))
+        wanted = (module, self._normalise(settings))
         if wanted not in self._connections:
             if wanted not in self._wanted:
                 raise KeyError(
-                    f"module {instance} has no broker {_name(settings)} in the settings in force"
+                    f"module {module} has no broker {_name(settings)} in the settings in force"
                 )
             self._add(wanted)
         return self._connections[wanted]
@@ -85,8 +85,8 @@ class Connections(MultiService):
         return tuple(self._connections.values())
 
     def named(self) -> tuple[tuple[str, MqttConnection], ...]:
-        """Return all connections, each after the name of its module instance."""
-        return tuple((instance, each) for (instance, _), each in self._connections.items())
+        """Return all connections, each after the name of its module."""
+        return tuple((module, each) for (module, _), each in self._connections.items())
 
     def reconcile(self, wanted: Iterable[Wanted], drain_s: float) -> Deferred[None]:
         """Stop what is not wanted, then start what is new; what is equal is not touched.
@@ -113,22 +113,22 @@ class Connections(MultiService):
         """Read for the modules that run, and for no others; call it whenever that changes.
 
         Args:
-            running: the module instances that run: each has subscribed to all that it wants.
+            running: the modules that run: each has subscribed to all that it wants.
             parked: those that wait long for their next try; their connections end, and are made
                 again then.
         """
         before, self._running, self._parked = self._running, running, parked
         # Read again each time: a connection that resumes reading can change them.
         for wanted in list(self._connections):
-            instance, connection = wanted[0], self._connections.get(wanted)
+            module, connection = wanted[0], self._connections.get(wanted)
             if connection is None:
                 continue
-            if instance in self._parked:
+            if module in self._parked:
                 self._remove(wanted)
-            elif instance not in self._running:
+            elif module not in self._running:
                 connection.pause_reading(NOT_RUNNING)
             else:
-                if instance not in before:
+                if module not in before:
                     connection.unsubscribe_unwanted()
                 connection.resume_reading(NOT_RUNNING)
 
@@ -160,9 +160,9 @@ class Connections(MultiService):
         return self._gather(
             [
                 connection.handle_delivered(timeout_s)
-                for (instance, settings), connection in self._connections.items()
-                if instance in self._running
-                if (instance, settings) not in not_ending
+                for (module, settings), connection in self._connections.items()
+                if module in self._running
+                if (module, settings) not in not_ending
             ]
         )
 
@@ -173,7 +173,7 @@ class Connections(MultiService):
         return self._gather([stopped, *closing])
 
     def _distinct(self, wanted: Iterable[Wanted]) -> dict[Wanted, None]:
-        return {(instance, self._normalise(settings)): None for instance, settings in wanted}
+        return {(module, self._normalise(settings)): None for module, settings in wanted}
 
     def _normalise(self, settings: MqttSettings) -> MqttSettings:
         normal = self._normal.get(settings)
@@ -187,20 +187,20 @@ class Connections(MultiService):
             self._add(wanted)
         except Exception as error:
             self._log.error(
-                "The connection of module {instance} to {broker} cannot be made: {error}. It is "
+                "The connection of module {name} to {broker} cannot be made: {error}. It is "
                 "tried again when the module asks for it.",
-                instance=wanted[0],
+                name=wanted[0],
                 broker=_name(wanted[1]),
                 error=f"{type(error).__name__}: {error}",
             )
 
     def _add(self, wanted: Wanted) -> None:
-        instance, settings = wanted
-        client_id = self._client_id(instance, settings)
-        connection = self._make(instance, settings, client_id)
+        module, settings = wanted
+        client_id = self._client_id(module, settings)
+        connection = self._make(module, settings, client_id)
         for reason in self._pause_reasons:
             connection.pause_reading(reason)
-        if instance not in self._running:
+        if module not in self._running:
             connection.pause_reading(NOT_RUNNING)
         else:
             connection.unsubscribe_unwanted()

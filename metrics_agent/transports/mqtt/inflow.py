@@ -35,7 +35,7 @@ from itertools import islice
 from operator import length_hint
 from typing import Any, Final, Protocol
 
-from metrics_agent.looping import GuardedLoop
+from metrics_agent.timer import Timer
 from metrics_agent.transports.mqtt.announcement_gate import AnnouncementGate
 from metrics_agent.transports.mqtt.packet_types import PUBLISH
 from metrics_agent.transports.mqtt.splitter import (
@@ -135,8 +135,8 @@ class Inflow:
         self._awaited = False
         self._closed = False
         self._on_handled: Callable[[], object] | None = None
-        self._turns = GuardedLoop(reactor, self._turn, self._failed)
-        self._coalescing = GuardedLoop(reactor, lambda: self._set(_COALESCING, False))
+        self._turns = Timer(reactor, self._turn, self._failed)
+        self._coalescing = Timer(reactor, lambda: self._set(_COALESCING, False))
         self.announcement_gate = AnnouncementGate(
             reactor, lambda: bool(self._frames or self._reads), self._put_first
         )

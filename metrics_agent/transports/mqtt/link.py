@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 from metrics_agent.cause import Cause
 from metrics_agent.errors import ProtocolError
 from metrics_agent.logs.logger import failure_of
-from metrics_agent.looping import GuardedLoop
+from metrics_agent.timer import Timer
 from metrics_agent.transports.mqtt import causes
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
 from metrics_agent.transports.mqtt.engine import (
@@ -128,7 +128,7 @@ class MqttLink(Protocol):
         self._keepalive_s = float(settings.keepalive)
         self._silent_ticks = 0
         self._tick_bytes = 0
-        self._ticks = GuardedLoop(reactor, self._tick)
+        self._ticks = Timer(reactor, self._tick)
         self._spoken = False
         self._said_goodbye = False
         self._gate = WriteGate(reactor, self._gate_changed, self._gate_stuck)

@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metrics_agent.cause import Cause
-from metrics_agent.looping import GuardedLoop
+from metrics_agent.timer import Timer
 from metrics_agent.transports.causes import of_error, of_unread
 from metrics_agent.transports.websocket.conversation import (
     Broken,
@@ -122,7 +122,7 @@ class WebSocketLink(Protocol):
         self._cause: Cause | None = None
         self._refused: HandshakeRefused | None = None
         self._timer: IDelayedCall | None = None
-        self._ticks = GuardedLoop(reactor, self._tick)
+        self._ticks = Timer(reactor, self._tick)
         self._pinged_at_frames: int | None = None
         self._frames = 0
         self._gate = WriteGate(reactor, self._gate_changed, self._gate_stuck)

@@ -342,7 +342,7 @@ class EndTests(WaitingCase):
         )
         self.clock.rightNow += QUIET_S
         for call in sorted(self.clock.getDelayedCalls(), key=lambda call: call.time):
-            if call.active() and call.func == self.awaited._loop._run:
+            if call.active() and call.func == self.awaited._timer._run:
                 self.clock.calls.remove(call)
                 call.func()
         self.assertTrue(self.awaited.active)

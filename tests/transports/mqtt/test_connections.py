@@ -28,8 +28,8 @@ class ModuleSettings(MqttSettings):
 class FakeConnection(Service):
     """Notes what it is told."""
 
-    def __init__(self, instance: str, settings: MqttSettings, client_id: str) -> None:
-        self.instance = instance
+    def __init__(self, module: str, settings: MqttSettings, client_id: str) -> None:
+        self.module = module
         self.settings = settings
         self.client_id = client_id
         self.calls: list[str] = []
@@ -156,10 +156,10 @@ class ConnectionsTests(ConnectionsCase):
         secret = MqttSettings(broker="ws://one/mqtt?token=s3cret")
         broken = [True]
 
-        def make(instance: str, settings: MqttSettings, client_id: str) -> FakeConnection:
+        def make(module: str, settings: MqttSettings, client_id: str) -> FakeConnection:
             if broken and settings.brokers[0].websocket:
                 raise OSError(36, "File name too long")
-            return FakeConnection(instance, settings, client_id)
+            return FakeConnection(module, settings, client_id)
 
         self.connections._make = make
         self.connections.startService()
@@ -235,7 +235,7 @@ class ReadingTests(ConnectionsCase):
         self.reconcile(("a", ONE), ("b", ONE))
         self.follow("b", parked=("a",))
         (b,) = self.connections.all()
-        self.assertEqual((b.instance, b.calls), ("b", ["unsubscribe"]))
+        self.assertEqual((b.module, b.calls), ("b", ["unsubscribe"]))
         again = self.connections.get("a", ONE)
         self.assertTrue(again.running)
         self.assertEqual(again.reasons, {NOT_RUNNING})

@@ -1,4 +1,4 @@
-"""A call that repeats itself, whatever happens in one of its turns.
+"""A timer that goes on, whatever happens in one of its turns.
 
 Code that sets its own next timer stops for good when an exception comes before that line, and what
 it kept going is frozen without a word in the log. `LoopingCall` ends on the first exception too.
@@ -14,13 +14,13 @@ from twisted.internet.interfaces import IDelayedCall
 
 from metrics_agent.logs.logger import failure_of, make_logger
 
-__all__ = ["RETRY_S", "GuardedLoop"]
+__all__ = ["RETRY_S", "Timer"]
 
 RETRY_S: Final = 1.0
 """The wait after a turn that raised."""
 
 
-class GuardedLoop:
+class Timer:
     """Calls ``turn`` again and again until it is stopped or the turn says that it is done.
 
     Args:

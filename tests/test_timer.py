@@ -1,4 +1,4 @@
-"""The loop that survives its turns."""
+"""The timer that survives its turns."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 import metrics_agent
-from metrics_agent.looping import RETRY_S, GuardedLoop
+from metrics_agent.timer import RETRY_S, Timer
 
 ONE_SHOTS = {
-    "looping.py": "the loop itself",
+    "timer.py": "the timer itself",
     "agent.py": "a wait within a reload, which ends either way; the gap after one",
+    "deferreds.py": "the limit of one wait",
     "commands/demo.py": "the end of --seconds",
     "commands/once.py": "the end of --seconds",
     "logs/burst.py": "the line for what came; the next item sets it again",
     "logs/observer.py": "the lines that are due; the next event sets it again",
     "output/sink.py": "the limit of one drain; the report of a loss",
     "process/standstill.py": "the next reading of the clock during a stop, and nothing else",
-    "steps.py": "the limit of one step of a reload or a stop",
     "supervision/context.py": "a module's own timer, run by the guard",
     "supervision/supervisor.py": "limits of one start or stop; the wait of the state machine",
     "supervision/ticker.py": "sets its next tick by itself and contains each by the guard",
@@ -36,7 +36,7 @@ ONE_SHOTS = {
 """Files that may use callLater: what fires once, and what each is."""
 
 
-class GuardedLoopTests(SynchronousTestCase):
+class TimerTests(SynchronousTestCase):
     """Turns, ends and faults."""
 
     def setUp(self) -> None:
@@ -44,30 +44,30 @@ class GuardedLoopTests(SynchronousTestCase):
         self.turns: list[float] = []
         self.faults: list[BaseException] = []
 
-    def loop(self, turn: Callable[[], float | None]) -> GuardedLoop:
-        """Make a loop that notes when it ran; at the end no timer may be left."""
+    def timer(self, turn: Callable[[], float | None]) -> Timer:
+        """Make a timer that notes when it ran; at the end no timer may be left."""
 
         def noted() -> float | None:
             self.turns.append(self.clock.seconds())
             return turn()
 
-        loop = GuardedLoop(self.clock, noted, self.faults.append)
+        timer = Timer(self.clock, noted, self.faults.append)
 
         def clean() -> None:
-            loop.stop()
+            timer.stop()
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
         self.addCleanup(clean)
-        return loop
+        return timer
 
     def test_turn_says_when_the_next_one_is(self) -> None:
-        """It returns the wait; None ends the loop."""
+        """It returns the wait; None ends the timer."""
         waits = iter([2.0, 0.5, 0, None])
-        loop = self.loop(lambda: next(waits))
-        loop.start(1)
+        timer = self.timer(lambda: next(waits))
+        timer.start(1)
         self.clock.pump([0.5] * 10)
         self.assertEqual(self.turns, [1.0, 3.0, 3.5, 3.5])
-        self.assertFalse(loop.active)
+        self.assertFalse(timer.active)
 
     def test_any_exception_in_a_turn_is_reported_and_the_loop_goes_on(self) -> None:
         """MemoryError and what is no Exception included."""
@@ -78,7 +78,7 @@ class GuardedLoopTests(SynchronousTestCase):
                 raise faults[len(self.turns) - 1]
             return 10
 
-        self.loop(turn).start(0)
+        self.timer(turn).start(0)
         self.clock.pump([RETRY_S / 2] * 20)
         self.assertEqual(self.faults, faults)
         waits = [after - before for before, after in pairwise(self.turns)]
@@ -91,14 +91,14 @@ class GuardedLoopTests(SynchronousTestCase):
         def turn() -> None:
             if len(self.turns) == 1:
                 self.patch(self.clock, "callLater", fail)
-                loop.start(5)
+                timer.start(5)
 
         def fail(*_args: object) -> None:
             self.clock.callLater = call_later
             raise MemoryError
 
-        loop = self.loop(turn)
-        loop.start(0)
+        timer = self.timer(turn)
+        timer.start(0)
         self.clock.pump([0, RETRY_S, RETRY_S])
         self.assertEqual(len(self.turns), 2)
         self.assertEqual([type(fault) for fault in self.faults], [MemoryError])
@@ -115,7 +115,7 @@ class GuardedLoopTests(SynchronousTestCase):
                 raise ValueError
             return None
 
-        GuardedLoop(self.clock, turn, failed).start(0)
+        Timer(self.clock, turn, failed).start(0)
         with self.assertRaises(MemoryError):
             self.clock.advance(0)
         self.clock.pump([RETRY_S, RETRY_S])
@@ -123,11 +123,11 @@ class GuardedLoopTests(SynchronousTestCase):
 
     def test_turn_that_stops_or_starts_the_loop(self) -> None:
         """What it did counts, not what it returns."""
-        loop = self.loop(lambda: loop.stop() or 1.0)
-        loop.start(0)
+        timer = self.timer(lambda: timer.stop() or 1.0)
+        timer.start(0)
         self.clock.pump([1, 1])
         self.assertEqual(len(self.turns), 1)
-        again = self.loop(lambda: again.start(5) or 1.0)
+        again = self.timer(lambda: again.start(5) or 1.0)
         again.start(0)
         self.clock.pump([1, 1, 1])
         self.assertEqual(len(self.turns), 2)
@@ -136,9 +136,9 @@ class GuardedLoopTests(SynchronousTestCase):
 
     def test_start_replaces_what_is_due(self) -> None:
         """There is one timer at most."""
-        loop = self.loop(lambda: None)
-        loop.start(1)
-        loop.start(3)
+        timer = self.timer(lambda: None)
+        timer.start(1)
+        timer.start(3)
         self.clock.pump([1, 1])
         self.assertEqual(self.turns, [])
         self.clock.pump([1])
@@ -146,10 +146,10 @@ class GuardedLoopTests(SynchronousTestCase):
 
 
 class NoOtherLoopTests(SynchronousTestCase):
-    """What repeats itself does so by `GuardedLoop`."""
+    """What repeats itself does so by `Timer`."""
 
     def test_calllater_is_used_only_where_it_fires_once(self) -> None:
-        """A new use has to be named above, or to be a loop."""
+        """A new use has to be named above, or to be a timer."""
         root = Path(metrics_agent.__file__).parent
         found = {
             str(path.relative_to(root))

@@ -14,10 +14,10 @@ from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.guard import Guard
 from metrics_agent.transports.mqtt.topics import Deliver
 
-__all__ = ["Messages"]
+__all__ = ["MessageHandlers"]
 
 
-class Messages:
+class MessageHandlers:
     """Wraps the handlers of one module.
 
     Args:
