@@ -13,7 +13,7 @@ from twisted.logger import ILogObserver
 from metrics_agent.agent import Agent
 from metrics_agent.config import AgentConfig, AgentSettings, Fault, state_directory
 from metrics_agent.config.output import STDOUT
-from metrics_agent.diagnosis import ConnectionProblems, Diagnosis, ListenOnly
+from metrics_agent.diagnosis import Diagnosis
 from metrics_agent.encoding_log import log_clash, log_cut
 from metrics_agent.errors import ConfigError, OutputError
 from metrics_agent.global_settings import put_into_force
@@ -32,6 +32,7 @@ from metrics_agent.process.running import contain_main_loop
 from metrics_agent.process.stdin import StdinService
 from metrics_agent.state.directory import Pace, StateDirectory, safe_name
 from metrics_agent.state.owner import give_to_owner
+from metrics_agent.supervision.connection_problems import ConnectionProblems
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters, CountersByModule
 from metrics_agent.supervision.emitter import Emitter
@@ -46,6 +47,7 @@ from metrics_agent.supervision.ticker import TickerLimits
 from metrics_agent.supervision.watchdog import Watchdog
 from metrics_agent.transports.mqtt.client_id import client_id
 from metrics_agent.transports.mqtt.connections import Connections
+from metrics_agent.transports.mqtt.listen_only import ListenOnly
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.versions import BrokerVersions
 

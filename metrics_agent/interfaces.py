@@ -1,19 +1,22 @@
-"""The seams: what a module is, and the one door through which it sees the agent."""
+"""The seams: what a module is, and the one door through which it sees the agent.
+
+All names that a module's package needs are here, also those of `http_interface` and `module_kind`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from attrs import field, frozen
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from metrics_agent.http_interface import Http, HttpReply
 from metrics_agent.metric import Metric
+from metrics_agent.module_kind import ModuleKind
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -33,7 +36,6 @@ __all__ = [
     "Message",
     "ModuleContext",
     "ModuleKind",
-    "named",
 ]
 
 T = TypeVar("T")
@@ -65,10 +67,6 @@ Collect = Callable[[], Iterable[Metric] | Awaitable[Iterable[Metric] | None] | N
 """One tick: gives metrics, or something that can be awaited for them, or None."""
 
 
-Login = Callable[[Any, Path, Any, Callable[..., "Http"], TextIO, TextIO], Awaitable[bool]]
-"""See `ModuleKind.login`."""
-
-
 class IModule(IService):
     """A collector: a new instance for every start, never started twice.
 
@@ -95,54 +93,6 @@ class Closable(Protocol):
 
         Returns:
             A Deferred that fires when it is closed; harmless when it has been.
-        """
-        ...
-
-
-@frozen
-class HttpReply:
-    """What a server answered, whatever its status.
-
-    Attributes:
-        status: 200, 403, 301 ...
-        body: all of it; not in the repr, since it may hold a token.
-        headers: by lower-case name, the last of each.
-    """
-
-    status: int
-    body: bytes = field(repr=False)
-    headers: Mapping[str, str] = field(factory=dict, repr=False)
-
-
-class Http(Protocol):
-    """Sends requests; one connection for each, and no redirect is followed."""
-
-    async def get(
-        self,
-        url: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> HttpReply:
-        """Get a resource.
-
-        Args:
-            url: ``https://`` or ``http://``, in ASCII; no secret in it.
-            params: of the query, added to those in the URL.
-            headers: beside Accept and User-Agent.
-
-        Raises:
-            CauseError: there is no reply.
-        """
-        ...
-
-    async def post(
-        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None
-    ) -> HttpReply:
-        """Post a body; give its Content-Type among the headers.
-
-        Raises:
-            CauseError: there is no reply.
         """
         ...
 
@@ -346,60 +296,3 @@ class ModuleContext(Protocol):
             problem: a clause that says what is wrong; empty: it works; None: not known yet.
         """
         ...
-
-
-@frozen
-class ModuleKind:
-    """What the registry knows of a module; one constant ``MODULE`` in each module's package.
-
-    Attributes:
-        name: lower_snake_case, the key under ``[modules]``.
-        settings: a frozen attrs class made with ``metrics_agent.config.setting``.
-        service: the module's class: ``package.module:Class``, imported when it is needed, or any
-            callable. Takes settings and context, and gives a module that is not started. Must do
-            no I/O.
-        brokers: the brokers whose connections the settings ask for.
-        needs: names of Python modules that ``service`` does not import as it is imported itself,
-            and that it will need with these settings. See `all_needs`.
-        login: a function, named as ``service`` is, that guides the user through a login on a
-            terminal, for `metrics-agent login`; None for a module without one. Takes the settings,
-            the directory of the module's state, the reactor, a maker of HTTP clients as
-            `ModuleContext.http` is one, and where to read lines and write text; gives something to
-            await that is True if there is a login now.
-        quiet_hint: for `metrics-agent once`: how long to wait where devices send seldom.
-        quiet_s: a run that was at least as long does not need the hint.
-        custom_ignored: keys of the Go agent's ``custom`` table that mean nothing here, with
-            what to say about each.
-    """
-
-    name: str
-    settings: type[Any]
-    service: str | Callable[[Any, ModuleContext], Any]
-    brokers: Callable[[Any], Sequence[MqttSettings]] = lambda _settings: ()
-    needs: Callable[[Any], Sequence[str]] = lambda _settings: ()
-    custom_ignored: Mapping[str, str] = field(factory=dict)
-    login: str | Login | None = None
-    quiet_hint: str = ""
-    quiet_s: float = 0.0
-
-    def make(self, settings: Any, context: ModuleContext) -> Any:
-        """Make a module that is not started; may raise anything."""
-        return named(self.service)(settings, context)
-
-    def all_needs(self, settings: Any) -> tuple[str, ...]:
-        """Return the names of the Python modules that a module with these settings needs.
-
-        They are imported before any module starts, so that none holds up the others, and
-        `metrics-agent check` tries them, since packages that they need may be missing.
-        """
-        own = (self.service.partition(":")[0],) if isinstance(self.service, str) else ()
-        return (*own, *self.needs(settings))
-
-
-def named(thing: str | T) -> T:
-    """Return a thing, or import the one that ``package.module:name`` names."""
-    if not isinstance(thing, str):
-        return thing
-    module, _, name = thing.partition(":")
-    found: T = getattr(import_module(module), name)
-    return found

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from metrics_agent.config import AgentConfig, Fault, ModuleConfig
 from metrics_agent.config.faults import join, quote
-from metrics_agent.interfaces import ModuleKind
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.transports.mqtt.client_id import client_id
 from metrics_agent.transports.mqtt.settings import MqttSettings, mqtt_tables
 

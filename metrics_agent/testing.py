@@ -25,7 +25,8 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, formatEvent
 
 from metrics_agent.deferreds import as_deferred
-from metrics_agent.interfaces import Collect, Handler, Http, Message
+from metrics_agent.http_interface import Http
+from metrics_agent.interfaces import Collect, Handler, Message
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.once import LeftOut
 from metrics_agent.metric import Metric

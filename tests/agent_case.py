@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from metrics_agent.agent import Agent
 from metrics_agent.config import AgentConfig, AgentSettings, Fault, ModuleConfig
-from metrics_agent.interfaces import ModuleKind
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.parts import OnState, Parts
 from metrics_agent.plan import ModulePlan, Plan, build
 from metrics_agent.process.exit import ExitCode

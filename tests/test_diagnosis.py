@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.diagnosis import ConnectionProblems, Diagnosis, ListenOnly
+from metrics_agent.diagnosis import Diagnosis
+from metrics_agent.supervision.connection_problems import ConnectionProblems
+from metrics_agent.transports.mqtt.listen_only import ListenOnly
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.topics import SubscriptionTable
 from tests.supervision.fakes import FakeConnection
@@ -27,7 +29,7 @@ class RuleTests(SynchronousTestCase):
         """No session, and another id each time; all else is as it was."""
         rule = Diagnosis(Path("/copy"), "stdout")
         settings = MqttSettings(broker="tcp://b:1883", username="anna", session_expiry=60)
-        one, two = rule.connection(settings), rule.connection(settings)
+        one, two = rule.connection_settings(settings), rule.connection_settings(settings)
         self.assertEqual((one.persistent_session, one.session_expiry), (False, 0))
         self.assertRegex(one.client_id, r"\Ametrics-agent-[0-9a-f]{8}\Z")
         self.assertNotEqual(one.client_id, two.client_id)
@@ -36,7 +38,7 @@ class RuleTests(SynchronousTestCase):
     def test_configured_client_id(self) -> None:
         """It stays the beginning: brokers may have rules for it."""
         rule = Diagnosis(Path("/copy"), "stdout")
-        name = rule.connection(MqttSettings(client_id="house")).client_id
+        name = rule.connection_settings(MqttSettings(client_id="house")).client_id
         self.assertRegex(name, r"\Ahouse-[0-9a-f]{8}\Z")
 
     def test_plain_filters(self) -> None:

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config import AgentConfig, AgentSettings, Fault, ModuleConfig, setting
-from metrics_agent.interfaces import ModuleKind
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.plan import Plan, build
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from tests.supervision.fakes import FAULTS, raiser

@@ -9,7 +9,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent import agent as agent_module
-from metrics_agent.interfaces import ModuleKind
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.preload import import_all, not_imported
 from tests.agent_case import AgentCase
 from tests.supervision.supervised import FakeModule

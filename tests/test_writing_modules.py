@@ -12,7 +12,8 @@ from unittest import skipUnless
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.interfaces import HttpReply, ModuleKind
+from metrics_agent.http_interface import HttpReply
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.testing import FakeContext
 
 PAGE = Path(__file__).parent.parent / "docs" / "writing-modules.md"

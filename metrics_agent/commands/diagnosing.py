@@ -14,13 +14,14 @@ from metrics_agent.commands.loading import plan_or_complain
 from metrics_agent.commands.run import run_plan
 from metrics_agent.commands.stdout import say_error
 from metrics_agent.config import state_directory
-from metrics_agent.diagnosis import ConnectionProblems, Diagnosis
+from metrics_agent.diagnosis import Diagnosis
 from metrics_agent.logs.logger import make_logger
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.plan import Plan
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
 from metrics_agent.state.directory import state_directory_name
+from metrics_agent.supervision.connection_problems import ConnectionProblems
 
 __all__ = ["Begin", "copied_state", "diagnose"]
 

@@ -10,7 +10,7 @@ from metrics_agent.config.declared import declared
 from metrics_agent.config.faults import nearest, quote
 from metrics_agent.config.sample import Subject
 from metrics_agent.errors import MissingDependency
-from metrics_agent.interfaces import ModuleKind
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.modules import find_kind, known_kinds
 from metrics_agent.process.exit import ExitCode
 

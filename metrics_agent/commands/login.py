@@ -12,7 +12,7 @@ from metrics_agent.commands.loading import load_found, locate
 from metrics_agent.commands.stdout import say_error
 from metrics_agent.config import AgentConfig, ModuleConfig, state_directory
 from metrics_agent.errors import ConfigError
-from metrics_agent.interfaces import named
+from metrics_agent.module_kind import named
 from metrics_agent.process.boot import Process
 from metrics_agent.process.exit import ExitCode
 from metrics_agent.state.directory import state_directory_name

@@ -28,7 +28,7 @@ from metrics_agent.config.structure import (
 from metrics_agent.errors import ConfigError
 
 if TYPE_CHECKING:
-    from metrics_agent.interfaces import ModuleKind
+    from metrics_agent.module_kind import ModuleKind
 
 __all__ = ["AgentConfig", "CommonSettings", "ModuleConfig", "load"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from metrics_agent.errors import MissingDependency
-from metrics_agent.interfaces import ModuleKind
+from metrics_agent.module_kind import ModuleKind
 
 __all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "find_kind", "known_kinds"]
 

@@ -26,7 +26,7 @@ from metrics_agent.backoff import Backoff
 from metrics_agent.cause import Cause, CauseError
 from metrics_agent.config.secret import Secret
 from metrics_agent.errors import MetricsAgentError
-from metrics_agent.interfaces import Http
+from metrics_agent.http_interface import Http
 from metrics_agent.oauth2.provider import Provider
 from metrics_agent.oauth2.replies import GrantRefused, read_reply
 from metrics_agent.oauth2.store import Damaged, Reservation, StoreFault, TokenStore

@@ -8,7 +8,7 @@ from typing import Any, Final
 from metrics_agent.cause import Cause, CauseError
 from metrics_agent.config.secret import Secret
 from metrics_agent.errors import PayloadError
-from metrics_agent.interfaces import HttpReply
+from metrics_agent.http_interface import HttpReply
 from metrics_agent.json_payload import loads, text_number
 from metrics_agent.oauth2.provider import Provider
 from metrics_agent.oauth2.quoting import shown

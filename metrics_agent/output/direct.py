@@ -6,7 +6,8 @@ import errno
 
 from twisted.internet.interfaces import IReactorTime
 
-from metrics_agent.output.whole_lines import Outcome, PlainBuffer, hand_over
+from metrics_agent.output.buffers import PlainBuffer
+from metrics_agent.output.whole_lines import Outcome, hand_over
 from metrics_agent.output.writer import Source
 from metrics_agent.process.kernel import Kernel
 from metrics_agent.timer import Timer

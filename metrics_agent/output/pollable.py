@@ -9,16 +9,9 @@ from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from metrics_agent.output.buffers import Buffer, PipeBuffer, PlainBuffer, SocketBuffer
 from metrics_agent.output.hangup import GONE, HangupCheck
-from metrics_agent.output.whole_lines import (
-    EMPTY_CHECK_S,
-    Buffer,
-    Outcome,
-    PipeBuffer,
-    PlainBuffer,
-    SocketBuffer,
-    hand_over,
-)
+from metrics_agent.output.whole_lines import EMPTY_CHECK_S, Outcome, hand_over
 from metrics_agent.output.writer import Source
 from metrics_agent.process.descriptors import Kind
 from metrics_agent.process.kernel import Kernel

@@ -22,13 +22,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from metrics_agent.cause import Cause
-from metrics_agent.output.whole_lines import (
-    EMPTY_CHECK_S,
-    Buffer,
-    Outcome,
-    SocketBuffer,
-    hand_over,
-)
+from metrics_agent.output.buffers import Buffer, SocketBuffer
+from metrics_agent.output.whole_lines import EMPTY_CHECK_S, Outcome, hand_over
 from metrics_agent.output.writer import Source
 from metrics_agent.process.kernel import Kernel
 from metrics_agent.timer import Timer

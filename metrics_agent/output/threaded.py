@@ -10,14 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from metrics_agent.output.buffers import Buffer, PipeBuffer, PlainBuffer
 from metrics_agent.output.hangup import GONE, HangupCheck
-from metrics_agent.output.whole_lines import (
-    EMPTY_CHECK_S,
-    Buffer,
-    PipeBuffer,
-    PlainBuffer,
-    next_chunk,
-)
+from metrics_agent.output.whole_lines import EMPTY_CHECK_S, next_chunk
 from metrics_agent.output.writer import Source
 from metrics_agent.process.descriptors import Kind
 from metrics_agent.process.kernel import Kernel

@@ -4,9 +4,6 @@
 here and applied by an atexit handler; it is registered before anything else, hence runs after
 all others. A stop that hangs (a thread that never returns is joined by the reactor) is ended
 by a daemon thread.
-
-Telegraf closes its end of the log's pipe when we have ended, and what it has not read by then is
-lost: the very lines that say why. So the last thing done is to wait until they are read.
 """
 
 from __future__ import annotations
@@ -15,20 +12,18 @@ import atexit
 import gc
 import os
 import threading
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum
 from typing import Any, Final
 
-from metrics_agent.process.descriptors import STDERR, unread_bytes
+from metrics_agent.process.descriptors import STDERR
+from metrics_agent.process.last_words import wait_until_read
 from metrics_agent.process.standstill import STEP_S, RunningClock
 
-__all__ = ["ExitCode", "ExitStatus", "wait_until_read"]
+__all__ = ["ExitCode", "ExitStatus"]
 
 _READER_WAIT_S: Final = 0.5
 """How long the end waits for the reader of stderr; with the drain before it, less than 5 s."""
-_LOOK_S: Final = 0.005
 
 
 class ExitCode(IntEnum):
@@ -113,30 +108,3 @@ class ExitStatus:
     def now(self) -> None:
         """End the process at once, with the code so far."""
         self._hard_exit(int(self.code))
-
-
-def wait_until_read(
-    fd: int,
-    timeout_s: float,
-    *,
-    unread: Callable[[int], int] = unread_bytes,
-    clock: Any = time,
-) -> bool:
-    """Wait until the reader of a pipe has taken all of it; blocks.
-
-    Args:
-        fd: for anything but a pipe with a reader there is nothing to wait for.
-        timeout_s: the longest wait.
-        unread: returns how many bytes wait in the pipe; asks the kernel by default.
-        clock: provides ``monotonic`` and ``sleep``.
-
-    Returns:
-        False if the reader was not that fast.
-    """
-    running = RunningClock(clock.monotonic)
-    end_s = running.seconds() + timeout_s
-    while unread(fd):
-        if running.seconds() >= end_s:
-            return False
-        clock.sleep(_LOOK_S)
-    return True

@@ -23,7 +23,8 @@ from twisted.python.failure import Failure
 
 from metrics_agent.batch import Batch
 from metrics_agent.deferreds import as_deferred
-from metrics_agent.interfaces import Cancellable, Closable, Collect, Handler, Http
+from metrics_agent.http_interface import Http
+from metrics_agent.interfaces import Cancellable, Closable, Collect, Handler
 from metrics_agent.logs.once import LeftOut
 from metrics_agent.metric import Metric
 from metrics_agent.state.directory import StateDirectory, StateFile

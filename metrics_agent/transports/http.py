@@ -27,7 +27,7 @@ from zope.interface import implementer
 
 from metrics_agent._version import __version__
 from metrics_agent.cause import Cause, CauseError
-from metrics_agent.interfaces import HttpReply
+from metrics_agent.http_interface import HttpReply
 from metrics_agent.transports.dial import dial_host
 from metrics_agent.transports.http_faults import cause_of, causes_of, was_cancelled
 from metrics_agent.transports.settings import TlsSettings

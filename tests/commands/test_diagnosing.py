@@ -10,9 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent.commands import diagnosing
 from metrics_agent.commands.diagnosing import copied_state
 from metrics_agent.config import load
-from metrics_agent.diagnosis import ConnectionProblems, Diagnosis
+from metrics_agent.diagnosis import Diagnosis
 from metrics_agent.modules import find_kind, known_kinds
 from metrics_agent.plan import Plan, build
+from metrics_agent.supervision.connection_problems import ConnectionProblems
 
 TEXT = '[modules.demo]\nenabled = true\n[modules."demo:two"]\nenabled = true\n'
 

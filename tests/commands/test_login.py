@@ -12,7 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from metrics_agent.commands import loading
 from metrics_agent.commands.login import login
-from metrics_agent.interfaces import ModuleKind
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.modules.demo import MODULE as DEMO
 from metrics_agent.process.boot import Process
 from metrics_agent.transports.http import HttpClient

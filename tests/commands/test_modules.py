@@ -11,7 +11,7 @@ from metrics_agent.commands import kinds as kinds_module
 from metrics_agent.commands.modules import modules
 from metrics_agent.config import setting
 from metrics_agent.errors import MissingDependency
-from metrics_agent.interfaces import ModuleKind
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.modules import BUILT_IN, find_kind
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from tests.commands.case import CommandCase

@@ -8,7 +8,7 @@ from typing import Literal
 from attrs import frozen
 
 from metrics_agent.config import Duration, Fault, Secret, Size, setting
-from metrics_agent.interfaces import ModuleKind
+from metrics_agent.module_kind import ModuleKind
 
 
 @frozen

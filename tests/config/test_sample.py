@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent.config import AgentConfig, AgentSettings, load, setting, structure
 from metrics_agent.config.declared import declared, needed
 from metrics_agent.config.sample import Subject, sample_file, sample_modules
-from metrics_agent.interfaces import ModuleKind
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.modules import BUILT_IN, find_kind
 from metrics_agent.plan import build
 from tests.config import kinds as fakes

@@ -24,8 +24,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from metrics_agent.config import Duration, Fault, setting
-from metrics_agent.interfaces import Handler, IModule, Message, ModuleContext, ModuleKind
+from metrics_agent.interfaces import Handler, IModule, Message, ModuleContext
 from metrics_agent.metric import Metric, Series
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from tests.faults.breakages import FAULTS
 from tests.faults.numbered import PLACE, numbers_filter, point_of

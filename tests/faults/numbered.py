@@ -14,8 +14,9 @@ from attrs import frozen
 from twisted.application.service import Service
 from zope.interface import implementer
 
-from metrics_agent.interfaces import IModule, Message, ModuleContext, ModuleKind
+from metrics_agent.interfaces import IModule, Message, ModuleContext
 from metrics_agent.metric import Metric, Series
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
 __all__ = ["NUMBERED", "PLACE", "number_of", "numbers_filter", "point_of"]

@@ -10,7 +10,8 @@ from attrs import frozen
 
 from metrics_agent.cause import CauseError
 from metrics_agent.config.secret import Secret
-from metrics_agent.interfaces import HttpReply, Message
+from metrics_agent.http_interface import HttpReply
+from metrics_agent.interfaces import Message
 from metrics_agent.modules.netatmo.answers import NextStep, judge
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.modules.netatmo.service import NetatmoModule

@@ -13,7 +13,7 @@ from wsproto.events import AcceptConnection
 
 from metrics_agent.cause import CauseError
 from metrics_agent.config.secret import Secret
-from metrics_agent.interfaces import HttpReply
+from metrics_agent.http_interface import HttpReply
 from metrics_agent.transports.http import HttpClient
 from tests.fuzz.frames import FRAMES, REFUSALS, SMALL, SPOILS, spoilt
 from tests.fuzz.mutations import Draw, bytes_bent, cut_up

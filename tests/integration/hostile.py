@@ -9,8 +9,9 @@ from attrs import frozen
 from twisted.application.service import Service
 from zope.interface import implementer
 
-from metrics_agent.interfaces import IModule, ModuleContext, ModuleKind
+from metrics_agent.interfaces import IModule, ModuleContext
 from metrics_agent.metric import Metric, Series
+from metrics_agent.module_kind import ModuleKind
 
 __all__ = ["MODULE"]
 

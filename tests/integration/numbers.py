@@ -18,8 +18,9 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from metrics_agent.config import setting
-from metrics_agent.interfaces import IModule, Message, ModuleContext, ModuleKind
+from metrics_agent.interfaces import IModule, Message, ModuleContext
 from metrics_agent.metric import Metric, Series
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
 __all__ = ["MODULE", "SLOW_S", "numbers"]

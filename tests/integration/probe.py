@@ -19,8 +19,9 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from metrics_agent.config import Duration, setting
-from metrics_agent.interfaces import IModule, ModuleContext, ModuleKind
+from metrics_agent.interfaces import IModule, ModuleContext
 from metrics_agent.metric import Metric, Series
+from metrics_agent.module_kind import ModuleKind
 
 __all__ = ["MODULE", "TABLE"]
 

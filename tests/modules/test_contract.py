@@ -16,7 +16,8 @@ from zope.interface.verify import verifyObject
 
 from metrics_agent.config.setting import hints, spec_of
 from metrics_agent.config.structure import structure
-from metrics_agent.interfaces import IModule, Message, ModuleKind
+from metrics_agent.interfaces import IModule, Message
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.modules import BUILT_IN, find_kind, known_kinds
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.ticker import as_deferred

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, formatEvent
 
 from metrics_agent.config.secret import Secret
-from metrics_agent.interfaces import HttpReply
+from metrics_agent.http_interface import HttpReply
 from metrics_agent.oauth2.keeper import Keeper
 from metrics_agent.oauth2.provider import Provider
 from metrics_agent.oauth2.store import TokenStore

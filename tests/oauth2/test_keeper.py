@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.cause import Cause, CauseError
 from metrics_agent.config.secret import Secret
-from metrics_agent.interfaces import HttpReply
+from metrics_agent.http_interface import HttpReply
 from metrics_agent.oauth2.keeper import LoginNeeded
 from metrics_agent.oauth2.replies import GrantRefused
 from metrics_agent.oauth2.store import StoreBusy, StoreFault

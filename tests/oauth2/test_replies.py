@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.cause import CauseError
 from metrics_agent.config.secret import Secret
-from metrics_agent.interfaces import HttpReply
+from metrics_agent.http_interface import HttpReply
 from metrics_agent.oauth2.replies import (
     GrantRefused,
     read_reply,

@@ -10,16 +10,9 @@ from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.output.buffers import ATOMIC_BYTES, Buffer, PipeBuffer, SocketBuffer
 from metrics_agent.output.queue import CHUNK_BYTES
-from metrics_agent.output.whole_lines import (
-    ATOMIC_BYTES,
-    Buffer,
-    Outcome,
-    PipeBuffer,
-    SocketBuffer,
-    hand_over,
-    next_chunk,
-)
+from metrics_agent.output.whole_lines import Outcome, hand_over, next_chunk
 from metrics_agent.process.kernel import Kernel
 from tests.output.fakes import FakeSource
 

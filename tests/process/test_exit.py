@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.process import exit as exit_module
 from metrics_agent.process.descriptors import unread_bytes
-from metrics_agent.process.exit import ExitCode, ExitStatus, wait_until_read
+from metrics_agent.process.exit import ExitCode, ExitStatus
+from metrics_agent.process.last_words import wait_until_read
 from metrics_agent.process.standstill import RunningClock
 
 

@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from metrics_agent.config import setting
-from metrics_agent.interfaces import IModule, Message, ModuleKind
+from metrics_agent.interfaces import IModule, Message
 from metrics_agent.metric import FieldValue, Metric, Series
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
 __all__ = ["NUMBERED", "NumberedModule", "numbered_kind"]

@@ -10,9 +10,9 @@ from typing import Any, Final
 from metrics_agent.agent import Agent
 from metrics_agent.assembly import assemble
 from metrics_agent.config import load
-from metrics_agent.interfaces import ModuleKind
 from metrics_agent.logs.logger import ModuleLogger, make_logger
 from metrics_agent.logs.observer import StderrObserver
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.modules.opendtu import MODULE as OPENDTU
 from metrics_agent.modules.tasmota import MODULE as TASMOTA
 from metrics_agent.plan import build

@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.output.whole_lines import PipeBuffer, SocketBuffer
+from metrics_agent.output.buffers import PipeBuffer, SocketBuffer
 from metrics_agent.process.descriptors import ask_kernel
 from tests.output import test_whole_lines
 from tests.simulation.clock import SimClock

@@ -10,7 +10,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.cause import CauseError
-from metrics_agent.interfaces import HttpReply
+from metrics_agent.http_interface import HttpReply
 from metrics_agent.transports.http import HttpClient
 from metrics_agent.transports.settings import TlsSettings
 from tests.transports.web import Connection, WebReactor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metrics_agent.interfaces import ModuleKind
+from metrics_agent.module_kind import ModuleKind
 from metrics_agent.modules.demo.config import DemoSettings
 
 __all__ = ["MODULE"]

@@ -1,0 +1,46 @@
+"""The wait until the last lines of the log are read.
+
+Telegraf closes its end of the log's pipe when we have ended, and what it has not read by then is
+lost: the very lines that say why. So the last thing that a process does is to wait until they are
+read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from metrics_agent.process.descriptors import unread_bytes
+from metrics_agent.process.standstill import RunningClock
+
+__all__ = ["wait_until_read"]
+
+_LOOK_S: Final = 0.005
+
+
+def wait_until_read(
+    fd: int,
+    timeout_s: float,
+    *,
+    unread: Callable[[int], int] = unread_bytes,
+    clock: Any = time,
+) -> bool:
+    """Wait until the reader of a pipe has taken all of it; blocks.
+
+    Args:
+        fd: for anything but a pipe with a reader there is nothing to wait for.
+        timeout_s: the longest wait.
+        unread: returns how many bytes wait in the pipe; asks the kernel by default.
+        clock: provides ``monotonic`` and ``sleep``.
+
+    Returns:
+        False if the reader was not that fast.
+    """
+    running = RunningClock(clock.monotonic)
+    end_s = running.seconds() + timeout_s
+    while unread(fd):
+        if running.seconds() >= end_s:
+            return False
+        clock.sleep(_LOOK_S)
+    return True
