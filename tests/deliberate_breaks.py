@@ -677,8 +677,22 @@ BREAKS: Final = (
     Break(
         "a_rotation_forgets_what_was_not_read",
         "output/path.py",
-        "                self._source.rewind(self._inner.untaken())\n",
+        "            self._source.rewind(inner.untaken())\n",
         "",
+        "tests.output.test_targets",
+    ),
+    Break(
+        "a_full_disk_is_tried_again_without_a_look_at_the_path",
+        "output/direct.py",
+        "        if not self._check():\n",
+        "        if False:\n",
+        "tests.output.test_targets",
+    ),
+    Break(
+        "the_rest_of_a_line_goes_to_a_file_that_was_emptied",
+        "output/path.py",
+        "self._kernel.size(self._fd) != self._cut_size",
+        "False",
         "tests.output.test_targets",
     ),
     Break(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -31,10 +32,20 @@ class DirectWriter:
         reactor: the clock.
         fd: owned by the writer from now on.
         source: where the bytes come from.
+        check: called before each turn of writing; returns whether this writer still writes. If
+            not, it has been closed.
     """
 
-    def __init__(self, kernel: Kernel, reactor: IReactorTime, fd: int, source: Source) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        reactor: IReactorTime,
+        fd: int,
+        source: Source,
+        check: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._kernel = kernel
+        self._check = check
         self._fd = fd
         self._file = PlainBuffer(kernel, fd)
         self._source = source
@@ -64,6 +75,8 @@ class DirectWriter:
 
     def _pump(self) -> float | None:
         """Write; return when there is more to do, None if nothing is left or can be done."""
+        if not self._check():
+            return None
         try:
             outcome = hand_over(self._source, self._file)
         except OSError as error:

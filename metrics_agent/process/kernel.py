@@ -24,8 +24,9 @@ __all__ = ["Kernel", "WritingThread"]
 _F_GETPIPE_SZ: Final = 1032  # fcntl names it since Python 3.10 only where its build machine did
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
 
-_CUT: Final = b"?\n"
-"""Makes what is there of a line invalid: a time without its last digits would be one of 1970."""
+_CUT: Final = b"#\n"
+"""Makes what is there of a line invalid: a time without its last digits would be one of 1970. Where
+nothing is there of a line it is a comment."""
 
 
 class Kernel:
@@ -80,7 +81,8 @@ class Kernel:
     def append_to(self, path: str, mode: int) -> tuple[int, bool]:
         """Open a file for appending, or a named pipe that has a reader.
 
-        A line that a full disk has cut is ended, so that it is invalid and the next one is not.
+        A line that a full disk has cut is ended, so that it is invalid and the next one is not;
+        also where this user may not read whether there is one.
 
         Returns:
             A descriptor, and whether the file was made. It has the mode then, whatever the umask
@@ -93,7 +95,7 @@ class Kernel:
         try:
             if is_new:
                 os.fchmod(fd, mode)
-            elif _ends_in_mid_line(path, fd):
+            elif _may_end_in_mid_line(path, fd):
                 os.write(fd, _CUT)
             # O_NONBLOCK was for opening only: a named pipe without a reader would block there.
             os.set_blocking(fd, True)
@@ -107,19 +109,23 @@ class Kernel:
         status = os.stat(file)  # noqa: PTH116 - descriptors too
         return status.st_dev, status.st_ino
 
+    def size(self, fd: int) -> int:
+        """Return how many bytes a file has."""
+        return os.fstat(fd).st_size
+
     def writing_thread(self, fd: int, written: Callable[[OSError | None], object]) -> WritingThread:
         """Start a thread that writes, see `WritingThread`."""
         return WritingThread(fd, written)
 
 
-def _ends_in_mid_line(path: str, fd: int) -> bool:
+def _may_end_in_mid_line(path: str, fd: int) -> bool:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode) or not status.st_size:
         return False
     try:
         reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:  # this user may only write it
-        return False
+        return True
     try:
         return os.pread(reading, 1, status.st_size - 1) != b"\n"
     finally:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from metrics_agent.errors import OutputError
 from metrics_agent.output.dial import make_dial
 from metrics_agent.output.direct import RETRY_S, DirectWriter
 from metrics_agent.output.endpoint import EndpointWriter
-from metrics_agent.output.path import ROTATION_CHECK_S, PathWriter
+from metrics_agent.output.path import PathWriter
 from metrics_agent.output.target import file_trouble, make_output
 from metrics_agent.output.whole_lines import EMPTY_CHECK_S
 from metrics_agent.platform import Platform
@@ -243,16 +245,37 @@ class FileTroubleTests(SynchronousTestCase):
         self.assertEqual(file_trouble(str(path)), "this user may not write it")
 
 
+class FullKernel(Kernel):
+    """The real one, with a disk that may be full.
+
+    Attributes:
+        room: bytes until it is full; None: it is not.
+    """
+
+    room: int | None = None
+
+    def write(self, fd: int, data: bytes) -> int:
+        if self.room == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        count = super().write(fd, data[: self.room])
+        if self.room is not None:
+            self.room -= count
+        return count
+
+
 class PathTests(SynchronousTestCase):
     """Files by path."""
 
     def setUp(self) -> None:
         self.reactor = FakeReactor()
         self.source = FakeSource()
+        self.kernel = FullKernel()
         self.path = Path(self.mktemp())
 
     def open(self) -> PathWriter:
-        writer = PathWriter(Kernel(), self.reactor, str(self.path), self.source, lambda _fd: None)
+        writer = PathWriter(
+            self.kernel, self.reactor, str(self.path), self.source, lambda _fd: None
+        )
         self.addCleanup(self.assertEqual, [], self.reactor.getDelayedCalls())
         self.addCleanup(writer.close)
         return writer
@@ -287,10 +310,32 @@ class PathTests(SynchronousTestCase):
         for before, expected in (
             (b"", b"c\n"),
             (b"a\n", b"a\nc\n"),
-            (b"a\nb 17", b"a\nb 17?\nc\n"),
+            (b"a\nb 17", b"a\nb 17#\nc\n"),
         ):
             self.path.write_bytes(before)
             writer = self.open()
+            self.write(writer, b"c\n")
+            writer.close()
+            self.assertEqual(self.path.read_bytes(), expected)
+
+    def test_a_line_that_was_cut_and_cannot_be_read(self) -> None:
+        """In a file that may only be written, a comment keeps the first line apart."""
+        real_open = os.open
+
+        def may_only_write(path, flags, *mode):
+            if not flags & os.O_WRONLY:
+                raise PermissionError(errno.EACCES, "Permission denied", path)
+            return real_open(path, flags, *mode)
+
+        for before, expected in (
+            (b"", b"c\n"),
+            (b"a\n", b"a\n#\nc\n"),
+            (b"a\nb 17", b"a\nb 17#\nc\n"),
+        ):
+            self.path.write_bytes(before)
+            patched = self.patch(os, "open", may_only_write)
+            writer = self.open()
+            patched.restore()
             self.write(writer, b"c\n")
             writer.close()
             self.assertEqual(self.path.read_bytes(), expected)
@@ -313,18 +358,88 @@ class PathTests(SynchronousTestCase):
         self.assertIsNone(self.open().close())
 
     def test_rotated(self) -> None:
-        """A file that was renamed or removed is made again."""
+        """A file that was renamed or removed gets no line more, it is made again."""
         writer = self.open()
         self.write(writer, b"a\n")
         rotated = self.path.rename(self.path.with_suffix(".1"))
         self.write(writer, b"b\n")
-        self.reactor.advance(ROTATION_CHECK_S + 0.1)
-        self.write(writer, b"c\n")
-        self.assertEqual((rotated.read_bytes(), self.path.read_bytes()), (b"a\nb\n", b"c\n"))
-        self.reactor.advance(ROTATION_CHECK_S + 0.1)
+        self.assertEqual((rotated.read_bytes(), self.path.read_bytes()), (b"a\n", b"b\n"))
         rotated.rename(self.path)
+        self.write(writer, b"c\n")
+        self.assertEqual(self.path.read_bytes(), b"a\nc\n")
+        self.path.unlink()
         self.write(writer, b"d\n")
-        self.assertEqual(self.path.read_bytes(), b"a\nb\nd\n")
+        self.assertEqual(self.path.read_bytes(), b"d\n")
+
+    def test_rotated_in_a_burst(self) -> None:
+        """It is noticed between the turns of a long burst too."""
+        writer = self.open()
+        lines = [b"%06d" % number + b"x" * 993 + b"\n" for number in range(3000)]
+        for line in lines:
+            self.source.add(line)
+        writer.wake()
+        rotated = self.path.rename(self.path.with_suffix(".1"))
+        written = rotated.stat().st_size
+        self.assertLess(written, 2_000_000)
+        for _ in range(5):
+            self.reactor.turn()
+        self.assertEqual(rotated.stat().st_size, written)
+        self.assertEqual(rotated.read_bytes() + self.path.read_bytes(), b"".join(lines))
+
+    def test_rotated_while_the_disk_is_full(self) -> None:
+        """What is tried again goes to the file that is there then, cut lines as a whole."""
+        writer = self.open()
+        self.kernel.room = 3
+        self.write(writer, b"a\nb 17\n")
+        rotated = self.path.rename(self.path.with_suffix(".1"))
+        self.reactor.advance(RETRY_S)
+        self.assertEqual((rotated.read_bytes(), self.path.read_bytes()), (b"a\nb", b""))
+        self.kernel.room = None
+        self.reactor.advance(RETRY_S)
+        self.assertEqual((rotated.read_bytes(), self.path.read_bytes()), (b"a\nb", b"a\nb 17\n"))
+
+    def test_changed_while_a_line_is_cut(self) -> None:
+        """The rest of a line is written only behind its beginning."""
+        for change, expected in (
+            (lambda: None, b"a\nb 17\nc 18\n"),
+            (lambda: os.truncate(self.path, 0), b"b 17\nc 18\n"),
+            (lambda: os.truncate(self.path, 3), b"a\nb#\nb 17\nc 18\n"),
+            (lambda: self.path.write_bytes(b"a\nb other\n"), b"a\nb other\nb 17\nc 18\n"),
+        ):
+            self.path.unlink(missing_ok=True)
+            writer = self.open()
+            self.write(writer, b"a\n")
+            self.kernel.room = 4
+            self.write(writer, b"b 17\n")
+            self.assertEqual(self.path.read_bytes(), b"a\nb 17")
+            self.reactor.advance(RETRY_S)
+            change()
+            self.kernel.room = None
+            self.reactor.advance(RETRY_S)
+            self.write(writer, b"c 18\n")
+            self.assertEqual(self.path.read_bytes(), expected)
+            writer.close()
+
+    def test_directory_that_may_not_be_searched(self) -> None:
+        """A path that cannot be looked at, for whatever reason, leaves the open file in use."""
+        writer = self.open()
+        self.write(writer, b"a\n")
+
+        def identity(_file):
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        self.patch(self.kernel, "identity", identity)
+        self.write(writer, b"b\n")
+        self.assertEqual(self.path.read_bytes(), b"a\nb\n")
+
+    def test_identity_that_changes(self) -> None:
+        """A file system without lasting identities costs time, no lines."""
+        numbers = count()
+        self.patch(self.kernel, "identity", lambda _file: next(numbers))
+        writer = self.open()
+        for number in range(5):
+            self.write(writer, b"%d\n" % number)
+        self.assertEqual(self.path.read_bytes(), b"0\n1\n2\n3\n4\n")
 
     def test_rotated_before_it_was_read(self) -> None:
         """What is unread in a named pipe that is replaced comes again, in what replaces it."""
@@ -334,7 +449,6 @@ class PathTests(SynchronousTestCase):
         writer = self.open()
         self.write(writer, b"a\n")
         self.path.rename(self.path.with_suffix(".1"))
-        self.reactor.advance(ROTATION_CHECK_S + 0.1)
         self.write(writer, b"b\n")
         self.assertEqual(self.path.read_bytes(), b"a\nb\n")
 

@@ -395,6 +395,7 @@ class File(Description):
     Attributes:
         room: bytes until the disk is full; None: it is not.
         cut: the last write was taken in part.
+        size: bytes that were written.
     """
 
     def __init__(self, take: Callable[[bytes], Any]) -> None:
@@ -402,6 +403,7 @@ class File(Description):
         self._take = take
         self.room: int | None = None
         self.cut = False
+        self.size = 0
 
     def write(self, data: bytes) -> int:
         count = len(data)
@@ -411,5 +413,6 @@ class File(Description):
             if not data:
                 raise failure(errno.ENOSPC)
         self.cut = len(data) < count
+        self.size += len(data)
         self._take(data)
         return len(data)

@@ -141,6 +141,9 @@ class SimKernel(Kernel):
     def identity(self, file: int | str) -> tuple[int, int]:
         return 1, self._reader.inode if isinstance(file, str) else id(self.of(file))
 
+    def size(self, fd: int) -> int:
+        return int(self.of(fd).size)
+
     def writing_thread(self, fd: int, written: Callable[[OSError | None], object]) -> Any:
         return SimThread(self, fd, written)
 
