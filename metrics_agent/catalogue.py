@@ -309,14 +309,13 @@ STATE: Final = Measurement(
     "What a detector says.",
     (*_COMMON, _SENSOR),
     (
-        Field("contact", kind="bool", doc="true is closed", written=False),
+        Field("contact", kind="bool", doc="true is closed"),
         *_alike(
             "",
-            *("occupancy", "presence", "vibration", "tamper", "smoke"),
-            *("water_leak", "overpower", "overtemperature"),
+            *("occupancy", "vibration", "tamper", "smoke", "water_leak", "carbon_monoxide"),
             kind="bool",
-            written=False,
         ),
+        *_alike("", "presence", "overpower", "overtemperature", kind="bool", written=False),
     ),
 )
 

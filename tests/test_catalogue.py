@@ -179,7 +179,7 @@ class GoldenCaseTests(SynchronousTestCase):
     def test_the_mark_is_on_the_page(self):
         """A reader sees which fields are reserved only."""
         page = catalogue.as_markdown()
-        self.assertIn("| `contact` |  | bool | not written yet; true is closed |  |\n", page)
+        self.assertIn("| `contact` |  | bool | true is closed |  |\n", page)
         self.assertIn("| `voc` | ug/m3 | float | not written yet |  |\n", page)
 
 

@@ -20,8 +20,13 @@ from metrics_agent.modules.tasmota.meters import (
     decode_meter,
     has_meter_keys,
 )
-from metrics_agent.modules.tasmota.sensor_table import IGNORED_OBJECTS
-from metrics_agent.modules.tasmota.sensors import decode_sensor, is_sensor, stem_of
+from metrics_agent.modules.tasmota.sensor_table import ENVELOPE, IGNORED_OBJECTS
+from metrics_agent.modules.tasmota.sensors import (
+    MAX_ITEMS,
+    decode_sensor,
+    is_sensor,
+    stem_of,
+)
 from metrics_agent.modules.tasmota.state import decode_inputs, decode_power, decode_state
 from metrics_agent.modules.tasmota.values import (
     Drop,
@@ -30,6 +35,7 @@ from metrics_agent.modules.tasmota.values import (
     point_time,
     short_enough,
 )
+from metrics_agent.modules.tasmota.zigbee import ZIGBEE, decode_zigbee, is_zigbee
 
 __all__ = [
     "ZIGBEE",
@@ -39,9 +45,6 @@ __all__ = [
     "decode_state_document",
     "read_object",
 ]
-
-ZIGBEE: Final = "ZbReceived"
-"""The object of what a Zigbee bridge passes on; with SetOption118 a subtopic of that name."""
 
 _DEFAULT_CONFIG: Final = DeviceConfig("-")
 _ENERGY_REPLIES: Final = ("EnergyTotal", "EnergyToday", "EnergyYesterday")
@@ -88,7 +91,8 @@ def decode_document(
     points: Points | None = None
     for name, content in _members(document, drop):
         if content.__class__ is not dict:
-            if content.__class__ is str and name != "Time" and points is None:
+            # Most messages have no more than these beside their objects.
+            if name not in ENVELOPE and points is None:
                 points = Points(drop)
             continue
         if name == "ENERGY":
@@ -104,8 +108,48 @@ def decode_document(
         _decode_object(name, content, points, drop, Units(document), meters)
     if points is None:
         return metrics
+    _decode_top(document, points, drop, meters)
     decode_inputs(document, points, _states(device))
     return metrics + points.metrics(device, time_ns)
+
+
+def _decode_top(
+    document: Mapping[str, object], points: Points, drop: Drop, meters: Mapping[str, MeterTable]
+) -> None:
+    """Read the values beside a message's objects, as scripts and some drivers send them."""
+    loose = {
+        name: content
+        for name, content in _members(document, _ignore)
+        if name not in ENVELOPE and content.__class__ not in (dict, str)
+    }
+    if is_zigbee("", document):
+        # With SetOption119 the message is the device's own object.
+        decode_zigbee("", {**loose, **_texts(document)}, points, drop, meters)
+        return
+    units = Units(document)
+    for name, content in list(loose.items()):
+        if content.__class__ is list and any(each.__class__ is dict for each in content):
+            del loose[name]
+            for index, each in enumerate(content[:MAX_ITEMS], 1):
+                if each.__class__ is dict:
+                    called = name if len(content) == 1 else f"{name}-{index}"
+                    _decode_object(called, each, points, drop, units, meters)
+    if loose and has_meter_keys(loose):
+        decode_meter("", loose, points, drop, units)
+    elif loose:
+        decode_sensor("", loose, points, drop, units)
+
+
+def _ignore(_reason: str, _where: str) -> None:
+    """Take what was counted already."""
+
+
+def _texts(document: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: content
+        for name, content in document.items()
+        if content.__class__ is str and name not in ENVELOPE
+    }
 
 
 def _decode_mapped_energy(
@@ -138,7 +182,9 @@ def _decode_object(
     if name in IGNORED_OBJECTS or stem_of(name) in IGNORED_OBJECTS:
         return
     if name == ZIGBEE:
-        _decode_zigbee(content, points, drop, units)
+        _decode_bridged(content, points, drop, meters)
+    elif is_zigbee(name, content):
+        decode_zigbee(name, content, points, drop, meters)
     elif name in meters:
         decode_meter(name, content, points, drop, units, meters[name])
     elif has_meter_keys(content):
@@ -149,14 +195,19 @@ def _decode_object(
         drop("unknown_object", name)
 
 
-def _decode_zigbee(content: Mapping[str, object], points: Points, drop: Drop, units: Units) -> None:
-    """Read what a Zigbee bridge passes on: objects by address, or with SetOption119 one itself."""
-    for address, child in _members({"": content} if "Device" in content else content, drop):
+def _decode_bridged(
+    content: Mapping[str, object],
+    points: Points,
+    drop: Drop,
+    meters: Mapping[str, MeterTable],
+) -> None:
+    """Read ``ZbReceived``: objects by address, or with SetOption119 one itself."""
+    if "Device" in content:
+        decode_zigbee(ZIGBEE, content, points, drop, meters)
+        return
+    for address, child in _members(content, drop):
         if isinstance(child, dict):
-            names = (child.get("Name"), child.get("Device"), address, ZIGBEE)
-            called = next(each for each in names if isinstance(each, str) and each)
-            if short_enough(called, drop):
-                decode_sensor(called, child, points, drop, units)
+            decode_zigbee(address, child, points, drop, meters)
 
 
 def decode_state_document(

@@ -8,6 +8,7 @@ from typing import Final
 
 from metrics_agent.limits import TASMOTA_NAME_CHARS
 from metrics_agent.modules.tasmota.sensor_table import (
+    FROM_ZERO,
     IGNORED_KEYS,
     NESTED,
     NUMBERED,
@@ -17,9 +18,10 @@ from metrics_agent.modules.tasmota.sensor_table import (
 )
 from metrics_agent.modules.tasmota.values import Drop, Points, Units, float_of
 
-__all__ = ["decode_sensor", "is_sensor", "stem_of"]
+__all__ = ["MAX_ITEMS", "decode_sensor", "decode_table", "is_sensor", "stem_of"]
 
-_MAX_ITEMS: Final = 32
+MAX_ITEMS: Final = 32
+"""The most that is taken from an array."""
 _DIGITS: Final = "0123456789"
 _NUMBERED_KEY = re.compile(r"(.*?)([0-9]{0,3})(?:_([0-9]{1,2}))?")
 
@@ -28,6 +30,10 @@ _NUMBERED_KEY = re.compile(r"(.*?)([0-9]{0,3})(?:_([0-9]{1,2}))?")
 _ONE_WIRE: Final = frozenset({"DS18B20", "DS18S20", "DS1822", "MAX31850"})
 _ONE_WIRE_SENTINELS: Final = (85.0, -127.0)
 _TOLERANCE: Final = 0.01
+
+_TOGGLE: Final = 2
+"""A command that says nothing of the state."""
+_STATES: Final = (0, 1, _TOGGLE)
 
 # A radar's "Energy" is no energy; a meter's stands beside its power or voltage.
 _BESIDE_ENERGY: Final = ("Power", "Voltage")
@@ -41,18 +47,23 @@ def stem_of(name: str) -> str:
 def is_sensor(name: str, sensor: Mapping[str, object]) -> bool:
     """Say whether an object has at least one key that the table knows."""
     stem = stem_of(name)
-    if stem in OVERRIDES or _numbered_stem(stem) in NUMBERED:
+    if stem in OVERRIDES or _numbered_table(stem) is not None:
         return True
     return any(key in READINGS or key in NESTED for key in sensor)
 
 
 def decode_sensor(
-    name: str, sensor: Mapping[str, object], points: Points, drop: Drop, units: Units
+    name: str,
+    sensor: Mapping[str, object],
+    points: Points,
+    drop: Drop,
+    units: Units,
 ) -> None:
     """Read one sensor object.
 
     Args:
-        name: its key in the payload, which becomes the tag ``sensor``.
+        name: its key in the payload, which becomes the tag ``sensor``; empty for the values at a
+            message's top, which have none.
         sensor: its content.
         points: where the fields go.
         drop: told what is left out.
@@ -60,7 +71,7 @@ def decode_sensor(
     """
     reader = _Reader(name, points, drop, units)
     stem = stem_of(name)
-    numbered = NUMBERED.get(_numbered_stem(stem))
+    numbered = _numbered_table(stem)
     special = OVERRIDES.get(stem, {})
     for key, value in sensor.items():
         if key in special:
@@ -74,12 +85,34 @@ def decode_sensor(
         elif key in READINGS:
             reader.read(READINGS[key], key, value, sensor)
         elif key not in IGNORED_KEYS and not isinstance(value, str):
-            drop("unmapped_key", f"{name}.{key}")
+            drop("unmapped_key", reader.where(key))
+
+
+def decode_table(
+    name: str,
+    values: Mapping[str, object],
+    points: Points,
+    drop: Drop,
+    units: Units,
+    table: Mapping[str, Reading],
+    channel: str = "",
+) -> None:
+    """Read values whose keys have the meaning of a table, not that of Tasmota's own objects."""
+    reader = _Reader(name, points, drop, units)
+    for key, value in values.items():
+        if key in table:
+            reader.read(table[key], key, value, values, channel)
+        elif not isinstance(value, str):
+            drop("unmapped_key", reader.where(key))
 
 
 def _numbered_stem(stem: str) -> str:
     """Return the stem without a number: ``Shutter`` of ``Shutter1``."""
     return stem.rstrip(_DIGITS)
+
+
+def _numbered_table(stem: str) -> Mapping[str, Reading] | None:
+    return NUMBERED.get(stem) or NUMBERED.get(_numbered_stem(stem))
 
 
 class _Reader:
@@ -92,6 +125,10 @@ class _Reader:
         self._points = points
         self._drop = drop
         self._units = units
+
+    def where(self, key: str) -> str:
+        """Return the place of a key in the payload."""
+        return f"{self._name}.{key}" if self._name else key
 
     def read(
         self,
@@ -106,7 +143,7 @@ class _Reader:
         if is_energy and not any(beside in siblings for beside in _BESIDE_ENERGY):
             return
         if isinstance(value, list):
-            for index, item in enumerate(value[:_MAX_ITEMS], 1):
+            for index, item in enumerate(value[:MAX_ITEMS], 1):
                 self._add(reading, key, item, siblings, str(index))
         else:
             self._add(reading, key, value, siblings, channel)
@@ -115,7 +152,7 @@ class _Reader:
         """Read an object within the object."""
         inner = NESTED.get(key)
         if inner is None:
-            self._drop("unmapped_key", f"{self._name}.{key}")
+            self._drop("unmapped_key", self.where(key))
             return
         for name, item in value.items():
             reading = inner.get(name)
@@ -135,7 +172,11 @@ class _Reader:
             return False
         word, first, second = match.groups()
         # MQ135_1 is the first sensor of the type 135; a shutter's number is in the object's name.
-        number = second or first or stem[len(_numbered_stem(stem)) :]
+        number = second or first
+        if not number and stem not in NUMBERED:
+            number = stem[len(_numbered_stem(stem)) :]
+        if number == "0" or (number and stem in FROM_ZERO):
+            number = str(int(number) + 1)
         if word == "CTEnergy" and isinstance(value, dict):
             for name, item in value.items():
                 if (reading := NESTED[word].get(name)) is not None:
@@ -154,7 +195,10 @@ class _Reader:
         siblings: Mapping[str, object],
         channel: str,
     ) -> None:
-        where = f"{self._name}.{key}"
+        where = self.where(key)
+        if reading.flag:
+            self._add_flag(reading, value, where, channel)
+            return
         found = float_of(value, self._drop, where, text=reading.text)
         if found is not None and reading.unit is not None:
             found = self._units.convert(found, reading.unit, self._drop, where)
@@ -167,7 +211,19 @@ class _Reader:
         ):
             self._drop("sentinel", where)
             return
+        if reading.factor != 1:
+            found = round(found * reading.factor, 6)
         field = reading.field
         if reading.fraction and isinstance(value, float):
             field = reading.fraction
         self._points.add(reading.measurement, field, found, channel, self._name)
+
+    def _add_flag(self, reading: Reading, value: object, where: str, channel: str) -> None:
+        if value is None:
+            self._drop("null_value", where)
+        elif value.__class__ in (int, bool) and value in _STATES:
+            if value != _TOGGLE:
+                state = bool(value) != reading.inverted
+                self._points.add(reading.measurement, reading.field, state, channel, self._name)
+        else:
+            self._drop("unknown_state", where)

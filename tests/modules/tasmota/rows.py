@@ -149,6 +149,19 @@ SENSORS = {
         "LYWSD03-52680f, Flora-, MJ_HT_V1-, Moisture, Fertility, Battery, Firmware, RSSI, MAC",
     ),
     "ZbReceived": _row("sensor_zbreceived topic_zigbee", "ZbReceived, 0x5ADF, Name, LinkQuality"),
+    "Zigbee plugs and lamps": _row(
+        "zigbee_plug",
+        "Power, ActivePower, RMSVoltage, RMSCurrent, EnergyTotal, CurrentSummationDelivered, "
+        "Dimmer, CT, 0006!01, 0006/4001",
+    ),
+    "Zigbee detectors": _row(
+        "zigbee_detectors",
+        "Contact, Occupancy, Water, Fire, CO, BatteryVoltage, BatteryPercentage, LocalTemperature",
+    ),
+    "Zigbee names, SetOption83, 100, 119": _row("zigbee_names", "IEEEAddr, ZbInfo, ZbState"),
+    "values at the top": _row(
+        "top_level", "Temperature, Humidity, Light, Analog0, ADS1115, A0, Total_in"
+    ),
     "Switch1..28, SwitchText": _row("sensor_switches", "Switch1, Switch28, Door"),
     "events": _row("sensor_events", "PN532, RDM6300, RC522, RfReceived, IrReceived, GM861"),
     "TuyaSNS and other mixed ones": _row("sensor_mixed", "TuyaSNS, MtrReceived, MCP230XX, PCF8574"),

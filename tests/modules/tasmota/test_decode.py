@@ -16,7 +16,7 @@ from metrics_agent.errors import PayloadError
 from metrics_agent.json_payload import loads
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import Metric
-from metrics_agent.modules.tasmota import go_compat, meter_keys, meters, sensor_table
+from metrics_agent.modules.tasmota import go_compat, meter_keys, meters, sensor_table, zigbee
 from metrics_agent.modules.tasmota.device import Device, Naming
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
 from metrics_agent.modules.tasmota.energy import decode_energy, decode_energy_fully
@@ -65,6 +65,8 @@ KEYS = st.one_of(
             *sensor_table.READINGS,
             *sensor_table.NESTED,
             *(key for key, _ in meter_keys.TABLE),
+            *zigbee._TABLE,
+            *("Device", "0x5ADF", "Power", "Dimmer", "EnergyTotal", "ADS1115", "Endpoint"),
             *("Total_in", "1-0:1.8.0*255", "Volt_L1", "1_7_0", "L1"),
             *("ENERGY", "Total", "Today", "Time", "Epoch", "TempUnit", "SpeedUnit", "PressureUnit"),
             *("Wifi", "UptimeSec", "POWER1", "EnergyTotal", "StatusSNS", "StatusSTS", "Switch1"),
@@ -229,16 +231,19 @@ class Tables(SynchronousTestCase):
     """What the tables say is in the catalogue."""
 
     def test_fields_are_catalogued(self) -> None:
-        """Every reading's field exists, with the kind of a number."""
-        readings = [
+        """Every reading's field exists, with the kind of its value."""
+        readings: list[Any] = [
             *sensor_table.READINGS.values(),
             *(r for table in sensor_table.OVERRIDES.values() for r in table.values() if r),
             *(r for table in sensor_table.NESTED.values() for r in table.values()),
             *(r for table in sensor_table.NUMBERED.values() for r in table.values()),
+            *zigbee._TABLE.values(),
+            *zigbee._SWITCHED.values(),
             *meter_keys.TABLE.values(),
         ]
         for reading in readings:
-            self.assertEqual(CATALOGUE[reading.measurement].field(reading.field).kind, "float")
+            kind = "bool" if getattr(reading, "flag", False) else "float"
+            self.assertEqual(CATALOGUE[reading.measurement].field(reading.field).kind, kind)
 
     def test_original_names_are_the_catalogue_s(self) -> None:
         """The Go agent's names come from one table, with its scales."""

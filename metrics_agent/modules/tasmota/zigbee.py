@@ -1,0 +1,161 @@
+"""What a Zigbee bridge passes on: one object for each device and message, with its attributes.
+
+The names of attributes are those of the Zigbee standard, so some mean something else than in
+Tasmota's own objects: ``Power`` is the state of a switch, ``ActivePower`` is in watts. An object is
+found in ``ZbReceived``, by the device's address or name (SetOption83), or without either
+(SetOption100, 118, 119); what all forms have in common is ``"Device":"0x5ADF"``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from metrics_agent.catalogue import DEVICE, ELECTRICITY, STATE, SWITCH
+from metrics_agent.modules.tasmota.meters import MeterTable
+from metrics_agent.modules.tasmota.sensor_table import READINGS, flag, reading
+from metrics_agent.modules.tasmota.sensors import decode_table
+from metrics_agent.modules.tasmota.values import Drop, Points, Units, float_of, short_enough
+
+__all__ = ["ZIGBEE", "decode_zigbee", "is_zigbee"]
+
+ZIGBEE: Final = "ZbReceived"
+"""The object of what a Zigbee bridge passes on; with SetOption118 a subtopic of that name."""
+
+_SHORT_ADDRESS = re.compile(r"0x[0-9A-Fa-f]{4}")
+# "0006!01" is a command, "0006/4000" an attribute without a name; each has a number of a cluster.
+_UNNAMED = re.compile(r"[0-9A-Fa-f]{4}[!/<?_].*")
+_COUNTED = re.compile(r"0x([0-9A-Fa-f]{1,16})")
+
+_SWITCHED: Final = {
+    "Power": flag(SWITCH, "state"),
+    "Dimmer": reading(SWITCH, "dimmer", factor=100 / 254),
+    "CT": reading(SWITCH, "color_temperature"),
+}
+_COMMANDS: Final = {"Power": "0006!", "Dimmer": "0008!"}
+"""The begin of the key that a command brings along, as a remote sends it: it is no state."""
+_ENERGY: Final = {
+    "EnergyTotal": ELECTRICITY.key("energy_total"),
+    "CurrentSummationDelivered": ELECTRICITY.key("energy_total"),
+    "CurrentSummationReceived": ELECTRICITY.key("energy_exported_total"),
+}
+"""Counters of a plug. As the device sends them they are texts and in a unit of its own; a plugin of
+the bridge that knows the unit makes them numbers, in kWh."""
+
+_TABLE: Final = {
+    **{
+        key: READINGS[key]
+        for key in (
+            *("Temperature", "Humidity", "Pressure", "SeaPressure", "Illuminance"),
+            *("Battery", "BatteryPercentage", "LinkQuality"),
+        )
+    },
+    "LocalTemperature": READINGS["Temperature"],
+    "ActivePower": reading(ELECTRICITY, "power"),
+    "RMSVoltage": reading(ELECTRICITY, "voltage"),
+    "RMSCurrent": reading(ELECTRICITY, "current"),
+    "BatteryVoltage": reading(DEVICE, "battery_voltage"),
+    # Of a version before that name.
+    "Voltage": reading(DEVICE, "battery_voltage"),
+    # The alarm of a zone: 1 is open.
+    "Contact": flag(STATE, "contact", inverted=True),
+    "Occupancy": flag(STATE, "occupancy"),
+    "Water": flag(STATE, "water_leak"),
+    "Fire": flag(STATE, "smoke"),
+    "Smoke": flag(STATE, "smoke"),
+    "CO": flag(STATE, "carbon_monoxide"),
+    "Movement": flag(STATE, "vibration"),
+    "Tamper": flag(STATE, "tamper"),
+}
+_IGNORED: Final = frozenset(
+    {
+        *("Device", "Name", "Endpoint", "Group", "IEEEAddr", "ModelId", "Manufacturer", "Time"),
+        *("Cluster", "Read", "ReadNames", "ConfigResponse", "WriteResponse", "PressureUnit"),
+        *("ZoneStatus", "ZoneStatusChange", "ZoneType", "ZoneState", "LastSeen", "LastSeenEpoch"),
+    }
+)
+
+
+def is_zigbee(name: str, content: Mapping[str, object]) -> bool:
+    """Say whether an object is that of a Zigbee device, or has such."""
+    return (
+        name == ZIGBEE
+        or _is_address(content.get("Device"))
+        or _SHORT_ADDRESS.fullmatch(name) is not None
+    )
+
+
+def decode_zigbee(
+    name: str,
+    content: Mapping[str, object],
+    points: Points,
+    drop: Drop,
+    mapping: Mapping[str, MeterTable],
+) -> None:
+    """Read the object of a Zigbee device.
+
+    Its tag ``sensor`` is its name, else the long address; only without either the short one, which
+    is another after the device has joined again.
+
+    Args:
+        name: its key in the payload: an address, a name or `ZIGBEE`.
+        content: its attributes.
+        points: where the fields go.
+        drop: called with what is left out.
+        mapping: the user's fields by name of the device, for its counters.
+    """
+    called = _called(name, content)
+    if not short_enough(called, drop):
+        return
+    endpoint = content.get("Endpoint")
+    channel = str(endpoint) if endpoint.__class__ is int and endpoint != 1 else ""
+    mapped = mapping.get(called, {})
+    switched: dict[str, object] = {}
+    rest: dict[str, object] = {}
+    for key, value in content.items():
+        if key in mapped or key in _ENERGY:
+            _add_counter(key, value, points, drop, called, mapped)
+        elif key in _SWITCHED:
+            if key not in _COMMANDS or not any(each.startswith(_COMMANDS[key]) for each in content):
+                switched[key] = value
+        elif key not in _IGNORED and not _UNNAMED.fullmatch(key):
+            rest[key] = value
+    # A bridge sends degrees Celsius whatever it is set to; the unit of a pressure is in the object.
+    units = Units({"PressureUnit": content.get("PressureUnit", "hPa")})
+    decode_table(called, switched, points, drop, units, _SWITCHED, channel)
+    decode_table(called, rest, points, drop, units, _TABLE)
+
+
+def _called(name: str, content: Mapping[str, object]) -> str:
+    key = "" if name == ZIGBEE else name
+    named = (content.get("Name"), "" if _SHORT_ADDRESS.fullmatch(key) else key)
+    addresses = (content.get("IEEEAddr"), content.get("Device"), key, ZIGBEE)
+    return next(each for each in (*named, *addresses) if isinstance(each, str) and each)
+
+
+def _is_address(value: object) -> bool:
+    return isinstance(value, str) and _SHORT_ADDRESS.fullmatch(value) is not None
+
+
+def _add_counter(
+    key: str, value: object, points: Points, drop: Drop, sensor: str, mapped: MeterTable
+) -> None:
+    where = f"{sensor}.{key}"
+    raw = _COUNTED.fullmatch(value) if isinstance(value, str) else None
+    meaning = mapped.get(key)
+    if raw is not None and meaning is None:
+        drop(
+            "unit_not_known",
+            f'{where}: set its unit below [modules.tasmota.meters."{sensor}"], such as "{key}" = '
+            f'"{_ENERGY[key]} Wh"; the message does not give it',
+        )
+        return
+    found = float(int(raw[1], 16)) if raw is not None else float_of(value, drop, where)
+    if found is None:
+        return
+    if meaning is None:
+        points.add(ELECTRICITY.name, _ENERGY[key], found, "", sensor)
+    else:
+        found = found if meaning.factor == 1 else round(found * meaning.factor, 9)
+        points.add(meaning.measurement, meaning.field, found, meaning.channel, sensor)
