@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import count
 from sys import getsizeof
@@ -25,6 +26,9 @@ _SERIES_BYTES: Final = 350
 # A payload decides what the first series is; one that is larger than an ordinary one is kept with
 # those that have a bound.
 _FIRST_SERIES_BYTES: Final = 800
+
+_DEFAULT_NAME: Final = re.compile(r"(?:Tasmota|Sonoff)[0-9]{0,2}")
+"""Of a device, and with a number of its second and further outputs."""
 
 _Key: TypeAlias = "str | tuple[str, str, str]"
 
@@ -166,6 +170,10 @@ class Device:
         if self.config is None:
             return ""
         names = self.config.friendly_names
-        if index and own_names and int(index) < len(names) and names[int(index)]:
-            return names[int(index)]
-        return (names[0] if names else "") or self.config.device_name
+        at = int(index) if index and own_names else 0
+        name = (names[at] if at < len(names) else "") or (names[0] if names else "")
+        device_name = self.config.device_name
+        # What the firmware calls all devices yields to a name that was set.
+        if not name or (_DEFAULT_NAME.fullmatch(name) and not _DEFAULT_NAME.fullmatch(device_name)):
+            return device_name or name
+        return name

@@ -138,6 +138,16 @@ class Registry:
         """Return the addresses of devices that announced themselves last, the latest first."""
         return list(islice(reversed(self._by_mac), most))
 
+    def unheard(self) -> Iterator[tuple[str, str]]:
+        """Yield address and topic of each device that announced itself and sent nothing since.
+
+        Devices that sleep most of the time are left out.
+        """
+        for mac, device in self._by_mac.items():
+            asleep = device.config is not None and device.config.deep_sleep
+            if not device.has_sent and not asleep and mac not in self._remembered:
+                yield mac, device.topic
+
     def forget_silent(self) -> int:
         """Forget devices of an earlier run that neither announced themselves nor sent anything.
 

@@ -13,7 +13,6 @@ an unknown base is that of a device without announcement, a stranger, and is tak
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -45,15 +44,13 @@ from metrics_agent.modules.tasmota.go_compat import to_original
 from metrics_agent.modules.tasmota.known import KnownDevices
 from metrics_agent.modules.tasmota.meters import MeterTable, parse_meter_field
 from metrics_agent.modules.tasmota.registry import Registry
+from metrics_agent.modules.tasmota.remarks import REASONS, Remarks
 from metrics_agent.modules.tasmota.silence import Silence
 from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, Shape
 from metrics_agent.modules.tasmota.totals import refuses, should_ask, sum_of
 from metrics_agent.topic_filters import covers
 
 __all__ = ["TasmotaModule"]
-
-# Odd but harmless: told so that a person can map the key, not as a warning.
-_REMARKS: Final = frozenset({"unmapped_key", "unknown_object"})
 
 _Read = Callable[[Device, Message], list[Metric]]
 
@@ -80,6 +77,7 @@ class TasmotaModule(Service):
         self._wanted = (shapes, filters)
         self._said_full = False
         self._current_device = ""
+        self._has_remarks = False
         # Devices come in bursts: one line for all of them.
         self._found = Burst(
             self._log,
@@ -97,7 +95,8 @@ class TasmotaModule(Service):
             name: {key: parse_meter_field(text) for key, text in keys.items()}
             for name, keys in settings.meters.items()
         }
-        self._silence = Silence(settings, context)
+        self._remarks = Remarks(context)
+        self._silence = Silence(settings, context, self._registry)
         self._usual_readers: Mapping[str, _Read] = {
             "SENSOR": self._read_sensor,
             "STATE": self._read_state,
@@ -186,6 +185,9 @@ class TasmotaModule(Service):
         except PayloadError as error:
             self._drop(error.reason, f"a message on {message.topic}: {error.detail}")
             return ()
+        if self._has_remarks:
+            self._has_remarks = False
+            self._remarks.flush()
         return to_original(metrics, device) if self._original else metrics
 
     def _first(self, reader: _Read) -> _Read:
@@ -302,7 +304,7 @@ class TasmotaModule(Service):
         if device is not previous:
             self._known.note_change()
         if not config.deep_sleep:
-            self._silence.announced(self._registry.announced, retained=message.retain)
+            self._silence.announced(retained=message.retain)
         self._current_device = device.topic
         for reason, where in left_out:
             self._drop(reason, where)
@@ -342,8 +344,11 @@ class TasmotaModule(Service):
     # What a person is told.
 
     def _drop(self, reason: str, where: str) -> None:
-        harmless = reason in _REMARKS
-        self._context.left_out(self._current_device, reason, where, harmless=harmless)
+        if reason in REASONS:
+            self._remarks.add(self._current_device, reason, where)
+            self._has_remarks = True
+        else:
+            self._context.left_out(self._current_device, reason, where)
 
     def _look_around(self) -> None:
         """Say so when nothing at all was seen; else forget shapes that no device has any more."""

@@ -30,7 +30,7 @@ _SWITCHED: Final = {
     "CT": SWITCH.key("color_temperature"),
     "FanSpeed": SWITCH.key("fan_speed"),
 }
-# LoadAvg is 999 where the device never sleeps: it has no meaning then.
+# LoadAvg is 999 where the device never sleeps (Sleep 0): usual, and of no meaning.
 _NO_LOAD: Final = 999.0
 _POWER = re.compile(r"POWER([0-9]{0,2})")
 _INPUT_STATES: Final = {"OFF": False, "ON": True}
@@ -49,16 +49,16 @@ def decode_state(
     """
     for key, field in _PLAIN.items():
         if key in document:
-            _add(points, field, float_of(document[key], drop, key), drop)
+            _add(points, field, float_of(document[key], drop, key))
     if "UptimeSec" not in document:
         # Versions before 6.5 have the text only.
-        _add(points, "uptime", duration_s(document.get("Uptime")), drop)
+        _add(points, "uptime", duration_s(document.get("Uptime")))
     wifi = document.get("Wifi")
     if isinstance(wifi, dict):
         for key, field in _WIFI.items():
             if key in wifi:
-                _add(points, field, float_of(wifi[key], drop, f"Wifi.{key}"), drop)
-        _add(points, _key("wifi_downtime"), duration_s(wifi.get("Downtime")), drop)
+                _add(points, field, float_of(wifi[key], drop, f"Wifi.{key}"))
+        _add(points, _key("wifi_downtime"), duration_s(wifi.get("Downtime")))
     decode_power(document, points, drop, states)
     for key, field in _SWITCHED.items():
         if key in document:
@@ -67,11 +67,8 @@ def decode_state(
                 points.add(SWITCH.name, field, found, channel="1")
 
 
-def _add(points: Points, field: str, value: float | None, drop: Drop) -> None:
-    if value is None:
-        return
-    if field == "load_average" and value == _NO_LOAD:
-        drop("sentinel", "LoadAvg")
+def _add(points: Points, field: str, value: float | None) -> None:
+    if value is None or (field == "load_average" and value == _NO_LOAD):
         return
     points.add(DEVICE.name, field, value)
 

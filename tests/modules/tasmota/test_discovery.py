@@ -134,6 +134,22 @@ class Topics(SynchronousTestCase):
 class Names(SynchronousTestCase):
     """The tag ``friendly``."""
 
+    def test_a_default_name_yields_to_a_name_that_was_set(self) -> None:
+        """The firmware calls all devices Tasmota, and their outputs Tasmota2 and so on."""
+        for device_name, names, expected in (
+            ("Waschmaschine", ("Tasmota", "Tasmota2"), ("Waschmaschine",) * 3),
+            ("Waschmaschine", ("Trommel", "Tasmota2"), ("Trommel", "Trommel", "Waschmaschine")),
+            ("Waschmaschine", ("Sonoff",), ("Waschmaschine",) * 3),
+            ("Tasmota", ("Tasmota", "Tasmota2"), ("Tasmota", "Tasmota", "Tasmota2")),
+            ("Tasmota", ("Trommel", "Pumpe"), ("Trommel", "Trommel", "Pumpe")),
+            ("", ("Tasmota",), ("Tasmota",) * 3),
+            ("", ("Tasmota of mine",), ("Tasmota of mine",) * 3),
+        ):
+            config = DeviceConfig("plug", device_name=device_name, friendly_names=names)
+            device = Device("plug", Naming({}), config)
+            found = [device.series("electricity", each).tags["friendly"] for each in ("", "1", "2")]
+            self.assertEqual(tuple(found), expected)
+
     def name(self, channel: str = "", sensor: str = "", **overrides: str) -> str:
         config = DeviceConfig("plug", device_name="Device", friendly_names=("First", "Second"))
         device = Device(

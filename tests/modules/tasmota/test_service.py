@@ -228,6 +228,28 @@ class Telling(SynchronousTestCase):
             ],
         )
 
+    def test_every_key_without_a_field_is_named_once(self) -> None:
+        """All of a message in one line, new ones of a later message in another."""
+        _, context = make()
+        for payload in (b'{"X":{"Humidity":1,"a":1,"b":2}}', b'{"X":{"Humidity":1,"b":2,"c":3}}'):
+            for _ in range(2):
+                context.deliver("tele/plug/SENSOR", payload)
+        context.advance(2)
+        self.assertEqual(context.dropped, {"unmapped_key": 8})
+        self.assertEqual(
+            [text.split(" (")[0] for text in context.logged("info") if "left out" in text],
+            ["plug: left out X.a, X.b", "plug: left out X.c"],
+        )
+
+    def test_keys_that_a_device_makes_up_are_bounded(self) -> None:
+        """After 64 they are counted only, so that one device does not fill the log."""
+        _, context = make()
+        for index in range(200):
+            context.deliver("tele/plug/SENSOR", b'{"X":{"Humidity":1,"k%d":1}}' % index)
+        context.advance(2)
+        self.assertEqual(context.dropped, {"unmapped_key": 200})
+        self.assertEqual(sum("left out" in text for text in context.logged("info")), 64)
+
     def test_bursts_are_one_line(self) -> None:
         """5,000 discovered devices are one line, and 5,000 removed ones."""
         _, context = make()

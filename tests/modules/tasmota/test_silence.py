@@ -13,8 +13,8 @@ POWER = b'{"Time":"2025-02-11T07:30:00","ENERGY":{"Power":1}}'
 LIMIT_S = 600
 
 
-class SilenceTests(SynchronousTestCase):
-    """Whether a line says that telemetry does not come, and when."""
+class Announced(SynchronousTestCase):
+    """Some devices that have announced themselves."""
 
     def setUp(self) -> None:
         self.context = FakeContext()
@@ -33,6 +33,10 @@ class SilenceTests(SynchronousTestCase):
     def pass_time(self, seconds: int) -> None:
         for _ in range(seconds):
             self.context.advance(1)
+
+
+class SilenceTests(Announced):
+    """Whether a line says that telemetry does not come, and when."""
 
     def warned(self) -> list[str]:
         return [line for line in self.context.logged("warn") if "telemetry" in line]
@@ -137,3 +141,56 @@ class SilenceTests(SynchronousTestCase):
         self.start(no_telemetry_after=0)
         self.pass_time(2 * LIMIT_S)
         self.assertEqual(self.warned(), [])
+
+
+class UnheardTests(Announced):
+    """Devices of which nothing comes while others send."""
+
+    def named(self) -> list[str]:
+        return [line for line in self.context.logged("warn") if "sent nothing since" in line]
+
+    def test_each_is_named_once(self) -> None:
+        """Also when the announcements come again, as after each connection."""
+        self.start()
+        self.context.deliver("tele/plug1/SENSOR", POWER)
+        self.pass_time(LIMIT_S - 1)
+        self.assertEqual(self.named(), [])
+        for _ in range(3):
+            self.pass_time(LIMIT_S + 1)
+            self.announce()
+        (line,) = self.named()
+        self.assertIn("2 Tasmota devices", line)
+        self.assertIn("plug0, plug2.", line)
+
+    def test_all_have_sent(self) -> None:
+        """A last will is enough, of a device that is off."""
+        self.start()
+        for number in range(3):
+            self.context.deliver(f"tele/plug{number}/LWT", b"Offline", retain=True)
+        self.pass_time(3 * LIMIT_S)
+        self.assertEqual(self.named(), [])
+
+    def test_one_that_sleeps(self) -> None:
+        """It may wake up once a day."""
+        self.start(devices=0)
+        self.announce(1, dslp=1)
+        self.context.deliver(config_topic(), announcement())
+        self.context.deliver("tele/plug/SENSOR", POWER)
+        self.pass_time(3 * LIMIT_S)
+        self.assertEqual(self.named(), [])
+
+    def test_many(self) -> None:
+        """Twenty are named, all are counted."""
+        self.start(devices=50)
+        self.context.deliver("tele/plug1/SENSOR", POWER)
+        self.pass_time(LIMIT_S + 1)
+        (line,) = self.named()
+        self.assertIn("49 Tasmota devices", line)
+        self.assertIn("plug20 ...", line)
+
+    def test_never(self) -> None:
+        """The setting that silences the other warning silences this one."""
+        self.start(no_telemetry_after=0)
+        self.context.deliver("tele/plug1/SENSOR", POWER)
+        self.pass_time(3 * LIMIT_S)
+        self.assertEqual(self.named(), [])
