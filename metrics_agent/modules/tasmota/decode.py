@@ -25,9 +25,10 @@ from metrics_agent.modules.tasmota.sensors import (
     MAX_ITEMS,
     decode_sensor,
     is_sensor,
+    is_shutter,
     stem_of,
 )
-from metrics_agent.modules.tasmota.state import decode_inputs, decode_power, decode_state
+from metrics_agent.modules.tasmota.state import decode_inputs, decode_state, decode_switched
 from metrics_agent.modules.tasmota.values import (
     Drop,
     Points,
@@ -39,6 +40,7 @@ from metrics_agent.modules.tasmota.zigbee import ZIGBEE, decode_zigbee, is_zigbe
 
 __all__ = [
     "ZIGBEE",
+    "as_object",
     "decode_availability",
     "decode_document",
     "decode_reply",
@@ -222,14 +224,29 @@ def decode_state_document(
 def decode_reply(
     document: Mapping[str, object], device: Device, received_ns: int, drop: Drop
 ) -> list[Metric]:
-    """Return the points of a command's reply: counters by channel, and what was switched."""
+    """Return the points of a reply: counters by channel, and what was switched or moved."""
     points = Points(drop)
+    for name, content in _members(document, drop):
+        if content.__class__ is dict and is_shutter(name):
+            decode_sensor(name, content, points, drop, Units(document))
     for key in _ENERGY_REPLIES:
         content = document.get(key)
         if isinstance(content, dict):
             decode_energy_fully(content, points, drop, reply=True)
-    decode_power(document, points, drop, _states(device))
+    decode_switched(document, points, drop, _states(device))
     return points.metrics(device, received_ns)
+
+
+def as_object(document: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """Return a message whose readings are at its top as one with an object of that name.
+
+    A Bluetooth bridge sends both forms, on a topic that ends in the name of the sensor.
+    """
+    if any(content.__class__ is dict for content in document.values()):
+        return document
+    envelope = {key: value for key, value in document.items() if key in ENVELOPE}
+    rest = {key: value for key, value in document.items() if key not in ENVELOPE}
+    return {**envelope, name: rest}
 
 
 def decode_availability(

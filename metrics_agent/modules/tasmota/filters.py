@@ -30,7 +30,8 @@ _STATE_FILE: Final = "topics.json"
 TELEMETRY: Final = ("SENSOR", "STATE", "LWT", "ZbReceived")
 """What devices send by themselves."""
 _LONGEST_SUBTOPIC: Final = "ENERGYTOTAL"
-_STATUS: Final = ("RESULT", "ENERGYTOTAL", "STATUS8", "STATUS10", "STATUS11")
+_STATUS: Final = ("RESULT", "ENERGYTOTAL", "SENSOR", "STATUS8", "STATUS10", "STATUS11")
+"""Replies; a Bluetooth bridge sends what it has just heard as SENSOR there."""
 
 
 def is_full_topic(topic: str) -> bool:

@@ -18,7 +18,7 @@ from metrics_agent.modules.tasmota.sensor_table import (
 )
 from metrics_agent.modules.tasmota.values import Drop, Points, Units, float_of
 
-__all__ = ["MAX_ITEMS", "decode_sensor", "decode_table", "is_sensor", "stem_of"]
+__all__ = ["MAX_ITEMS", "decode_sensor", "decode_table", "is_sensor", "is_shutter", "stem_of"]
 
 MAX_ITEMS: Final = 32
 """The most that is taken from an array."""
@@ -50,6 +50,11 @@ def is_sensor(name: str, sensor: Mapping[str, object]) -> bool:
     if stem in OVERRIDES or _numbered_table(stem) is not None:
         return True
     return any(key in READINGS or key in NESTED for key in sensor)
+
+
+def is_shutter(name: str) -> bool:
+    """Say whether an object is that of a shutter: ``Shutter1``."""
+    return _numbered_stem(name) == "Shutter"
 
 
 def decode_sensor(

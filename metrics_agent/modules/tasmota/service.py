@@ -12,7 +12,9 @@ an unknown base is that of a device without announcement, a stranger, and is tak
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -31,6 +33,7 @@ from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.config import TasmotaSettings
 from metrics_agent.modules.tasmota.decode import (
     ZIGBEE,
+    as_object,
     decode_availability,
     decode_document,
     decode_reply,
@@ -51,6 +54,12 @@ from metrics_agent.modules.tasmota.totals import refuses, should_ask, sum_of
 from metrics_agent.topic_filters import covers
 
 __all__ = ["TasmotaModule"]
+
+BLUETOOTH: Final = "tasmota_ble"
+"""Bridges with MI32Option6 1 send on tele/tasmota_ble/<name of the sensor>, as one device."""
+_BLUETOOTH_BASE: Final = f"/{BLUETOOTH}"
+
+_ZIGBEE_ADDRESS: Final = re.compile(r"[0-9A-F]{4}(?:_[0-9]{1,3})?")
 
 _Read = Callable[[Device, Message], list[Metric]]
 
@@ -131,7 +140,7 @@ class TasmotaModule(Service):
         self._filters.restore()
         for shape in shapes:
             self._filters.add_shape(shape)
-        for topic_filter in filters:
+        for topic_filter in (f"{DEFAULT_PREFIXES[2]}/{BLUETOOTH}/+", *filters):
             self._filters.add(topic_filter)
         if self._settings.silent_after:
             self._context.later(self._settings.silent_after, self._look_around, place="look_around")
@@ -155,7 +164,7 @@ class TasmotaModule(Service):
 
     def _stranger(self, base: str, subtopic: str, message: Message) -> Device | None:
         """Return the device, not known so far, of a message; None if no device sends such."""
-        if subtopic not in self._readers:
+        if subtopic not in self._readers and not base.endswith(_BLUETOOTH_BASE):
             return None
         if len(message.topic) > TASMOTA_TOPIC_CHARS:
             self._context.drop("topic_too_long")
@@ -166,13 +175,19 @@ class TasmotaModule(Service):
                 topic=f"{message.topic:.80}",
             )
             return None
+        bridge, _, address = base.rpartition("/")
+        if _ZIGBEE_ADDRESS.fullmatch(address) and (known := self._registry.find(bridge)):
+            # SetOption89: a bridge's topic with the address of a device below it.
+            return known
         return self._registry.stranger(base)
 
     def _read(self, device: Device, subtopic: str, message: Message) -> Iterable[Metric]:
         """Decode a message of a device."""
         reader = self._readers.get(subtopic)
         if reader is None:
-            return ()
+            if device.topic != BLUETOOTH:
+                return ()
+            reader = self._read_bluetooth
         if message.retain and subtopic != "LWT":
             # Stored at the broker, perhaps for days: its time of receipt would be a lie.
             self._context.drop("retained")
@@ -209,6 +224,11 @@ class TasmotaModule(Service):
         if len(metrics) > 1 and self._settings.request_channel_totals:
             self._ask_totals(device, document)
         return metrics
+
+    def _read_bluetooth(self, device: Device, message: Message) -> list[Metric]:
+        name = message.topic.rpartition("/")[2]
+        document = as_object(read_object(message.payload), name)
+        return decode_document(document, device, message.received_ns, self._drop, self._meters)
 
     def _read_zigbee(self, device: Device, message: Message) -> list[Metric]:
         document = {ZIGBEE: read_object(message.payload)}

@@ -9,7 +9,7 @@ from typing import Final
 from metrics_agent.catalogue import DEVICE, SWITCH
 from metrics_agent.modules.tasmota.values import Drop, Points, duration_s, float_of
 
-__all__ = ["decode_inputs", "decode_power", "decode_state"]
+__all__ = ["decode_inputs", "decode_state", "decode_switched"]
 
 _key = DEVICE.key
 _PLAIN: Final = {
@@ -59,7 +59,14 @@ def decode_state(
             if key in wifi:
                 _add(points, field, float_of(wifi[key], drop, f"Wifi.{key}"))
         _add(points, _key("wifi_downtime"), duration_s(wifi.get("Downtime")))
-    decode_power(document, points, drop, states)
+    decode_switched(document, points, drop, states)
+
+
+def decode_switched(
+    document: Mapping[str, object], points: Points, drop: Drop, states: tuple[str, str]
+) -> None:
+    """Read what a device has switched and how far: of a STATE message, or a command's reply."""
+    _decode_power(document, points, drop, states)
     for key, field in _SWITCHED.items():
         if key in document:
             found = float_of(document[key], drop, key)
@@ -73,7 +80,7 @@ def _add(points: Points, field: str, value: float | None) -> None:
     points.add(DEVICE.name, field, value)
 
 
-def decode_power(
+def _decode_power(
     document: Mapping[str, object], points: Points, drop: Drop, states: tuple[str, str]
 ) -> None:
     """Read ``POWER`` and ``POWER1`` ...; the first is channel 1 in either form."""

@@ -266,6 +266,8 @@ TOPICS = {
     "discovery/.../sensors": _row("discovery_sensors_is_stale", "sn"),
     "LWT": _row("lwt lwt_renamed"),
     "deep sleep": _row("lwt_deep_sleep", "dslp"),
+    "Bluetooth bridge": _row("topic_bluetooth", "alias, mac, TempUnit"),
+    "replies of shutters and lamps": _row("result_moved", "Shutter1, Position, Dimmer, CT"),
     "retained SENSOR": _row("retained_telemetry"),
     "STATUS8, STATUS10, STATUS11": _row("status_replies", "StatusSNS, StatusSTS"),
     "friendly names": _row("friendly_names"),

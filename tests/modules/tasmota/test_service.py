@@ -29,6 +29,7 @@ POWER = b'{"Time":"2025-02-11T07:30:00","ENERGY":{"Power":1}}'
 DEFAULT_FILTERS = [
     "stat/+/ENERGYTOTAL",
     "stat/+/RESULT",
+    "stat/+/SENSOR",
     "stat/+/STATUS10",
     "stat/+/STATUS11",
     "stat/+/STATUS8",
@@ -37,6 +38,7 @@ DEFAULT_FILTERS = [
     "tele/+/SENSOR",
     "tele/+/STATE",
     "tele/+/ZbReceived",
+    "tele/tasmota_ble/+",
 ]
 
 
@@ -99,9 +101,9 @@ class Shapes(SynchronousTestCase):
                 config_topic(mac), announcement(t=topic, mac=mac, ft="home/%prefix%/%topic%/")
             )
         new = sorted(set(context.filters()) - set(DEFAULT_FILTERS))
-        self.assertEqual(len(new), 9)
+        self.assertEqual(len(new), 10)
         self.assertEqual(new[-1], "home/tele/+/ZbReceived")
-        self.assertEqual(len(context.subscriptions), len(DEFAULT_FILTERS) + 9)
+        self.assertEqual(len(context.subscriptions), len(DEFAULT_FILTERS) + 10)
 
     def test_a_filter_that_covers_others_replaces_them(self) -> None:
         """A message must not come to us twice because two of our filters match it."""
