@@ -36,7 +36,13 @@ from metrics_agent.modules.tasmota.values import (
     point_time,
     short_enough,
 )
-from metrics_agent.modules.tasmota.zigbee import ZIGBEE, decode_zigbee, is_zigbee
+from metrics_agent.modules.tasmota.zigbee import (
+    ZIGBEE,
+    decode_lorawan,
+    decode_zigbee,
+    is_lorawan,
+    is_zigbee,
+)
 
 __all__ = [
     "ZIGBEE",
@@ -48,6 +54,7 @@ __all__ = [
     "read_object",
 ]
 
+_BRIDGES: Final = (ZIGBEE, "LwReceived", "LwDecoded")
 _DEFAULT_CONFIG: Final = DeviceConfig("-")
 _ENERGY_REPLIES: Final = ("EnergyTotal", "EnergyToday", "EnergyYesterday")
 
@@ -183,8 +190,10 @@ def _decode_object(
         return
     if name in IGNORED_OBJECTS or stem_of(name) in IGNORED_OBJECTS:
         return
-    if name == ZIGBEE:
+    if name in _BRIDGES:
         _decode_bridged(content, points, drop, meters)
+    elif is_lorawan(content):
+        decode_lorawan(name, content, points, drop)
     elif is_zigbee(name, content):
         decode_zigbee(name, content, points, drop, meters)
     elif name in meters:
@@ -203,12 +212,16 @@ def _decode_bridged(
     drop: Drop,
     meters: Mapping[str, MeterTable],
 ) -> None:
-    """Read ``ZbReceived``: objects by address, or with SetOption119 one itself."""
+    """Read what a bridge has received: objects by address, or with SetOption119 one itself."""
     if "Device" in content:
         decode_zigbee(ZIGBEE, content, points, drop, meters)
         return
     for address, child in _members(content, drop):
-        if isinstance(child, dict):
+        if not isinstance(child, dict):
+            continue
+        if is_lorawan(child):
+            decode_lorawan(address, child, points, drop)
+        else:
             decode_zigbee(address, child, points, drop, meters)
 
 

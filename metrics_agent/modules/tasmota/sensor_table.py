@@ -10,7 +10,16 @@ from typing import Final
 
 from attrs import frozen
 
-from metrics_agent.catalogue import CLIMATE, COUNTER, DEVICE, ELECTRICITY, SWITCH, Measurement
+from metrics_agent.catalogue import (
+    BATTERY,
+    CLIMATE,
+    COUNTER,
+    DEVICE,
+    ELECTRICITY,
+    STATE,
+    SWITCH,
+    Measurement,
+)
 from metrics_agent.modules.tasmota.values import Unit
 
 __all__ = [
@@ -71,6 +80,10 @@ def flag(measurement: Measurement, field: str, *, inverted: bool = False) -> Rea
     return Reading(measurement.name, measurement.key(field), flag=True, inverted=inverted)
 
 
+def _tic(field: str, factor: float = 1.0) -> Reading:
+    return reading(ELECTRICITY, field, text=True, factor=factor)
+
+
 _T: Final = Unit.TEMPERATURE
 _P: Final = Unit.PRESSURE
 _S: Final = Unit.SPEED
@@ -98,6 +111,11 @@ READINGS: Final = {
     "Gas": reading(CLIMATE, "gas_resistance"),
     "AQIS": reading(CLIMATE, "air_quality"),
     "US_AQI": reading(CLIMATE, "air_quality"),
+    "US_EPA_AQI": reading(CLIMATE, "air_quality_epa"),
+    "Oxygen": reading(CLIMATE, "oxygen"),
+    "ppO2": reading(CLIMATE, "oxygen_pressure"),
+    "RadiationAvg10Min": reading(CLIMATE, "radiation"),
+    "RadiationAvg1Min": reading(CLIMATE, "radiation_1min"),
     # Dust: ug/m3, then as calibrated for a factory's air, then particles per decilitre, then
     # (SPS30) per cubic centimetre.
     "PM1": reading(CLIMATE, "pm1"),
@@ -125,11 +143,18 @@ READINGS: Final = {
     # Light.
     "Illuminance": reading(CLIMATE, "illuminance", text=True),
     "IR": reading(CLIMATE, "illuminance_infrared"),
+    "Infrared": reading(CLIMATE, "illuminance_infrared"),
     "Broadband": reading(CLIMATE, "illuminance_broadband"),
     "WhiteContent": reading(CLIMATE, "illuminance_white"),
     "UvLevel": reading(CLIMATE, "uv_level"),
     "UvIndex": reading(CLIMATE, "uv_index"),
     "UvPower": reading(CLIMATE, "uv_power"),
+    # Water; the firmware spells it so.
+    "pH": reading(CLIMATE, "ph"),
+    "ORP": reading(CLIMATE, "redox"),
+    "EC": reading(CLIMATE, "conductivity"),
+    "DisolvedOxygen": reading(CLIMATE, "dissolved_oxygen"),
+    "Water Depth": reading(CLIMATE, "water_depth"),
     # Soil.
     "Moisture": reading(CLIMATE, "soil_moisture"),
     "Fertility": reading(CLIMATE, "soil_fertility"),
@@ -145,6 +170,17 @@ READINGS: Final = {
     "People": reading(CLIMATE, "people"),
     # At the top of a message, as old versions sent it.
     "Analog0": reading(CLIMATE, "analog"),
+    # Detectors at a Bluetooth bridge: 1 is open.
+    "Door": flag(STATE, "contact", inverted=True),
+    "Motion": flag(STATE, "occupancy"),
+    "PIR": flag(STATE, "occupancy"),
+    "Flooding": flag(STATE, "water_leak"),
+    # A battery by CAN bus (MCP2515).
+    "SOC": reading(BATTERY, "charge"),
+    "SOH": reading(BATTERY, "health"),
+    "BattVolt": reading(BATTERY, "voltage"),
+    "BattAmp": reading(BATTERY, "current"),
+    "BattTemp": reading(BATTERY, "temperature"),
     # Electricity beside ENERGY. "Energy" is read only where power or voltage stand beside it.
     "Power": reading(ELECTRICITY, "power"),
     "Voltage": reading(ELECTRICITY, "voltage"),
@@ -158,7 +194,15 @@ READINGS: Final = {
     "Battery": reading(DEVICE, "battery"),
     "BatteryPercentage": reading(DEVICE, "battery"),
     "RSSI": reading(DEVICE, "signal"),
+    "ChipTemperature": reading(DEVICE, "temperature"),
+    # MAX31855: of the chip, beside the probe's.
+    "ReferenceTemperature": reading(DEVICE, "temperature", _T),
     "LinkQuality": reading(DEVICE, "link_quality"),
+}
+
+_FLOW_METER: Final[dict[str, Reading | None]] = {
+    "Rate": reading(CLIMATE, "flow_rate", Unit.FLOW),
+    "AmountToday": reading(COUNTER, "volume_today", Unit.AMOUNT),
 }
 
 # A key's meaning in objects of that stem, before the table above; None: of no use.
@@ -181,6 +225,63 @@ OVERRIDES: Final[dict[str, dict[str, Reading | None]]] = {
     },
     "MS01": {"Raw": reading(CLIMATE, "soil_moisture_raw")},
     "MAX17043": {"Voltage": reading(DEVICE, "battery_voltage")},
+    "TuyaSNS": {
+        "Gas": reading(CLIMATE, "gas_lel"),
+        # ppm.
+        "TVOC": reading(CLIMATE, "tvoc", factor=1000),
+    },
+    # hPa whatever PressureUnit says.
+    "LOX": {"Pressure": reading(CLIMATE, "pressure")},
+    "MGS": {
+        "NH3": reading(CLIMATE, "ammonia"),
+        "CO": reading(CLIMATE, "carbon_monoxide"),
+        "NO2": reading(CLIMATE, "nitrogen_dioxide"),
+        "C3H8": reading(CLIMATE, "propane"),
+        "C4H10": reading(CLIMATE, "butane"),
+        "CH4": reading(CLIMATE, "methane"),
+        "H2": reading(CLIMATE, "hydrogen"),
+        "C2H5OH": reading(CLIMATE, "ethanol"),
+    },
+    "SonoffSC": {"AirQuality": reading(CLIMATE, "air_quality")},
+    # Rain.
+    "RG": {
+        "Active": reading(CLIMATE, "rain"),
+        "Event": reading(CLIMATE, "rain_event"),
+        "Total": reading(CLIMATE, "rain_total"),
+        "FlowRate": reading(CLIMATE, "rain_rate"),
+    },
+    "AlectoV2": {
+        "Rain": reading(CLIMATE, "rain_total"),
+        "Wind": reading(CLIMATE, "wind_speed"),
+        "Gust": reading(CLIMATE, "gust_speed"),
+    },
+    # Gallons of the US.
+    "HRE": {
+        "TotalUsage": reading(COUNTER, "volume", factor=0.003785411784),
+        "FlowRate": reading(CLIMATE, "flow_rate", factor=3.785411784),
+    },
+    # The name is translated.
+    "Flowrate": _FLOW_METER,
+    "Durchflussmesser": _FLOW_METER,
+    # A boiler: degrees Celsius whatever TempUnit says.
+    "OPENTHERM": {
+        "TB": reading(CLIMATE, "flow_temperature"),
+        "TRET": reading(CLIMATE, "return_temperature"),
+        "TDHW": reading(CLIMATE, "hot_water_temperature"),
+        "TOUT": reading(CLIMATE, "outdoor_temperature"),
+        "FLM": reading(CLIMATE, "modulation"),
+    },
+    # Teleinfo, in the words of its two modes; the firmware quotes some numbers. Wh, VA.
+    "TIC": {
+        **dict.fromkeys(("BASE", "EAST"), _tic("energy_total", 0.001)),
+        **dict.fromkeys(("HCHC", "EASF01"), _tic("energy_total_t1", 0.001)),
+        **dict.fromkeys(("HCHP", "EASF02"), _tic("energy_total_t2", 0.001)),
+        "EAIT": _tic("energy_exported_total", 0.001),
+        **dict.fromkeys(("PAPP", "SINSTS"), _tic("apparent_power")),
+        **dict.fromkeys(("IINST", "IRMS1"), _tic("current")),
+        "URMS1": _tic("voltage"),
+        **dict.fromkeys(("ADCO", "ADSC", "ISOUSC", "IMAX", "MOTDETAT")),
+    },
 }
 
 # Objects within objects: a prefix by the outer key, then what the inner key means.
@@ -195,6 +296,11 @@ NESTED: Final = {
         "Deg": reading(CLIMATE, "wind_angle", text=True),
         "Avg": reading(CLIMATE, "wind_angle_avg", text=True),
     },
+    # A pool's control.
+    "pH": {"Data": reading(CLIMATE, "ph")},
+    "Redox": {"Data": reading(CLIMATE, "redox")},
+    "Chlorine": {"Data": reading(CLIMATE, "chlorine")},
+    "Filtration": {"State": flag(SWITCH, "state")},
     "CTEnergy": {
         "Energy": reading(ELECTRICITY, "energy_total"),
         "Power": reading(ELECTRICITY, "power"),
@@ -219,9 +325,12 @@ NUMBERED: Final = {
     "COUNTER": {"C": reading(COUNTER, "count", fraction="duration")},
     "Shutter": {"Position": reading(SWITCH, "position")},
     "ADS1115": {"A": reading(CLIMATE, "analog")},
+    # Port expanders.
+    "MCP230XX": {"D": flag(SWITCH, "state")},
+    "PCF8574": {"D": flag(SWITCH, "state")},
 }
 
-FROM_ZERO: Final = frozenset({"ADS1115"})
+FROM_ZERO: Final = frozenset({"ADS1115", "MCP230XX", "PCF8574"})
 """Objects whose first input is 0. Of ANALOG that is the only one, or the first is 1."""
 
 IGNORED_KEYS: Final = frozenset(

@@ -74,7 +74,7 @@ def decode_sensor(
         drop: told what is left out.
         units: those of the message.
     """
-    reader = _Reader(name, points, drop, units)
+    reader = _Reader(name, points, drop, units.within(sensor) if "Unit" in sensor else units)
     stem = stem_of(name)
     numbered = _numbered_table(stem)
     special = OVERRIDES.get(stem, {})
@@ -163,6 +163,8 @@ class _Reader:
             reading = inner.get(name)
             if reading is not None:
                 self.read(reading, f"{key}.{name}", item, value)
+            elif name not in IGNORED_KEYS and not isinstance(item, str):
+                self._drop("unmapped_key", self.where(f"{key}.{name}"))
 
     def read_numbered(
         self, numbered: Mapping[str, Reading], stem: str, key: str, value: object

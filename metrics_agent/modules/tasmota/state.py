@@ -25,10 +25,18 @@ _WIFI: Final = {
     "Signal": _key("signal"),
     "LinkCount": _key("wifi_reconnects"),
 }
+_OUTPUTS: Final = 8
 _SWITCHED: Final = {
     "Dimmer": SWITCH.key("dimmer"),
     "CT": SWITCH.key("color_temperature"),
     "FanSpeed": SWITCH.key("fan_speed"),
+    "White": SWITCH.key("white"),
+    # SetOption68, and lamps of two: outputs that are dimmed by themselves.
+    **{
+        f"{word}{channel}": SWITCH.key("dimmer")
+        for word in ("Dimmer", "Channel")
+        for channel in range(1, _OUTPUTS + 1)
+    },
 }
 # LoadAvg is 999 where the device never sleeps (Sleep 0): usual, and of no meaning.
 _NO_LOAD: Final = 999.0
@@ -71,7 +79,7 @@ def decode_switched(
         if key in document:
             found = float_of(document[key], drop, key)
             if found is not None:
-                points.add(SWITCH.name, field, found, channel="1")
+                points.add(SWITCH.name, field, found, channel=key[-1] if key[-1].isdigit() else "1")
 
 
 def _add(points: Points, field: str, value: float | None) -> None:

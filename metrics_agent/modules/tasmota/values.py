@@ -106,6 +106,8 @@ class Unit(Enum):
     TEMPERATURE = "TempUnit"
     PRESSURE = "PressureUnit"
     SPEED = "SpeedUnit"
+    FLOW = "Unit"
+    AMOUNT = "AmountUnit"
 
 
 # Value -> ours, by the texts of the firmware.
@@ -118,7 +120,18 @@ _SPEED: Final = {
     "ft/s": 1.09728,
     "yd/s": 3.29184,
 }
+_FACTORS: Final = {
+    Unit.PRESSURE: _PRESSURE,
+    Unit.SPEED: _SPEED,
+    # Of a flow meter, within its object.
+    Unit.FLOW: {"l/min": 1.0, "L/min": 1.0, "m³/h": 1000 / 60},
+    Unit.AMOUNT: {"m³": 1.0, "l": 0.001, "L": 0.001},
+}
 _DEFAULT: Final = {Unit.TEMPERATURE: "C", Unit.PRESSURE: "hPa", Unit.SPEED: "m/s"}
+# Four decimals are more than any sensor has; without rounding 10 m/s would be 36.00000000000001
+# km/h or the like. An amount of 1 ml is a millionth of a cubic metre.
+_DECIMALS: Final = 4
+_DECIMALS_OF_AMOUNT: Final = 6
 
 
 class Units:
@@ -131,7 +144,7 @@ class Units:
 
     def convert(self, value: float, unit: Unit, drop: Drop, where: str) -> float | None:
         """Convert a value; one in an unknown unit, and below 0 K, is dropped."""
-        name = self._document.get(unit.value, _DEFAULT[unit])
+        name = self._document.get(unit.value, _DEFAULT.get(unit))
         if unit is Unit.TEMPERATURE:
             # A tuple: what stands in a payload need not be hashable.
             if name not in ("C", "F"):
@@ -142,14 +155,21 @@ class Units:
                 drop("sentinel", where)
                 return None
             return celsius
-        factors = _PRESSURE if unit is Unit.PRESSURE else _SPEED
-        factor = factors.get(name) if isinstance(name, str) else None
+        factor = _FACTORS[unit].get(name) if isinstance(name, str) else None
         if factor is None:
             drop("unknown_unit", f"{unit.value}={name!r:.20}")
             return None
-        # Four decimals are more than any sensor has; without rounding 10 m/s would be
-        # 36.00000000000001 km/h or the like.
-        return value if factor == 1 else round(value * factor, 4)
+        decimals = _DECIMALS_OF_AMOUNT if unit is Unit.AMOUNT else _DECIMALS
+        return value if factor == 1 else round(value * factor, decimals)
+
+    def within(self, content: Mapping[str, object]) -> Units:
+        """Return the units of an object that names some itself."""
+        return Units(
+            {
+                **self._document,
+                **{each.value: content[each.value] for each in Unit if each.value in content},
+            }
+        )
 
 
 class Points:

@@ -1,4 +1,4 @@
-"""What a Zigbee bridge passes on: one object for each device and message, with its attributes.
+"""What a Zigbee or LoRaWAN bridge passes on: an object for each device and message.
 
 The names of attributes are those of the Zigbee standard, so some mean something else than in
 Tasmota's own objects: ``Power`` is the state of a switch, ``ActivePower`` is in watts. An object is
@@ -18,7 +18,7 @@ from metrics_agent.modules.tasmota.sensor_table import READINGS, flag, reading
 from metrics_agent.modules.tasmota.sensors import decode_table
 from metrics_agent.modules.tasmota.values import Drop, Points, Units, float_of, short_enough
 
-__all__ = ["ZIGBEE", "decode_zigbee", "is_zigbee"]
+__all__ = ["ZIGBEE", "decode_lorawan", "decode_zigbee", "is_lorawan", "is_zigbee"]
 
 ZIGBEE: Final = "ZbReceived"
 """The object of what a Zigbee bridge passes on; with SetOption118 a subtopic of that name."""
@@ -68,6 +68,21 @@ _TABLE: Final = {
     "Movement": flag(STATE, "vibration"),
     "Tamper": flag(STATE, "tamper"),
 }
+_LORAWAN: Final = "Node"
+"""What tells the two kinds of bridges apart."""
+_LORAWAN_TABLE: Final = {
+    **{key: READINGS[key] for key in ("Temperature", "Humidity", "Pressure", "Illuminance")},
+    "RSSI": reading(DEVICE, "signal"),
+    "DoorOpen": flag(STATE, "contact", inverted=True),
+    # Volts with decimals, else per cent, by the kind of device.
+    "Battery": reading(DEVICE, "battery", fraction="battery_voltage"),
+}
+_LORAWAN_IGNORED: Final = frozenset(
+    {
+        *("Node", "Device", "Name", "SNR", "Events", "LastEvent", "DevEUIh", "DevEUIl", "FPort"),
+        *("Payload", "Time"),
+    }
+)
 _IGNORED: Final = frozenset(
     {
         *("Device", "Name", "Endpoint", "Group", "IEEEAddr", "ModelId", "Manufacturer", "Time"),
@@ -79,11 +94,26 @@ _IGNORED: Final = frozenset(
 
 def is_zigbee(name: str, content: Mapping[str, object]) -> bool:
     """Say whether an object is that of a Zigbee device, or has such."""
+    if _LORAWAN in content:
+        return False
     return (
         name == ZIGBEE
         or _is_address(content.get("Device"))
         or _SHORT_ADDRESS.fullmatch(name) is not None
     )
+
+
+def is_lorawan(content: Mapping[str, object]) -> bool:
+    """Say whether an object is that of a LoRaWAN device."""
+    return _LORAWAN in content and _is_address(content.get("Device"))
+
+
+def decode_lorawan(name: str, content: Mapping[str, object], points: Points, drop: Drop) -> None:
+    """Read the object of a device at a LoRaWAN bridge, which has the form of a Zigbee device's."""
+    called = _called(name, content)
+    if short_enough(called, drop):
+        rest = {key: value for key, value in content.items() if key not in _LORAWAN_IGNORED}
+        decode_table(called, rest, points, drop, Units({}), _LORAWAN_TABLE)
 
 
 def decode_zigbee(

@@ -165,6 +165,21 @@ SENSORS = {
     "Switch1..28, SwitchText": _row("sensor_switches", "Switch1, Switch28, Door"),
     "events": _row("sensor_events", "PN532, RDM6300, RC522, RfReceived, IrReceived, GM861"),
     "TuyaSNS and other mixed ones": _row("sensor_mixed", "TuyaSNS, MtrReceived, MCP230XX, PCF8574"),
+    "water, rain": _row(
+        "sensor_water",
+        "ADS1115, Flowrate, Durchflussmesser, HRE, pH, ORP, EC, DisolvedOxygen, Oxygen, MS5837, "
+        "Water Depth, RG-15, AlectoV2",
+    ),
+    "NeoPool": _row("sensor_neopool", "NeoPool, Redox, Chlorine, Filtration"),
+    "gases, radiation": _row(
+        "sensor_gases", "MGS, LOX, GDK101, SI1145, US_EPA_AQI, TuyaSNS, Gas, SonoffSC"
+    ),
+    "port expanders": _row("sensor_expanders", "MCP230XX, PCF8574-1, D0"),
+    "batteries by CAN bus": _row("sensor_can_battery", "SOC, SOH, BattVolt, BattAmp, BattTemp"),
+    "OpenTherm": _row("sensor_opentherm", "OPENTHERM, TB, TRET, TDHW, TOUT, FLM"),
+    "Teleinfo, TIC": _row("sensor_teleinfo", "TIC, HCHC, HCHP, PAPP, EAST, SINSTS"),
+    "Bluetooth detectors": _row("sensor_bluetooth_detectors", "Door, Motion, PIR, Flooding"),
+    "LoRaWAN": _row("lorawan", "LwReceived, LwDecoded, DoorOpen, Battery"),
     "TempUnit, PressureUnit, SpeedUnit": _row(
         "sensor_units sensor_tx23", "C, F, hPa, mmHg, inHg, m/s, km/h, kn, mph, ft/s, yd/s"
     ),
@@ -178,6 +193,9 @@ STATE = {
         "Berry, POWER, POWER1, POWER2, Dimmer, Color, HSBColor, White, CT, Channel, Scheme, Fade, "
         "Speed, LedTable, FanSpeed, PWM, Wifi, AP, SSId, BSSId, Mode, RSSI, Signal, LinkCount, "
         "Downtime, Hostname, IPAddress",
+    ),
+    "outputs that are dimmed by themselves": _row(
+        "state_of_lamps", "Dimmer1, Dimmer2, White, Channel3"
     ),
     "renamed state texts": _row("state_renamed_power", "AUS, AN, ON"),
 }
