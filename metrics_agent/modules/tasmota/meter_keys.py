@@ -164,7 +164,7 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
             "totalin ein importactive energyimported energyimport totalkwh totalimport bezug "
             "zaehlerstand counterpos energyin enrgimp totalconsumedkwh kwhin imp gesamtverbrauch "
             "bezugsumme verbrauchsumme zaehlerstand180 zaehlerapos zaehleraplus poswirktariflos "
-            "meterreadingtotal totalsumme timp energyactive eti180 energysum energytot "
+            "meterreadingtotal totalsumme timp energyactive eti180 energysum energytot ei "
             "realenergyconsumed energyforward plusa realenergy wtotal energynet 1.8.0",
         ),
         *_whole(
@@ -180,7 +180,7 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
             "counterneg energyout enrgexp totaldeliveredkwh kwhout einspeisungsumme einspeisungges "
             "gesamteinspeisung zaehlerstand280 negwirktariflos totaleinsp exporttotalkwh texp "
             "enout eto280 minusa totalkwhout totalgesamtout energysupply realenergydelivered "
-            "energytotexport negactivetotal 2.8.0",
+            "energytotexport negactivetotal eo 2.8.0",
         ),
         *_whole(
             ELECTRICITY,
@@ -209,6 +209,17 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
             "totalout eout kwhout energyexport enrgexp einspeisung negwirk",
             "2.8",
         ),
+        # Of the gPlug.
+        *(
+            (
+                (f"{word}#", tariff),
+                MeterField(ELECTRICITY.name, ELECTRICITY.key(f"{field}_t{tariff}")),
+            )
+            for word, field in (("ei", "energy_total"), ("eo", "energy_exported_total"))
+            for tariff in "12"
+        ),
+        *_phases("power_imported", "p#i"),
+        *_phases("power_exported", "p#o"),
         *_phases("energy_total", "impl# totalinl# einl# l#te", "21.8.0"),
         *_phases("energy_exported_total", "expl# totaloutl# eoutl#", "22.8.0"),
         *_whole(
@@ -225,12 +236,14 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
         *_whole(ELECTRICITY, "power", "1.7.0 powertotal totalpower tp kw", units=WATTS),
         *_phases("power", "l#p kwl# prmsl#", "21.7.0", units=WATTS),
         *_whole(ELECTRICITY, "power_imported", "plusp pimport"),
-        *_whole(ELECTRICITY, "power_imported", "pin powerin powerimport pwrimp kwin", units=WATTS),
+        *_whole(
+            ELECTRICITY, "power_imported", "pin powerin powerimport pwrimp kwin pi", units=WATTS
+        ),
         *_whole(ELECTRICITY, "power_exported", "minusp pexport powerreverse einspeiseleistung"),
         *_whole(
             ELECTRICITY,
             "power_exported",
-            "pout powerout powerexport pwrexp einspeisungakt kwout 2.7.0",
+            "pout powerout powerexport pwrexp einspeisungakt kwout po 2.7.0",
             units=WATTS,
         ),
         *_each_phase(

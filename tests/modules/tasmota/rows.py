@@ -246,6 +246,7 @@ METERS = {
     ),
     "units that are set": _row("meter_unit_set"),
     "an object is judged by all its keys": _row("meter_or_sensor", "RG-15, HX711, ApparentPower"),
+    "gPlug": _row("meter_gplug", "Pi, Po, P1i, Ei, Ei1, Eo, Eo2"),
     "free names, mapped": _row("meter_mapping"),
     "0 until the first telegram": _row("meter_before_first_telegram"),
 }
