@@ -64,6 +64,7 @@ class DeviceConfig:
         online, offline: the payloads of LWT.
         states: the texts for off and on.
         deep_sleep: the device is offline most of the time, as it should be.
+        own_replies: replies have topics of their own (SetOption4), POWER instead of RESULT.
     """
 
     topic: str
@@ -77,6 +78,7 @@ class DeviceConfig:
     offline: str = "Offline"
     states: tuple[str, str] = ("OFF", "ON")
     deep_sleep: bool = False
+    own_replies: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -167,9 +169,15 @@ def read_config(document: object, drop: _Drop = _ignore) -> DeviceConfig:
         if len(states) == _STATE_TEXTS and all(states)
         else ("OFF", "ON"),
         deep_sleep=document.get("dslp") == 1,
+        own_replies=_own_replies(document.get("so")),
     )
     _check_topics(config)
     return config
+
+
+def _own_replies(options: object) -> bool:
+    """Read SetOption4; what is kept over a restart has no other option."""
+    return options is True or (isinstance(options, dict) and options.get("4") == 1)
 
 
 def _check_topics(config: DeviceConfig) -> None:

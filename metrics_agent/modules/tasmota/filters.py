@@ -21,7 +21,7 @@ from metrics_agent.modules.tasmota.topics import (
 from metrics_agent.topic_filters import valid_filter
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
-__all__ = ["MAX_SHAPES", "TELEMETRY", "Filters", "is_full_topic", "user_filters"]
+__all__ = ["MAX_SHAPES", "POWER", "TELEMETRY", "Filters", "is_full_topic", "user_filters"]
 
 MAX_SHAPES: Final = 256
 """Distinct shapes that are learnt; a fleet has a handful."""
@@ -29,6 +29,8 @@ MAX_SHAPES: Final = 256
 _STATE_FILE: Final = "topics.json"
 TELEMETRY: Final = ("SENSOR", "STATE", "LWT", "ZbReceived")
 """What devices send by themselves."""
+POWER: Final = ("POWER", *(f"POWER{channel}" for channel in range(1, 9)))
+"""Replies of what is switched, of devices with SetOption4: others say the same as RESULT."""
 _LONGEST_SUBTOPIC: Final = "ENERGYTOTAL"
 _STATUS: Final = ("RESULT", "ENERGYTOTAL", "SENSOR", "STATUS8", "STATUS10", "STATUS11")
 """Replies; a Bluetooth bridge sends what it has just heard as SENSOR there."""
@@ -120,10 +122,18 @@ class Filters:
                 base=shape.telemetry,
             )
 
-    def learn(self, shape: Shape) -> None:
-        """Subscribe as ``add_shape`` does, at the next start without an announcement."""
+    def learn(self, shape: Shape, *, own_replies: bool = False) -> None:
+        """Subscribe as ``add_shape`` does, at the next start without an announcement.
+
+        Args:
+            shape: new or not.
+            own_replies: a device with it has SetOption4.
+        """
         known = len(self._shapes)
         self.add_shape(shape, learned=True)
+        if own_replies and shape in self._shapes:
+            for subtopic in POWER:
+                self.add(f"{shape.status}/{subtopic}", learned=True)
         if len(self._shapes) > known:
             self.remember(self._shapes)
 

@@ -52,6 +52,7 @@ _KEYS: Final = tuple(
         ("ofln", "offline"),
         ("state", "states"),
         ("dslp", "deep_sleep"),
+        ("so", "own_replies"),
     )
 )
 """The key in an announcement of what most devices have in common, and its usual value."""
@@ -167,7 +168,7 @@ class KnownDevices:
             faults.add(mac, str(error))
             return
         if self._registry.restore(mac, config):
-            self._filters.learn(config.shape)
+            self._filters.learn(config.shape, own_replies=config.own_replies)
 
     def _save_later(self) -> None:
         self._save_is_due = False

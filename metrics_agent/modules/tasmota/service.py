@@ -42,7 +42,13 @@ from metrics_agent.modules.tasmota.decode import (
 )
 from metrics_agent.modules.tasmota.device import Device, Naming
 from metrics_agent.modules.tasmota.discovery import parse_config
-from metrics_agent.modules.tasmota.filters import TELEMETRY, Filters, is_full_topic, user_filters
+from metrics_agent.modules.tasmota.filters import (
+    POWER,
+    TELEMETRY,
+    Filters,
+    is_full_topic,
+    user_filters,
+)
 from metrics_agent.modules.tasmota.go_compat import to_original
 from metrics_agent.modules.tasmota.known import KnownDevices
 from metrics_agent.modules.tasmota.meters import MeterTable, parse_meter_field
@@ -116,6 +122,7 @@ class TasmotaModule(Service):
             "STATUS8": self._read_status_sensor,
             "STATUS10": self._read_status_sensor,
             "STATUS11": self._read_status_state,
+            **dict.fromkeys(POWER, self._read_power),
         }
         # Until something was heard; later messages need not be looked at for that.
         self._readers: Mapping[str, _Read] = {
@@ -246,6 +253,10 @@ class TasmotaModule(Service):
         document = read_object(message.payload, "StatusSTS")
         return decode_state_document(document, device, message.received_ns, self._drop)
 
+    def _read_power(self, device: Device, message: Message) -> list[Metric]:
+        # The same comes as a text too, on the same topic.
+        return self._read_reply(device, message) if message.payload.startswith(b"{") else []
+
     def _read_lwt(self, device: Device, message: Message) -> list[Metric]:
         return decode_availability(message.payload, device, message.received_ns, self._drop)
 
@@ -328,7 +339,7 @@ class TasmotaModule(Service):
         self._current_device = device.topic
         for reason, where in left_out:
             self._drop(reason, where)
-        self._filters.learn(config.shape)
+        self._filters.learn(config.shape, own_replies=config.own_replies)
         return ()
 
     def _remove(self, mac: str) -> None:

@@ -286,6 +286,7 @@ TOPICS = {
     "LWT": _row("lwt lwt_renamed"),
     "deep sleep": _row("lwt_deep_sleep", "dslp"),
     "Bluetooth bridge": _row("topic_bluetooth", "alias, mac, TempUnit"),
+    "SetOption4": _row("result_own_topics", "so, POWER1"),
     "replies of shutters and lamps": _row("result_moved", "Shutter1, Position, Dimmer, CT"),
     "retained SENSOR": _row("retained_telemetry"),
     "STATUS8, STATUS10, STATUS11": _row("status_replies", "StatusSNS, StatusSTS"),

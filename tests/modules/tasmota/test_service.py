@@ -105,6 +105,19 @@ class Shapes(SynchronousTestCase):
         self.assertEqual(new[-1], "home/tele/+/ZbReceived")
         self.assertEqual(len(context.subscriptions), len(DEFAULT_FILTERS) + 10)
 
+    def test_replies_of_devices_with_setoption4(self) -> None:
+        """Their topics are subscribed to once such a device is known, also from an earlier run."""
+        state = Path(self.mktemp())
+        module, context = make(state_dir=state)
+        context.deliver(config_topic(), announcement(so={"4": 0}))
+        self.assertNotIn("stat/+/POWER", context.filters())
+        context.deliver(config_topic(), announcement(so={"4": 1}))
+        self.assertIn("stat/+/POWER", context.filters())
+        self.assertIn("stat/+/POWER8", context.filters())
+        module.stopService()
+        _, again = make(state_dir=state)
+        self.assertIn("stat/+/POWER", again.filters())
+
     def test_a_filter_that_covers_others_replaces_them(self) -> None:
         """A message must not come to us twice because two of our filters match it."""
         _, context = make()
