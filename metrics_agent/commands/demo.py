@@ -106,6 +106,7 @@ class DemoService(Service):
     def stopService(self) -> Any:
         """Stop the agent, then the simulation."""
         super().stopService()
+        self._simulation.ignore_messages()
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:

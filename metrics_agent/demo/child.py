@@ -59,6 +59,7 @@ class Simulation(ProcessProtocol):
         self._ready: Deferred[tuple[int, int]] = Deferred()
         self._gone: Deferred[None] = Deferred()
         self._begun = b""
+        self._logs_messages = True
         self._stopping = False
 
     def start(self) -> Deferred[tuple[int, int]]:
@@ -89,6 +90,10 @@ class Simulation(ProcessProtocol):
             self._reactor.spawnProcess(self, self._python, command, env=dict(os.environ))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def ignore_messages(self) -> None:
+        """Log nothing more of what it says: it will see its connections end, some half made."""
+        self._logs_messages = False
 
     def stop(self) -> Deferred[None]:
         """End it at once, it has nothing to save. Harmless before the start and twice.
@@ -140,7 +145,7 @@ class Simulation(ProcessProtocol):
             if not self._stopping:
                 mqtt_port, dtu_port = map(int, ports)
                 self._ready.callback((mqtt_port, dtu_port))
-        elif line:
+        elif line and self._logs_messages:
             self._log.warn("The demo's simulation: {line}", line=line)
 
 

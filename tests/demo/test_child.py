@@ -65,6 +65,14 @@ class Life(SynchronousTestCase):
         self.assertEqual({event["log_level"] for event in self.events}, {LogLevel.warn})
         self._end()
 
+    def test_what_it_says_when_all_ends_is_not_logged(self) -> None:
+        """A library's traceback about a handshake that we have cut is nothing to look at."""
+        process = self._ready()
+        self.simulation.ignore_messages()
+        process.say("opening handshake failed\nTraceback (most recent call last):\n")
+        self._end()
+        self.assertEqual(self.events, [])
+
     def test_a_line_without_end_is_bounded(self) -> None:
         process = self._ready()
         for _ in range(100):

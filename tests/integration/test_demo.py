@@ -90,6 +90,22 @@ class DemoTests(SynchronousTestCase):
         (path,) = re.findall(r"The configuration is (\S+)\.", err)
         self.assertFalse(Path(path).parent.exists())
 
+    def test_ctrl_c_while_it_connects(self) -> None:
+        """What broker and DTU say of the connections that this cuts is not shown."""
+        for _ in range(4):
+            process = self.start()
+            assert process.stderr is not None
+            said = ""
+            while "[tasmota] Started." not in said:
+                line = process.stderr.readline()
+                self.assertTrue(line, said)
+                said += line
+            os.killpg(process.pid, signal.SIGINT)
+            _out, err = process.communicate(timeout=LIMIT_S)
+            self.assertEqual(process.returncode, 0, err)
+            self.assertRegex(err, r"I! \[agent\] Stopped: \d+ metrics written, none lost\.\n\Z")
+            self.assertNotIn("simulation", said + err)
+
     def test_a_killed_demo_leaves_no_children(self) -> None:
         """Broker and devices end with the pipe that the demo held."""
         process = self.start()
