@@ -119,7 +119,7 @@ class Bench:
 
     Args:
         options: see there.
-        say: tells a person what is going on.
+        say: tells a user what is going on.
     """
 
     def __init__(self, options: Options, say: Callable[[str], None]) -> None:
@@ -332,7 +332,7 @@ def generate(
 def environment() -> dict[str, str]:
     """Return what children need beside our own environment.
 
-    They keep their bytecode, as what is installed does: else a start would compile the agent anew.
+    They keep their bytecode, as what is installed does: else a start would compile the agent again.
     """
     before = os.environ.get("PYTHONPATH")
     return {

@@ -145,7 +145,7 @@ class Child:
         if process.poll() is None:
             process.terminate()
             try:
-                # Nobody reads its output any more, which must not keep it from ending.
+                # No one reads its output any more, which must not keep it from ending.
                 process.communicate(timeout=_STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 process.kill()

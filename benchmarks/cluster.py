@@ -28,7 +28,7 @@ from benchmarks.endurance.nats import Nats
 from benchmarks.endurance.peer import Peer
 from benchmarks.endurance.stage import Cleanups, run
 from benchmarks.endurance.tap import Notes, Tap
-from tests.integration.case import told
+from tests.integration.case import logged
 from tests.integration.parent import HarnessParent
 from tests.integration.watching import argv, pause, until
 
@@ -108,7 +108,7 @@ class _Run:
         self._peer.start()
         await until(
             lambda: self._agent.notes.subscribed and self._paho.notes.subscribed,
-            lambda: f"both to subscribe: {told(self.parent.log)}",
+            lambda: f"both to subscribe: {logged(self.parent.log)}",
             _LIMIT_S,
         )
         await pause(_SETTLE_S)
@@ -147,7 +147,7 @@ class _Run:
                     gaps[number] = time.monotonic() - killed_s
             return all(gaps)
 
-        await until(both_again, lambda: f"lines again: {told(self.parent.log)}", _LIMIT_S)
+        await until(both_again, lambda: f"lines again: {logged(self.parent.log)}", _LIMIT_S)
         self.outcome.gaps_s.append(gaps[0])
         if together:
             self.outcome.paho_gaps_s.append(gaps[1])
@@ -247,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for text in outcome.wrong:
                 print(f"wrong, seed {outcome.seed}: {text}", file=sys.stderr)
             if given.log:
-                print(told(measured.parent.log), file=sys.stderr)
+                print(logged(measured.parent.log), file=sys.stderr)
         sys.stdout.write(f"{table(outcomes)}\n")
         return 1 if any(outcome.wrong for outcome in outcomes) else 0
 

@@ -27,7 +27,7 @@ REPEATS = 5
 
 
 def by_sorted_loop(tags: Mapping[str, str], fields: Mapping[str, float], time_ns: int) -> bytes:
-    """Write a line the straightforward way, every time anew."""
+    """Write a line the straightforward way, every time again."""
     head = ",".join(
         ["electricity", *[f"{key}={escaped(value)}" for key, value in sorted(tags.items())]]
     )
@@ -41,7 +41,7 @@ def escaped(text: str) -> str:
 
 
 def ways() -> dict[str, Callable[[], object]]:
-    """Return what is timed; each makes its point anew, as it would for each message."""
+    """Return what is timed; each makes its point again, as it would for each message."""
     encode = Encoder().encode
     series = Series("electricity", TAGS)
 

@@ -55,7 +55,7 @@ class Load:
         origin_us: what stamps count from, microseconds of the monotonic clock; now.
         mixed: several kinds of devices instead of plugs only.
         window: unacknowledged messages of one connection at QoS 1.
-        progress: file with a 64-bit count of what has arrived; empty: nobody counts.
+        progress: file with a 64-bit count of what has arrived; empty: no one counts.
         backlog: how far to be ahead of that count at most.
         limit_s: give up after this time.
     """

@@ -39,7 +39,7 @@ from benchmarks.endurance.peer import Peer
 from benchmarks.endurance.stage import Cleanups, run
 from benchmarks.endurance.tap import Notes, Tap
 from metrics_agent.describe import update
-from tests.integration.case import install_modules, told
+from tests.integration.case import install_modules, logged
 from tests.integration.telegraf import TelegrafParent
 from tests.integration.watching import argv, pause, python_path, until
 
@@ -288,7 +288,7 @@ class Kills:
                 for notes in (self._notes, self._paho_notes)
                 for prefix in ("tele/", "own/")
             ),
-            lambda: f"both to subscribe: {told(self.parent.log)}",
+            lambda: f"both to subscribe: {logged(self.parent.log)}",
             _LIMIT_S,
         )
         await pause(1)
@@ -388,7 +388,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"lost by the broker for {name}: {lost}", file=sys.stderr)
             for text in outcomes[-1].wrong:
                 print(f"wrong, {broker}, seed {seed}: {text}", file=sys.stderr)
-                print(told(kills.parent.log), file=sys.stderr)
+                print(logged(kills.parent.log), file=sys.stderr)
             if given.keep:
                 kills.keep(given.keep / broker)
             await cleanups.clean_up()

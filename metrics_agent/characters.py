@@ -53,7 +53,7 @@ def visible(text: str) -> str:
 def clean_name(name: str) -> tuple[str, int]:
     """Return a name without such characters, and how many were replaced.
 
-    A control becomes ``_``, an invisible character nothing, and what is no character U+FFFD. So
+    A control becomes ``_``, an invisible character nothing, and what is not a character U+FFFD. So
     distinct names may become equal.
     """
     return _UNSAFE.subn(_stand_in, name)

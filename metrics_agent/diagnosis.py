@@ -10,7 +10,7 @@ the world, so a module, ours or another's, cannot break it by mistake:
 - On the disk: modules read and write a private copy of the state directory, which goes away.
 - Tokens that can be used once are not used: `ModuleContext.read_only` says so to the modules.
 - Metrics go where the command wants them, whatever `output` says; systemd is not notified, and the
-  end of stdin is no request to stop.
+  end of stdin is not a request to stop.
 """
 
 from __future__ import annotations

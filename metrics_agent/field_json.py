@@ -18,10 +18,10 @@ TypeError or ValueError for what it cannot write.
 def json_by_repr(fields: Mapping[str, FieldValue]) -> bytes:
     """Write plain keys and floats as orjson would; for where it is missing."""
     if not all(key.__class__ is str for key in fields):
-        raise TypeError("a key that is no plain str may write itself as another")
+        raise TypeError("a key that is not a plain str may write itself as another")
     keys = sorted(fields)
     if '"' in "".join(keys):
-        raise ValueError("a key with a quote is no plain key")
+        raise ValueError("a key with a quote is not a plain key")
     items = [f'"{key}":{float.__repr__(fields[key])}' for key in keys]
     return f"{{{','.join(items)}}}".encode()
 

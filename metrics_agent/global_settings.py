@@ -16,7 +16,7 @@ __all__ = ["put_into_force"]
 
 def put_into_force(
     plan: Plan,
-    first: AgentSettings,
+    start_settings: AgentSettings,
     observer: StderrObserver,
     cardinality: Cardinality,
     log: Logger,
@@ -25,7 +25,7 @@ def put_into_force(
 
     Args:
         plan: what is going to run.
-        first: the settings of the start: those that are `fixed` stay in force.
+        start_settings: those that are `fixed` stay in force.
         observer: the log.
         cardinality: of the encoder.
         log: the agent's.
@@ -43,7 +43,8 @@ def put_into_force(
     changed = [
         each.name
         for each in fields(AgentSettings)
-        if spec_of(each).fixed and getattr(settings, each.name) != getattr(first, each.name)
+        if spec_of(each).fixed
+        and getattr(settings, each.name) != getattr(start_settings, each.name)
     ]
     if changed:
         log.warn(

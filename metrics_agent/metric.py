@@ -59,7 +59,7 @@ class Series:
 
 
 def _shown(text: object) -> str:
-    # What is no plain text may run any code to show itself.
+    # What is not plain text may run any code to show itself.
     return text[:_SHOWN] if type(text) is str else f"a {type(text).__name__}"
 
 

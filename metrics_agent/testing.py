@@ -370,7 +370,7 @@ class FakeContext:
         path = self.state_path(name)
         if self._faults is None:
             self._faults = StateFaults(path.parent, self.log)
-        # A clock of its own: what the agent does later is no timer of the module's.
+        # A clock of its own: what the agent does later is not a timer of the module's.
         return _StateFile(path, self._faults, Pace(Clock(), maybeDeferred))
 
     # What a test uses.

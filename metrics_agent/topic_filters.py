@@ -70,7 +70,7 @@ def _prefix_fault(levels: list[str]) -> str | None:
 def _wildcard_fault(levels: list[str]) -> str | None:
     for level in levels:
         if level not in {"+", "#"} and ("+" in level or "#" in level):
-            return f"a wildcard stands for a whole level, got {level!r}"
+            return f"a wildcard replaces a whole level, got {level!r}"
     return "# may only be the last level" if "#" in levels[:-1] else None
 
 

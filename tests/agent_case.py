@@ -24,7 +24,7 @@ FAULT = Fault("modules.bad.interval", "0", "more than 0")
 
 
 class AgentReactor(FakeReactor):
-    """Runs from the beginning; counts how often it was told to stop."""
+    """Runs from the beginning; counts how often it was asked to stop."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,22 +128,22 @@ class FakeExit:
 
 
 class FakeNotifier:
-    """What systemd is told."""
+    """What systemd is sent."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.logged: list[str] = []
 
     def ready(self) -> None:
-        self.told.append("ready")
+        self.logged.append("ready")
 
     def reloading(self) -> None:
-        self.told.append("reloading")
+        self.logged.append("reloading")
 
     def stopping(self) -> None:
-        self.told.append("stopping")
+        self.logged.append("stopping")
 
     def status(self, text: str) -> None:
-        self.told.append(text)
+        self.logged.append(text)
 
 
 @frozen

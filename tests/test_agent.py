@@ -48,8 +48,8 @@ class StartTests(AgentCase):
         )
         self.assertEqual(self.alive(), ["a", "b"])
         self.assertEqual([plan.config for plan in self.configured], [agent.plan.config])
-        self.assertIn(f"Started with modules a, b ({agent.plan.config.path}).", self.told("info"))
-        self.assertEqual((self.told(), agent.reloads), ([], 0))
+        self.assertIn(f"Started with modules a, b ({agent.plan.config.path}).", self.logged("info"))
+        self.assertEqual((self.logged(), agent.reloads), ([], 0))
 
     def test_configured_before_modules(self) -> None:
         """The global settings are in force before the first module is made."""
@@ -59,18 +59,18 @@ class StartTests(AgentCase):
         self.assertEqual(self.counters.errors, {})
 
     def test_wrong_settings(self) -> None:
-        """A module with wrong settings is told, the others run."""
+        """A module with wrong settings is reported, the others run."""
         self.started("a", bad=("bad",))
         self.assertEqual(self.alive(), ["a"])
-        self.assertEqual(len(self.told()), 1)
-        self.assertIn("Module bad not started, invalid settings", self.told()[0])
+        self.assertEqual(len(self.logged()), 1)
+        self.assertIn("Module bad not started, invalid settings", self.logged()[0])
 
     def test_nothing_enabled(self) -> None:
         """Nothing to do is one warning that lists the modules, and no end."""
         self.started()
-        self.assertEqual(len(self.told("warn")), 1)
-        self.assertIn("No module is enabled in agent.toml", self.told("warn")[0])
-        self.assertIn("tasmota", self.told("warn")[0])
+        self.assertEqual(len(self.logged("warn")), 1)
+        self.assertIn("No module is enabled in agent.toml", self.logged("warn")[0])
+        self.assertIn("tasmota", self.logged("warn")[0])
         self.assertEqual(self.clock.stops, 0)
 
     def test_slow_module(self) -> None:
@@ -120,11 +120,11 @@ class StartTests(AgentCase):
         self.sink.on_start = raiser(OSError("no descriptors"))
         agent = self.started("a")
         self.assertEqual((self.clock.stops, int(self.exit.code)), (1, 1))
-        self.assertIn("OSError('no descriptors')", "\n".join(self.told()))
+        self.assertIn("OSError('no descriptors')", "\n".join(self.logged()))
         self.end(agent)
 
     def test_a_part_cannot_be_started(self) -> None:
-        """A part that cannot be started, for lack of a thread or so, is told; the rest runs."""
+        """A part that cannot be started, for lack of a thread or so, is reported; the rest runs."""
 
         class Broken(MultiService):
             def startService(self) -> None:
@@ -135,14 +135,14 @@ class StartTests(AgentCase):
         agent.startService()
         self.clock.advance(1)
         self.assertEqual(self.alive(), ["a"])
-        self.assertEqual(len(self.told()), 1)
+        self.assertEqual(len(self.logged()), 1)
 
     def test_systemd_is_told(self) -> None:
         """Ready when the modules were started, and how they are."""
         self.lives["b"] = broken
         self.started("a", "b", bad=("c",))
-        self.assertEqual(self.notifier.told[-1], "ready")
-        self.assertEqual(self.notifier.told[-2], "running: a; backing_off: b; wrong settings: c")
+        self.assertEqual(self.notifier.logged[-1], "ready")
+        self.assertEqual(self.notifier.logged[-2], "running: a; backing_off: b; wrong settings: c")
 
 
 class GiveUpTests(AgentCase):
@@ -168,7 +168,7 @@ class GiveUpTests(AgentCase):
         self.assertEqual(self.clock.stops, 0)
         self.clock.advance(0.5)
         self.assertEqual((self.clock.stops, int(self.exit.code)), (1, 1))
-        self.assertIn("Stopping: no enabled module can run any more.", self.told("info"))
+        self.assertIn("Stopping: no enabled module can run any more.", self.logged("info"))
 
     def test_a_wrong_one_does_not_count(self) -> None:
         """A module with wrong settings cannot run either."""
@@ -200,7 +200,7 @@ class GiveUpTests(AgentCase):
         self.started("a", "b", on_give_up="exit")
         self.clock.advance(1)
         self.assertEqual((self.clock.stops, int(self.exit.code)), (1, 1))
-        self.assertIn("Stopping: module a gave up and on_give_up is exit.", self.told("info"))
+        self.assertIn("Stopping: module a gave up and on_give_up is exit.", self.logged("info"))
 
     def test_healthy_modules_are_stopped_in_order(self) -> None:
         """What they have is written: modules first, then the drain, then the output closes."""
@@ -225,7 +225,7 @@ class GiveUpTests(AgentCase):
         self.assertEqual(self.clock.stops, 0)
 
     def test_deciding_fails(self) -> None:
-        """A fault of our own while deciding is told, and costs no module its life."""
+        """A fault of our own while deciding is reported, and costs no module its life."""
         work: Deferred[Any] = Deferred()
         self.lives["a"] = lambda: FakeModule(start=lambda _context: work)
         self.notifier.status = raiser(RecursionError("deep"))  # type: ignore[method-assign]
@@ -236,7 +236,7 @@ class GiveUpTests(AgentCase):
         self.successResultOf(settled)
         self.assertEqual(self.alive(), ["a"])
         self.assertEqual(
-            self.told()[-2:],
+            self.logged()[-2:],
             [
                 "Error in connections: RecursionError('deeper')",
                 "Error in state: RecursionError('deep')",

@@ -42,7 +42,7 @@ class ReloadTests(AgentCase):
             ],
         )
         self.assertEqual((agent.reloads, self.instances()), (1, {"a": 2}))
-        self.assertIn("Reloaded agent.toml: modules a restarted in 0 ms.", self.told("info"))
+        self.assertIn("Reloaded agent.toml: modules a restarted in 0 ms.", self.logged("info"))
 
     def test_a_stop_while_what_ends_is_settled(self) -> None:
         """Nothing is put into force any more."""
@@ -71,11 +71,11 @@ class ReloadTests(AgentCase):
         agent = self.started("a")
         self.loads = [self.config()]
         agent.request_reload()
-        self.assertIn("No module is enabled", self.told("warn")[0])
+        self.assertIn("No module is enabled", self.logged("warn")[0])
         self.assertEqual((self.alive(), self.clock.stops), ([], 0))
 
     def test_a_parked_module(self) -> None:
-        """A module that gave up is tried anew, with a clean record."""
+        """A module that gave up is tried again, with a clean record."""
         self.lives["a"] = lambda: FakeModule(start=raiser(ValueError("x")))
         agent = self.started("a", "b")
         self.clock.advance(1)
@@ -99,18 +99,18 @@ class ReloadTests(AgentCase):
         agent = self.started("a")
         for load in (self.config("a"), ConfigError([FAULT]), SystemExit(1)):
             self.loads = [load]
-            self.notifier.told.clear()
+            self.notifier.logged.clear()
             agent.request_reload()
             self.clock.advance(0.2)
-            told = [each for each in self.notifier.told if not each.startswith("running")]
-            self.assertEqual((told[0], told[-1], len(told)), ("reloading", "ready", 2))
+            logged = [each for each in self.notifier.logged if not each.startswith("running")]
+            self.assertEqual((logged[0], logged[-1], len(logged)), ("reloading", "ready", 2))
 
 
 class RefusedTests(AgentCase):
     """Configurations that change nothing."""
 
     def refused(self, load: Any) -> str:
-        """Reload that; check that nothing has changed; return what was told."""
+        """Reload that; check that nothing has changed; return what was reported."""
         agent = self.started("a")
         plan, before = agent.plan, self.modules["a"][-1]
         configured = len(self.configured)
@@ -127,7 +127,7 @@ class RefusedTests(AgentCase):
         self.loads = [self.config("a")]
         agent.request_reload()
         self.assertEqual(agent.reloads, 1)
-        return "\n".join(self.told())
+        return "\n".join(self.logged())
 
     def test_wrong_file(self) -> None:
         """A file that cannot be used: one line that says why."""
@@ -144,9 +144,9 @@ class RefusedTests(AgentCase):
         """Whatever reading it raises, for modules of others take part in it."""
         for kind in FAULTS:
             self.loads.clear()
-            told = self.refused(kind("why"))
-            self.assertIn(f"Error in load: {kind.__name__}('why')", told)
-            self.assertIn("Reload rejected", told)
+            logged = self.refused(kind("why"))
+            self.assertIn(f"Error in load: {kind.__name__}('why')", logged)
+            self.assertIn("Reload rejected", logged)
 
 
 class LatchTests(AgentCase):
@@ -310,7 +310,7 @@ class HostileTests(AgentCase):
             self.end(agent)
 
     def test_a_connection_that_ends_slowly(self) -> None:
-        """It waits for the reader of the output, and nobody waits for it for long."""
+        """It waits for the reader of the output, and no one waits for it for long."""
         agent = self.started("a")
         self.connections.reconciled = Deferred
         agent.request_reload()

@@ -41,7 +41,7 @@ class StopTests(AgentCase):
                 "sink stops",
             ],
         )
-        self.assertEqual(self.told("info")[-1], "Stopped: 7 metrics written, none lost.")
+        self.assertEqual(self.logged("info")[-1], "Stopped: 7 metrics written, none lost.")
 
     def test_metrics_that_were_dropped_before(self) -> None:
         """The last line does not say that none was lost."""
@@ -49,7 +49,7 @@ class StopTests(AgentCase):
         agent = self.started("a")
         self.successResultOf(agent.stopService())
         self.assertEqual(
-            self.told("warn")[-1],
+            self.logged("warn")[-1],
             "Stopped: 7 metrics written, 5 were dropped earlier because the queue was full.",
         )
 
@@ -60,8 +60,8 @@ class StopTests(AgentCase):
         agent.request_stop("stdin was closed", ExitCode.FAILED)
         self.assertTrue(agent.stopping)
         self.assertEqual((self.clock.stops, int(self.exit.code)), (1, 0))
-        self.assertEqual(self.told("info")[-1], "Stopping: got SIGTERM.")
-        self.assertEqual(self.notifier.told[-1], "stopping")
+        self.assertEqual(self.logged("info")[-1], "Stopping: got SIGTERM.")
+        self.assertEqual(self.notifier.logged[-1], "stopping")
 
     def test_time_counts_from_the_request(self) -> None:
         """What passed between the request and the reactor's stop is not granted again."""
@@ -84,7 +84,7 @@ class StopTests(AgentCase):
         self.assertLess(self.exit.deadlines[1], 1.0)
 
     def test_twice(self) -> None:
-        """Every caller is told of the one end; steps are taken once."""
+        """Every caller hears of the one end; steps are taken once."""
         work: Deferred[Any] = Deferred()
         self.sink.drained = lambda _timeout_s: work
         agent = self.started("a")
@@ -103,7 +103,7 @@ class StopTests(AgentCase):
         self.assertEqual(self.modules, {})
 
     def test_lost_metrics(self) -> None:
-        """What the reader did not take is told as an error with its number, and the time it had."""
+        """What the reader did not take is an error with its number, and the time it had."""
         for took_s, shown in ((1.5, "1.5 s"), (9.96, "10 s")):
             waiting: Deferred[int] = Deferred()
             self.setUp()
@@ -114,7 +114,7 @@ class StopTests(AgentCase):
             waiting.callback(3)
             self.successResultOf(stopped)
             self.assertEqual(
-                self.told()[-1],
+                self.logged()[-1],
                 f"Stopped: 7 metrics written, 3 were not read within {shown} and are lost.",
             )
 
@@ -124,8 +124,8 @@ class StopTests(AgentCase):
             self.sink.left_metrics = 3
             self.sink.drained = drained
             self.end(self.started("a"))
-            self.assertIn("3 were not read", self.told()[-1])
-            self.assertNotIn("none lost", "".join(self.told("info")))
+            self.assertIn("3 were not read", self.logged()[-1])
+            self.assertNotIn("none lost", "".join(self.logged("info")))
 
     def test_everything_is_stopped(self) -> None:
         """Nothing is left that could do something."""
@@ -149,7 +149,7 @@ class MeetingTests(AgentCase):
         self.clock.advance(0.1)
         self.successResultOf(stopped)
         self.assertEqual((self.modules, self.connections.paused), ({}, ["stop"]))
-        self.assertNotIn("Started with", "".join(self.told("info")))
+        self.assertNotIn("Started with", "".join(self.logged("info")))
 
     def test_stop_right_after_start(self) -> None:
         """Nothing of the start is left behind, nor of the time after it without a reload."""
@@ -189,12 +189,12 @@ class MeetingTests(AgentCase):
         self.clock.advance(0.1)
         self.successResultOf(stopped)
         self.assertEqual((len(self.modules["a"]), agent.reloads), (1, 0))
-        self.assertNotIn("Reloaded", "".join(self.told("info")))
+        self.assertNotIn("Reloaded", "".join(self.logged("info")))
 
     def test_reload_hangs(self) -> None:
         """A reload that hangs holds up the stop for a part of its time.
 
-        Nothing is read then for the modules that it has stopped: nobody would look at it.
+        Nothing is read then for the modules that it has stopped: no one would look at it.
         """
         agent = self.started("a")
         self.connections.reconciled = Deferred
@@ -236,7 +236,7 @@ class MeetingTests(AgentCase):
         agent.request_reload()
         self.clock.advance(0.5)
         self.assertEqual((len(self.modules["a"]), self.seen), (1, []))
-        self.assertEqual((self.notifier.told[-1], self.told()), ("stopping", []))
+        self.assertEqual((self.notifier.logged[-1], self.logged()), ("stopping", []))
 
     def test_parked_during_stop(self) -> None:
         """A module that gives up while it stops does not change the code."""
@@ -274,7 +274,7 @@ class StepTests(AgentCase):
         self.assertEqual(len(ended), 1, what)
         self.assertLessEqual(ended[0], DRAIN_S + MUCH_LATER_S, what)
         self.assertEqual([each for each in self.seen if each in self.STEPS], list(self.STEPS), what)
-        self.assertIn("Stopped: ", "\n".join(self.told("info") + self.told()), what)
+        self.assertIn("Stopped: ", "\n".join(self.logged("info") + self.logged()), what)
         self.assertFalse(agent.running, what)
         self.forget()
 

@@ -158,15 +158,15 @@ class RunTests(AssemblyCase):
         self.assertIn("Stopped: 3 metrics written, none lost.", self.target.lines[-1])
 
     def test_log(self) -> None:
-        """Start and stop are told, each line with its module."""
+        """Start and stop are reported, each line with its module."""
         self.end(self.started(DEMO + BAD))
-        told = "\n".join(self.target.lines)
+        logged = "\n".join(self.target.lines)
         self.assertIn(
-            f"I! [agent] Started with modules demo ({self.directory / 'agent.toml'}).", told
+            f"I! [agent] Started with modules demo ({self.directory / 'agent.toml'}).", logged
         )
-        self.assertIn("I! [demo] Started.", told)
-        self.assertIn("E! [agent] Module demo:bad not started", told)
-        self.assertIn("I! [demo] Stopped, and cleaned up: 1 timer.", told)
+        self.assertIn("I! [demo] Started.", logged)
+        self.assertIn("E! [agent] Module demo:bad not started", logged)
+        self.assertIn("I! [demo] Stopped, and cleaned up: 1 timer.", logged)
 
     def test_wrong_output(self) -> None:
         """An output that cannot be used is found out before anything is made."""
@@ -239,12 +239,12 @@ class ReloadTests(AssemblyCase):
     """What a reload changes, and what it cannot."""
 
     def test_read_at_the_start_only(self) -> None:
-        """Settings that a reload cannot change are told by name, as long as they differ."""
+        """Settings that a reload cannot change are reported by name, as long as they differ."""
         agent = self.started(DEMO)
         self.reload(agent, DEMO, queue_limit='"32MiB"', instance='"two"', log_level='"info"')
-        told = [line for line in self.target.take() if "take effect at the next start" in line]
-        self.assertEqual(len(told), 1)
-        self.assertIn("process: queue_limit, instance.", told[0])
+        logged = [line for line in self.target.take() if "take effect at the next start" in line]
+        self.assertEqual(len(logged), 1)
+        self.assertIn("process: queue_limit, instance.", logged[0])
         self.reload(agent, DEMO)
         self.assertNotIn("at the next start", "\n".join(self.target.take()))
 
@@ -263,7 +263,7 @@ class ReloadTests(AssemblyCase):
         self.assertEqual(self.target.take(), ["<4>[agent] of the agent"])
 
     def test_warnings(self) -> None:
-        """What is odd in the file is told at the start and at a reload."""
+        """What is odd in the file is reported at the start and at a reload."""
         off = "[modules.demo]\nenabled = false\ninterval = 'soon'\n"
         agent = self.started(off)
         self.assertIn("agent.toml:5: modules.demo.interval", "\n".join(self.target.take()))
@@ -353,7 +353,7 @@ class SelfMetricsTests(AssemblyCase):
             self.assertIn("dropped=3i,dropped_queue_full=3i", row)
 
     def test_none_once_a_stop_was_asked_for(self) -> None:
-        """After the drain nobody reads them: they would count as lost."""
+        """After the drain no one reads them: they would count as lost."""
         agent = self.started(DEMO, self_metrics_interval='"5s"')
         agent.request_stop("test")
         self.reactor.pump([5, 1])

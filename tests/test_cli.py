@@ -80,7 +80,7 @@ class CliTests(CommandCase):
         self.assertEqual((self.ran, len(self.said())), ([], 4))
 
     def test_wrong(self) -> None:
-        """What is wrong ends with 2 and is told on stderr, never on stdout."""
+        """What is wrong ends with 2 and is reported on stderr, never on stdout."""
         for words in (
             "walk",
             "--walk",

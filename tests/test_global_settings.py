@@ -16,7 +16,7 @@ ROOT = Path(metrics_agent.__file__).parent
 
 
 def read(source: str, *names: str) -> set[str]:
-    """Return which attributes a source reads from what is called `settings` or `first`."""
+    """Return which attributes a source reads from what is called `settings` or `start_settings`."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute):
@@ -25,7 +25,7 @@ def read(source: str, *names: str) -> set[str]:
                 if isinstance(node.value, ast.Name)
                 else getattr(node.value, "attr", "")
             )
-            if of.lstrip("_") in (names or ("settings", "first")):
+            if of.lstrip("_") in (names or ("settings", "start_settings")):
                 found.add(node.attr)
     return found
 
@@ -43,11 +43,11 @@ class GlobalSettingsTests(SynchronousTestCase):
             )
         )
         self.assertEqual(sorted(fields_dict(AgentSettings).keys() - found), [])
-        self.assertEqual(read("a.settings.b + self._first.c + d.e.f"), {"b", "c"})
+        self.assertEqual(read("a.settings.b + self._start_settings.c + d.e.f"), {"b", "c"})
 
     def test_what_is_read_once_is_fixed(self) -> None:
         """A setting of the start that a reload does not put into force says so of itself."""
-        first = read(self.source("assembly"), "first")
+        first = read(self.source("assembly"), "start_settings")
         fixed = {name for name, each in fields_dict(AgentSettings).items() if spec_of(each).fixed}
         self.assertIn("queue_limit", first)
         self.assertEqual(sorted(first - fixed - read(self.source("global_settings"))), [])

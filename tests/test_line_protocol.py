@@ -128,12 +128,12 @@ def documented_value(value: object) -> object:
 
 
 def has_value(value: object) -> bool:
-    """Tell whether a field is written, not left out."""
+    """Return whether a field is written, not left out."""
     return value is not None and not (isinstance(value, float) and not math.isfinite(value))
 
 
 def unchanged(text: str) -> bool:
-    """Tell whether nothing of a tag's value is replaced; that it is cut does not count."""
+    """Return whether nothing of a tag's value is replaced; that it is cut does not count."""
     kept = text[:TAG_VALUE_BYTES]
     cut = documented_tag(text)
     return bool(documented_clean(kept)) and documented_clean(kept) == kept and kept.startswith(cut)

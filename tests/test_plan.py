@@ -138,7 +138,7 @@ class ClientIdTests(SynchronousTestCase):
             self.assertIn(expected, fault)
 
     def test_a_faulty_module_takes_no_id(self) -> None:
-        """What does not run is in nobody's way."""
+        """What does not run is in no one's way."""
         one = evolve(BROKER, client_id="mine")
         self.assertEqual(len(self.faults([one, evolve(one, keepalive=99.0)], [one])), 1)
 

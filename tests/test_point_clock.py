@@ -92,9 +92,9 @@ class PointClockTests(SynchronousTestCase):
         # A generator may hold metrics that were made before.
         self.assertEqual(self.line(left_over), b"m a=2.0 %d\n" % taken_ns)
         self.assertEqual(made.now_ns(), RIGHT_NS)
-        warned, told = self.texts()
+        warned, logged = self.texts()
         self.assertIn("warn: The clock of this machine says 1970-01-01 00:00:10 UTC", warned)
-        self.assertIn("info: The clock of this machine is set", told)
+        self.assertIn("info: The clock of this machine is set", logged)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_clock_that_is_never_set(self) -> None:
@@ -129,9 +129,9 @@ class PointClockTests(SynchronousTestCase):
             self.assertEqual(made.now_ns() - RIGHT_NS, self.steady - 77 * SECOND_NS)
         self.wall = RIGHT_NS + 3600 * SECOND_NS
         self.assertEqual(made.now_ns(), self.wall)
-        warned, told = self.texts()
+        warned, logged = self.texts()
         self.assertIn("warn: The clock of this machine jumped to 1970-01-01 00:00:00 UTC", warned)
-        self.assertEqual(told, "info: The clock of this machine is right again.")
+        self.assertEqual(logged, "info: The clock of this machine is right again.")
         self.assertEqual(self.calls, [])
 
     def test_jump_before_the_first_reading(self) -> None:

@@ -50,8 +50,8 @@ class AgentPreloadTests(AgentCase):
 
     def test_before_the_first_module_starts(self) -> None:
         self.started("a")
-        told = [each for each in self.seen if each == "start" or each[0] == "import"]
-        self.assertEqual(told, [("import", [NAME]), "start"])
+        logged = [each for each in self.seen if each == "start" or each[0] == "import"]
+        self.assertEqual(logged, [("import", [NAME]), "start"])
 
     def test_in_a_thread_while_the_old_modules_run(self) -> None:
         agent = self.started("a")

@@ -98,7 +98,7 @@ class MakeServiceTests(CommandCase):
         return makeService(options)
 
     def ends(self, *args: Any, **twistd: Any) -> list[str]:
-        """Check that it ends with 78; return what was told."""
+        """Check that it ends with 78; return what was reported."""
         with self.assertRaises(SystemExit) as caught:
             self.make(*args, **twistd)
         self.assertEqual(caught.exception.code, 78)
@@ -134,7 +134,7 @@ class MakeServiceTests(CommandCase):
         self.assertEqual(self.seen[1], (["demo"], None))
 
     def test_wrong_configuration(self) -> None:
-        """Told on stderr, line by line, and 78; nothing is made."""
+        """Reported on stderr, line by line, and 78; nothing is made."""
         lines = self.ends(FAULTY)
         self.assertIn("agent.toml:3: modules.demo.interval: got", lines[0])
         self.assertRegex(
@@ -160,7 +160,7 @@ class MakeServiceTests(CommandCase):
         self.assertTrue(self.log.closed)
 
     def test_wrong_output(self) -> None:
-        """An output that cannot be used is told like a fault of the configuration."""
+        """An output that cannot be used is reported like a fault of the configuration."""
 
         def assemble(*_args: Any, **_named: Any) -> Any:
             raise ConfigError([Fault("output", "'x:' is not right")])

@@ -49,7 +49,7 @@ class Messages(SynchronousTestCase):
         )
 
     def test_nobody_subscribed(self) -> None:
-        """A topic that nobody wants is a mistake of the test."""
+        """A topic that no one wants is a mistake of the test."""
         subscription = self.context.subscribe(BROKER, "a", self.handler)
         self.assertRaises(LookupError, self.context.deliver, "b")
         subscription.cancel()

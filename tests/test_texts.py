@@ -23,7 +23,7 @@ _INSTALLS_NAME = re.compile(
 
 
 def asks_an_index(text: str) -> bool:
-    """Tell whether a text has the name of this package installed from an index."""
+    """Return whether a text has the name of this package installed from an index."""
     return bool(_EXTRAS_OF_NAME.search(text) or _INSTALLS_NAME.search(text))
 
 

@@ -1,7 +1,7 @@
 """The reader of an agent's output that keeps nothing: counts, and what is missing.
 
 What numbers itself is followed: the devices of a `tests.integration.load` by ``energy_total``,
-and the module `steady` of `tests.faults.faulty`, which counts anew in each of its lives.
+and the module `steady` of `tests.faults.faulty`, which counts again in each of its lives.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from twisted.internet.task import LoopingCall
 from benchmarks.endurance.ledger import Ledger
 from benchmarks.endurance.vitals import Reading, rss_bytes
 from tests.integration.broker import Mosquitto, free_port
-from tests.integration.case import QUIET, install_modules, told
+from tests.integration.case import QUIET, install_modules, logged
 from tests.integration.load import Load
 from tests.integration.parent import HarnessParent
 from tests.integration.watching import argv, environment, python_path, until
@@ -278,7 +278,7 @@ class Stage:
 
     def log_end(self) -> str:
         """Return the last lines of the log."""
-        return told(self.parent.log)
+        return logged(self.parent.log)
 
     def _take(self) -> None:
         data = bytes(self.parent.output)

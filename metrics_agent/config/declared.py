@@ -66,7 +66,7 @@ def declared(cls: type[Any]) -> Iterator[Declared]:
     """Yield the settings of a class in the order to show; those of nested classes are in `inside`.
 
     Raises:
-        TypeError: the class is no settings class, or uses a type that a file cannot express.
+        TypeError: the class is not a settings class, or uses a type that a file cannot express.
     """
     annotations = hints(cls)
     for attribute in sorted(fields(cls), key=lambda each: spec_of(each).last):

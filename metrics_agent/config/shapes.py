@@ -1,6 +1,6 @@
 """Shapes: how a raw value of each simple type is read, strictly, and what to call it.
 
-Strict means that nothing is coerced but an integer to a float: "5" is no number, 1 is not true.
+Strict means that nothing is coerced but an integer to a float: "5" is not a number, 1 is not true.
 """
 
 from __future__ import annotations

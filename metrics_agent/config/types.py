@@ -71,7 +71,7 @@ def parse_duration(text: str) -> float:
         Seconds, at least 0 and at most 100 years.
 
     Raises:
-        ValueError: the text is no duration, or too long a one.
+        ValueError: the text is not a duration, or too long a one.
     """
     if text == "0":
         return 0.0
@@ -105,7 +105,7 @@ def parse_size(text: str) -> int:
     """Read a number of bytes such as ``16MiB``, ``10 kB`` or ``512``.
 
     Raises:
-        ValueError: the text is no size.
+        ValueError: the text is not a size.
     """
     match = _SIZE.fullmatch(text)
     factor = _SIZE_BYTES.get(match[2] or "B") if match else None

@@ -1,7 +1,7 @@
 """Logins under way, and what the address says that a browser was sent back to. Pure.
 
 Each login has a random state, good once and for a few minutes. A login that began in a browser is
-bound to it by a second random text, which the browser keeps in a cookie: an address that somebody
+bound to it by a second random text, which the browser keeps in a cookie: an address that someone
 else made, to have us collect from an account of theirs, is refused.
 """
 
@@ -36,14 +36,14 @@ class RedirectRefused(MetricsAgentError):  # noqa: N818 - says what is the case
 
     Args:
         error: the server's word.
-        told: its sentence, or empty.
+        description: its sentence, or empty.
         secrets: what it may know and must not get into the text.
     """
 
-    def __init__(self, error: str, told: str, secrets: Sequence[Secret] = ()) -> None:
+    def __init__(self, error: str, description: str, secrets: Sequence[Secret] = ()) -> None:
         self.error = shown(error, secrets) or "an error"
         self.declined = error == "access_denied"
-        super().__init__(shown(told, secrets) or self.error)
+        super().__init__(shown(description, secrets) or self.error)
 
 
 @frozen
@@ -127,9 +127,10 @@ class Logins:
         if self._seconds() > pending.until_s:
             raise Unknown("this login took too long")
         if query.get("error"):
-            told = query.get("error_description", "")
+            description = query.get("error_description", "")
             sent = map(Secret, (query.get("code", ""), pending.verifier))
-            raise RedirectRefused(query["error"], told, [self._provider.client_secret, *sent])
+            hidden = [self._provider.client_secret, *sent]
+            raise RedirectRefused(query["error"], description, hidden)
         if not query.get("code"):
             raise RedirectRefused("no_code", "there is no code in the answer")
         return Granted(query["code"], pending.verifier)

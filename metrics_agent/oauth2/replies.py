@@ -112,9 +112,9 @@ def _fault(
     if not isinstance(word, str):
         # An object: the answer of an API, such as "too many requests". Or no JSON at all.
         return CauseError(Cause(f"http_{status}", f"{provider.name} answered {status}"))
-    told = document.get("error_description")
+    description = document.get("error_description")
     # Some servers quote what they refuse.
-    detail = shown(told, secrets) if isinstance(told, str) else ""
+    detail = shown(description, secrets) if isinstance(description, str) else ""
     named = shown(word, secrets)
     text = f"{provider.name} answered {named!r}" if named else f"{provider.name} answered an error"
     if detail:

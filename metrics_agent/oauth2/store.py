@@ -44,7 +44,7 @@ class StoreBusy(MetricsAgentError):  # noqa: N818 - says what is the case
 
 
 class Damaged(MetricsAgentError):  # noqa: N818 - says what is the case
-    """The file does not hold tokens; the text says what is wrong, never what stands there."""
+    """The file does not hold tokens; the text says what is wrong, never the content."""
 
 
 class TokenStore:

@@ -87,20 +87,20 @@ def read_stored(data: bytes) -> Tokens:
     """Read the content of a token file.
 
     Raises:
-        ValueError: it is damaged; the text says where and never shows what stands there.
+        ValueError: it is damaged; the text says where and never shows its content.
     """
     try:
         document = loads(data)
     except PayloadError as error:
         # Its detail shows a piece of the data.
-        raise ValueError(f"it is no JSON ({error.reason})") from None
+        raise ValueError(f"it is not JSON ({error.reason})") from None
     if not isinstance(document, dict):
         raise ValueError("it holds no JSON object")  # noqa: TRY004 - one kind for the caller
     if number(document.get("version")) != VERSION:
         raise ValueError(f"it is not of version {VERSION}")
     scopes = document.get("scopes")
     if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
-        raise ValueError("scopes is no list of texts")
+        raise ValueError("scopes is not a list of strings")
     return Tokens(
         client_id=_text(document, "client_id"),
         access=_token(document, "access_token"),
@@ -116,19 +116,19 @@ def read_stored(data: bytes) -> Tokens:
 def _text(document: Mapping[str, Any], key: str) -> str:
     value = document.get(key)
     if not isinstance(value, str):
-        raise ValueError(f"{key} is no text")  # noqa: TRY004 - as above
+        raise ValueError(f"{key} is not a string")  # noqa: TRY004 - as above
     return value
 
 
 def _token(document: Mapping[str, Any], key: str) -> Secret:
     value = document.get(key)
     if not is_token(value):
-        raise ValueError(f"{key} is no token")
+        raise ValueError(f"{key} is not a token")
     return Secret(str(value))
 
 
 def _number(document: Mapping[str, Any], key: str) -> float:
     value = number(document.get(key))
     if value is None:
-        raise ValueError(f"{key} is no number")
+        raise ValueError(f"{key} is not a number")
     return value

@@ -32,7 +32,7 @@ _GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE})
 class PathWriter:
     """Opens a path for appending, and again when it fails, is replaced or loses its reader.
 
-    Stands between the writer for the open descriptor and the sink: to the one it is the source.
+    Is between the writer for the open descriptor and the sink: the writer's source is this.
 
     Args:
         kernel: its calls.

@@ -1,4 +1,4 @@
-"""The queue of batches, and where in the stream of bytes each of them stands. Pure.
+"""The queue of batches, and where in the stream of bytes each of them is. Pure.
 
 Theory of operation::
 

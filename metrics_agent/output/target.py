@@ -1,4 +1,4 @@
-"""What the `output` setting stands for is made here: the one place that knows how it is written.
+"""Makes the output that the setting `output` names: the one place that knows how it is written.
 
 Importing this loads neither Twisted nor a writer: each kind loads its own.
 """

@@ -2,8 +2,8 @@
 
 Used where a pipe or terminal cannot be opened again (it belongs to another user, there is no
 /proc) and for odd devices. O_NONBLOCK on the shared description would leak to the parent and its
-shell, and "restored at exit" is a promise that kill -9 breaks; a thread that hangs in a write harms
-nobody, and as a daemon it does not keep the process from ending.
+shell, and "restored at exit" is a promise that kill -9 breaks; a thread that hangs in a write does
+no harm, and as a daemon it does not keep the process from ending.
 """
 
 from __future__ import annotations

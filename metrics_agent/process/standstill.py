@@ -5,7 +5,7 @@ so that to a process that goes on again each of its deadlines is over, and a sto
 having had its time. This clock is read often while it matters, at least each `STEP_S`, and of the
 time between two readings no more than `LONGEST_STEP_S` counts.
 
-A sleep of the whole machine is no part of the monotonic clock. A clock that jumps, as under a
+A sleep of the whole machine is not part of the monotonic clock. A clock that jumps, as under a
 hypervisor or libfaketime, jumps by no more than one step here, and never back.
 """
 

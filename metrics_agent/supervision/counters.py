@@ -41,7 +41,7 @@ class Counters:
         """Count what was left.
 
         Raises:
-            TypeError: the count is no int; a float would change the type of a field.
+            TypeError: the count is not an int; a float would change the type of a field.
             ValueError: it is negative.
         """
         if index(count) < 0:

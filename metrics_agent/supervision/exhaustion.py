@@ -2,7 +2,7 @@
 
 A MemoryError of one that asked for too much is its fault alone, and contained like any other.
 Where nothing is left, anything may fail anywhere: a timer is lost while the reactor puts it into
-its heap, a connection while it is being closed, and what hangs on it stands still in a process that
+its heap, a connection while it is being closed, and what depends on it stops in a process that
 looks well. So once there is no memory left, and whenever the reactor itself was struck, the process
 stops in order, with a code other than 0, and whoever started it starts a new one.
 

@@ -5,10 +5,10 @@ each for what the one before cannot reach:
 
 1. **The stacks**, after ``dump_after_s``. A Python thread that asks the reactor each second for a
    sign of life writes those of the other threads to stderr. faulthandler's own thread
-   (``dump_traceback_later``) is no help: it reads the frames of threads that run on, which ends in
-   a segmentation fault now and then. For C code that holds the interpreter's lock there is a timer
-   of the kernel that counts CPU time: SIGPROF has faulthandler write the stack of the thread that
-   it interrupts. Only C code that holds the lock and sleeps is ended without its stack.
+   (``dump_traceback_later``) does not help: it reads the frames of threads that run on, which
+   ends in a segmentation fault now and then. For C code that holds the interpreter's lock there is
+   a timer of the kernel that counts CPU time: SIGPROF has faulthandler write the stack of the
+   thread that it interrupts. Only C code that holds the lock and sleeps is ended without its stack.
 2. **The end**, after ``exit_after_s``: the thread ends the process with status 70. It counts its
    own ticks, not time: a process that was stopped (SIGSTOP, a frozen container) or a machine that
    slept is not a reactor that hangs, and a clock that jumps means nothing. The reactor is asked by

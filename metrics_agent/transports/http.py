@@ -2,7 +2,7 @@
 
 One connection for each request, made for servers that are asked every few minutes. The time limit
 holds for the whole exchange, from the name's look-up to the last byte of the body, so that a
-server that sends a byte a minute is no different from one that is silent. The size limit counts
+server that sends a byte a minute is like one that is silent. The size limit counts
 what the connection delivers, so that headers, chunk sizes and interim answers are within it too.
 Nothing is decompressed (a small body could become a large one), no redirect is followed (it would
 carry a token to another host), nothing is sent twice.

@@ -1,4 +1,4 @@
-"""Why there is no reply to a request, in words for the person who must mend it."""
+"""Why there is no reply to a request, in words for the user who must fix it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ REPORT = Report(
 
 
 class ReportTests(SynchronousTestCase):
-    """What a person and a program read."""
+    """What a user and a program read."""
 
     def test_text(self) -> None:
         text = REPORT.as_text()

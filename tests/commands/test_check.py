@@ -112,7 +112,7 @@ class CheckTests(CommandCase):
         self.patch(check_module, "import_module", import_)
 
     def test_packages_that_are_missing(self) -> None:
-        """What a module would ask for at its start is told, and only by those that need it."""
+        """What a module would ask for at its start is reported, and only by those that need it."""
         self.without(TLS)
         for text in (
             '[modules.tasmota]\nenabled = true\nbroker = "mqtts://127.0.0.1"\n',

@@ -22,7 +22,7 @@ Login = Callable[..., Any]
 
 
 class WaitingReactor(MemoryReactorClock):
-    """A reactor whose run is over when somebody stops it, or when the test's signal came."""
+    """A reactor whose run is over when someone stops it, or when the test's signal came."""
 
     on_run: Callable[[], None] = staticmethod(list)
 
@@ -66,7 +66,7 @@ class LoginTests(CommandCase):
         return log_in
 
     def test_logged_in(self) -> None:
-        """True is 0; the module gets its settings, its directory, the person's terminal."""
+        """True is 0; the module gets its settings, its directory, the user's terminal."""
         self.assertEqual(self.login(self.gives(True)), 0)
         ((settings, directory, reactor, http, stdin, stdout),) = self.asked
         self.assertEqual((settings.interval, directory), (1.0, Path(self.directory) / "demo"))
@@ -120,7 +120,7 @@ class LoginTests(CommandCase):
         self.assertFalse(self.reactor.hasRun)
 
     def test_wrong_configuration(self) -> None:
-        """A wrong file, and wrong settings of this module, are told on a line each."""
+        """A wrong file, and wrong settings of this module, are reported on a line each."""
         for text, count in ((GLOBAL_FAULT + GOOD, 2), (FAULTY, 1)):
             self.setUp()
             self.assertEqual(self.login(self.gives(True), text=text), 78)

@@ -47,7 +47,7 @@ class SayTests(SynchronousTestCase):
         self.assertEqual(raw.getvalue(), b"a\n\n  b\\x1b\n")
 
     def test_without_stdout(self) -> None:
-        """Closed from the start: there is nobody to tell."""
+        """Closed from the start: there is no one to notify."""
         self.patch(sys, "stdout", None)
         say("line")
 

@@ -60,7 +60,7 @@ async def tls():
 
 
 def refused(what, *errors):
-    """Tell whether a call is refused."""
+    """Return whether a call is refused."""
     try:
         what()
     except errors:

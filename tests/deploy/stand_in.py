@@ -86,7 +86,7 @@ def make_wheel(directory: Path, version: str, *, on_version: str = "pass") -> Pa
     Args:
         directory: where to write it.
         version: the wheel's, and what the command says.
-        on_version: a statement that the command runs before it tells its version.
+        on_version: a statement that the command runs before it prints its version.
     """
     info = f"metrics_agent-{version}.dist-info"
     files = {

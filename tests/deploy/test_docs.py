@@ -149,7 +149,7 @@ class GuideTests(SynchronousTestCase):
             self.assertEqual(self.runs(mosquitto, config), fine)
 
     def runs(self, mosquitto: str, config: Path) -> bool:
-        """Start a broker and tell whether it stays up long enough to have read its file."""
+        """Start a broker and return whether it stays up long enough to have read its file."""
         with subprocess.Popen(
             [mosquitto, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as broker:

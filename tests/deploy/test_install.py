@@ -31,7 +31,7 @@ def mode_of(path: Path) -> str:
 
 
 def snapshot(root: Path) -> dict[str, tuple[Any, ...]]:
-    """Return what would show that a file was written anew or a directory changed."""
+    """Return what would show that a file was written again or a directory changed."""
     seen: dict[str, tuple[Any, ...]] = {}
     for path in sorted(root.rglob("*")):
         status = path.lstat()

@@ -148,7 +148,7 @@ class ServiceTests(BoxTestCase):
         self.wait_for_lines(self.output)
         self.assertEqual(self.box.show(AGENT, "MainPID"), str(first))
 
-        # The configuration is still wrong: killed, it cannot start, and is tried again for ever.
+        # The configuration is still wrong: killed, it cannot start, and is tried again without end.
         self.systemctl("kill", "--signal=KILL", AGENT)
         self.box.wait_until(AGENT, "ExecMainStatus", "78")
         self.box.wait_until(AGENT, "SubState", "auto-restart")
@@ -251,7 +251,7 @@ class ServiceTests(BoxTestCase):
         self.assertIn("/versions/2/bin/python", self.box.read(f"/proc/{second}/cmdline"))
 
     def test_plugin_cache(self) -> None:
-        """The installed twistd knows the plugin from a cache that it does not write anew."""
+        """The installed twistd knows the plugin from a cache that it does not write again."""
         self.install()
         cache = "/opt/metrics-agent/current/lib/python3*/site-packages/twisted/plugins/dropin.cache"
         before = self.box.run("sh", "-c", f"stat --format=%i.%Y {cache}").stdout

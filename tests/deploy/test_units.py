@@ -58,7 +58,7 @@ class UnitTests(SynchronousTestCase):
         return result.returncode, result.stdout
 
     def test_verify(self) -> None:
-        """The unit passes in silence: of an unknown value systemd 252 only tells, and passes it."""
+        """The unit passes in silence: of an unknown value systemd 252 only warns, and passes it."""
         self.assertEqual(self.analyze("verify", self.unit), (0, ""))
 
     def test_verify_sees_faults(self) -> None:

@@ -1,4 +1,4 @@
-"""The faults that a module of the matrix can be told to commit, by name."""
+"""The faults that a module of the matrix can be asked to commit, by name."""
 
 from __future__ import annotations
 

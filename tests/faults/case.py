@@ -202,7 +202,7 @@ class FaultCase(AgentCase):
         for module in HEALTHY_NAMES:
             lives = self.lives(parent, module)
             started = len(self.lines_with(parent, f"[steady:{module}] Started.", "I"))
-            # The log may be incomplete, where nobody reads it.
+            # The log may be incomplete, where no one reads it.
             self.assertGreaterEqual(len(lives), max(1, started), f"lives of steady:{module}")
             self.assertEqual({life[0].number for life in lives}, {1})
 

@@ -1,4 +1,4 @@
-"""Places of a fault where an answer of somebody else is handled, see `faulty`.
+"""Places of a fault where an answer of someone else is handled, see `faulty`.
 
 The real transports are used as the modules use them: the HTTP client within a tick, the WebSocket
 with a handler that the context watches. What is taken is a number, of which a metric is made.

@@ -77,7 +77,7 @@ _REFUSED: Final = "logged with the module's name; not started until a reload, th
 _RESTARTED: Final = "logged and counted; a new instance after the backoff"
 
 _PLACES: Final = (
-    # place, what the table calls it, what is counted and told, restarted, further options
+    # place, what the table calls it, what is counted and reported, restarted, further options
     ("make", "maker", "make", True, {}),
     ("init", "constructor", "make", True, {}),
     ("start", "startService", "start", True, {}),

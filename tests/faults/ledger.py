@@ -47,7 +47,7 @@ class Account:
         delivered: of them are in the output.
         duplicates: more lines than that.
         counted: dropped, and counted by the agent.
-        unread: lines at QoS 0 of which the agent has reported at its stop that nobody read them.
+        unread: lines at QoS 0 of which the agent has reported at its stop that no one read them.
         at_broker: still there, for the next run.
         not_passed: see above, like the following.
         cut: at the end of a connection.
@@ -86,7 +86,7 @@ class Found:
         log: of the broker.
         counted: how many the agent has counted as dropped.
         killed: a process has not ended in order.
-        unread: how many lines nobody read, as the agent has reported at its stop.
+        unread: how many lines no one read, as the agent has reported at its stop.
     """
 
     delivered: Mapping[int, Counter[int]]
@@ -191,7 +191,7 @@ def delivered(lines: Iterable[bytes]) -> dict[str, dict[int, Counter[int]]]:
 
 
 def unread(log: Iterable[str]) -> int:
-    """Return how many lines nobody read, as the agent has reported at its stop."""
+    """Return how many lines no one read, as the agent has reported at its stop."""
     return sum(int(match[1]) for match in map(_UNREAD.search, log) if match)
 
 

@@ -14,7 +14,7 @@ from tests.faults.ledger import Account, Found, account, counted, delivered, unr
 from tests.faults.numbered import PLACE, numbers_filter
 from tests.faults.publisher import Publisher, left_at_broker, make_session
 from tests.integration.broker import Mosquitto
-from tests.integration.case import told
+from tests.integration.case import logged
 from tests.integration.watching import until
 
 __all__ = ["ENOUGH", "Messages", "Receiver"]
@@ -108,7 +108,7 @@ class Messages:
         ]
         await until(
             lambda: all(line in bytes(parent.output) for line in wanted),
-            lambda: f"{wanted}: {told(parent.log)}",
+            lambda: f"{wanted}: {logged(parent.log)}",
             limit_s,
         )
 
@@ -123,7 +123,7 @@ class Messages:
                 for name, number in had.items()
             )
 
-        await until(all_have, lambda: f"messages beyond {had}: {told(parent.log)}", limit_s)
+        await until(all_have, lambda: f"messages beyond {had}: {logged(parent.log)}", limit_s)
 
     async def accounts(self, parents: Iterable[Any]) -> tuple[Account, Account]:
         """Send no more and account for all that was sent, once the agent has ended.

@@ -57,7 +57,7 @@ class Host:
         (directory / "resolv.conf").write_text(f"nameserver {address}\n")
 
     def cut(self) -> None:
-        """Take the link down: nothing arrives, and nobody is told."""
+        """Take the link down: nothing arrives, and no one is notified."""
         self._run("link", "set", self._ours, "down")
 
     def mend(self) -> None:

@@ -1,11 +1,11 @@
-"""What a person reads of an outage: lines of the log down, and lines up."""
+"""What a user reads of an outage: lines of the log down, and lines up."""
 
 from __future__ import annotations
 
 import re
 from typing import Any, Final
 
-from tests.integration.case import AgentCase, told
+from tests.integration.case import AgentCase, logged
 from tests.integration.watching import until
 
 __all__ = ["assert_news", "downs", "ups"]
@@ -39,8 +39,8 @@ async def assert_news(
     """Wait until the last line up is there, and count: no line is missing and none too many."""
     await until(
         lambda: len(ups(parent, subject)) >= up,
-        lambda: f"{up} lines that something is back: {told(parent.log)}",
+        lambda: f"{up} lines that something is back: {logged(parent.log)}",
         limit_s,
     )
-    case.assertEqual(len(downs(parent, subject)), down, told(parent.log))
-    case.assertEqual(len(ups(parent, subject)), up, told(parent.log))
+    case.assertEqual(len(downs(parent, subject)), down, logged(parent.log))
+    case.assertEqual(len(ups(parent, subject)), up, logged(parent.log))

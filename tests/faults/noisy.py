@@ -40,8 +40,8 @@ class Noisy(Service):
         log = self._context.log
         for _ in range(_LINES):
             self._number += 1
-            for tell in (log.debug, log.info, log.warn, log.error):
-                tell("Noise {number}: {text}", number=self._number, text=_TEXT, fold=False)
+            for report in (log.debug, log.info, log.warn, log.error):
+                report("Noise {number}: {text}", number=self._number, text=_TEXT, fold=False)
 
 
 NOISY = ModuleKind(name="noisy", settings=NoisySettings, service=Noisy)

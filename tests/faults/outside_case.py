@@ -16,7 +16,7 @@ from tests.faults.news import assert_news, downs
 from tests.faults.outside import outside
 from tests.faults.publisher import RATE
 from tests.integration.broker import Mosquitto
-from tests.integration.case import told
+from tests.integration.case import logged
 from tests.integration.watching import until
 
 __all__ = ["QUICK", "FakeBroker", "OutsideCase"]
@@ -66,7 +66,7 @@ class OutsideCase(FaultCase):
         """Wait until the module is connected."""
         await until(
             lambda: any("Connected to" in line for line in self.mqtt_lines(parent)),
-            lambda: f"a connection: {told(parent.log)}",
+            lambda: f"a connection: {logged(parent.log)}",
         )
 
     async def at_work(self, parent: Any) -> None:

@@ -14,7 +14,7 @@ from tests.faults.case import FaultCase
 from tests.faults.https import https
 from tests.faults.netns import Host
 from tests.faults.news import assert_news, downs
-from tests.integration.case import told
+from tests.integration.case import logged
 from tests.integration.certificates import Authority
 from tests.integration.netatmo import NetatmoPeer
 from tests.integration.watching import argv, memory_bytes, pause, until
@@ -53,11 +53,11 @@ class HttpsTests(FaultCase):
         """Wait for more values than there were, or are by now; return the milliseconds."""
         since_s = time.monotonic()
         had = self.climate(parent) if had is None else had
-        await until(lambda: self.climate(parent) > had, lambda: told(parent.log), RETRY_LIMIT_S)
+        await until(lambda: self.climate(parent) > had, lambda: logged(parent.log), RETRY_LIMIT_S)
         return (time.monotonic() - since_s) * 1000
 
     async def tried_again(self, parent: Any) -> None:
-        """Wait for the next attempt, which only the debug level tells of."""
+        """Wait for the next attempt, which only the debug level shows."""
         await self.said(parent, "No values from Netatmo: ", "D", limit_s=RETRY_LIMIT_S)
 
     async def finish(
@@ -76,7 +76,7 @@ class HttpsTests(FaultCase):
         await assert_news(self, parent, down, int(recovered_ms is not None and down > 0))
         self.assertEqual(len(self.lines_with(parent, "A login at Netatmo is needed")), logins)
         for word in self.peer.secrets():
-            self.assertNotIn(word, told(parent.log))
+            self.assertNotIn(word, logged(parent.log))
         await self.delivered(parent)
         await parent.stop()
         self.assertEqual(len(downs(parent)), down, downs(parent))

@@ -150,8 +150,8 @@ class InsideTests(FaultCase):
         if not parts:
             return
         lines = [said.text for said in parent.log if said.level in {"E", "W"}]
-        told = [line for line in lines if all(part in line for part in parts)]
-        self.assertTrue(told, "\n".join(lines))
+        logged = [line for line in lines if all(part in line for part in parts)]
+        self.assertTrue(logged, "\n".join(lines))
 
     async def check_counts(self, parent: Any, scenario: Scenario) -> None:
         """The self-metrics have counted the fault once, for this module and no other."""

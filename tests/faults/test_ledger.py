@@ -146,7 +146,7 @@ class AccountTests(SynchronousTestCase):
         self.assertEqual((zero.cut, zero.killed, zero.lost), (0, 2, 0))
 
     def test_unread(self) -> None:
-        """A report that nobody has read some lines explains what is missing at QoS 0 only."""
+        """A report that no one has read some lines explains what is missing at QoS 0 only."""
         one, zero = self.judge(self.whole(PONG, BYE), [1, 2], [1, 2], unread=7)
         self.assertEqual((one.lost, zero.unread, zero.lost), (1, 1, 0))
 

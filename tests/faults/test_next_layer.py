@@ -52,9 +52,9 @@ class NextLayerTests(FaultCase):
         self.assertEqual(parent.starts, 2 if fatal.exits else 1)
         self.assertGreater(recovered_ms, fatal.at_least_s * 1000)
         self.assertGreater(max(self.gaps_ms(parent)), fatal.at_least_s * 1000)
-        told = "\n".join(said.text for said in parent.log)
+        logged = "\n".join(said.text for said in parent.log)
         for part in filter(None, fatal.said.split("|")):
-            self.assertIn(part, told)
+            self.assertIn(part, logged)
         await self.delivered(parent)
         await parent.stop()
         await self.judge(fatal.row, parent, recovered_ms=recovered_ms)

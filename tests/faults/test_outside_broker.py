@@ -41,7 +41,7 @@ class BrokerTests(OutsideCase):
         await self.back("broker_killed", parent, broker.start_again)
 
     async def back(self, name: str, parent: Any, begin: Callable[[], object]) -> None:
-        """See that the loss is told; begin again, and see that all is well."""
+        """See that the loss is reported; begin again, and see that all is well."""
         await self.said(parent, "Lost the connection", "W")
         begin()
         since_s = time.monotonic()
@@ -119,7 +119,7 @@ class BrokerTests(OutsideCase):
     async def test_broker_redelivers(self) -> None:
         """What was written and not acknowledged when the connection broke comes again, no more.
 
-        Nobody reads our output, so the lines wait and with them the acknowledgements; then the
+        No one reads our output, so the lines wait and with them the acknowledgements; then the
         connection breaks. What had been acknowledged before never comes again.
         """
         broker = Mosquitto.start(self)
@@ -190,7 +190,7 @@ class BrokerTests(OutsideCase):
         parent = await self.start_beside()
         await self.at_work(parent)
         rival = self.rival(broker.port)
-        await until(lambda: len(downs(parent)) > 1, "the second loss that is told", 40)
+        await until(lambda: len(downs(parent)) > 1, "the second loss that is logged", 40)
         self.assertIn("another client", downs(parent)[1])
         await pause(3)
         await assert_news(self, parent, 2, 1)

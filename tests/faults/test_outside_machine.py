@@ -60,7 +60,7 @@ class MachineTests(OutsideCase):
         subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
 
     async def state_fault(self, name: str, state: Path, reason: str) -> None:
-        """Run with a state directory that cannot be used: told, and everything works."""
+        """Run with a state directory that cannot be used: reported, and everything works."""
         broker = Mosquitto.start(self)
         self.at_broker(broker.url, broker)
         text = self.config_path.read_text()
@@ -69,9 +69,9 @@ class MachineTests(OutsideCase):
         await self.at_work(parent)
         await self.said(parent, f"Cannot write to the state directory {state}", "W")
         await self.at_fault.works(parent)
-        told = [said.text for said in parent.log if str(state) in said.text]
-        self.assertEqual(len(told), 1, told)
-        self.assertIn(reason, told[0])
+        logged = [said.text for said in parent.log if str(state) in said.text]
+        self.assertEqual(len(logged), 1, logged)
+        self.assertIn(reason, logged[0])
         self.assertFalse(self.lines_with(parent, "", "E"))
         await self.finish(name, parent, down=1)
 
@@ -233,7 +233,7 @@ class MachineTests(OutsideCase):
         self.assertLess(abs(points[-1][1] / 1e9 - time.time()), 1.5)
 
     async def test_no_descriptors(self) -> None:
-        """No descriptor is left when the broker comes back: told, and connected once there is."""
+        """No descriptor is left when the broker is back: reported, and connected once there is."""
         broker = Mosquitto.start(self)
         self.at_broker(broker.url, broker)
         parent = await self.start_beside()

@@ -103,7 +103,7 @@ class NetworkTests(OutsideCase):
         await self.finish("network_slow", parent)
 
     async def test_dns_silent(self) -> None:
-        """Names are asked for and nobody answers: one line, and all else goes on."""
+        """Names are asked for and no one answers: one line, and all else goes on."""
         host = Host(self)
         self.beside.use_socket()
         deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -53,7 +53,7 @@ class StreamTests(OutsideCase):
         await self.finish("stdout_slow", parent)
 
     async def test_stdout_stopped(self) -> None:
-        """Nobody reads for 3 s under load: bounded, and all of QoS 1 arrives afterwards."""
+        """No one reads for 3 s under load: bounded, and all of QoS 1 arrives afterwards."""
         broker = Mosquitto.start(self, settings=["max_queued_messages 0"])
         top = TOP + 'queue_high_mark = "16KiB"\nqueue_low_mark = "8KiB"\n'
         self.at_broker(broker.url, broker, rate=200, top=top)
@@ -101,7 +101,7 @@ class StreamTests(OutsideCase):
         await self.judge(outside("stdout_dead"), parent)
 
     async def test_stderr_dead(self) -> None:
-        """Nobody hears the log: all runs, a reload too, and nothing comes of writing it."""
+        """No one hears the log: all runs, a reload too, and nothing comes of writing it."""
         self.healthy_beside("")
         parent = await self.start_beside()
         parent._child.stderr.close()
@@ -136,8 +136,8 @@ class StreamTests(OutsideCase):
         self.assertFalse(self.lines_with(parent, "stderr was not read"))
         pipe.start()
         await self.said(parent, "log lines were dropped, stderr was not read", "W")
-        (told, *_) = self.lines_with(parent, "stderr was not read", "W")
-        dropped = re.search(r"(\d+) log lines were dropped", told.text)
+        (logged, *_) = self.lines_with(parent, "stderr was not read", "W")
+        dropped = re.search(r"(\d+) log lines were dropped", logged.text)
         self.assertGreater(int(dropped[1]) if dropped else 0, 50)
         await self.finish("stderr_stopped", parent, about="[steady:")
 
@@ -216,10 +216,10 @@ class SignalTests(OutsideCase):
         )
         parent = await self.start_beside(restart_delay_s=60.0)
         await self.said(parent, "Restart 1 in", "W")
-        await self.ends("sigterm_during_backoff", parent, told=2)
+        await self.ends("sigterm_during_backoff", parent, logged=2)
 
-    async def ends(self, name: str, parent: Any, told: int = 1) -> None:
-        """Send SIGTERM, and judge the end; at most so many lines are told of trouble."""
+    async def ends(self, name: str, parent: Any, logged: int = 1) -> None:
+        """Send SIGTERM, and judge the end; at most so many lines hear of trouble."""
         await self.beside.enough_sent()
         since_s = time.monotonic()
         parent.signal_agent(signal.SIGTERM)
@@ -227,5 +227,5 @@ class SignalTests(OutsideCase):
         self.assertEqual(parent.exits, [0])
         self.assertLess(time.monotonic() - since_s, 5)
         self.assertEqual(len(self.lines_with(parent, "Stopped: ", "I")), 1)
-        self.assertLessEqual(len(downs(parent)), told, downs(parent))
+        self.assertLessEqual(len(downs(parent)), logged, downs(parent))
         await self.judge(outside(name), parent)

@@ -88,7 +88,7 @@ class WebSocketTests(FaultCase):
         await self.judge(websocket(name), parent, recovered_ms=recovered_ms)
 
     async def tried_again(self, parent: Any) -> None:
-        """Wait for another attempt, which only the debug level tells of."""
+        """Wait for another attempt, which only the debug level shows."""
         await self.said(parent, "Cannot connect to", "D", limit_s=40)
 
     async def outage(self, name: str, said: str, level: str = "W", **behaviour: Any) -> None:

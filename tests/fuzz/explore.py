@@ -26,7 +26,7 @@ def explore(
         target: what is fuzzed.
         cases: how many.
         first_seed: of the first portion; the next ones count on.
-        progress: told after each portion.
+        progress: called after each portion.
 
     Raises:
         Exception: of the smallest case that failed, with the case in its notes.

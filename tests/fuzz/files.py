@@ -156,7 +156,7 @@ _ODD_FILES: Final = (
 def run_config(case: FileCase) -> None:
     """Read a file, and plan what is in it: there is a plan, or an error that names the faults.
 
-    Nothing that is told of it shows a secret.
+    Nothing that hears of it shows a secret.
     """
     with tempfile.TemporaryDirectory(prefix="fuzz-") as directory:
         path = Path(directory) / f"agent{case.suffix}"
@@ -177,16 +177,16 @@ def run_config(case: FileCase) -> None:
     _check_told(case, [*map(str, faults), *config.warnings, repr(config), repr(plan)])
 
 
-def _check_told(case: FileCase, told: Iterable[str]) -> None:
+def _check_told(case: FileCase, logged: Iterable[str]) -> None:
     secrets = [_LOOKED_UP] if _stands_elsewhere(case) else [_LOOKED_UP, LITERAL]
-    for text in told:
+    for text in logged:
         for secret in secrets:
             # Also a piece of it, where a text is cut.
             assert secret[:10] not in text, text
 
 
 def _stands_elsewhere(case: FileCase) -> bool:
-    """Tell whether the secret stands in a place whose values may be shown."""
+    """Return whether the secret stands in a place whose values may be shown."""
     try:
         text = case.content.decode()
         if case.suffix == ".json":
@@ -217,7 +217,7 @@ def _paths_of(raw: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def _is_secret(path: tuple[str, ...]) -> bool:
-    """Tell whether a path is that of a secret setting, and not a key of people's own names."""
+    """Return whether a path is that of a secret setting, and not a key of people's own names."""
     *above, key = path or ("",)
     return key in _SECRET_KEYS and above[2:] in ([], ["mqtt"], ["custom"])
 

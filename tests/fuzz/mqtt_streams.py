@@ -316,7 +316,7 @@ def _subscribe(
 
 
 def _may_be_refused(text: str) -> bool:
-    """Tell whether a filter is invalid, or one of those that are legal and refused on purpose."""
+    """Return whether a filter is invalid, or one of those that are legal and refused on purpose."""
     odd = any(unicodedata.category(char) in {"Cc", "Cs", "Cn"} for char in text)
     return odd or text.startswith(("$share", "$queue")) or not _paho_takes(text)
 

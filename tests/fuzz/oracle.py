@@ -147,7 +147,7 @@ def _check_metric(encoder: Encoder, metric: Metric) -> None:
 
 
 def check_events(events: Iterable[dict[str, Any]]) -> None:
-    """Nobody logged a fault of our own."""
+    """Nothing logged a fault of our own."""
     for event in events:
         failure = event.get("log_failure")
         if failure is not None:

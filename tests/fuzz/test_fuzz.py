@@ -134,7 +134,7 @@ class OracleTests(SynchronousTestCase):
         self.assertRaises(AssertionError, check_context, context)
 
     def test_secrets_of_files(self) -> None:
-        """A secret that shows itself in what is told of a configuration is an error."""
+        """A secret that shows itself in what hears of a configuration is an error."""
         head = '[modules.tasmota]\nenabled = true\nusername = "somebody"\n'
         forms = (f'"{LITERAL}"', '{ env = "HOME" }')
         cases = [FileCase(".toml", f"{head}password = {form}\n".encode()) for form in forms]

@@ -75,7 +75,7 @@ def run_websocket(case: SocketCase) -> None:
     peer.clock.pump([0.2] * 5)
     assert stopped.called, "it does not stop"
     check_events(peer.events)
-    assert "s3cr3t" not in "".join(peer.told()), peer.told()
+    assert "s3cr3t" not in "".join(peer.logged()), peer.logged()
     left = peer.clock.getDelayedCalls()
     assert not left, left
 

@@ -17,7 +17,7 @@ from tests.faults.row import Measured, record
 from tests.hostile.rows import hostile
 from tests.hostile.scale import ALL, count
 from tests.integration.broker import Mosquitto
-from tests.integration.case import QUIET, told
+from tests.integration.case import QUIET, logged
 from tests.integration.load import Load
 from tests.integration.watching import memory_bytes, until
 
@@ -165,7 +165,7 @@ class HostileCase(FaultCase):
             )
 
         await until(
-            arrived, lambda: f"message {number} of {device}: {told(parent.log[-30:])}", limit_s
+            arrived, lambda: f"message {number} of {device}: {logged(parent.log[-30:])}", limit_s
         )
 
     # The measurement.
@@ -200,7 +200,7 @@ class HostileCase(FaultCase):
         toll = min(tolls, key=lambda each: each.excess_ms)
         grown = max(each.grown for each in tolls)
         sys.stderr.write(f"[{name}: {'; '.join(map(str, tolls))}] ")
-        self.assertEqual((parent.agent_pid, parent.starts), (pid, starts), told(parent.log[-20:]))
+        self.assertEqual((parent.agent_pid, parent.starts), (pid, starts), logged(parent.log[-20:]))
         self.assertLessEqual(toll.excess_ms, GAP_LIMIT_MS, f"{name}: {toll}")
         self.assertLessEqual(grown, GROWTH_LIMIT + devices * DEVICE_BYTES, f"{name}: {toll}")
         self._gaps_ms[name] = toll.gap_ms
@@ -235,7 +235,7 @@ class HostileCase(FaultCase):
                 for name in HEALTHY_NAMES
             )
 
-        await until(beats, lambda: f"the steady modules: {told(parent.log[-20:])}", 10)
+        await until(beats, lambda: f"the steady modules: {logged(parent.log[-20:])}", 10)
 
     def _steady_gaps_ms(self, parent: Any, had: int) -> list[float]:
         times: dict[bytes, list[int]] = {}
@@ -261,13 +261,13 @@ class HostileCase(FaultCase):
 
     def assert_exhausted(self, parent: Any) -> None:
         """The agent has ended once, for want of memory, and was started again."""
-        self.assertEqual((parent.exits[0], parent.starts), (1, 2), told(parent.log[-20:]))
-        self.assertTrue(self.lines_with(parent, "memory ran out"), told(parent.log[-20:]))
+        self.assertEqual((parent.exits[0], parent.starts), (1, 2), logged(parent.log[-20:]))
+        self.assertTrue(self.lines_with(parent, "memory ran out"), logged(parent.log[-20:]))
 
     async def ends_well(self, parent: Any) -> None:
         """Stop the agent in order; it ran from start to end."""
         self.assertLess(await self.stop(parent), 6)
-        self.assertEqual((parent.exits, parent.starts), ([0], 1), told(parent.log[-20:]))
+        self.assertEqual((parent.exits, parent.starts), ([0], 1), logged(parent.log[-20:]))
         self.assert_valid(parent)
 
     async def stop(self, parent: Any) -> float:

@@ -46,7 +46,7 @@ _ROWS: Final = (
     ("long_friendly_name", "announcement", "a friendly name of 65,000 bytes", "it is cut"),
     ("no_fields", "message", "an object in which nothing is a metric", "the log names the device"),
     ("tasmota_fields", "message", "each text of each Tasmota message, filled to 1 MiB", _ONE),
-    ("tasmota_payloads", "message", "1 MiB of what is no message at all, on each topic", _ONE),
+    ("tasmota_payloads", "message", "1 MiB of what is not a message at all, on each topic", _ONE),
     ("topics_filled", "message", "topics of 65 kB of each pattern", _ONE),
     ("opendtu_fields", "message", "each text and topic that a DTU publishes, filled", _ONE),
     ("opendtu_frames", "frame", "each text of a DTU's frames, filled to 1 MiB", _ONE),

@@ -24,7 +24,7 @@ from tests.hostile.case import MEBI, HostileCase
 from tests.hostile.patterns import PATTERNS, filled
 from tests.hostile.scale import ATTACK_S, count
 from tests.integration.broker import Mosquitto
-from tests.integration.case import QUIET, told
+from tests.integration.case import QUIET, logged
 from tests.integration.load import Load
 from tests.integration.mqtt_agent import announcement
 from tests.integration.watching import pause, until
@@ -153,11 +153,11 @@ class BrokerTests(HostileCase):
         parent = await self.agent(self.tasmota_at(url.format(port), **settings))
 
         async def attack() -> None:
-            await until(lambda: turn[0] == len(some), lambda: told(parent.log), 120)
+            await until(lambda: turn[0] == len(some), lambda: logged(parent.log), 120)
             await self.said(parent, "again after", "I", limit_s=20)
 
         await self.attack("mqtt_packets", parent, attack, again=False)
-        self.assertLess(len(parent.log), 40, told(parent.log))
+        self.assertLess(len(parent.log), 40, logged(parent.log))
         await self.ends_well(parent)
 
     async def test_suback_refuses(self) -> None:
@@ -188,7 +188,7 @@ class BrokerTests(HostileCase):
         await self.attack("broker_restarts", parent, restarts, again=False)
         since_s = time.monotonic()
         load = await Load.connect(self, broker.port, devices=2, name="back")
-        await until(lambda: b"device=back01" in bytes(parent.output), lambda: told(parent.log))
+        await until(lambda: b"device=back01" in bytes(parent.output), lambda: logged(parent.log))
         await self.works(parent, load)
         self.assertLess(time.monotonic() - since_s, 10)
         self.assertFalse([said for said in parent.log if "is using" in said.text])
@@ -222,7 +222,7 @@ class BrokerTests(HostileCase):
         await self.stop(parent)
         if parent.starts > 1:
             self.assert_exhausted(parent)
-        self.assertEqual(parent.exits[parent.starts - 1 :], [0], told(parent.log[-20:]))
+        self.assertEqual(parent.exits[parent.starts - 1 :], [0], logged(parent.log[-20:]))
 
     async def test_device_flood(self) -> None:
         """Announced devices take what is promised for each."""

@@ -15,7 +15,7 @@ from tests.hostile.case import HostileCase
 from tests.hostile.generate import filled_documents
 from tests.hostile.patterns import PATTERNS, RAW, filled, payload
 from tests.hostile.scale import ALL, count
-from tests.integration.case import told
+from tests.integration.case import logged
 from tests.integration.load import Load
 from tests.integration.netatmo import NetatmoPeer, documents
 from tests.integration.opendtu_simulator import Simulator, inverter
@@ -157,14 +157,14 @@ class GeneratedTests(HostileCase):
             await pause(SEND_EVERY_S)
             if wanted in bytes(parent.output[had:]):
                 return
-        self.fail(told(parent.log[-20:]))
+        self.fail(logged(parent.log[-20:]))
 
     async def test_netatmo_answers(self) -> None:
         """Each key and each value of Netatmo's answers; each is read at a reload."""
         peer = NetatmoPeer.start(self, self.directory)
         line = peer.token_file(peer.give_pair()["refresh_token"])
         parent = await self.agent(peer.config(line))
-        await until(lambda: b"climate," in bytes(parent.output), lambda: told(parent.log))
+        await until(lambda: b"climate," in bytes(parent.output), lambda: logged(parent.log))
         found = [body for _, body in filled_documents(("", text) for text in netatmo_answers())]
         some = found[:: count(max(1, len(found) // 200), max(1, len(found) // 8))]
 
@@ -184,7 +184,7 @@ class GeneratedTests(HostileCase):
         had = len(parent.output)
         peer.control(documents=documents())
         await self.reload_netatmo(parent, peer, line)
-        await until(lambda: b"climate," in bytes(parent.output[had:]), lambda: told(parent.log))
+        await until(lambda: b"climate," in bytes(parent.output[had:]), lambda: logged(parent.log))
         await self.ends_well(parent)
 
     async def reload_netatmo(self, parent: Any, peer: NetatmoPeer, line: str) -> None:

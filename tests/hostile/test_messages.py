@@ -11,7 +11,7 @@ from itertools import combinations
 from tests.hostile.case import ATTEMPTS, HostileCase
 from tests.hostile.scale import count
 from tests.integration.broker import Mosquitto
-from tests.integration.case import told
+from tests.integration.case import logged
 from tests.integration.load import Load
 from tests.integration.mqtt_agent import announcement
 from tests.integration.watching import pause, until
@@ -105,7 +105,7 @@ class MessageTests(HostileCase):
         await self.works(again, load)
         await until(
             lambda: self.self_metrics(again, "tasmota").get("dropped", 0) >= len(payloads),
-            lambda: told(again.log),
+            lambda: logged(again.log),
         )
         await self.ends_well(again)
 

@@ -72,7 +72,7 @@ def other_mosquitto(case: SynchronousTestCase) -> str:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on just now."""
+    """Return a TCP port of the loopback interface that no one listens on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -15,7 +15,7 @@ from tests.integration.parent import HarnessParent
 from tests.integration.telegraf import TelegrafParent
 from tests.integration.watching import Said, argv, python_path, sequences, until
 
-__all__ = ["CLIENT_ID", "QUIET", "AgentCase", "OnTelegraf", "install_modules", "is_line", "told"]
+__all__ = ["CLIENT_ID", "QUIET", "AgentCase", "OnTelegraf", "install_modules", "is_line", "logged"]
 
 QUIET = ("log_type error", "log_type warning", "log_type notice")
 """What mosquitto logs under load: not each message."""
@@ -107,7 +107,7 @@ class AgentCase(TestCase):
         """Wait until the log has so many lines with a text, at a level if one is given."""
         await until(
             lambda: len(self.lines_with(parent, text, level)) >= times,
-            lambda: f"{text!r} in the log: {told(parent.log)}",
+            lambda: f"{text!r} in the log: {logged(parent.log)}",
             limit_s,
         )
 
@@ -119,7 +119,7 @@ class AgentCase(TestCase):
         """Wait until the retained state of each device came so often: we are subscribed then."""
         await until(
             lambda: bytes(parent.output).count(b"online=") >= times * len(load.devices),
-            lambda: f"the retained state of all devices: {told(parent.log)}",
+            lambda: f"the retained state of all devices: {logged(parent.log)}",
             30,
         )
 
@@ -136,7 +136,7 @@ class AgentCase(TestCase):
 
         await until(
             lambda: not missing(),
-            lambda: f"the last messages of {missing()}: {told(parent.log)}",
+            lambda: f"the last messages of {missing()}: {logged(parent.log)}",
             limit_s,
         )
 
@@ -171,7 +171,7 @@ class OnTelegraf:
 
 
 def is_line(line: bytes) -> bool:
-    """Tell whether an independent parser takes a line."""
+    """Return whether an independent parser takes a line."""
     try:
         parse_line(line)
     except LineFormatError:
@@ -179,7 +179,7 @@ def is_line(line: bytes) -> bool:
     return True
 
 
-def told(log: list[Said]) -> str:
+def logged(log: list[Said]) -> str:
     """Return the last of a log, for a failure's text."""
     return "\n" + "\n".join(f"{said.level}! {said.text}" for said in log[-40:])
 

@@ -17,7 +17,7 @@ from twisted.protocols.portforward import ProxyFactory, ProxyServer
 from twisted.trial.unittest import TestCase
 
 from tests.integration.broker import Mosquitto
-from tests.integration.case import CLIENT_ID, AgentCase, told
+from tests.integration.case import CLIENT_ID, AgentCase, logged
 from tests.integration.watching import until
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
 UNACCEPTABLE_VERSION = b"\x20\x02\x00\x01"
 """CONNACK of a broker of MQTT 3.1.1."""
 RETRY = {"reconnect_min": "100ms", "reconnect_max": "200ms"}
-"""Attempts follow each other so fast that a line told twice is seen."""
+"""Attempts follow each other so fast that a line reported twice is seen."""
 OURS = "[mqtt:tasmota]"
 """What the log has before each line about the connection of the module tasmota."""
 
@@ -87,7 +87,7 @@ class MqttCase(AgentCase):
         ]
 
     async def connected(self, parent: Any, times: int = 1, limit_s: float = 30.0) -> None:
-        """Wait until the log told so often of a connection."""
+        """Wait until the log has so many lines about a connection."""
         await self.said(parent, f"{OURS} Connected to", times=times, limit_s=limit_s)
 
     async def values(
@@ -100,7 +100,7 @@ class MqttCase(AgentCase):
             found[:] = field_values(parent, field)
             return len(found) >= len(expected)
 
-        await until(there, lambda: f"{expected}, got {found}: {told(parent.log)}", limit_s)
+        await until(there, lambda: f"{expected}, got {found}: {logged(parent.log)}", limit_s)
         self.assertEqual(found, list(expected))
 
 
@@ -148,7 +148,7 @@ async def publish(
 
 
 class _Thief(Protocol):
-    """Logs in as somebody else and says nothing more."""
+    """Logs in as someone else and says nothing more."""
 
     def connectionMade(self) -> None:
         name = CLIENT_ID.encode()
@@ -195,7 +195,7 @@ class OldBroker(ProxyFactory):
 
 
 class Chameleon:
-    """A port that speaks something else until it is told to be a broker.
+    """A port that speaks something else until it is asked to be a broker.
 
     Args:
         case: whose cleanup closes it.
@@ -203,7 +203,7 @@ class Chameleon:
 
     Attributes:
         port: where it listens.
-        visits: how often somebody came.
+        visits: how often someone came.
     """
 
     def __init__(self, case: TestCase, speak: Callable[[], Protocol]) -> None:

@@ -1,4 +1,4 @@
-"""The fake Netatmo as tests see it: starts it, tells it what to do wrong, asks what happened.
+"""The fake Netatmo as tests see it: starts it, sets what to do wrong, asks what happened.
 
 ::
 
@@ -188,7 +188,7 @@ class NetatmoPeer:
         self._process.send_signal(signal.SIGCONT)
 
     def control(self, **wish: Any) -> dict[str, Any]:
-        """Tell it what to do; return what happened so far."""
+        """Set what it does; return what happened so far."""
         context = ssl.create_default_context(cafile=str(self.authority.path))
         request = Request(f"{self.url}/_control", json.dumps(wish).encode(), method="POST")
         with urlopen(request, timeout=_LIMIT_S, context=context) as answer:

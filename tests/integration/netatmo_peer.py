@@ -50,7 +50,7 @@ class Peer(ThreadingHTTPServer):
 
     def get_request(self) -> tuple[Any, Any]:
         connection, address = super().get_request()
-        # The handshake is the thread's affair: a client that says nothing blocks nobody.
+        # The handshake is the thread's affair: a client that says nothing blocks no one.
         return (
             self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False),
             address,
@@ -60,7 +60,7 @@ class Peer(ThreadingHTTPServer):
         """Say nothing: clients that break off are part of the tests."""
 
     def control(self, wish: dict[str, Any]) -> dict[str, Any]:
-        """Do what a test wants, and tell it what happened."""
+        """Do what a test wants, and report what happened."""
         brain = self.brain
         with brain.lock:
             self.faults.update(wish.get("faults", {}))
@@ -197,11 +197,11 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.shutdown(socket.SHUT_RDWR)
 
     def _fault_silent(self) -> None:
-        """No answer for ever."""
+        """No answer without end."""
         time.sleep(600)
 
     def _fault_slow(self) -> None:
-        """A byte now and then, for ever."""
+        """A byte now and then, without end."""
         self._send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
         for _ in range(6000):
             self._send(b" ")

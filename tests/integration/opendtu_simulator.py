@@ -5,7 +5,7 @@ of ours does not prove itself. What no good server does (dripping answers, half 
 bodies) is written by hand on a plain socket.
 
 Run as ``python -m tests.integration.opendtu_simulator JSON`` with the settings of `Behaviour`; it
-listens on a free port of 127.0.0.1. It takes commands on stdin, one JSON object a line, and tells
+listens on a free port of 127.0.0.1. It takes commands on stdin, one JSON object a line, and reports
 on stdout, one JSON object a line, what happens: ``{"ready": port}``, ``{"request": path, "login":
 ..., "clients": n}``, ``{"closed": code}``, ``{"ping": n}``. It ends when its stdin does.
 
@@ -92,7 +92,7 @@ def inverter(power: float = 312.4, serial: str = "114182ab0001", **changes: Any)
 # The process.
 
 
-def tell(**what: Any) -> None:
+def report(**what: Any) -> None:
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
@@ -112,7 +112,7 @@ class Server:
         """Answer a handshake with something else, or let it pass; ``process_request``."""
         behaviour = self.behaviour
         given = request.headers.get("Authorization", "")
-        tell(request=request.path, login=given.partition(" ")[0], clients=len(self.clients))
+        report(request=request.path, login=given.partition(" ")[0], clients=len(self.clients))
         if behaviour.status:
             return self.answer(connection, behaviour.status, behaviour.headers)
         if request.path != behaviour.path:
@@ -147,7 +147,7 @@ class Server:
         try:
             found = self.digest.decode(answer.encode(), b"GET", HOST.encode())
         except Exception as error:
-            tell(login_fault=repr(error))
+            report(login_fault=repr(error))
             return False
         return (
             found.username == b"admin"
@@ -158,14 +158,14 @@ class Server:
     async def talk(self, connection: Any) -> None:
         """Serve one client; ``handler``."""
         self.clients.add(connection)
-        tell(open=len(self.clients))
+        report(open=len(self.clients))
         try:
             for text in self.behaviour.greet:
                 await connection.send(text)
             await connection.wait_closed()
         finally:
             self.clients.discard(connection)
-            tell(closed=connection.close_code)
+            report(closed=connection.close_code)
 
     async def command(self, command: dict[str, Any]) -> None:
         """Do what the test asks for."""
@@ -184,7 +184,7 @@ class Server:
                 await connection.close(command["code"], command.get("reason", ""))
             elif kind == "abort":
                 connection.transport.abort()
-        tell(done=kind)
+        report(done=kind)
 
 
 async def drip(_reader: Any, writer: Any) -> None:
@@ -248,11 +248,11 @@ async def serve(behaviour: Behaviour) -> None:
     if behaviour.raw:
 
         async def handle(reader: Any, writer: Any) -> None:
-            tell(request="", login="", clients=0)
+            report(request="", login="", clients=0)
             try:
                 await RAW[behaviour.raw](reader, writer)
             except OSError:
-                tell(closed=0)
+                report(closed=0)
 
         listening: Any = await asyncio.start_server(handle, HOST, behaviour.port, ssl=context)
     else:
@@ -265,7 +265,7 @@ async def serve(behaviour: Behaviour) -> None:
             ping_interval=None,
             compression="deflate",
         )
-    tell(ready=listening.sockets[0].getsockname()[1])
+    report(ready=listening.sockets[0].getsockname()[1])
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         await server.command(json.loads(line))
@@ -325,15 +325,15 @@ class Simulator:
         return f"{scheme}://{HOST}:{self.port}"
 
     def events(self, name: str) -> list[Any]:
-        """Return what it told of one kind, in order."""
+        """Return what it reported of one kind, in order."""
         if not self._log.exists():
             return []
         lines = self._log.read_text("utf-8").splitlines(keepends=True)
-        told = [json.loads(line) for line in lines if line.endswith("\n")]
-        return [each[name] for each in told if name in each]
+        logged = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [each[name] for each in logged if name in each]
 
     def do(self, command: str, **what: Any) -> None:
-        """Tell it to do something; it is done a moment later."""
+        """Have it do something; it is done a moment later."""
         assert self.process is not None
         self.process.stdin.write(json.dumps({"do": command, **what}).encode() + b"\n")
         self.process.stdin.flush()

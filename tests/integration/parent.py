@@ -281,7 +281,7 @@ class HarnessParent:
         self._child.transport.writeToChild(0, data)
 
     def stdin_is_empty(self) -> bool:
-        """Tell whether the agent has read all that was written to its stdin."""
+        """Return whether the agent has read all that was written to its stdin."""
         pipe = self._child.transport.pipes[0]
         unsent = len(pipe.dataBuffer) - pipe.offset + pipe._tempDataLen
         return not unsent and not ask_kernel(pipe.fd, termios.FIONREAD)

@@ -238,7 +238,7 @@ class TelegrafParent:
 
 
 class _Growing:
-    """A file that somebody appends to, read piece by piece."""
+    """A file that someone appends to, read piece by piece."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -142,7 +142,7 @@ class TwistdTests(MetricsAgentTests):
 
 
 class OtherCommandsTests(AgentCase):
-    """What a person types."""
+    """What a user types."""
 
     def run_command(
         self, *arguments: str, env: Mapping[str, str] | None = None

@@ -36,7 +36,7 @@ INFLIGHT = 20
 WINDOW = 1000
 """What our Receive Maximum makes of it with MQTT 5."""
 QUEUED = 1000
-"""What mosquitto keeps beyond that for a client, unless told otherwise."""
+"""What mosquitto keeps beyond that for a client, by default."""
 
 
 class Delivery:
@@ -191,7 +191,7 @@ class Delivery:
     async def test_promise_4_a_reload_replaces_modules_and_loses_nothing(self) -> None:
         """New settings hold at once, retained discovery comes again, nothing is lost at QoS 0.
 
-        Another module takes its time to stop: meanwhile nobody wants what the broker sends.
+        Another module takes its time to stop: meanwhile no one wants what the broker sends.
         """
         broker = Mosquitto.start(self)
         load = await Load.connect(self, broker.port, rate=1000)

@@ -1,4 +1,4 @@
-"""The command `metrics-agent demo`, as a person runs it."""
+"""The command `metrics-agent demo`, as a user runs it."""
 
 from __future__ import annotations
 

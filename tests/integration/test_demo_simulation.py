@@ -59,7 +59,7 @@ def environment() -> dict[str, str]:
 
 
 def alive(pid: int) -> bool:
-    """Say whether there is such a process, be it one that nobody has waited for."""
+    """Say whether there is such a process, be it one that no one has waited for."""
     return Path(f"/proc/{pid}").exists()
 
 

@@ -83,7 +83,7 @@ class Broker(MqttCase):
     async def test_reloads_leave_no_module_and_no_client_behind(self) -> None:
         """B5, B42: new modules ran beside the old ones; 40 SIGHUPs were two data races.
 
-        Here nothing is lost, nothing is told but the reloads, and the broker sees one client.
+        Here nothing is lost, nothing is reported but the reloads, and the broker sees one client.
         """
         broker = Mosquitto.start(self)
         load = await Load.connect(self, broker.port, rate=300)
@@ -119,7 +119,7 @@ class Modules(MqttCase):
     """Defects in the life of modules."""
 
     async def test_a_module_that_gives_up_is_told(self) -> None:
-        """B3: "exiting program" ended one goroutine; the rest ran on for ever without a word."""
+        """B3: "exiting program" ended one goroutine; the rest ran on without end without a word."""
         self.configure(self.probe("raise", AT_ONCE, "10ms") + DEMO)
         parent = await self.start()
         await self.said(parent, "[probe] Parked after too many restarts", "E")
@@ -176,7 +176,7 @@ class Modules(MqttCase):
         self.assertEqual(idle.exits, [])
 
     async def test_what_cannot_be_written_ends_no_output(self) -> None:
-        """B10: a panic while writing ended all output for ever, the process looked healthy."""
+        """B10: a panic while writing ended all output without end, the process looked healthy."""
         self.configure(f"{AT_ONCE}[modules.hostile]\nenabled = true\n{DEMO}")
         parent = await self.start(modules=HOSTILE)
         for text in (b'hostile value="ok"', b"\ndemo,"):
@@ -325,7 +325,7 @@ def latest(parent: Any, module: str) -> dict[str, Any]:
 
 
 def handles_hup(pid: int) -> bool:
-    """Tell whether a process has a handler for SIGHUP."""
+    """Return whether a process has a handler for SIGHUP."""
     try:
         status = Path(f"/proc/{pid}/status").read_text("ascii")
     except OSError:

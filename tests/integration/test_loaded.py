@@ -19,7 +19,7 @@ WEBSOCKET = {"wsproto", "metrics_agent.transports.websocket"}
 OPENDTU = {"metrics_agent.modules.opendtu.decode"}
 HTTP = {"twisted.web", "metrics_agent.transports.http"}
 NETATMO = {"oauthlib", "metrics_agent.oauth2", "metrics_agent.modules.netatmo.decode"}
-# The reactor looks for OpenSSL in vain, and that is told as an import too.
+# The reactor looks for OpenSSL in vain, and that is reported as an import too.
 TLS = {"cryptography", "metrics_agent.transports.tls"}
 # What is there for people, tests and the demonstration, never for a running agent.
 NEVER = {
@@ -55,7 +55,7 @@ class LoadedTests(SynchronousTestCase):
         self.assertEqual((unneeded | NEVER) & loaded, set())
 
     def test_demo(self) -> None:
-        """A module that talks to nobody."""
+        """A module that talks to no one."""
         # Its service is imported by name, which -X importtime does not see.
         self.judge("", {"metrics_agent.modules.demo.config"}, ALL)
 

@@ -11,7 +11,7 @@ import signal
 from typing import Any
 
 from tests.integration.broker import Mosquitto, with_both_mosquittos
-from tests.integration.case import QUIET, AgentCase, told
+from tests.integration.case import QUIET, AgentCase, logged
 from tests.integration.load import Load
 from tests.integration.numbers import SLOW_S, numbers
 from tests.integration.parent import SLOW
@@ -76,7 +76,7 @@ class ModuleConnectionTests(AgentCase):
             lambda: all(self.missing(parent, module) == [] for module in modules),
             lambda: (
                 f"{ {module: self.missing(parent, module) for module in modules} }"
-                f"{told(parent.log)}"
+                f"{logged(parent.log)}"
             ),
         )
 

@@ -1,4 +1,4 @@
-"""What a person reads on stderr when the broker cannot be had: one line down, one line up.
+"""What a user reads on stderr when the broker cannot be had: one line down, one line up.
 
 Each test runs the real agent against a real broker or port with one thing wrong, lets it try again
 and again, puts the thing right, and compares all that was said about the connection, letter by
@@ -67,7 +67,7 @@ class FaultCase(MqttCase):
     async def subscribed(self, broker: Mosquitto, times: int = 1) -> None:
         """Wait until the broker has read all that the agent said.
 
-        A socket closed on unread bytes is reset, which is told as a connection that was cut.
+        A socket closed on unread bytes is reset, which is reported as a connection that was cut.
         """
         await until(
             lambda: broker.log.count("Sending SUBACK to agent") >= times, "the subscription"
@@ -396,7 +396,7 @@ class TlsFaults:
         )
 
     async def test_verified_unless_it_is_said(self) -> None:
-        """A certificate of nobody is taken with tls_insecure, and only then, with a warning."""
+        """A certificate of no authority is taken with tls_insecure alone, with a warning."""
         shutil.copy(self.stranger.path, self.trust)
         broker = self.broker("other.example", days=-2)
         parent = await self.run_tls(broker, tls_insecure=True)

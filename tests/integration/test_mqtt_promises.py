@@ -18,7 +18,7 @@ from tests.integration.test_delivery import Delivery
 from tests.integration.watching import memory_bytes, pause, sequences, until
 
 WINDOW = 20
-"""What mosquitto sends at QoS 1 before it wants an acknowledgement, unless told otherwise."""
+"""What mosquitto sends at QoS 1 before it wants an acknowledgement, by default."""
 RECEIVE_MAXIMUM = 1_000
 """What it sends instead with MQTT 5, by our default."""
 QUEUED = 1_000

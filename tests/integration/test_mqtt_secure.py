@@ -36,11 +36,11 @@ class SecureCase(TestCase):
         """Return the one line about a connection that cannot be had."""
         client = self.client(url, **changes)
         client.connection.startService()
-        await until(client.told, "the line down")
+        await until(client.logged, "the line down")
         await deferLater(reactor, 0.5)
         await client.connection.stopService()
-        [line] = client.told()
-        self.assertEqual(client.told(LogLevel.error), [line], "a person is needed")
+        [line] = client.logged()
+        self.assertEqual(client.logged(LogLevel.error), [line], "a person is needed")
         return line
 
     async def exchange(self, url: str, **changes) -> None:
@@ -86,7 +86,7 @@ class Cases:
             await client.connection.stopService()
 
     async def test_wrong_authority(self) -> None:
-        """A certificate of somebody else's authority."""
+        """A certificate of someone else's authority."""
         url = self.broker("localhost")
         other = Authority(self.directory, "other")
         line = await self.refused(url, tls_ca=str(other.path))
@@ -141,8 +141,8 @@ class Cases:
         for mixed in (url.replace("tls://", "tcp://"), f"tls://localhost:{plain.port}"):
             client = self.client(mixed, tls_ca=str(self.authority.path))
             client.connection.startService()
-            await until(client.told, "the line down")
-            self.assertIn("TLS", client.told()[0])
+            await until(client.logged, "the line down")
+            self.assertIn("TLS", client.logged()[0])
 
 
 class Mqtt311TlsTests(Cases, SecureCase):
@@ -199,16 +199,16 @@ class WebSocketCases:
         self.assertEqual(client.payloads, [])
         client.connection.resume_reading("pressure")
         await until(lambda: client.payloads == sent, "all messages, in order")
-        connected = [line for line in client.told() if line.startswith("Connected to")]
-        self.assertEqual(len(connected), 1, client.told())
+        connected = [line for line in client.logged() if line.startswith("Connected to")]
+        self.assertEqual(len(connected), 1, client.logged())
 
     async def test_no_websocket_there(self) -> None:
         """A port of plain MQTT is not one of WebSocket."""
         broker = Mosquitto.start(self)
         client = self.client(f"ws://127.0.0.1:{broker.port}/mqtt")
         client.connection.startService()
-        await until(client.told, "the line down")
-        self.assertIn("Cannot connect to ws://127.0.0.1", client.told()[0])
+        await until(client.logged, "the line down")
+        self.assertIn("Cannot connect to ws://127.0.0.1", client.logged()[0])
 
 
 class Mqtt311WebSocketTests(WebSocketCases, SecureCase):

@@ -91,7 +91,7 @@ class Sessions:
         await self.values(parent, [1, 3])
         self.assertEqual(self.connacks(broker), ["0", "0"])
 
-    # Subscriptions that nobody wants any more.
+    # Subscriptions that no one wants any more.
 
     async def test_unwanted_filters_are_unsubscribed_after_a_restart(self) -> None:
         """The session has them still; the next process gives them up, and says so."""
@@ -196,8 +196,8 @@ class Sessions:
         # The filters are written right after the line that says "Connected".
         await until(lambda: list((self.directory / "state").rglob("*.json")), "the state file")
         state = [each.read_bytes() for each in (self.directory / "state").rglob("*.json")]
-        told = "".join(said.text for said in parent.log).encode()
-        self.assertNotIn(b"sesame", b"".join([*state, told]))
+        logged = "".join(said.text for said in parent.log).encode()
+        self.assertNotIn(b"sesame", b"".join([*state, logged]))
 
     async def test_large_messages_do_not_block(self) -> None:
         """More of them at QoS 1 than the broker's window holds: dropped, and the next one comes."""

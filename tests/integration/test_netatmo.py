@@ -19,7 +19,7 @@ from twisted.internet.threads import deferToThread
 from metrics_agent.config import Secret
 from metrics_agent.oauth2.store import TokenStore
 from metrics_agent.oauth2.tokens import Tokens, read_stored
-from tests.integration.case import AgentCase, told
+from tests.integration.case import AgentCase, logged
 from tests.integration.certificates import Authority
 from tests.integration.netatmo import NetatmoPeer
 from tests.integration.netatmo_brain import CLIENT_ID
@@ -52,7 +52,7 @@ class NetatmoCase(AgentCase):
         """Wait until there are so many lines of climate."""
         await until(
             lambda: len(self.climate(parent)) >= count,
-            lambda: f"{count} lines: {told(parent.log)}",
+            lambda: f"{count} lines: {logged(parent.log)}",
             RETRY_LIMIT_S,
         )
 
@@ -136,7 +136,7 @@ class Collecting(NetatmoCase):
             parent.signal_agent(number)
             await until(
                 lambda asked=asked: self.peer.asked("getstationsdata") > asked,
-                lambda: told(parent.log),
+                lambda: logged(parent.log),
                 30,
             )
         await pause(0.3)
@@ -214,7 +214,7 @@ class Faults(NetatmoCase):
         self.assertEqual(parent.exits, [])
 
     async def test_redirect(self) -> None:
-        """A redirect is told and not followed: the token stays here."""
+        """A redirect is reported and not followed: the token stays here."""
         self.peer.control(faults={"data": "redirect"})
         parent = await self.run_agent()
         await self.said(parent, "wants to send us elsewhere (is api_url right?)", "E")
@@ -245,7 +245,7 @@ class Faults(NetatmoCase):
         await self.said(parent, "A login at Netatmo is needed", "E")
 
     async def test_dns_dead(self) -> None:
-        """A name that does not resolve is told once, and asks for no login."""
+        """A name that does not resolve is reported once, and asks for no login."""
         parent = await self.run_agent(api_url="https://netatmo.invalid")
         await self.said(parent, "No values from Netatmo: netatmo.invalid: ", "W")
         self.assertEqual(self.lines_with(parent, "login"), [])
@@ -323,7 +323,7 @@ class LosingTokens(NetatmoCase):
         parent.signal_agent(signal.SIGHUP)
         await until(
             lambda: self.stored().refresh.reveal() == self.peer.pair["refresh_token"],
-            lambda: f"the new pair: {told(parent.log)}",
+            lambda: f"the new pair: {logged(parent.log)}",
             30,
         )
         await until(lambda: self.peer.asked("getstationsdata") > asked, "a turn", 30)
@@ -454,7 +454,7 @@ class Files(NetatmoCase):
     """What stands in the state directory at a start."""
 
     async def test_damaged(self) -> None:
-        """A damaged file is set aside and told, in one line each."""
+        """A damaged file is set aside and reported, in one line each."""
         self.tokens.parent.mkdir(parents=True, mode=0o700)
         self.tokens.write_text('{"version": 1, "access_token": "5f00aa|half')
         self.tokens.chmod(0o600)

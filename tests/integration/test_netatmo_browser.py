@@ -6,7 +6,7 @@ import re
 from typing import Any
 from urllib.request import urlopen
 
-from tests.integration.case import told
+from tests.integration.case import logged
 from tests.integration.chromium import Chromium
 from tests.integration.test_netatmo import NetatmoCase
 from tests.integration.watching import until
@@ -18,12 +18,12 @@ return performance.getEntriesByType('resource').map(entry => entry.name)
 
 
 class Login(NetatmoCase):
-    """A person at a browser, and the agent beside it."""
+    """A user at a browser, and the agent beside it."""
 
     timeout = 240
 
     async def run_without_login(self, **changes: Any) -> tuple[Any, str]:
-        """Start an agent without tokens; return it and the address that its log tells to open."""
+        """Start an agent without tokens; return it and the address that its log says to open."""
         self.configure(self.peer.config(**changes))
         parent = await self.start()
         await self.said(parent, "A login at Netatmo is needed", "E")
@@ -65,18 +65,18 @@ class Login(NetatmoCase):
         await self.metrics(parent, 3)
         self.assert_valid(parent)
         self.assertEqual(self.stored().refresh.reveal(), self.peer.pair["refresh_token"])
-        await until(lambda: not self.is_open(address), lambda: told(parent.log))
+        await until(lambda: not self.is_open(address), lambda: logged(parent.log))
         await self.said(parent, "Logged in at Netatmo.", "I")
         self.assertEqual(len(self.lines_with(parent, "", "E")), 1)
         self.assert_nothing_secret(parent)
         self.assert_private()
-        # Who goes back, or reloads, finds nobody, and no code in the history.
+        # Who goes back, or reloads, finds no one, and no code in the history.
         history = await browser.do(browser.driver.execute_cdp_cmd, "Page.getNavigationHistory", {})
         for entry in history["entries"]:
             self.assertNotIn("code=", entry["url"])
 
     async def test_declined_then_accepted(self) -> None:
-        """A person who says no is told so, and may think better of it."""
+        """A user who says no is informed, and may think better of it."""
         parent, address = await self.run_without_login()
         browser = await Chromium.start(self)
         await browser.open(address)
@@ -147,7 +147,7 @@ class Login(NetatmoCase):
         origin = address.partition("/?")[0]
         await browser.open(f"{origin}/callback?state=forged&code=c0de")
         await browser.at("This answer cannot be used")
-        # The browser's console tells of the status 400.
+        # The browser's console reports the status 400.
         self.assertEqual(len(await browser.complaints()), 1)
         await browser.look("4-unknown")
         self.peer.control(faults={"token": "silent"})

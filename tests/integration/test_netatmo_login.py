@@ -1,4 +1,4 @@
-"""`metrics-agent login netatmo` as a person uses it: a terminal here, a browser elsewhere."""
+"""`metrics-agent login netatmo` as a user uses it: a terminal here, a browser elsewhere."""
 
 from __future__ import annotations
 

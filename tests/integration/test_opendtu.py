@@ -14,7 +14,7 @@ from line_protocol_parser import parse_line
 from twisted.internet.threads import deferToThread
 
 from tests.integration.broker import Mosquitto
-from tests.integration.case import AgentCase, told
+from tests.integration.case import AgentCase, logged
 from tests.integration.certificates import Authority
 from tests.integration.opendtu_simulator import Simulator, inverter
 from tests.integration.test_mqtt_broker import publish
@@ -44,7 +44,7 @@ class Case(AgentCase):
     def nothing_shows_the_password(self, parent: Any) -> None:
         """Neither log nor output nor state show it; state is for its owner alone."""
         for shown in (PASSWORD, PASSWORD.encode("unicode_escape").decode()):
-            self.assertNotIn(shown, told(parent.log))
+            self.assertNotIn(shown, logged(parent.log))
             self.assertNotIn(shown.encode(), bytes(parent.output))
         state = self.directory / "state"
         for path in state.rglob("*") if state.exists() else ():
@@ -68,12 +68,12 @@ class Case(AgentCase):
         """Wait until a power is there."""
         await until(
             lambda: power in self.powers(parent),
-            lambda: f"{power} W in {self.powers(parent)}: {told(parent.log)}",
+            lambda: f"{power} W in {self.powers(parent)}: {logged(parent.log)}",
             30,
         )
 
     async def opened(self, dtu: Simulator, times: int = 1) -> None:
-        """Wait until the DTU has let somebody in so often."""
+        """Wait until the DTU has let someone in so often."""
         await until(
             lambda: len(dtu.events("open")) >= times, lambda: f"{dtu.events('request')}", 30
         )
@@ -160,7 +160,7 @@ class SocketTests(Case):
         dtu.send(inverter(2.0))
         await self.got(parent, 2.0)
         await self.said(parent, "again after", "I")
-        self.assertEqual(len(self.lines_about(parent, "W", "E")), 1, told(parent.log))
+        self.assertEqual(len(self.lines_about(parent, "W", "E")), 1, logged(parent.log))
         online = [line["fields"]["online"] for line in self.found(parent, "device", device="dtu")]
         self.assertEqual(online, [True, False, True])
 
@@ -244,7 +244,7 @@ class HandshakeTests(Case):
         await self.said(parent, "(HTTP 404); OpenDTU has it at /livedata", "E")
         await self.healthy(parent)
         await pause(1)
-        self.assertEqual(len(self.lines_about(parent, "W", "E")), 1, told(parent.log))
+        self.assertEqual(len(self.lines_about(parent, "W", "E")), 1, logged(parent.log))
 
 
 class LoginTests(Case):
@@ -283,7 +283,7 @@ class LoginTests(Case):
         self.assertEqual(dtu.events("login"), ["", "Basic"])
 
     async def test_basic_at_once(self) -> None:
-        """Set as such it is told with the first request."""
+        """Set as such it is asked with the first request."""
         dtu = await self.logged_in("basic", "login = 'basic'\n")
         self.assertEqual(dtu.events("login"), ["Basic"])
 

@@ -1,4 +1,4 @@
-"""What a reader that stood still finds, however and whenever the process was ended."""
+"""What a reader that was stopped finds, however and whenever the process was ended."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RECEIVE_BYTES: Final = 8192
 
 
 class CutTests(OutputTestCase):
-    """A reader takes some, stands still, and the process is ended at a random moment."""
+    """A reader takes some, is stopped, and the process is ended at a random moment."""
 
     def begin(self, output: str = "stdout", **how: Any) -> subprocess.Popen[bytes]:
         self.seed = getattr(self, "seed", 0) + 1

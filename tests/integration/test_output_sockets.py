@@ -99,7 +99,7 @@ class SocketTests(AgentCase):
         await self.check_delivery(*self.tls())
 
     async def check_stop(self, listener: Listener, output: str) -> None:
-        """A Telegraf that stood still while the agent ended has no half lines."""
+        """A Telegraf that was stopped while the agent ended has no half lines."""
         await self.run_with(listener, output, 0, 'drain_timeout = "500ms"')
         for number in (signal.SIGTERM, signal.SIGKILL) * 2:
             listener.freeze()

@@ -97,7 +97,7 @@ class SignalTests(AgentCase):
         self.assertEqual((parent.exits, len(CONNECTED.findall(broker.log))), ([], 1))
 
     async def test_hup_with_an_unchanged_file(self) -> None:
-        """All modules start anew, the connection stays: retained messages come again."""
+        """All modules start again, the connection stays: retained messages come again."""
         broker = Mosquitto.start(self)
         load = await Load.connect(self, broker.port)
         self.configure(self.tasmota(broker))
@@ -223,7 +223,7 @@ class SignalTests(AgentCase):
         self.assertEqual(len(self.lines_with(parent, "[probe] Started.")), 1)
 
     async def stalled(self) -> Any:
-        """Return an agent with more to write than the pipe holds, and nobody who reads."""
+        """Return an agent with more to write than the pipe holds, and no one who reads."""
         self.configure(self.probe("flood", 'drain_timeout = "10s"'))
         parent = await self.start(restart_delay_s=60)
         parent.freeze()
@@ -239,7 +239,7 @@ class TwistdSignalTests(SignalTests):
 
 
 def handles_hup(pid: int) -> bool:
-    """Tell whether a process has a handler for SIGHUP."""
+    """Return whether a process has a handler for SIGHUP."""
     try:
         with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123
             caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status.read(), re.MULTILINE)

@@ -42,14 +42,14 @@ class Devices:
         await publish(broker, f"tasmota/discovery/{mac}/config", payload, "-r", qos=0)
 
     async def known(self, parent: Any, devices: int = 1) -> None:
-        """Wait until so many devices are known; a burst of them is told in one line."""
+        """Wait until so many devices are known; a burst of them is reported in one line."""
 
-        def told() -> int:
+        def logged() -> int:
             lines = "\n".join(said.text for said in parent.log)
             several = re.findall(r"Discovered (\d+) devices", lines)
             return lines.count("Discovered device ") + sum(map(int, several))
 
-        await until(lambda: told() == devices, lambda: f"{devices} devices: {parent.log}")
+        await until(lambda: logged() == devices, lambda: f"{devices} devices: {parent.log}")
 
     def tags(self, parent: Any, measurement: str = "electricity") -> list[dict[str, str]]:
         """Return the tags of each line of a measurement, without the vendor."""

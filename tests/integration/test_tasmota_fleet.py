@@ -13,7 +13,7 @@ from typing import Any
 from line_protocol_parser import parse_line
 
 from tests.integration.broker import Mosquitto, with_both_mosquittos
-from tests.integration.case import QUIET, told
+from tests.integration.case import QUIET, logged
 from tests.integration.load import Load
 from tests.integration.mqtt_agent import MqttCase, announcement
 from tests.integration.watching import sequences, until
@@ -57,7 +57,7 @@ class Fleet:
         load.send(DEVICES)
         await until(
             lambda: parent.output.count(b"energy_total=") >= times * DEVICES,
-            lambda: f"a metric of each: {told(parent.log)}",
+            lambda: f"a metric of each: {logged(parent.log)}",
             60,
         )
         self.assert_complete(sequences(parent.lines()), load.sent)

@@ -12,7 +12,7 @@ from typing import Any
 from line_protocol_parser import parse_line
 
 from tests.integration.broker import Mosquitto, with_both_mosquittos
-from tests.integration.case import QUIET, told
+from tests.integration.case import QUIET, logged
 from tests.integration.load import Load, announcement
 from tests.integration.mqtt_agent import MqttCase
 from tests.integration.watching import pause, sequences, until
@@ -93,7 +93,8 @@ class Names:
             await self.received(parent, load.sent)
         found = self.names(parent, before)
         self.assertEqual(found, {device: {f"Name of {device}"} for device in load.sent})
-        self.assertEqual([said for said in parent.log if said.level in "WE"], [], told(parent.log))
+        faults = [said for said in parent.log if said.level in "WE"]
+        self.assertEqual(faults, [], logged(parent.log))
 
     def names(self, parent: Any, first: int = 0) -> dict[str, set[str | None]]:
         """Return the names in the lines of each device, None for a line without one."""

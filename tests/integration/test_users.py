@@ -128,7 +128,7 @@ class SearchTests(UserCase):
         return done.returncode, done.stdout
 
     async def test_own_and_of_another(self) -> None:
-        """A user's own file is found; root, and a user who finds another's, are told why not."""
+        """A user's own file is found; root, and one who finds another's, are shown why not."""
         path = self.directory / "metrics-agent.toml"
         path.write_text(DEMO)
         os.chown(self.directory, NOBODY, NOBODY)

@@ -23,7 +23,7 @@ TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
 def wheel_path() -> Path:
-    """Return the wheel that ./run-tests has built; skip the test where somebody else runs it."""
+    """Return the wheel that ./run-tests has built; skip the test where someone else runs it."""
     path = os.environ.get("METRICS_AGENT_WHEEL", "")
     if not path:
         raise SkipTest("METRICS_AGENT_WHEEL is not set: ./run-tests builds the wheel")

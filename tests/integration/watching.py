@@ -55,8 +55,8 @@ async def until(
     deadline_s = time.monotonic() + limit_s
     while not true():
         if time.monotonic() > deadline_s:
-            told = what if isinstance(what, str) else what()
-            raise AssertionError(f"waited {limit_s:g} s for {told}")
+            logged = what if isinstance(what, str) else what()
+            raise AssertionError(f"waited {limit_s:g} s for {logged}")
         await deferLater(reactor, POLL_S)
 
 
@@ -110,7 +110,7 @@ def children(pid: int) -> list[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process is there and not a zombie."""
+    """Return whether a process is there and not a zombie."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:

@@ -13,7 +13,7 @@ from metrics_agent.logs.observer import StderrObserver
 
 
 class FakeTarget:
-    """A stderr that takes what it is told to.
+    """A stderr that takes what it is asked to.
 
     Attributes:
         data: what was written.

@@ -9,7 +9,7 @@ from tests.logs.fakes import ObserverCase
 
 
 class BurstTest(ObserverCase):
-    """What is told of a burst."""
+    """What hears of a burst."""
 
     def burst(self, **options) -> Burst:
         return Burst(

@@ -1,4 +1,4 @@
-"""What an event tells: level, module, text, kind."""
+"""What an event says: level, module, text, kind."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def raised(error: BaseException, filename: str = "<test>") -> Failure:
 
 
 class EventCase(SynchronousTestCase):
-    """Reads events at debug level unless told otherwise."""
+    """Reads events at debug level by default."""
 
     def read(self, levels: Levels | None = None, **event: Any) -> LogEntry | None:
         event = {"log_level": LogLevel.info, "log_namespace": "metrics_agent.x", **event}

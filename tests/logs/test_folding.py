@@ -1,4 +1,4 @@
-"""Equal faults are told once and counted."""
+"""Equal faults are reported once and counted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def entry(
 
 
 class FolderTest(SynchronousTestCase):
-    """What is shown, counted and told."""
+    """What is shown, counted and reported."""
 
     def setUp(self) -> None:
         self.folder = Folder()
@@ -73,11 +73,11 @@ class FolderTest(SynchronousTestCase):
             self.assertEqual(self.take(entry("a", kind=None)), ["a"])
 
     def test_while_it_goes_on_only_the_count_is_told_less_and_less_often(self):
-        told = []
+        logged = []
         for second in range(300):
-            told += [(second, text) for text in self.take(entry(f"a{second}"), float(second))]
-        self.assertEqual([second for second, _text in told[5:]], [10, 30, 70, 130, 190, 250])
-        self.assertEqual(told[6][1], "Repeated 20 times in 20 s: a29")
+            logged += [(second, text) for text in self.take(entry(f"a{second}"), float(second))]
+        self.assertEqual([second for second, _text in logged[5:]], [10, 30, 70, 130, 190, 250])
+        self.assertEqual(logged[6][1], "Repeated 20 times in 20 s: a29")
 
     def test_while_it_goes_on_another_text_is_counted_too(self):
         self.take(entry("a"))

@@ -18,7 +18,7 @@ from tests.logs.fakes import ObserverCase
 
 
 class ReactorClock(Clock):
-    """A clock that takes calls from threads, and runs them when told."""
+    """A clock that takes calls from threads, and runs them when asked."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,10 +53,10 @@ class LinesTest(ObserverCase):
         self.assertEqual(self.target.lines, ["D! [demo] a", "W! [tasmota] c"])
 
     def test_who_wants_to_know_is_told_when_levels_change(self):
-        told: list[Level] = []
-        self.observer.when_levels_change(lambda: told.append(self.observer.levels.lowest))
+        logged: list[Level] = []
+        self.observer.when_levels_change(lambda: logged.append(self.observer.levels.lowest))
         self.observer.set_levels("error", {})
-        self.assertEqual(told, [Level.ERROR])
+        self.assertEqual(logged, [Level.ERROR])
 
     def test_a_wrong_level_changes_nothing(self):
         self.assertRaises(ValueError, self.observer.set_levels, "loud")
@@ -171,8 +171,8 @@ class BoundsTest(ObserverCase):
         self.log().info("c")
         self.log().info("d")
         self.observer.final_flush()
-        told = "W! [agent] 1 more line was suppressed: more than 1 of one level in a second."
-        self.assertEqual(self.target.lines, ["I! [demo] a", told, "I! [demo] c", told])
+        logged = "W! [agent] 1 more line was suppressed: more than 1 of one level in a second."
+        self.assertEqual(self.target.lines, ["I! [demo] a", logged, "I! [demo] c", logged])
 
     def test_an_earlier_deadline_replaces_the_timer(self):
         self.observer.attach(self.clock)

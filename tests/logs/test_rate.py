@@ -1,4 +1,4 @@
-"""The bound on how much is told at all."""
+"""The bound on how much is reported at all."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class RateLimitTest(SynchronousTestCase):
         self.allowed(Level.INFO, 5.0, 23)
         self.assertEqual(self.rate.next_due_s, 15.0)
         self.assertIsNone(self.rate.due(14.9))
-        told = self.rate.due(15.0)
-        assert told is not None
+        logged = self.rate.due(15.0)
+        assert logged is not None
         self.assertEqual(
-            (told.level, told.module, told.text),
+            (logged.level, logged.module, logged.text),
             (
                 Level.WARN,
                 "agent",
@@ -47,7 +47,7 @@ class RateLimitTest(SynchronousTestCase):
 
     def test_one_suppressed_line_is_told_in_words(self):
         self.allowed(Level.INFO, 0.0, 21)
-        told = self.rate.drain()
-        assert told is not None
-        self.assertTrue(told.text.startswith("1 more line was suppressed"))
+        logged = self.rate.drain()
+        assert logged is not None
+        self.assertTrue(logged.text.startswith("1 more line was suppressed"))
         self.assertIsNone(self.rate.drain())

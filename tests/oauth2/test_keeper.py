@@ -74,7 +74,7 @@ class Tokens(KeeperCase):
     """Access tokens."""
 
     def test_stored_ones_are_used(self) -> None:
-        """As long as they are good nobody is asked."""
+        """As long as they are good no one is asked."""
         self.harness.put(tokens())
         for _ in range(3):
             self.assertEqual(self.access(), "uid|access-1")
@@ -107,7 +107,7 @@ class Tokens(KeeperCase):
         self.assertEqual(self.stored(), 3)
 
     def test_a_clock_that_was_wrong(self) -> None:
-        """With a clock before the time of the tokens they are taken as good; the API will tell."""
+        """With a clock before the time of the tokens they are taken as good; the API will say."""
         self.harness.put(tokens())
         self.harness.offset_s = -START_S
         self.assertEqual(self.access(), "uid|access-1")
@@ -148,7 +148,7 @@ class Tokens(KeeperCase):
 
 
 class OneAtATime(KeeperCase):
-    """A refresh is nobody's, and there is one."""
+    """A refresh has no owner, and there is one."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -180,7 +180,7 @@ class OneAtATime(KeeperCase):
         self.assertEqual(len(self.account.forms), 1)
 
     def test_cancelled_and_failed(self) -> None:
-        """A refresh that fails when nobody waits any more troubles nobody."""
+        """A refresh that fails when no one waits any more troubles no one."""
         asked = self.harness.access()
         asked.cancel()
         self.failureResultOf(asked, CancelledError)
@@ -242,7 +242,7 @@ class OneAtATime(KeeperCase):
 
 
 class Outages(KeeperCase):
-    """What goes wrong for a while asks nobody for a login and loses no token."""
+    """What goes wrong for a while asks no one for a login and loses no token."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -316,7 +316,7 @@ class Outages(KeeperCase):
         self.assertEqual(line, "The tokens are written to /state/service/tokens.json now.")
 
     def test_unreadable_file(self) -> None:
-        """A file that belongs to somebody else is told, not thrown away."""
+        """A file that belongs to someone else is reported, not thrown away."""
         self.disk.forbidden = True
         text = self.fault(self.harness.access(), StoreFault)
         self.assertIn("cannot be read: Permission denied", text)
@@ -384,8 +384,9 @@ class Refused(KeeperCase):
     def test_answers_that_repeat_a_secret(self) -> None:
         """What was sent, and the tokens of before, are in no fault's text."""
         self.fault(self.harness.access(), LoginNeeded)
-        told = f"no c0de-of-a-login, {'v' * 64}, access-1, refresh-1 or {SECRET}"
-        self.account.answers = [reply({"error": "invalid_grant", "error_description": told}, 400)]
+        reported = f"no c0de-of-a-login, {'v' * 64}, access-1, refresh-1 or {SECRET}"
+        answer = {"error": "invalid_grant", "error_description": reported}
+        self.account.answers = [reply(answer, 400)]
         login = ensureDeferred(self.harness.keeper.log_in("c0de-of-a-login", "v" * 64))
         fault = self.failureResultOf(login, GrantRefused).value
         self.assertIn("'no ***, ***, ***, *** or ***'", str(fault))
@@ -428,7 +429,7 @@ class Configured(KeeperCase):
         )
 
     def test_a_new_one_wins(self) -> None:
-        """Another token in the configuration is a person's wish: it wins over what is stored."""
+        """Another token in the configuration is a user's wish: it wins over what is stored."""
         self.start("uid|refresh-9", tokens(seed=fingerprint(Secret("uid|refresh-0"))))
         self.account.number = 9
         self.assertEqual(self.access(), "uid|access-10")
@@ -498,7 +499,7 @@ class Looking(KeeperCase):
         self.harness.keeper = self.harness.another(may_ask=False)
 
     def test_a_stored_token_is_used(self) -> None:
-        """As long as it is valid, nobody is asked."""
+        """As long as it is valid, no one is asked."""
         self.harness.configured = None
         self.harness.keeper = self.harness.another(may_ask=False)
         self.assertEqual(self.access(), tokens().access.reveal())
@@ -517,7 +518,7 @@ class Files(KeeperCase):
     """What stands in the file."""
 
     def test_damaged(self) -> None:
-        """A damaged file is set aside and told in one line; a login is needed."""
+        """A damaged file is set aside and reported in one line; a login is needed."""
         self.harness.put(b'{"access_token":"uid|half')
         text = self.fault(self.harness.access(), LoginNeeded)
         self.assertEqual(text, "there was no login yet")
@@ -529,7 +530,7 @@ class Files(KeeperCase):
         self.assertEqual(len(self.harness.logged("error")), 1)
 
     def test_damaged_while_running(self) -> None:
-        """The tokens in memory are good: they are written again, nobody has to log in."""
+        """The tokens in memory are good: they are written again, no one has to log in."""
         self.harness.put(tokens())
         self.access()
         self.harness.put(b"")
@@ -539,7 +540,7 @@ class Files(KeeperCase):
         self.assertEqual(len(self.harness.logged("error")), 1)
 
     def test_removed_while_running(self) -> None:
-        """A file that somebody removed is written again."""
+        """A file that someone removed is written again."""
         self.harness.put(tokens())
         self.access()
         del self.disk.names[PATH]

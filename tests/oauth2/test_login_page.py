@@ -255,7 +255,7 @@ class Flow(PageCase):
         self.assertIsNone(self.page._listening)
 
     def test_declined(self) -> None:
-        """A person who declines is told so, and can begin again."""
+        """A user who declines is informed, and can begin again."""
         state = self.begin()
         answer = self.browser.ask("GET", f"/callback?error=access_denied&state={state}")
         self.assertEqual((answer.status, answer.headers["location"]), (303, "failed"))
@@ -294,7 +294,7 @@ class Flow(PageCase):
 
 
 class Strangers(PageCase):
-    """What is not the person at the browser."""
+    """What is not the user at the browser."""
 
     def test_forged_answers(self) -> None:
         """Answers with an unknown state, a used one, or in another browser do nothing."""
@@ -564,7 +564,7 @@ class Starting(PageCase):
     """The port."""
 
     def test_port_in_use(self) -> None:
-        """A port that somebody has is a fault with its number, not an exception of Twisted."""
+        """A port that someone has is a fault with its number, not an exception of Twisted."""
 
         def listen(port: int, *_args: Any, **_more: Any) -> None:
             raise CannotListenError("127.0.0.1", port, OSError(98, "Address already in use"))

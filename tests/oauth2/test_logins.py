@@ -121,7 +121,7 @@ class LoginsTests(SynchronousTestCase):
         self.assertLess(len(self.logins._pending), 20)
 
     def test_refused(self) -> None:
-        """A person who declines is told apart from an error of the server."""
+        """A user who declines is distinguished from an error of the server."""
         for query, declined, text in (
             ("error=access_denied", True, "access_denied"),
             ("error=redirect_uri_mismatch", False, "redirect_uri_mismatch"),

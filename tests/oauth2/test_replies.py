@@ -67,7 +67,7 @@ class Bad(SynchronousTestCase):
         return fault
 
     def test_refused(self) -> None:
-        """A refused token needs a person, and so does a wrong client: not the same one."""
+        """A refused token needs a user, and so does a wrong client: not the same one."""
         for word in ("invalid_grant", "redirect_uri_mismatch"):
             fault = self.fault(reply({"error": word}, 400), GrantRefused)
             self.assertEqual(str(fault), f"Service answered '{word}'")
@@ -96,8 +96,8 @@ class Bad(SynchronousTestCase):
 
     def test_nothing_secret_in_the_text(self) -> None:
         """A server that quotes what it refuses does not get it into the log."""
-        told = f"bad token uid|r0 for {SECRET}"
-        document = {"error": "invalid_grant", "error_description": told}
+        logged = f"bad token uid|r0 for {SECRET}"
+        document = {"error": "invalid_grant", "error_description": logged}
         fault = self.assertRaises(
             GrantRefused, read_reply, reply(document, 400), PROVIDER, 0, previous=Secret("uid|r0")
         )
@@ -143,7 +143,7 @@ class Bad(SynchronousTestCase):
         self.assertEqual(str(fault), "Service answered '*** is used'")
 
     def test_short_secrets(self) -> None:
-        """Of a text with a short secret in it nothing is quoted: the gaps would tell it."""
+        """Of a text with a short secret in it nothing is quoted: the gaps would show it."""
         provider = evolve(PROVIDER, client_secret=Secret("ab"))
         document = {"error": "tab is used", "error_description": "no such secret: ab"}
         fault = self.assertRaises(CauseError, read_reply, reply(document, 400), provider, 0.0)

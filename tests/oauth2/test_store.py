@@ -107,7 +107,7 @@ class RealDisk(SynchronousTestCase):
         self.store.path.write_text("{")
         self.store.path.chmod(0o644)
         fault = self.assertRaises(Damaged, self.store.load)
-        self.assertIn("tokens.json: it is no JSON (invalid_json)", str(fault))
+        self.assertIn("tokens.json: it is not JSON (invalid_json)", str(fault))
         aside = self.store.set_aside()
         self.assertEqual((aside.name, aside.read_text()), ("tokens.json.damaged", "{"))
         self.assertEqual(stat.S_IMODE(aside.stat().st_mode), 0o600)

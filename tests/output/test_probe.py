@@ -59,6 +59,6 @@ class ProbeTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(reached), "cannot connect: no connection within 5 s")
 
     def test_wrong_setting(self) -> None:
-        """Also what no endpoint can be made of is told, not raised."""
+        """Also what no endpoint can be made of is reported, not raised."""
         reached = probe(self.reactor, "nothing:like:this", LIMIT_S)
         self.assertIn("cannot connect: got", self.successResultOf(reached))

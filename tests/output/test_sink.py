@@ -152,7 +152,7 @@ class WriteTests(SinkTestCase):
         self.assertEqual(self.writer.written, b"a\nb\n")
 
     def test_counts(self) -> None:
-        """Queued, written and taken are told apart."""
+        """Queued, written and taken are distinguished."""
         self.start(room=5)
         self.write("a", "b", "c", "d")
         self.reactor.turn()
@@ -168,7 +168,7 @@ class PressureTests(SinkTestCase):
     """The two marks."""
 
     def test_marks(self) -> None:
-        """Pressure starts above the high mark and ends at the low mark, each told once."""
+        """Pressure starts above the high mark and ends at the low mark, each reported once."""
         self.start(room=0)
         self.write(*["x" * 99] * 10)
         self.assertEqual(self.pressure, [])
@@ -188,9 +188,9 @@ class PressureTests(SinkTestCase):
 
 
 class OverflowTests(SinkTestCase):
-    """A person is told once that metrics are dropped, and once that it is over."""
+    """It is logged once that metrics are dropped, and once that it is over."""
 
-    def told(self) -> list[str]:
+    def logged(self) -> list[str]:
         return [formatEvent(event) for event in self.events]
 
     def test_one_line_when_it_begins_and_one_when_it_is_over(self) -> None:
@@ -199,13 +199,13 @@ class OverflowTests(SinkTestCase):
         self.start(room=0)
         for _ in range(20):
             self.write("x" * 9999)
-        self.assertEqual(len(self.told()), 1)
-        self.assertIn("full", self.told()[0])
+        self.assertEqual(len(self.logged()), 1)
+        self.assertIn("full", self.logged()[0])
         self.assertEqual(self.events[0]["log_level"], LogLevel.error)
         self.writer.room = 10**6
         self.writer.wake()
-        self.assertEqual(len(self.told()), 2)
-        self.assertIn("10 metrics were dropped", self.told()[1])
+        self.assertEqual(len(self.logged()), 2)
+        self.assertIn("10 metrics were dropped", self.logged()[1])
         self.assertEqual(self.sink.dropped, {"queue_full": 10})
 
     def test_the_next_overflow_is_told_again(self) -> None:
@@ -277,7 +277,7 @@ class DeliveryTests(SinkTestCase):
         self.assertEqual(self.settled, ["a"])
 
     def test_cannot_tell(self) -> None:
-        """While a writer cannot tell, nothing counts as taken."""
+        """While a writer does not know, nothing counts as taken."""
         self.start()
         self.writer.can_tell = False
         self.write("a", awaited=True)
@@ -359,7 +359,7 @@ class DrainTests(SinkTestCase):
         self.failureResultOf(drained, CancelledError)
 
     def test_two_waits(self) -> None:
-        """Everybody who waits is told."""
+        """All who wait are notified."""
         self.start()
         self.write("a")
         drains = [self.sink.drain(4), self.sink.drain(1)]
@@ -372,7 +372,7 @@ class LossTests(SinkTestCase):
     """The reader is gone for good."""
 
     def test_told_once_in_the_next_turn(self) -> None:
-        """The loss of the reader is told once, never from inside a write."""
+        """The loss of the reader is reported once, never from inside a write."""
         self.start()
         self.sink.lost("gone")
         self.sink.lost("gone again")
@@ -381,7 +381,7 @@ class LossTests(SinkTestCase):
         self.assertEqual((self.losses, self.sink.problem), (["gone"], "gone"))
 
     def test_ends_a_drain(self) -> None:
-        """Nobody waits for a reader that is gone."""
+        """No one waits for a reader that is gone."""
         self.start()
         self.write("a", "b")
         drained = self.sink.drain(4)

@@ -649,7 +649,7 @@ class EndpointTests(SynchronousTestCase):
         self.assertIsNone(writer.untaken())
 
     def test_refused(self) -> None:
-        """A refused connection is tried again for ever, ever more slowly."""
+        """A refused connection is tried again without end, ever more slowly."""
         self.endpoint.refuse = True
         writer = self.open()
         self.assertEqual(
@@ -663,7 +663,7 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_close(self) -> None:
-        """Closing waits until the connection has ended, and nobody connects again."""
+        """Closing waits until the connection has ended, and no one connects again."""
         writer = self.open()
         transport = self.connect()
         closed = writer.close()

@@ -111,7 +111,7 @@ class PipeTests(WriterTestCase):
         self.assertEqual((self.reactor.writers, self.source.queue.queued_bytes), ([writer], 2))
 
     def test_reader_gone_noticed_by_writing(self) -> None:
-        """A write without a reader ends it, told once."""
+        """A write without a reader ends it, reported once."""
         writer = self.writer_for(self.fd, b"a\n")
         os.close(self.reader)
         writer.wake()
@@ -123,7 +123,7 @@ class PipeTests(WriterTestCase):
         self.assertEqual((writer.fileno(), writer.untaken()), (-1, None))
 
     def test_reader_gone_when_idle(self) -> None:
-        """The reactor tells of a dead reader when there is nothing to write."""
+        """The reactor reports a dead reader when there is nothing to write."""
         writer = self.writer_for(self.fd)
         self.assertEqual(self.reactor.readers, [writer])
         writer.connectionLost(GONE)

@@ -115,7 +115,7 @@ class MainLoopTests(SynchronousTestCase):
     def run_loop(self, *faults: BaseException) -> tuple[list[BaseException], list[int]]:
         """Run a main loop that raises these in turn, and then returns."""
         left = list(faults)
-        told: list[BaseException] = []
+        logged: list[BaseException] = []
         exits: list[int] = []
 
         class Reactor:
@@ -124,13 +124,13 @@ class MainLoopTests(SynchronousTestCase):
                     raise left.pop(0)
 
         def failed(error: BaseException) -> None:
-            told.append(error)
+            logged.append(error)
             raise MemoryError
 
         reactor = Reactor()
         contain_main_loop(reactor, failed, exits.append)
         reactor.mainLoop()
-        return told, exits
+        return logged, exits
 
     def test_loop_goes_on_for_the_stop(self) -> None:
         """Once: `failed` asks it to stop, and may itself fail."""

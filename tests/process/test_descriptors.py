@@ -57,7 +57,7 @@ class KindTests(SynchronousTestCase):
         return kind_of(fds[-1])
 
     def test_kinds(self) -> None:
-        """Each kind is told from the others."""
+        """Each kind is distinguished from the others."""
         one, two = socket.socketpair()
         self.assertIs(self.kind(*os.pipe()), Kind.PIPE)
         self.assertIs(self.kind(one.detach(), two.detach()), Kind.SOCKET)
@@ -87,7 +87,7 @@ class HungUpTests(SynchronousTestCase):
     """Noticing that the other side has gone."""
 
     def test_pipe(self) -> None:
-        """A pipe is hung up when nobody reads it."""
+        """A pipe is hung up when no one reads it."""
         reader, writer = os.pipe()
         self.addCleanup(os.close, writer)
         self.assertFalse(hung_up(writer))

@@ -15,7 +15,7 @@ HUP, TERM, INT = signal.SIGHUP, signal.SIGTERM, signal.SIGINT
 
 
 class FakeReactor(Clock):
-    """Runs hooks when it is told to run, and what handlers hand over at each turn."""
+    """Runs hooks when it is asked to run, and what handlers hand over at each turn."""
 
     def __init__(self) -> None:
         super().__init__()

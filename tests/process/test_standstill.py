@@ -24,7 +24,7 @@ class RunningClockTests(SynchronousTestCase):
         self.assertEqual([self.after(0.1), self.after(0.01), self.after(0.2)], [0.1, 0.11, 0.31])
 
     def test_a_gap_counts_as_a_step(self) -> None:
-        """Between two readings the process stood still."""
+        """Between two readings the process was stopped."""
         self.assertEqual(self.after(3600), LONGEST_STEP_S)
         self.assertEqual(self.after(0.1), round(LONGEST_STEP_S + 0.1, 3))
 

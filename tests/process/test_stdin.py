@@ -30,7 +30,7 @@ class StdinTests(SynchronousTestCase):
         return reader, writer
 
     def test_drained_until_the_end(self) -> None:
-        """What comes is discarded; the end of the pipe is told once and the watch is over."""
+        """What comes is discarded; the end of the pipe is reported once and the watch is over."""
         reader, writer = self.pipe()
         watch = self.watch(reader)
         self.assertEqual((self.reactor.readers, watch.fileno()), ([watch], reader))
@@ -63,7 +63,7 @@ class StdinTests(SynchronousTestCase):
         self.assertEqual(self.ends, ["end"])
 
     def test_stopped(self) -> None:
-        """After stop nothing is told any more; stopping twice is harmless."""
+        """After stop nothing is reported any more; stopping twice is harmless."""
         reader, writer = self.pipe()
         watch = self.watch(reader)
         watch.stop()
@@ -73,7 +73,7 @@ class StdinTests(SynchronousTestCase):
         self.assertEqual((self.ends, self.reactor.readers), ([], []))
 
     def test_not_ready_after_all(self) -> None:
-        """With somebody else's O_NONBLOCK an early call does no harm."""
+        """With someone else's O_NONBLOCK an early call does no harm."""
         reader, writer = self.pipe()
         self.addCleanup(os.close, writer)
         os.set_blocking(reader, False)
@@ -115,7 +115,7 @@ class ServiceTests(SynchronousTestCase):
         )
 
     def test_from_start_to_stop(self) -> None:
-        """It watches while it runs, and the end of stdin is told."""
+        """It watches while it runs, and the end of stdin is reported."""
         self.assertEqual(self.reactor.readers, [])
         self.service.startService()
         (watch,) = self.reactor.readers
@@ -125,7 +125,7 @@ class ServiceTests(SynchronousTestCase):
         self.service.stopService()
 
     def test_stop(self) -> None:
-        """Safe before start and twice; the end is not told afterwards."""
+        """Safe before start and twice; the end is not reported afterwards."""
         self.addCleanup(os.close, self.writer)
         self.service.stopService()
         self.service.startService()

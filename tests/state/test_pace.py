@@ -96,7 +96,7 @@ class PaceTests(SynchronousTestCase):
             written += self.thread.work()
         return written
 
-    def told(self, level: LogLevel = LogLevel.warn) -> list[str]:
+    def logged(self, level: LogLevel = LogLevel.warn) -> list[str]:
         return [formatEvent(each) for each in self.events if each["log_level"] is level]
 
     def test_a_burst_is_one_write_that_reaches_the_disk(self) -> None:
@@ -175,7 +175,7 @@ class PaceTests(SynchronousTestCase):
         self.assertFalse(self.file.path.parent.exists())
 
     def test_a_new_instance_reads_what_the_old_one_has_not_written_yet(self) -> None:
-        """A reload makes the modules anew."""
+        """A reload makes the modules again."""
         self.file.write({"a": 1})
         self.assertEqual(self.state.file("tasmota", "topics.json").read(), {"a": 1})
 
@@ -184,11 +184,11 @@ class PaceTests(SynchronousTestCase):
         self.files.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.file.write([1])
         self.assertLessEqual(self.pass_time(3600), 1 + 3600 // WRITE_EVERY_S)
-        self.assertEqual(len(self.told()), 1)
+        self.assertEqual(len(self.logged()), 1)
         self.files.error = None
         self.pass_time(WRITE_EVERY_S + 1)
         self.assertEqual(self.content(), [1])
-        self.assertEqual(len(self.told(LogLevel.info)), 1)
+        self.assertEqual(len(self.logged(LogLevel.info)), 1)
 
     def test_what_is_too_large_is_not_written(self) -> None:
         """A file has a bound; what was there before stays."""
@@ -197,7 +197,7 @@ class PaceTests(SynchronousTestCase):
         self.file.write(["x" * STATE_FILE_BYTES])
         self.pass_time(2 * WRITE_EVERY_S)
         self.assertEqual(self.content(), [1])
-        self.assertIn(f"at most {STATE_FILE_BYTES}", self.told()[0])
+        self.assertIn(f"at most {STATE_FILE_BYTES}", self.logged()[0])
 
     def test_a_value_that_is_no_json_costs_a_line(self) -> None:
         """The module goes on."""
@@ -205,7 +205,7 @@ class PaceTests(SynchronousTestCase):
         loop.append(loop)
         for value in ({1}, loop, float):
             self.file.write(value)
-        self.assertTrue(self.told())
+        self.assertTrue(self.logged())
         self.assertEqual(self.pass_time(10), 0)
 
     def test_where_no_thread_can_be_made(self) -> None:
@@ -217,7 +217,7 @@ class PaceTests(SynchronousTestCase):
         file = StateFile(self.file.path, self.state._faults, Pace(self.clock, refuse), self.files)
         file.write([1])
         self.clock.pump([1] * 10)
-        self.assertIn("can't start new thread", self.told()[0])
+        self.assertIn("can't start new thread", self.logged()[0])
         self.successResultOf(file.flush())
         file.finish()
         self.assertEqual(self.content(), [1])

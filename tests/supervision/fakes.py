@@ -55,12 +55,12 @@ def in_turn(*calls: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def recurse() -> None:
-    """Fail as code that calls itself for ever does."""
+    """Fail as code that calls itself without end does."""
     recurse()
 
 
 class TurnClock(Clock):
-    """A clock that can tell one turn of a reactor from the next."""
+    """A clock that distinguishes one turn of a reactor from the next."""
 
     def turn(self) -> None:
         """Run what is due now; what is set for now meanwhile is for the next turn."""
@@ -159,7 +159,7 @@ class FakeConnection:
 
 
 class SupervisionCase(SynchronousTestCase):
-    """Has a clock, and what one module's faults are told and counted by."""
+    """Has a clock, and what logs and counts the faults of one module."""
 
     def setUp(self) -> None:
         self.clock = FakeReactor()
@@ -173,14 +173,14 @@ class SupervisionCase(SynchronousTestCase):
         left = [str(call) for call in self.clock.getDelayedCalls()]
         self.assertEqual(left, [], "delayed calls are left behind")
 
-    def told(self, level: str = "error") -> list[str]:
-        """Return the lines of a level, as a person reads them."""
+    def logged(self, level: str = "error") -> list[str]:
+        """Return the lines of a level, as a user reads them."""
         entries = [read_event(event, Levels("debug")) for event in self.events]
         wanted = Level[level.upper()]
         return [entry.text for entry in entries if entry is not None and entry.level is wanted]
 
     def forget(self) -> None:
-        """Begin anew with an empty log."""
+        """Begin again with an empty log."""
         self.events.clear()
 
 

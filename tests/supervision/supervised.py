@@ -38,7 +38,7 @@ class SupervisorCase(ContextCase):
     """Makes supervisors: starts may take 30 s, stops 2 s, waits are 1, 2, 4 s, parking 600 s.
 
     Attributes:
-        states: the states that were told, in order.
+        states: the states that were reported, in order.
         modules: the instances that were made.
     """
 
@@ -80,7 +80,7 @@ class SupervisorCase(ContextCase):
             timeouts=Timeouts(start_s=30.0, stop_s=2.0),
             counters=self.counters,
             log=self.log,
-            on_state=lambda told: self.states.append(told.state),
+            on_state=lambda logged: self.states.append(logged.state),
         )
         self.addCleanup(self.end, supervisor)
         return supervisor

@@ -91,7 +91,7 @@ class MessageTests(ContextCase):
             lines = self.deliver(raiser(kind("why")), [b"other 1\n"])
             self.assertEqual(lines, [b"other 1\n"])
             self.assertEqual(
-                self.told(), [f"Error in message of 'tele/plug/SENSOR': {kind.__name__}('why')"]
+                self.logged(), [f"Error in message of 'tele/plug/SENSOR': {kind.__name__}('why')"]
             )
         self.assertEqual(self.counters.errors, {"message": len(FAULTS)})
 
@@ -108,11 +108,11 @@ class MessageTests(ContextCase):
     def test_refused(self) -> None:
         """A metric that cannot be carried is counted, those beside it are written."""
         self.assertEqual(self.deliver(lambda _message: [POINT, BAD, POINT]), [LINE, LINE])
-        self.assertIn(f"Metric {BAD.series.describe()} refused: no_fields", self.told("warn")[0])
+        self.assertIn(f"Metric {BAD.series.describe()} refused: no_fields", self.logged("warn")[0])
         self.assertEqual((self.counters.dropped, self.counters.metrics), ({"no_fields": 1}, 2))
 
     def test_gives_nothing_iterable(self) -> None:
-        """A handler that gives no collection is told like one that raises."""
+        """A handler that gives no collection is reported like one that raises."""
         self.assertEqual(self.deliver(lambda _message: None), [])  # type: ignore[arg-type,return-value]
         self.assertEqual(self.counters.errors, {"message": 1})
 
@@ -122,12 +122,12 @@ class MessageTests(ContextCase):
         self.assertEqual(self.counters.errors, {})
         self.assertEqual(self.counters.dropped, {"invalid_json": 1})
         self.assertEqual(
-            self.told("warn"),
+            self.logged("warn"),
             ["A message on 'tele/plug/SENSOR' was dropped: invalid_json: line 1"],
         )
 
     def test_odd_payload_errors(self) -> None:
-        """An error of a module's own kind without a reason is told like any other."""
+        """An error of a module's own kind without a reason is reported like any other."""
 
         class OwnError(PayloadError):
             def __init__(self) -> None:
@@ -205,14 +205,14 @@ class TimerTests(ContextCase):
         self.assertEqual((len(self.lines()), self.counters.errors), (2, {"poll": 1}))
 
     def test_hopeless_ticks(self) -> None:
-        """Three failed ticks in a row are told, and end the life of the module once."""
+        """Three failed ticks in a row are reported, and end the life of the module once."""
         context = self.make_context()
         context.every(10, raiser(ValueError("x")))
         self.clock.advance(0)
         for _ in range(8):
             self.clock.advance(10)
         self.assertEqual([str(each) for each in self.failures], ["x"])
-        self.assertIn("3 consecutive ticks failed; restarting the module.", self.told())
+        self.assertIn("3 consecutive ticks failed; restarting the module.", self.logged())
 
 
 class WorkTests(ContextCase):
@@ -229,7 +229,7 @@ class WorkTests(ContextCase):
         self.assertEqual(self.successResultOf(context.watch(work())), 3)
 
     def test_every_fault(self) -> None:
-        """Whatever it fails with is told, and the result is None."""
+        """Whatever it fails with is reported, and the result is None."""
         context = self.make_context()
         for kind in FAULTS:
             work: Deferred[Any] = Deferred()
@@ -239,7 +239,7 @@ class WorkTests(ContextCase):
         self.assertEqual(self.counters.errors, {"login": len(FAULTS)})
 
     def test_what_cannot_be_awaited(self) -> None:
-        """What is no work is told as its failure."""
+        """What is not work is reported as its failure."""
         watched = self.make_context().watch(None)  # type: ignore[arg-type]  # the point
         self.assertIsNone(self.successResultOf(watched))
         self.assertEqual(self.counters.errors, {"deferred": 1})
@@ -269,11 +269,12 @@ class LifeTests(ContextCase):
     """When a module says that its life is over."""
 
     def test_fail(self) -> None:
-        """Told at once, handed on in a later turn, once."""
+        """Reported at once, handed on in a later turn, once."""
         context = self.make_context()
         context.fail(ValueError("gone"))
         context.fail(ValueError("again"))
-        self.assertEqual((self.failures, self.told()), ([], ["Error in life: ValueError('gone')"]))
+        self.assertEqual(self.failures, [])
+        self.assertEqual(self.logged(), ["Error in life: ValueError('gone')"])
         self.clock.advance(0)
         self.assertEqual([str(each) for each in self.failures], ["gone"])
 
@@ -283,7 +284,7 @@ class LifeTests(ContextCase):
             self.forget()
             self.make_context().fail(reason)  # type: ignore[arg-type]  # the point
             self.clock.advance(0)
-            self.assertEqual(len(self.told()), 1)
+            self.assertEqual(len(self.logged()), 1)
         self.assertEqual(len(self.failures), 3)
         for failure in self.failures:
             self.assertIsInstance(failure, BaseException)

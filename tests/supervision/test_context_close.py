@@ -35,10 +35,10 @@ class CloseTests(ContextCase):
         self.assertEqual(context.close(), "2 subscriptions, 2 timers, 2 requests")
         self.assertEqual([each.cancelled for each in self.connection.subscriptions], [1, 1])
         self.assertEqual((len(cancelled), self.clock.getDelayedCalls()), (1, []))
-        self.assertEqual(self.told(), [])
+        self.assertEqual(self.logged(), [])
 
     def test_one_of_each(self) -> None:
-        """One is told in the singular."""
+        """One is reported in the singular."""
         context = self.make_context()
         context.subscribe(BROKER, "a", lambda _message: ())
         context.every(10, list)
@@ -46,7 +46,7 @@ class CloseTests(ContextCase):
         self.assertEqual(context.close(), "1 subscription, 1 timer, 1 request")
 
     def test_what_the_module_ended_itself(self) -> None:
-        """What the module has cancelled is neither kept nor told as left behind."""
+        """What the module has cancelled is neither kept nor reported as left behind."""
         context = self.make_context()
         for _ in range(1000):
             context.subscribe(BROKER, "a", lambda _message: ()).cancel()
@@ -104,7 +104,7 @@ class HostileTests(ContextCase):
         self.clock.advance(0)
         context.watch(Deferred(lambda _work: ticker.cancel()))
         context.close()
-        self.assertEqual((self.clock.getDelayedCalls(), self.told()), ([], []))
+        self.assertEqual((self.clock.getDelayedCalls(), self.logged()), ([], []))
 
     def test_errback_asks_for_more(self) -> None:
         """What cancelled work asks for comes to nothing."""
@@ -123,7 +123,7 @@ class HostileTests(ContextCase):
         self.assertEqual((self.lines(), self.counters.dropped), ([], {"after_stop": 1}))
 
     def test_coroutine_without_end(self) -> None:
-        """A coroutine that goes round for ever, and swallows what ends it, goes round no more."""
+        """A coroutine in an endless loop that swallows what ends it goes round no more."""
         context = self.make_context()
         rounds: list[int] = []
 
@@ -140,9 +140,9 @@ class HostileTests(ContextCase):
         self.clock.advance(10)
         context.close()
         self.assertLessEqual(len(rounds), 3)
-        self.assertEqual((self.clock.getDelayedCalls(), self.told()), ([], []))
+        self.assertEqual((self.clock.getDelayedCalls(), self.logged()), ([], []))
         gc.collect()
-        self.assertEqual(self.told(), [])
+        self.assertEqual(self.logged(), [])
 
     def test_retries_without_end(self) -> None:
         """An errback that tries again at once is cancelled a few times, then left to itself."""
@@ -157,10 +157,10 @@ class HostileTests(ContextCase):
         request()
         context.close()
         self.assertLessEqual(len(tries), 5)
-        self.assertEqual(self.told(), [])
+        self.assertEqual(self.logged(), [])
 
     def test_error_while_cancelled(self) -> None:
-        """What goes wrong in the module's own clean-up is told."""
+        """What goes wrong in the module's own clean-up is reported."""
         context = self.make_context()
 
         async def work() -> None:
@@ -171,7 +171,7 @@ class HostileTests(ContextCase):
 
         context.watch(work())
         context.close()
-        self.assertEqual(self.told(), ["Error in deferred: ValueError('clean-up failed')"])
+        self.assertEqual(self.logged(), ["Error in deferred: ValueError('clean-up failed')"])
 
     def test_clean_up_of_a_coroutine_runs(self) -> None:
         """A coroutine's own clean-up runs at the close, not some day."""
@@ -211,7 +211,7 @@ class AfterTests(ContextCase):
         self.clock.advance(100)
         self.assertEqual((self.connection.subscriptions, self.connection.published), ([], []))
         self.assertEqual((self.failures, started, self.lines()), ([], [], []))
-        self.assertEqual((self.counters.dropped, self.told()), ({"after_stop": 2}, []))
+        self.assertEqual((self.counters.dropped, self.logged()), ({"after_stop": 2}, []))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_work_after_close(self) -> None:
@@ -221,14 +221,14 @@ class AfterTests(ContextCase):
         cancelled: list[Deferred[Any]] = []
         self.assertNoResult(context.watch(Deferred(cancelled.append)))
         self.assertNoResult(context.in_thread(list))
-        self.assertEqual((len(cancelled), self.told()), (1, []))
+        self.assertEqual((len(cancelled), self.logged()), (1, []))
 
     def test_thread_comes_back_late(self) -> None:
-        """The result of a thread that nobody waits for any more is nothing to anybody."""
+        """The result of a thread that no one waits for any more is lost."""
         context = self.make_context()
         context.in_thread(list)
         context.in_thread(raiser(SystemExit(1)))
         context.close()
         self.clock.threads.work()
         self.clock.advance(0)
-        self.assertEqual(self.told(), [])
+        self.assertEqual(self.logged(), [])

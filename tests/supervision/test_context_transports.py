@@ -27,7 +27,7 @@ class GuardedTests(ContextCase):
         for fault in FAULTS:
             context.guarded(raiser(fault), place="library")()
         self.assertEqual(self.counters.errors, {"library": len(FAULTS)})
-        self.assertEqual(len(self.told()), len(FAULTS))
+        self.assertEqual(len(self.logged()), len(FAULTS))
 
     def test_arguments(self) -> None:
         """It gets what it is called with."""

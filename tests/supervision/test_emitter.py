@@ -21,7 +21,7 @@ FLOOD = 100_000
 
 
 def point(number: int) -> Metric:
-    """Make a metric that can be told from others."""
+    """Make a metric that differs from others."""
     return Metric(SERIES, {"n": number})
 
 
@@ -105,16 +105,16 @@ class EmitTests(EmitterCase):
             tags = {"device": "boiler", "sensor": f"probe{number % 10}"}
             self.emitter.emit([Metric(Series("sensor", tags), {"n": 1}, 1)])
         self.assertEqual(self.counters.dropped, {"too_many_series": 18})
-        (line,) = self.told("warn")
+        (line,) = self.logged("warn")
         self.assertIn("'boiler' has more than 1 series", line)
 
     def test_refused(self) -> None:
-        """What line protocol cannot carry is counted and told, the rest goes on."""
+        """What line protocol cannot carry is counted and reported, the rest goes on."""
         self.emitter.emit([BAD, point(0), BAD, point(1)])
         self.assertEqual(self.written(), lines(0, 2))
         self.assertEqual((self.counters.dropped, self.counters.metrics), ({"no_fields": 2}, 2))
         self.assertEqual(
-            self.told("warn")[0],
+            self.logged("warn")[0],
             "Metric m refused: no_fields: no field with a value, it has none at all",
         )
 
@@ -158,10 +158,10 @@ class EmitTests(EmitterCase):
         ):
             self.forget()
             self.emitter.emit([Metric(series, fields)])  # type: ignore[arg-type]
-            (told,) = self.told("warn")
-            self.assertLess(len(told), 1500)
+            (logged,) = self.logged("warn")
+            self.assertLess(len(logged), 1500)
             if line is not None:
-                self.assertEqual(told, line)
+                self.assertEqual(logged, line)
 
     def test_refused_devices_are_told_apart(self) -> None:
         """Equal refusals of a device are one kind in the log, those of another device are not."""
@@ -185,7 +185,7 @@ class EmitTests(EmitterCase):
         self.assertEqual(self.counters.errors, {"emit": len(FAULTS)})
 
     def test_not_iterable(self) -> None:
-        """What cannot be iterated is told, and nothing is raised."""
+        """What cannot be iterated is reported, and nothing is raised."""
         self.emitter.emit(None)  # type: ignore[arg-type]  # the point
         self.emitter.emit(5)  # type: ignore[arg-type]
         self.assertEqual(self.counters.errors, {"emit": 2})
@@ -299,7 +299,7 @@ class FloodTests(EmitterCase):
         self.assertEqual(self.counters.metrics, METRICS_A_TURN + MAX_WAITING)
 
     def test_endless(self) -> None:
-        """A generator without end takes its piece of each turn, for ever, and no more."""
+        """A generator without end takes its piece of each turn, without end, and no more."""
         self.emitter.emit(map(point, count()))
         for _ in range(10):
             self.clock.turn()

@@ -49,7 +49,7 @@ class GroupTests(SupervisorCase):
         self.assertEqual({each.state for each in self.group.supervisors}, {State.RUNNING})
 
     def test_stop(self) -> None:
-        """All are told to stop at once; it is over when the last is gone."""
+        """All are asked to stop at once; it is over when the last is gone."""
         work: Deferred[Any] = Deferred()
         self.add("a", module=FakeModule(stop=lambda _context: work))
         self.add("b")

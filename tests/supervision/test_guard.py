@@ -1,4 +1,4 @@
-"""The guard: nothing passes, everything is told once and counted."""
+"""The guard: nothing passes, everything is reported once and counted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class RunTests(SupervisionCase):
     """A call inside the guard."""
 
     def test_result(self) -> None:
-        """What the call returns comes back, its arguments go in, nothing is told."""
+        """What the call returns comes back, its arguments go in, nothing is reported."""
         self.assertEqual(self.guard.run("make", divmod, 7, 3), (2, 1))
         self.assertEqual((self.events, self.counters.errors), ([], {}))
 
@@ -24,14 +24,15 @@ class RunTests(SupervisionCase):
             result = self.guard.run("tick", raiser(kind("why")))
             assert isinstance(result, Caught)
             self.assertFalse(result)
-            self.assertEqual(self.told(), [f"Error in tick: {kind.__name__}('why')"])
+            self.assertEqual(self.logged(), [f"Error in tick: {kind.__name__}('why')"])
             self.assertIs(type(result.error), kind)
         self.assertEqual(self.counters.errors, {"tick": len(FAULTS)})
 
     def test_detail(self) -> None:
         """The line says what it was about, and never which of many would fold apart."""
         self.guard.caught("message", ValueError("no"), "tele/plug/SENSOR")
-        self.assertEqual(self.told(), ["Error in message of 'tele/plug/SENSOR': ValueError('no')"])
+        line = "Error in message of 'tele/plug/SENSOR': ValueError('no')"
+        self.assertEqual(self.logged(), [line])
         self.assertEqual(self.events[0]["fold"], ("place",))
 
     def test_traceback_is_kept(self) -> None:
@@ -40,18 +41,18 @@ class RunTests(SupervisionCase):
         self.assertIn("in fail", self.events[0]["log_failure"].getTraceback())
 
     def test_endless_recursion(self) -> None:
-        """Code that calls itself for ever ends at the guard."""
+        """Code that calls itself without end ends at the guard."""
         self.assertIsInstance(self.guard.run("decode", recurse), Caught)
         self.assertEqual(self.counters.errors, {"decode": 1})
 
     def test_recursion_through_the_guard(self) -> None:
-        """Where no stack is left to tell of it, the fault goes up until there is."""
+        """Where no stack is left to report it, the fault goes up until there is."""
 
         def deep() -> None:
             self.guard.run("deep", deep)
 
         self.guard.run("outer", deep)
-        self.assertIn("Error in deep: RecursionError", "\n".join(self.told()))
+        self.assertIn("Error in deep: RecursionError", "\n".join(self.logged()))
 
     def test_nested(self) -> None:
         """A fault ends at the inner guard, the outer one goes on."""
@@ -73,13 +74,13 @@ class WatchTests(SupervisionCase):
         self.assertEqual(self.events, [])
 
     def test_every_fault(self) -> None:
-        """Whatever it fails with: that is the result, told and counted once."""
+        """Whatever it fails with: that is the result, reported and counted once."""
         for kind in FAULTS:
             self.forget()
             work = self.guard.watch("work", fail(kind("why")))
             result = self.successResultOf(work)
             assert isinstance(result, Caught)
-            self.assertEqual(self.told(), [f"Error in work: {kind.__name__}('why')"])
+            self.assertEqual(self.logged(), [f"Error in work: {kind.__name__}('why')"])
             self.assertIs(type(result.error), kind)
         self.assertEqual(self.counters.errors, {"work": len(FAULTS)})
 
@@ -89,7 +90,7 @@ class WatchTests(SupervisionCase):
         work.addCallback(raiser(SystemExit(5)))
         self.guard.watch("work", work)
         work.callback(None)
-        self.assertEqual(self.told(), ["Error in work: SystemExit(5)"])
+        self.assertEqual(self.logged(), ["Error in work: SystemExit(5)"])
 
     def test_coroutine_raises(self) -> None:
         """So is what a coroutine raises."""
@@ -106,7 +107,7 @@ class WatchTests(SupervisionCase):
         self.assertEqual(self.counters.errors, {"work": len(FAULTS)})
 
     def test_cancelled(self) -> None:
-        """A Deferred that somebody cancelled has not failed."""
+        """A Deferred that someone cancelled has not failed."""
         work = self.guard.watch("work", Deferred())
         work.cancel()
         self.assertIsNone(self.successResultOf(work))
@@ -114,24 +115,24 @@ class WatchTests(SupervisionCase):
 
 
 class CaughtTests(SupervisionCase):
-    """A fault that somebody else caught."""
+    """A fault that someone else caught."""
 
     def test_failure_without_traceback(self) -> None:
-        """A Failure that was made and never raised is told like any other."""
+        """A Failure that was made and never raised is reported like any other."""
         self.guard.caught("body", Failure(ValueError("made")))
-        self.assertEqual(self.told(), ["Error in body: ValueError('made')"])
+        self.assertEqual(self.logged(), ["Error in body: ValueError('made')"])
 
     def test_exception_that_was_never_raised(self) -> None:
         """So is an exception without a traceback."""
         self.guard.caught("life", ValueError("made"))
-        self.assertEqual(self.told(), ["Error in life: ValueError('made')"])
+        self.assertEqual(self.logged(), ["Error in life: ValueError('made')"])
 
     def test_unprintable(self) -> None:
-        """An exception whose text cannot be made is told by its type."""
+        """An exception whose text cannot be made is reported by its type."""
 
         class Odd(Exception):  # noqa: N818 - a fake
             def __repr__(self) -> str:
                 raise SystemExit(1)
 
         self.guard.caught("life", Odd())
-        self.assertEqual(self.told(), ["Error in life: Odd (its text cannot be shown)"])
+        self.assertEqual(self.logged(), ["Error in life: Odd (its text cannot be shown)"])

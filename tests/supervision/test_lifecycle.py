@@ -78,7 +78,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(reached, set(State))
 
     def test_read_only(self) -> None:
-        """Nobody changes the table by accident."""
+        """No one changes the table by accident."""
         with self.assertRaises(TypeError):
             TRANSITIONS[State.STOPPED, Event.START] = (State.STARTING, Action.LAUNCH)  # type: ignore[index]
 

@@ -97,7 +97,7 @@ class StateTests(NotifyTestCase):
     """What the agent says."""
 
     def test_life(self) -> None:
-        """Each state is one datagram, in order; a reload is told with its time."""
+        """Each state is one datagram, in order; a reload is reported with its time."""
         systemd = self.systemd()
         notifier = self.notifier(systemd.address)
         self.assertTrue(notifier.active)
@@ -145,7 +145,7 @@ class StateTests(NotifyTestCase):
         self.assertEqual(systemd.heard(), ["STATUS=a\n", "STATUS=b\n", "STATUS=a\n"])
 
     def test_nobody(self) -> None:
-        """Where nobody shall be told, everything is a no-op."""
+        """Where no one is to be notified, everything is a no-op."""
         notifier = self.notifier(None, watchdog_s=1)
         self.assertFalse(notifier.active)
         notifier.startService()
@@ -231,7 +231,7 @@ class TroubleTests(NotifyTestCase):
         self.assertEqual(len(self.said), 1)
 
     def test_path_too_long(self) -> None:
-        """An address that no socket can have is told like one that is not there."""
+        """An address that no socket can have is reported like one that is not there."""
         self.notifier("/" + "x" * 200).ready()
         self.assertIn("AF_UNIX path too long", self.said[0])
 
@@ -317,7 +317,7 @@ class EnvironmentTests(NotifyTestCase):
         self.assertEqual((notifier.active, systemd.heard()), (False, []))
 
     def test_silent(self) -> None:
-        """Without SYSTEMD_EXEC_PID, or without a socket, nobody is told and nothing is logged."""
+        """Without SYSTEMD_EXEC_PID, or without a socket, nothing is sent and nothing logged."""
         for environ in (
             {},
             {"SYSTEMD_EXEC_PID": str(PID)},
@@ -335,7 +335,7 @@ class EnvironmentTests(NotifyTestCase):
         self.assertTrue(make_notifier(self.reactor, environ).active)
 
     def test_wrong_address(self) -> None:
-        """An address of another kind is said, and nobody is told."""
+        """An address of another kind is said, and no one is notified."""
         for address in ("vsock:2:1234", "relative", "@", "/"):
             self.said.clear()
             notifier = self.make(NOTIFY_SOCKET=address, SYSTEMD_EXEC_PID=str(PID))
@@ -351,7 +351,7 @@ class EnvironmentTests(NotifyTestCase):
         self.assertEqual((notifier.active, notifier._watchdog_s), (True, 0))
 
     def test_wrong_watchdog(self) -> None:
-        """A limit that is no number of microseconds is said; states are told all the same."""
+        """A limit that is not a number of microseconds is logged; states are sent all the same."""
         for text in ("0", "-1", "1.5", "soon", "²", "9" * 5000):
             self.said.clear()
             notifier = self.make(NOTIFY_SOCKET="/x", SYSTEMD_EXEC_PID=str(PID), WATCHDOG_USEC=text)

@@ -96,7 +96,7 @@ class PolicyTests(SynchronousTestCase):
         )
 
     def test_no_limit(self) -> None:
-        """With 0 it is restarted for ever, with the longest wait in the end."""
+        """With 0 it is restarted without end, with the longest wait in the end."""
         policy = make(limit=0)
         verdicts = [policy.failed(float(second)) for second in range(200)]
         self.assertFalse(any(verdict.parked for verdict in verdicts))

@@ -26,14 +26,14 @@ class StartTests(SupervisorCase):
     """From a supervisor's start to a running module."""
 
     def test_at_once(self) -> None:
-        """A start that returns is over: told once, at info level."""
+        """A start that returns is over: reported once, at info level."""
         for start in (gives(None), gives(succeed(3)), soon, gives("anything")):
             self.forget()
             self.states.clear()
             supervisor = self.start(FakeModule(start=start))
             self.assertEqual(self.states, [State.STARTING, State.RUNNING][-len(self.states) :])
             self.assertIs(supervisor.state, State.RUNNING)
-            self.assertEqual((self.told("info"), self.told()), (["Started."], []))
+            self.assertEqual((self.logged("info"), self.logged()), (["Started."], []))
         self.assertEqual(self.counters.restarts, 0)
 
     def test_later(self) -> None:
@@ -54,7 +54,7 @@ class StartTests(SupervisorCase):
             self.successResultOf(supervisor.first_start())
 
     def test_raises(self) -> None:
-        """Whatever is raised or failed with, at once or later: told once, and tried again."""
+        """Whatever is raised or failed with, at once or later: reported once, and tried again."""
         for kind in FAULTS:
             error = kind("why")
 
@@ -68,8 +68,8 @@ class StartTests(SupervisorCase):
                 if supervisor.state is State.STARTING:
                     later.errback(error)
                 self.assertIs(supervisor.state, State.BACKING_OFF, (kind, start))
-                self.assertEqual(self.told(), [f"Error in start: {kind.__name__}('why')"])
-                self.assertEqual(self.told("warn"), ["Restart 1 in 1.0 s."])
+                self.assertEqual(self.logged(), [f"Error in start: {kind.__name__}('why')"])
+                self.assertEqual(self.logged("warn"), ["Restart 1 in 1.0 s."])
                 self.successResultOf(supervisor.first_start())
                 self.assertEqual(self.modules[-1].stopped, 1)
 
@@ -82,7 +82,7 @@ class StartTests(SupervisorCase):
         self.clock.advance(1)
         self.assertIs(supervisor.state, State.BACKING_OFF)
         self.assertEqual(
-            self.told(), ["Error in start: TimeoutError('it did not start within 30 s')"]
+            self.logged(), ["Error in start: TimeoutError('it did not start within 30 s')"]
         )
         self.assertEqual((len(cancelled), self.modules[0].stopped), (1, 1))
 
@@ -101,7 +101,7 @@ class StartTests(SupervisorCase):
         supervisor = self.start(FakeModule(start=gives(work)))
         work.cancel()
         self.assertIs(supervisor.state, State.BACKING_OFF)
-        self.assertEqual(len(self.told()), 1)
+        self.assertEqual(len(self.logged()), 1)
 
     def test_starts_twice(self) -> None:
         """A second start of the supervisor changes nothing."""
@@ -114,19 +114,19 @@ class MakeTests(SupervisorCase):
     """Where no proper module comes out."""
 
     def test_maker_raises(self) -> None:
-        """Whatever the maker raises: told once, and tried again."""
+        """Whatever the maker raises: reported once, and tried again."""
         for kind in FAULTS:
             self.forget()
             supervisor = self.start(raiser(kind("why")))
             self.assertIs(supervisor.state, State.BACKING_OFF)
-            self.assertEqual(self.told(), [f"Error in make: {kind.__name__}('why')"])
+            self.assertEqual(self.logged(), [f"Error in make: {kind.__name__}('why')"])
 
     def test_none(self) -> None:
-        """A maker that gives nothing is told what was expected."""
+        """A maker that gives nothing is logged with what was expected."""
         supervisor = self.start(None)
         self.assertIs(supervisor.state, State.BACKING_OFF)
         self.assertEqual(
-            self.told(), ["Error in make: TypeError('got no module, expected an IModule')"]
+            self.logged(), ["Error in make: TypeError('got no module, expected an IModule')"]
         )
 
     def test_no_service(self) -> None:
@@ -134,7 +134,7 @@ class MakeTests(SupervisorCase):
         for thing in (5, "module", [], {}, Deferred(), type):
             supervisor = self.start(gives(thing))
             self.assertIs(supervisor.state, State.BACKING_OFF, thing)
-        self.assertIn("has no attribute 'startService'", self.told()[0])
+        self.assertIn("has no attribute 'startService'", self.logged()[0])
 
     def test_has_used_its_context(self) -> None:
         """What the maker began before it raised is cleaned up."""
@@ -189,7 +189,7 @@ class FailTests(SupervisorCase):
         self.clock.advance(0)
         self.clock.advance(1)
         self.assertIs(supervisor.state, State.RUNNING)
-        self.assertEqual((len(self.modules), len(self.told())), (2, 1))
+        self.assertEqual((len(self.modules), len(self.logged())), (2, 1))
 
     def test_of_a_former_instance(self) -> None:
         """What a former instance says, or does late, does not concern the next one."""
@@ -206,7 +206,7 @@ class FailTests(SupervisorCase):
         self.assertEqual(len(self.modules), 2)
 
     def test_start_of_a_former_instance(self) -> None:
-        """A start that was given up and fails late is told, and does not concern the next one."""
+        """A start that timed out and fails late is reported, and does not concern the next one."""
         clean_up: Deferred[Any] = Deferred()
 
         async def start(_context: object) -> None:
@@ -219,11 +219,11 @@ class FailTests(SupervisorCase):
         self.clock.pump([30, 1])
         self.forget()
         clean_up.errback(ValueError("late"))
-        self.assertEqual(self.told(), ["Error in start: ValueError('late')"])
+        self.assertEqual(self.logged(), ["Error in start: ValueError('late')"])
         self.assertEqual((supervisor.state, len(self.modules)), (State.RUNNING, 2))
 
     def test_in_a_handler(self) -> None:
-        """A handler that says so still gives what it has; the next instance subscribes anew."""
+        """A handler that says so still gives what it has; the next instance subscribes again."""
 
         def start(context: Any) -> None:
             def handler(_message: object) -> list[Any]:
@@ -267,7 +267,7 @@ class StopTests(SupervisorCase):
             self.forget()
             supervisor = self.start(FakeModule(stop=stop))
             self.successResultOf(supervisor.stopService())
-            self.assertEqual(self.told("info"), ["Started.", "Stopped."])
+            self.assertEqual(self.logged("info"), ["Started.", "Stopped."])
             self.assertIs(self.states[-1], State.STOPPED)
 
     def test_later(self) -> None:
@@ -280,13 +280,13 @@ class StopTests(SupervisorCase):
         self.successResultOf(stopped)
 
     def test_raises(self) -> None:
-        """Whatever it raises or fails with: told, and it is stopped."""
+        """Whatever it raises or fails with: reported, and it is stopped."""
         for kind in FAULTS:
             for stop in (raiser(kind("why")), lambda _context, kind=kind: fail(kind("why"))):
                 self.forget()
                 supervisor = self.start(FakeModule(stop=stop))
                 self.successResultOf(supervisor.stopService())
-                self.assertEqual(self.told(), [f"Error in stop: {kind.__name__}('why')"])
+                self.assertEqual(self.logged(), [f"Error in stop: {kind.__name__}('why')"])
 
     def test_never(self) -> None:
         """A stop that never ends is let go after its time, and cancelled."""
@@ -298,7 +298,7 @@ class StopTests(SupervisorCase):
         self.clock.advance(0.1)
         self.successResultOf(stopped)
         self.assertEqual(len(cancelled), 1)
-        self.assertEqual(self.told("warn"), ["Did not stop within 2 s; abandoned."])
+        self.assertEqual(self.logged("warn"), ["Did not stop within 2 s; abandoned."])
 
     def test_never_and_not_to_be_cancelled(self) -> None:
         """So where cancelling it raises or does nothing, and when it ends after all."""
@@ -314,7 +314,7 @@ class StopTests(SupervisorCase):
             self.assertIs(supervisor.state, State.STOPPED)
 
     def test_before_start_and_twice(self) -> None:
-        """Harmless, and each call is told of the end."""
+        """Harmless, and each call hears of the end."""
         supervisor = self.make()
         self.successResultOf(supervisor.stopService())
         supervisor.startService()
@@ -338,7 +338,7 @@ class StopTests(SupervisorCase):
         supervisor = self.start(FakeModule(start=start))
         self.successResultOf(supervisor.stopService())
         self.assertEqual(
-            self.told("info"), ["Started.", "Stopped, and cleaned up: 1 timer, 1 request."]
+            self.logged("info"), ["Started.", "Stopped, and cleaned up: 1 timer, 1 request."]
         )
 
     def test_clean_up_raises(self) -> None:
@@ -347,7 +347,7 @@ class StopTests(SupervisorCase):
         assert supervisor._life.context is not None
         supervisor._life.context.close = raiser(RecursionError("deep"))  # type: ignore[method-assign]
         self.successResultOf(supervisor.stopService())
-        self.assertEqual(self.told(), ["Error in clean_up: RecursionError('deep')"])
+        self.assertEqual(self.logged(), ["Error in clean_up: RecursionError('deep')"])
 
     def test_while_starting(self) -> None:
         """A start under way is cancelled, then the module is stopped; that is no failure."""
@@ -355,7 +355,7 @@ class StopTests(SupervisorCase):
         supervisor = self.start(FakeModule(start=lambda _context: Deferred(cancelled.append)))
         self.successResultOf(supervisor.stopService())
         self.assertEqual((len(cancelled), self.modules[0].stopped), (1, 1))
-        self.assertEqual((self.told(), self.told("info")), ([], ["Stopped."]))
+        self.assertEqual((self.logged(), self.logged("info")), ([], ["Stopped."]))
 
 
 class FailedStartAndStopTests(SupervisorCase):

@@ -65,7 +65,7 @@ class EveryPairTests(SupervisorCase):
             self.end(supervisor)
 
     def test_settled_in_every_state(self) -> None:
-        """Only a first start that is not over keeps somebody waiting, and a stop ends that."""
+        """Only a first start that is not over keeps someone waiting, and a stop ends that."""
         for state in State:
             supervisor = self.started_in(state)
             settled = supervisor.first_start()
@@ -85,18 +85,18 @@ class EveryPairTests(SupervisorCase):
 
 
 class RestartTests(SupervisorCase):
-    """What a person sees of a module that fails."""
+    """What a user sees of a module that fails."""
 
     def test_a_new_instance(self) -> None:
-        """A failed module is replaced by a new one, after the wait; told down and up."""
+        """A failed module is replaced by a new one, after the wait; reported down and up."""
         supervisor = self.start(FakeModule(start=BROKEN), FakeModule())
         self.clock.advance(0.9)
         self.assertEqual(len(self.modules), 1)
         self.clock.advance(0.1)
         self.assertEqual((len(self.modules), supervisor.state), (2, State.RUNNING))
-        self.assertEqual(self.told(), ["Error in start: ValueError('broken')"])
-        self.assertEqual(self.told("warn"), ["Restart 1 in 1.0 s."])
-        self.assertEqual(self.told("info"), ["Started again, restart 1."])
+        self.assertEqual(self.logged(), ["Error in start: ValueError('broken')"])
+        self.assertEqual(self.logged("warn"), ["Restart 1 in 1.0 s."])
+        self.assertEqual(self.logged("info"), ["Started again, restart 1."])
         self.assertEqual(self.counters.restarts, 1)
 
     def test_parked(self) -> None:
@@ -104,13 +104,13 @@ class RestartTests(SupervisorCase):
         supervisor = self.start(FakeModule(start=BROKEN))
         self.clock.pump([1, 2, 4])
         self.assertIs(supervisor.state, State.PARKED)
-        self.assertIn("Parked after too many restarts; next attempt in 600 s.", self.told())
+        self.assertIn("Parked after too many restarts; next attempt in 600 s.", self.logged())
         self.assertEqual((len(self.modules), self.counters.restarts), (4, 3))
         self.clock.advance(599)
         self.assertEqual(len(self.modules), 4)
         self.clock.advance(1)
         self.assertEqual((len(self.modules), supervisor.state), (5, State.PARKED))
-        self.assertEqual(self.told().count(self.told()[-1]), 2)
+        self.assertEqual(self.logged().count(self.logged()[-1]), 2)
 
     def test_comes_back_from_parking(self) -> None:
         """A parked module whose trouble is over runs again."""
@@ -121,7 +121,7 @@ class RestartTests(SupervisorCase):
         self.assertIs(supervisor.state, State.PARKED)
         self.clock.advance(600)
         self.assertIs(supervisor.state, State.RUNNING)
-        self.assertEqual(self.told("info"), ["Started again, restart 2."])
+        self.assertEqual(self.logged("info"), ["Started again, restart 2."])
 
     def test_healthy_time_forgets(self) -> None:
         """Failures that are further apart than the window never park it."""
@@ -133,7 +133,7 @@ class RestartTests(SupervisorCase):
         self.assertEqual(self.counters.restarts, 15)
 
     def test_no_limit(self) -> None:
-        """With a limit of 0 it is restarted for ever."""
+        """With a limit of 0 it is restarted without end."""
         supervisor = self.start(FakeModule(start=BROKEN), limit=0)
         for _ in range(50):
             self.clock.advance(60)
@@ -141,7 +141,7 @@ class RestartTests(SupervisorCase):
         self.assertGreater(len(self.modules), 45)
 
     def test_states_are_told(self) -> None:
-        """Whoever decides over the process is told of each state that lasts, and of the end."""
+        """Whoever decides over the process hears of each state that lasts, and of the end."""
         supervisor = self.start(FakeModule(start=BROKEN), FakeModule(start=BROKEN), limit=1)
         self.clock.advance(1)
         self.end(supervisor)
@@ -151,17 +151,17 @@ class RestartTests(SupervisorCase):
         )
 
     def test_told_before_the_instance_is_stopped(self) -> None:
-        """Whoever reads messages for the module ends that first: nobody looks at them any more."""
-        told: list[list[State]] = []
-        module = FakeModule(stop=lambda _context: told.append(list(self.states)))
+        """Whoever reads messages for the module ends that first: no one looks at them any more."""
+        logged: list[list[State]] = []
+        module = FakeModule(stop=lambda _context: logged.append(list(self.states)))
         self.start(module)
         module.context.fail(ValueError("now and then"))
         self.clock.advance(0)
-        self.assertEqual(told, [[State.RUNNING, State.CLEARING]])
-        told.clear()
+        self.assertEqual(logged, [[State.RUNNING, State.CLEARING]])
+        logged.clear()
         supervisor = self.start(FakeModule(stop=module.stop))
         supervisor.stopService()
-        self.assertEqual(told[0][-1], State.STOPPING)
+        self.assertEqual(logged[0][-1], State.STOPPING)
 
     def test_nothing_of_the_old_instance(self) -> None:
         """When the next instance starts, what the former had is cancelled."""
@@ -180,13 +180,13 @@ class RestartTests(SupervisorCase):
         self.assertEqual(seen, [0])
 
     def test_stop_from_on_state(self) -> None:
-        """Whoever is told of a state may stop the supervisor there."""
+        """Whoever hears of a state may stop the supervisor there."""
         for first in State:
             supervisor = self.make(FakeModule(start=BROKEN), limit=1)
 
-            def stop(told: Supervisor, first: State = first) -> None:
-                if told.state is first:
-                    told.stopService()
+            def stop(logged: Supervisor, first: State = first) -> None:
+                if logged.state is first:
+                    logged.stopService()
 
             supervisor._on_state = stop
             supervisor.startService()

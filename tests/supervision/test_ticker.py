@@ -1,4 +1,4 @@
-"""A timer ticks for ever, whatever a tick does."""
+"""A timer ticks without end, whatever a tick does."""
 
 from __future__ import annotations
 
@@ -144,11 +144,12 @@ class FaultTests(TickerCase):
     """Ticks that fail."""
 
     def test_every_fault(self) -> None:
-        """Whatever a tick raises: it is told and counted, and the next one comes."""
+        """Whatever a tick raises: it is asked and counted, and the next one comes."""
         self.start(in_turn(*[raiser(kind("why")) for kind in FAULTS]))
         for _ in FAULTS[1:]:
             self.clock.advance(10)
-        self.assertEqual(self.told(), [f"Error in tick: {kind.__name__}('why')" for kind in FAULTS])
+        lines = [f"Error in tick: {kind.__name__}('why')" for kind in FAULTS]
+        self.assertEqual(self.logged(), lines)
         self.assertEqual(self.counters.errors, {"tick": len(FAULTS)})
 
     def test_generator_raises(self) -> None:
@@ -159,12 +160,12 @@ class FaultTests(TickerCase):
             raise SystemExit(1)
 
         self.start(half)
-        self.assertEqual((self.emitted, self.told()), ([], ["Error in tick: SystemExit(1)"]))
+        self.assertEqual((self.emitted, self.logged()), ([], ["Error in tick: SystemExit(1)"]))
 
     def test_result_that_is_none(self) -> None:
         """What is no collection of metrics is a failed tick."""
         self.start(lambda: 5)
-        self.assertIn("Error in tick: TypeError", self.told()[0])
+        self.assertIn("Error in tick: TypeError", self.logged()[0])
 
     def test_deferred_fails(self) -> None:
         """So is a Deferred or coroutine that fails, at once or later."""
@@ -177,7 +178,7 @@ class FaultTests(TickerCase):
         self.clock.pump([10, 10])
         later.errback(RecursionError("later"))
         self.assertEqual(
-            self.told(),
+            self.logged(),
             [
                 "Error in tick: ValueError('at once')",
                 "Error in tick: KeyboardInterrupt()",
@@ -186,7 +187,7 @@ class FaultTests(TickerCase):
         )
 
     def test_hopeless(self) -> None:
-        """So many failed ticks in a row are told with the last fault, and ticking goes on."""
+        """So many failed ticks in a row are reported with the last fault, and ticking goes on."""
         faults = [ValueError(str(number)) for number in range(4)]
         self.start(in_turn(*map(raiser, faults)))
         self.clock.pump([10, 10])
@@ -233,7 +234,7 @@ class WaitingTests(TickerCase):
         self.clock.advance(25)
         self.successResultOf(works[0])  # it was cancelled, that was contained
         self.assertEqual(
-            self.told(), ["Error in tick: TimeoutError('the tick did not end within 25 s')"]
+            self.logged(), ["Error in tick: TimeoutError('the tick did not end within 25 s')"]
         )
         self.clock.advance(5)
         self.assertEqual(self.ticks, [0, 30])
@@ -303,7 +304,7 @@ class CancelTests(TickerCase):
 
         ticker = self.start(lambda: work.addCallback(results))
         work.callback(None)
-        self.assertEqual((self.clock.getDelayedCalls(), self.told()), ([], []))
+        self.assertEqual((self.clock.getDelayedCalls(), self.logged()), ([], []))
 
     def test_while_waiting(self) -> None:
         """The work is cancelled and its result is not emitted."""
@@ -311,16 +312,16 @@ class CancelTests(TickerCase):
         ticker = self.start(lambda: Deferred(cancelled.append))
         ticker.cancel()
         self.assertEqual((len(cancelled), self.clock.getDelayedCalls()), (1, []))
-        self.assertEqual((self.told(), self.emitted), ([], []))
+        self.assertEqual((self.logged(), self.emitted), ([], []))
 
     def test_hostile_canceller(self) -> None:
         """A canceller that raises is contained."""
         ticker = self.start(lambda: Deferred(raiser(KeyboardInterrupt())))
         ticker.cancel()
-        self.assertEqual(self.told(), ["Error in tick: KeyboardInterrupt()"])
+        self.assertEqual(self.logged(), ["Error in tick: KeyboardInterrupt()"])
 
     def test_from_on_hopeless(self) -> None:
-        """Whoever is told that it is hopeless may cancel it there."""
+        """Whoever is called because it is hopeless may cancel it there."""
         ticker = self.start(raiser(ValueError("x")))
         ticker._on_hopeless = lambda _fault: ticker.cancel()
         self.clock.pump([10, 10])

@@ -17,7 +17,7 @@ from metrics_agent.supervision.watchdog import LastResort, StackDump, Watchdog
 
 
 class FakeReactor:
-    """Keeps what threads hand in until it is told to run."""
+    """Keeps what threads hand in until it is asked to run."""
 
     def __init__(self) -> None:
         self.calls: list[Callable[[], None]] = []
@@ -84,7 +84,7 @@ class WatchdogTest(SynchronousTestCase):
             self.cpu_s += cpu_s
             watchdog._tick()
 
-    def told(self) -> list[tuple[LogLevel, str]]:
+    def logged(self) -> list[tuple[LogLevel, str]]:
         return [
             (event["log_level"], event["log_format"].format_map(event)) for event in self.events
         ]
@@ -125,7 +125,7 @@ class WatchdogTest(SynchronousTestCase):
         self.assertEqual(self.exits, [])
         self.tick(watchdog)
         self.assertEqual(self.exits, [70])
-        ((level, text),) = self.told()
+        ((level, text),) = self.logged()
         self.assertEqual(level, LogLevel.critical)
         self.assertIn("no progress for 60 s", text)
 
@@ -164,7 +164,7 @@ class WatchdogTest(SynchronousTestCase):
         self.tick(watchdog)
         self.reactor.run()
         self.assertEqual(self.exits, [])
-        ((level, text),) = self.told()
+        ((level, text),) = self.logged()
         self.assertEqual(level, LogLevel.info)
         self.assertIn("stood still for 3601.0 s", text)
 
@@ -174,17 +174,17 @@ class WatchdogTest(SynchronousTestCase):
         self.reactor.run()
         self.tick(watchdog)
         self.reactor.run()
-        self.assertEqual(self.told(), [(LogLevel.warn, "The reactor was blocked for 9.0 s.")])
+        self.assertEqual(self.logged(), [(LogLevel.warn, "The reactor was blocked for 9.0 s.")])
 
     def test_a_block_that_held_the_interpreter_is_known_by_its_cpu_time(self):
         watchdog = self.started()
         self.now_s += 19
         self.tick(watchdog, cpu_s=18.0)
         self.reactor.run()
-        self.assertEqual(self.told(), [(LogLevel.warn, "The reactor was blocked for 20.0 s.")])
+        self.assertEqual(self.logged(), [(LogLevel.warn, "The reactor was blocked for 20.0 s.")])
 
     def test_a_reactor_that_cannot_be_woken_is_not_waited_for(self):
-        """Its descriptors were closed by somebody: it will never run again."""
+        """Its descriptors were closed by someone: it will never run again."""
 
         def closed(_call: object) -> None:
             raise OSError(9, "Bad file descriptor")

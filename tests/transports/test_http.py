@@ -201,7 +201,7 @@ class Limits(HttpCase):
         self.assertEqual(self.fault_of(request).cause.kind, "too_large")
 
     def test_compressed(self) -> None:
-        """A compressed body is refused: how large it will become nobody knows."""
+        """A compressed body is refused: how large it will become no one knows."""
         request, connection = self.getting()
         connection.reply(zlib.compress(b"x" * 100_000), Content_Encoding="gzip")
         self.assertEqual(self.fault_of(request).cause.kind, "encoding")
@@ -262,7 +262,7 @@ class Faults(HttpCase):
             self.assertTrue(connection.closed)
 
     def test_ca_file(self) -> None:
-        """A file of authorities that cannot be read is the person's affair."""
+        """A file of authorities that cannot be read is the user's affair."""
         client = HttpClient(
             self.reactor,
             timeout_s=TIMEOUT_S,

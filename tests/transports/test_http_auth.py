@@ -28,7 +28,7 @@ def challenge_of(factory: DigestCredentialFactory) -> str:
 
 
 class LoginTests(SynchronousTestCase):
-    """What a server is told, by what it asked for."""
+    """What a server is reported, by what it asked for."""
 
     def login(self, scheme: str = "auto", password: str | None = PASSWORD) -> Login:
         return Login("admin", None if password is None else Secret(password), scheme)
@@ -58,7 +58,7 @@ class LoginTests(SynchronousTestCase):
         self.assertTrue(self.login("basic").authorization("/").startswith("Basic "))
 
     def test_digest_is_accepted_by_a_server(self) -> None:
-        """MD5 and SHA, for each request anew: an independent server accepts the password."""
+        """MD5 and SHA, for each request again: an independent server accepts the password."""
         for algorithm in (b"md5", b"sha"):
             factory = DigestCredentialFactory(algorithm, REALM.encode())
             login = self.login()
@@ -109,13 +109,13 @@ class LoginTests(SynchronousTestCase):
         self.assertIn("algorithm=SHA-256", login.authorization("/"))
 
     def test_no_downgrade_when_digest_is_set(self) -> None:
-        """With login = "digest" nobody on the way gets the password by asking for Basic."""
+        """With login = "digest" no one on the way gets the password by asking for Basic."""
         text = self.refused(self.login("digest"), 'Basic realm="x"')
         self.assertIn('another login (basic) than login = "digest"', text)
         self.refused(self.login("digest"))
 
     def test_no_upgrade_when_basic_is_set(self) -> None:
-        """With login = "basic" a server that wants only Digest is told of."""
+        """With login = "basic" a server that wants only Digest hears of."""
         self.assertIn("(digest)", self.refused(self.login("basic"), OF_THE_FIRMWARE))
 
     def test_challenge_without_a_word(self) -> None:

@@ -1,4 +1,4 @@
-"""What is said about ups and downs: nothing is told as back that was not told as lost."""
+"""What is said about ups and downs: nothing is reported as back that was not reported as lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class OutageTests(SynchronousTestCase):
         self.levels.append(event["log_level"].name)
 
     def test_lost_again_before_it_has_lasted(self) -> None:
-        """The same outage goes on: neither the loss nor the return is told again."""
+        """The same outage goes on: neither the loss nor the return is reported again."""
         self.report.up("there")
         for _ in range(3):
             self.report.lost("there", CLOSED)
@@ -34,7 +34,7 @@ class OutageTests(SynchronousTestCase):
         self.assertEqual(self.levels, ["info", "warn", "info", *["debug"] * 4])
 
     def test_another_cause(self) -> None:
-        """It is told, and so is the return that follows."""
+        """It is reported, and so is the return that follows."""
         self.report.up("there")
         self.report.lost("there", CLOSED)
         self.report.up("there")
@@ -52,7 +52,7 @@ class OutageTests(SynchronousTestCase):
         self.assertEqual(self.levels, ["info", "warn", "info", "warn", "info"])
 
     def test_never_there(self) -> None:
-        """What could not be had at first is told once, and its being there."""
+        """What could not be had at first is reported once, and its being there."""
         self.report.failed("there", CLOSED)
         self.report.failed("there", CLOSED)
         self.report.up("there")

@@ -92,7 +92,7 @@ def parse_address(text: str) -> BrokerAddress:
             raise ValueError(f"got the scheme {shown(scheme[1])}, expected one of {known}")
         kind = _KINDS[scheme[1].lower()]
         rest = text[scheme.end() :]
-    # Before anything is shown, and wherever the "@" stands: a password may hold a "/".
+    # Before anything is shown, and wherever the "@" is: a password may hold a "/".
     if "@" in rest and not (kind == "unix" and rest.startswith("/")):
         raise ValueError("got a login in the address, use the settings username and password")
     if kind == "unix":

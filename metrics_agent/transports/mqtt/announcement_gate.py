@@ -84,7 +84,7 @@ class AnnouncementGate:
         return self.active and self._barrier is None
 
     def begin(self, filters: Iterable[str]) -> None:
-        """Set aside from now on what is no announcement; again from the start if that goes on.
+        """Set aside from now on what is not an announcement; again from the start if that goes on.
 
         Args:
             filters: of announcements, with ``$share/...``.

@@ -27,7 +27,7 @@ def client_id(settings: MqttSettings, host_name: str, instance: str, module: str
     Args:
         settings: of the connection; ``settings.client_id`` wins if it is set.
         host_name: of this machine.
-        instance: the agent's ``instance`` setting; it stands for the host's name, which changes
+        instance: the agent's ``instance`` setting; it replaces the host's name, which changes
             from start to start in a container. Empty where there is one agent on a host.
         module: the name of the module whose connection it is, ``tasmota:garage``.
     """

@@ -5,9 +5,9 @@ acknowledgements and the pings of its connection, so nothing of it can touch the
 owner learns of three events: accepted, subscribed, ended (exactly once, with the cause).
 
 Pings. One is written each half keepalive, whatever else is written: it keeps us with the broker
-also while reading is paused and its answers stay unread, and at the next tick tells a dead broker
-from a silent one. A ping is also a barrier: the broker answers in order, so when the answer is
-here, everything that it had delivered before is here too.
+also while reading is paused and its answers stay unread, and at the next tick distinguishes a dead
+broker from a silent one. A ping is also a barrier: the broker answers in order, so when the answer
+is here, everything that it had delivered before is here too.
 
 Reading. When the socket is read and when packets are handled is the affair of `Inflow`.
 """
@@ -325,7 +325,7 @@ class MqttLink(Protocol):
 
     def _tick(self) -> float | None:
         tick_bytes, self._tick_bytes = self._tick_bytes, 0
-        # A byte now and then, of a packet that is never whole, is no sign of life.
+        # A byte now and then, of a packet that is never whole, is not a sign of life.
         on_its_way = tick_bytes >= SLOWEST_BYTES_A_S * self._keepalive_s / 2
         if on_its_way or not self.inflow.reading:
             self._silent_ticks = 0

@@ -105,7 +105,7 @@ def _skip_properties(body: bytes, position: int, has_topic: bool) -> int:
     """Walk over the properties, of many only the first, and return where the payload begins.
 
     Raises:
-        ProtocolError: the properties are malformed, or an alias stands for the topic.
+        ProtocolError: the properties are malformed, or have an alias in place of the topic.
         IndexError: the packet ends in the middle of a value.
     """
     length, position = _variable_integer(body, position)

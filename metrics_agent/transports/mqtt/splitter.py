@@ -9,7 +9,7 @@ in proportion to its size.
 A packet larger than the limit is never buffered: its length is announced in its first bytes, so
 the rest is counted down and forgotten. Of a PUBLISH the topic and the packet id are read in
 passing, since an unwanted message at QoS 1 must be acknowledged all the same: a broker
-stops delivering when its window of unacknowledged messages is full. What was discarded stands in
+stops delivering when its window of unacknowledged messages is full. What was discarded is in
 the list in its place among the packets, because acknowledgements go out in order of arrival.
 """
 

@@ -40,7 +40,7 @@ class Route(NamedTuple):
     """Where the messages of a topic go.
 
     Attributes:
-        topic: the topic, or None if it is no valid one (not UTF-8, a wildcard, NUL).
+        topic: the topic, or None if it is invalid (not UTF-8, a wildcard, NUL).
         receivers: to be called in this order; empty if it is not wanted.
         copies: beside one of a message, how many more a broker may send: with MQTT 5 mosquitto
             sends one for each filter that the topic belongs to.
@@ -217,8 +217,8 @@ class SubscriptionTable:
             found = sorted(self._find(text), key=_number)
             # Whoever announces devices can make hundreds of filters that one topic belongs to.
             receivers = tuple(dict.fromkeys([subscription._deliver for subscription in found]))  # noqa: SLF001
-            # Thousands of topics share a handful of these; of many filters that overlap somebody
-            # may make any number.
+            # Thousands of topics share a handful of these; but filters that overlap can
+            # make any number of them.
             if len(self._receivers) >= _MAX_COMBINATIONS:
                 self._receivers.clear()
             filters = {subscription.topic_filter for subscription in found}
@@ -248,7 +248,7 @@ class SubscriptionTable:
             wildcards = True
         for node in nodes:
             yield from node.subscriptions
-            # 4.7.1.2: # stands for the level above it too.
+            # 4.7.1.2: # includes the level above it.
             if "#" in node.children:
                 yield from node.children["#"].subscriptions
 

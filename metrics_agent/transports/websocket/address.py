@@ -69,7 +69,7 @@ def parse_address(text: str, default_path: str = "/") -> WebSocketAddress:
     if name not in _SECURE:
         known = ", ".join(f"{each}://" for each in _SECURE)
         raise ValueError(f"got the scheme {shown(name)}, expected one of {known}")
-    # Before anything is shown, and wherever the "@" stands: a password may hold a "/".
+    # Before anything is shown, and wherever the "@" is: a password may hold a "/".
     if "@" in rest.partition("?")[0]:
         raise ValueError("got a login in the address, use the settings username and password")
     if UNPRINTABLE.search(rest):

@@ -1,4 +1,4 @@
-"""An answer that is no WebSocket: why, in words for the person who must mend it."""
+"""An answer that is not a WebSocket: why, in words for the user who must fix it."""
 
 from __future__ import annotations
 

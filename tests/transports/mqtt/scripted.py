@@ -201,7 +201,7 @@ class Scripted:
         self._transport.clear()
         return PacketSplitter(1 << 28).feed(data)
 
-    def told(self, *levels: LogLevel) -> list[str]:
+    def logged(self, *levels: LogLevel) -> list[str]:
         """Return the log lines of some levels (info and up), as text."""
         wanted = levels or (LogLevel.info, LogLevel.warn, LogLevel.error, LogLevel.critical)
         return [formatEvent(event) for event in self.events if event["log_level"] in wanted]

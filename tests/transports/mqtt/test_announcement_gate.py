@@ -269,7 +269,7 @@ class EndTests(WaitingCase):
         self.assertEqual(self.numbers, [0])
 
     def test_standstill(self) -> None:
-        """What came while the process stood still is read before the time is up."""
+        """What came while the process was stopped is read before the time is up."""
         self.inflow.data(message(0))
         self.awaited.barrier(self.barrier)
         self.clock.advance(10 * ANSWER_S)
@@ -556,7 +556,7 @@ class Mqtt5ConnectionTests(ConnectionTests):
         self.assertEqual(self.topics, [])
         self.script.clock.pump([5.0] * 20)
         self.assertEqual(self.topics, ["tele/a", "tele/b"])
-        self.assertTrue(any("PINGREQ" in line for line in self.script.told(LogLevel.warn)))
+        self.assertTrue(any("PINGREQ" in line for line in self.script.logged(LogLevel.warn)))
 
     def test_the_broker_says_why_it_ends_the_connection(self) -> None:
         """As with any other end, what was set aside is handled, and one cause is logged."""
@@ -564,5 +564,5 @@ class Mqtt5ConnectionTests(ConnectionTests):
         self.script.send(self.publish(b"tele/b") + packet(0xE0, b"\x8b"))
         self.script.clock.pump([0, 0])
         self.assertEqual(self.topics, ["tele/a", "tele/b"])
-        [line] = self.script.told(LogLevel.warn)
+        [line] = self.script.logged(LogLevel.warn)
         self.assertIn("shutting down", line)

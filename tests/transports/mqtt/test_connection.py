@@ -86,7 +86,7 @@ class Cases:
         self.assertEqual(packets[0][1][-1] & 3, 1, "at the highest QoS that is wanted")
 
     def test_cancel_does_not_unsubscribe_but_reconcile_does(self) -> None:
-        """A filter is given up at reconcile, when nobody has asked for it again."""
+        """A filter is given up at reconcile, when no one has asked for it again."""
         script = self.make()
         old = script.connection.subscribe("old", 1, script.lines_of)
         kept = script.connection.subscribe("kept", 1, script.lines_of)
@@ -101,7 +101,7 @@ class Cases:
         self.assertEqual(script.filters(script.written(), UNSUBSCRIBE), ["old"])
         self.assertIn(
             "Unsubscribed from old at tcp://broker:1883: no module wants it any more.",
-            script.told(LogLevel.info),
+            script.logged(LogLevel.info),
         )
 
     def test_nothing_is_given_up_while_modules_change(self) -> None:
@@ -132,7 +132,7 @@ class Cases:
         script.send(suback(script.v5, int.from_bytes(body[:2], "big"), 1))
         script.clock.advance(0)
         self.assertEqual(script.filters(script.written(), UNSUBSCRIBE), ["tele/+/SENSOR"])
-        self.assertEqual(script.told(LogLevel.info), ["Connected to tcp://broker:1883."])
+        self.assertEqual(script.logged(LogLevel.info), ["Connected to tcp://broker:1883."])
 
     def test_a_filter_is_kept_when_the_wider_one_is_refused(self) -> None:
         """A login that may read the narrow filter only does not lose that."""
@@ -165,7 +165,7 @@ class Cases:
         self.assertEqual(script.written(), [])
 
     def test_refused_filters_are_named_once(self) -> None:
-        """SUBACK failures are told in one line, and not again after a reconnect."""
+        """SUBACK failures are reported in one line, and not again after a reconnect."""
         script = self.make()
         for name in ("good", "bad", "worse"):
             script.connection.subscribe(name, 1, script.lines_of)
@@ -178,7 +178,7 @@ class Cases:
             script.clock.advance(PROVEN_S)
             script.transport.lost(ConnectionDone())
             script.clock.advance(1)
-        [line] = script.told(LogLevel.error)
+        [line] = script.logged(LogLevel.error)
         self.assertIn("tcp://broker:1883 refuses to subscribe us to bad (", line)
         self.assertIn("worse (", line)
         self.assertNotIn("good", line)
@@ -194,7 +194,7 @@ class Cases:
             [*_connect, (_kind, body)] = script.written()
             script.send(suback(script.v5, int.from_bytes(body[:2], "big"), *codes))
             left_out = ["a", "b"][len(codes) :]
-            errors = script.told(LogLevel.error)
+            errors = script.logged(LogLevel.error)
             self.assertEqual(len(errors), bool(left_out))
             script.clock.advance(1)
             again = [each for each in script.written() if each[0] == SUBSCRIBE]
@@ -278,7 +278,7 @@ class Cases:
         self.assertEqual(third.filters(third.written(), UNSUBSCRIBE), [])
 
     def test_a_state_file_of_any_number_of_filters(self) -> None:
-        """Of a file that somebody filled no more filters are given up than devices can have."""
+        """Of a file that someone filled no more filters are given up than devices can have."""
         path = Path(self.mktemp())
         path.write_text(json.dumps({"filters": [f"x/{number}" for number in range(95_000)]}))
         script = self.make(state_path=path)
@@ -301,8 +301,8 @@ class Cases:
         unwritable.start()
         unwritable.connection.subscribe("b", 1, script.lines_of)
         unwritable.clock.advance(0)
-        self.assertIn("is damaged", "".join(script.told(LogLevel.warn)))
-        self.assertEqual(len(unwritable.told(LogLevel.warn)), 1)
+        self.assertIn("is damaged", "".join(script.logged(LogLevel.warn)))
+        self.assertEqual(len(unwritable.logged(LogLevel.warn)), 1)
 
     # Messages.
 
@@ -352,7 +352,7 @@ class Cases:
         script.send(publish(script.v5, b"a", b"1", 5) + publish(script.v5, b"a", b"2", 6))
         self.assertEqual(script.batches[0].data, b"a 1\na 2\n")
         self.assertTrue(script.connection.connected)
-        self.assertEqual(len(script.told(LogLevel.critical)), 2)
+        self.assertEqual(len(script.logged(LogLevel.critical)), 2)
 
     def test_invalid_topics_are_dropped(self) -> None:
         """A topic that is not UTF-8 is counted and acknowledged."""
@@ -530,7 +530,7 @@ class Cases:
     # Publishing.
 
     def test_publish(self) -> None:
-        """A message is sent when connected; otherwise the caller is told."""
+        """A message is sent when connected; otherwise the caller is reported."""
         script = self.make()
         self.assertFalse(script.connection.publish("cmnd/x", b""))
         script.start()
@@ -580,7 +580,7 @@ class Cases:
         self.assertFalse(transport.aborted)
         script.clock.advance(1)
         self.assertTrue(transport.aborted)
-        self.assertIn("the other side has read nothing for 30 s", script.told()[-1])
+        self.assertIn("the other side has read nothing for 30 s", script.logged()[-1])
 
     def test_connection_lost_while_the_broker_did_not_read(self) -> None:
         """What was read before is handled, then it is over; no timer is left."""
@@ -604,7 +604,7 @@ class Cases:
                 if transport.gone:
                     break
             self.assertTrue(transport.aborted)
-            self.assertIn("wait for PUBREL", script.told()[-1])
+            self.assertIn("wait for PUBREL", script.logged()[-1])
             self.assertTrue(0.9 * most < packet_id <= most + 1, packet_id)
 
     def test_publishing_without_an_answer_is_bounded(self) -> None:
@@ -645,16 +645,16 @@ class Cases:
             [attempt.address.host for attempt in script.attempts],
             ["one", "two", "one", "two", "one", "two"],
         )
-        self.assertEqual(len(script.told()), 2, "each address is told once")
+        self.assertEqual(len(script.logged()), 2, "each address is logged once")
 
     def test_connect_timeout(self) -> None:
-        """An attempt that takes too long is given up and told."""
+        """An attempt that takes too long is given up and reported."""
         script = self.make(connect_timeout=10.0)
         script.connection.startService()
         script.clock.advance(10)
         self.assertTrue(script.attempts[0].cancelled)
         self.assertEqual(
-            script.told(),
+            script.logged(),
             ["Cannot connect to tcp://broker:1883: no connection within 10 s. Trying again."],
         )
 
@@ -665,7 +665,7 @@ class Cases:
         transport = script.open()
         script.clock.advance(10)
         self.assertTrue(transport.aborted)
-        self.assertIn("no answer to CONNECT within 10 s", script.told()[0])
+        self.assertIn("no answer to CONNECT within 10 s", script.logged()[0])
 
     def test_a_late_transport_leaves_less_time_for_the_answer(self) -> None:
         """One deadline for all of an attempt."""
@@ -675,7 +675,7 @@ class Cases:
         transport = script.open()
         script.clock.advance(1)
         self.assertTrue(transport.aborted)
-        self.assertIn("no answer to CONNECT within 10 s", script.told()[0])
+        self.assertIn("no answer to CONNECT within 10 s", script.logged()[0])
 
     def test_a_dead_broker_is_noticed(self) -> None:
         """A broker that answers no ping for one and a half keepalives is dead."""
@@ -685,7 +685,7 @@ class Cases:
         self.assertFalse(transport.aborted)
         script.clock.advance(15)
         self.assertTrue(transport.aborted)
-        self.assertIn("no answer to PINGREQ within 45 s", script.told(LogLevel.warn)[0])
+        self.assertIn("no answer to PINGREQ within 45 s", script.logged(LogLevel.warn)[0])
 
     def test_a_silent_broker_that_answers_pings_lives(self) -> None:
         """Answers to pings are signs of life enough."""
@@ -707,7 +707,7 @@ class Cases:
         self.assertFalse(transport.aborted)
         script.clock.advance(15)
         self.assertTrue(transport.aborted)
-        self.assertIn("no answer to PINGREQ within 45 s", script.told(LogLevel.warn)[0])
+        self.assertIn("no answer to PINGREQ within 45 s", script.logged(LogLevel.warn)[0])
 
     def test_a_large_packet_on_a_slow_line_is_a_sign_of_life(self) -> None:
         """What comes at 2 KiB a second is waited for until it is whole."""
@@ -727,17 +727,17 @@ class Cases:
         script.up()
         script.connection.pause_reading("pressure")
         script.clock.advance(10)
-        self.assertEqual(script.told(LogLevel.warn), [])
+        self.assertEqual(script.logged(LogLevel.warn), [])
         script.connection.resume_reading("pressure")
         script.clock.advance(10)
         script.connection.subscribe("b", 1, script.lines_of)
         script.clock.advance(30)
-        (line,) = script.told(LogLevel.warn)
+        (line,) = script.logged(LogLevel.warn)
         script.transport.lost(ConnectionDone())
         script.clock.advance(10)
         script.up()
         script.clock.advance(10)
-        self.assertEqual(len([each for each in script.told() if "not answered" in each]), 1)
+        self.assertEqual(len([each for each in script.logged() if "not answered" in each]), 1)
         self.assertIn("not answered our request to subscribe to a for 10 s; its messages", line)
         self.assertIn("does not answer our request to subscribe to a", script.noted[-1][1])
         ((_first, body),) = [each for each in script.written() if each[0] == SUBSCRIBE]
@@ -745,7 +745,7 @@ class Cases:
         self.assertEqual(script.noted[-1][1], "")
 
     def test_a_dialer_that_raises_is_tried_again(self) -> None:
-        """Whatever prevents an attempt is told once and tried again."""
+        """Whatever prevents an attempt is reported once and tried again."""
         script = self.make(reconnect_max=60.0)
         script.dial_error = OSError(2, "No such file")
         script.connection.startService()
@@ -753,10 +753,10 @@ class Cases:
         script.dial_error = None
         script.clock.advance(2)
         script.up()
-        self.assertEqual(len(script.told(LogLevel.warn)), 1)
+        self.assertEqual(len(script.logged(LogLevel.warn)), 1)
         self.assertTrue(script.connection.connected)
 
-    # What is told.
+    # What is reported.
 
     def test_one_line_down_one_line_up(self) -> None:
         """A broker that goes away and comes back is two lines, whatever is tried between."""
@@ -770,7 +770,7 @@ class Cases:
         script.clock.advance(8)
         script.up()
         self.assertEqual(
-            script.told(),
+            script.logged(),
             [
                 "Connected to tcp://broker:1883.",
                 (
@@ -782,7 +782,7 @@ class Cases:
         )
 
     def test_refused_login_waits_longest(self) -> None:
-        """A login that is refused is told once and tried at the longest interval, for ever."""
+        """A login that is refused is reported once and retried at the longest interval."""
         script = self.make(reconnect_max=60.0)
         script.connection.startService()
         for _ in range(3):
@@ -794,7 +794,7 @@ class Cases:
             script.clock.advance(1)
             self.assertEqual(len(script.attempts), attempts + 1)
         self.assertEqual(
-            script.told(),
+            script.logged(),
             [
                 (
                     "Cannot connect to tcp://broker:1883: the broker refuses the user name or "
@@ -803,7 +803,7 @@ class Cases:
             ],
         )
         script.up()
-        self.assertEqual(script.told()[1:], ["Connected to tcp://broker:1883 after 180 s."])
+        self.assertEqual(script.logged()[1:], ["Connected to tcp://broker:1883 after 180 s."])
 
     def test_other_refusals(self) -> None:
         """Each code of CONNACK has words of its own."""
@@ -817,10 +817,10 @@ class Cases:
             script.connection.startService()
             script.open()
             script.send(connack(script.v5, code))
-            self.assertIn(words, script.told(LogLevel.error)[0])
+            self.assertIn(words, script.logged(LogLevel.error)[0])
 
     def test_wrong_speech(self) -> None:
-        """A port that speaks something else is told with what it seems to speak."""
+        """A port that speaks something else is reported with what it seems to speak."""
         for data, words in {
             b"HTTP/1.1 400 Bad Request\r\n": "speaks HTTP",
             b"\x15\x03\x01\x00\x02\x02\x46": "speaks TLS",
@@ -831,7 +831,7 @@ class Cases:
             script.open()
             script.send(data)
             self.assertTrue(script.transport.aborted)
-            self.assertIn(words, script.told(LogLevel.error)[0])
+            self.assertIn(words, script.logged(LogLevel.error)[0])
 
     def test_garbage_drops_the_connection(self) -> None:
         """Whatever breaks the protocol ends the connection, and another one is made."""
@@ -873,14 +873,14 @@ class Cases:
             self.assertEqual(other.batches, [])
 
     def test_our_own_fault_costs_only_this_connection(self) -> None:
-        """An output that raises is logged, and the connection made anew."""
+        """An output that raises is logged, and the connection made again."""
         script = self.make()
         script.connection.subscribe("a", 1, script.lines_of)
         script.start()
         script.connection._intake._write = lambda _: 1 / 0
         script.send(publish(script.v5, b"a", b""))
         self.assertTrue(script.transport.aborted)
-        self.assertIn("while reading from the broker", script.told(LogLevel.critical)[0])
+        self.assertIn("while reading from the broker", script.logged(LogLevel.critical)[0])
 
     def test_short_lives_hint_at_a_second_client(self) -> None:
         """A connection closed again and again after being accepted names the client id, once."""
@@ -891,14 +891,14 @@ class Cases:
             script.clock.advance(0.5)
             script.transport.lost(ConnectionDone())
             script.clock.advance(60)
-        hints = [line for line in script.told(LogLevel.warn) if "times in a row" in line]
+        hints = [line for line in script.logged(LogLevel.warn) if "times in a row" in line]
         self.assertEqual(len(hints), 1)
         self.assertIn("another client may use the client id 'agent-1'", hints[0])
-        self.assertLessEqual(len(script.told()), 6, "no flood while it goes on")
+        self.assertLessEqual(len(script.logged()), 6, "no flood while it goes on")
         script.up()
-        before = len(script.told())
+        before = len(script.logged())
         script.clock.advance(PROVEN_S)
-        self.assertIn("again after", script.told()[before])
+        self.assertIn("again after", script.logged()[before])
 
     def test_broker_that_restarts_is_reconnected_with_the_ordinary_backoff(self) -> None:
         """Five restarts, each soon after the last, never cause the longest wait."""
@@ -1008,16 +1008,16 @@ class Cases:
         script.transport.lost(ConnectionDone())
 
     def test_a_link_that_ends_before_its_endpoint_says_so(self) -> None:
-        """An endpoint may tell of a transport that is gone already; it is retried all the same."""
+        """An endpoint may report a transport that is gone already; it is retried all the same."""
         script = self.make()
         script.connection.startService()
         attempt = script.attempts[0]
-        told: Deferred = attempt.result
+        logged: Deferred = attempt.result
         attempt.result = Deferred()
         transport = attempt.open()
         transport.lost(ConnectionDone())
-        told.callback(transport.protocol)
-        self.assertIn("closed the connection before accepting it", script.told()[0])
+        logged.callback(transport.protocol)
+        self.assertIn("closed the connection before accepting it", script.logged()[0])
         script.clock.advance(1)
         self.assertEqual(len(script.attempts), 2)
 
@@ -1037,11 +1037,11 @@ class Mqtt5Tests(Cases, SynchronousTestCase):
         script.start()
         script.send(packet(0xE0, b"\x8e"))
         self.assertIn(
-            "another client took over the client id 'agent-1'", script.told(LogLevel.error)[0]
+            "another client took over the client id 'agent-1'", script.logged(LogLevel.error)[0]
         )
 
     def test_disconnect_with_a_reason(self) -> None:
-        """The reason of the broker is the cause that is told."""
+        """The reason of the broker is the cause that is reported."""
         for body, words in (
             (b"\x8b", "shutting down"),
             (b"", "ended the connection"),
@@ -1050,7 +1050,7 @@ class Mqtt5Tests(Cases, SynchronousTestCase):
             script = self.make()
             script.start()
             script.send(packet(0xE0, body))
-            self.assertIn(words, script.told(LogLevel.warn)[0])
+            self.assertIn(words, script.logged(LogLevel.warn)[0])
 
     def test_no_packet_is_longer_than_the_broker_takes(self) -> None:
         """SUBSCRIBE and UNSUBSCRIBE are split to fit; what does not fit alone is logged, once."""
@@ -1077,7 +1077,7 @@ class Mqtt5Tests(Cases, SynchronousTestCase):
                 script.transport.lost(ConnectionDone())
                 script.clock.advance(1)
         expected = f"us to {'c' * 33} (longer than the packets that it takes)"
-        [line] = script.told(LogLevel.error)
+        [line] = script.logged(LogLevel.error)
         self.assertIn(expected, line)
         self.assertIn(expected, script.noted[-1][1] or "")
         for each in held:
@@ -1101,7 +1101,7 @@ class Mqtt5Tests(Cases, SynchronousTestCase):
         script.up()
         _connect, (_, body) = script.written()
         script.send(suback(True, int.from_bytes(body[:2], "big"), 1))
-        self.assertIn("grants the subscription", script.told(LogLevel.info)[-1])
+        self.assertIn("grants the subscription", script.logged(LogLevel.info)[-1])
         self.assertEqual(script.noted[-1][1], "")
 
     def test_a_message_that_is_longer_than_the_broker_takes(self) -> None:
@@ -1117,7 +1117,7 @@ class Mqtt5Tests(Cases, SynchronousTestCase):
         self.assertTrue(script.connection.publish("abc", b"x" * 12, 0))
         self.assertTrue(script.connection.publish("abc", b"x" * 10, 1))
         self.assertEqual([len(body) + 2 for _, body in script.written()], [20, 20])
-        [line] = script.told(LogLevel.error)
+        [line] = script.logged(LogLevel.error)
         self.assertIn("at most 20 bytes; a message to 'abc', 21 bytes, is not sent", line)
 
     def test_the_brokers_keepalive_holds(self) -> None:

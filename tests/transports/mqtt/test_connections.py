@@ -26,7 +26,7 @@ class ModuleSettings(MqttSettings):
 
 
 class FakeConnection(Service):
-    """Notes what it is told."""
+    """Notes what it is asked."""
 
     def __init__(self, module: str, settings: MqttSettings, client_id: str) -> None:
         self.module = module

@@ -136,7 +136,7 @@ class Cases:
         self.assertTrue(self.written.endswith(b"\x00\x02me\x00\x04anna\x00\x04word"))
 
     def test_a_clean_session(self) -> None:
-        """Without a persistent session the broker is to start anew."""
+        """Without a persistent session the broker is to start again."""
         self.make(persistent_session=False)
         self.assertEqual(self.written[9], 0x02)
 

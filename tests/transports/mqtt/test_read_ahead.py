@@ -219,11 +219,11 @@ class ReadAheadTests(ConnectedCase):
         self.script.send(full_read(MESSAGES))
         passed = self.script.connection.handle_delivered(5)
         self.transport.lost(ConnectionDone())
-        self.assertEqual(self.script.told()[1:], [])
+        self.assertEqual(self.script.logged()[1:], [])
         self.turns(4)
         self.assertEqual(self.numbers, list(range(2 * MESSAGES)))
         self.assertFalse(self.successResultOf(passed))
-        self.assertIn("the broker closed the connection", self.script.told()[1])
+        self.assertIn("the broker closed the connection", self.script.logged()[1])
         self.script.clock.advance(120)
         self.assertEqual(len(self.script.attempts), 2)
 
@@ -235,7 +235,7 @@ class ReadAheadTests(ConnectedCase):
         self.transport.lost(ConnectionDone())
         self.turns(10)
         self.assertEqual(self.numbers, list(range(2 * MESSAGES)))
-        self.assertIn("more than 4 bytes", self.script.told()[1])
+        self.assertIn("more than 4 bytes", self.script.logged()[1])
 
     def test_garbage(self) -> None:
         """What comes after it is not read."""
@@ -261,7 +261,7 @@ class ReadAheadTests(ConnectedCase):
         self.script.connection.resume_reading("pressure")
         self.turns(5)
         self.assertEqual(self.numbers, list(range(MESSAGES)))
-        self.assertIn("the broker closed the connection", self.script.told()[1])
+        self.assertIn("the broker closed the connection", self.script.logged()[1])
 
     def test_lost_for_long(self) -> None:
         """Who asks meanwhile learns that there is no connection; it has proved nothing."""
@@ -291,7 +291,7 @@ class ReadAheadTests(ConnectedCase):
             self.script.connection.resume_reading("pressure")
             self.turns(2)
             self.assertEqual(self.numbers[:1], [0])
-            self.assertIn("the broker closed the connection", self.script.told()[1])
+            self.assertIn("the broker closed the connection", self.script.logged()[1])
 
     def test_lost_before_it_was_accepted(self) -> None:
         """What lets us in is among what is handled then; no timer is left, `stop` judges."""
@@ -321,7 +321,7 @@ class ReadAheadTests(ConnectedCase):
             if lost:
                 self.transport.lost(ConnectionDone())
             self.turns(2)
-            self.assertIn("a fault of our own", " ".join(self.script.told()[1:3]))
+            self.assertIn("a fault of our own", " ".join(self.script.logged()[1:3]))
             self.assertEqual(len(self.script.clock.getDelayedCalls()), 1, "the next attempt")
             self.stop()
             with mock.patch.object(PacketSplitter, "feed", FEED):
@@ -339,7 +339,7 @@ class ReadAheadTests(ConnectedCase):
                 if lost:
                     self.transport.lost(ConnectionDone())
                 self.turns(2)
-            self.assertIn("a fault of our own", self.script.told()[1])
+            self.assertIn("a fault of our own", self.script.logged()[1])
             self.assertEqual(len(self.script.clock.getDelayedCalls()), 1, "the next attempt")
             self.stop()
             self.setUp()
@@ -357,7 +357,7 @@ class ReadAheadTests(ConnectedCase):
         self.assertEqual(len(self.script.clock.getDelayedCalls()), 1, "the next attempt")
 
     def test_stop_out_of_a_delivery(self) -> None:
-        """The end is told once."""
+        """The end is reported once."""
         self.script.send(full_read(0))
         self.transport.lost(ConnectionDone())
         link = self.transport.protocol
@@ -368,7 +368,7 @@ class ReadAheadTests(ConnectedCase):
         self.assertEqual(ended.call_count, 1)
 
     def test_stop_with_much_ahead(self) -> None:
-        """What nobody waited for is dropped, and the socket read until the broker closes."""
+        """What no one waited for is dropped, and the socket read until the broker closes."""
         self.transport.hangs_at_close = True
         for index in range(READ_AHEAD_BYTES // FULL_READ_BYTES + 1):
             self.script.send(full_read(index * MESSAGES))

@@ -76,7 +76,7 @@ class SubscriptionCase(SynchronousTestCase):
 
     def errors(self) -> list[str]:
         """What was logged as an error."""
-        return self.script.told(LogLevel.error)
+        return self.script.logged(LogLevel.error)
 
 
 class SuspectTests(SubscriptionCase):
@@ -152,7 +152,7 @@ class RefusalTests(SubscriptionCase):
         script.clock.advance(RETRY_DELAYS_S[0])
         self.broker.answer()
         self.assertEqual(self.broker.packets, [["a", "b"], ["b"]])
-        self.assertIn("grants the subscription to b now", script.told()[-1])
+        self.assertIn("grants the subscription to b now", script.logged()[-1])
         self.assertEqual(script.connection._subscriber.problem, "")
 
     def test_attempts_are_bounded_and_logged_once(self) -> None:

@@ -199,14 +199,14 @@ class MatchTests(SynchronousTestCase):
         self.assertEqual(reached(table, "a/b"), [0, 1, 2, 3, 4])
 
     def test_no_topic(self) -> None:
-        """Bytes that are no topic have no text and reach nobody, not even #."""
+        """Bytes that are no topic have no text and reach no one, not even #."""
         table = SubscriptionTable()
         table.add("#", 0, deliver(1))
         for topic in (b"\xff", b"a\0b", b"a/+", b"a/#", b""):
             self.assertEqual(table.match(topic), (None, (), 0))
 
     def test_unwanted(self) -> None:
-        """A topic that nobody wants has its text and no receivers."""
+        """A topic that no one wants has its text and no receivers."""
         self.assertEqual(SubscriptionTable().match(b"a"), ("a", (), 0))
 
     def test_invalid_filter(self) -> None:
@@ -306,17 +306,17 @@ class WantedTests(SynchronousTestCase):
         self.assertEqual(table.wanted(), {"$share/g/a": 0})
 
     def test_listeners(self) -> None:
-        """Everybody who asked is told of each change once, when it has been made."""
+        """All who asked hear of each change once, when it has been made."""
         table = SubscriptionTable()
-        told: list[tuple[str, bool, dict[str, int]]] = []
+        logged: list[tuple[str, bool, dict[str, int]]] = []
         for _ in range(2):
-            table.on_change(lambda name, added: told.append((name, added, table.wanted())))
+            table.on_change(lambda name, added: logged.append((name, added, table.wanted())))
         subscription = table.add("a", 1, deliver(1))
-        self.assertEqual(told, [("a", True, {"a": 1})] * 2)
-        told.clear()
+        self.assertEqual(logged, [("a", True, {"a": 1})] * 2)
+        logged.clear()
         subscription.cancel()
         subscription.cancel()
-        self.assertEqual(told, [("a", False, {})] * 2)
+        self.assertEqual(logged, [("a", False, {})] * 2)
 
     def test_subscription(self) -> None:
         """A subscription knows its filter and QoS."""

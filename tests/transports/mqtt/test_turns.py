@@ -74,7 +74,7 @@ class TurnTests(ConnectedCase):
         for _ in range(10):
             self.turn()
         self.assertEqual(self.handled, list(range(MESSAGES)))
-        self.assertIn("the broker closed the connection", self.script.told()[1])
+        self.assertIn("the broker closed the connection", self.script.logged()[1])
 
     def test_stop(self) -> None:
         """A stop meanwhile leaves no timer, see `stop`."""

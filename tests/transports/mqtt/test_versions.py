@@ -79,7 +79,7 @@ class FallbackTests(SynchronousTestCase):
             script.v5 = False
             script.send(connack(v5=False))
             self.assertEqual(
-                script.told(),
+                script.logged(),
                 [
                     "tcp://broker:1883 does not speak MQTT 5. Trying MQTT 3.1.1.",
                     "Connected to tcp://broker:1883.",
@@ -103,9 +103,9 @@ class FallbackTests(SynchronousTestCase):
             script.clock.advance(0)
             self.assertEqual(version_of(script.open()), 4)
             script.send(connack(v5=False))
-        told = [line for script in scripts for line in script.told()]
-        self.assertEqual(sum("does not speak" in line for line in told), 1)
-        self.assertEqual(len(told), 4)
+        logged = [line for script in scripts for line in script.logged()]
+        self.assertEqual(sum("does not speak" in line for line in logged), 1)
+        self.assertEqual(len(logged), 4)
 
     def test_another_address(self) -> None:
         """What one broker refuses is tried with the next one."""
@@ -124,7 +124,7 @@ class FallbackTests(SynchronousTestCase):
         script.clock.advance(0)
         script.open()
         script.send(packet(0x20, b"\0\x01"))
-        [error] = script.told(LogLevel.error)
+        [error] = script.logged(LogLevel.error)
         self.assertIn("does not speak MQTT 3.1.1", error)
         self.assertIn("does not speak MQTT 3.1.1", script.noted[-1][1] or "")
         script.clock.advance(20)
@@ -148,27 +148,27 @@ class FallbackTests(SynchronousTestCase):
             script.send(refusal)
             script.clock.advance(100)
             self.assertEqual(version_of(script.open()), number)
-            self.assertIn(f"does not speak MQTT {protocol}", script.told(LogLevel.error)[0])
+            self.assertIn(f"does not speak MQTT {protocol}", script.logged(LogLevel.error)[0])
 
     def test_a_broker_that_closes_without_a_word(self) -> None:
         """The line names the setting to try, with 5 only; the version stays."""
         for protocol in ("auto", "5"):
             script = self.begin(protocol)
             script.transport.lost(ConnectionDone())
-            [line] = script.told()
+            [line] = script.logged()
             self.assertIn(HINT, line)
             script.clock.advance(5)
             self.assertEqual(version_of(script.open()), 5)
         script = self.begin("3.1.1")
         script.transport.lost(ConnectionDone())
-        self.assertNotIn("protocol =", script.told()[0])
+        self.assertNotIn("protocol =", script.logged()[0])
 
     def test_a_broker_that_answers_as_of_3_1_1(self) -> None:
         """A CONNACK without properties, since it did not look at the version."""
         script = self.begin()
         script.send(packet(0x20, b"\0\0"))
         script.transport.lost(ConnectionDone())
-        [line] = script.told()
+        [line] = script.logged()
         self.assertIn("broke the protocol", line)
         self.assertIn(HINT, line)
 
@@ -177,7 +177,7 @@ class FallbackTests(SynchronousTestCase):
         for protocol, hints in (("auto", 1), ("3.1.1", 0)):
             script = self.begin(protocol, connect_timeout=7.0)
             script.clock.advance(8)
-            [line] = script.told()
+            [line] = script.logged()
             self.assertIn("no answer to CONNECT within 7 s", line)
             self.assertEqual(line.count(HINT), hints)
 

@@ -120,7 +120,7 @@ class WebSocketTests(SynchronousTestCase):
         self.assertIsInstance(self.received()[0], Pong)
 
     def test_refused(self) -> None:
-        """Another status, another subprotocol and something else entirely: each is told."""
+        """Another status, another subprotocol and something else entirely: each is reported."""
         opened = self.open()
         self.received()
         self.send(RejectConnection(status_code=403))

@@ -125,7 +125,7 @@ class Scripted:
             self.clock.advance(0.25)
         return self.clock.seconds() - start
 
-    def told(self, *levels: LogLevel) -> list[str]:
+    def logged(self, *levels: LogLevel) -> list[str]:
         """Return the log lines of some levels (info and up), as text."""
         wanted = levels or (LogLevel.info, LogLevel.warn, LogLevel.error, LogLevel.critical)
         return [formatEvent(event) for event in self.events if event["log_level"] in wanted]

@@ -1,4 +1,4 @@
-"""The life of a WebSocket connection: it comes back for ever, one socket at a time."""
+"""The life of a WebSocket connection: it comes back without end, one socket at a time."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LifeTests(Case):
         script.send("one")
         script.send("größer")
         self.assertEqual(script.messages, [b"one", "größer".encode()])
-        self.assertEqual(script.told(), ["Connected to ws://dtu/live."])
+        self.assertEqual(script.logged(), ["Connected to ws://dtu/live."])
         self.assertEqual(script.changes, [True])
         self.assertTrue(script.connection.connected)
 
@@ -69,7 +69,7 @@ class LifeTests(Case):
         for each in stopped:
             self.successResultOf(each)
         self.assertEqual(script.changes, [True], "a stop is no outage")
-        self.assertEqual(script.told(), ["Connected to ws://dtu/live."])
+        self.assertEqual(script.logged(), ["Connected to ws://dtu/live."])
 
     def test_stop_with_a_server_that_does_not_close(self) -> None:
         """A server that keeps the socket open is not waited for longer than a moment."""
@@ -131,14 +131,14 @@ class SignsOfLifeTests(Case):
             script.clock.advance(15)
             script.say(*(event.response() for event in script.heard() if isinstance(event, Ping)))
         self.assertEqual(len(script.attempts), 1)
-        self.assertEqual(script.told(), ["Connected to ws://dtu/live."])
+        self.assertEqual(script.logged(), ["Connected to ws://dtu/live."])
 
     def test_dead(self) -> None:
         """A server that answers no ping is given up, with one line."""
         script = self.start(ping_interval=15, ping_timeout=10)
         script.wait(25)
         self.assertTrue(script.transport.aborted)
-        [line] = script.told(LogLevel.warn)
+        [line] = script.logged(LogLevel.warn)
         self.assertIn("Lost the connection to ws://dtu/live: no answer to a ping within 10 s", line)
 
     def test_data_instead_of_a_pong(self) -> None:
@@ -183,7 +183,7 @@ class SignsOfLifeTests(Case):
                 script.feed(answer[index : index + 1])
             script.clock.advance(1)
         self.assertTrue(script.transport.aborted)
-        [line] = script.told()
+        [line] = script.logged()
         self.assertIn("Cannot connect to ws://dtu/live: no answer to the handshake within", line)
 
     def test_late_transport(self) -> None:
@@ -194,7 +194,7 @@ class SignsOfLifeTests(Case):
         script.accept_socket()
         script.wait(1)
         self.assertTrue(script.transport.aborted)
-        self.assertIn("no answer to the handshake within 10 s", script.told()[0])
+        self.assertIn("no answer to the handshake within 10 s", script.logged()[0])
 
     def test_server_that_never_takes_the_socket(self) -> None:
         """Connecting has its limit too."""
@@ -202,11 +202,11 @@ class SignsOfLifeTests(Case):
         script.connection.startService()
         script.wait(10)
         self.assertTrue(script.attempts[0].cancelled)
-        self.assertIn("no connection within 10 s", script.told()[0])
+        self.assertIn("no connection within 10 s", script.logged()[0])
 
 
 class OutageTests(Case):
-    """One line down, one line up, and it comes back for ever."""
+    """One line down, one line up, and it comes back without end."""
 
     def test_one_line_down_one_line_up(self) -> None:
         """However long it lasts and however often it is tried."""
@@ -218,7 +218,7 @@ class OutageTests(Case):
             script.attempts[-1].fail(error.ConnectionRefusedError())
         script.until_next_attempt()
         script.accept()
-        lines = script.told()
+        lines = script.logged()
         self.assertEqual(script.changes, [True, False, True])
         self.assertEqual(len(lines), 3, lines)
         self.assertIn("Lost the connection to ws://dtu/live: the connection was cut.", lines[1])
@@ -245,7 +245,7 @@ class OutageTests(Case):
             script.attempts[-1].fail(error.TimeoutError())
             script.clock.advance(60)
         self.assertEqual(len(script.attempts), week + 1)
-        self.assertEqual(len(script.told()), 1)
+        self.assertEqual(len(script.logged()), 1)
 
     def test_proven_connection_begins_anew(self) -> None:
         """A connection that held resets the waits, and a new loss is news."""
@@ -258,7 +258,7 @@ class OutageTests(Case):
         script.clock.advance(PROVEN_S)
         script.transport.lost(error.ConnectionDone())
         self.assertEqual(script.until_next_attempt(), 1)
-        self.assertEqual(len(script.told(LogLevel.warn)), 2)
+        self.assertEqual(len(script.logged(LogLevel.warn)), 2)
 
     def test_thrown_out_again_and_again(self) -> None:
         """A server that drops us soon each time is reported three times, not each time."""
@@ -268,12 +268,12 @@ class OutageTests(Case):
             script.accept()
             script.transport.lost(error.ConnectionDone())
             script.until_next_attempt()
-        lines = script.told()
+        lines = script.logged()
         self.assertEqual(len(lines), 4, lines)
         self.assertIn("(too many clients?)", lines[3])
         script.accept()
         script.clock.advance(PROVEN_S)
-        self.assertIn("Connected to ws://dtu/live again", script.told()[-1])
+        self.assertIn("Connected to ws://dtu/live again", script.logged()[-1])
 
     def test_one_socket_at_a_time(self) -> None:
         """No attempt begins before the socket before it has ended."""
@@ -283,7 +283,7 @@ class OutageTests(Case):
         self.assertEqual((script.transport.gone, len(script.attempts)), (False, 1))
         script.wait(0.5)
         self.assertEqual((script.transport.gone, len(script.attempts)), (True, 1))
-        self.assertIn("closed the connection with code 1001 ('restart')", script.told()[-1])
+        self.assertIn("closed the connection with code 1001 ('restart')", script.logged()[-1])
         script.until_next_attempt()
         self.assertEqual(len(script.attempts), 2)
 
@@ -297,7 +297,7 @@ class OutageTests(Case):
             script = self.make()
             script.connection.startService()
             script.attempts[0].fail(fault)
-            [line] = script.told(LogLevel.warn)
+            [line] = script.logged(LogLevel.warn)
             self.assertIn("Cannot connect to ws://dtu/live: ", line)
             self.assertIn(words, line)
 
@@ -308,7 +308,7 @@ class OutageTests(Case):
         script.connection.startService()
         script.accept_socket()
         script.transport.lost(error.ConnectionLost())
-        [line] = script.told(LogLevel.error)
+        [line] = script.logged(LogLevel.error)
         self.assertIn("Cannot connect to ws://dtu/live: its certificate has expired.", line)
 
     def test_closed_before_the_handshake(self) -> None:
@@ -318,17 +318,17 @@ class OutageTests(Case):
         script.accept_socket()
         script.transport.lost(error.ConnectionDone())
         self.assertIn(
-            "closed the connection before answering (is it the right port", script.told()[0]
+            "closed the connection before answering (is it the right port", script.logged()[0]
         )
         self.assertEqual(script.changes, [False])
 
     def test_no_websocket_there(self) -> None:
-        """Another protocol on the port needs a person; it is tried again all the same."""
+        """Another protocol on the port needs a user; it is tried again all the same."""
         script = self.make()
         script.connection.startService()
         script.accept_socket()
         script.feed(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
-        [line] = script.told(LogLevel.error)
+        [line] = script.logged(LogLevel.error)
         self.assertIn("the port does not speak WebSocket", line)
         self.assertEqual(script.until_next_attempt(), 60)
 
@@ -336,7 +336,7 @@ class OutageTests(Case):
         """A breach of the protocol ends the connection, once and with a line."""
         script = self.start()
         script.feed(b"\xff\xff\xff")
-        self.assertIn("the server broke the protocol", script.told(LogLevel.warn)[0])
+        self.assertIn("the server broke the protocol", script.logged(LogLevel.warn)[0])
         script.until_next_attempt()
 
     def test_what_cannot_even_be_tried(self) -> None:
@@ -348,7 +348,7 @@ class OutageTests(Case):
             script = self.make()
             script.dial_error = fault
             script.connection.startService()
-            self.assertIn(str(fault), script.told(LogLevel.error)[0])
+            self.assertIn(str(fault), script.logged(LogLevel.error)[0])
             script.dial_error = None
             self.assertEqual(script.until_next_attempt(), 60)
 
@@ -357,7 +357,7 @@ class OutageTests(Case):
         script = self.make(hints={"http_404": "the DTU's is /livedata"})
         script.connection.startService()
         script.refuse(404)
-        self.assertIn("(HTTP 404); the DTU's is /livedata.", script.told()[0])
+        self.assertIn("(HTTP 404); the DTU's is /livedata.", script.logged()[0])
 
     def test_fault_in_the_owner(self) -> None:
         """A receiver that breaks its promise not to raise costs the connection, not more."""
@@ -369,7 +369,7 @@ class OutageTests(Case):
         self.patch(script.connection, "_received", raising)
         script.send("x")
         self.flushLoggedErrors()
-        self.assertIn("a fault of our own", script.told()[-1])
+        self.assertIn("a fault of our own", script.logged()[-1])
         script.until_next_attempt()
 
 
@@ -380,7 +380,7 @@ class RefusalTests(Case):
         script = self.make()
         script.connection.startService()
         script.refuse(status, **headers)
-        [line] = script.told()
+        [line] = script.logged()
         self.assertTrue(script.transport.aborted, "the body is not waited for")
         return script, line
 
@@ -392,14 +392,14 @@ class RefusalTests(Case):
             (200, {}, "answers with a page"),
         ):
             script, line = self.refused(status, **headers)
-            self.assertEqual(line, script.told(LogLevel.error)[0])
+            self.assertEqual(line, script.logged(LogLevel.error)[0])
             self.assertIn(words, line)
             self.assertEqual(script.until_next_attempt(), 60)
 
     def test_too_many_requests(self) -> None:
         """429 is a warning; the server's wish to be left alone is granted."""
         script, line = self.refused(429, retry_after="90")
-        self.assertEqual([line], script.told(LogLevel.warn))
+        self.assertEqual([line], script.logged(LogLevel.warn))
         self.assertIn("too fast (HTTP 429)", line)
         self.assertEqual(script.until_next_attempt(), 90)
         script, _line = self.refused(429)
@@ -424,7 +424,7 @@ class RefusalTests(Case):
 
 
 class LoginTests(Case):
-    """Who we are is told when asked, once an attempt."""
+    """Who we are is reported when asked, once an attempt."""
 
     def make(self, **changes) -> Scripted:
         login = {"username": "admin", "password": Secret(PASSWORD)}
@@ -445,10 +445,10 @@ class LoginTests(Case):
         self.challenge(script, DIGEST)
         script.accept()
         self.assertTrue(script.authorization().startswith("Digest "))
-        self.assertEqual(script.told(), ["Connected to ws://dtu/live."])
+        self.assertEqual(script.logged(), ["Connected to ws://dtu/live."])
 
     def test_basic(self) -> None:
-        """The same with Basic; set as such it is told at once."""
+        """The same with Basic; set as such it is asked at once."""
         script = self.make()
         script.connection.startService()
         self.challenge(script, 'Basic realm="x"')
@@ -481,7 +481,7 @@ class LoginTests(Case):
         self.challenge(script, DIGEST.replace("0a1b", "9f9f") + ", stale=true")
         script.accept()
         self.assertIn('nonce="9f9f"', script.authorization())
-        self.assertEqual(script.told(LogLevel.error), [])
+        self.assertEqual(script.logged(LogLevel.error), [])
 
     def test_wrong_password(self) -> None:
         """One error line and the longest wait; each attempt asks twice, no more."""
@@ -492,8 +492,8 @@ class LoginTests(Case):
             script.refuse(401, www_authenticate=DIGEST)
             self.assertEqual(len(script.attempts), 2 * round_number)
             self.assertEqual(script.until_next_attempt(), 60)
-        [line] = script.told()
-        self.assertEqual(script.told(LogLevel.error), [line])
+        [line] = script.logged()
+        self.assertEqual(script.logged(LogLevel.error), [line])
         self.assertIn("ws://dtu/live: it refuses the user name or password (HTTP 401)", line)
 
     def test_no_password_set(self) -> None:
@@ -501,7 +501,7 @@ class LoginTests(Case):
         script = self.make(password=None)
         script.connection.startService()
         script.refuse(401, www_authenticate=DIGEST)
-        self.assertIn("it wants a login, set the password", script.told(LogLevel.error)[0])
+        self.assertIn("it wants a login, set the password", script.logged(LogLevel.error)[0])
         self.assertEqual(script.until_next_attempt(), 60)
 
     def test_password_changed_while_connected(self) -> None:
@@ -516,8 +516,8 @@ class LoginTests(Case):
         script.until_next_attempt()
         self.challenge(script, DIGEST)
         script.refuse(401, www_authenticate=DIGEST)
-        self.assertEqual(len(script.told(LogLevel.warn)), 1)
-        self.assertEqual(len(script.told(LogLevel.error)), 1)
+        self.assertEqual(len(script.logged(LogLevel.warn)), 1)
+        self.assertEqual(len(script.logged(LogLevel.error)), 1)
 
     def test_stop_before_the_answer(self) -> None:
         """A stop between challenge and answer is a stop."""
@@ -539,7 +539,7 @@ class LoginTests(Case):
         script = self.make()
         script.connection.startService()
         script.refuse(401, www_authenticate=DIGEST)
-        self.assertIn("pip install '.[digest]'", script.told(LogLevel.error)[0])
+        self.assertIn("pip install '.[digest]'", script.logged(LogLevel.error)[0])
 
     def test_nothing_shows_the_login(self) -> None:
         """No repr of what is alive shows the password or the header made of it."""

@@ -71,7 +71,7 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(request.extensions, [], "no compression: a bomb is small on the wire")
 
     def test_refused(self) -> None:
-        """Another status is told with its headers; its body is of no interest."""
+        """Another status is reported with its headers; its body is of no interest."""
         talk = Talk(opened=False)
         said = talk.say(
             RejectConnection(
@@ -224,7 +224,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(talk.feed(b"\x81\x01x"), [])
 
     def test_breaches(self) -> None:
-        """What is no frame is told as a breach, with a close frame for the server."""
+        """What is no frame is reported as a breach, with a close frame for the server."""
         for data in (
             b"\xff\xff",  # reserved bits
             b"\x83\x00",  # an opcode that does not exist

@@ -23,7 +23,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertEqual(str(WebSocketSettings(url="dtu").address), "ws://dtu/")
 
     def test_faults(self) -> None:
-        """Each is told with its key."""
+        """Each is reported with its key."""
         secret = Secret("s3cr3t\n")
         for key, settings in (
             ("url", {"url": ""}),
