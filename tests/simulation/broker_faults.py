@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.simulation.broker import ModelBroker
     from tests.simulation.world import World
 
-__all__ = ["BROKER_KINDS"]
+__all__ = ["BROKER_KINDS", "expire_sessions"]
 
 _REFUSALS: Final = (
     *("client_id", "unavailable", "bad_login", "not_authorised", "busy", "banned", "quota", "rate"),
@@ -63,11 +63,16 @@ def _access_withdrawn(world: World) -> Callable[[], None]:
 
 def _session_expired(world: World) -> None:
     for broker in world.scoped_brokers:
-        for client in tuple(broker.clients):
-            session = client.session
-            if session is not None and world.chance.random() < 0.5:
-                client.cut(in_order=world.chance.random() < 0.5)
-                broker.end_session(session, "session_expired")
+        expire_sessions(world, broker)
+
+
+def expire_sessions(world: World, broker: ModelBroker) -> None:
+    """End some sessions of a broker, with their connections."""
+    for client in tuple(broker.clients):
+        session = client.session
+        if session is not None and world.chance.random() < 0.5:
+            client.cut(in_order=world.chance.random() < 0.5)
+            broker.end_session(session, "session_expired")
 
 
 def _queue_limit(world: World) -> Callable[[], None]:

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from tests.simulation.broker_faults import BROKER_KINDS
+from tests.simulation.broker_faults import BROKER_KINDS, expire_sessions
 from tests.simulation.configuration import BROKEN, GLOBALS, NUMBERED, module_of
 
 if TYPE_CHECKING:
@@ -196,10 +196,32 @@ def _stream_stalls(world: World) -> Heal:
     return heal
 
 
+def _link_slow(world: World) -> Heal:
+    chance = world.chance
+    slow = [
+        stream
+        for broker in world.scoped_brokers
+        for client in broker.clients
+        for stream in (client.connection.to_peer, client.connection.from_peer)
+        if chance.random() < 0.5
+    ]
+    for stream in slow:
+        stream.slow = chance.choice((0.002, 0.05, 0.5)), chance.choice((10, 200, 1460))
+
+    def heal() -> None:
+        for stream in slow:
+            stream.slow = None
+
+    return heal
+
+
 def _filter_refused(world: World) -> Heal:
     broker = world.chance.choice(world.scoped_brokers)
     names = {f"{name}/#" for name in world.scope.modules if world.chance.random() < 0.5}
     broker.refused_filters |= names
+    if world.chance.random() < 0.5:
+        # A filter that a session has is in force without being asked for.
+        expire_sessions(world, broker)
 
     def heal() -> None:
         broker.refused_filters -= names
@@ -322,6 +344,7 @@ KINDS: Final[dict[str, Fault]] = {
     **BROKER_KINDS,
     "connection_vanishes": _connection_vanishes,
     "stream_stalls": _stream_stalls,
+    "link_slow": _link_slow,
     "filter_refused": _filter_refused,
     "reader_stalls": _reader_stalls,
     "reader_slow": _reader_slow,

@@ -15,7 +15,7 @@ from metrics_agent.output.path import PathWriter
 from metrics_agent.state import directory
 from metrics_agent.transports.mqtt import announcement_gate, inflow
 from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
-from tests.simulation.network import READ_BYTES
+from tests.simulation import network
 
 __all__ = ["DOWNS", "UPS", "Bounds", "LogPairs", "small_limits"]
 
@@ -25,6 +25,7 @@ _REWINDS: Final = (EndpointWriter, PathWriter)
 _TAKEN_BACK_BYTES: Final = 1 << 20
 """What an output takes back when its connection is lost comes on top of what is queued."""
 _KINDS_OF_LOG_LINES: Final = 1000
+_READ_BYTES: Final = network.READ_BYTES
 UPS: Final = {
     "Connected to {address}.": "connection",
     "Connected to {subject} again after {seconds:.0f} s.": "connection",
@@ -51,19 +52,26 @@ _REPEATS: Final = frozenset({"module"})
 
 @contextmanager
 def small_limits(random: Random) -> Iterator[None]:
-    """Choose how much may be read ahead and set aside, and how often state is written.
+    """Choose how much is read at once, read ahead and set aside, how long a turn is, and so on.
 
-    So few messages reach the limits, and a short run has many writes.
+    So few messages reach the limits, and a short run has many writes of state. In a turn no time
+    passes; where it may take none, each turn handles one message.
     """
     before = inflow.READ_AHEAD_BYTES, announcement_gate.SET_ASIDE_BYTES
+    reads = inflow.FULL_READ_BYTES, network.READ_BYTES
+    turn_s = inflow.TURN_S
     write_every_s = directory.WRITE_EVERY_S
     directory.WRITE_EVERY_S = random.choice((2.0, write_every_s))  # type: ignore[misc]
     inflow.READ_AHEAD_BYTES = random.choice((1000, 1 << 16, before[0]))  # type: ignore[misc]
     announcement_gate.SET_ASIDE_BYTES = random.choice((1 << 16, before[1], before[1]))  # type: ignore[misc]
+    inflow.FULL_READ_BYTES = network.READ_BYTES = random.choice((1 << 11, *reads))  # type: ignore[misc]
+    inflow.TURN_S = random.choice((-1.0, turn_s, turn_s))  # type: ignore[misc]
     try:
         yield
     finally:
         inflow.READ_AHEAD_BYTES, announcement_gate.SET_ASIDE_BYTES = before  # type: ignore[misc]
+        inflow.FULL_READ_BYTES, network.READ_BYTES = reads  # type: ignore[misc]
+        inflow.TURN_S = turn_s  # type: ignore[misc]
         directory.WRITE_EVERY_S = write_every_s  # type: ignore[misc]
 
 
@@ -134,10 +142,10 @@ class Bounds:
 
     def _check_link(self, link: Any) -> None:
         unread, limit = link.inflow._bytes, inflow.READ_AHEAD_BYTES
-        if unread > limit + READ_BYTES:
+        if unread > limit + network.READ_BYTES:
             self._violate(f"{unread} bytes are read ahead, {limit} may be")
         aside, limit = link.inflow.announcement_gate._bytes, announcement_gate.SET_ASIDE_BYTES
         if aside > limit + _FRAME_BYTES:
             self._violate(f"{aside} bytes are set aside, {limit} may be")
-        if len(link.acknowledgements) > MOST_IN_FLIGHT + READ_BYTES:
+        if len(link.acknowledgements) > MOST_IN_FLIGHT + _READ_BYTES:
             self._violate(f"{len(link.acknowledgements)} messages are not acknowledged")

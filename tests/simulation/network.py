@@ -15,8 +15,8 @@ from tests.simulation.clock import SimClock
 
 __all__ = ["Connection", "SimTransport", "Stream"]
 
-READ_BYTES: Final = 64 * 1024
-"""What Twisted reads from a socket at once."""
+READ_BYTES = 64 * 1024
+"""What Twisted reads from a socket at once; some runs have less, see `invariants.small_limits`."""
 TRANSPORT_BUFFER_BYTES: Final = 64 * 1024
 """Above this a Twisted transport pauses its producer."""
 
@@ -31,6 +31,9 @@ class Stream:
     Attributes:
         reading: whether the reader takes what comes.
         stalled: nothing arrives for now.
+        slow: how long a segment takes at most, and how many bytes it has; None: not slow.
+        piece_bytes: what is read comes in pieces of so many bytes, all of them in spite of a pause
+            meanwhile; 0: in one.
         delivered: bytes that the reader has taken.
         is_frozen: says that the reader's process does not run.
     """
@@ -44,6 +47,8 @@ class Stream:
         self._dead = False
         self.reading = True
         self.stalled = False
+        self.slow: tuple[float, int] | None = None
+        self.piece_bytes = 0
         self.delivered = 0
         self.receive: Callable[[bytes], object] = lambda _data: None
         self.on_room: Callable[[], object] = lambda: None
@@ -79,21 +84,23 @@ class Stream:
             return
         self._due = True
         random = self._clock.random
-        delay_s = random.choice((0.0, 0.0001, 0.0003, 0.002)) * random.random()
-        self._clock.later(delay_s, self._pump)
+        most_s = random.choice((0.0, 0.0001, 0.0003, 0.002)) if self.slow is None else self.slow[0]
+        self._clock.later(most_s * random.random(), self._pump)
 
     def _pump(self) -> None:
         self._due = False
         if self._dead or not self.reading or self.stalled or self.is_frozen():
             return
         if self._buffer:
-            most = min(len(self._buffer), READ_BYTES)
+            most = min(len(self._buffer), READ_BYTES if self.slow is None else self.slow[1])
             random = self._clock.random
             size = most if random.random() < 0.8 else random.randint(1, most)
             data = bytes(self._buffer[:size])
             del self._buffer[:size]
             self.delivered += size
-            self.receive(data)
+            piece = self.piece_bytes or size
+            for start in range(0, size, piece):
+                self.receive(data[start : start + piece])
             self.on_room()
         if self._buffer:
             self._pump_later()

@@ -27,8 +27,12 @@ from tests.simulation.network import Connection
 
 __all__ = ["Dialler", "ProcessReactor"]
 
-_POLL_S: Final = 0.0002
+_POLL_S: Final = (*(0.0002,) * 9, 0.02)
+"""How long after something became ready the reactor looks: now and then it is busy. Calls that are
+due meanwhile come first, as in every reactor."""
 _OUTPUT_PORT: Final = 8094
+_PIECES: Final = (0, 0, 300, 16384)
+"""TLS and WebSocket bring a read in pieces, all of them in spite of a pause; 0: in one."""
 
 Dialler = Callable[[Connection], None]
 """Takes the agent's new connection to a peer; raises OSError where nobody listens."""
@@ -252,7 +256,8 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         """See what is ready, soon."""
         if not self._polls and self.alive:
             self._polls = True
-            self.clock.later(_POLL_S * self.clock.random.random() ** 2, self._poll)
+            random = self.clock.random
+            self.clock.later(random.choice(_POLL_S) * random.random() ** 2, self._poll)
 
     def _poll(self) -> None:
         self._polls = False
@@ -280,6 +285,12 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
 
     def listenTCP(self, *_args: Any, **_kw: Any) -> Any:
         raise NotImplementedError
+
+    def connectUNIX(
+        self, address: str, factory: Any, timeout: float = 30, checkPID: bool = False
+    ) -> Any:
+        """Connect to the output, the only Unix socket that there is."""
+        return _Attempt(self, _OUTPUT_PORT, factory, timeout)
 
     def listener(self, port: int) -> Dialler | None:
         """Return who listens at a port."""
@@ -330,6 +341,7 @@ class _Attempt:
         capacity = random.choice((4096, 65536, 262144, 1048576))
         connection = Connection(reactor.clock, capacity, reactor.run, protocol)
         connection.from_peer.is_frozen = lambda: reactor.is_frozen
+        connection.from_peer.piece_bytes = random.choice(_PIECES)
         try:
             accept(connection)
         except error.ConnectionRefusedError as refusal:

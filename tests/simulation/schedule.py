@@ -25,6 +25,7 @@ CONTAINED: Final = (
     "broker_version",
     *BROKER_KINDS,
     "stream_stalls",
+    "link_slow",
     "filter_refused",
     "module_make",
     "module_start",
