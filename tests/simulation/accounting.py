@@ -8,7 +8,7 @@ from typing import Final
 from metrics_agent.transports.mqtt import announcement_gate
 from tests.simulation.broker import ModelBroker, Publication
 from tests.simulation.clock import SimClock
-from tests.simulation.configuration import PORTS
+from tests.simulation.configuration import owner_of
 from tests.simulation.ledger import Key, Ledger, key_of
 
 __all__ = ["NO_RETAINED", "Accounting"]
@@ -18,6 +18,7 @@ NO_RETAINED: Final = "no_retained"
 _MAY_COST_NAMES: Final = frozenset(
     {
         "stream_stalls",
+        "link_slow",
         "broker_silent",
         "connection_vanishes",
         "broker_cuts",
@@ -132,7 +133,7 @@ class Accounting:
         return delivered is not None and delivered()
 
     def _is_excused(self, key: Key) -> bool:
-        module = key[0] if key[0] in PORTS else "tasmota"
+        module = owner_of(key[0])
         given_s = self._given_s[key]
         return any(
             name in {"", module} and from_s <= given_s <= to_s

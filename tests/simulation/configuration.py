@@ -6,10 +6,33 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-__all__ = ["BROKEN", "GLOBALS", "INSTANCES", "NUMBERED", "PORTS", "ConfigFile", "module_of"]
+__all__ = [
+    "BROKEN",
+    "DEVICES",
+    "GLOBALS",
+    "INSTANCES",
+    "NUMBERED",
+    "PORTS",
+    "ConfigFile",
+    "module_of",
+    "owner_of",
+]
 
-PORTS: Final = {"a": 1883, "b": 1883, "c": 1884, "tasmota": 1884, "opendtu": 1883}
+PORTS: Final = {
+    "a": 1883,
+    "b": 1883,
+    "c": 1884,
+    "tasmota": 1884,
+    "tasmota:two": 1883,
+    "opendtu": 1883,
+}
 """The modules, with the port of the broker of each."""
+DEVICES: Final = {
+    "tasmota": ("d0q0", "d1q1", "u0q0", "u1q1"),
+    "tasmota:two": ("d2q0", "u3q1"),
+}
+"""Tasmota devices: those with a d announce themselves; the last digit is the QoS they send at."""
+_OWNERS: Final = {name: module for module, names in DEVICES.items() for name in names}
 NUMBERED: Final = ("a", "b", "c")
 """Those of them that are instances of the test module."""
 INSTANCES: Final = tuple(f"numbered:{name}" if name in NUMBERED else name for name in PORTS)
@@ -26,9 +49,12 @@ module_restart_limit = 3
 module_restart_window = "60s"
 restart_backoff_max = "5s"
 park_interval = "20s"
+tick_timeout = "5s"
 """
+_TASMOTA: Final = 'silent_after = "0s"\nrequest_channel_totals = false\n'
 _REAL: Final = {
-    "tasmota": 'silent_after = "0s"\nrequest_channel_totals = false\n',
+    "tasmota": _TASMOTA,
+    "tasmota:two": _TASMOTA,
     "opendtu": "[modules.opendtu.mqtt]\n",
 }
 """The modules of the agent itself, with their settings."""
@@ -43,15 +69,21 @@ GLOBALS: Final = (
     'log_level = "error"\n',
     "failed_ticks_limit = 1\n",
     'restart_backoff_min = "2s"\n',
-    'tick_timeout = "1s"\n',
 )
 """Settings of the agent, to be changed in a reload."""
 
 
 def module_of(instance: str) -> str:
     """Return the module of an instance as the agent names it, which may have been renamed."""
+    if instance in PORTS:
+        return instance
     name = instance.rpartition(":")[2]
     return name[0] if name[0] in NUMBERED and len(name) <= len("a2") else name
+
+
+def owner_of(source: str) -> str:
+    """Return the module that takes the messages of a test module's topic or of a device."""
+    return _OWNERS.get(source, source)
 
 
 class ConfigFile:

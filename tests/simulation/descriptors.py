@@ -136,6 +136,11 @@ class Pipe(Description):
         """What FIONREAD says."""
         return sum(len(content) for _end, content in self._filled)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the reader is there and has read all."""
+        return self.has_reader and not self._filled
+
     def events(self) -> int:
         if not self.has_reader:
             return POLLERR | POLLOUT
@@ -200,6 +205,11 @@ class UnixStream(Description):
         """What TIOCOUTQ says."""
         return sum(size for size, _content in self._pieces)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the reader is there and has read all."""
+        return not self._peer_gone and not self._pieces
+
     def events(self) -> int:
         if self._peer_gone:
             return POLLIN | POLLOUT | POLLHUP
@@ -238,6 +248,9 @@ class UnixStream(Description):
         """Have the peer say that it sends nothing any more; it reads on."""
         self._peer_silent = True
         self.changed()
+
+    def reset(self) -> None:
+        """Close at once, which is nothing special for a Unix socket: what was sent stays."""
 
     def lose_reader(self) -> None:
         """Have the peer close, which throws away what is unread: that looks like reading it."""
@@ -288,6 +301,11 @@ class TcpStream(Description):
     def alive(self) -> bool:
         """Whether bytes may still arrive."""
         return not self._error and not self._peer_closed
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether both ends are there and all has arrived."""
+        return self.alive and not self._agent_closed and not self.stalled and not self._queue
 
     @property
     def unsent(self) -> int:

@@ -8,18 +8,16 @@ from typing import Final
 
 from tests.simulation.broker import ModelBroker
 from tests.simulation.clock import SimClock
-from tests.simulation.configuration import PORTS
+from tests.simulation.configuration import DEVICES, PORTS
 from tests.simulation.ledger import Ledger
 
-__all__ = ["DEVICES", "TOPICS", "Devices"]
+__all__ = ["TOPICS", "Devices"]
 
-DEVICES: Final = ("d0q0", "d1q1", "u0q0", "u1q1")
-"""Tasmota devices: those with a d announce themselves; the last digit is the QoS they send at."""
 _TOTAL: Final = "solar/ac/power"
 TOPICS: Final = (
     *((module, f"{module}/x") for module in PORTS if len(module) == 1),
     ("opendtu", _TOTAL),
-    *(("tasmota", f"tele/{name}/SENSOR") for name in DEVICES),
+    *((module, f"tele/{name}/SENSOR") for module, names in DEVICES.items() for name in names),
 )
 """Each module with a topic that it wants."""
 _ANNOUNCEMENT: Final = (
@@ -48,7 +46,8 @@ class Devices:
         self._ledger = ledger
         self._numbers: Counter[tuple[str, int]] = Counter()
         # The more they send, the fewer runs there are in a minute.
-        self._rate = clock.random.choice((1.0, 3.0, 10.0))
+        self._rate = clock.random.choice((0.2, 1.0, 3.0, 10.0))
+        self._silent = clock.random.choice((0, 0, 0, 0, 60))
         self.publishing = True
 
     def begin(self) -> None:
@@ -57,12 +56,14 @@ class Devices:
             self._clock.later(self._random.random(), self._publish, module)
 
     def announce(self) -> None:
-        """Publish who they are, retained."""
-        for number, name in enumerate(DEVICES):
-            if name.startswith("d"):
+        """Publish who they are, retained; in some runs there are many that send nothing else."""
+        silent = [f"ds{number}" for number in range(self._silent)]
+        for module, names in DEVICES.items():
+            broker = self._brokers[PORTS[module]]
+            announced = [name for name in (*names, *silent) if name.startswith("d")]
+            for number, name in enumerate(announced):
                 mac = f"A4CF{number:08X}"
                 text = _ANNOUNCEMENT % (name, name, mac, name)
-                broker = self._brokers[PORTS["tasmota"]]
                 broker.publish(f"tasmota/discovery/{mac}/config", text.encode(), 0, retain=True)
 
     def send(self, module: str, qos: int) -> None:
@@ -71,13 +72,13 @@ class Devices:
             self._send_total()
             return
         topic, name = f"{module}/x", module
-        if module == "tasmota":
-            name = self._random.choice(DEVICES)
+        if module in DEVICES:
+            name = self._random.choice(DEVICES[module])
             topic, qos = f"tele/{name}/SENSOR", int(name[-1])
         number = self._numbers[name, qos]
         self._numbers[name, qos] += 1
         payload = b"%d:%d" % (qos, number)
-        if module == "tasmota":
+        if module in DEVICES:
             payload = b'{"Time":"2026-01-01T00:00:00","ENERGY":{"Total":%d}}' % number
         broker = self._brokers[PORTS[module]]
         if broker.up and broker.publish(topic, payload, qos):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from tests.simulation.broker import Publication
-from tests.simulation.configuration import PORTS, module_of
+from tests.simulation.configuration import module_of, owner_of
 
 __all__ = ["Key", "Ledger", "key_of"]
 
@@ -100,7 +100,7 @@ class Ledger:
         if last_stamp == stamp and last_number != number:
             self._violate(f"{module} {qos}:{number} has the time of {last_number}")
         self._last_stamp[instance, qos] = number, stamp
-        if (module if module in PORTS else "tasmota") in self.bystanders:
+        if owner_of(module) in self.bystanders:
             now_s = self._seconds()
             under_way_s = now_s - self.sent.get(key, now_s)
             self.longest_s = max(self.longest_s, under_way_s)

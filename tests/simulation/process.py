@@ -25,6 +25,7 @@ from tests.simulation.kernel import SimKernel
 from tests.simulation.reactor import ProcessReactor
 from tests.simulation.reader import Reader
 from tests.simulation.reading import Reading
+from tests.simulation.writing import Writing
 
 __all__ = ["AgentProcess", "make_observer"]
 
@@ -150,6 +151,7 @@ class AgentProcess:
         self._violation = violation
         self.bounds = Bounds(violation, observer._folder)
         self.reading = Reading(violation)
+        self.writing = Writing(violation, clock, reader)
 
         def on_error(error: BaseException) -> None:
             trace = "".join(format_exception(error)[-4:])

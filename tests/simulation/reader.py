@@ -37,11 +37,14 @@ class Reader:
         repeats: the agent writes again what may have been read when the output broke.
         bytes_a_turn: how fast it is.
         inode: of the file at a path.
+        patience_s: how long a line may wait while the reader is `ready`.
+        disturbed_s: when something was last done to it.
     """
 
     setting = "stdout"
     loses = True
     repeats = False
+    patience_s = 0.5
 
     def __init__(
         self,
@@ -60,15 +63,26 @@ class Reader:
         self.alive = True
         self.bytes_a_turn = _FAST
         self.inode = 0
+        self.disturbed_s = 0.0
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has taken all, and would take more."""
+        return self.alive and not self._stalled
 
     def stall(self) -> None:
         """Read nothing, or have the disk full."""
         self._stalled = True
+        self._disturbed()
 
     def resume(self) -> None:
         """Go on."""
         self._stalled = False
+        self._disturbed()
         self.wake()
+
+    def _disturbed(self) -> None:
+        self.disturbed_s = self.clock.now_s
 
     def open_in(self, kernel: SimKernel) -> int:
         """Give a process its end; raises OSError."""
@@ -122,6 +136,10 @@ class PipeReader(Reader):
         super().__init__(*args)
         self._pipe: Any = self._make()
 
+    @property
+    def ready(self) -> bool:
+        return super().ready and self._pipe.is_empty
+
     def _make(self) -> Any:
         return Pipe(self.random.choice(_PAGES), reopens=self.reopens)
 
@@ -172,10 +190,15 @@ class NamedPipeReader(PipeReader):
     setting = "/simulated/pipe"
     loses = False
     repeats = True
+    patience_s = 1.5
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._is_there = True
+
+    @property
+    def ready(self) -> bool:
+        return super().ready and self._reads
 
     def open_in(self, kernel: SimKernel) -> int:
         if not self._is_there:
@@ -189,6 +212,7 @@ class NamedPipeReader(PipeReader):
         if self._is_there:
             self._is_there = False
             self._rest = b""
+            self._disturbed()
             self._pipe.lose_reader()
             self.clock.later(3 * self.random.random(), self._come)
 
@@ -217,16 +241,23 @@ class FileReader(Reader):
     """A file. What is written is taken; the disk may be full."""
 
     loses = False
+    patience_s = 1.5
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._file = File(self._take)
 
+    @property
+    def ready(self) -> bool:
+        return self._file.room is None
+
     def stall(self) -> None:
         self._file.room = self.random.choice((0, 100, 5000))
+        self._disturbed()
 
     def resume(self) -> None:
         self._file.room = None
+        self._disturbed()
 
     def open_in(self, kernel: SimKernel) -> int:
         self.end_of_stream()
@@ -274,6 +305,11 @@ class TcpReader(Reader):
         self._receive_all = False
         self._receive_buffer = self.random.choice((16384, 65536, 1 << 20))
 
+    @property
+    def ready(self) -> bool:
+        stream = self._stream
+        return super().ready and stream is not None and stream.is_idle and not self._unread
+
     def open_in(self, kernel: SimKernel) -> int:
         if not self._listens:
             raise ConnectionRefusedError
@@ -293,6 +329,7 @@ class TcpReader(Reader):
         if not self._listens:
             return
         self._listens = False
+        self._disturbed()
         if self._stream is not None:
             # With something unread a close is a reset.
             if self._unread:
@@ -333,6 +370,42 @@ class TcpReader(Reader):
         return bool(self._unread)
 
 
+class UnixReader(PipeReader):
+    """A program that listens at a Unix socket; when it dies, with what is unread, another comes."""
+
+    setting = "unix:///simulated/socket"
+    loses = False
+    repeats = True
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._listens = True
+
+    def _make(self) -> Any:
+        return UnixStream(self.random.choice(_SEND_BUFFERS))
+
+    def open_in(self, kernel: SimKernel) -> int:
+        if not self._listens:
+            raise ConnectionRefusedError
+        self._rest = b""
+        return super().open_in(kernel)
+
+    def die(self) -> None:
+        if self._listens:
+            self._listens = False
+            self.cut()
+            delay_s = self.random.choice((0.01, 1.0, 10.0)) * self.random.random()
+            self.clock.later(delay_s, self._come)
+
+    def cut(self) -> None:
+        self._rest = b""
+        self._disturbed()
+        self._pipe.lose_reader()
+
+    def _come(self) -> None:
+        self._listens = True
+
+
 READERS: Final = (
     PipeReader,
     SharedPipeReader,
@@ -341,4 +414,5 @@ READERS: Final = (
     FileReader,
     PathReader,
     TcpReader,
+    UnixReader,
 )

@@ -1,9 +1,12 @@
-"""Which connections may be read: those of modules that run, while the output is not full."""
+"""Which connections may be read: those of modules that run, while the output is not full.
+
+And what a connection has brought is handled before the next one begins.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from metrics_agent.agent import Agent
 from metrics_agent.supervision.supervisor import State
@@ -24,19 +27,31 @@ class Reading:
     def __init__(self, violate: Callable[[str], object]) -> None:
         self._violate = violate
         self._turns = 0
+        self._links: list[tuple[Any, Any]] = []
 
     def look(self, agent: Agent) -> None:
         """Look now and then; not during a stop, which reads what has come."""
         self._turns += 1
         if self._turns % _EVERY or agent.stopping:
             return
+        for connection, link in self._links:
+            if connection._link is not link:
+                self._check_end(link)
+        self._links.clear()
         pressed = agent._parts.sink._pressed
         running = {each.module_name for each in agent.supervisors if each.state is State.RUNNING}
         for instance, connection in agent._parts.connections.named():
             link = connection._link
+            if link is not None:
+                self._links.append((connection, link))
             if link is None or not link.alive or not link.inflow.reading:
                 continue
             if instance not in running:
                 self._violate(f"messages are read for {instance}, which does not run")
             elif pressed:
                 self._violate(f"messages are read for {instance} while the output is full")
+
+    def _check_end(self, link: Any) -> None:
+        inflow = link.inflow
+        if inflow._reads or inflow._frames or inflow.announcements._frames:
+            self._violate("what a connection has brought waits after its end")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from tests.simulation.configuration import module_of
 
 __all__ = ["Steps"]
 
+_SAME_MOMENT_S: Final = 1e-6
 LASTING_S = 45.0
 """How long after a step went wrong its module may be without messages, until its restart."""
 
@@ -18,13 +20,22 @@ class Steps:
     Args:
         violate: called with what must not happen.
         excuse: called with a module, for which messages may be lost, and for how long.
+        seconds: the clock.
+
+    Attributes:
+        ticked_s: when each instance was asked for metrics last.
     """
 
     def __init__(
-        self, violate: Callable[[str], object], excuse: Callable[[str, float], object]
+        self,
+        violate: Callable[[str], object],
+        excuse: Callable[[str, float], object],
+        seconds: Callable[[], float],
     ) -> None:
         self._violate = violate
         self._excuse = excuse
+        self._seconds = seconds
+        self.ticked_s: dict[str, float] = {}
         self._wrong: dict[tuple[str, str], list[str]] = {}
         self._running: set[str] = set()
 
@@ -46,6 +57,12 @@ class Steps:
             if instance in self._running:
                 self._violate(f"two instances of {instance} run")
             self._running.add(instance)
+            self.ticked_s.pop(instance, None)
+        elif step == "tick":
+            now_s = self._seconds()
+            if now_s - self.ticked_s.get(instance, 0.0) < _SAME_MOMENT_S:
+                self._violate(f"{instance} is asked for metrics twice at the same moment")
+            self.ticked_s[instance] = now_s
         plan = self._wrong.get((instance, step))
         wrong = plan.pop(0) if plan else ""
         # One whose stop hangs is abandoned, one that is slow is there until it has stopped.

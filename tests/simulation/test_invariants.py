@@ -16,7 +16,10 @@ from metrics_agent.transports.mqtt.acknowledge import AckWindow
 from tests.simulation.broker import Publication
 from tests.simulation.invariants import DOWNS, UPS, Bounds, LogPairs
 from tests.simulation.ledger import BYSTANDER_S, Ledger
+from tests.simulation.reading import Reading
+from tests.simulation.steps import Steps
 from tests.simulation.world import Violation, World
+from tests.simulation.writing import Writing
 
 UP = "Connected to {address}."
 DOWN = "Cannot connect to {subject}: {cause}. Trying again."
@@ -154,6 +157,92 @@ class LedgerTests(SynchronousTestCase):
         for number in (0, 1):
             ledger.line(b"number,module=a,qos=1 n=%di 7" % number)
         self.assertEqual(violations, ["a 1:1 has the time of 0"])
+
+
+class WritingTests(SynchronousTestCase):
+    """Lines do not wait while the reader would take them."""
+
+    def setUp(self) -> None:
+        self.violations: list[str] = []
+        clock: Any = SimpleNamespace(now_s=0.0)
+        reader: Any = SimpleNamespace(ready=True, patience_s=0.5, disturbed_s=0.0)
+        self.clock, self.reader = clock, reader
+        self.queue = SimpleNamespace(queued_bytes=10, _position=0)
+        sink = SimpleNamespace(_queue=self.queue, _writer=self, _finish_held=None, _is_lost=False)
+        self.agent: Any = SimpleNamespace(_parts=SimpleNamespace(sink=sink))
+        self.writing = Writing(self.violations.append, clock, reader)
+
+    def look(self, now_s: float, *, runs: bool = True) -> None:
+        """Look at some time."""
+        self.clock.now_s = now_s
+        self.writing.look(self.agent, runs=runs)
+
+    def test_a_line_that_waits(self) -> None:
+        """After its patience the reader has been kept waiting for too long."""
+        self.look(1.0)
+        self.look(1.4)
+        self.assertEqual(self.violations, [])
+        self.look(1.6)
+        self.assertEqual(len(self.violations), 1)
+
+    def test_what_moves(self) -> None:
+        """Neither what is written meanwhile nor a reader that has just gone on counts."""
+        self.look(1.0)
+        self.queue._position = 5
+        self.look(1.6)
+        self.reader.disturbed_s = 2.0
+        self.look(2.4)
+        self.assertEqual(self.violations, [])
+
+    def test_who_cannot_write(self) -> None:
+        """A process that stands still or a reader that does not take it: the wait begins again."""
+        for ready, runs in ((True, False), (False, True)):
+            self.look(1.0)
+            self.reader.ready = ready
+            self.look(1.6, runs=runs)
+            self.reader.ready = True
+            self.look(1.7)
+        self.assertEqual(self.violations, [])
+
+
+class ReadingTests(SynchronousTestCase):
+    """What a connection has brought is handled before the next one."""
+
+    def check(self, *reads: bytes) -> list[str]:
+        """Return what is wrong when a link with some unhandled reads gives way to another."""
+        inflow = SimpleNamespace(
+            _reads=reads, _frames=[], announcements=SimpleNamespace(_frames=[]), reading=False
+        )
+        connection = SimpleNamespace(_link=SimpleNamespace(alive=True, inflow=inflow))
+        connections = SimpleNamespace(named=lambda: [("numbered:a", connection)])
+        parts = SimpleNamespace(sink=SimpleNamespace(_pressed=False), connections=connections)
+        agent: Any = SimpleNamespace(stopping=False, supervisors=[], _parts=parts)
+        violations: list[str] = []
+        reading = Reading(violations.append)
+        for link in (connection._link, None):
+            connection._link = link
+            for _ in range(16):
+                reading.look(agent)
+        return violations
+
+    def test_what_is_left(self) -> None:
+        """A link ends when all that it brought is handled."""
+        self.assertEqual(self.check(), [])
+        self.assertEqual(len(self.check(b"read")), 1)
+
+
+class StepsTests(SynchronousTestCase):
+    """Steps of the test modules."""
+
+    def test_two_ticks(self) -> None:
+        """Two instances may tick at the same moment, one may not."""
+        violations: list[str] = []
+        steps = Steps(violations.append, lambda _module, _seconds: None, lambda: 3.0)
+        for instance in ("numbered:a", "numbered:b"):
+            steps.take(instance, "tick")
+        self.assertEqual(violations, [])
+        steps.take("numbered:a", "tick")
+        self.assertEqual(len(violations), 1)
 
 
 class DeferredTests(SynchronousTestCase):

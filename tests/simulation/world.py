@@ -18,7 +18,7 @@ from tests.simulation.broker import ModelBroker, Publication
 from tests.simulation.broker_packets import matches
 from tests.simulation.broker_session import choose_options
 from tests.simulation.clock import SimClock
-from tests.simulation.configuration import INSTANCES, PORTS, ConfigFile
+from tests.simulation.configuration import INSTANCES, NUMBERED, PORTS, ConfigFile
 from tests.simulation.devices import TOPICS, Devices
 from tests.simulation.disk import SimDisk
 from tests.simulation.invariants import LogPairs, small_limits
@@ -118,7 +118,7 @@ class World:
             broker.on_unsubscribe = self._unsubscribed
             broker.on_fault = self.violate
         self._kind = numbered_kind(self._module_step, self._looked_at)
-        self.steps = Steps(self.violate, self.excuse)
+        self.steps = Steps(self.violate, self.excuse, lambda: clock.now_s)
         self.devices = Devices(clock, self.brokers, self.ledger)
         self.send = self.devices.send
         self.reader = self._make_reader()
@@ -196,10 +196,15 @@ class World:
         self.recovered_s = self.clock.now_s - healed_s
         sent = len(self.ledger.sent)
         self.devices.send_each()
+        again_s = self.clock.now_s
         self.clock.run(DELIVERY_S)
         late = [key for key in list(self.ledger.sent)[sent:] if key not in self.ledger.delivered]
         if late:
             self.violate(f"all works again, but {late[:5]} came to nothing in {DELIVERY_S:g} s")
+            return
+        ticks = (self.steps.ticked_s.get(f"numbered:{name}", 0.0) for name in NUMBERED)
+        if min(ticks) < again_s:
+            self.violate(f"all works again, but a timer does not tick for {DELIVERY_S:g} s")
             return
         self._ending = True
         assert self.process is not None
@@ -213,7 +218,7 @@ class World:
             self.violate("a stop took longer than drain_timeout + 2 s")
             return
         kinds = set(self.episodes)
-        if not self.brokers[PORTS["tasmota"]].options.retained_for_wildcards:
+        if not all(each.options.retained_for_wildcards for each in self.brokers.values()):
             kinds.add(NO_RETAINED)
         self.accounting.close(self.brokers.values(), kinds, ids)
 
@@ -227,6 +232,9 @@ class World:
         if running != dict.fromkeys(INSTANCES, "running"):
             return False
         if any(each.vanished and each.open for each in process.reactor.connections):
+            return False
+        # An output that was away for long is tried again after half a minute.
+        if process.agent._parts.sink.queued_bytes:
             return False
         # What was renamed has left a session behind, which does not count.
         ids = self._client_ids()
@@ -275,7 +283,11 @@ class World:
             for port, broker in self.brokers.items()
             for session in broker.sessions.values()
         }
-        return f"modules {states}, sessions (connected, in flight, waiting) {left}"
+        queued = process.agent._parts.sink.queued_bytes
+        return (
+            f"modules {states}, sessions (connected, in flight, waiting) {left}, "
+            f"bytes queued for the output {queued}"
+        )
 
     # -- the agent ---------------------------------------------------------------------------
 
@@ -415,3 +427,4 @@ class World:
         if process is not None and process.alive:
             process.bounds.check(process.agent)
             process.reading.look(process.agent)
+            process.writing.look(process.agent, runs=not process.reactor.is_frozen)

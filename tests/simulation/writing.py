@@ -1,0 +1,51 @@
+"""Whether lines leave: what is queued does not wait while the reader would take it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from metrics_agent.agent import Agent
+from tests.simulation.clock import SimClock
+from tests.simulation.reader import Reader
+
+__all__ = ["Writing"]
+
+
+class Writing:
+    """Looks at the output of a process between two turns of its reactor.
+
+    Args:
+        violate: called with what must not happen.
+        clock: of the simulation.
+        reader: of the output.
+    """
+
+    def __init__(self, violate: Callable[[str], object], clock: SimClock, reader: Reader) -> None:
+        self._violate = violate
+        self._clock = clock
+        self._reader = reader
+        self._position = -1
+        self._since_s = 0.0
+
+    def look(self, agent: Agent, *, runs: bool) -> None:
+        """Look now.
+
+        Args:
+            agent: in the process.
+            runs: the process does not stand still.
+        """
+        sink = agent._parts.sink
+        queue, reader = sink._queue, self._reader
+        may_write = runs and sink._writer is not None and sink._finish_held is None
+        if not (queue.queued_bytes and may_write and not sink._is_lost and reader.ready):
+            self._position = -1
+        elif queue._position != self._position:
+            self._position = queue._position
+            self._since_s = self._clock.now_s
+        else:
+            waits_s = self._clock.now_s - max(self._since_s, reader.disturbed_s)
+            if waits_s > reader.patience_s:
+                self._violate(
+                    f"{queue.queued_bytes} bytes wait for {waits_s:.1f} s, although the reader of "
+                    "the output has taken all that was written"
+                )
