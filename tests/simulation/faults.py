@@ -320,7 +320,8 @@ def _disk(world: World) -> Heal:
 
 def _clock_jump(world: World) -> Heal:
     seconds = world.chance.choice((-3600, -10, 10, 3600, 86400))
-    world.clock.wall_offset_ns += seconds * 10**9
+    # Not by whole seconds: what a device sends each second would have the same times again.
+    world.clock.wall_offset_ns += round((seconds + world.chance.random()) * 10**9)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT
 from typing import Any, Final
@@ -158,7 +159,10 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
 
     def _put(self, delayed: DelayedCall) -> None:
         if self.alive:
-            event = Event(delayed.time + self._left_out_s, lambda: self._due(delayed))
+            event_s = delayed.time + self._left_out_s
+            while event_s - self._left_out_s < delayed.time:  # as rounding may have it
+                event_s = math.nextafter(event_s, math.inf)
+            event = Event(event_s, lambda: self._due(delayed))
             self.calls[delayed] = event
             self.clock.put(event)
 

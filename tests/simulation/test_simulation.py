@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
 from tests.simulation.clock import SimClock
 from tests.simulation.network import Stream
+from tests.simulation.reactor import ProcessReactor
 from tests.simulation.seeds import SEEDS
 from tests.simulation.shrink import shrink
 from tests.simulation.world import Violation, World
@@ -74,6 +76,27 @@ class WorldTests(SynchronousTestCase):
         """Seeds that once found a fault."""
         for seed in SEEDS:
             self.world(seed).run(60.0)
+
+
+class ReactorTests(SynchronousTestCase):
+    """The clock of a process that has stood still."""
+
+    @given(st.floats(0.0, 100.0), st.floats(0.0, 100.0), st.floats(0.0, 1.0))
+    def test_no_call_is_early(self, began_s: float, stood_s: float, delay_s: float) -> None:
+        """However the times are rounded."""
+        clock = SimClock(Random(0))
+        clock.now_s += began_s
+        reactor = ProcessReactor(clock, {}, self.fail)
+        reactor.leaves_out_standstill = True
+        reactor.freeze()
+        clock.now_s += stood_s
+        reactor.kernel = SimpleNamespace()
+        reactor.thaw()
+        due_s = reactor.seconds() + delay_s
+        called: list[float] = []
+        reactor.callLater(delay_s, lambda: called.append(reactor.seconds()))
+        clock.run(delay_s + 1.0)
+        self.assertGreaterEqual(called[0], due_s)
 
 
 class ShrinkTests(SynchronousTestCase):
