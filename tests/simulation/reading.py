@@ -53,5 +53,5 @@ class Reading:
 
     def _check_end(self, link: Any) -> None:
         inflow = link.inflow
-        if inflow._reads or inflow._frames or inflow.announcements._frames:
+        if inflow._reads or inflow._frames or inflow.announcement_gate._frames:
             self._violate("what a connection has brought waits after its end")

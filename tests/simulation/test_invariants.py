@@ -97,7 +97,7 @@ class BoundsTests(SynchronousTestCase):
         """Return what is wrong with an agent that keeps so many bytes."""
         aside = SimpleNamespace(_bytes=set_aside)
         link = SimpleNamespace(
-            inflow=SimpleNamespace(_bytes=read_ahead, announcements=aside), acknowledgements=[]
+            inflow=SimpleNamespace(_bytes=read_ahead, announcement_gate=aside), acknowledgements=[]
         )
         queue = SimpleNamespace(_limit_bytes=1000)
         sink = SimpleNamespace(queued_bytes=queued, _queue=queue, _writer=None)
@@ -211,7 +211,7 @@ class ReadingTests(SynchronousTestCase):
     def check(self, *reads: bytes) -> list[str]:
         """Return what is wrong when a link with some unhandled reads gives way to another."""
         inflow = SimpleNamespace(
-            _reads=reads, _frames=[], announcements=SimpleNamespace(_frames=[]), reading=False
+            _reads=reads, _frames=[], announcement_gate=SimpleNamespace(_frames=[]), reading=False
         )
         connection = SimpleNamespace(_link=SimpleNamespace(alive=True, inflow=inflow))
         connections = SimpleNamespace(named=lambda: [("numbered:a", connection)])
