@@ -160,7 +160,7 @@ ELECTRICITY: Final = Measurement(
     "Power and energy of plugs, meters, inverters and sensor chips.",
     (
         *_COMMON,
-        _CHANNEL,
+        Tag("channel", f"{_CHANNEL.doc}; `l1_l2`, `l2_l3`, `l3_l1` for what is between two phases"),
         Tag("sensor", "a meter or chip beside the device's own; `phase` of a three-phase inverter"),
     ),
     (

@@ -30,6 +30,8 @@ __all__ = ["DECODERS", "main"]
 DECODERS: Final = (
     *("modules/tasmota/decode.py", "modules/tasmota/discovery.py", "modules/tasmota/energy.py"),
     *("modules/tasmota/meters.py", "modules/tasmota/sensors.py", "modules/tasmota/state.py"),
+    *("modules/tasmota/meter_keys.py", "modules/tasmota/meter_statistics.py"),
+    "modules/tasmota/zigbee.py",
     *("modules/tasmota/totals.py", "modules/tasmota/values.py", "modules/tasmota/go_compat.py"),
     *("modules/opendtu/decode.py", "modules/opendtu/quantities.py", "modules/opendtu/topics.py"),
     *("modules/opendtu/tracker.py", "modules/opendtu/go_compat.py"),

@@ -117,7 +117,7 @@ class Device:
 
         Args:
             measurement: its name.
-            channel: counted from 1; empty for the device as a whole.
+            channel: counted from 1, or ``l1_l2``; empty for the device as a whole.
             sensor: name of the object in the payload; empty where the measurement has none.
         """
         # Most first ones have neither: a name is found faster than a tuple, and needs no memory.
@@ -142,7 +142,8 @@ class Device:
         return series
 
     def _tags(self, measurement: str, channel: str, sensor: str) -> dict[str, str]:
-        index = str(int(channel) - 1) if channel else ""
+        # Two phases (l1_l2) have no name of their own, as in Go.
+        index = str(int(channel) - 1) if channel.isdecimal() else ""
         # fn names what is switched, not a meter's phases or a chip's inputs.
         own_names = not sensor
         tags = {"vendor": _VENDOR, "device": self.topic, "channel": channel, "sensor": sensor}

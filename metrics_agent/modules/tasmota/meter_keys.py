@@ -17,7 +17,15 @@ from attrs import evolve, frozen
 from metrics_agent.catalogue import COUNTER, ELECTRICITY, Measurement
 from metrics_agent.limits import TASMOTA_NAME_CHARS
 
-__all__ = ["TABLE", "WATTS", "MeterField", "find", "normalised"]
+__all__ = [
+    "DAYS_AND_NIGHTS",
+    "ENERGY",
+    "TABLE",
+    "WATTS",
+    "MeterField",
+    "find",
+    "normalised",
+]
 
 
 @frozen
@@ -26,7 +34,7 @@ class MeterField:
 
     Attributes:
         measurement, field: where it goes.
-        channel: the phase, from 1; empty for the whole.
+        channel: the phase, from 1, or two of them (``l1_l2``); empty for the whole.
         factor: the meter's value times this is ours.
         units: between which scripts differ, as the setting ``meters`` writes them; empty if known.
         part: one of several meters in the object, such as ``M2``; empty for the object itself.
@@ -46,8 +54,15 @@ WATTS: Final = ("W", "kW")
 """Units of power between which scripts differ."""
 
 WATT_HOURS: Final = ("Wh", "kWh")
+ENERGY: Final = ("kWh", "Wh", "MWh")
+"""Those of meters that count heat or great amounts."""
+
+DAYS_AND_NIGHTS: Final = {"totalday": "totalnight", "totaldaykwh": "totalnightkwh"}
+"""Two tariffs; without the night's, that of the day is the energy of today for some."""
+
+# Without 255 at the end it is a value of the past (IEC 62056-61, value group F).
 _CODE = re.compile(
-    r"(?:[0-9]{1,3}-[0-9]{1,3}:)?([0-9]{1,3})[._-]([0-9]{1,2})[._-]([0-9]{1,3})(?:\*[0-9]{1,3})?"
+    r"(?:[0-9]{1,3}-[0-9]{1,3}:)?([0-9]{1,3})[._-]([0-9]{1,2})[._-]([0-9]{1,3})(?:\*255)?"
 )
 _SPELLING: Final = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "+": "plus", **dict.fromkeys("_-. :*/", "")}
@@ -70,8 +85,8 @@ def _normalised(key: str) -> tuple[str, str]:
     if code is not None:
         return ".".join(code.groups()), ""
     text = key.lower()
-    if text.startswith("-"):
-        text = f"minus{text}"
+    if text.startswith("-") or text.endswith("-"):
+        text = f"minus{text}" if text.startswith("-") else f"{text}minus"
     text = text.translate(_SPELLING)
     digits = _DIGIT.findall(text)
     if len(digits) == 1 and digits[0] in _NUMBERS:
@@ -141,6 +156,22 @@ def _each_phase(
     )
 
 
+def _between_phases(field: str, words: str) -> Iterator[tuple[tuple[str, str], MeterField]]:
+    """Describe the three pairs of phases, whose channel is ``l1_l2``, ``l2_l3`` or ``l3_l1``."""
+    name, key = ELECTRICITY.name, ELECTRICITY.key(field)
+    for first, second in ("12", "23", "31", "13"):
+        channel = f"l{first}_l{second}" if (first, second) != ("1", "3") else "l3_l1"
+        for word in words.split():
+            for form in (
+                f"{word}l{first}l{second}",
+                f"{word}l{first}{second}",
+                f"l{first}l{second}{word}",
+            ):
+                yield (form, ""), MeterField(name, key, channel)
+            # A supply of 12 V may be "V12" too.
+            yield (f"{word}{first}{second}", ""), MeterField(name, key, channel, weak=True)
+
+
 def _tariffs(field: str, words: str, codes: str) -> Iterator[tuple[tuple[str, str], MeterField]]:
     """Describe four tariffs: 1 or HT, 2 or NT, 3, 4."""
     for tariff, letters in (("1", "ht"), ("2", "nt"), ("3", ""), ("4", "")):
@@ -165,7 +196,8 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
             "zaehlerstand counterpos energyin enrgimp totalconsumedkwh kwhin imp gesamtverbrauch "
             "bezugsumme verbrauchsumme zaehlerstand180 zaehlerapos zaehleraplus poswirktariflos "
             "meterreadingtotal totalsumme timp energyactive eti180 energysum energytot ei "
-            "realenergyconsumed energyforward plusa realenergy wtotal energynet 1.8.0",
+            "realenergyconsumed energyforward plusa realenergy wtotal energynet tariflos "
+            "eccounterval 1.8.0",
         ),
         *_whole(
             ELECTRICITY,
@@ -180,7 +212,7 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
             "counterneg energyout enrgexp totaldeliveredkwh kwhout einspeisungsumme einspeisungges "
             "gesamteinspeisung zaehlerstand280 negwirktariflos totaleinsp exporttotalkwh texp "
             "enout eto280 minusa totalkwhout totalgesamtout energysupply realenergydelivered "
-            "energytotexport negactivetotal eo 2.8.0",
+            "energytotexport negactivetotal eo zaehleraminus tre 2.8.0",
         ),
         *_whole(
             ELECTRICITY,
@@ -194,6 +226,8 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
         *_whole(ELECTRICITY, "energy_total_t2", "importnt", units=WATT_HOURS),
         *_whole(ELECTRICITY, "energy_exported_total_t1", "exportht", units=WATT_HOURS),
         *_whole(ELECTRICITY, "energy_exported_total_t2", "exportnt", units=WATT_HOURS),
+        *_whole(ELECTRICITY, "energy_total_t1", " ".join(DAYS_AND_NIGHTS), weak=True),
+        *_whole(ELECTRICITY, "energy_total_t2", " ".join(DAYS_AND_NIGHTS.values())),
         *_whole(ELECTRICITY, "energy_today", "today energytoday", weak=True),
         *_whole(ELECTRICITY, "energy_yesterday", "yesterday energyyesterday", weak=True),
         *_whole(ELECTRICITY, "reactive_energy_imported_total", "importreactive"),
@@ -221,19 +255,27 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
         *_phases("power_imported", "p#i"),
         *_phases("power_exported", "p#o"),
         *_phases("energy_total", "impl# totalinl# einl# l#te", "21.8.0"),
-        *_phases("energy_exported_total", "expl# totaloutl# eoutl#", "22.8.0"),
+        *_phases("energy_exported_total", "expl# totaloutl# eoutl# l#tre", "22.8.0"),
+        *_phases("energy_total", "realenergyl# realenergyl#consumed", units=WATT_HOURS),
+        *_phases("energy_exported_total", "realenergyl#delivered", units=WATT_HOURS),
+        # Of heat.
+        *_whole(ELECTRICITY, "energy_total", "mwhcount", units=ENERGY),
+        (("heatenergye#", "1"), MeterField(ELECTRICITY.name, "energy_total", units=ENERGY)),
         *_whole(
             ELECTRICITY,
             "power",
             "powercurr powercur currw curw leistung currpower currentpower activepower ptot "
             "momentanleistung aktuellewirkleistung wirkleistung momentanwirkleistung pact "
             "effectivepower activepowertotal currentactivepower actualpower wattsumme "
-            "leistungtotal momentanverbrauch wirkleistungsumme outputpower inputpower energydemand "
-            "ddmpower currentconsumption powersumme gesamtleistung 16.7.0 15.7.0",
+            "leistungtotal momentanverbrauch wirkleistungsumme outputpower energydemand "
+            "ddmpower currentconsumption powersumme gesamtleistung pl1l2l3 mainsw ecpowerval "
+            "16.7.0 15.7.0",
         ),
+        # Of an inverter.
+        *_whole(ELECTRICITY, "power_dc", "inputpower"),
         *_whole(ELECTRICITY, "power", "power p pt", weak=True),
         # Seen in W and in kW.
-        *_whole(ELECTRICITY, "power", "1.7.0 powertotal totalpower tp kw", units=WATTS),
+        *_whole(ELECTRICITY, "power", "1.7.0 powertotal totalpower tp kw kwl1plusl2plusl3", units=WATTS),
         *_phases("power", "l#p kwl# prmsl#", "21.7.0", units=WATTS),
         *_whole(ELECTRICITY, "power_imported", "plusp pimport"),
         *_whole(
@@ -246,6 +288,8 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
             "pout powerout powerexport pwrexp einspeisungakt kwout po 2.7.0",
             units=WATTS,
         ),
+        *_whole(ELECTRICITY, "power_imported", "pp", units=WATTS, weak=True),
+        *_whole(ELECTRICITY, "power_exported", "pm", units=WATTS, weak=True),
         *_each_phase(
             "power",
             "power watt w p leistung wirkleistung activepower realpower powercurr effpower pow pl",
@@ -256,11 +300,12 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
         *_phases("power", "l#", units=("W", "A"), weak=True),
         *_each_phase("voltage", "volt voltage spannung u v volts ul", "32.7.0"),
         *_phases("voltage", "u# ul# volt# v# l#v l#volt l#voltage l#spannung l#nvoltage"),
-        *_whole(ELECTRICITY, "voltage", "spannung ddmvoltage voltageavg lnvoltage 12.7.0"),
+        *_whole(ELECTRICITY, "voltage", "spannung ddmvoltage voltageavg lnvoltage mainsv 12.7.0"),
+        *_between_phases("voltage", "u v ul volt voltage spannung"),
         *_whole(ELECTRICITY, "voltage", "voltage volt", weak=True),
         *_each_phase("current", "curr current i amperage amp amps a strom ampere", "31.7.0"),
         *_phases("current", "i# il# curr# amp# l#i l#a l#amp l#current l#strom"),
-        *_whole(ELECTRICITY, "current", "amperage accurrent ddmcurrent 11.7.0"),
+        *_whole(ELECTRICITY, "current", "amperage accurrent ddmcurrent currenttotal mainsc 11.7.0"),
         *_whole(ELECTRICITY, "current_neutral", "in 91.7.0"),
         *_whole(
             ELECTRICITY,

@@ -13,7 +13,15 @@ from typing import Final
 from attrs import evolve
 
 from metrics_agent.catalogue import COUNTER, ELECTRICITY
-from metrics_agent.modules.tasmota.meter_keys import WATTS, MeterField, find, normalised
+from metrics_agent.modules.tasmota.meter_keys import (
+    DAYS_AND_NIGHTS,
+    ENERGY,
+    WATTS,
+    MeterField,
+    find,
+    normalised,
+)
+from metrics_agent.modules.tasmota.meter_statistics import is_statistic
 from metrics_agent.modules.tasmota.sensor_table import READINGS
 from metrics_agent.modules.tasmota.sensors import decode_sensor
 from metrics_agent.modules.tasmota.values import Drop, Points, Units, float_of
@@ -66,7 +74,6 @@ def parse_meter_field(text: str) -> MeterField:
 # Keys of meters that count something other than electricity, or heat: W and kW, kWh and MWh occur.
 _FLOWS: Final = ("volume", "flow", "m3")
 _FLUIDS: Final = ("wasser", "water", "gas", "wmz", "waerme", "heat")
-_ENERGY: Final = ("kWh", "Wh", "MWh")
 _TARIFF_CODES: Final = frozenset({"1.8.1", "1.8.2"})
 # More does not fit a line of the log.
 _MOST_NAMED: Final = 16
@@ -131,7 +138,9 @@ def decode_meter(
         meaning = known.get(key)
         where = f"{name}.{key}"
         if meaning is None:
-            if key.lower() not in _TEXTS:
+            if key not in READINGS and value.__class__ in (int, float) and is_statistic(key):
+                drop("statistic", where)
+            elif key.lower() not in _TEXTS:
                 rest[key] = value
         elif meaning.units:
             if value.__class__ in (int, float):
@@ -195,6 +204,9 @@ def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> di
         for key, each in known.items()
         if key
     )
+    for key in list(known):
+        if DAYS_AND_NIGHTS.get(normalised(key)[0], "") not in {"", *forms}:
+            del known[key]
     for key, meaning in known.items():
         form = normalised(key)[0]
         doubt = meaning.units
@@ -205,7 +217,7 @@ def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> di
         elif meaning.field.startswith("energy") and (
             (flows and not form.endswith("kwh")) or (tariffs and form[0].isdigit())
         ):
-            doubt = ("kWh", "m3") if name.lower().startswith(_FLUIDS) else _ENERGY
+            doubt = ("kWh", "m3") if name.lower().startswith(_FLUIDS) else ENERGY
         elif meaning.field == "power" and (flows or (kilowatts and not form[0].isdigit())):
             doubt = WATTS
         if raw and not doubt:

@@ -8,7 +8,7 @@ from metrics_agent.interfaces import ModuleContext
 
 __all__ = ["REASONS", "Remarks"]
 
-REASONS: Final = frozenset({"unmapped_key", "unknown_object"})
+REASONS: Final = frozenset({"unmapped_key", "unknown_object", "statistic"})
 """Reasons for which nothing is wrong with what a device sends."""
 _MOST: Final = 5_000
 """Keys that are remembered, of all devices together: some 0.5 MiB."""

@@ -2,8 +2,9 @@
 
 ``python -m tests.modules.tasmota.coverage FOLDER`` reads each file below the folder. A script says
 the unit of each of its values, so each is judged right, wrong, asked for (the log asks for the
-unit) or left out. A recorded payload, one JSON object a line, does not: its values are taken or
-left out. Only kWh, W, V, A and Hz (and their multiples) are judged.
+unit), left out on purpose (statistics and limits, see ``meter_statistics``, and a second value of
+one field) or not known. A recorded payload, one JSON object a line, does not: its values are taken,
+left out on purpose or not known. Only kWh, W, V, A and Hz (and their multiples) are judged.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ _VALUE = re.compile(r"^\s*([1-9]),(?!=)([^,]*@[^,]*),([^,]*),([^,]*),([^,]+),")
 _METER = re.compile(r"^\s*\+([1-9]),[^,]*,[^,]*,[^,]*,[^,]*,([^,]*)")
 _HEX_CODE = re.compile(r"^7707(?:0100)([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})ff", re.IGNORECASE)
 _TEXT_CODE = re.compile(r"^1-[01]:([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{1,2})")
+_PURPOSES: Final = frozenset({"statistic", "same_field_twice"})
+"""Reasons of the module for what it leaves out on purpose."""
 _INSTANT: Final = 7
 _COUNTED: Final = 8
 
@@ -50,6 +53,10 @@ class Outcome(NamedTuple):
     unit: str
     key: str
     made: str = ""
+
+
+_Drops = set[tuple[str, str]]
+"""Reason and place of each value that the module leaves out."""
 
 
 class _Value(NamedTuple):
@@ -97,7 +104,7 @@ def judge_script(values: Iterable[_Value]) -> Iterator[Outcome]:
     document: dict[str, dict[str, object]] = {}
     numbers: dict[tuple[str, str], tuple[float, _Value]] = {}
     for index, value in enumerate(values):
-        known = value.unit.lower() in _UNITS and not _contradictory(value)
+        known = value.unit.lower() in _UNITS and not _has_wrong_unit(value)
         # Each number occurs once, whatever the power of ten by which it is multiplied.
         number = 101.0 + 2 * index
         content: object = number if value.unit else "0901454D48"
@@ -106,8 +113,7 @@ def judge_script(values: Iterable[_Value]) -> Iterator[Outcome]:
         document[value.meter][value.key] = content
         if known:
             numbers[value.meter, value.key] = (number, value)
-    asked: set[str] = set()
-    points = _points(document, asked)
+    points, drops = _points(document)
     for (meter, key), (number, value) in numbers.items():
         quantity, factor = _UNITS[value.unit.lower()]
         made = [
@@ -117,8 +123,7 @@ def judge_script(values: Iterable[_Value]) -> Iterator[Outcome]:
             and _is_multiple(found, number)
         ]
         if not made:
-            verdict = "asked" if any(_names(each, meter, key) for each in asked) else "left out"
-            yield Outcome(verdict, value.unit, key)
+            yield Outcome(_judge_drops(drops, meter, key), value.unit, key)
             continue
         field, channel, found = made[0]
         right = (
@@ -129,6 +134,18 @@ def judge_script(values: Iterable[_Value]) -> Iterator[Outcome]:
         yield Outcome("right" if right else "wrong", value.unit, key, f"{field} {channel}")
 
 
+def _judge_drops(drops: _Drops, meter: str, key: str) -> str:
+    """Say by the reasons of the module why a value did not come out."""
+    if any(reason == "unit_not_known" and _names(where, meter, key) for reason, where in drops):
+        return "asked"
+    # Some reasons say more after the place.
+    if any(
+        reason in _PURPOSES and f"{where},".startswith(f"{meter}.{key},") for reason, where in drops
+    ):
+        return "on purpose"
+    return "not known"
+
+
 def _names(question: str, meter: str, key: str) -> bool:
     """Say whether a line of the log asks for the unit of a value."""
     return question.startswith(f"{meter}.{key}:") or (
@@ -136,9 +153,9 @@ def _names(question: str, meter: str, key: str) -> bool:
     )
 
 
-def _contradictory(value: _Value) -> bool:
-    """Say whether a script calls a meter's power an energy; such a script is wrong itself."""
-    return (
+def _has_wrong_unit(value: _Value) -> bool:
+    """Say whether a script calls a meter's power an energy, or a version volts."""
+    return "version" in value.key.lower() or (
         value.code is not None
         and value.code[1] == _INSTANT
         and _UNITS[value.unit.lower()][0] == "energy"
@@ -160,20 +177,20 @@ def _agrees(code: tuple[int, int, int] | None, field: str, channel: str) -> bool
     return True
 
 
-def _points(document: object, asked: set[str]) -> list[tuple[str, str, float, str]]:
+def _points(document: object) -> tuple[list[tuple[str, str, float, str]], _Drops]:
+    """Return field, channel, value and sensor of all that comes out, and what is left out."""
     device = Device("plug", Naming({}, original=False))
-
-    def drop(reason: str, where: str) -> None:
-        if reason == "unit_not_known":
-            asked.add(where)
-
+    drops: _Drops = set()
     read = read_object(json.dumps(document).encode())
+    metrics = decode_document(
+        read, device, _RECEIVED_NS, lambda reason, where: drops.add((reason, where)), {}
+    )
     return [
         (field, metric.series.tags.get("channel", ""), value, metric.series.tags.get("sensor", ""))
-        for metric in decode_document(read, device, _RECEIVED_NS, drop, {})
+        for metric in metrics
         for field, value in metric.fields.items()
         if isinstance(value, float)
-    ]
+    ], drops
 
 
 def judge_payload(payload: bytes) -> Iterator[Outcome]:
@@ -187,9 +204,10 @@ def judge_payload(payload: bytes) -> Iterator[Outcome]:
     for name, content in inner.items() if isinstance(inner, dict) else ():
         for key, value in content.items() if isinstance(content, dict) else ():
             if isinstance(value, (int, float)) and not isinstance(value, bool):
-                made = _points({name: {**content, key: 101.0}}, set())
+                made, drops = _points({name: {**content, key: 101.0}})
                 hits = [each for each in made if each[2] and _is_multiple(each[2], 101.0)]
-                yield Outcome("taken" if hits else "left out", "", f"{name}.{key}")
+                verdict = "taken" if hits else _judge_drops(drops, name, key)
+                yield Outcome(verdict, "", f"{name}.{key}")
 
 
 def _judge_file(path: Path) -> Iterator[Outcome]:
@@ -217,7 +235,7 @@ def main(arguments: list[str]) -> int:
     for outcome, count in outcomes.items():
         totals[outcome.verdict] += count
     lines = [
-        f"{outcome.verdict:9} {count:5}  {outcome.key} {outcome.unit} {outcome.made}".rstrip()
+        f"{outcome.verdict:10} {count:5}  {outcome.key} {outcome.unit} {outcome.made}".rstrip()
         for outcome, count in sorted(outcomes.items(), key=lambda item: (item[0].verdict, -item[1]))
     ]
     lines.append(", ".join(f"{count} {verdict}" for verdict, count in sorted(totals.items())))

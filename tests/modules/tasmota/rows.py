@@ -247,6 +247,14 @@ METERS = {
     "units that are set": _row("meter_unit_set"),
     "an object is judged by all its keys": _row("meter_or_sensor", "RG-15, HX711, ApparentPower"),
     "gPlug": _row("meter_gplug", "Pi, Po, P1i, Ei, Ei1, Eo, Eo2"),
+    "between phases": _row("meter_between_phases", "V_L1-L2, U12, Volt_L1_L2, UL13, V12"),
+    "statistics and limits": _row(
+        "meter_statistics", "total_1d, total_365d, total_reset, 1-5-0, 1_6_1, current_limit_1"
+    ),
+    "tariffs by day and night": _row("meter_day_and_night", "Total_day, Total_night"),
+    "more names of the public scripts": _row(
+        "meter_more_names", "P_L1_L2_L3, zaehler_a-, EC_CounterVal, mainsv, Tariflos, Pp, Pm"
+    ),
     "free names, mapped": _row("meter_mapping"),
     "0 until the first telegram": _row("meter_before_first_telegram"),
 }

@@ -18,6 +18,9 @@ SCRIPT = """
 1,77070100380700ff@1,Phase,kW,P2,0
 1,77070100010700ff@1,Power,W,1_7_0,0
 1,77070100200700ff@1,Voltage,V,v_of_mine,0
+1,77070100010800ff@1000,Week,kWh,E_in_7d,3
+1,77070100010800ff@1000,Again,kWh,Total_in,3
+1,77070100000200ff@1,Version,v,version,0
 1,77070100000009ff@#,Server,,Server_ID,0
 #
 """
@@ -27,7 +30,7 @@ class CoverageTests(SynchronousTestCase):
     """Each value is judged by the unit that its script gives it."""
 
     def test_verdicts(self) -> None:
-        """Right, wrong (kW taken as W), asked for, and left out."""
+        """Right, wrong (kW taken as W), asked for, left out on purpose, not known."""
         (script,) = coverage.scripts_of(SCRIPT)
         verdicts = {each.key: each.verdict for each in coverage.judge_script(script)}
         self.assertEqual(
@@ -37,7 +40,9 @@ class CoverageTests(SynchronousTestCase):
                 "P1": "right",
                 "P2": "wrong",
                 "1_7_0": "asked",
-                "v_of_mine": "left out",
+                "v_of_mine": "not known",
+                "E_in_7d": "on purpose",
+                "Total_in": "on purpose",
             },
         )
 
@@ -48,11 +53,20 @@ class CoverageTests(SynchronousTestCase):
         self.assertEqual(verdicts["wrong"], 2)
 
     def test_recordings(self) -> None:
-        """Numbers of a payload are taken or left out."""
-        payload = b'{"Time":"2025-02-11T07:30:00","AM2301":{"Temperature":21.5,"Odd":1}}'
+        """Numbers of a payload are taken, left out on purpose or not known."""
+        payload = (
+            b'{"Time":"2025-02-11T07:30:00","AM2301":{"Temperature":21.5,"Odd":1},'
+            b'"SM":{"Total_in":1,"Power_max":2,"Power":3}}'
+        )
         self.assertEqual(
             [(each.verdict, each.key) for each in coverage.judge_payload(payload)],
-            [("taken", "AM2301.Temperature"), ("left out", "AM2301.Odd")],
+            [
+                ("taken", "AM2301.Temperature"),
+                ("not known", "AM2301.Odd"),
+                ("taken", "SM.Total_in"),
+                ("on purpose", "SM.Power_max"),
+                ("taken", "SM.Power"),
+            ],
         )
 
     def test_command(self) -> None:
@@ -63,6 +77,6 @@ class CoverageTests(SynchronousTestCase):
         with mock.patch("sys.stdout") as out:
             self.assertEqual(coverage.main([str(folder)]), 1)
         printed = out.write.call_args[0][0]
-        self.assertTrue(printed.endswith("1 asked, 1 left out, 2 right, 1 wrong\n"), printed)
+        self.assertTrue(printed.endswith("1 asked, 1 not known, 2 on purpose, 2 right, 1 wrong\n"), printed)
         with mock.patch("sys.stderr"):
             self.assertEqual(coverage.main([]), 2)

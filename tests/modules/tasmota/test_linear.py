@@ -35,6 +35,7 @@ DOCUMENTS: Final[tuple[Callable[[str], dict[str, object]], ...]] = (
     lambda text: {"ENERGY": {text: 1, "Pv" + text: 2, "Total": {text: 1}}},
     lambda text: {text: "ON", "Time": text, "Epoch": text, "TempUnit": text},
     lambda text: {"SML": {"E_in": text, text: 1}, "AM2301": {"Temperature": text}},
+    lambda text: {"SML": {"E_in": 1, text: 1, "1-0:" + text: 2, text + "_max": 3}},
     lambda text: {"ZbReceived": {text: {"Device": text, text: 1}}},
 )
 MANY: Final[tuple[Callable[[int], dict[str, object]], ...]] = (
