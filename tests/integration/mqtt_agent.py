@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from twisted.trial.unittest import TestCase
 from tests.integration.broker import Mosquitto
 from tests.integration.case import CLIENT_ID, AgentCase, logged
 from tests.integration.watching import until
+from tests.needs import find
 
 __all__ = [
     "UNACCEPTABLE_VERSION",
@@ -75,6 +77,29 @@ class MqttCase(AgentCase):
         """Configure, start, and return the parent; see `at`."""
         self.configure(self.at(broker, **how))
         return await self.start(restart_delay_s=0.1)
+
+    def rights(self, **topics: Sequence[str]) -> list[str]:
+        """Return settings of a broker that grants its login, admin with "secret", only these.
+
+        Args:
+            topics: by the plugin's kinds of access, such as ``subscribePattern``.
+        """
+        plugin = find("mosquitto-dynamic-security")
+        path = self.directory / "rights.json"
+        words = ["mosquitto_ctrl", "dynsec", "init", str(path), "admin", "secret"]
+        subprocess.run(words, check=True, capture_output=True, timeout=60)
+        rights = json.loads(path.read_text("utf-8"))
+        rights["roles"][0]["acls"] = [
+            {"acltype": kind, "topic": topic, "allow": True}
+            for kind, granted in topics.items()
+            for topic in granted
+        ]
+        path.write_text(json.dumps(rights), "utf-8")
+        return [
+            "allow_anonymous false",
+            f"plugin {plugin}",
+            f"plugin_opt_config_file {path}",
+        ]
 
     def connection_lines(self, parent: Any) -> list[str]:
         """Return what the log says about the connection, as of [mqtt]; times are written N."""

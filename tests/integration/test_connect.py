@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import time
@@ -19,7 +18,6 @@ from tests.integration.netatmo import NetatmoPeer
 from tests.integration.opendtu_simulator import Simulator
 from tests.integration.test_once import listing
 from tests.integration.watching import argv, environment, python_path, until
-from tests.needs import find
 
 LIMIT_S = 60
 USERS = {"anna": "secret"}
@@ -144,7 +142,7 @@ class BrokerTests(ConnectCase):
 
     async def test_rights(self) -> None:
         """Filters that the broker refuses are named."""
-        broker = Mosquitto.start(self, settings=self.rights("tele/#"))
+        broker = Mosquitto.start(self, settings=self.rights(subscribePattern=("tele/#",)))
         self.configure(self.at(broker, username="admin", password="secret"))
         done = await self.connect()
         self.assertEqual(done.returncode, 1, done.stdout)
@@ -153,23 +151,6 @@ class BrokerTests(ConnectCase):
         self.assertIn("stat/+/RESULT", line)
         self.assertIn("tasmota/discovery/+/config", line)
         self.assertNotIn("tele/+/SENSOR", line)
-
-    def rights(self, topic_filter: str) -> list[str]:
-        """Return settings of a broker that grants subscriptions to one filter only."""
-        plugin = find("mosquitto-dynamic-security")
-        path = self.directory / "rights.json"
-        words = ["mosquitto_ctrl", "dynsec", "init", str(path), "admin", "secret"]
-        subprocess.run(words, check=True, capture_output=True, timeout=LIMIT_S)
-        rights = json.loads(path.read_text("utf-8"))
-        rights["roles"][0]["acls"] = [
-            {"acltype": "subscribePattern", "topic": topic_filter, "allow": True}
-        ]
-        path.write_text(json.dumps(rights), "utf-8")
-        return [
-            "allow_anonymous false",
-            f"plugin {plugin}",
-            f"plugin_opt_config_file {path}",
-        ]
 
     def listen(self, accepted: list[Any]) -> int:
         """Listen as Telegraf does for an output; return the port."""

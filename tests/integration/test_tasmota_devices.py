@@ -257,6 +257,35 @@ class Devices:
             ],
         )
 
+    async def test_filters_that_the_broker_refuses(self) -> None:
+        """Those for Bluetooth bridges are named once, and the others go on."""
+        granted = (
+            "tasmota/discovery/+/config",
+            *(f"tele/+/{name}" for name in ("SENSOR", "STATE", "LWT", "ZbReceived")),
+            *(f"stat/+/{name}" for name in ("RESULT", "ENERGYTOTAL")),
+            *(f"stat/+/STATUS{number}" for number in (8, 10, 11)),
+        )
+        rights = self.rights(subscribeLiteral=granted, publishClientSend=("#",))
+        broker = Mosquitto.start(self, settings=rights)
+        parent = await self.run_at(broker, username="admin", password="secret")
+        await self.connected(parent)
+        await self.said(parent, "refuses to subscribe us to ")
+        login = ("-u", "admin", "-P", "secret")
+        await publish(broker, f"tasmota/discovery/{MAC}/config", announcement("plug", MAC), *login)
+        await self.known(parent)
+        for topic in ("tele/plug/SENSOR", "stat/plug/SENSOR", "tele/tasmota_ble/Attic"):
+            await publish(broker, topic, b'{"ENERGY":{"Power":1}}', *login)
+        await publish(broker, "stat/plug/RESULT", b'{"POWER":"ON"}', *login)
+        await publish(broker, "tele/plug/SENSOR", b'{"ENERGY":{"Power":2}}', *login)
+        await self.values(parent, [1, 2])
+        self.assertEqual(self.tags(parent, "switch")[0]["friendly"], "Name of plug")
+        errors = "\n".join(said.text for said in parent.log if said.level == "E")
+        self.assertEqual(
+            sorted(re.findall(r"(\S+) \((?:refused|not authorised)", errors)),
+            ["stat/+/SENSOR", "tele/tasmota_ble/+"],
+            errors,
+        )
+
 
 class Mqtt311DeviceTests(Devices, MqttCase):
     """MQTT 3.1.1."""

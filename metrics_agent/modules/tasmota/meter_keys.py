@@ -275,7 +275,12 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
         *_whole(ELECTRICITY, "power_dc", "inputpower"),
         *_whole(ELECTRICITY, "power", "power p pt", weak=True),
         # Seen in W and in kW.
-        *_whole(ELECTRICITY, "power", "1.7.0 powertotal totalpower tp kw kwl1plusl2plusl3", units=WATTS),
+        *_whole(
+            ELECTRICITY,
+            "power",
+            "1.7.0 powertotal totalpower tp kw kwl1plusl2plusl3",
+            units=WATTS,
+        ),
         *_phases("power", "l#p kwl# prmsl#", "21.7.0", units=WATTS),
         *_whole(ELECTRICITY, "power_imported", "plusp pimport"),
         *_whole(

@@ -77,6 +77,7 @@ class CoverageTests(SynchronousTestCase):
         with mock.patch("sys.stdout") as out:
             self.assertEqual(coverage.main([str(folder)]), 1)
         printed = out.write.call_args[0][0]
-        self.assertTrue(printed.endswith("1 asked, 1 not known, 2 on purpose, 2 right, 1 wrong\n"), printed)
+        sums = "1 asked, 1 not known, 2 on purpose, 2 right, 1 wrong\n"
+        self.assertTrue(printed.endswith(sums), printed)
         with mock.patch("sys.stderr"):
             self.assertEqual(coverage.main([]), 2)

@@ -118,6 +118,16 @@ class Shapes(SynchronousTestCase):
         _, again = make(state_dir=state)
         self.assertIn("stat/+/POWER", again.filters())
 
+    def test_without_setoption4_nothing_comes_twice(self) -> None:
+        """Others send what is switched on the same topics too, as a text, beside RESULT."""
+        _, context = make()
+        context.deliver(config_topic("B"), announcement(mac="B", t="other", so={"4": 1}))
+        context.deliver(config_topic(), announcement(so={"4": 0}))
+        self.assertEqual(context.deliver("stat/plug/POWER", b"ON"), [])
+        (metric,) = context.deliver("stat/plug/RESULT", b'{"POWER":"ON"}')
+        self.assertEqual(metric.fields, {"state": True})
+        self.assertEqual(context.dropped, {})
+
     def test_a_filter_that_covers_others_replaces_them(self) -> None:
         """A message must not come to us twice because two of our filters match it."""
         _, context = make()
