@@ -14,15 +14,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from metrics_agent._version import __version__
@@ -30,6 +28,7 @@ from metrics_agent.cause import Cause, CauseError
 from metrics_agent.http_interface import HttpReply
 from metrics_agent.transports.dial import dial_host
 from metrics_agent.transports.http_faults import cause_of, causes_of, was_cancelled
+from metrics_agent.transports.http_limits import BoundedConnection, BoundedEndpoint, BytesProducer
 from metrics_agent.transports.settings import TlsSettings
 
 __all__ = ["HttpClient"]
@@ -130,7 +129,7 @@ class _Attempt:
         self._room = body_limit + _OVERHEAD
         self._tls = tls
         self._explain: Callable[[Cause], Cause] | None = None
-        self._connection: _Bounded | None = None
+        self._connection: BoundedConnection | None = None
         self._fault: CauseError | None = None
         self._expired = False
 
@@ -140,11 +139,11 @@ class _Attempt:
         tls = self._tls if uri.scheme == b"https" else None
         way = dial_host(self._reactor, host, uri.port, self._timeout_s, tls)
         self._explain = way.explain
-        return _BoundedEndpoint(way.endpoint, self)
+        return BoundedEndpoint(way.endpoint, self)
 
     # The connection.
 
-    def connected(self, connection: _Bounded) -> None:
+    def connected(self, connection: BoundedConnection) -> None:
         """Remember the connection, so that it can be ended."""
         self._connection = connection
         if self._fault is not None or self._expired:
@@ -188,7 +187,7 @@ class _Attempt:
         """Send a request; wait for the answer and its body."""
         pool = HTTPConnectionPool(self._reactor, persistent=False)
         agent = Agent.usingEndpointFactory(self._reactor, self, pool)
-        producer = None if body is None else _BytesProducer(body)
+        producer = None if body is None else BytesProducer(body)
         response = await agent.request(method, url.encode("ascii"), headers, producer)
         coding = b",".join(response.headers.getRawHeaders(b"content-encoding", []))
         if coding.strip().lower() not in {b"", b"identity"}:
@@ -221,63 +220,6 @@ class _Attempt:
         if self._explain is not None:
             cause = self._explain(cause)
         return CauseError(cause.at(self._host))
-
-
-class _Bounded(ProtocolWrapper):
-    """Counts what a connection delivers, and ends it when that is too much."""
-
-    factory: _BoundedFactory
-
-    def makeConnection(self, transport: Any) -> None:
-        super().makeConnection(transport)
-        self.factory.attempt.connected(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        if self.factory.attempt.allows(len(data)):
-            super().dataReceived(data)
-
-
-class _BoundedFactory(WrappingFactory):
-    protocol = _Bounded
-    noisy = False
-
-    def __init__(self, wrapped: Any, attempt: _Attempt) -> None:
-        super().__init__(wrapped)
-        self.attempt = attempt
-
-
-@frozen
-class _BoundedEndpoint:
-    """An endpoint whose connections are counted."""
-
-    endpoint: Any
-    attempt: _Attempt
-
-    def connect(self, factory: Any) -> Deferred[Any]:
-        connecting: Deferred[Any] = self.endpoint.connect(_BoundedFactory(factory, self.attempt))
-        return connecting.addCallback(lambda wrapper: wrapper.wrappedProtocol)
-
-
-@implementer(IBodyProducer)
-class _BytesProducer:
-    """Sends a small body at once; Twisted's own reads a file with the global reactor."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.length = len(data)
-
-    def startProducing(self, consumer: Any) -> Deferred[None]:
-        consumer.write(self._data)
-        return succeed(None)
-
-    def stopProducing(self) -> None:
-        """Do nothing, all is sent."""
-
-    def pauseProducing(self) -> None:
-        """Do nothing, all is sent."""
-
-    def resumeProducing(self) -> None:
-        """Do nothing, all is sent."""
 
 
 class _Body(Protocol):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 
 from metrics_agent.cause import Cause
+from metrics_agent.transports.retry_after import retry_after_s
 from metrics_agent.transports.websocket.conversation import HandshakeRefused
 
 __all__ = ["cause_of_refusal"]
 
 _SHOWN: Final = 80
 _LOGIN_IN_URL: Final = re.compile(r"//[^/\s]*@")
-_LONGEST_WAIT_S: Final = 3600.0
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _TEXTS: Final[Mapping[int, str]] = {
     HTTPStatus.UNAUTHORIZED: "it refuses the user name or password",
@@ -49,7 +48,9 @@ def cause_of_refusal(refused: HandshakeRefused, now_s: float) -> Cause:
     text = _TEXTS.get(status, "it has a fault of its own" if status >= _SERVER_FAULT else "")
     text = f"{text} (HTTP {status})" if text else f"it refuses the WebSocket (HTTP {status})"
     needs_user_action = status < _SERVER_FAULT and status not in _PASSING
-    return Cause(kind, text, needs_user_action, _retry_after_s(refused, now_s))
+    return Cause(
+        kind, text, needs_user_action, retry_after_s(_header(refused, b"retry-after"), now_s)
+    )
 
 
 def _header(refused: HandshakeRefused, name: bytes) -> str:
@@ -62,17 +63,3 @@ def _redirect(refused: HandshakeRefused) -> str:
     place = place if len(place) <= _SHOWN else place[:_SHOWN] + "..."
     where = f"to {place!r}" if place else "without saying where to"
     return f"it redirects {where}, set url to where the WebSocket is (HTTP {refused.status})"
-
-
-def _retry_after_s(refused: HandshakeRefused, now_s: float) -> float:
-    text = _header(refused, b"retry-after")
-    if not text:
-        return 0.0
-    if text.isascii() and text.isdigit():
-        seconds = float(text[:9])
-    else:
-        try:
-            seconds = parsedate_to_datetime(text).timestamp() - now_s
-        except (ValueError, OverflowError):
-            return 0.0
-    return min(max(0.0, seconds), _LONGEST_WAIT_S)

@@ -1,0 +1,31 @@
+"""The header ``Retry-After``: for how long a server wants to be left alone. Pure."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+__all__ = ["LONGEST_WAIT_S", "retry_after_s"]
+
+LONGEST_WAIT_S: Final = 3600.0
+"""A server that names more is asked again after this."""
+
+
+def retry_after_s(text: str, now_s: float) -> float:
+    """Return the seconds that a header names, 0 if it names none that can be read.
+
+    Args:
+        text: the header's value: seconds or a date.
+        now_s: the wall clock, for a date.
+    """
+    text = text.strip()
+    if not text:
+        return 0.0
+    if text.isascii() and text.isdigit():
+        seconds = float(text[:9])
+    else:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now_s
+        except (ValueError, OverflowError):
+            return 0.0
+    return min(max(0.0, seconds), LONGEST_WAIT_S)
