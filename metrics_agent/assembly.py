@@ -72,7 +72,14 @@ def make_planned_output(
     try:
         state_dir = state_directory(config.settings, platform.environ)
         own = partial(give_to_owner, directory=state_dir)
-        return make_output(platform, reactor, config.settings.output, take_stdout, own)
+        return make_output(
+            platform,
+            reactor,
+            config.settings.output,
+            take_stdout,
+            own,
+            config.settings.output_settings,
+        )
     except OutputError as error:
         fault = Fault("output", str(error))
         raise ConfigError([config.lines.locate(fault)]) from error
@@ -155,6 +162,7 @@ class _Assembly:
             on_cut=partial(log_cut, self._log),
             on_clash=partial(log_clash, self._log),
             unset_stamp=self._point_clock.stamp,
+            tags=self._start_settings.tags,
         )
         self._guard = Guard(self._log, self._counters.of(AGENT).error)
         self._versions = BrokerVersions()
@@ -330,6 +338,7 @@ class _Assembly:
             sink=self._sink,
             encoder=self._encoder,
             observer=self._observer,
+            instance=self._start_settings.instance or self._platform.host_name(),
         )
         return SelfMetrics(
             self._reactor,

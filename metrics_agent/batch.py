@@ -19,11 +19,16 @@ class Batch:
         settle: called once, when the reader has taken the bytes (where the output does not know:
             when they were written) or they were dropped. Not called for a batch that is still
             queued when the process ends. Must not raise.
+        urgent: whoever sent it soon stops sending unless something is settled: an output that lets
+            lines wait for others sends them now.
     """
 
-    __slots__ = ("count", "data", "settle")
+    __slots__ = ("count", "data", "settle", "urgent")
 
-    def __init__(self, data: bytes, count: int, settle: Settle | None = None) -> None:
+    def __init__(
+        self, data: bytes, count: int, settle: Settle | None = None, *, urgent: bool = False
+    ) -> None:
         self.data = data
         self.count = count
         self.settle = settle
+        self.urgent = urgent

@@ -431,6 +431,8 @@ METRICS_AGENT: Final = Measurement(
         Field("queue_bytes", "B", "int", doc="waiting for the reader"),
         Field("reloads", kind="int"),
         Field("log_suppressed", kind="int", doc="log lines folded or not written"),
+        Field("version", kind="str", doc="of the agent"),
+        Field("instance", kind="str", doc="the setting `instance`, else the host's name"),
     ),
 )
 

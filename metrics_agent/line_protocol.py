@@ -41,6 +41,7 @@ import re
 from collections.abc import Callable, Mapping
 from math import isfinite
 from sys import float_info
+from types import MappingProxyType
 from typing import Final, NoReturn
 
 from metrics_agent.cardinality import Cardinality
@@ -124,6 +125,7 @@ class Encoder:
             has the same one because the name of one of them was replaced or cut; once for each.
         unset_stamp: writes a time before `UNSET_BEFORE_NS`, with the blank before it; by default as
             it is.
+        tags: added to every line, unless its series has a tag of that name.
 
     Attributes:
         cardinality: counts the series of each device.
@@ -140,6 +142,7 @@ class Encoder:
         "_on_clash",
         "_on_cut",
         "_shapes",
+        "_tags",
         "_to_json",
         "_unset_stamp",
         "cardinality",
@@ -156,7 +159,9 @@ class Encoder:
         on_cut: Callable[[Series, str, int], object] = lambda _series, _tag, _length: None,
         on_clash: Callable[[Series, str], object] = lambda _series, _device: None,
         unset_stamp: Callable[[int], bytes] = b" %d".__mod__,
+        tags: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self._tags = tags
         self.replaced = 0
         self.cut = 0
         self.left_out = 0
@@ -281,7 +286,7 @@ class Encoder:
     def _encode_series(self, series: Series) -> bytes:
         """Write measurement and tags, with the space that ends them."""
         tags: dict[bytes, bytes] = {}
-        for name, value in series.tags.items():
+        for name, value in {**self._tags, **series.tags}.items():
             if value is None or value == "":
                 continue
             key = self._encode_key(name)

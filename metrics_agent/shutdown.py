@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from metrics_agent.output.sink import QUEUE_FULL, REJECTED
 from metrics_agent.parts import Parts
 from metrics_agent.steps import Steps
 
 __all__ = ["Shutdown"]
+
+_REASONS: Final = {
+    QUEUE_FULL: "the queue was full",
+    REJECTED: "the output rejected them",
+}
 
 _EXIT_GRACE_S: Final = 2.0
 """How long after ``drain_timeout`` a stop that hangs is ended the hard way."""
@@ -108,12 +114,14 @@ class Shutdown:
                 left=left,
                 seconds=_rounded(self._running_for_s()),
             )
-        elif dropped := sum(sink.dropped.values()):
+        elif sink.dropped:
             log.warn(
-                "Stopped: {written} metrics written, {dropped} were dropped earlier because the "
-                "queue was full.",
+                "Stopped: {written} metrics written, {dropped}.",
                 written=written,
-                dropped=dropped,
+                dropped=" and ".join(
+                    f"{count} were dropped earlier because {_REASONS[reason]}"
+                    for reason, count in sink.dropped.items()
+                ),
             )
         else:
             log.info("Stopped: {written} metrics written, none lost.", written=written)

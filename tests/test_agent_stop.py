@@ -45,12 +45,13 @@ class StopTests(AgentCase):
 
     def test_metrics_that_were_dropped_before(self) -> None:
         """The last line does not say that none was lost."""
-        self.sink.dropped = {"queue_full": 5}
+        self.sink.dropped = {"queue_full": 5, "rejected": 2}
         agent = self.started("a")
         self.successResultOf(agent.stopService())
         self.assertEqual(
             self.logged("warn")[-1],
-            "Stopped: 7 metrics written, 5 were dropped earlier because the queue was full.",
+            "Stopped: 7 metrics written, 5 were dropped earlier because the queue was full and "
+            "2 were dropped earlier because the output rejected them.",
         )
 
     def test_asked_for(self) -> None:

@@ -388,6 +388,16 @@ class ExactLineTests(SynchronousTestCase):
             metric(measurement, tags or {}, {"f": 1.0} if fields is None else fields, time_ns)
         )
 
+    def test_tags_of_every_line(self):
+        """They join those of the series, which win."""
+        encoder = Encoder(tags={"host": "pi 4", "device": "none"})
+        for series, line in (
+            (Series("m", {"device": "a", "z": "1"}), b"m,device=a,host=pi\\ 4,z=1 f=1.0 1\n"),
+            (Series("m", {}), b"m,device=none,host=pi\\ 4 f=1.0 1\n"),
+        ):
+            for _ in range(2):
+                self.assertEqual(encoder.encode(Metric(series, {"f": 1.0}, 1)), line)
+
     def test_names(self):
         """Names are escaped as the specification says, what cannot be encoded is replaced."""
         for name, as_measurement, as_value in (

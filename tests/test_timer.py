@@ -28,6 +28,7 @@ ONE_SHOTS = {
     "supervision/ticker.py": "sets its next tick by itself and contains each by the guard",
     "testing.py": "fakes for tests",
     "transports/http.py": "the limit of one request",
+    "transports/http_post.py": "the limit of one request",
     "transports/mqtt/link.py": "limits of CONNECT and the goodbye; acknowledgements of a turn",
     "oauth2/login_page.py": "the end of one page",
     "oauth2/server.py": "the limit of one request to the page",

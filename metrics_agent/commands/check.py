@@ -45,6 +45,7 @@ def check(config: str | None) -> ExitCode:
     except ConfigError as error:
         return _report_faults(error.faults, path)
     opened = [inspect_files(module.files) for module in plan.config.modules if module.enabled]
+    opened.append(inspect_files(plan.config.files))
     with_line = plan.config.lines.locate
     about_files = [with_line(warning) for each in opened for warning in each.warnings]
     for warning in (*plan.config.warnings, *about_files, *_about_state(plan.config)):
@@ -68,7 +69,7 @@ def _output(plan: Plan) -> Iterator[Fault]:
         trouble = file_trouble(target.path)
         if trouble:
             yield Fault("output", f"{target.path} cannot be written: {trouble}")
-    elif target.kind in {"tls", "endpoint"}:
+    elif target.kind in {"tls", "https", "endpoint"}:
         from metrics_agent.assembly import make_planned_output
         from metrics_agent.commands.reactor import import_reactor
 

@@ -16,7 +16,7 @@ from metrics_agent.commands.check import check
 from metrics_agent.commands.diagnosing import diagnose
 from metrics_agent.commands.run import logged
 from metrics_agent.commands.stdout import say
-from metrics_agent.config.output import read_output
+from metrics_agent.config.output import read_output, without_query
 from metrics_agent.diagnosis import Diagnosis
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.output.probe import probe
@@ -100,9 +100,11 @@ class _Trial:
         """Try the output; look until everything has an answer, or the time is over."""
         setting = plan.config.settings.output
         if read_output(setting).kind not in {"stdout", "file"}:
-            self._output[setting] = None
-            reached = probe(reactor, setting, _LIMIT_S - 2 * _LOOK_S)
-            reached.addCallback(lambda problem: self._output.update({setting: problem}))
+            name = without_query(setting)
+            self._output[name] = None
+            settings = plan.config.settings.output_settings
+            reached = probe(reactor, setting, _LIMIT_S - 2 * _LOOK_S, settings)
+            reached.addCallback(lambda problem: self._output.update({name: problem}))
         for module in plan.modules:
             for broker in module.brokers:  # so that the lines come in the order of the file
                 diagnosis.problems.note(module.name, str(broker.brokers[0]), None)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from metrics_agent.config.faults import Fault, quote
-from metrics_agent.config.output import read_output
+from metrics_agent.config.faults import Fault, join, quote
+from metrics_agent.config.output import OutputSettings, read_output
 from metrics_agent.config.setting import setting
 from metrics_agent.config.types import Duration, Size, format_duration, format_size
 from metrics_agent.errors import OutputError
@@ -147,7 +147,24 @@ class AgentSettings:
         default="stdout",
         doc="Where the lines go: `stdout`, the absolute path of a file, or a socket: "
         "`tcp://host:port`, `tls://host:port` or `unix:///path`. Twisted's descriptions of client "
-        "endpoints work too: `tcp:host:port`, `unix:path=/run/telegraf/telegraf.sock`.",
+        "endpoints work too: `tcp:host:port`, `unix:path=/run/telegraf/telegraf.sock`. The address "
+        "of a database, with the path that it takes lines on: InfluxDB 1 "
+        "`http://host:8086/write?db=telegraf`, InfluxDB 2 and 3 "
+        "`https://host:8086/api/v2/write?org=home&bucket=telegraf`, VictoriaMetrics "
+        "`http://host:8428/write`.",
+    )
+    output_settings: OutputSettings = setting(
+        fixed=True,
+        default=OutputSettings(),
+        doc="The login at the `output` and its certificates.",
+    )
+    tags: Mapping[str, str] = setting(
+        fixed=True,
+        default={},
+        doc="Tags that every line gets, unless it has one of that name; such as the host, which "
+        "Telegraf adds otherwise. Several agents that write to one database without Telegraf need "
+        "one to keep their series apart.",
+        example={"host": "pi"},
     )
     instance: str = setting(
         fixed=True,
@@ -184,10 +201,24 @@ class AgentSettings:
             yield Fault(
                 "state_dir", quote(state_dir), "an absolute path, or one that starts with ~/"
             )
+        yield from self._check_tags()
+        yield from self._check_output()
+
+    def _check_tags(self) -> Iterator[Fault]:
+        for name, value in self.tags.items():
+            if not name or name == "time" or name.startswith("_"):
+                path = join("tags", name)
+                yield Fault(path, "a name that is reserved", "another name for the tag")
+            elif not value:
+                yield Fault(join("tags", name), "an empty text", "a value", "remove it")
+
+    def _check_output(self) -> Iterator[Fault]:
         try:
             read_output(self.output)
         except OutputError as error:
             yield Fault("output", str(error))
+        else:
+            yield from self.output_settings.check_for(self.output)
 
 
 def state_directory(

@@ -75,6 +75,7 @@ class AgentConfig:
         settings: the global keys.
         modules: all module tables, in the order of the file.
         warnings: sentences about what is odd but stops nothing.
+        files: what the global keys name.
         lines: where the keys of the file are, for what is found out later.
     """
 
@@ -82,6 +83,7 @@ class AgentConfig:
     settings: AgentSettings
     modules: tuple[ModuleConfig, ...]
     warnings: tuple[str, ...]
+    files: tuple[NamedFile, ...] = ()
     lines: LineFinder = field(factory=LineFinder, repr=False, eq=False)
 
     @property
@@ -156,8 +158,8 @@ def load(
     modules = tuple(result.config for result in results)
     if agent.value is None or faults:
         raise ConfigError([*map(document.lines.locate, faults), *_enabled_faults(modules)])
-    warnings = tuple(_warnings(document, results))
-    return AgentConfig(path, agent.value, modules, warnings, document.lines)
+    warnings = tuple(_warnings(document, agent, results))
+    return AgentConfig(path, agent.value, modules, warnings, agent.files, document.lines)
 
 
 def _is_module(key: str, value: object, known_kinds: Sequence[str]) -> bool:
@@ -172,8 +174,10 @@ def _explain_unknown(fault: Fault) -> Fault:
     return evolve(fault, hint="a module's settings belong below a line [modules.NAME]")
 
 
-def _warnings(document: Document, results: Sequence[_ModuleResult]) -> Iterator[str]:
-    for fault in _variables(document.table):
+def _warnings(
+    document: Document, agent: Structured[AgentSettings], results: Sequence[_ModuleResult]
+) -> Iterator[str]:
+    for fault in (*_variables(document.table), *agent.warnings):
         yield str(document.lines.locate(fault))
     for result in results:
         yield from map(str, result.ignored)
@@ -182,7 +186,8 @@ def _warnings(document: Document, results: Sequence[_ModuleResult]) -> Iterator[
         else:
             for fault in result.config.faults:
                 yield f"{fault} (module {quote(result.config.name)} is not enabled)"
-    secrets = [path for result in results for path in result.literal_secrets]
+    secrets = list(agent.literal_secrets)
+    secrets += [path for result in results for path in result.literal_secrets]
     if secrets and document.mode & stat.S_IROTH:
         yield (
             f"{document.path}: everybody on this machine may read it (mode {document.mode:04o}) "

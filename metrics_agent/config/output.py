@@ -1,21 +1,37 @@
-"""The `output` setting: stdout, a file, or a socket."""
+"""The `output` setting, stdout, a file, a socket or a database, and how to get at it."""
 
 from __future__ import annotations
 
 import re
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from metrics_agent.config.faults import Fault
+from metrics_agent.config.secret import Secret
+from metrics_agent.config.setting import setting
+from metrics_agent.config.tls import TlsSettings
+from metrics_agent.config.types import Duration
 from metrics_agent.errors import OutputError
-from metrics_agent.host_port import HOST_PORT, SCHEME, read_host, read_port, shown
+from metrics_agent.host_port import HOST_PORT, SCHEME, UNPRINTABLE, read_host, read_port, shown
 
-__all__ = ["EXPECTED_OUTPUT", "STDOUT", "Target", "needs_tls", "read_output"]
+__all__ = [
+    "EXPECTED_OUTPUT",
+    "STDOUT",
+    "OutputSettings",
+    "Target",
+    "needs_tls",
+    "read_output",
+    "without_query",
+]
 
 STDOUT: Final = "stdout"
 
 EXPECTED_OUTPUT: Final = (
-    "stdout, the absolute path of a file, tcp://host:port, tls://host:port or unix:///path"
+    "stdout, the absolute path of a file, tcp://host:port, tls://host:port, unix:///path or "
+    "http://host:port/write?db=NAME"
 )
 _DATAGRAMS: Final = frozenset({"udp", "udp4", "udp6", "unixgram", "ip"})
 _SCHEMES: Final[dict[str, Literal["tcp", "tls"]]] = {
@@ -25,6 +41,11 @@ _SCHEMES: Final[dict[str, Literal["tcp", "tls"]]] = {
     "tls": "tls",
     "ssl": "tls",
 }
+_HTTP: Final[Mapping[str, tuple[Literal["http", "https"], int]]] = {
+    "http": ("http", 80),
+    "https": ("https", 443),
+}
+_WRITE_PATHS: Final = "/write?db=NAME or /api/v2/write?org=NAME&bucket=NAME"
 _ENDPOINT = re.compile(r"([a-z][a-z0-9]*):(.*)", re.DOTALL)
 _ARGUMENT = re.compile(r"((?:\\.|[^:\\])*)(?::|\Z)", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -36,17 +57,96 @@ class Target:
 
     Attributes:
         kind: what it is; ``endpoint`` is any other client endpoint of Twisted.
-        path: of the file or the Unix socket.
+        path: of the file or the Unix socket; of a database with its query.
         host: of a TCP socket, with or without TLS, without brackets.
         port: of that.
         description: of the endpoint, as Twisted reads it.
+        url: of a database.
     """
 
-    kind: Literal["stdout", "file", "tcp", "tls", "unix", "endpoint"]
+    kind: Literal["stdout", "file", "tcp", "tls", "unix", "endpoint", "http", "https"]
     path: str = ""
     host: str = ""
     port: int = 0
     description: str = ""
+    url: str = ""
+
+    @property
+    def is_database(self) -> bool:
+        """Whether lines are sent in requests over HTTP."""
+        return bool(self.url)
+
+
+@frozen
+class OutputSettings(TlsSettings):
+    """How to get at an output."""
+
+    ca_hint = "see output_settings.tls_ca"
+
+    token: Secret | None = setting(
+        default=None,
+        doc="API token of the database (InfluxDB 2 and 3; sent as `Authorization: Token ...`).",
+        example="",
+    )
+    username: str = setting(
+        default="",
+        doc="Login name at the database (InfluxDB 1 and proxies; sent as HTTP Basic).",
+        example="telegraf",
+    )
+    password: Secret | None = setting(default=None, doc="Password of `username`.", example="")
+    timeout: Duration = setting(
+        default="30s",
+        doc="Time for one request to the database, from the name's look-up to the answer's end.",
+        minimum=1,
+        maximum=600,
+    )
+
+    def authorization(self) -> str:
+        """Return the value of the header ``Authorization``, empty for none; secret."""
+        if self.token is not None and self.token.reveal():
+            return f"Token {self.token.reveal()}"
+        if not self.username:
+            return ""
+        password = "" if self.password is None else self.password.reveal()
+        return f"Basic {b64encode(f'{self.username}:{password}'.encode()).decode()}"
+
+    def check_for(self, output: str) -> Iterator[Fault]:
+        """Yield what is wrong between these settings and the output.
+
+        Args:
+            output: the setting, which `read_output` takes.
+        """
+        target = read_output(output)
+        secure = target.kind in {"tls", "https"}
+        name = without_query(output)
+        for fault in self.check_tls("output", "tls:// or https://", None if secure else name):
+            yield _inside(fault)
+        login = ("token", "username", "password")
+        given = [key for key in login if getattr(self, key) not in (None, "", Secret(""))]
+        if given and not target.is_database:
+            hint = "remove it or change output"
+            expected = "an output with http:// or https://"
+            yield _inside(Fault(given[0], f"a login for {name}", expected, hint))
+        elif "token" in given and len(given) > 1:
+            yield _inside(Fault(given[1], "a login beside token", "one or the other", "remove one"))
+        elif given == ["password"]:
+            yield _inside(Fault("username", "nothing", "a name", "password is set and needs it"))
+        for key in given:
+            value = getattr(self, key)
+            text = value.reveal() if isinstance(value, Secret) else value
+            if key == "username" and ":" in text:
+                yield _inside(Fault(key, "a name with a colon", "a name without one"))
+            if UNPRINTABLE.search(text) or (key == "token" and not text.isascii()):
+                yield _inside(Fault(key, "a text that HTTP cannot carry", "printable characters"))
+
+
+def _inside(fault: Fault) -> Fault:
+    return evolve(fault, path=f"output_settings.{fault.path}")
+
+
+def without_query(setting: str) -> str:
+    """Return an output as a log may show it: the query of an address may hold a password."""
+    return setting.partition("?")[0] if SCHEME.match(setting) else setting
 
 
 def read_output(setting: str) -> Target:
@@ -78,7 +178,7 @@ def read_output(setting: str) -> Target:
 
 def needs_tls(setting: str) -> bool:
     """Return whether the output speaks TLS, for which OpenSSL is loaded."""
-    return setting.lower().startswith(("tls:", "ssl:"))
+    return setting.lower().startswith(("tls:", "ssl:", "https:"))
 
 
 def _from_url(scheme: str, rest: str, setting: str) -> Target:
@@ -86,6 +186,8 @@ def _from_url(scheme: str, rest: str, setting: str) -> Target:
         raise _datagrams(setting)
     if scheme == "unix":
         return Target("unix", path=_absolute(rest, setting))
+    if scheme in _HTTP:
+        return _database(scheme, rest)
     if scheme not in _SCHEMES:
         raise OutputError(f"got the scheme {shown(scheme)}, expected {EXPECTED_OUTPUT}")
     if "@" in rest:  # before anything is shown: it may hold a password
@@ -93,6 +195,33 @@ def _from_url(scheme: str, rest: str, setting: str) -> Target:
     authority, _slash, path = rest.partition("/")
     where = None if path else HOST_PORT.fullmatch(authority)
     return _socket(_SCHEMES[scheme], where, setting)
+
+
+def _database(scheme: str, rest: str) -> Target:
+    """Read the address of a database; errors show nothing that may be secret."""
+    kind, default_port = _HTTP[scheme]
+    authority, slash, path = rest.partition("/")
+    authority, mark, _query = authority.partition("?")
+    if "@" in authority:
+        raise OutputError(
+            f"got a login in the address, expected {scheme}://host:port/path and the login in "
+            "output_settings.username and output_settings.password"
+        )
+    before = path.partition("?")[0].partition("#")[0]
+    name = f"{scheme}://{authority}{slash}{before}"
+    if not before or mark:
+        raise OutputError(f"got {shown(name)} without a path, expected {_WRITE_PATHS} after it")
+    if UNPRINTABLE.search(rest) or not path.isascii() or "#" in rest:
+        raise OutputError(f"got {shown(name)}, expected an address that is percent-encoded")
+    where = HOST_PORT.fullmatch(authority)
+    if where is None:
+        raise OutputError(f"got {shown(name)}, expected {scheme}://host:port/{before}")
+    host, port = read_host(where, name), read_port(where["port"], default_port)
+    if not host.isascii():
+        host = host.encode("idna").decode("ascii")
+    shown_host = f"[{host}]" if ":" in host else host
+    url = f"{kind}://{shown_host}:{port}/{path}"
+    return Target(kind, path=f"/{path}", host=host, port=port, url=url)
 
 
 def _socket(kind: Literal["tcp", "tls"], where: re.Match[str] | None, setting: str) -> Target:

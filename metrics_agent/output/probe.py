@@ -11,7 +11,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from metrics_agent.config.output import needs_tls, read_output
+from metrics_agent.config.output import OutputSettings, needs_tls, read_output
 from metrics_agent.output.dial import make_dial
 from metrics_agent.transports.causes import of_connect_failure
 from metrics_agent.transports.reconnecting import Dial
@@ -19,13 +19,16 @@ from metrics_agent.transports.reconnecting import Dial
 __all__ = ["probe"]
 
 
-def probe(reactor: Any, setting: str, timeout_s: float) -> Deferred[str]:
+def probe(
+    reactor: Any, setting: str, timeout_s: float, settings: OutputSettings | None = None
+) -> Deferred[str]:
     """Connect, with TLS up to the end of the handshake, and close again.
 
     Args:
         reactor: the reactor.
         setting: see `config.output.read_output`; not stdout and not a file.
         timeout_s: how long it may take.
+        settings: how to get at it; None for the defaults.
 
     Returns:
         A Deferred of what is wrong, a clause; empty if nothing is.
@@ -36,7 +39,7 @@ def probe(reactor: Any, setting: str, timeout_s: float) -> Deferred[str]:
     reached: Deferred[str] = Deferred(lambda _reached: connecting.cancel())
     way: Dial | None = None
     try:
-        way = make_dial(reactor, read_output(setting), setting)()
+        way = make_dial(reactor, read_output(setting), setting, settings)()
         connecting = way.endpoint.connect(factory)
     except Exception:  # plugins raise what they like
         connecting = Deferred()

@@ -122,6 +122,22 @@ class BatchQueue:
             parts.append(batch.data)
         return b"".join(parts)
 
+    def peek_batches(self, limit: int) -> bytes:
+        """Return the next whole batches, joined; nothing may be partly written.
+
+        Returns:
+            At most `limit` bytes, but at least one batch; empty when nothing is queued. They stay
+            queued until `advance`.
+        """
+        size = 0
+        parts: list[bytes] = []
+        for batch in self._queued:
+            size += len(batch.data)
+            if parts and size > limit:
+                break
+            parts.append(batch.data)
+        return b"".join(parts)
+
     def advance(self, count: int) -> None:
         """Take the first `count` bytes as passed on.
 

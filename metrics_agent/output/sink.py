@@ -31,6 +31,9 @@ FIRST_LOOK_S = 0.002
 LAST_LOOK_S = 0.05
 
 QUEUE_FULL = "queue_full"
+REJECTED = "rejected"
+_EXAMPLE_EVERY_S = 600.0
+_EXAMPLE_BYTES = 200
 _FAILED = (
     "Cannot write to the output: {cause}. Metrics are kept within the queue's bound, trying again."
 )
@@ -87,6 +90,12 @@ class Sink(Service):
         self._drains: dict[Deferred[int], IDelayedCall] = {}
         self._dropped: dict[str, int] = {}
         self._finish_held: Callable[[bytes], bytes] | None = None
+        self._urgent = False
+        self._draining = False
+        self._reports = False  # the writer reports what is taken, and need not be asked
+        self._trouble_kind = ""
+        self._rejections = 0  # since the last that was logged
+        self._next_example_s = 0.0
         self._overflow = 0  # metrics dropped since the queue was last known to have room
         self.problem = ""
 
@@ -105,7 +114,7 @@ class Sink(Service):
     @property
     def written_metrics(self) -> int:
         """Metrics written since the start; fewer again when a connection is lost with some."""
-        return self._queue.in_flight_metrics + self._queue.taken_metrics
+        return self._queue.in_flight_metrics + self.taken_metrics
 
     @property
     def left_metrics(self) -> int:
@@ -115,7 +124,7 @@ class Sink(Service):
     @property
     def taken_metrics(self) -> int:
         """Metrics that the reader has taken, as far as we have looked."""
-        return self._queue.taken_metrics
+        return self._queue.taken_metrics - self._dropped.get(REJECTED, 0)
 
     @property
     def dropped(self) -> Mapping[str, int]:
@@ -128,6 +137,8 @@ class Sink(Service):
         A dropped batch, this one or an older one, is settled before this returns.
         """
         queue = self._queue
+        if batch.urgent:
+            self._urgent = True
         dropped = queue.push(batch)
         if dropped:
             self._drop(dropped, QUEUE_FULL)
@@ -167,6 +178,7 @@ class Sink(Service):
             cancelled.
         """
         self.release()
+        self._draining = True
         self._flush()
         left = self.left_metrics
         if not left or self._writer is None or self._is_lost:
@@ -198,6 +210,21 @@ class Sink(Service):
         """Whether the writer has accepted a part of a line."""
         return self._queue.in_line
 
+    @property
+    def urgent(self) -> bool:
+        """Whether a sender or a drain waits for what is queued."""
+        return self._urgent or self._draining
+
+    @property
+    def draining(self) -> bool:
+        """Whether a drain was asked for."""
+        return self._draining
+
+    def peek_batches(self, limit: int) -> bytes:
+        """Return the next whole batches to write."""
+        self._reports = True
+        return b"" if self._finish_held is not None else self._queue.peek_batches(limit)
+
     def peek(self, limit: int) -> bytes:
         """Return the next whole lines to write."""
         return b"" if self._finish_held is not None else self._queue.peek(limit)
@@ -205,6 +232,8 @@ class Sink(Service):
     def advance(self, count: int) -> None:
         """Take `count` bytes as accepted by the writer."""
         self._queue.advance(count)
+        if not self._queue.queued_bytes:
+            self._urgent = False
         if self._pressed and self._queue.queued_bytes <= self._low_mark_bytes:
             self._press(pressed=False)
         if self._overflow and self._queue.queued_bytes <= self._low_mark_bytes:
@@ -218,12 +247,37 @@ class Sink(Service):
             self._settle(self._queue.take(untaken))
         self._queue.rewind()
 
-    def trouble(self, reason: str) -> None:
-        """Log each trouble once until the output works again; the writer tries again."""
-        if reason == self.problem:
+    def taken(self) -> None:
+        """Look what the reader has taken."""
+        self._looks.stop()
+        self._look_delay_s = FIRST_LOOK_S
+        self._look()
+
+    def rejected(self, count: int, reason: str, example: bytes) -> None:
+        """Count lines that the reader will never take, and log one of them now and then."""
+        self._dropped[REJECTED] = self._dropped.get(REJECTED, 0) + count
+        self._rejections += count
+        now_s = self._reactor.seconds()
+        if now_s < self._next_example_s:
             return
-        self.problem = reason
-        self._status.failed("output", Cause(reason, reason, needs_user_action=True))
+        self._next_example_s = now_s + _EXAMPLE_EVERY_S
+        self._log.error(
+            "The output rejects metrics, which are dropped and counted, {count} so far: "
+            "{reason}{example}. Others are logged in {minutes:g} min at the earliest.",
+            count=self._rejections,
+            reason=reason,
+            example=f" (the line {example[:_EXAMPLE_BYTES]!r})" if example else "",
+            minutes=_EXAMPLE_EVERY_S / 60,
+        )
+        self._rejections = 0
+
+    def trouble(self, reason: str, kind: str = "") -> None:
+        """Log each trouble once until the output works again; the writer tries again."""
+        kind = kind or reason
+        if self.problem and kind == self._trouble_kind:
+            return
+        self.problem, self._trouble_kind = reason, kind
+        self._status.failed("output", Cause(kind, reason, needs_user_action=True))
 
     def recovered(self) -> None:
         """Log the end of a trouble once."""
@@ -270,7 +324,7 @@ class Sink(Service):
             self._look_later()
 
     def _look_later(self) -> None:
-        if not self._looks.active and self._writer is not None:
+        if not self._looks.active and self._writer is not None and not self._reports:
             self._looks.start(self._look_delay_s)
             self._look_delay_s = min(2 * self._look_delay_s, LAST_LOOK_S)
 

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics_agent.config.output import read_output
+from metrics_agent.config.output import OutputSettings, Target, read_output, without_query
 
 if TYPE_CHECKING:
-    from metrics_agent.output.writer import MakeWriter
+    from metrics_agent.output.writer import BatchSource, MakeWriter, Writer
     from metrics_agent.platform import Platform
+    from metrics_agent.transports.reconnecting import Dial
 
 __all__ = ["file_trouble", "make_output"]
 
@@ -48,6 +49,7 @@ def make_output(
     setting: str,
     take_stdout: Callable[[], int],
     own: Callable[[int], object] = lambda _descriptor: None,
+    settings: OutputSettings | None = None,
 ) -> MakeWriter:
     """Turn the setting into what the sink calls at start; connects and opens nothing yet.
 
@@ -57,6 +59,7 @@ def make_output(
         setting: see `read_output`.
         take_stdout: gives the private descriptor of fd 1; called only for ``stdout``.
         own: called with the descriptor of a file that was made, to give it to its owner.
+        settings: how to get at it; None for the defaults.
 
     Raises:
         OutputError: the setting cannot be used.
@@ -75,8 +78,55 @@ def make_output(
     from metrics_agent.output.dial import make_dial
     from metrics_agent.output.endpoint import EndpointWriter
 
-    dial = make_dial(reactor, target, setting)
+    settings = settings or OutputSettings()
+    dial = make_dial(reactor, target, setting, settings)
+    if target.is_database:
+        return _make_http(platform, reactor, target, setting, settings, dial)
     return lambda source: EndpointWriter(platform, reactor, dial, setting, source)
+
+
+def _make_http(
+    platform: Platform,
+    reactor: Any,
+    target: Target,
+    setting: str,
+    settings: OutputSettings,
+    dial: Callable[[], Dial],
+) -> MakeWriter:
+    # The client of HTTP is loaded for nothing else.
+    from metrics_agent.backoff import Backoff
+    from metrics_agent.output.http.writer import (
+        ANSWER_BYTES,
+        RETRY_MAX_S,
+        RETRY_MIN_S,
+        HttpWriter,
+    )
+    from metrics_agent.transports.http_post import Poster
+
+    headers = {"Content-Type": "text/plain; charset=utf-8"}
+    if authorization := settings.authorization():
+        headers["Authorization"] = authorization
+
+    def make(source: BatchSource) -> Writer:
+        client = Poster(
+            reactor,
+            target.url,
+            dial=dial,
+            headers=headers,
+            timeout_s=settings.timeout,
+            body_limit=ANSWER_BYTES,
+        )
+        backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S, platform.random)
+        return HttpWriter(
+            reactor,
+            client,
+            without_query(setting),
+            source,
+            backoff,
+            lambda: platform.wall_ns() / 1e9,
+        )
+
+    return make
 
 
 def _may(path: Path, mode: int) -> bool:

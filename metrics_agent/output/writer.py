@@ -7,7 +7,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-__all__ = ["MakeWriter", "Source", "Writer"]
+__all__ = ["BatchSource", "MakeWriter", "Source", "Writer"]
 
 
 class Source(Protocol):
@@ -57,6 +57,50 @@ class Source(Protocol):
         ...
 
 
+class BatchSource(Source, Protocol):
+    """The same for a writer that takes whole batches, lets them wait, and knows their fate."""
+
+    @property
+    def urgent(self) -> bool:
+        """Whether what waits is to leave now, for writers that let lines wait for others."""
+        ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether the process is about to end: what waits for a better time is tried now."""
+        ...
+
+    def peek_batches(self, limit: int) -> bytes:
+        """Return the next whole batches, at most so many bytes but one batch at least.
+
+        Nothing may be partly passed on. A writer that uses this reports by `taken`.
+        """
+        ...
+
+    def trouble(self, reason: str, kind: str = "") -> None:
+        """Say that writing fails and is tried again; may be repeated.
+
+        Args:
+            reason: a clause.
+            kind: the same for the same trouble, where the reason may differ.
+        """
+        ...
+
+    def taken(self) -> None:
+        """Say that the reader has taken more, so that `Writer.untaken` is less now."""
+        ...
+
+    def rejected(self, count: int, reason: str, example: bytes) -> None:
+        """Say that the reader will never take some lines of what was accepted.
+
+        Args:
+            count: how many.
+            reason: what it says about one of them.
+            example: one of them, empty where the writer does not know which they are.
+        """
+        ...
+
+
 class Writer(Protocol):
     """Brings the bytes of a source to their reader, never blocking the reactor."""
 
@@ -77,4 +121,4 @@ class Writer(Protocol):
         ...
 
 
-MakeWriter = Callable[[Source], Writer]
+MakeWriter = Callable[[BatchSource], Writer]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from metrics_agent._version import __version__
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.events import AGENT
 from metrics_agent.logs.observer import StderrObserver
@@ -36,6 +37,7 @@ class Reports:
         sink: the output.
         encoder: what it had to change.
         observer: the log.
+        instance: the name of this agent.
         started_s: when the agent was made.
     """
 
@@ -47,6 +49,7 @@ class Reports:
     sink: Sink
     encoder: Encoder
     observer: StderrObserver
+    instance: str
     started_s: float = field(init=False)
 
     @started_s.default
@@ -87,4 +90,6 @@ class Reports:
             "cut": self.encoder.cut,
             "left_out": self.encoder.left_out,
             "log_suppressed": self.observer.suppressed,
+            "version": __version__,
+            "instance": self.instance,
         }, own

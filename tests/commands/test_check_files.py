@@ -80,6 +80,24 @@ class OutputTests(FilesCase):
         self.assertIn("error: FILE:2: output: got 'carrier:pigeon' (Unknown endpoint type", fault)
 
 
+class OutputSettingsTests(FilesCase):
+    """What belongs to the output is looked at as what belongs to a module is."""
+
+    def test_files_and_warnings(self) -> None:
+        """Authorities that are missing, no verification, a secret that everybody may read."""
+        top = 'output = "https://db/write?p=x"\n[output_settings]\n'
+        [fault] = self.faults(f'{top}tls_ca = "none.pem"\n')
+        self.assertIn("FILE:3: output_settings.tls_ca: ", fault)
+        path = self.write(f"{top}tls_insecure = true\ntoken = 's3cret'\n{GOOD}")
+        Path(path).chmod(0o644)
+        self.assertEqual(check(path), 0)
+        said = "\n".join(self.said())
+        self.assertIn("output_settings.tls_insecure: the certificate", said)
+        self.assertIn("it holds secrets (output_settings.token)", said)
+        self.assertNotIn("s3cret", said)
+        self.assertEqual(len(self.faults("[output_settings]\ntoken = 'x'\n")), 1)
+
+
 class PemTests(FilesCase):
     """PEM files of TLS."""
 

@@ -10,8 +10,9 @@ from typing import Any
 from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.config import AgentConfig, AgentSettings, load, setting, structure
+from metrics_agent.config import AgentConfig, AgentSettings, Secret, load, setting, structure
 from metrics_agent.config.declared import declared, needed
+from metrics_agent.config.output import OutputSettings
 from metrics_agent.config.sample import Subject, sample_file, sample_modules
 from metrics_agent.module_kind import ModuleKind
 from metrics_agent.modules import BUILT_IN, find_kind
@@ -91,7 +92,11 @@ class FileTests(SampleCase):
     def test_global_settings_are_shown_at_their_defaults(self) -> None:
         """What is uncommented is the default; what is not set by default has an example."""
         config = self.load(uncomment(sample_file([])))
-        self.assertEqual(config.settings, AgentSettings(state_dir="/var/lib/metrics-agent"))
+        nothing = OutputSettings(token=Secret(""), password=Secret(""), tls_key_password=Secret(""))
+        self.assertEqual(
+            config.settings,
+            AgentSettings(state_dir="/var/lib/metrics-agent", output_settings=nothing),
+        )
 
     def test_a_module_that_cannot_be_used_says_so(self) -> None:
         text = sample_file([Subject("odd", "cannot be used: no oven", None), subject("demo")])

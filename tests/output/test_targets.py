@@ -144,7 +144,7 @@ class SettingTests(SynchronousTestCase):
         self.assertEqual(
             way.explain(Cause("closed", "cut")).text,
             "its certificate comes from an authority that we do not trust "
-            "(add it to those of this machine); it is not trusted",
+            "(see output_settings.tls_ca); it is not trusted",
         )
 
     def test_wrong(self) -> None:
@@ -169,7 +169,7 @@ class SettingTests(SynchronousTestCase):
             ("udp://localhost:8094", "datagrams"),
             ("udp:localhost:8094", "datagrams"),
             ("unixgram:///run/t.sock", "datagrams"),
-            ("http://localhost:8094", "got the scheme 'http'"),
+            ("gopher://localhost:8094", "got the scheme 'gopher'"),
             ("unix:", "an absolute path"),
             ("unix://run/t.sock", "an absolute path"),
             ("unix:path=t.sock", "an absolute path"),

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from metrics_agent.errors import ProtocolError
 from metrics_agent.transports.mqtt import packets
 from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
 
-__all__ = ["AckWindow"]
+__all__ = ["USUAL_WINDOW", "AckWindow"]
+
+USUAL_WINDOW: Final = 20
+"""With MQTT 3.1.1 a broker does not say how many messages it sends: mosquitto's default."""
 
 
 class _Arrived:
@@ -35,6 +39,7 @@ class AckWindow:
         write: takes the bytes of one or more PUBACK packets.
         call_soon: asks for a call of `flush` in the next turn of the reactor.
         emptied: called when the last acknowledgement that was owed has been written.
+        window: how many messages the broker sends before one is acknowledged, as far as known.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class AckWindow:
         write: Callable[[bytes], None],
         call_soon: Callable[[Callable[[], None]], object],
         emptied: Callable[[], None] = lambda: None,
+        window: int = MOST_IN_FLIGHT,
     ) -> None:
         self._write = write
         self._call_soon = call_soon
@@ -50,6 +56,12 @@ class AckWindow:
         self._count = 0
         self._flush_asked = False
         self._closed = False
+        self._pressing_from = (window + 1) // 2
+
+    @property
+    def pressing(self) -> bool:
+        """Whether half the window waits: the broker soon sends nothing until one is settled."""
+        return self._count >= self._pressing_from
 
     def __len__(self) -> int:
         """Return the number of messages that are not acknowledged."""

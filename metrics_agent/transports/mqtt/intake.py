@@ -149,7 +149,8 @@ class Intake:
                 acknowledgements.release(packet_ids)
             return
         settle: Settle | None = acknowledgements.hold(packet_ids) if packet_ids else None
-        self._write(Batch(b"".join(lines), len(lines), settle))
+        urgent = settle is not None and acknowledgements.pressing
+        self._write(Batch(b"".join(lines), len(lines), settle, urgent=urgent))
 
     def _is_copy(self, topic: bytes, payload: bytes, copies: int) -> bool:
         """Say whether a message is another copy of the one before."""

@@ -30,7 +30,7 @@ from metrics_agent.errors import ProtocolError
 from metrics_agent.logs.logger import failure_of
 from metrics_agent.timer import Timer
 from metrics_agent.transports.mqtt import causes
-from metrics_agent.transports.mqtt.acknowledge import AckWindow
+from metrics_agent.transports.mqtt.acknowledge import USUAL_WINDOW, AckWindow
 from metrics_agent.transports.mqtt.engine import (
     Accepted,
     Disconnected,
@@ -118,7 +118,10 @@ class MqttLink(Protocol):
         self.engine = Engine(settings, client_id, self._write)
         self._v5 = self.engine.v5
         self.acknowledgements = AckWindow(
-            self._write, lambda call: reactor.callLater(0, call), self._all_acknowledged
+            self._write,
+            lambda call: reactor.callLater(0, call),
+            self._all_acknowledged,
+            settings.receive_maximum if self._v5 else USUAL_WINDOW,
         )
         self._unacknowledged: list[Deferred[bool]] = []
         self._pings: deque[Deferred[bool] | None] = deque()

@@ -30,6 +30,21 @@ class AckWindowTests(SynchronousTestCase):
         self.window.flush()
         self.assertEqual((self.written, len(self.window)), ([puback(1, 2, 3, 4)], 0))
 
+    def test_pressing(self) -> None:
+        """Once half the window waits, whatever of it, until enough is acknowledged."""
+        for window, half in ((1, 1), (20, 10), (1000, 500), (7, 4)):
+            acknowledgements = AckWindow(self.written.append, self.soon.append, window=window)
+            settle = acknowledgements.hold([1])
+            if half > 1:
+                self.assertFalse(acknowledgements.pressing)
+                acknowledgements.release(range(2, half))
+                self.assertFalse(acknowledgements.pressing)
+                acknowledgements.hold([half])()
+            self.assertTrue(acknowledgements.pressing)
+            settle()
+            acknowledgements.flush()
+            self.assertFalse(acknowledgements.pressing)
+
     def test_one_flush_a_turn(self) -> None:
         """Many settlements in a turn ask for one flush; the next turn for another."""
         settles = [self.window.hold([number]) for number in range(1, 51)]

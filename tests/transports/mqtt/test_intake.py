@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.batch import Batch
 from metrics_agent.errors import ProtocolError
 from metrics_agent.interfaces import Message
+from metrics_agent.transports.mqtt.acknowledge import AckWindow
 from metrics_agent.transports.mqtt.intake import Intake
 from metrics_agent.transports.mqtt.packets import decode_publish
 from metrics_agent.transports.mqtt.topics import SubscriptionTable
@@ -51,6 +53,25 @@ def decoded(first: int, body: bytes, *, v5: bool) -> object:
 bodies = st.builds(
     lambda length, rest: length.to_bytes(2, "big") + rest, st.integers(0, 8), st.binary(max_size=12)
 )
+
+
+class UrgencyTests(SynchronousTestCase):
+    """What the output learns of a broker that waits."""
+
+    def test_urgent_when_half_the_window_waits(self) -> None:
+        """A batch says that its sender waits; one at QoS 0 never does."""
+        table = SubscriptionTable()
+        batches: list[Batch] = []
+        table.add("#", 1, lambda message, lines: lines.append(message.payload))
+        intake = Intake(table, batches.append, int, lambda _why, _n: None, Logger(), 99)
+        acknowledgements = AckWindow(lambda _data: None, lambda _call: None, window=4)
+        for packet_id in (1, 2, 3, 0):
+            intake.begin()
+            first = 0x32 if packet_id else 0x30
+            number = packet_id.to_bytes(2, "big") if packet_id else b""
+            intake.take(first, b"\x00\x01a" + number + b"x", v5=False)
+            intake.end(acknowledgements)
+        self.assertEqual([batch.urgent for batch in batches], [False, True, True, False])
 
 
 class CopyTests(SynchronousTestCase):

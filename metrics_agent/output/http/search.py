@@ -1,0 +1,120 @@
+"""The search for the bad lines of a request that was rejected as a whole. Pure.
+
+Theory of operation. Some databases store nothing of a request with one bad line, and say the same
+of a request to a wrong path. So a line is dropped only if it was rejected when sent alone, and
+another line of the same search was accepted: then the address is right.
+
+The search begins with lines of which it is known that together they are rejected. First single
+lines, spread over all of them, are sent until one is accepted; if none of `PROBES` is, the search
+has failed, and begins again later, with the lines that have come meanwhile. Once a line was
+accepted, the stretches between those that were tried are sent, and each that is rejected is
+halved. An accepted line is never sent again. For each bad line this costs some ``2 log2(n)``
+requests, and never more than ``2 n`` in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+__all__ = ["PROBES", "Search"]
+
+PROBES: Final = 16
+"""Single lines that are tried before the search fails."""
+
+_GOLDEN: Final = 0.618034
+"""Each round tries other lines than those before: its multiples spread over all."""
+
+
+class Search:
+    """Says what to send next, and takes whether it was accepted.
+
+    Args:
+        lines: rejected together; one at least.
+
+    Attributes:
+        rejected: the bad lines with the reasons, once `found`; before that the suspected ones.
+    """
+
+    def __init__(self, lines: Sequence[bytes]) -> None:
+        self._lines = list(lines)
+        self._round = 0
+        self._anchored = False
+        self._stretches: list[range] = []
+        self._probes: list[int] = []
+        self._tried: list[int] = []
+        self._whole = False
+        self.rejected: list[tuple[bytes, str]] = []
+        self._begin_round()
+
+    def __len__(self) -> int:
+        """Return the number of lines."""
+        return len(self._lines)
+
+    @property
+    def found(self) -> bool:
+        """Whether all is known: every line that is not in `rejected` is stored."""
+        return self._anchored and not self._stretches
+
+    @property
+    def failed(self) -> bool:
+        """Whether no line was accepted; call `again` later."""
+        return not self._anchored and not self._probes and not self._whole
+
+    def request(self) -> bytes:
+        """Return what to send; only while neither `found` nor `failed`."""
+        if self._whole:
+            return b"".join(self._lines)
+        if not self._anchored:
+            return self._lines[self._probes[0]]
+        stretch = self._stretches[0]
+        return b"".join(self._lines[stretch.start : stretch.stop])
+
+    def accepted(self) -> None:
+        """Take that the request was accepted."""
+        if self._whole:
+            self._anchored, self._whole = True, False
+            self.rejected = []
+        elif self._anchored:
+            del self._stretches[0]
+        else:
+            self._anchored = True
+            tried = sorted([*self._tried, self._probes[0]])
+            ends = zip([-1, *tried], [*tried, len(self._lines)], strict=True)
+            self._stretches = [range(a + 1, b) for a, b in ends if b - a > 1]
+
+    def refused(self, reason: str) -> None:
+        """Take that the request was rejected."""
+        if self._whole:
+            self._whole = False
+            self._begin_round()
+        elif not self._anchored:
+            index = self._probes.pop(0)
+            self._tried.append(index)
+            self.rejected.append((self._lines[index], reason))
+        else:
+            stretch = self._stretches.pop(0)
+            if len(stretch) == 1:
+                self.rejected.append((self._lines[stretch.start], reason))
+            else:
+                middle = len(stretch) // 2
+                self._stretches[:0] = [stretch[:middle], stretch[middle:]]
+
+    def again(self, more: Sequence[bytes] = ()) -> None:
+        """Begin again after it `failed`: all together, then other single lines than before.
+
+        Args:
+            more: lines that have come meanwhile.
+        """
+        self._lines += more
+        self._round += 1
+        self._whole = True
+
+    def _begin_round(self) -> None:
+        count = len(self._lines)
+        probes = min(PROBES, count)
+        shift = self._round * _GOLDEN % 1.0
+        # From the end: what has come meanwhile is there.
+        self._probes = [int((each + shift) * count / probes) for each in reversed(range(probes))]
+        self._tried = []
+        self.rejected = []

@@ -1,0 +1,123 @@
+"""The search for bad lines, held against a server that rejects any request with one of them."""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis.strategies import booleans, integers, lists
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.output.http.search import PROBES, Search
+
+
+class Server:
+    """Rejects a request that has a bad line, or all of them; stores the others."""
+
+    def __init__(self, bad: set[bytes], *, wrong_path: bool = False) -> None:
+        self.bad = bad
+        self.wrong_path = wrong_path
+        self.stored: list[bytes] = []
+        self.requests = 0
+
+    def accepts(self, body: bytes) -> bool:
+        self.requests += 1
+        lines = body.splitlines(keepends=True)
+        if self.wrong_path or self.bad.intersection(lines):
+            return False
+        self.stored += lines
+        return True
+
+    def run(self, search: Search) -> None:
+        """Answer until the search has an end."""
+        while not search.found and not search.failed:
+            if self.accepts(search.request()):
+                search.accepted()
+            else:
+                search.refused("bad")
+
+
+def numbered(count: int) -> list[bytes]:
+    """Return so many lines."""
+    return [b"line %d\n" % number for number in range(count)]
+
+
+class SearchTests(SynchronousTestCase):
+    """Which lines are dropped, and at what cost."""
+
+    @given(lists(booleans(), min_size=1, max_size=200))
+    @example([True])
+    @example([True] * 40)
+    @example([False] + [True] * (PROBES - 1))
+    def test_any_lines_may_be_bad(self, bad: list[bool]) -> None:
+        """Good lines are stored once, bad ones are dropped; without a good one nothing is."""
+        lines = numbered(len(bad))
+        server = Server({line for line, is_bad in zip(lines, bad, strict=True) if is_bad})
+        good = [line for line in lines if line not in server.bad]
+        search = Search(lines)
+        server.run(search)
+        rounds = 1
+        while search.failed and good and rounds < 400:
+            search.again()
+            server.run(search)
+            rounds += 1
+        if not good:
+            self.assertTrue(search.failed)
+            self.assertEqual(server.stored, [])
+            return
+        self.assertTrue(search.found, "a good line is found in some round")
+        self.assertEqual(sorted(server.stored), sorted(good), "each once")
+        self.assertEqual({line for line, _ in search.rejected}, server.bad)
+        self.assertEqual(len(search.rejected), len(server.bad))
+        self.assertLessEqual(server.requests, rounds * (PROBES + 1) + 2 * len(lines))
+
+    @given(integers(2, 5000), integers(0))
+    def test_one_bad_line_is_cheap(self, count: int, where: int) -> None:
+        """One bad line of 5,000 costs no more than some two requests for each halving."""
+        lines = numbered(count)
+        server = Server({lines[where % count]})
+        search = Search(lines)
+        server.run(search)
+        self.assertEqual([line for line, _ in search.rejected], [lines[where % count]])
+        self.assertEqual(len(server.stored), count - 1)
+        self.assertLessEqual(server.requests, 2 * count.bit_length() + 4)
+
+    def test_wrong_path(self) -> None:
+        """Where all is rejected nothing is dropped, after a few requests."""
+        server = Server(set(), wrong_path=True)
+        search = Search(numbered(5000))
+        server.run(search)
+        self.assertTrue(search.failed)
+        self.assertEqual(server.requests, PROBES)
+        search.again()
+        server.run(search)
+        self.assertEqual(server.requests, 2 * PROBES + 1)
+        server.wrong_path = False
+        search.again()
+        server.run(search)
+        self.assertEqual((search.found, search.rejected), (True, []))
+        self.assertEqual(server.requests, 2 * PROBES + 2, "all of it at once")
+
+    def test_lines_that_come_meanwhile_help(self) -> None:
+        """A single bad line is known as such when a later one is accepted."""
+        server = Server({b"bad\n"})
+        search = Search([b"bad\n"])
+        server.run(search)
+        self.assertTrue(search.failed)
+        search.again([b"good\n"])
+        self.assertEqual(len(search), 2)
+        server.run(search)
+        self.assertEqual((search.found, search.rejected), (True, [(b"bad\n", "bad")]))
+        self.assertEqual(server.stored, [b"good\n"])
+
+    def test_rounds_try_other_lines(self) -> None:
+        """The one good line among a thousand is found after a while."""
+        lines = numbered(1000)
+        server = Server(set(lines) - {lines[333]})
+        search = Search(lines)
+        server.run(search)
+        rounds = 1
+        while search.failed:
+            search.again()
+            server.run(search)
+            rounds += 1
+        self.assertEqual(server.stored, [lines[333]])
+        self.assertLess(rounds, 200)

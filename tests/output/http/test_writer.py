@@ -1,0 +1,423 @@
+"""The writer over HTTP, with a database that the test plays."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+from hypothesis import given, settings
+from hypothesis.strategies import booleans, lists
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.cause import Cause
+from metrics_agent.http_interface import HttpReply
+from metrics_agent.output.http.pace import FULL_BYTES, LONGEST_WAIT_S, QUIET_S
+from metrics_agent.output.http.writer import LONE_LINE_S, SMALL_S
+from tests.output.http.fakes import OK, WriterCase
+
+BAD = HttpReply(400, b"unable to parse")
+A, B, C, D = b"m a=1 1\n", b"m b=1 1\n", b"m c=1 1\n", b"m d=1 1\n"
+
+
+class LeaveTests(WriterCase):
+    """When lines leave."""
+
+    def test_after_a_quiet_moment(self) -> None:
+        """What came within 20 ms leaves together when nothing more comes."""
+        self.write(A)
+        self.advance(QUIET_S / 2)
+        self.write(B)
+        self.advance(QUIET_S * 0.7)
+        self.assertEqual(self.client.requests, [])
+        self.advance(QUIET_S / 2)
+        self.assertEqual(self.client.requests, [A + B])
+
+    def test_after_a_second(self) -> None:
+        """Lines that never cease leave once a second."""
+        for _ in range(1100):
+            self.write(A)
+            self.advance(0.001)
+        self.assertEqual(len(self.client.requests), 1)
+        self.assertAlmostEqual(self.client.times[0], LONGEST_WAIT_S, places=1)
+
+    def test_full(self) -> None:
+        """A full request leaves at once, and what is in the queue counts as room."""
+        line = b"m a=1 1\n" * 1000
+        for _ in range(FULL_BYTES // len(line) + 1):
+            self.write(line)
+        self.assertEqual(len(self.client.requests), 1)
+        self.assertLessEqual(len(self.client.requests[0]), FULL_BYTES)
+
+    def test_urgent(self) -> None:
+        """When a sender waits for its acknowledgement nothing is waited for."""
+        self.write(A)
+        self.write(B, urgent=True)
+        self.assertEqual(self.client.requests, [A + B])
+        self.write(C)
+        self.client.reply(OK)
+        self.assertEqual(self.settled, [(A, True), (B, True)])
+        self.assertEqual(len(self.client.requests), 1, "C is not urgent")
+        self.advance(QUIET_S * 2)
+        self.assertEqual(self.client.requests[1:], [C])
+
+    def test_one_in_flight(self) -> None:
+        """What comes meanwhile leaves with the answer, in order, if it is due."""
+        self.write(A)
+        self.advance(0.1)
+        self.write(B)
+        self.write(C)
+        self.advance(5)
+        self.assertEqual((self.client.requests, self.settled), ([A], []))
+        self.client.reply(OK)
+        self.assertEqual(self.client.requests, [A, B + C])
+        self.client.reply(OK)
+        self.assertEqual(self.settled, [(A, True), (B, True), (C, True)])
+        self.assertEqual((self.sink.taken_metrics, self.sink.left_metrics), (3, 0))
+
+    def test_batch_is_never_cut(self) -> None:
+        """A batch that is longer than a full request is one request."""
+        batch = b'm a="x\ny" 1\n' * (FULL_BYTES // 10)
+        self.write(batch)
+        self.assertEqual(self.client.requests, [batch])
+
+    def test_sleeps_while_idle(self) -> None:
+        """With nothing to do, and while a request is in flight, no timer is set."""
+        self.write(A)
+        self.advance(0.1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.client.reply(OK)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_held(self) -> None:
+        """While the queue is held nothing leaves; then all of it does."""
+        self.sink.hold(lambda data: data)
+        self.write(A)
+        self.advance(2)
+        self.assertEqual(self.client.requests, [])
+        self.sink.release()
+        self.advance(0.05)
+        self.assertEqual(self.client.requests, [A])
+
+
+class FailureTests(WriterCase):
+    """What is sent again."""
+
+    def fail_once(self, answer: HttpReply | Cause) -> float:
+        """Have a request fail; return the seconds until the next."""
+        self.write(A)
+        self.advance(0.1)
+        self.client.reply(answer)
+        self.write(B)
+        before_s, count = self.clock.seconds(), len(self.client.requests)
+        while len(self.client.requests) == count:
+            self.advance(0.05)
+        self.assertEqual(self.client.requests[count], A, "the same bytes")
+        self.assertEqual(self.settled, [])
+        return self.clock.seconds() - before_s
+
+    def test_the_same_bytes(self) -> None:
+        """A failed request is sent again as it was, then what came meanwhile."""
+        self.assertAlmostEqual(self.fail_once(Cause("refused", "connection refused")), 0.5, 1)
+        self.assertIn("http://db/write: connection refused", self.sink.problem)
+        self.client.reply(OK)
+        self.assertEqual(self.sink.problem, "")
+        self.assertEqual(self.client.requests[-1], B)
+        self.assertEqual(self.settled, [(A, True)])
+
+    def test_delays_grow(self) -> None:
+        """An outage is tried without limit, more and more slowly; each kind is logged once."""
+        self.client.answer = lambda _body: HttpReply(500, b"%d" % len(self.client.requests))
+        self.write(A)
+        self.advance(300)
+        times = self.client.times
+        gaps = [b - a for a, b in itertools.pairwise(times)]
+        self.assertEqual([round(gap, 1) for gap in gaps[:7]], [0.5, 1, 2, 4, 8, 16, 30])
+        self.assertEqual(set(self.client.requests), {A})
+        self.assertLess(len(times), 20)
+        self.client.answer = lambda _body: OK
+        self.advance(31)
+        self.assertEqual(self.settled, [(A, True)])
+
+    def test_retry_after(self) -> None:
+        """A server that names the time to come back is obeyed."""
+        answer = HttpReply(503, b"", {"retry-after": "7"})
+        self.assertAlmostEqual(self.fail_once(answer), 7, 1)
+
+    def test_needs_user_action(self) -> None:
+        """A wrong login is tried slowly."""
+        self.assertAlmostEqual(self.fail_once(HttpReply(401, b"")), 30, 1)
+        self.assertIn("does not accept the login", self.sink.problem)
+
+    def test_kept_connection_that_was_closed(self) -> None:
+        """A connection that a server has closed meanwhile is not reported as trouble; twice is."""
+        self.write(A)
+        self.advance(0.1)
+        self.client.reply(OK)
+        self.write(B)
+        self.advance(0.1)
+        cut = Cause("cut", "it ended the connection")
+        self.client.reply(cut)
+        self.advance(0.001)
+        self.assertEqual((self.client.requests, self.sink.problem), ([A, B, B], ""))
+        self.client.reply(cut)
+        self.assertIn("it ended the connection", self.sink.problem)
+
+    def test_pressure(self) -> None:
+        """While the database is away the queue fills up to the mark, and no more is read."""
+        self.client.answer = lambda _body: Cause("refused", "connection refused")
+        for _ in range(2000):
+            self.write(A * 100)
+        self.assertEqual(self.pressure, [True])
+        self.client.answer = lambda _body: OK
+        self.advance(31)
+        self.assertEqual(self.pressure, [True, False])
+        self.assertEqual({delivered for _line, delivered in self.settled}, {True})
+        self.assertEqual((len(self.settled), self.sink.dropped), (2000, {}))
+
+    def test_own_fault(self) -> None:
+        """A fault of our own is logged, and the lines are sent again."""
+        self.write(A)
+        self.advance(0.1)
+        self.client.waiting.callback(None)
+        self.client.waiting = None
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+        self.advance(1)
+        self.assertEqual(self.client.requests, [A, A])
+        self.client.reply(OK)
+        self.assertEqual(self.settled, [(A, True)])
+
+
+class SizeTests(WriterCase):
+    """Requests that are too large."""
+
+    def test_halves(self) -> None:
+        """The halves are sent in order, later requests are smaller, after a while larger again."""
+        self.client.answer = lambda body: OK if len(body) < 100 else HttpReply(413, b"")
+        lines = [b"m a=%d 1\n" % (number % 10) for number in range(40)]
+        self.write(*lines)
+        self.advance(1)
+        stored = b"".join(body for body in self.client.requests if len(body) < 100)
+        self.assertEqual(stored, b"".join(lines))
+        self.assertEqual([line for line, _ in self.settled], lines)
+        count = len(self.client.requests)
+        self.write(*lines)
+        self.advance(1)
+        self.assertTrue(all(len(body) < 100 for body in self.client.requests[count:]))
+        self.clock.advance(SMALL_S)
+        self.write(*lines)
+        self.advance(1)
+        self.assertEqual(max(map(len, self.client.requests[count:])), len(b"".join(lines)))
+        self.assertEqual(self.sink.dropped, {})
+
+    def test_single_line(self) -> None:
+        """A line that is too large for itself is dropped once another one was accepted."""
+        self.client.answer = lambda body: OK if len(body) < 100 else HttpReply(413, b"")
+        self.write(b"m a=" + b"1" * 200 + b"\n", B)
+        self.advance(1)
+        self.assertEqual([line for line, _ in self.settled][1], B)
+        self.assertEqual(self.sink.dropped, {"rejected": 1})
+        self.write(b"m a=" + b"1" * 200 + b"\n")
+        self.advance(LONE_LINE_S + 1)
+        self.assertEqual(self.sink.dropped, {"rejected": 2})
+
+
+class BadLineTests(WriterCase):
+    """Lines that the database rejects."""
+
+    def reject(self, *bad: bytes) -> None:
+        """Have it reject every request with one of these lines."""
+
+        def answer(body: bytes) -> HttpReply:
+            return BAD if any(line in body for line in bad) else OK
+
+        self.client.answer = answer
+
+    def test_partly(self) -> None:
+        """Where the rest is stored the count is all there is to do."""
+        said = json.dumps({"error": "partial write: field type conflict dropped=2"})
+        self.client.answer = lambda _body: HttpReply(400, said.encode())
+        self.write(A, B, C)
+        self.advance(0.1)
+        self.assertEqual(len(self.client.requests), 1)
+        self.assertEqual(self.settled, [(A, True), (B, True), (C, True)])
+        self.assertEqual(self.sink.dropped, {"rejected": 2})
+        self.assertEqual((self.sink.taken_metrics, self.sink.left_metrics), (1, 0))
+
+    def test_search(self) -> None:
+        """One bad line is found and dropped, the others are stored once."""
+        self.reject(C)
+        self.write(A, B, C, D)
+        self.advance(1)
+        stored = [body for body in self.client.requests if C not in body]
+        self.assertEqual(sorted(b"".join(stored).splitlines(keepends=True)), [A, B, D])
+        self.assertEqual([line for line, _ in self.settled], [A, B, C, D])
+        self.assertEqual(self.sink.dropped, {"rejected": 1})
+
+    def test_fault_during_a_search(self) -> None:
+        """A database that fails in the middle of a search is waited for."""
+        self.reject(C)
+        self.write(A, B, C, D)
+        self.advance(0.022)
+        self.client.answer = lambda _body: HttpReply(500, b"")
+        self.advance(20)
+        self.assertEqual(self.settled, [])
+        self.reject(C)
+        self.advance(31)
+        stored = [line for line, _ in self.settled]
+        self.assertEqual((stored, self.sink.dropped), ([A, B, C, D], {"rejected": 1}))
+
+    def test_wrong_path(self) -> None:
+        """Where every line is rejected none is dropped, and what comes later waits too."""
+        self.client.answer = lambda _body: BAD
+        self.write(A, B)
+        self.advance(60)
+        self.assertEqual((self.settled, self.sink.dropped), ([], {}))
+        self.assertIn("it rejects every line, check output", self.sink.problem)
+        self.write(C)
+        self.advance(60)
+        self.assertEqual((self.settled, self.sink.dropped), ([], {}))
+        self.assertLess(len(self.client.requests), 100)
+        self.client.answer = lambda _body: OK
+        self.advance(31)
+        self.assertEqual([line for line, _ in self.settled], [A, B, C])
+        self.assertEqual(self.sink.problem, "")
+
+    def test_lone_line_is_searched_with_the_next(self) -> None:
+        """A bad line that came alone waits for the next, which shows that it is bad."""
+        self.client.answer = lambda _body: OK
+        self.write(D)
+        self.advance(1)
+        self.reject(A)
+        self.write(A)
+        self.advance(LONE_LINE_S / 2)
+        self.assertEqual(self.sink.dropped, {})
+        self.write(B)
+        self.advance(0.1)
+        self.assertEqual(self.sink.dropped, {"rejected": 1})
+        self.assertEqual([line for line, _ in self.settled], [D, A, B])
+        self.assertEqual(self.sink.problem, "")
+
+    def test_lone_line_where_no_other_comes(self) -> None:
+        """After a while it is dropped, since this address has accepted a line before."""
+        self.client.answer = lambda _body: OK
+        self.write(D)
+        self.advance(1)
+        self.reject(A)
+        self.write(A)
+        self.advance(LONE_LINE_S - 0.1)
+        self.assertEqual(self.sink.dropped, {})
+        self.advance(0.3)
+        self.assertEqual((len(self.settled), self.sink.dropped), (2, {"rejected": 1}))
+
+    def test_lone_line_at_an_address_that_took_none(self) -> None:
+        """It is kept: the address may be wrong."""
+        self.client.answer = lambda _body: BAD
+        self.write(A)
+        self.advance(120)
+        self.assertEqual((self.settled, self.sink.dropped), ([], {}))
+
+    def test_a_few_bad_lines_hold_nothing_up_for_long(self) -> None:
+        """Two bad lines of one device wait for the next device's line."""
+        self.reject(A, B)
+        self.write(A, B)
+        self.advance(0.2)
+        self.write(C)
+        self.advance(2)
+        self.assertEqual([line for line, _ in self.settled], [A, B, C])
+        self.assertEqual(self.sink.dropped, {"rejected": 2})
+
+    def test_one_example_is_logged(self) -> None:
+        """Many bad lines are one line in the log, with one of them."""
+        self.reject(A)
+        logged: list[dict] = []
+        self.sink._log = self.sink._log.__class__(observer=logged.append)
+        for _ in range(5):
+            self.write(A, B)
+            self.advance(0.2)
+        errors = [event for event in logged if event["log_level"].name == "error"]
+        self.assertEqual(len(errors), 1)
+        self.assertIn("m a=1 1", str(errors[0]["example"]))
+        self.assertEqual(self.sink.dropped, {"rejected": 5})
+
+
+class StopTests(WriterCase):
+    """A stop sends what there is."""
+
+    def test_drain_waits_for_nothing(self) -> None:
+        """The last lines leave at once, and the drain ends with their answer."""
+        self.write(A)
+        drained = self.sink.drain(4)
+        self.assertEqual(self.client.requests, [A])
+        self.assertNoResult(drained)
+        self.client.reply(OK)
+        self.assertEqual(self.successResultOf(drained), 0)
+
+    def test_drain_tries_once_more(self) -> None:
+        """A database that was away is tried at once, and every half second."""
+        self.client.answer = lambda _body: HttpReply(401, b"")
+        self.write(A)
+        self.advance(1)
+        count = len(self.client.requests)
+        drained = self.sink.drain(4)
+        self.assertEqual(len(self.client.requests), count + 1)
+        self.advance(2)
+        self.client.answer = lambda _body: OK
+        self.advance(1)
+        self.assertEqual(self.successResultOf(drained), 0)
+
+    def test_what_is_left(self) -> None:
+        """What is not stored in time is counted, and settles nothing."""
+        self.client.answer = lambda _body: HttpReply(500, b"")
+        self.write(A, B)
+        drained = self.sink.drain(4)
+        self.advance(5)
+        self.assertEqual((self.successResultOf(drained), self.settled), (2, []))
+
+    def test_close_in_flight(self) -> None:
+        """An answer after the close changes nothing."""
+        self.write(A)
+        self.advance(0.1)
+        self.sink.stopService()
+        self.client.reply(OK)
+        self.assertEqual(self.settled, [])
+        self.successResultOf(self.writer.close())
+
+
+class AnyTroubleTests(SynchronousTestCase):
+    """Whatever the database does, in the end each good line is stored and settled."""
+
+    @settings(max_examples=100, deadline=None)
+    @given(lists(booleans(), min_size=1, max_size=30), lists(booleans(), max_size=40))
+    def test_nothing_is_lost(self, bad: list[bool], faults: list[bool]) -> None:
+        """Bad lines among good ones, and faults at any request."""
+        case = WriterCase()
+        case.setUp()
+        lines = [b"m a=%d 1\n" % number for number in range(len(bad))]
+        bad_lines = {line for line, is_bad in zip(lines, bad, strict=True) if is_bad}
+        stored: list[bytes] = []
+        pending = list(faults)
+
+        def answer(body: bytes) -> HttpReply | Cause:
+            if pending and pending.pop():
+                return Cause("refused", "connection refused")
+            if bad_lines.intersection(body.splitlines(keepends=True)):
+                return BAD
+            stored.extend(body.splitlines(keepends=True))
+            return OK
+
+        case.client.answer = answer
+        for line in lines:
+            case.write(line)
+            case.clock.pump([0.01] * 3)
+        case.write(b"m last=1 1\n")
+        for _ in range(1000):
+            if len(case.settled) > len(lines):
+                break
+            calls = case.clock.getDelayedCalls()
+            case.clock.advance(min(call.getTime() for call in calls) - case.clock.seconds() + 1e-6)
+        self.assertEqual(
+            {line for line, delivered in case.settled if delivered}, {*lines, b"m last=1 1\n"}
+        )
+        self.assertEqual(sorted(stored), sorted({*lines, b"m last=1 1\n"} - bad_lines))
+        self.assertEqual(case.sink.dropped.get("rejected", 0), len(bad_lines))
+        case.sink.stopService()
