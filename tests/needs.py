@@ -61,6 +61,10 @@ NEEDS = {
     ),
     "telegraf": Need(("telegraf",), how="https://docs.influxdata.com/telegraf/v1/install/"),
     "influxdb": Need(("influxd",), "influxdb"),
+    "victoria-metrics": Need(
+        ("victoria-metrics",),
+        how="go install github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics@v1.148.0",
+    ),
     "chromium": Need(("chromium", "chromedriver"), "chromium chromium-driver"),
     "systemd": Need(("systemctl", "systemd-analyze", "/lib/systemd/systemd"), "systemd"),
     "procps": Need(("/bin/kill",), "procps"),

@@ -64,13 +64,24 @@ class Influx:
         await until(self._answers, self._log, START_LIMIT_S)
 
     def _spawn(self) -> None:
-        with (self._directory / "log").open("wb") as log:
+        with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._path, "-config", str(self._directory / "conf")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def kill(self) -> None:
+        """End it at once; `start` starts it again with what it has stored."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(STOP_LIMIT_S)
+
+    async def create(self, database: str) -> None:
+        """Make a database."""
+        asked = urllib.parse.urlencode({"q": f"CREATE DATABASE {database}"})
+        await deferToThread(self._get, f"/query?{asked}")
 
     async def query(self, text: str, database: str = "telegraf") -> list[dict[str, Any]]:
         """Return the rows of one SELECT, times in nanoseconds."""
