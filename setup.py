@@ -12,6 +12,7 @@ TLS = ["twisted[tls]>=24.7"]
 HTTP = ["oauthlib>=3.2", *TLS]
 DIGEST = ["httpx2>=2; python_version >= '3.11'", "httpx>=0.27; python_version < '3.11'"]
 SPEED = ["orjson>=3.10"]
+TEMPLATES = ["jinja2>=3.1.5"]
 DEMO = ["amqtt>=0.11.3", "websockets>=13"]
 TEST = [
     "hypothesis>=6.100",
@@ -21,6 +22,7 @@ TEST = [
     *HTTP,
     *DIGEST,
     *SPEED,
+    *TEMPLATES,
     *DEMO,
 ]
 LINT = ["ruff==0.17.6", "mypy==2.4.1", "mypy-zope==1.0.17", "build>=1.2", *TEST]
@@ -67,7 +69,8 @@ setup(
         "http": HTTP,
         "digest": DIGEST,
         "speed": SPEED,
-        "all": [*HTTP, *DIGEST, *SPEED],
+        "templates": TEMPLATES,
+        "all": [*HTTP, *DIGEST, *SPEED, *TEMPLATES],
         "demo": [*DEMO, *SPEED],
         "test": TEST,
         "lint": LINT,

@@ -5,12 +5,9 @@ Writes JSON: microseconds a line by the name of the way; without influxdb-client
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-import timeit
 from collections.abc import Callable, Mapping
 
+from benchmarks.probe import write_times
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import Metric, Series
 
@@ -23,7 +20,6 @@ FIELDS = {
     "voltage": 231.0,
 }
 TIME_NS = 1_700_000_000_123_456_789
-REPEATS = 5
 
 
 def by_sorted_loop(tags: Mapping[str, str], fields: Mapping[str, float], time_ns: int) -> bytes:
@@ -70,15 +66,8 @@ def ways() -> dict[str, Callable[[], object]]:
 
 
 def main() -> None:
-    """Time each way in turn by its CPU time, several times, and keep the best of each."""
-    timed = {name: timeit.Timer(way, timer=time.process_time) for name, way in ways().items()}
-    loops = {name: max(1, timer.autorange()[0] // 4) for name, timer in timed.items()}
-    best: dict[str, float] = {}
-    for _ in range(REPEATS):
-        for name, timer in timed.items():
-            each_us = timer.timeit(loops[name]) / loops[name] * 1e6
-            best[name] = min(best.get(name, each_us), each_us)
-    json.dump(best, sys.stdout)
+    """Write the time of each way."""
+    write_times(ways())
 
 
 if __name__ == "__main__":

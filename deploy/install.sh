@@ -39,8 +39,8 @@ The packages that it needs are installed in the versions of requirements.lock, w
 script. Running it again upgrades; an existing configuration is never changed.
 
   --service        systemd runs the agent (metrics-agent.service) instead of Telegraf
-  --extras LIST    optional parts, separated by commas: digest, http, speed, tls; or "all", or
-                   "none"                                                 (default: all)
+  --extras LIST    optional parts, separated by commas: digest, http, speed, templates, tls;
+                   or "all", or "none"                                    (default: all)
   --wheelhouse DIR take the packages from this directory of wheels and use no network
   --no-hashes      accept builds of those packages that are not in requirements.lock, and compile
                    what has no wheel: for machines such as a 32-bit Raspberry Pi

@@ -23,7 +23,7 @@ from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LOCK = CHECKOUT / "deploy" / "requirements.lock"
-EXTRAS = ("all", "digest", "http", "speed", "tls")
+EXTRAS = ("all", "digest", "http", "speed", "templates", "tls")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28")
 

@@ -9,6 +9,8 @@
     |-- ProtocolError           a peer broke its protocol (MQTT, WebSocket)
     |   `-- MalformedLength     so that nothing after it can be read; carries what came before
     |-- MissingDependency       an optional package is not installed; says what to install
+    |-- TemplateFault           a template of a device that is not run; carries a reason
+    |-- TemplateError           a template that has no result for a payload
     |-- OutputError             the output cannot be opened or written
     |-- CauseError              a connection, request or file failed; carries the cause
     |   |-- GrantRefused        the code or refresh token is not accepted

@@ -15,6 +15,7 @@ from benchmarks.rows import (
     signals,
     startup,
     sustained,
+    templates,
 )
 from benchmarks.rows.base import Row
 
@@ -30,6 +31,7 @@ ROWS: Final[tuple[Row, ...]] = (
     idle.ROW,
     pace.ROW,
     encoding.ROW,
+    templates.ROW,
     signals.ROW,
     discovery.ROW,
     sharing.ROW,

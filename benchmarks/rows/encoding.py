@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from typing import Final
 
-from benchmarks.bench import Bench, environment
+from benchmarks.bench import Bench
+from benchmarks.probe import run_probe
 from benchmarks.rows.base import Notebook, Row
 
 __all__ = ["ROW"]
@@ -21,16 +18,7 @@ def measure(bench: Bench, notebook: Notebook) -> None:
     name = bench.agent.name
     for repetition in range(bench.repeat(5)):
         bench.say(f"encoding: repetition {repetition + 1}")
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.encoding_probe"],
-            capture_output=True,
-            check=False,
-            timeout=120,
-            env={**os.environ, **environment()},
-        )
-        if done.returncode:
-            raise RuntimeError(f"the probe failed:\n{done.stderr.decode(errors='replace')}")
-        found = json.loads(done.stdout)
+        found = run_probe("encoding_probe")
         for subject, each_us in found.items():
             notebook.add(_WHAT, subject, each_us, "us", target=1.5 if subject == name else None)
         if "influxdb-client" not in found:

@@ -26,6 +26,7 @@ NEVER = {
     *("hypothesis", "trial", "twisted.trial", "amqtt", "requests", "numpy"),
     *("metrics_agent.demo", "metrics_agent.testing", "metrics_agent.describe"),
 }
+JINJA = {"jinja2", "metrics_agent.modules.hadiscovery.templates.jinja"}
 ALL = MQTT | TASMOTA | WEBSOCKET | OPENDTU | HTTP | NETATMO | TLS
 
 

@@ -7,7 +7,6 @@ a value in Jinja2; here it is an error, because no metric is a method.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any, Final
 
 from metrics_agent.modules.hadiscovery.templates.faults import TemplateError
@@ -27,12 +26,6 @@ TAKEN_NAMES: Final = frozenset(
 _CHANGING: Final = {
     dict: frozenset({"clear", "pop", "popitem", "setdefault", "update"}),
     list: frozenset({"append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"}),
-}
-_READABLE: Final = {
-    datetime: frozenset(
-        {"year", "month", "day", "hour", "minute", "second", "microsecond", "tzinfo"}
-    ),
-    timedelta: frozenset({"days", "seconds", "microseconds"}),
 }
 
 
@@ -60,6 +53,7 @@ def _own(value: Any, name: str) -> Any:
     kind = value.__class__
     if name.startswith("_") or name in _CHANGING.get(kind, ()):
         return NOWHERE  # the sandbox makes it undefined
-    if name in _READABLE.get(kind, ()):
-        return getattr(value, name)
-    raise TemplateError(f"{name} is an attribute of every {kind.__name__} and no value")
+    found = getattr(value, name)
+    if not callable(found):
+        return found  # the year of a datetime
+    raise TemplateError(f"{name} is a method of every {kind.__name__} and no value")

@@ -6,7 +6,7 @@ we do not makes a fault: the value would be another one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from jinja2 import nodes
@@ -152,7 +152,7 @@ class _Rewriting:
             nodes.Concat: self._concat,
             nodes.Dict: self._container,
             nodes.Filter: self._filter,
-            nodes.Getitem: self._parts,
+            nodes.Getitem: self._getitem,
             nodes.Getattr: self._parts,
             nodes.List: self._container,
             nodes.Name: self._name,
@@ -237,6 +237,14 @@ class _Rewriting:
             left = right
         return node
 
+    def _getitem(self, node: nodes.Getitem) -> nodes.Expr:
+        if not isinstance(node.arg, nodes.Slice):
+            return self._parts(node)
+        # Jinja2 does not ask the environment for it.
+        ends = [node.arg.start, node.arg.stop, node.arg.step]
+        arguments = [nodes.Const(None) if each is None else self._expression(each) for each in ends]
+        return self._replaced("sliced", self._expression(node.node), arguments)
+
     def _filter(self, node: nodes.Filter) -> nodes.Expr:
         self._allowed.check_filter(node.name)
         if node.node is None:
@@ -276,12 +284,12 @@ class _Rewriting:
     def _replaced(
         name: str,
         subject: nodes.Expr,
-        args: list[nodes.Expr] | None = None,
-        kwargs: list[nodes.Keyword] | None = None,
+        args: Sequence[nodes.Expr] = (),
+        kwargs: Sequence[nodes.Keyword] = (),
     ) -> nodes.Expr:
         """Return the call of an internal filter."""
         return nodes.Filter(
-            subject, internal(name), args or [], kwargs or [], None, None, lineno=subject.lineno
+            subject, internal(name), [*args], [*kwargs], None, None, lineno=subject.lineno
         )
 
 
@@ -299,7 +307,6 @@ _PLAIN: Final[tuple[type[nodes.Expr], ...]] = (
     nodes.Or,
     nodes.Pos,
     nodes.Pow,
-    nodes.Slice,
     nodes.Sub,
     nodes.TemplateData,
 )

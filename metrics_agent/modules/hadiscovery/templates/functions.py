@@ -258,7 +258,11 @@ def operations(meter: Meter) -> dict[str, _Function]:
         meter.read(value)
         return value
 
-    return {"concatenated": _Making(meter).concatenated, "read": read}
+    def sliced(value: Any, start: Any, stop: Any, step: Any) -> Any:
+        meter.read(value)
+        return value[start:stop:step]
+
+    return {"concatenated": _Making(meter).concatenated, "read": read, "sliced": sliced}
 
 
 def functions(meter: Meter) -> dict[str, _Function]:

@@ -71,8 +71,6 @@ class _Environment(ImmutableSandboxedEnvironment):
         """Return an item of a value."""
         if isinstance(obj, Undefined):
             obj()  # raises in Jinja2's words
-        if isinstance(argument, slice):
-            self.meter.read(obj)
         found = item(obj, argument)
         return self.undefined(obj=obj, name=argument) if found is NOWHERE else found
 
