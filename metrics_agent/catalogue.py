@@ -27,8 +27,10 @@ __all__ = [
     "INVERTER",
     "MEASUREMENTS",
     "METRICS_AGENT",
+    "OTHER",
     "STATE",
     "SWITCH",
+    "TEXT",
     "Field",
     "Kind",
     "Measurement",
@@ -39,7 +41,7 @@ __all__ = [
 Kind = Literal["float", "int", "bool", "str"]
 """The type that a field keeps; every measured number is a float."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*(?:<[a-z]+>)?")
+_NAME = re.compile(r"[a-z][a-z0-9_]*(?:<[a-z]+>)?|<[a-z]+>")
 _PLACEHOLDER = re.compile(r"<[a-z]+>\Z")
 
 
@@ -48,7 +50,8 @@ class Field:
     """What one field means.
 
     Attributes:
-        name: lower_snake_case; with ``<what>`` at its end it names a family of fields.
+        name: lower_snake_case; with ``<what>`` at its end it names a family of fields, and
+            ``<what>`` alone any field that the measurement does not name.
         unit: as people write it; empty for a plain number.
         kind: its type, which never changes.
         original_name: what the Go agent called it (for Tasmota), None if it did not write it.
@@ -191,6 +194,9 @@ ELECTRICITY: Final = Measurement(
         Field("current_neutral", "A"),
         Field("phase_angle", "°"),
         Field("power_max", "W", doc="since the device's last reset of it"),
+        Field("energy", "kWh", doc="in a span of time that the device does not tell from others"),
+        Field("reactive_energy", "kvarh"),
+        Field("reactive_energy_total", "kvarh"),
         *_alike("W", "power_imported", "power_exported", "power_dc"),
         Field("efficiency", "%"),
         Field("irradiation", "%", doc="of the power the panel is rated for"),
@@ -206,7 +212,10 @@ CLIMATE: Final = Measurement(
         *_alike("°C", "temperature_min", "temperature_max", doc="today"),
         Field("object_temperature", "°C", doc="of what an infrared thermometer looks at"),
         *_alike("°C", "dew_point", "heat_index"),
+        Field("target_temperature", "°C", doc="that a thermostat is set to"),
         Field("humidity", "%", original_name="humidity", doc="relative"),
+        Field("target_humidity", "%", doc="that a humidifier is set to"),
+        Field("active", kind="bool", doc="a thermostat heats, cools or does else than wait"),
         Field("absolute_humidity", "g/m3"),
         Field("pressure", "hPa", original_name="pressure", doc="as the device gives it first"),
         Field("absolute_pressure", "hPa", doc="at the station, beside a `pressure` at sea level"),
@@ -214,7 +223,9 @@ CLIMATE: Final = Measurement(
         Field("co2", "ppm", original_name="co2"),
         Field("eco2", "ppm", doc="estimated from other gases"),
         Field("tvoc", "ppb"),
-        Field("voc", "ug/m3", written=False),
+        Field("co", "ppm"),
+        *_alike("ug/m3", "voc", "no", "no2", "n2o", "ozone", "so2"),
+        Field("radon", "Bq/m3"),
         Field("voc_index", doc="100 is the average of the last day"),
         Field("nox_index", doc="1 is the average of the last day"),
         *_alike("", "voc_raw", "nox_raw"),
@@ -249,11 +260,13 @@ CLIMATE: Final = Measurement(
         Field("uv_index"),
         Field("uv_level", doc="the sensor's own unit"),
         Field("uv_power", "W/m2"),
+        Field("irradiance", "W/m2"),
         Field("rain", "mm", doc="since the message before"),
         *_alike("mm", "rain_event", "rain_total", doc="as the sensor counts it"),
         Field("rain_rate", "mm/h"),
         Field("rain_1h", "mm", doc="in the last hour"),
         Field("rain_24h", "mm", doc="in the last day"),
+        Field("precipitation", "mm", doc="in a span of time that the device does not say"),
         *_alike("km/h", "wind_speed", "wind_speed_avg", "wind_speed_min", "wind_speed_max"),
         Field("wind_angle", "°", doc="where it comes from; absent when calm"),
         Field("wind_angle_avg", "°"),
@@ -300,7 +313,7 @@ DEVICE: Final = Measurement(
         Field("mqtt_count", doc="connections to the broker since the device's start"),
         Field("battery", "%"),
         Field("battery_voltage", "V"),
-        Field("battery_low", kind="bool", written=False),
+        Field("battery_low", kind="bool"),
         Field("voltage", "V", doc="the chip's supply"),
         Field("temperature", "°C", doc="the chip's, not the room's"),
         Field("heap", "KiB", doc="free memory"),
@@ -329,12 +342,17 @@ STATE: Final = Measurement(
     (*_COMMON, _SENSOR),
     (
         Field("contact", kind="bool", doc="true is closed"),
+        Field("locked", kind="bool", doc="true is locked"),
         *_alike(
             "",
-            *("occupancy", "vibration", "tamper", "smoke", "water_leak", "carbon_monoxide"),
+            *("occupancy", "presence", "vibration", "tamper", "smoke", "water_leak", "motion"),
+            *("moving", "gas", "carbon_monoxide", "cold", "heat", "light", "sound"),
+            *("glass_break", "problem", "running", "unsafe", "plugged_in", "power", "charging"),
+            *("connected", "update_available"),
             kind="bool",
         ),
-        *_alike("", "presence", "overpower", "overtemperature", kind="bool", written=False),
+        *_alike("", "overpower", "overtemperature", kind="bool", written=False),
+        Field("<object>", kind="bool", doc="what the module `hadiscovery` has no name for"),
     ),
 )
 
@@ -347,6 +365,9 @@ COUNTER: Final = Measurement(
         Field("duration", "s", doc="where the input measures time"),
         Field("volume", "m3"),
         Field("volume_today", "m3"),
+        *_alike("m3", "gas", "water", doc="counted"),
+        Field("stored_volume", "m3", doc="in a tank"),
+        Field("flow", "m3/h"),
     ),
 )
 
@@ -389,7 +410,22 @@ BATTERY: Final = Measurement(
         *_alike("kWh", "energy_charged_total", "energy_discharged_total"),
         *_alike("V", "cell_voltage_min", "cell_voltage_avg", "cell_voltage_max"),
         *_alike("°C", "cell_temperature_min", "cell_temperature_max"),
+        Field("energy", "kWh", doc="stored"),
     ),
+)
+
+OTHER: Final = Measurement(
+    "other",
+    "Numbers of the module `hadiscovery` whose class has no place elsewhere.",
+    (*_COMMON, _SENSOR),
+    (Field("<object>", doc="named by its object id, in the unit of the publisher"),),
+)
+
+TEXT: Final = Measurement(
+    "text",
+    "Texts of the module `hadiscovery`, if its setting `texts` is true.",
+    (*_COMMON, _SENSOR),
+    (Field("<object>", kind="str", doc="named by its object id"),),
 )
 
 METRICS_AGENT: Final = Measurement(
@@ -455,6 +491,8 @@ MEASUREMENTS: Final = (
     COUNTER,
     INVERTER,
     BATTERY,
+    OTHER,
+    TEXT,
     METRICS_AGENT,
     DEMO,
 )

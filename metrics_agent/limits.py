@@ -12,6 +12,19 @@ __all__ = [
     "CACHED_TOPIC_BYTES",
     "CONTROL_PACKET_BYTES",
     "COUNTED_SERIES_BYTES",
+    "HADISCOVERY_COMPONENTS",
+    "HADISCOVERY_CONFIG_BYTES",
+    "HADISCOVERY_ENTITIES",
+    "HADISCOVERY_FIELD_CHARS",
+    "HADISCOVERY_LIST_ITEMS",
+    "HADISCOVERY_LONG_BYTES",
+    "HADISCOVERY_NAME_CHARS",
+    "HADISCOVERY_OPTIONS",
+    "HADISCOVERY_PAYLOAD_BYTES",
+    "HADISCOVERY_TEMPLATE_BYTES",
+    "HADISCOVERY_TOPICS",
+    "HADISCOVERY_TOPIC_CHARS",
+    "HADISCOVERY_TOPIC_LEVELS",
     "LOGIN_BODY_BYTES",
     "LOGIN_CONNECTIONS",
     "LOGIN_CONNECTIONS_PER_PEER",
@@ -129,3 +142,42 @@ LOGIN_REQUESTS_PER_MINUTE: Final = 120
 
 LOGIN_PEERS: Final = 1024
 """Addresses whose requests are counted one by one; those beyond are counted together."""
+
+HADISCOVERY_CONFIG_BYTES: Final = 256 * 1024
+"""A discovery payload. One of an entity has some 1 KB; one of a device with 100 entities 40 KB."""
+
+HADISCOVERY_COMPONENTS: Final = 500
+"""Entities of one device payload: sunsynk's largest has some 200."""
+
+HADISCOVERY_PAYLOAD_BYTES: Final = 256 * 1024
+"""A state payload that is read as JSON: four times what a Tasmota device can send."""
+
+HADISCOVERY_ENTITIES: Final = 50_000
+"""Entities that announce themselves: 2,500 Zigbee devices with 20 each."""
+
+HADISCOVERY_TOPICS: Final = 20_000
+"""Distinct topics of theirs."""
+
+HADISCOVERY_LIST_ITEMS: Final = 32
+"""Identifiers, connections or availability topics of one entity: Zigbee2MQTT has three at most."""
+
+HADISCOVERY_OPTIONS: Final = 1000
+"""Options of a sensor with the class enum."""
+
+HADISCOVERY_NAME_CHARS: Final = 255
+"""A name, an id: Home Assistant's limit for a state, and for an entity's id."""
+
+HADISCOVERY_FIELD_CHARS: Final = 64
+"""A field that is named by an object id, and the tag `sensor`."""
+
+HADISCOVERY_TOPIC_CHARS: Final = 512
+"""A topic of an entity: twice Tasmota's longest."""
+
+HADISCOVERY_TOPIC_LEVELS: Final = 32
+"""Levels of such a topic; each level of each filter takes memory."""
+
+HADISCOVERY_TEMPLATE_BYTES: Final = 16 * 1024 * 1024
+"""Memory for templates: of 1,000 distinct ones that need Jinja2, and many more that do not."""
+
+HADISCOVERY_LONG_BYTES: Final = 16 * 1024 * 1024
+"""Memory for entities beyond 1 KB of texts each."""

@@ -13,7 +13,7 @@ from metrics_agent.module_kind import ModuleKind
 
 __all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "find_kind", "known_kinds"]
 
-BUILT_IN = ("demo", "netatmo", "opendtu", "tasmota")
+BUILT_IN = ("demo", "hadiscovery", "netatmo", "opendtu", "tasmota")
 ENTRY_POINT_GROUP = "metrics_agent.modules"
 
 

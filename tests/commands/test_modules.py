@@ -85,16 +85,16 @@ class ListTests(KindsCase):
             self.assertEqual(modules(), 0)
             said = self.said()[before:]
             self.assertEqual(len(said), len(BUILT_IN) + 1)
-            self.assertIn(f"odd      cannot be used: {reason}", said[-1])
+            self.assertIn(f"odd          cannot be used: {reason}", said[-1])
 
     def test_odd_makers(self) -> None:
         """A maker may be anything that can be called; there may be nothing to say of it."""
         self.assertEqual(
-            self.only(Maker()), "odd      what can be enabled, and the settings of one module"
+            self.only(Maker()), "odd          what can be enabled, and the settings of one module"
         )
         for module in ("no.where", None):
             odd = type("Odd", (Maker,), {"__module__": module})
-            self.assertEqual(self.only(odd()), "odd      ")
+            self.assertEqual(self.only(odd()), "odd          ")
 
 
 class SettingsTests(KindsCase):
@@ -146,7 +146,7 @@ class SettingsTests(KindsCase):
         """An error on stderr with the nearest name, or all; nothing on stdout; 2."""
         for name, text in (
             ("tasmotta", 'unknown module "tasmotta"; did you mean tasmota?'),
-            ("x", 'unknown module "x"; known are demo, netatmo, opendtu, tasmota'),
+            ("x", 'unknown module "x"; known are demo, hadiscovery, netatmo, opendtu, tasmota'),
         ):
             self.assertEqual(modules(name), 2)
             self.assertEqual(self.stderr.getvalue().splitlines()[-1], f"error: {text}")

@@ -1,0 +1,217 @@
+"""A message on a discovery topic -> what it announces, in both forms.
+
+The entity form has one entity a topic, ``<prefix>/<component>/[<node>/]<object>/config``. The
+device form, ``<prefix>/device/[<node>/]<object>/config``, has all of a device, with what they
+share at its top. Both are read into the same: a component, an id and a payload with long keys.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from attrs import frozen
+
+from metrics_agent.errors import PayloadError
+from metrics_agent.json_payload import loads
+from metrics_agent.limits import HADISCOVERY_COMPONENTS, HADISCOVERY_CONFIG_BYTES
+from metrics_agent.modules.hadiscovery.abbreviations import expand
+from metrics_agent.modules.hadiscovery.checks import publish_topic, state_topic, text
+from metrics_agent.modules.hadiscovery.components import COMPONENTS
+from metrics_agent.modules.hadiscovery.schema import (
+    Compile,
+    Reader,
+    read_availability,
+    read_device,
+    read_origin,
+)
+
+__all__ = ["Announced", "Discovery", "Place", "parse_discovery", "parse_topic"]
+
+_DEVICE: Final = "device"
+_PATH: Final = re.compile(r"([a-z_]+)/(?:([a-zA-Z0-9_-]+)/)?([a-zA-Z0-9_-]+)/config", re.ASCII)
+_NOT_ENTITIES: Final = frozenset({"device_automation", "tag"})
+_SHARED: Final = (
+    *("availability", "availability_mode", "availability_template", "availability_topic"),
+    *("command_topic", "encoding", "message_expiry_interval", "payload_available"),
+    *("payload_not_available", "state_topic", "qos"),
+)
+"""Options of a device payload that its components inherit."""
+_DEVICE_KEYS: Final = frozenset({*_SHARED, "device", "origin", "components"})
+
+
+@frozen
+class Place:
+    """What a discovery topic says.
+
+    Attributes:
+        component: ``sensor``, ``light`` ... or ``device`` for the device form.
+        node: empty if the topic has none.
+        object: the object id.
+    """
+
+    component: str
+    node: str
+    object: str
+
+    @property
+    def is_device(self) -> bool:
+        """Whether the payload is a device with its entities."""
+        return self.component == _DEVICE
+
+
+@frozen
+class Announced:
+    """One entity of a message.
+
+    Attributes:
+        component: one that Home Assistant knows.
+        id: its discovery id: node and object id with a blank between them.
+        object: its part of the id that names the value, without the device's.
+        payload: with long keys and whole topics; None for a removal.
+    """
+
+    component: str
+    id: str
+    object: str
+    payload: Mapping[str, Any] | None
+
+
+@frozen
+class Discovery:
+    """What a message announces.
+
+    Attributes:
+        announced: entities, in order.
+        removes_all: everything that was announced on this topic is gone.
+    """
+
+    announced: tuple[Announced, ...] = ()
+    removes_all: bool = False
+
+
+def parse_topic(prefix: str, topic: str) -> Place | None:
+    """Return what a topic says; None if it is not one of Home Assistant's.
+
+    Args:
+        prefix: of all discovery topics.
+        topic: below it.
+    """
+    found = _PATH.fullmatch(topic.removeprefix(f"{prefix}/"))
+    if found is None:
+        return None
+    component, node, object_id = found.groups()
+    if component != _DEVICE and component not in COMPONENTS:
+        return None
+    return Place(component, node or "", object_id)
+
+
+def parse_discovery(place: Place, data: bytes, compile_template: Compile) -> Discovery:
+    """Read a message on a discovery topic.
+
+    Raises:
+        PayloadError: it cannot be used; what was announced there before stays in force.
+    """
+    if not data:
+        return Discovery(removes_all=True)
+    payload = _read_object(data)
+    if _is_migration(payload) or (not payload and not place.is_device):
+        return Discovery(removes_all=True)
+    payload = expand(payload)
+    if place.is_device:
+        return Discovery(tuple(_read_components(place, payload, compile_template)))
+    _replace_base(payload)
+    discovery_id = f"{place.node} {place.object}" if place.node else place.object
+    return Discovery((Announced(place.component, discovery_id, place.object, payload),))
+
+
+def _read_object(data: bytes) -> dict[str, Any]:
+    if data.startswith(b"\xef\xbb\xbf") or b"\x00" in data:
+        raise PayloadError("invalid_json", "a byte order mark or a NUL")
+    payload = loads(data, max_bytes=HADISCOVERY_CONFIG_BYTES)
+    if not isinstance(payload, dict):
+        raise PayloadError("invalid_config", f"a JSON {type(payload).__name__}, expected an object")
+    return payload
+
+
+def _is_migration(payload: Mapping[str, Any]) -> bool:
+    keys = set(payload)
+    if not keys & {"migrate_discovery", "migr_discvry"}:
+        return False
+    if len(keys) > 1 or next(iter(payload.values())) is not True:
+        raise PayloadError("invalid_config", "migrate_discovery has to be true, and alone")
+    return True
+
+
+def _replace_base(payload: dict[str, Any]) -> None:
+    """Put the topic base ``~`` into the topics of a payload."""
+    if "~" not in payload:
+        return
+    base = str(payload.pop("~"))
+    for key, value in payload.items():
+        if key.endswith("topic") and isinstance(value, str):
+            payload[key] = _with_base(value, base)
+    availability = payload.get("availability")
+    for each in availability if isinstance(availability, list) else [availability]:
+        if isinstance(each, dict) and isinstance(each.get("topic"), str):
+            each["topic"] = _with_base(each["topic"], base)
+
+
+def _with_base(topic: str, base: str) -> str:
+    if topic.startswith("~"):
+        return f"{base}{topic[1:]}"
+    return f"{topic[:-1]}{base}" if topic.endswith("~") else topic
+
+
+def _read_components(
+    place: Place, payload: dict[str, Any], compile_template: Compile
+) -> Iterator[Announced]:
+    """Yield the entities of a device payload; all of it is checked before the first one."""
+    components = _check_device_payload(payload, compile_template)
+    for key, component in components.items():
+        platform = component.pop("platform")
+        object_id = f"{place.node} {key}" if place.node else key
+        discovery_id = f"{place.object} {object_id}"
+        if not component:
+            yield Announced(platform, discovery_id, key, None)
+            continue
+        component |= {"device": payload["device"], "origin": payload["origin"]}
+        for option in _SHARED:
+            if option in payload and option not in component:
+                component[option] = payload[option]
+        _replace_base(component)
+        yield Announced(platform, discovery_id, key, component)
+
+
+def _check_device_payload(
+    payload: dict[str, Any], compile_template: Compile
+) -> dict[str, dict[str, Any]]:
+    for key in payload:
+        if key not in _DEVICE_KEYS:
+            raise PayloadError("invalid_config", f"a device payload has the key {key!r:.60}")
+    for key in ("device", "origin", "components"):
+        if key not in payload:
+            raise PayloadError("invalid_config", f"{key} is missing")
+    read_device("device", payload["device"])
+    read_origin("origin", payload["origin"])
+    reader = Reader(payload, compile_template)
+    reader.read("state_topic", state_topic)
+    reader.read("command_topic", publish_topic)
+    reader.read("encoding", text)
+    reader.check_common()
+    read_availability(reader)
+    components = payload["components"]
+    if not isinstance(components, dict):
+        raise PayloadError("invalid_config", "components is not an object")
+    if len(components) > HADISCOVERY_COMPONENTS:
+        raise PayloadError(
+            "too_long", f"{len(components)} components, limit {HADISCOVERY_COMPONENTS}"
+        )
+    for key, component in components.items():
+        if not isinstance(component, dict) or component.get("platform") not in COMPONENTS:
+            raise PayloadError("invalid_config", f"component {key!r:.60} has no known platform")
+        is_entity = component["platform"] not in _NOT_ENTITIES
+        if is_entity and len(component) > 1:
+            Reader(component, compile_template).require("unique_id", text)
+    return components

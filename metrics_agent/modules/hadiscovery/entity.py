@@ -1,0 +1,341 @@
+"""The state of entities: what they stand by, when they are there, when they expire.
+
+Theory of operation. Messages that say whether an entity is there come on topics that most entities
+of a device, and often those of hundreds of devices, have in common. So entities with equal
+`AvailabilityConfig` share one `Availability`. A value has two places, as in Home Assistant: what
+the last message said (``native``), and what is shown (``shown``). What is refused, such as a text
+that is no number, takes the first place but never the second, and nothing is shown of an entity
+that is not there. Expiry needs no timer: it is looked at when there is a reason to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from metrics_agent.metric import Series
+from metrics_agent.modules.hadiscovery.entity_config import (
+    AvailabilityConfig,
+    AvailabilityTopic,
+    DeviceInfo,
+    EntityConfig,
+    InputConfig,
+)
+from metrics_agent.modules.hadiscovery.naming import Point
+from metrics_agent.modules.hadiscovery.payload import Payload
+from metrics_agent.modules.hadiscovery.templates import Template, TemplateError
+from metrics_agent.modules.hadiscovery.values import IGNORED, Odd, Read, Value, reader_of
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
+__all__ = ["UNAVAILABLE", "Availability", "Device", "Entity", "Input"]
+
+
+class _Unavailable:
+    """The type of `UNAVAILABLE`."""
+
+    def __repr__(self) -> str:
+        return "UNAVAILABLE"
+
+
+UNAVAILABLE: Final = _Unavailable()
+"""What is shown of an entity that is not there."""
+
+
+class Availability:
+    """Whether the entities with one `AvailabilityConfig` are there.
+
+    Args:
+        config: theirs.
+        earlier: of an entity that gets another config: what is known of its topics stays known.
+
+    Attributes:
+        entities: who shares it.
+        seen: what its topics said last.
+        latest: what the last message of any of them said.
+    """
+
+    __slots__ = ("config", "entities", "latest", "seen")
+
+    def __init__(self, config: AvailabilityConfig, earlier: Availability | None = None) -> None:
+        self.config = config
+        self.entities: dict[Entity, None] = {}
+        self.seen: dict[str, bool] = {}
+        self.latest = False
+        if earlier is not None:
+            self.latest = earlier.latest
+            self.seen = {
+                each.topic: earlier.seen[each.topic]
+                for each in config.topics
+                if each.topic in earlier.seen
+            }
+
+    @property
+    def is_available(self) -> bool:
+        """Whether they are."""
+        topics = self.config.topics
+        if not topics:
+            return True
+        if self.config.mode == "latest":
+            return self.latest
+        said = (self.seen.get(each.topic, False) for each in topics)
+        return all(said) if self.config.mode == "all" else any(said)
+
+    def receive(self, topic: str, payload: Payload) -> bool:
+        """Take a message on one of the topics.
+
+        Returns:
+            Whether the entities have come or gone.
+
+        Raises:
+            TemplateError: the template failed; nothing has changed.
+        """
+        each = next((each for each in self.config.topics if each.topic == topic), None)
+        if each is None:
+            return False  # a topic with a wildcard, of which Home Assistant knows no state either
+        said = self._read(each, payload)
+        if said is None:
+            return False
+        before = self.is_available
+        self.seen[topic] = self.latest = said
+        return self.is_available is not before
+
+    def _read(self, each: AvailabilityTopic, payload: Payload) -> bool | None:
+        text = payload.text(self.config.encoding)
+        if text is None:
+            return None
+        if each.template is not None:
+            text = _render_or_raw(each.template, text, payload)
+        if text == each.available:
+            return True
+        return False if text == each.not_available else None
+
+
+def _render_or_raw(template: Template, text: str, payload: Payload) -> str:
+    """Render; where something is undefined Home Assistant takes the payload itself."""
+    try:
+        return template.render(text, payload.json)
+    except TemplateError as error:
+        if not error.undefined:
+            raise
+        return text
+
+
+class Device:
+    """A device: its names, and the series of its entities.
+
+    Attributes:
+        info: what was said of it last; a name stays until there is another.
+        vendor: the tag of that name; empty while that is unknown.
+        entities: its entities.
+        online: what was last written; None for nothing.
+        series: by measurement and sensor.
+    """
+
+    __slots__ = ("entities", "info", "online", "series", "vendor")
+
+    def __init__(self, info: DeviceInfo) -> None:
+        self.info = info
+        self.vendor = ""
+        self.entities: dict[Entity, None] = {}
+        self.online: bool | None = None
+        self.series: dict[tuple[str, str], Series] = {}
+
+    def is_online(self) -> bool | None:
+        """Say whether any of its entities is there; None if no topic says so."""
+        found = {
+            entity.availability.is_available
+            for entity in self.entities
+            if entity.availability.config.topics
+        }
+        return None if not found else True in found
+
+
+class Input:
+    """One value of an entity.
+
+    Attributes:
+        entity: whose it is.
+        config: where it comes from.
+        native: what the last message said.
+        shown: what Home Assistant shows.
+        pending_ns: when a value came that could not be shown yet; 0 if none did.
+        wanted: what its values would be called.
+        point: what they are called; None if they are not written.
+        series: of that point.
+    """
+
+    __slots__ = (
+        *("_read", "config", "entity", "native", "pending_ns", "point", "series", "shown"),
+        "wanted",
+    )
+
+    def __init__(self, entity: Entity, config: InputConfig) -> None:
+        self.entity = entity
+        self.config = config
+        self.native: Value | Odd = None
+        self.shown: Value | _Unavailable = UNAVAILABLE
+        self.pending_ns = 0
+        self.wanted: Point | None = None
+        self.point: Point | None = None
+        self.series: Series | None = None
+        self._read: Read = reader_of(entity.config, config.role)
+
+    def take_config(self, config: InputConfig) -> None:
+        """Take what the publisher now says; the value stays."""
+        self.config = config
+        self._read = reader_of(self.entity.config, config.role)
+
+    def read(self, payload: Payload) -> bool:
+        """Take a message.
+
+        Returns:
+            Whether it had a value, or said that there is none.
+
+        Raises:
+            TemplateError: the template failed; the value stays.
+        """
+        config = self.entity.config
+        text = payload.text(config.encoding)
+        if text is None:
+            return False
+        template = self.config.template
+        if template is not None:
+            if config.component == "sensor":
+                try:
+                    text = template.render(text, payload.json)
+                except TemplateError as error:
+                    if error.undefined:
+                        return False
+                    raise
+            else:
+                text = _render_or_raw(template, text, payload)
+        value = self._read(config, text)
+        if value is IGNORED:
+            return False
+        self.native = value
+        return True
+
+    def show(self, *, is_available: bool) -> bool:
+        """Make what was said what is shown.
+
+        Returns:
+            False for what Home Assistant refuses to show, such as a text where a number has to
+            be: what was shown stays.
+        """
+        if not is_available:
+            self.shown = UNAVAILABLE
+        elif isinstance(self.native, Odd):
+            return False
+        else:
+            self.shown = self.native
+        return True
+
+
+class Entity:
+    """An entity and its values.
+
+    Args:
+        key: component and discovery id.
+        topic: the one it was announced on.
+        object_id: its part of the id.
+        config: what was announced.
+        availability: shared with others.
+
+    Attributes:
+        device: its own one if the publisher does not say; None while it has no place.
+        has_sent: a message of it came since the start.
+        off_call: switches a binary sensor off that does not say so itself.
+    """
+
+    __slots__ = (
+        "_expires_at_s",
+        "_has_expired",
+        "availability",
+        "config",
+        "device",
+        "has_sent",
+        "inputs",
+        "key",
+        "object_id",
+        "off_call",
+        "topic",
+    )
+
+    def __init__(
+        self,
+        key: tuple[str, str],
+        topic: str,
+        object_id: str,
+        config: EntityConfig,
+        availability: Availability,
+    ) -> None:
+        self.key = key
+        self.topic = topic
+        self.object_id = object_id
+        self.config = config
+        self.availability = availability
+        self.device: Device | None = None
+        self.has_sent = False
+        self.off_call: IDelayedCall | None = None
+        self._expires_at_s: float | None = None
+        self._has_expired = bool(config.expire_after)
+        self.inputs = tuple(Input(self, each) for each in config.inputs)
+        for each in self.inputs:
+            each.show(is_available=self.is_available(0.0))
+
+    def take_config(self, config: EntityConfig, availability: Availability, now_s: float) -> None:
+        """Take what the publisher now says; the values stay where their roles do."""
+        self.config = config
+        self.availability = availability
+        earlier = {each.config.role: each for each in self.inputs}
+        inputs: list[Input] = []
+        for each in config.inputs:
+            found = earlier.get(each.role)
+            if found is None:
+                found = Input(self, each)
+            else:
+                found.take_config(each)
+            inputs.append(found)
+        self.inputs = tuple(inputs)
+        self._has_expired = bool(config.expire_after)
+        self._expires_at_s = None
+        self.show(now_s)
+
+    def is_available(self, now_s: float) -> bool:
+        """Say whether it is there and has not expired."""
+        return self.availability.is_available and not self.has_expired(now_s)
+
+    def has_expired(self, now_s: float) -> bool:
+        """Say whether too much time has passed since the last message."""
+        expires_at_s = self._expires_at_s
+        if expires_at_s is not None and now_s >= expires_at_s:
+            self._expires_at_s = None
+            self._has_expired = True
+            self.show(now_s)
+        return self._has_expired
+
+    def touch(self, now_s: float) -> bool:
+        """Note a message on the state topic, whatever it says.
+
+        Returns:
+            Whether the entity had expired.
+        """
+        self.has_sent = True
+        expire_after = self.config.expire_after
+        if not expire_after:
+            return False
+        had_expired = self.has_expired(now_s)
+        self._has_expired = False
+        self._expires_at_s = now_s + expire_after
+        return had_expired
+
+    def show(self, now_s: float) -> Iterable[Input]:
+        """Show all values, as they are; returns those that were waiting for it."""
+        is_available = self.is_available(now_s)
+        return [
+            each
+            for each in self.inputs
+            if each.show(is_available=is_available) and is_available and each.pending_ns
+        ]

@@ -1,0 +1,76 @@
+"""The payload of one message, decoded once for all entities that read it."""
+
+from __future__ import annotations
+
+import re
+from math import isfinite
+from typing import Final
+
+from metrics_agent.errors import PayloadError
+from metrics_agent.json_payload import loads
+from metrics_agent.limits import HADISCOVERY_PAYLOAD_BYTES
+from metrics_agent.modules.hadiscovery.templates import MISSING
+
+__all__ = ["Payload"]
+
+_UTF8: Final = "utf-8"
+_MOST_DEPTH: Final = 256
+"""Nothing here works through nested values one level after the other."""
+_UNKNOWN: Final = object()
+_EXPONENT: Final = re.compile(rb"[0-9.][eE]")
+
+
+class Payload:
+    """A payload as text and as JSON, each made when it is asked for.
+
+    Args:
+        data: the bytes of the message.
+    """
+
+    __slots__ = ("_json", "_text", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._text: object = _UNKNOWN
+        self._json: object = _UNKNOWN
+
+    def text(self, encoding: str) -> str | None:
+        """Return the text; None if it is none in that encoding."""
+        if encoding != _UTF8:
+            return _decode(self.data, encoding)
+        if self._text is _UNKNOWN:
+            self._text = _decode(self.data, _UTF8)
+        return self._text  # type: ignore[return-value]  # text or None by now
+
+    @property
+    def json(self) -> object:
+        """What the payload is as JSON; `MISSING` if it is none."""
+        if self._json is _UNKNOWN:
+            self._json = _parse(self.data)
+        return self._json
+
+
+def _parse(data: bytes) -> object:
+    try:
+        found = loads(data, max_bytes=HADISCOVERY_PAYLOAD_BYTES, max_depth=_MOST_DEPTH)
+    except PayloadError:
+        return MISSING
+    # Home Assistant's parser refuses a document with a number beyond the double's range.
+    if _EXPONENT.search(data) and not _is_finite(found):
+        return MISSING
+    return found
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, list) or all(map(_is_finite, value))
+
+
+def _decode(data: bytes, encoding: str) -> str | None:
+    try:
+        return data.decode(encoding)
+    except (UnicodeDecodeError, LookupError):
+        return None

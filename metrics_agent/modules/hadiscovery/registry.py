@@ -1,0 +1,316 @@
+"""The entities that were announced: their devices, topics and names, bounded in number and bytes.
+
+What a publisher makes up is bounded here: entities, topics, and the bytes of texts that are longer
+than usual. What is beyond is refused, so that a few that are hostile keep out nobody who came
+before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from attrs import evolve
+
+from metrics_agent.errors import PayloadError
+from metrics_agent.limits import HADISCOVERY_ENTITIES, HADISCOVERY_LONG_BYTES, HADISCOVERY_TOPICS
+from metrics_agent.modules.hadiscovery.discovery import Announced
+from metrics_agent.modules.hadiscovery.entity import Availability, Device, Entity, Input
+from metrics_agent.modules.hadiscovery.entity_config import (
+    AvailabilityConfig,
+    DeviceInfo,
+    EntityConfig,
+)
+from metrics_agent.modules.hadiscovery.names import Names
+from metrics_agent.modules.hadiscovery.template_store import TemplateStore
+
+__all__ = ["Key", "Registry", "Route"]
+
+Key = tuple[str, str]
+"""Component and discovery id."""
+_USUAL_BYTES: Final = 1024
+"""Texts of an entity that its place among `HADISCOVERY_ENTITIES` pays for."""
+
+
+class Route:
+    """A topic, and what its messages are for.
+
+    Attributes:
+        topic: a filter.
+        inputs: values that come on it.
+        availabilities: who is there or not by its messages.
+    """
+
+    __slots__ = ("availabilities", "inputs", "topic")
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.inputs: dict[Input, None] = {}
+        self.availabilities: dict[Availability, None] = {}
+
+
+class Registry:
+    """Entities by component and discovery id.
+
+    Args:
+        names: gives points their names.
+        added: called with the route of each new topic.
+        removed: called with the route of each topic that has no use any more.
+    """
+
+    def __init__(
+        self, names: Names, added: Callable[[Route], object], removed: Callable[[Route], object]
+    ) -> None:
+        self.templates = TemplateStore()
+        self.entities: dict[Key, Entity] = {}
+        self._names = names
+        self._added = added
+        self._removed = removed
+        self._by_unique_id: dict[Key, Entity] = {}
+        self._by_topic: dict[str, dict[Key, None]] = {}
+        self._routes: dict[str, Route] = {}
+        self._availabilities: dict[AvailabilityConfig, Availability] = {}
+        self._devices: dict[str | tuple[str, str], Device] = {}
+        self._long_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.entities)
+
+    @property
+    def topics(self) -> int:
+        """How many topics there are."""
+        return len(self._routes)
+
+    def announced_on(self, topic: str) -> list[Entity]:
+        """Return the entities that were announced on a discovery topic."""
+        return [self.entities[key] for key in self._by_topic.get(topic, ())]
+
+    def announce(self, topic: str, each: Announced, config: EntityConfig, now_s: float) -> bool:
+        """Take what a publisher says of an entity.
+
+        Returns:
+            Whether anything is another than before.
+
+        Raises:
+            PayloadError: there is no room, or it is another entity's.
+        """
+        key = (each.component, each.id)
+        entity = self.entities.get(key)
+        if entity is None:
+            self._add(key, topic, each, config)
+            return True
+        if entity.topic != topic:
+            raise PayloadError(
+                "announced_twice", f"{each.id!r:.60} was announced on {entity.topic!r:.80} before"
+            )
+        if entity.config == config:
+            return False
+        self._change(entity, config, now_s)
+        return True
+
+    def remove(self, entity: Entity) -> None:
+        """Forget an entity."""
+        key = entity.key
+        del self.entities[key]
+        keys = self._by_topic[entity.topic]
+        del keys[key]
+        if not keys:
+            del self._by_topic[entity.topic]
+        if entity.config.unique_id is not None:
+            del self._by_unique_id[entity.config.component, entity.config.unique_id]
+        self._long_bytes -= _long_bytes_of(entity.config)
+        self._leave_device(entity)
+        self._disconnect(entity)
+        self.templates.release(entity.config)
+
+    def _add(self, key: Key, topic: str, each: Announced, config: EntityConfig) -> None:
+        unique_id = config.unique_id
+        if unique_id is not None and (config.component, unique_id) in self._by_unique_id:
+            raise PayloadError("duplicate_unique_id", f"the unique_id {unique_id!r:.80} is taken")
+        if len(self.entities) >= HADISCOVERY_ENTITIES:
+            raise PayloadError("too_many_entities", f"limit {HADISCOVERY_ENTITIES}")
+        self._check_room(config, None)
+        entity = Entity(key, topic, each.object, config, self._availability(config.availability))
+        self.entities[key] = entity
+        self._by_topic.setdefault(topic, {})[key] = None
+        if unique_id is not None:
+            self._by_unique_id[config.component, unique_id] = entity
+        self._long_bytes += _long_bytes_of(config)
+        self.templates.retain(config)
+        self._join_device(entity)
+        self._connect(entity)
+
+    def _change(self, entity: Entity, config: EntityConfig, now_s: float) -> None:
+        self._check_room(config, entity.config)
+        earlier = entity.config
+        # Home Assistant does not take another id for an entity that it has.
+        config = evolve(config, unique_id=earlier.unique_id)
+        self._long_bytes += _long_bytes_of(config) - _long_bytes_of(earlier)
+        self._leave_device(entity)
+        # New topics first: one that stays is not given up for a moment.
+        before = (entity.inputs, entity.availability)
+        availability = self._availability(config.availability, entity.availability)
+        entity.take_config(config, availability, now_s)
+        self.templates.retain(config)
+        self._connect(entity)
+        self._disconnect_from(entity, earlier, *before)
+        self.templates.release(earlier)
+        self._join_device(entity)
+
+    def _check_room(self, config: EntityConfig, instead_of: EntityConfig | None) -> None:
+        long_bytes = self._long_bytes + _long_bytes_of(config)
+        if instead_of is not None:
+            long_bytes -= _long_bytes_of(instead_of)
+        if long_bytes > HADISCOVERY_LONG_BYTES:
+            raise PayloadError("too_many_entities", "entities with long texts have no more room")
+        topics = {each.topic for each in config.sources}
+        new = sum(topic not in self._routes for topic in topics)
+        if len(self._routes) + new > HADISCOVERY_TOPICS:
+            raise PayloadError("too_many_topics", f"limit {HADISCOVERY_TOPICS}")
+
+    # Topics.
+
+    def _availability(
+        self, config: AvailabilityConfig, earlier: Availability | None = None
+    ) -> Availability:
+        found = self._availabilities.get(config)
+        if found is None:
+            found = self._availabilities[config] = Availability(config, earlier)
+        return found
+
+    def _connect(self, entity: Entity) -> None:
+        new: list[Route] = []
+        for each in entity.inputs:
+            self._route(each.config.topic, new).inputs[each] = None
+        availability = entity.availability
+        availability.entities[entity] = None
+        for topic in availability.config.topics:
+            self._route(topic.topic, new).availabilities[availability] = None
+        for route in new:
+            self._added(route)
+
+    def _route(self, topic: str, new: list[Route]) -> Route:
+        route = self._routes.get(topic)
+        if route is None:
+            route = self._routes[topic] = Route(topic)
+            new.append(route)
+        return route
+
+    def _disconnect(self, entity: Entity) -> None:
+        topics = [(each.config.topic, each) for each in entity.inputs]
+        self._leave_routes(entity, topics, entity.availability)
+
+    def _disconnect_from(
+        self,
+        entity: Entity,
+        config: EntityConfig,
+        inputs: tuple[Input, ...],
+        availability: Availability,
+    ) -> None:
+        """Leave what an entity had before it got another config."""
+        stays = {(each.config.topic, each) for each in entity.inputs}
+        left = [
+            (each.topic, one)
+            for each, one in zip(config.inputs, inputs, strict=True)
+            if (each.topic, one) not in stays
+        ]
+        self._leave_routes(
+            entity, left, None if availability is entity.availability else availability
+        )
+
+    def _leave_routes(
+        self, entity: Entity, topics: list[tuple[str, Input]], availability: Availability | None
+    ) -> None:
+        for topic, one in topics:
+            route = self._routes.get(topic)
+            if route is not None:
+                route.inputs.pop(one, None)
+                self._drop_route(route)
+        if availability is None:
+            return
+        del availability.entities[entity]
+        if availability.entities:
+            return
+        del self._availabilities[availability.config]
+        for each in availability.config.topics:
+            route = self._routes.get(each.topic)
+            if route is not None:
+                route.availabilities.pop(availability, None)
+                self._drop_route(route)
+
+    def _drop_route(self, route: Route) -> None:
+        if not route.inputs and not route.availabilities:
+            del self._routes[route.topic]
+            self._removed(route)
+
+    # Devices.
+
+    def _join_device(self, entity: Entity) -> None:
+        info = entity.config.device
+        if info is None:
+            own = DeviceInfo(identifiers=(entity.config.unique_id or entity.key[1],))
+            device = Device(own)
+        else:
+            device = self._find_device(info)
+        device.entities[entity] = None
+        entity.device = device
+        if not device.vendor:
+            device.vendor = (entity.config.origin or device.info.manufacturer).lower()
+            device.series.clear()
+            for other in device.entities:
+                self._names.rename(other)
+        self._names.add(entity)
+
+    def _find_device(self, info: DeviceInfo) -> Device:
+        device = next((self._devices[key] for key in info.keys if key in self._devices), None)
+        if device is None:
+            device = Device(info)
+        else:
+            earlier = device.info
+            device.info = evolve(
+                earlier,
+                name=info.name or earlier.name,
+                manufacturer=info.manufacturer or earlier.manufacturer,
+                model=info.model or earlier.model,
+                via_device=info.via_device or earlier.via_device,
+                identifiers=tuple(dict.fromkeys((*earlier.identifiers, *info.identifiers))),
+                connections=tuple(dict.fromkeys((*earlier.connections, *info.connections))),
+            )
+            if device.info.name != earlier.name:
+                device.series.clear()
+                for entity in device.entities:
+                    self._names.rename(entity)
+        for key in info.keys:
+            self._devices[key] = device
+        return device
+
+    def _leave_device(self, entity: Entity) -> None:
+        self._names.remove(entity)
+        device = entity.device
+        entity.device = None
+        if device is None:
+            return
+        del device.entities[entity]
+        if not device.entities:
+            for key in device.info.keys:
+                if self._devices.get(key) is device:
+                    del self._devices[key]
+
+
+def _long_bytes_of(config: EntityConfig) -> int:
+    """Return the bytes of an entity's texts beyond what is usual."""
+    size = sum(map(len, _texts_of(config)))
+    return max(0, size - _USUAL_BYTES)
+
+
+def _texts_of(config: EntityConfig) -> list[str]:
+    texts = [config.unique_id or "", config.name or "", config.origin, config.on, config.off]
+    texts += [each for each in config.options if isinstance(each, str)]
+    texts += [config.reset, *config.state_words, *(each.topic for each in config.inputs)]
+    for each in config.availability.topics:
+        texts += [each.topic, each.available, each.not_available]
+    device = config.device
+    if device is not None:
+        texts += [device.name, device.manufacturer, device.model, device.via_device]
+        texts += [*device.identifiers, *(each for pair in device.connections for each in pair)]
+    return texts

@@ -1,0 +1,328 @@
+"""The service: announcements, subscriptions, and the values of messages.
+
+Theory of operation. Announcements come first: the connection holds back other messages until those
+that the broker has stored are handled, and what was announced in an earlier run is restored before
+that. Each topic that entities name has one subscription with a handler of its own, so that the
+connection's look-up of topics, which is indexed, is the only one. A message is decoded once for all
+entities that read it; their values with equal tags share a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from metrics_agent.errors import PayloadError
+from metrics_agent.interfaces import Cancellable, IModule, Message, ModuleContext
+from metrics_agent.logs.burst import Burst
+from metrics_agent.metric import Metric
+from metrics_agent.modules.hadiscovery.components import SUPPORTED, read_entity
+from metrics_agent.modules.hadiscovery.config import HadiscoverySettings
+from metrics_agent.modules.hadiscovery.discovery import (
+    Announced,
+    parse_discovery,
+    parse_topic,
+)
+from metrics_agent.modules.hadiscovery.entity import Availability, Device, Entity, Input
+from metrics_agent.modules.hadiscovery.entity_config import EntityConfig
+from metrics_agent.modules.hadiscovery.names import Names, online_series
+from metrics_agent.modules.hadiscovery.payload import Payload
+from metrics_agent.modules.hadiscovery.points import Points
+from metrics_agent.modules.hadiscovery.registry import Registry, Route
+from metrics_agent.modules.hadiscovery.remembered import Remembered
+from metrics_agent.modules.hadiscovery.templates import TemplateError
+from metrics_agent.modules.hadiscovery.topics import announcement_filters, check_topic
+
+__all__ = ["HadiscoveryModule"]
+
+_ONLINE: Final = "online"
+
+
+@implementer(IModule)
+class HadiscoveryModule(Service):
+    """Collects from everything at one broker that announces itself to Home Assistant.
+
+    Args:
+        settings: checked ones.
+        context: the door to the agent.
+    """
+
+    def __init__(self, settings: HadiscoverySettings, context: ModuleContext) -> None:
+        self._settings = settings
+        self._broker = settings.connection_settings()
+        self._context = context
+        self._log = context.log
+        self._ignored = frozenset(map(str.lower, settings.ignore))
+        self._subscriptions: dict[str, Cancellable] = {}
+        self._registry = Registry(
+            Names(settings.sensor_names, self._log_clash), self._subscribe, self._unsubscribe
+        )
+        self._remembered = Remembered(context, self._forget)
+        # Devices come in bursts: one line for all of them.
+        self._found = Burst(
+            self._log,
+            context.reactor,
+            "Discovered {count} entities, the first: {first}.",
+            one="Discovered entity {first}.",
+        )
+        self._gone = Burst(
+            self._log,
+            context.reactor,
+            "{count} entities were removed, the first: {first}.",
+            one="Entity {first} was removed.",
+        )
+
+    def startService(self) -> Deferred[None]:
+        """Subscribe, and restore what was announced before the last stop."""
+        super().startService()
+        for topic_filter in announcement_filters(self._settings.discovery_prefix):
+            self._context.subscribe(
+                self._broker, topic_filter, self._on_config, place="discovery", announcements=True
+            )
+        return self._context.watch(self._remembered.restore(self._restore), place="restore")
+
+    def stopService(self) -> None:
+        """Save what has changed."""
+        super().stopService()
+        self._remembered.close()
+        self._found.flush()
+        self._gone.flush()
+
+    @property
+    def registry(self) -> Registry:
+        """What was announced, for tests."""
+        return self._registry
+
+    # Announcements.
+
+    def _on_config(self, message: Message) -> Iterable[Metric]:
+        if not self._announce(message.topic, message.payload):
+            return ()
+        points = Points()
+        for entity in self._registry.announced_on(message.topic):
+            # One that joins others that are there; that it is not there yet says nothing.
+            if entity.device is not None and entity.device.is_online():
+                self._write_online(entity.device, points, message.received_ns)
+        return points.metrics()
+
+    def _restore(self, topic: str, payload: bytes) -> None:
+        self._announce(topic, payload)
+
+    def _forget(self, topic: str) -> None:
+        """Forget what announced itself in an earlier run and has not been heard since."""
+        if not any(entity.has_sent for entity in self._registry.announced_on(topic)):
+            self._remove_all(topic)
+            self._remembered.remove(topic)
+
+    def _announce(self, topic: str, payload: bytes) -> bool:
+        """Take an announcement; False if nothing has changed."""
+        place = parse_topic(self._settings.discovery_prefix, topic)
+        if place is None:
+            self._refuse(topic, PayloadError("illegal_topic", "Home Assistant has no such topic"))
+            return False
+        try:
+            discovery = parse_discovery(place, payload, self._registry.templates.compile)
+        except PayloadError as error:
+            self._refuse(topic, error)
+            return False
+        finally:
+            self._registry.templates.forget_unused()
+        if discovery.removes_all:
+            self._remembered.remove(topic)
+            return self._remove_all(topic)
+        changed = [self._take(topic, each) for each in discovery.announced]
+        self._registry.templates.forget_unused()
+        if self._registry.announced_on(topic):
+            self._remembered.note(topic, payload)
+        return any(changed)
+
+    def _take(self, topic: str, each: Announced) -> bool:
+        """Take what is announced of one entity; False if nothing has changed."""
+        known = self._registry.entities.get((each.component, each.id))
+        if known is not None and known.topic != topic:
+            known = None
+        if each.payload is None:
+            return known is not None and self._remove(known)
+        if each.component not in SUPPORTED:
+            self._context.drop(f"kind_{each.component}")
+            return False
+        try:
+            config = read_entity(each.component, each.payload, self._registry.templates.compile)
+            if not self._is_wanted(config):
+                return known is not None and self._remove(known)
+            for one in config.sources:
+                check_topic(one.topic, self._settings.discovery_prefix)
+            changed = self._registry.announce(topic, each, config, self._context.reactor.seconds())
+        except PayloadError as error:
+            self._refuse(f"{topic} {each.object}" if each.object not in topic else topic, error)
+            return False
+        if changed and known is None:
+            self._found.add(each.id)
+        return changed
+
+    def _is_wanted(self, config: EntityConfig) -> bool:
+        """Say whether the settings want an entity."""
+        settings = self._settings
+        if config.category == "config" and not settings.config_entities:
+            return False
+        if not config.enabled and not settings.disabled_entities:
+            return False
+        if config.component == "sensor" and not config.numeric and not settings.texts:
+            return False
+        maker = config.device.manufacturer if config.device is not None else ""
+        for name in (config.origin, maker):
+            if name.lower() in self._ignored:
+                self._context.left_out(
+                    name, "ignored_publisher", "its entities, see the setting ignore", harmless=True
+                )
+                return False
+        return True
+
+    def _remove_all(self, topic: str) -> bool:
+        entities = self._registry.announced_on(topic)
+        for entity in entities:
+            self._remove(entity)
+        return bool(entities)
+
+    def _remove(self, entity: Entity) -> bool:
+        _cancel_off(entity)
+        self._registry.remove(entity)
+        self._gone.add(entity.key[1])
+        return True
+
+    def _refuse(self, topic: str, error: PayloadError) -> None:
+        self._context.left_out(topic[:200], error.reason, f"the announcement: {error.detail}")
+
+    def _log_clash(self, entity: Entity, other: Entity) -> None:
+        self._context.drop("same_name")
+        self._log.warn(
+            "Entities {entity} and {other} of a device have the same name: the first is left out. "
+            "Give one of them another with sensor_names.",
+            entity=_shown(entity),
+            other=_shown(other),
+            fold=("entity", "other"),
+        )
+
+    # Subscriptions.
+
+    def _subscribe(self, route: Route) -> None:
+        self._subscriptions[route.topic] = self._context.subscribe(
+            self._broker,
+            route.topic,
+            partial(self._on_message, route),
+            qos=self._settings.qos,
+            learned=True,
+        )
+
+    def _unsubscribe(self, route: Route) -> None:
+        self._subscriptions.pop(route.topic).cancel()
+
+    # Messages.
+
+    def _on_message(self, route: Route, message: Message) -> Iterable[Metric]:
+        payload = Payload(message.payload)
+        points = Points()
+        changed = [
+            each for each in route.availabilities if self._receive(each, message.topic, payload)
+        ]
+        if route.inputs:
+            if message.retain and self._settings.retained == "ignore":
+                # Stored at the broker, perhaps for days: its time of receipt would be a lie.
+                self._context.drop("retained")
+            else:
+                now_s = self._context.reactor.seconds()
+                for each in route.inputs:
+                    self._read(each, payload, message.received_ns, now_s, points)
+        for one in changed:
+            self._come_or_go(one, message.received_ns, points)
+        return points.metrics()
+
+    def _receive(self, availability: Availability, topic: str, payload: Payload) -> bool:
+        try:
+            return availability.receive(topic, payload)
+        except TemplateError as error:
+            self._context.left_out(topic[:200], "template_error", f"its availability: {error}")
+            return False
+
+    def _read(
+        self, each: Input, payload: Payload, received_ns: int, now_s: float, points: Points
+    ) -> None:
+        entity = each.entity
+        had_expired = entity.touch(now_s)
+        try:
+            has_value = each.read(payload)
+        except TemplateError as error:
+            self._context.left_out(_shown(entity), "template_error", f"its value: {error}")
+            return
+        if not has_value:
+            if had_expired:
+                entity.show(now_s)
+            return
+        if entity.config.off_delay is not None:
+            self._switch_off_later(each, entity.config.off_delay)
+        if not entity.is_available(now_s):
+            each.show(is_available=False)
+            each.pending_ns = received_ns
+        elif each.show(is_available=True):
+            _write(each, received_ns, points)
+        else:
+            self._context.left_out(_shown(entity), "invalid_value", f"{payload.data!r:.60}")
+
+    def _come_or_go(self, availability: Availability, received_ns: int, points: Points) -> None:
+        """Show the entities that have come, or not those that have gone."""
+        now_s = self._context.reactor.seconds()
+        devices: dict[Device, None] = {}
+        for entity in availability.entities:
+            for each in entity.show(now_s):
+                _write(each, each.pending_ns, points)
+            if entity.device is not None:
+                devices[entity.device] = None
+        for device in devices:
+            self._write_online(device, points, received_ns)
+
+    def _write_online(self, device: Device, points: Points, received_ns: int) -> None:
+        online = device.is_online()
+        if online is not None and online is not device.online:
+            device.online = online
+            points.add(online_series(device), _ONLINE, online, received_ns)
+
+    def _switch_off_later(self, each: Input, delay_s: float) -> None:
+        _cancel_off(each.entity)
+        if each.native is True:
+            each.entity.off_call = self._context.later(
+                delay_s, self._switch_off, each, place="off_delay"
+            )
+
+    def _switch_off(self, each: Input) -> None:
+        each.entity.off_call = None
+        each.native = False
+        if each.entity.is_available(self._context.reactor.seconds()):
+            each.show(is_available=True)
+            points = Points()
+            _write(each, self._context.now_ns(), points)
+            self._context.emit(points.metrics())
+
+
+def _write(each: Input, time_ns: int, points: Points) -> None:
+    each.pending_ns = 0
+    shown = each.shown
+    if each.point is not None and each.series is not None and isinstance(shown, float | bool | str):
+        points.add(each.series, each.point.field, each.point.value(shown), time_ns)
+
+
+def _cancel_off(entity: Entity) -> None:
+    if entity.off_call is not None and entity.off_call.active():
+        entity.off_call.cancel()
+    entity.off_call = None
+
+
+def _shown(entity: Entity) -> str:
+    """Name an entity for a log line."""
+    device = entity.device
+    name = "" if device is None else device.info.name or device.info.id
+    return f"{name:.60} {entity.key[0]} {entity.key[1]:.80}".strip()
