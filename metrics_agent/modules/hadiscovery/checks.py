@@ -7,6 +7,7 @@ the whole entity, since Home Assistant does, and publishers test with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from sys import intern
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -47,7 +48,7 @@ def text(key: str, value: object) -> str:
     """Return a value as text: numbers and booleans in Python's notation."""
     if value is None or isinstance(value, dict | list):
         raise refuse(key, value, "a text")
-    return value if isinstance(value, str) else str(value)
+    return intern(value) if type(value) is str else str(value)
 
 
 def limited_text(key: str, value: object, most: int) -> str:
@@ -136,4 +137,5 @@ def _topic(key: str, topic: str, fault: Callable[[str], str | None]) -> str:
         reason = f"{topic.count('/') + 1} levels, limit {HADISCOVERY_TOPIC_LEVELS}"
     if reason is not None:
         raise PayloadError("bad_topic", f"{key} {topic!r:.{_SHOWN}}: {reason}")
-    return topic
+    # Many entities have the same.
+    return intern(topic)

@@ -62,9 +62,10 @@ def _input(reader: Reader, role: str, topic_key: str, *template_keys: str) -> It
     """Yield an input if the payload has its topic."""
     topic = reader.read(topic_key, state_topic)
     found: list[tuple[Any, Any]] = [reader.template(key) for key in template_keys]
-    template_text, template = next((each for each in found if each[0] is not None), (None, None))
+    template = next((each for _, each in found if each is not None), None)
     if topic is not None:
-        yield InputConfig(role, topic, template_text, template)
+        # The text that the template has: many entities have the same.
+        yield InputConfig(role, topic, None if template is None else template.text, template)
 
 
 def _sensor(reader: Reader) -> _Fields:

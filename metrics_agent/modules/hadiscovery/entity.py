@@ -10,7 +10,7 @@ that is not there. Expiry needs no timer: it is looked at when there is a reason
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from metrics_agent.metric import Series
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
 __all__ = ["UNAVAILABLE", "Availability", "Device", "Entity", "Input"]
+
+_Render = Callable[[Template, str, Payload], "str | None"]
 
 
 class _Unavailable:
@@ -54,9 +56,10 @@ class Availability:
         entities: who shares it.
         seen: what its topics said last.
         latest: what the last message of any of them said.
+        is_available: whether they are there.
     """
 
-    __slots__ = ("config", "entities", "latest", "seen")
+    __slots__ = ("config", "entities", "is_available", "latest", "seen")
 
     def __init__(self, config: AvailabilityConfig, earlier: Availability | None = None) -> None:
         self.config = config
@@ -70,10 +73,9 @@ class Availability:
                 for each in config.topics
                 if each.topic in earlier.seen
             }
+        self.is_available = self._evaluate()
 
-    @property
-    def is_available(self) -> bool:
-        """Whether they are."""
+    def _evaluate(self) -> bool:
         topics = self.config.topics
         if not topics:
             return True
@@ -99,6 +101,7 @@ class Availability:
             return False
         before = self.is_available
         self.seen[topic] = self.latest = said
+        self.is_available = self._evaluate()
         return self.is_available is not before
 
     def _read(self, each: AvailabilityTopic, payload: Payload) -> bool | None:
@@ -122,25 +125,38 @@ def _render_or_raw(template: Template, text: str, payload: Payload) -> str:
         return text
 
 
+def _render_or_none(template: Template, text: str, payload: Payload) -> str | None:
+    """Render; where something is undefined the message does not concern a sensor."""
+    try:
+        return template.render(text, payload.json)
+    except TemplateError as error:
+        if not error.undefined:
+            raise
+        return None
+
+
 class Device:
     """A device: its names, and the series of its entities.
 
     Attributes:
-        info: what was said of it last; a name stays until there is another.
+        info: what is known of it; a name stays until there is another.
+        said: what was said of it last.
         vendor: the tag of that name; empty while that is unknown.
         entities: its entities.
         online: what was last written; None for nothing.
         series: by measurement and sensor.
+        taken: inputs by measurement, sensor and field, those with the same name in order.
     """
 
-    __slots__ = ("entities", "info", "online", "series", "vendor")
+    __slots__ = ("entities", "info", "online", "said", "series", "taken", "vendor")
 
     def __init__(self, info: DeviceInfo) -> None:
-        self.info = info
+        self.info = self.said = info
         self.vendor = ""
         self.entities: dict[Entity, None] = {}
         self.online: bool | None = None
         self.series: dict[tuple[str, str], Series] = {}
+        self.taken: dict[tuple[str, str, str], tuple[Input, ...]] = {}
 
     def is_online(self) -> bool | None:
         """Say whether any of its entities is there; None if no topic says so."""
@@ -167,8 +183,18 @@ class Input:
     """
 
     __slots__ = (
-        *("_read", "config", "entity", "native", "pending_ns", "point", "series", "shown"),
-        "wanted",
+        *(
+            "_encoding",
+            "_read",
+            "_render",
+            "_template",
+            "config",
+            "entity",
+            "native",
+            "pending_ns",
+            "point",
+        ),
+        *("series", "shown", "wanted"),
     )
 
     def __init__(self, entity: Entity, config: InputConfig) -> None:
@@ -180,12 +206,21 @@ class Input:
         self.wanted: Point | None = None
         self.point: Point | None = None
         self.series: Series | None = None
-        self._read: Read = reader_of(entity.config, config.role)
+        self._use(config)
 
     def take_config(self, config: InputConfig) -> None:
         """Take what the publisher now says; the value stays."""
         self.config = config
-        self._read = reader_of(self.entity.config, config.role)
+        self._use(config)
+
+    def _use(self, config: InputConfig) -> None:
+        """Keep at hand what each message needs."""
+        of_entity = self.entity.config
+        self._read: Read = reader_of(of_entity, config.role)
+        self._encoding = of_entity.encoding
+        is_sensor = of_entity.component == "sensor"
+        self._render: _Render = _render_or_none if is_sensor else _render_or_raw
+        self._template = config.template
 
     def read(self, payload: Payload) -> bool:
         """Take a message.
@@ -196,22 +231,13 @@ class Input:
         Raises:
             TemplateError: the template failed; the value stays.
         """
-        config = self.entity.config
-        text = payload.text(config.encoding)
+        text = payload.text(self._encoding)
+        template = self._template
+        if text is not None and template is not None:
+            text = self._render(template, text, payload)
         if text is None:
             return False
-        template = self.config.template
-        if template is not None:
-            if config.component == "sensor":
-                try:
-                    text = template.render(text, payload.json)
-                except TemplateError as error:
-                    if error.undefined:
-                        return False
-                    raise
-            else:
-                text = _render_or_raw(template, text, payload)
-        value = self._read(config, text)
+        value = self._read(self.entity.config, text)
         if value is IGNORED:
             return False
         self.native = value
@@ -305,6 +331,8 @@ class Entity:
 
     def is_available(self, now_s: float) -> bool:
         """Say whether it is there and has not expired."""
+        if not self.config.expire_after:
+            return self.availability.is_available
         return self.availability.is_available and not self.has_expired(now_s)
 
     def has_expired(self, now_s: float) -> bool:

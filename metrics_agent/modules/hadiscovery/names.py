@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from metrics_agent.catalogue import DEVICE
 from metrics_agent.metric import Series
@@ -11,7 +12,8 @@ from metrics_agent.modules.hadiscovery.naming import Point, name_point
 
 __all__ = ["Names", "online_series"]
 
-_Place = tuple[Device, str, str, str]
+_MOST_POINTS: Final = 5000
+"""Equal ones are kept once, as far as these go."""
 
 
 class Names:
@@ -29,7 +31,7 @@ class Names:
     ) -> None:
         self._overrides = overrides
         self._log_clash = log_clash
-        self._taken: dict[_Place, list[Input]] = {}
+        self._points: dict[Point, Point] = {}
 
     def add(self, entity: Entity) -> None:
         """Name the values of an entity that has a device."""
@@ -44,10 +46,8 @@ class Names:
             sensor = self._overrides.get(entity.config.unique_id or "")
             if sensor is not None:
                 point = point.with_sensor(sensor)
-            each.wanted = point
-            holders = self._taken.setdefault(_place(device, point), [])
-            holders.append(each)
-            self._decide(device, holders, each)
+            each.wanted = point = self._shared(point)
+            self._decide(device, point, each, add=True)
 
     def remove(self, entity: Entity) -> None:
         """Take the names of an entity away; another one may get them."""
@@ -59,13 +59,7 @@ class Names:
             each.point = each.series = None
             if point is None:
                 continue
-            place = _place(device, point)
-            holders = self._taken[place]
-            holders.remove(each)
-            if holders:
-                self._decide(device, holders)
-            else:
-                del self._taken[place]
+            self._decide(device, point, each, add=False)
 
     def rename(self, entity: Entity) -> None:
         """Make the series of an entity anew: its device has another name."""
@@ -76,20 +70,30 @@ class Names:
             if each.point is not None:
                 each.series = _series(device, each.point)
 
-    def _decide(self, device: Device, holders: list[Input], new: Input | None = None) -> None:
+    def _shared(self, point: Point) -> Point:
+        if len(self._points) >= _MOST_POINTS:
+            self._points.clear()
+        return self._points.setdefault(point, point)
+
+    def _decide(self, device: Device, point: Point, one: Input, *, add: bool) -> None:
+        """Decide who has a name, now that one more wants it or no longer does."""
+        place = (point.measurement, point.sensor, point.field)
+        holders = [each for each in device.taken.get(place, ()) if each is not one]
+        if add:
+            holders.append(one)
+        if not holders:
+            del device.taken[place]
+            return
         holders.sort(key=_rank)
+        device.taken[place] = tuple(holders)
         first, *others = holders
         if first.point is None and first.wanted is not None:
             first.point = first.wanted
             first.series = _series(device, first.wanted)
         for each in others:
-            if each.point is not None or each is new:
+            if each.point is not None or (add and each is one):
                 each.point = each.series = None
                 self._log_clash(each.entity, first.entity)
-
-
-def _place(device: Device, point: Point) -> _Place:
-    return (device, point.measurement, point.sensor, point.field)
 
 
 def _rank(each: Input) -> tuple[str, str, str]:

@@ -67,7 +67,7 @@ class Registry:
         self._added = added
         self._removed = removed
         self._by_unique_id: dict[Key, Entity] = {}
-        self._by_topic: dict[str, dict[Key, None]] = {}
+        self._by_topic: dict[str, tuple[Key, ...]] = {}
         self._routes: dict[str, Route] = {}
         self._availabilities: dict[AvailabilityConfig, Availability] = {}
         self._devices: dict[str | tuple[str, str], Device] = {}
@@ -112,9 +112,10 @@ class Registry:
         """Forget an entity."""
         key = entity.key
         del self.entities[key]
-        keys = self._by_topic[entity.topic]
-        del keys[key]
-        if not keys:
+        keys = tuple(each for each in self._by_topic[entity.topic] if each != key)
+        if keys:
+            self._by_topic[entity.topic] = keys
+        else:
             del self._by_topic[entity.topic]
         if entity.config.unique_id is not None:
             del self._by_unique_id[entity.config.component, entity.config.unique_id]
@@ -130,9 +131,11 @@ class Registry:
         if len(self.entities) >= HADISCOVERY_ENTITIES:
             raise PayloadError("too_many_entities", f"limit {HADISCOVERY_ENTITIES}")
         self._check_room(config, None)
-        entity = Entity(key, topic, each.object, config, self._availability(config.availability))
+        availability = self._availability(config.availability)
+        config = self._share(config, availability)
+        entity = Entity(key, topic, each.object, config, availability)
         self.entities[key] = entity
-        self._by_topic.setdefault(topic, {})[key] = None
+        self._by_topic[topic] = (*self._by_topic.get(topic, ()), key)
         if unique_id is not None:
             self._by_unique_id[config.component, unique_id] = entity
         self._long_bytes += _long_bytes_of(config)
@@ -143,19 +146,28 @@ class Registry:
     def _change(self, entity: Entity, config: EntityConfig, now_s: float) -> None:
         self._check_room(config, entity.config)
         earlier = entity.config
+        availability = self._availability(config.availability, entity.availability)
         # Home Assistant does not take another id for an entity that it has.
-        config = evolve(config, unique_id=earlier.unique_id)
+        config = evolve(self._share(config, availability), unique_id=earlier.unique_id)
         self._long_bytes += _long_bytes_of(config) - _long_bytes_of(earlier)
         self._leave_device(entity)
         # New topics first: one that stays is not given up for a moment.
         before = (entity.inputs, entity.availability)
-        availability = self._availability(config.availability, entity.availability)
         entity.take_config(config, availability, now_s)
         self.templates.retain(config)
         self._connect(entity)
         self._disconnect_from(entity, earlier, *before)
         self.templates.release(earlier)
         self._join_device(entity)
+
+    def _share(self, config: EntityConfig, availability: Availability) -> EntityConfig:
+        """Return a config with the parts that other entities have too."""
+        info = config.device
+        if info is not None:
+            device = self._devices.get(info.keys[0])
+            if device is not None:
+                info = device.said if device.said == info else info
+        return evolve(config, availability=availability.config, device=info)
 
     def _check_room(self, config: EntityConfig, instead_of: EntityConfig | None) -> None:
         long_bytes = self._long_bytes + _long_bytes_of(config)
@@ -280,6 +292,7 @@ class Registry:
                 device.series.clear()
                 for entity in device.entities:
                     self._names.rename(entity)
+        device.said = info
         for key in info.keys:
             self._devices[key] = device
         return device

@@ -121,6 +121,12 @@ class HadiscoveryModule(Service):
 
     def _announce(self, topic: str, payload: bytes) -> bool:
         """Take an announcement; False if nothing has changed."""
+        try:
+            return self._take_all(topic, payload)
+        finally:
+            self._registry.templates.forget_unused()
+
+    def _take_all(self, topic: str, payload: bytes) -> bool:
         place = parse_topic(self._settings.discovery_prefix, topic)
         if place is None:
             self._refuse(topic, PayloadError("illegal_topic", "Home Assistant has no such topic"))
@@ -130,13 +136,10 @@ class HadiscoveryModule(Service):
         except PayloadError as error:
             self._refuse(topic, error)
             return False
-        finally:
-            self._registry.templates.forget_unused()
         if discovery.removes_all:
             self._remembered.remove(topic)
             return self._remove_all(topic)
         changed = [self._take(topic, each) for each in discovery.announced]
-        self._registry.templates.forget_unused()
         if self._registry.announced_on(topic):
             self._remembered.note(topic, payload)
         return any(changed)

@@ -1,0 +1,323 @@
+"""The module as a whole: announcements, subscriptions, restarts, limits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.modules.hadiscovery.config import HadiscoverySettings
+from metrics_agent.modules.hadiscovery.remembered import FORGET_AFTER_S
+from metrics_agent.modules.hadiscovery.service import HadiscoveryModule
+from metrics_agent.testing import FakeContext
+
+PREFIX = "homeassistant"
+ANNOUNCEMENTS = [f"{PREFIX}/+/+/+/config", f"{PREFIX}/+/+/config"]
+
+
+def sensor(**changes: Any) -> bytes:
+    """Return the announcement of a temperature."""
+    config = {
+        "unique_id": "n1_temperature",
+        "state_topic": "n1/t",
+        "device_class": "temperature",
+        "unit_of_measurement": "°C",
+        "device": {"identifiers": ["n1"], "name": "Node"},
+        **changes,
+    }
+    return json.dumps(config).encode()
+
+
+def topic(object_id: str = "temperature", node: str = "n1", component: str = "sensor") -> str:
+    """Return a discovery topic."""
+    return f"{PREFIX}/{component}/{node}/{object_id}/config"
+
+
+class ServiceCase(SynchronousTestCase):
+    """A module, started."""
+
+    def make(self, state_dir: Path | None = None, **settings: Any) -> FakeContext:
+        """Start a module; returns its context."""
+        context = FakeContext(state_dir=state_dir)
+        self.module = HadiscoveryModule(HadiscoverySettings(**settings), context)
+        self.successResultOf(self.module.startService())
+        self.addCleanup(context.stop)
+        return context
+
+
+class AnnouncementTests(ServiceCase):
+    """What is subscribed to, and what is not."""
+
+    def test_announcements_come_first(self) -> None:
+        """The filters of announcements hold back other messages."""
+        context = self.make()
+        self.assertEqual(context.filters(), ANNOUNCEMENTS)
+        self.assertTrue(all(each.announcements for each in context.subscriptions))
+
+    def test_other_prefix(self) -> None:
+        """The prefix is a setting."""
+        context = self.make(discovery_prefix="ha/disc")
+        context.deliver("ha/disc/sensor/x/config", sensor())
+        self.assertIn("n1/t", context.filters())
+
+    def test_topics_are_subscribed_once_and_given_up_with_the_last_entity(self) -> None:
+        """Two entities on a topic have one subscription, learned from a publisher."""
+        context = self.make()
+        context.deliver(topic(), sensor())
+        context.deliver(
+            topic("other"), sensor(unique_id="o", device_class="humidity", unit_of_measurement="%")
+        )
+        self.assertEqual(context.filters(), [*ANNOUNCEMENTS, "n1/t"])
+        self.assertTrue(context.subscriptions[-1].learned)
+        context.deliver(topic(), b"")
+        self.assertEqual(context.filters(), [*ANNOUNCEMENTS, "n1/t"])
+        context.deliver(topic("other"), b"")
+        self.assertEqual(context.filters(), ANNOUNCEMENTS)
+
+    def test_new_topic_before_the_old_one_goes(self) -> None:
+        """A change of topics leaves no gap, and a topic that stays is not touched."""
+        context = self.make()
+        context.deliver(topic(), sensor(availability_topic="n1/a"))
+        before = list(context.subscriptions)
+        context.deliver(topic(), sensor(availability_topic="n1/a", state_topic="n1/new"))
+        self.assertEqual(context.filters(), [*ANNOUNCEMENTS, "n1/a", "n1/new"])
+        self.assertEqual(len(context.subscriptions), len(before) + 1)
+
+    def test_topics_that_are_refused(self) -> None:
+        """Wildcards alone, announcements, the broker's own topics and shares."""
+        context = self.make()
+        refused = (
+            "#",
+            "+",
+            "+/+",
+            "/",
+            "homeassistant/#",
+            "homeassistant/sensor/n1/x/config",
+            "+/sensor/+/config",
+            "$SYS/broker/uptime",
+            "$share/g/x",
+            "a+",
+            "x" * 600,
+        )
+        for number, state_topic in enumerate(refused):
+            context.deliver(
+                topic(f"x{number}"), sensor(unique_id=str(number), state_topic=state_topic)
+            )
+        self.assertEqual(context.filters(), ANNOUNCEMENTS)
+        self.assertEqual(len(context.logged()), len(refused))
+
+    def test_wildcard_of_a_sensor(self) -> None:
+        """What OpenMQTTGateway and Theengs send for every sensor is taken."""
+        context = self.make()
+        context.deliver(topic(), sensor(state_topic="+/+/BTtoMQTT/A4C138000001"))
+        context.deliver("home/gw2/BTtoMQTT/A4C138000001", b"21")
+        self.assertEqual(len(context.lines()), 1)
+
+    def test_illegal_topic(self) -> None:
+        """A component or an id that Home Assistant does not know is logged once."""
+        context = self.make()
+        for each in ("homeassistant/Sensor/x/config", "homeassistant/sensor/a.b/config"):
+            context.deliver(each, sensor())
+            context.deliver(each, sensor())
+        self.assertEqual(context.dropped, {"illegal_topic": 4})
+        self.assertEqual(len(context.logged()), 2)
+
+    def test_what_cannot_run_is_named(self) -> None:
+        """The log names the topic, the reason and the template."""
+        context = self.make()
+        context.deliver(topic(), sensor(value_template="{% for x in value %}{% endfor %}"))
+        (line,) = context.logged()
+        self.assertIn("n1/temperature/config", line)
+        self.assertIn("template_not_allowed", line)
+
+
+class LimitTests(ServiceCase):
+    """What publishers can make the module keep is bounded."""
+
+    def test_entities(self) -> None:
+        """Those beyond the limit are refused; those that are known stay."""
+        context = self.make()
+        with patch("metrics_agent.modules.hadiscovery.registry.HADISCOVERY_ENTITIES", 3):
+            for number in range(5):
+                context.deliver(topic(f"x{number}"), sensor(unique_id=str(number)))
+        self.assertEqual(len(self.module.registry), 3)
+        self.assertEqual(context.dropped["too_many_entities"], 2)
+
+    def test_topics(self) -> None:
+        """So are topics."""
+        context = self.make()
+        with patch("metrics_agent.modules.hadiscovery.registry.HADISCOVERY_TOPICS", 3):
+            for number in range(5):
+                context.deliver(
+                    topic(f"x{number}"), sensor(unique_id=str(number), state_topic=f"t/{number}")
+                )
+        self.assertEqual(self.module.registry.topics, 3)
+        self.assertEqual(context.dropped["too_many_topics"], 2)
+
+    def test_long_texts(self) -> None:
+        """Entities with long texts have a limit of their own; ordinary ones still have room."""
+        context = self.make(texts=True)
+        with patch("metrics_agent.modules.hadiscovery.registry.HADISCOVERY_LONG_BYTES", 5000):
+            for number in range(5):
+                options = [f"{number}{index}" * 10 for index in range(100)]
+                changes = {"device_class": "enum", "options": options, "unit_of_measurement": None}
+                context.deliver(topic(f"x{number}"), sensor(unique_id=str(number), **changes))
+            context.deliver(topic(), sensor())
+        self.assertEqual(context.dropped["too_many_entities"], 3)
+        self.assertEqual(len(self.module.registry), 3)
+
+    def test_templates(self) -> None:
+        """Templates of entities that are gone, or were refused, take no room."""
+        context = self.make()
+        for number in range(50):
+            context.deliver(topic(), sensor(value_template=f"{{{{ value_json.a{number} * 2 }}}}"))
+        self.assertEqual(len(self.module.registry.templates), 1)
+        context.deliver(topic(), sensor(value_template="{{ value_json.b + 1 }}", unique_id=[]))
+        self.assertEqual(len(self.module.registry.templates), 1)
+        context.deliver(topic(), b"")
+        self.assertEqual(len(self.module.registry.templates), 0)
+        self.assertEqual(self.module.registry.templates.size_bytes, 0)
+
+    def test_nothing_is_left_of_what_was_removed(self) -> None:
+        """After a removal all indexes are as before."""
+        context = self.make()
+        empty = self.indexes()
+        for round_ in range(3):
+            for number in range(20):
+                context.deliver(
+                    topic(f"x{number}"),
+                    sensor(
+                        unique_id=str(number),
+                        state_topic=f"t/{number}/{round_}",
+                        device={"identifiers": [f"d{number % 3}"], "name": f"{round_}"},
+                        availability_topic=f"a/{number % 4}",
+                        value_template="{{ value_json.x }}",
+                    ),
+                )
+        for number in range(20):
+            context.deliver(topic(f"x{number}"), b"")
+        self.assertEqual(self.indexes(), empty)
+        self.assertEqual(context.filters(), ANNOUNCEMENTS)
+
+    def indexes(self) -> list[int]:
+        """Return the lengths of all that the registry keeps."""
+        registry = self.module.registry
+        kept = [each for each in vars(registry).values() if isinstance(each, dict)]
+        return [*map(len, kept), registry._long_bytes, len(registry.templates)]
+
+
+class RestartTests(ServiceCase):
+    """What was announced is known after a restart."""
+
+    def restart(self, context: FakeContext, **settings: Any) -> FakeContext:
+        """Stop the module and start another one with its state."""
+        self.module.stopService()
+        return self.make(context.state_path("x").parent, **settings)
+
+    def test_restored(self) -> None:
+        """Entities are there before the first message."""
+        context = self.make()
+        context.deliver(topic(), sensor())
+        self.again = self.restart(context)
+        self.assertIn("n1/t", self.again.filters())
+        self.again.deliver("n1/t", b"21")
+        self.assertEqual(len(self.again.lines()), 1)
+
+    def test_saved_while_running(self) -> None:
+        """A burst is saved once, soon after it."""
+        context = self.make()
+        context.deliver(topic(), sensor())
+        context.advance(3)
+        stored = json.loads((context.state_path("announcements.json")).read_text())
+        self.assertEqual(list(stored), [topic()])
+
+    def test_a_removed_one_is_not_restored(self) -> None:
+        """Neither is one whose payload cannot be used."""
+        context = self.make()
+        context.deliver(topic(), sensor())
+        context.deliver(topic("bad"), b"{")
+        context.deliver(topic(), b"")
+        again = self.restart(context)
+        self.assertEqual(again.filters(), ANNOUNCEMENTS)
+
+    def test_silent_ones_are_forgotten_after_a_day(self) -> None:
+        """One that sent something stays, and one that announced itself."""
+        context = self.make()
+        for name in ("a", "b", "c"):
+            context.deliver(topic(name), sensor(unique_id=name, state_topic=f"n1/{name}"))
+        again = self.restart(context)
+        again.deliver("n1/a", b"1")
+        again.deliver(topic("b"), sensor(unique_id="b", state_topic="n1/b"))
+        again.advance(FORGET_AFTER_S)
+        self.assertEqual(again.filters(), [*ANNOUNCEMENTS, "n1/a", "n1/b"])
+
+    def test_damaged_file(self) -> None:
+        """What is no announcement is ignored."""
+        context = self.make()
+        path = context.state_path("announcements.json")
+        for text in ('{"x": "y", "homeassistant/sensor/n1/a/config": 5}', "[]", "{", "null"):
+            path.write_text(text)
+            again = self.restart(context)
+            self.assertEqual(again.filters(), ANNOUNCEMENTS)
+
+    def test_file_has_a_limit(self) -> None:
+        """The latest announcements are kept, as far as there is room."""
+        context = self.make()
+        with patch("metrics_agent.modules.hadiscovery.remembered.STATE_FILE_BYTES", 4000):
+            for number in range(50):
+                context.deliver(topic(f"x{number}"), sensor(unique_id=str(number)))
+            self.module.stopService()
+        path = context.state_path("announcements.json")
+        self.assertLess(path.stat().st_size, 4001)
+        self.assertEqual(list(json.loads(path.read_text()))[-1], topic("x49"))
+
+
+class MessageTests(ServiceCase):
+    """Values."""
+
+    def test_a_failing_template_costs_its_entity_only(self) -> None:
+        """It is logged once with the entity, counted each time."""
+        context = self.make()
+        context.deliver(topic("bad"), sensor(unique_id="b", value_template="{{ 1 / 0 }}"))
+        context.deliver(topic(), sensor())
+        context.deliver("n1/t", b"20")
+        context.deliver("n1/t", b"21")
+        self.assertEqual(len(context.lines()), 2)
+        self.assertEqual(context.dropped, {"template_error": 2})
+        self.assertEqual(len(context.logged()), 1)
+
+    def test_json_is_decoded_once(self) -> None:
+        """However many entities read it."""
+        context = self.make()
+        for name in ("a", "b", "c"):
+            context.deliver(
+                topic(name), sensor(unique_id=name, value_template=f"{{{{ value_json.{name} }}}}")
+            )
+        with patch(
+            "metrics_agent.modules.hadiscovery.payload.loads", return_value={"a": 1}
+        ) as loads:
+            context.deliver("n1/t", b'{"a":1}')
+        self.assertEqual(loads.call_count, 1)
+
+    def test_retained_value_is_taken_if_wanted(self) -> None:
+        """By default it is counted only."""
+        for retained, count in (("ignore", 0), ("take", 1)):
+            context = self.make(retained=retained)
+            context.deliver(topic(), sensor())
+            context.deliver("n1/t", b"20", retain=True)
+            self.assertEqual(len(context.lines()), count)
+
+    def test_a_device_that_joins_has_its_state(self) -> None:
+        """What is known of a shared availability topic counts for entities that come later."""
+        context = self.make()
+        bridge = {"topic": "bridge", "value_template": "{{ value_json.state }}"}
+        context.deliver(topic(), sensor(availability=[bridge]))
+        context.deliver("bridge", b'{"state":"online"}', retain=True)
+        context.deliver(
+            topic(node="n2"),
+            sensor(availability=[bridge], unique_id="n2", device={"identifiers": ["n2"]}),
+        )
+        self.assertEqual([line.split(" ")[1] for line in context.lines()], ["online=true"] * 2)
