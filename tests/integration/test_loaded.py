@@ -27,7 +27,7 @@ NEVER = {
     *("metrics_agent.demo", "metrics_agent.testing", "metrics_agent.describe"),
 }
 JINJA = {"jinja2", "metrics_agent.modules.hadiscovery.templates.jinja"}
-ALL = MQTT | TASMOTA | WEBSOCKET | OPENDTU | HTTP | NETATMO | TLS
+ALL = MQTT | TASMOTA | WEBSOCKET | OPENDTU | HTTP | NETATMO | TLS | JINJA
 
 
 class LoadedTests(SynchronousTestCase):

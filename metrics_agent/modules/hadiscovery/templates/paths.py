@@ -39,10 +39,10 @@ _ARGUMENT: Final = (
     rf"(?:{_STRING}|-?(?:[0-9]{{1,15}}\.[0-9]{{1,15}}|{_INT})|[Tt]rue|[Ff]alse|[Nn]one)"
 )
 _FILTER: Final = (
-    rf"\s*\|\s*([a-z_]+)(?:\(\s*({_ARGUMENT}(?:\s*,\s*{_ARGUMENT})*)?\s*\))?(?![A-Za-z0-9_.(])"
+    rf"\|\s*([a-z_]+)(?:\(\s*({_ARGUMENT}(?:\s*,\s*{_ARGUMENT})*)?\s*\))?(?![A-Za-z0-9_.(])"
 )
 _TEMPLATE: Final = re.compile(
-    rf"\{{\{{-?\s*(value_json|value)((?:{_KEY})*)((?:{_FILTER})*)\s*-?\}}\}}"
+    rf"\{{\{{-?\s*(value_json|value)((?:{_KEY})*)((?:\s*{_FILTER})*)\s*-?\}}\}}"
 )
 _KEYS: Final = re.compile(_KEY)
 _FILTERS: Final = re.compile(_FILTER)
