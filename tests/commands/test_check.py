@@ -27,7 +27,8 @@ class CheckTests(CommandCase):
         self.assertEqual(
             self.said(),
             [
-                "warning: no module is enabled; enable one of: demo, netatmo, opendtu, tasmota",
+                "warning: no module is enabled; enable one of: demo, hadiscovery, netatmo, opendtu, "
+                "tasmota",
                 f"{path} is valid; enabled modules: none",
             ],
         )
