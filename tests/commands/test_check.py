@@ -27,8 +27,10 @@ class CheckTests(CommandCase):
         self.assertEqual(
             self.said(),
             [
-                "warning: no module is enabled; enable one of: demo, hadiscovery, netatmo, opendtu, "
-                "tasmota",
+                (
+                    "warning: no module is enabled; enable one of: "
+                    "demo, hadiscovery, netatmo, opendtu, tasmota"
+                ),
                 f"{path} is valid; enabled modules: none",
             ],
         )
