@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -52,7 +52,6 @@ class BackoffTests(SynchronousTestCase):
             last_s = delays.next_delay_s()
         self.assertEqual(last_s, 300)
 
-    @settings(deadline=None)
     @given(
         st.floats(0.001, 1e4),
         st.floats(0.001, 1e6),

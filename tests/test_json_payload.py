@@ -46,7 +46,7 @@ class BothParsersTests(SynchronousTestCase):
 
         self.orjson = orjson.loads
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(value=JSON)
     @example(2**64)
     @example(-(2**63) - 1)
@@ -58,7 +58,7 @@ class BothParsersTests(SynchronousTestCase):
             data = text.encode("utf-8", "replace")
             self.assertEqual(outcome(data, self.orjson), outcome(data, parse_by_stdlib))
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(data=st.one_of(TOKENS.map(str.encode), st.binary(max_size=12)))
     @example(b'{"a":1e400,"b":2}')
     @example(b"9" * 5000)

@@ -207,7 +207,7 @@ def read_as_telegraf(line: str) -> dict:
 class ReadsBackTests(SynchronousTestCase):
     """Whatever goes in, the line reads back to the same, or the metric is refused."""
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=400)
     @given(
         measurement=NAME,
         tags=st.dictionaries(NAME, TEXT, max_size=4),
@@ -275,7 +275,7 @@ class ReadsBackTests(SynchronousTestCase):
             )
         )
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(
         fields=st.dictionaries(
             st.one_of(st.sampled_from(PLAIN_OR_NEARLY), st.text("ame-t_12", max_size=5)),

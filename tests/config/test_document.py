@@ -99,7 +99,7 @@ class ReadTests(SynchronousTestCase):
     def test_json_that_is_no_object_is_refused(self) -> None:
         self.assert_refused("x.json", b"[1]", "got a list, expected a table of settings")
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(st.binary(max_size=60), st.sampled_from(["x.toml", "x.json"]))
     def test_any_content_gives_a_table_or_a_fault(self, content: bytes, name: str) -> None:
         path = self.write(name, content)

@@ -288,7 +288,7 @@ _keys = st.sampled_from([*Plain.__annotations__]) | st.text()
 class PropertyTests(SynchronousTestCase):
     """Whatever a file says."""
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.dictionaries(_keys, _values, max_size=6))
     def test_any_table_gives_an_instance_or_faults_and_raises_nothing(self, raw: object) -> None:
         found = structure(Plain, raw, "m")
@@ -297,7 +297,7 @@ class PropertyTests(SynchronousTestCase):
             str(fault).encode("utf-8")
             self.assertTrue(str(fault).isprintable())
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(_values)
     def test_any_value_in_the_place_of_a_table_raises_nothing(self, raw: object) -> None:
         found = structure(Tls, raw, "")

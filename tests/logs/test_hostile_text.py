@@ -52,7 +52,7 @@ class OddError(Exception):
 class HostileTextTest(SynchronousTestCase):
     """Every place of an event that a text may come to."""
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(
         texts=st.lists(TEXTS, min_size=4, max_size=4),
         log_format=st.one_of(

@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -103,7 +103,6 @@ class ShrinkTests(SynchronousTestCase):
     """Of the faults of a run."""
 
     # Beside other work the first draws may be slow.
-    @settings(suppress_health_check=[HealthCheck.too_slow])
     @given(st.sets(st.integers(0, 60), min_size=1))
     def test_the_needed_ones_are_left(self, needed: set[int]) -> None:
         """As few as still fail, in order."""

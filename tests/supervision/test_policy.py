@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -135,7 +135,6 @@ lives = st.lists(
 class AnyHistoryTests(SynchronousTestCase):
     """Over whatever a module may live through."""
 
-    @settings(deadline=None)
     @given(limit=st.integers(0, 6), park_s=st.floats(0.1, 1000), lives=lives)
     def test_as_the_words_say(self, limit: int, park_s: float, lives: list[float]) -> None:
         """The verdicts are those of the oracle, the delays within their bounds."""
@@ -152,7 +151,6 @@ class AnyHistoryTests(SynchronousTestCase):
                 self.assertTrue(0.5 <= verdict.delay_s <= 60.0, verdict)
             now_s += verdict.delay_s
 
-    @settings(deadline=None)
     @given(limit=st.integers(1, 6), lives=lives)
     def test_never_more_than_the_limit(self, limit: int, lives: list[float]) -> None:
         """In no window are there more restarts than the limit allows."""

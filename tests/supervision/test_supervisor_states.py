@@ -218,7 +218,7 @@ class AnyHistoryTests(SupervisorCase):
 
         return act
 
-    @settings(deadline=None, max_examples=200)
+    @settings(max_examples=200)
     @given(
         lives=st.lists(st.tuples(ways, ways), min_size=1, max_size=6),
         limit=st.integers(0, 3),

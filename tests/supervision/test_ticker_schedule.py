@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -18,7 +18,6 @@ from tests.supervision.test_ticker import TickerCase
 class ScheduleTests(TickerCase):
     """Over any delay of the reactor and any length of ticks."""
 
-    @settings(deadline=None)
     @example(interval_s=0.01, turns=[2.0, 1.0], works=[0.0])  # 3.0 is 98.99999 intervals after 2.01
     @example(interval_s=0.01, turns=[2.0, 0.9999999, 1e-6], works=[0.0])
     @given(
@@ -66,7 +65,6 @@ class ScheduleTests(TickerCase):
             call.cancel()
         self.assertEqual(self.hopeless, [])
 
-    @settings(deadline=None)
     @given(interval_s=st.floats(0.01, 1000), count=st.integers(1, 200))
     def test_no_drift(self, interval_s: float, count: int) -> None:
         """A reactor that is on time ticks at multiples of the interval, after any number."""

@@ -129,7 +129,7 @@ class Checked:
 class AnythingTests(SynchronousTestCase):
     """Whatever comes: points that the catalogue and the line protocol allow, or none."""
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.lists(mutated(), min_size=1, max_size=4))
     def test_mutated_frames(self, documents: list) -> None:
         """Real messages with some of their values replaced, one after the other."""
@@ -138,7 +138,7 @@ class AnythingTests(SynchronousTestCase):
             payload = json.dumps(document).encode()
             checked.frame(payload, START_NS + index * 5_000_000_000)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(JSON)
     def test_any_json(self, document: Any) -> None:
         """JSON of any other shape, alone and in the places that are looked at."""
@@ -153,13 +153,13 @@ class AnythingTests(SynchronousTestCase):
         ):
             checked.frame(json.dumps(each).encode())
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(st.binary(max_size=60))
     def test_any_bytes(self, payload: bytes) -> None:
         """Bytes that may be no JSON at all."""
         Checked(self).frame(payload)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(
         st.lists(
             st.tuples(
@@ -195,7 +195,7 @@ class AnythingTests(SynchronousTestCase):
         for part in burst.parts:
             checked.check(checked.tracker.part(part, START_NS))
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(
         st.floats(allow_nan=False, allow_infinity=False),
         st.sampled_from([*WHOLE.values(), *DC.values(), *METER_PART.values()]),

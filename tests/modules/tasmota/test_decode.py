@@ -143,13 +143,13 @@ class Robust(SynchronousTestCase):
         if finite:
             parse_line(self.encoder.encode(metric).decode())
 
-    @settings(deadline=None, max_examples=150)
+    @settings(max_examples=150)
     @given(st.sampled_from(["SENSOR", "STATE", "RESULT", "STATUS10", "LWT", "config"]), DOCUMENTS)
     def test_any_json(self, subtopic: str, document: object) -> None:
         """Arbitrary JSON."""
         self.feed(subtopic, json.dumps(document).encode())
 
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(near_real(), st.sampled_from(["standard", "original"]))
     def test_nearly_real(self, message: tuple[str, Any], names: str) -> None:
         """Real messages with places replaced, under both kinds of names."""
@@ -157,7 +157,7 @@ class Robust(SynchronousTestCase):
         configuration = {} if names == "standard" else {"field_names": names}
         self.feed(subtopic, json.dumps(document).encode(), **configuration)
 
-    @settings(deadline=None, max_examples=150)
+    @settings(max_examples=150)
     @given(st.sampled_from(PAYLOADS), st.data())
     def test_damaged_bytes(self, message: tuple[str, str], data: Any) -> None:
         """Real messages cut and with bytes replaced."""
@@ -203,7 +203,7 @@ ENERGY_KEYS = st.sampled_from(
 class FastPath(SynchronousTestCase):
     """The short way for one channel is the general one's twin."""
 
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(st.dictionaries(ENERGY_KEYS, ENERGY_VALUES))
     def test_same_as_the_general_way(self, energy: dict[str, object]) -> None:
         device = Device("plug", Naming({}), DeviceConfig("plug"))

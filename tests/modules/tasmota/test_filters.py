@@ -22,7 +22,7 @@ FILTERS = st.one_of(LEVELS, LEVELS.map(lambda levels: [*levels, "#"])).map("/".j
 class Sets(SynchronousTestCase):
     """Filters and which of them cover which."""
 
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(st.lists(FILTERS, unique=True, max_size=12), st.lists(FILTERS, max_size=4), FILTERS)
     def test_same_as_comparing_each(self, added: list[str], removed: list[str], new: str) -> None:
         """The index answers as a comparison with every filter does."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -48,7 +48,6 @@ def friendly(context: FakeContext, topic: str = "plug") -> str | None:
 class Documents(SynchronousTestCase):
     """What the file has of a device."""
 
-    @settings(deadline=None)
     @given(ANNOUNCEMENTS)
     def test_read_back_as_it_was(self, changes: dict[str, Any]) -> None:
         """A device is the same after a restart, whatever it announced."""

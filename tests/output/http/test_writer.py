@@ -386,7 +386,7 @@ class StopTests(WriterCase):
 class AnyTroubleTests(SynchronousTestCase):
     """Whatever the database does, in the end each good line is stored and settled."""
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(lists(booleans(), min_size=1, max_size=30), lists(booleans(), max_size=40))
     def test_nothing_is_lost(self, bad: list[bool], faults: list[bool]) -> None:
         """Bad lines among good ones, and faults at any request."""

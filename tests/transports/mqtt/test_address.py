@@ -91,7 +91,7 @@ class ParseTests(SynchronousTestCase):
         sentence = str(self.assertRaises(ValueError, parse_address, "[" * 10_000))
         self.assertLess(len(sentence), 250)
 
-    @settings(max_examples=300, deadline=None, derandomize=True)
+    @settings(max_examples=300, derandomize=True)
     @given(st.text(max_size=30) | st.from_regex(r"(ws|unix|tls)://[a-z\[\]:./%?]{0,20}"))
     def test_any_text(self, text: str) -> None:
         """Any text is an address that reads back from its URL, or a ValueError."""

@@ -114,7 +114,7 @@ class SequenceTests(WaitingCase):
         else:
             getattr(self.receiver, kind)(value)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(
         st.lists(STEPS, max_size=25),
         st.lists(KINDS, max_size=60),

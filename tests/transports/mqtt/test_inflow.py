@@ -143,7 +143,7 @@ class InflowTests(SynchronousTestCase):
         self.inflow = self.receiver.inflow
         self.clock = self.receiver.clock
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(
         st.lists(STEPS, max_size=25),
         st.lists(MORE, max_size=60),

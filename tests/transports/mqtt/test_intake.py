@@ -133,7 +133,7 @@ class CopyTests(SynchronousTestCase):
 class TakeTests(SynchronousTestCase):
     """One PUBLISH."""
 
-    @settings(max_examples=500, deadline=None)
+    @settings(max_examples=500)
     @given(st.just(0x30) | st.integers(0x30, 0x35), bodies | st.binary(max_size=4), st.booleans())
     @example(0x30, b"\0\1t", False)
     @example(0x30, b"\0\1t", True)

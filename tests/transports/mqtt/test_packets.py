@@ -27,7 +27,7 @@ from metrics_agent.transports.mqtt.packets import (
 from metrics_agent.transports.mqtt.splitter import PacketSplitter, Skipped
 
 LIMIT = 1 << 20
-bounded = settings(max_examples=200, deadline=None, derandomize=True)
+bounded = settings(max_examples=200, derandomize=True)
 
 
 class ReplaySocket:

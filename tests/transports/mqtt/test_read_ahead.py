@@ -378,7 +378,7 @@ class ReadAheadTests(ConnectedCase):
         self.assertEqual(self.numbers, [])
         self.transport.lost(ConnectionDone())
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(
         st.lists(
             st.one_of(

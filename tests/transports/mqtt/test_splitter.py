@@ -11,7 +11,7 @@ from metrics_agent.transports.mqtt.packets import encode_fixed_header, whole
 from metrics_agent.transports.mqtt.splitter import Frame, PacketSplitter, Skipped
 
 LIMIT = 1 << 20
-bounded = settings(max_examples=200, deadline=None, derandomize=True)
+bounded = settings(max_examples=200, derandomize=True)
 
 frames = st.tuples(
     st.integers(0, 255),

@@ -240,7 +240,7 @@ class EndTests(SynchronousTestCase):
             self.assertIsInstance(broken, Broken)
             self.assertTrue(broken.opened)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.lists(st.binary(max_size=40), max_size=8), st.booleans())
     def test_anything(self, pieces: list[bytes], opened: bool) -> None:
         """Nothing is raised, nothing beyond the limit kept, and an end is an end."""
