@@ -154,12 +154,18 @@ def table(results: Sequence[Result], day: date, machine: str) -> str:
         how = each.how if len(each.how) <= _SHOWN_CHARS else f"{each.how[:_SHOWN_CHARS]}…"
         shown = how.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
         after = f"{each.cpu_s:.0f} s" if each.found else f"not in {each.cpu_s:.0f} s"
-        text = shown if each.found else WHY_MISSED.get(each.name, "")
+        text = shown if each.found else _why_missed(each.name)
         rows.append(f"| {each.name.replace('_', ' ')} | {each.group} | {after} | {text} |")
     rows.append("\n| not tried | because |\n|---|---|")
     rows += [f"| fix of {fix} | {why} |" for fix, why in NOT_TRIED.items()]
     rows += [f"| {name.replace('_', ' ')} | {why} |" for name, why in OUT_OF_REACH.items()]
     return head + "\n".join(rows)
+
+
+def _why_missed(name: str) -> str:
+    """Return why a mutant may not be found, and the tests that find it if it is a break."""
+    tests = next((each.tests for each in BREAKS if each.name == name), "")
+    return "; ".join(filter(None, (WHY_MISSED.get(name, ""), tests and f"{tests} finds it")))
 
 
 def _chosen(names: Collection[str]) -> list[tuple[str, Break]]:

@@ -269,12 +269,6 @@ RACES: Final = (
         "        elif False:\n            self._flushes.start(0)",
     ),
     _race(
-        "a_read_overtakes_what_is_left_of_the_last",
-        _INFLOW,
-        "waits = self._held or self._reads or self._frames or self._handing_on",
-        "waits = self._held or self._reads or self._handing_on",
-    ),
-    _race(
         "a_read_overtakes_reads_that_wait",
         _INFLOW,
         "waits = self._held or self._reads or self._frames or self._handing_on",
@@ -311,13 +305,6 @@ RACES: Final = (
         "        wait_s = self._remaining_s() / 2\n",
         '        await take("stop modules", stop_modules, 1.0)\n'
         "        wait_s = self._remaining_s() / 2\n",
-    ),
-    _race(
-        "the_end_of_one_connection_hides_that_another_is_closing",
-        _CONNECTIONS,
-        "            if self._closing.get(client_id) is closed:\n"
-        "                del self._closing[client_id]",
-        "            self._closing.pop(client_id, None)",
     ),
     _race(
         "a_reload_swaps_modules_that_are_still_read_for",

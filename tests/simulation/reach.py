@@ -68,21 +68,27 @@ WHY_MISSED: Final[dict[str, str]] = {
         "a connection is left when all is acknowledged, or after drain_timeout"
     ),
     "a_stop_keeps_the_pressure": (
-        "the pressure ends as the output is drained; if it is not, what is queued is lost too"
+        "the pressure ends as the output is drained; if it is not, what is queued is lost too; "
+        "tests.test_agent_stop finds it"
     ),
     "restarts_are_never_forgotten": "a module that is parked sooner is tried again all the same",
     "a_stop_right_after_a_reload_drops_what_was_set_aside": (
-        "what comes between a reload and a stop is excused at QoS 0"
+        "what comes between a reload and a stop is excused at QoS 0; test_announcement_gate finds "
+        "it"
     ),
     "each_copy_of_a_message_is_handled": "each copy counts as a message that was sent",
+    "a_connection_that_a_reload_ends_is_read_on": (
+        "the reload has paused it, or the end of its module; test_connections finds it"
+    ),
     "names_are_not_waited_for": (
         "names are known from the first start on, unless a kill or the disk costs the state; where "
-        "faults make announcements late, lines without names are excused"
+        "faults make announcements late, lines without names are excused; test_announcement_gate "
+        "finds it"
     ),
     "a_hundred_messages_wait_for_names_and_no_more": "as above",
     "filters_are_not_subscribed_again": (
         "a session keeps its filters; only a SUBSCRIBE that is lost with its connection would be "
-        "missing"
+        "missing; test_connection finds it"
     ),
 }
 """Mutants that are tried and may not be found, each with the reason."""
