@@ -153,7 +153,7 @@ class GiveUpTests(AgentCase):
             self.lives[name] = broken
 
     def test_others_run_on(self) -> None:
-        """One that gave up is no reason to end."""
+        """One that gave up is not a reason to end."""
         self.failing("a")
         agent = self.started("a", "b")
         self.clock.advance(1)

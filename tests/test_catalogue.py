@@ -44,7 +44,7 @@ class LookUpTests(SynchronousTestCase):
         self.assertEqual(str(error), "electricity has no field 'xyzzy'")
 
     def test_family(self):
-        """A name with a placeholder stands for a family, but not for its bare stem."""
+        """A name with a placeholder is that of a family, but not for its bare stem."""
         self.assertEqual(METRICS_AGENT.key("errors_message"), "errors_message")
         self.assertEqual(METRICS_AGENT.field("dropped_too_deep").name, "dropped_<reason>")
         self.assertEqual(METRICS_AGENT.field("errors").name, "errors")

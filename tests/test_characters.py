@@ -47,7 +47,7 @@ class CleanNameTests(SynchronousTestCase):
     """Text that names something."""
 
     def test_replaced(self) -> None:
-        """A control is seen, what is invisible is gone, what is no character has its mark."""
+        """A control is seen, what is invisible is gone, what is not a character has its mark."""
         for name, expected in (
             ("plain", ("plain", 0)),
             ("a\nb\x9bc\u2028", ("a_b_c_", 3)),

@@ -73,7 +73,7 @@ class CliTests(CommandCase):
         self.assertEqual(self.ran, [("check", "a.toml")])
 
     def test_version(self) -> None:
-        """The version is printed and nothing runs, whatever stands beside it."""
+        """The version is printed and nothing runs, whatever is beside it."""
         for words in ("--version", "-V", "-c a.toml --version", "-V run"):
             self.assertEqual(main(words.split()), 0)
             self.assertEqual(self.said()[-1], f"metrics-agent {__version__}")

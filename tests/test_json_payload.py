@@ -112,7 +112,7 @@ class LoadsTests(SynchronousTestCase):
             self.assertIs(type(value), type(expected))
 
     def test_refused(self):
-        """What is no JSON is refused, with the reason and the place."""
+        """What is not JSON is refused, with the reason and the place."""
         for data, reason, shown in (
             (b"", "empty", "no JSON in the payload"),
             (b"\xef\xbb\xbf \x00\n", "empty", "no JSON in the payload"),

@@ -163,7 +163,7 @@ class HostileTests(SynchronousTestCase):
             )
 
     def test_what_are_no_brokers(self) -> None:
-        """What is no list of broker settings is found out now, not when connections are made."""
+        """What is not a list of broker settings is found out now, not when connections are made."""
         for brokers in (None, 5, "tcp://one.test", ["tcp://one.test"], [BROKER, None], [[]]):
             fault = self.fault(lambda _settings, brokers=brokers: brokers)
             self.assertIn("expected settings that name its brokers", str(fault))

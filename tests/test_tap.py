@@ -24,7 +24,7 @@ from metrics_agent.tap import Options, makeService
 
 
 class FakeObserver:
-    """Stands for the log."""
+    """Represents the log."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

@@ -75,7 +75,7 @@ class LinkTests(SynchronousTestCase):
     """The guides that are installed with the package."""
 
     def test_links(self) -> None:
-        """Each relative link leads to a file of the package; what is elsewhere is no link."""
+        """Each relative link leads to a file of the package; what is elsewhere is not a link."""
         guides = list(PACKAGE.rglob("*.md"))
         self.assertTrue(guides)
         for guide in guides:

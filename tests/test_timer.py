@@ -71,7 +71,7 @@ class TimerTests(SynchronousTestCase):
         self.assertFalse(timer.active)
 
     def test_any_exception_in_a_turn_is_reported_and_the_loop_goes_on(self) -> None:
-        """MemoryError and what is no Exception included."""
+        """MemoryError and what is not an Exception included."""
         faults = [ValueError(), MemoryError(), RecursionError(), SystemExit(), GeneratorExit()]
 
         def turn() -> float:

@@ -60,7 +60,7 @@ class CourseTests(SynchronousTestCase):
         return Course("restarts", ((0, READING), (10, READING), (20, evolve(READING, **last))))
 
     def test_flat(self) -> None:
-        """A little more memory, or a call that is pending just now, is no leak."""
+        """A little more memory, or a call that is pending just now, is not a leak."""
         course = self.course(rss=READING.rss + 1_000_000, delayed_calls=11, objects=50_100)
         self.assertEqual(course.wrong, [])
         self.assertIn("| 20 restarts | 13 | 4 | 11 | 50,100 | 59.0 MB |", leaks_table([course]))

@@ -250,7 +250,7 @@ class PastedTests(FilesCase):
             self.check(f'{TLS.replace("broker", "# broker")}{key} = "{escaped}"\n')
             shown = self.stdout.getvalue() + repr(load_from(self.directory / "agent.toml"))
             self.assert_no_piece(pem, shown)
-        # Without the quotes of a text of several lines it is no TOML.
+        # Without the quotes of a text of several lines it is not TOML.
         for text in (f'{TLS}tls_key = "{pem}"\n', f"{TLS}tls_key = {pem}\n"):
             (fault,) = self.faults(text)
             self.assert_no_piece(pem, fault)

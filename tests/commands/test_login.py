@@ -89,7 +89,7 @@ class LoginTests(CommandCase):
             self.assertEqual(self.stderr.getvalue(), f"error: {error!r}\n")
 
     def test_does_not_even_begin(self) -> None:
-        """So does one that is no coroutine."""
+        """So does one that is not a coroutine."""
         for broken in (lambda *_args: 1 / 0, lambda *_args: 5):
             self.setUp()
             self.assertEqual(self.login(broken), 1)

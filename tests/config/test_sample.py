@@ -38,7 +38,7 @@ NESTED = ModuleKind("nested", Nested, lambda _settings, _context: None)
 
 
 def kind_of(name: str) -> ModuleKind:
-    """Return one of ours, or one that stands in for those of others."""
+    """Return one of ours, or one in place of those of others."""
     kind = NESTED if name == "nested" else find_kind(name) or fakes.kinds(name)
     assert kind is not None
     return kind

@@ -1,4 +1,4 @@
-"""deploy/install.sh in scratch roots, with a wheel that stands in for ours."""
+"""deploy/install.sh in scratch roots, with a wheel that replaces ours."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class InstallTests(InstallTestCase):
         self.check_configuration()
 
     def check_configuration(self) -> None:
-        """Check that the configuration is the sample, right as it stands, and starts nothing."""
+        """Check that the configuration is the sample, right as it is, and starts nothing."""
         self.assertEqual(self.config.read_text("utf-8"), SAMPLE)
         config = load(self.config, find_kind, known_kinds())
         self.assertEqual(

@@ -91,7 +91,7 @@ class UnitTests(SynchronousTestCase):
         self.assertEqual(self.analyze(*analyze, self.unit)[0], 1)
 
     def test_promises(self) -> None:
-        """What the guide says of the unit stands in it."""
+        """What the guide says of the unit is in it."""
         unit = UNIT.read_text().splitlines()
         for line in (
             "Type=notify",

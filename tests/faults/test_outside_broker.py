@@ -242,7 +242,7 @@ class FakeBrokerTests(OutsideCase):
         )
 
     async def test_broker_sends_garbage(self) -> None:
-        """What is at that port is no broker: one line says so, and it is tried again."""
+        """What is at that port is not a broker: one line says so, and it is tried again."""
         is_broker = [False]
 
         def answer(peer: FakeBroker, data: bytes) -> None:

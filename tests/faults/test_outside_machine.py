@@ -121,7 +121,7 @@ class MachineTests(OutsideCase):
         await assert_news(self, parent, 1, 1)
         await parent.stop()
         self.assertEqual((parent.exits, parent.starts), ([0], 1))
-        # The output of this agent is a file: it stands for what the parent would have read.
+        # The output of this agent is a file: it represents what the parent would have read.
         parent.output += output.read_bytes()
         await self.judge(outside("output_disk_full"), parent, recovered_ms=recovered_ms)
 
@@ -258,7 +258,7 @@ class MachineTests(OutsideCase):
         await self.finish("no_descriptors", parent, down=5, up=1, recovered_ms=recovered_ms)
 
     async def test_memory_limit(self) -> None:
-        """A module asks for more than there is: its fault, and nobody else's."""
+        """A module asks for more than there is: its fault, and no other's."""
         struck = self.directory / "strikes"
         self.healthy_beside(
             f'[modules.faulty]\nenabled = true\nplace = "timer"\nfault = "allocate"\n'

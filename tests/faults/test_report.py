@@ -118,7 +118,7 @@ class ReportTests(ResultsCase):
         self.assertEqual(text.count("not shown"), len(ROWS))
 
     def test_a_row_of_nobody(self) -> None:
-        """A result that no row expects stands for none."""
+        """A result that no row expects counts for none."""
         self.shown([*ROWS[1:], Row("other", "", "", "")])
         code, text = self.run_main()
         self.assertEqual(code, 1)

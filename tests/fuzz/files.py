@@ -26,15 +26,15 @@ from tests.modules.tasmota.support import read_toml
 __all__ = ["FILES"]
 
 LITERAL: Final = "pa55-w0rd-of-nobody"
-"""Stands in files, as a secret and by mutations elsewhere."""
+"""Is in files, as a secret and by mutations elsewhere."""
 _LOOKED_UP: Final = "s3cr3t-of-the-environment"
-"""Stands in no file."""
+"""Is in no file."""
 _SECRET_KEYS: Final = ("password", "client_secret", "refresh_token")
 
 
 @frozen
 class FileCase:
-    """A file by the end of its name, and what stands in it."""
+    """A file by the end of its name, and what is in it."""
 
     suffix: str
     content: bytes
@@ -186,7 +186,7 @@ def _check_told(case: FileCase, logged: Iterable[str]) -> None:
 
 
 def _stands_elsewhere(case: FileCase) -> bool:
-    """Return whether the secret stands in a place whose values may be shown."""
+    """Return whether the secret is in a place whose values may be shown."""
     try:
         text = case.content.decode()
         if case.suffix == ".json":
@@ -203,7 +203,7 @@ class _Pairs(list[Any]):
 
 
 def _paths_of(raw: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Give where in a document the secret stands, the keys from the top."""
+    """Give where in a document the secret is, the keys from the top."""
     if isinstance(raw, str) and LITERAL[:10] in raw:
         yield path
     elif isinstance(raw, (dict, _Pairs)):

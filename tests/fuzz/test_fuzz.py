@@ -143,7 +143,7 @@ class OracleTests(SynchronousTestCase):
         self.patch(Secret, "__repr__", Secret.reveal)
         for case in cases:
             self.assertRaises(AssertionError, run_config, case)
-        # Where it stands in the place of something else it may be shown.
+        # Where it is in the place of something else it may be shown.
         elsewhere = f'[modules.tasmota]\nenabled = true\npublish_interval = "{LITERAL}"\n'
         run_config(FileCase(".toml", elsewhere.encode()))
 

@@ -59,7 +59,7 @@ class GeneratedTests(HostileCase):
         await self.ends_well(parent)
 
     async def test_tasmota_payloads(self) -> None:
-        """What is no message at all, on each topic that is read."""
+        """What is not a message at all, on each topic that is read."""
         parent, load = await self.house()
         topics = [f"tele/plug00/{each}" for each in _SUBTOPICS]
         topics += [f"stat/plug00/{each}" for each in _SUBTOPICS]

@@ -1,3 +1,3 @@
-"""Stands for a module whose import ends the program."""
+"""Represents a module whose import ends the program."""
 
 raise SystemExit(3)

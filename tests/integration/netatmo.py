@@ -162,7 +162,7 @@ class NetatmoPeer:
         """End the process; `return_` starts it again with the tokens that it knew."""
         self._known = self.control()["pairs"]
         self.stop()
-        # Bound and not listened on: nobody else gets the port, and connections are refused.
+        # Bound and not listened on: no other gets the port, and connections are refused.
         self._held = socket.socket()
         self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._held.bind(("127.0.0.1", self.port))

@@ -52,7 +52,7 @@ class BrokerTests(ConnectCase):
     """MQTT: the port, the login, the rights."""
 
     async def test_a_broker_of_mqtt_3_1_1(self) -> None:
-        """Its refusal of MQTT 5 is no fault."""
+        """Its refusal of MQTT 5 is not a fault."""
         old = OldBroker(self, Mosquitto.start(self).port)
         self.configure(self.at(old.url, protocol="auto"))
         done = await self.connect()

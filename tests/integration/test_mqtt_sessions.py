@@ -186,7 +186,7 @@ class Sessions:
     # Login and size.
 
     async def test_login_from_a_file(self) -> None:
-        """The password of a file is taken, and stands nowhere else."""
+        """The password of a file is taken, and is nowhere else."""
         broker = Mosquitto.start(self, users={"anna": "open sesame"})
         path = self.directory / "password"
         path.write_text("open sesame\n")

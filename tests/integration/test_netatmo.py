@@ -451,7 +451,7 @@ class Page(NetatmoCase):
 
 
 class Files(NetatmoCase):
-    """What stands in the state directory at a start."""
+    """What is in the state directory at a start."""
 
     async def test_damaged(self) -> None:
         """A damaged file is set aside and reported, in one line each."""

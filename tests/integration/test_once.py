@@ -149,7 +149,7 @@ class OldBrokerTests(OnceCase, MqttCase):
     """At a broker of MQTT 3.1.1."""
 
     async def test_metrics_are_shown(self) -> None:
-        """Its refusal of MQTT 5 is no fault."""
+        """Its refusal of MQTT 5 is not a fault."""
         broker = Mosquitto.start(self)
         await publish(broker, "tasmota/discovery/A4CF12C0FFEE/config", announcement("plug"), "-r")
         self.configure(self.at(OldBroker(self, broker.port).url))

@@ -1,4 +1,4 @@
-"""What stands for stderr in the tests of the log, and a builder of the observer."""
+"""What represents stderr in the tests of the log, and a builder of the observer."""
 
 from __future__ import annotations
 

@@ -515,7 +515,7 @@ class Looking(KeeperCase):
 
 
 class Files(KeeperCase):
-    """What stands in the file."""
+    """What is in the file."""
 
     def test_damaged(self) -> None:
         """A damaged file is set aside and reported in one line; a login is needed."""

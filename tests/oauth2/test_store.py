@@ -160,7 +160,7 @@ class Order(SynchronousTestCase):
             self.assertNotIn(NEW, disk.names)
 
     def test_forbidden(self) -> None:
-        """A file that we may not read is no damaged file, and the text says whose it must be."""
+        """A file that we may not read is not a damaged file, and the text says whose it must be."""
         disk = Disk(forbidden=True)
         put(disk, write_stored(OLD))
         fault = self.assertRaises(StoreFault, TokenStore(PATH, disk).load)

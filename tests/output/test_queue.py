@@ -106,7 +106,7 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(queue.peek(), b"aa\nccc\nddd\n")
 
     def test_too_long_for_any_queue(self) -> None:
-        """A batch over the limit is dropped itself and costs nobody else anything."""
+        """A batch over the limit is dropped itself and costs no other batch."""
         queue, long = filled(8, "aaa"), Batch(b"x" * 9, 3)
         self.assertEqual(list(queue.push(long)), [long])
         self.assertEqual((queue.peek(), queue.queued_metrics), (b"aaa\n", 1))

@@ -202,7 +202,7 @@ class FaultTests(StateCase):
         self.assertEqual(len(self.lines()), 1)
 
     def test_damaged(self) -> None:
-        """Content that is no JSON is named, ignored and replaced."""
+        """Content that is not JSON is named, ignored and replaced."""
         for content in (b"", b"{", b"\xff\xfe", b"[" * 100_000):
             file = self.state.file("mqtt", "a.json")
             self.written(file, [1])

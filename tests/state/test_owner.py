@@ -119,7 +119,7 @@ class AsRoot(SynchronousTestCase):
         path = self.of_root / "output"
         with path.open("wb") as file:
             give_to_owner(file.fileno(), self.state)
-            give_to_owner(-1, self.state)  # what cannot be given away is no error
+            give_to_owner(-1, self.state)  # what cannot be given away is not an error
         self.assertEqual((path.stat().st_uid, path.stat().st_gid), (SERVICE.user, SERVICE.group))
 
     def test_repair_of_what_is_not_there(self) -> None:

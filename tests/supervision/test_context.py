@@ -117,7 +117,7 @@ class MessageTests(ContextCase):
         self.assertEqual(self.counters.errors, {"message": 1})
 
     def test_payload_error(self) -> None:
-        """A message of a device that cannot be read is no fault of the module: one warning."""
+        """A message of a device that cannot be read is not a fault of the module: one warning."""
         self.deliver(raiser(PayloadError("invalid_json", "line 1")))
         self.assertEqual(self.counters.errors, {})
         self.assertEqual(self.counters.dropped, {"invalid_json": 1})

@@ -65,7 +65,7 @@ class CloseTests(ContextCase):
         self.assertEqual(len(self.lines()), 5000)
 
     def test_fail_is_called_off(self) -> None:
-        """A failure that was not handed on yet is not any more, and is no timer of the module."""
+        """A failure not handed on yet is not any more, and is not a timer of the module."""
         context = self.make_context()
         context.fail(ValueError("gone"))
         self.assertEqual(context.close(), "")

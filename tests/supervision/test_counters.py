@@ -39,14 +39,14 @@ class CountersTests(SynchronousTestCase):
         self.assertEqual(counters.dropped, {OTHER: 1, "x" * 64: 1})
 
     def test_names_that_are_no_text(self) -> None:
-        """A name that is no text is counted all the same: this runs inside the guard."""
+        """A name that is not a text is counted all the same: this runs inside the guard."""
         counters = Counters()
         counters.error(["tick"])  # type: ignore[arg-type]  # the point
         counters.error(None)  # type: ignore[arg-type]
         self.assertEqual(counters.errors, {OTHER: 2})
 
     def test_counts_that_are_none(self) -> None:
-        """A count that is no number from 0 on is refused: the field is an int that grows."""
+        """A count that is not a number from 0 on is refused: the field is an int that grows."""
         counters = Counters()
         for count, error in (
             (0.5, TypeError),

@@ -93,7 +93,7 @@ class EmitTests(EmitterCase):
         self.assertEqual(self.counters.metrics, 3)
 
     def test_nothing(self) -> None:
-        """Nothing is no batch."""
+        """Nothing is not a batch."""
         self.emitter.emit([])
         self.emitter.emit(iter(()))
         self.assertEqual(self.batches, [])
@@ -171,7 +171,7 @@ class EmitTests(EmitterCase):
         self.assertEqual((kinds[0] == kinds[1], kinds[1] == kinds[2]), (True, False))
 
     def test_no_metric_at_all(self) -> None:
-        """So is what is no metric."""
+        """So is what is not a metric."""
         self.emitter.emit([None, "m n=1", point(0), (1, 2, 3), 5, point(1)])  # type: ignore[list-item]
         self.assertEqual(self.written(), lines(0, 2))
         self.assertEqual(self.counters.dropped, {"not_a_metric": 4})

@@ -121,7 +121,7 @@ class StateTests(NotifyTestCase):
         self.assertEqual((self.reactor.getDelayedCalls(), self.said), ([], []))
 
     def test_abstract_socket(self) -> None:
-        """@ stands for the abstract namespace, as systemd writes it."""
+        """@ means the abstract namespace, as systemd writes it."""
         systemd = self.systemd(f"@metrics-agent-test-{os.getpid()}")
         self.notifier(systemd.address).ready()
         self.assertEqual(systemd.heard(), ["READY=1\n"])

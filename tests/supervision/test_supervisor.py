@@ -130,7 +130,7 @@ class MakeTests(SupervisorCase):
         )
 
     def test_no_service(self) -> None:
-        """Anything that is no service fails to start, and nothing is raised."""
+        """Anything that is not a service fails to start, and nothing is raised."""
         for thing in (5, "module", [], {}, Deferred(), type):
             supervisor = self.start(gives(thing))
             self.assertIs(supervisor.state, State.BACKING_OFF, thing)
@@ -350,7 +350,7 @@ class StopTests(SupervisorCase):
         self.assertEqual(self.logged(), ["Error in clean_up: RecursionError('deep')"])
 
     def test_while_starting(self) -> None:
-        """A start under way is cancelled, then the module is stopped; that is no failure."""
+        """A start under way is cancelled, then the module is stopped; that is not a failure."""
         cancelled: list[Deferred[Any]] = []
         supervisor = self.start(FakeModule(start=lambda _context: Deferred(cancelled.append)))
         self.successResultOf(supervisor.stopService())

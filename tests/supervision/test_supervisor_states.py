@@ -240,6 +240,6 @@ class AnyHistoryTests(SupervisorCase):
         self.successResultOf(stopped)
         self.assertIs(supervisor.state, State.STOPPED)
         self.assertEqual([each.stopped for each in self.modules], [1] * len(self.modules))
-        self.clock.advance(2)  # what stands for the modules' own work
+        self.clock.advance(2)  # what represents the modules' own work
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.forget()

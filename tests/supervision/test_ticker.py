@@ -47,7 +47,7 @@ class TickerCase(SupervisionCase):
 
     def start(self, collect: Any, *, now: bool = True) -> Ticker:
         ticker = self.make(collect)
-        # Before check_no_calls: what a test leaves running is no fault.
+        # Before check_no_calls: what a test leaves running is not a fault.
         self.addCleanup(ticker.cancel)
         ticker.start(now=now)
         self.clock.advance(0)
@@ -163,7 +163,7 @@ class FaultTests(TickerCase):
         self.assertEqual((self.emitted, self.logged()), ([], ["Error in tick: SystemExit(1)"]))
 
     def test_result_that_is_none(self) -> None:
-        """What is no collection of metrics is a failed tick."""
+        """What is not a collection of metrics is a failed tick."""
         self.start(lambda: 5)
         self.assertIn("Error in tick: TypeError", self.logged()[0])
 

@@ -61,7 +61,7 @@ class ScheduleTests(TickerCase):
             slot = max(slot + 1, math.floor(later - 0.002))
             self.assertLessEqual(slot, later + 0.002, "two ticks in one interval")
         ticker.cancel()
-        for call in clock.getDelayedCalls():  # what stands for the work
+        for call in clock.getDelayedCalls():  # what represents the work
             call.cancel()
         self.assertEqual(self.hopeless, [])
 

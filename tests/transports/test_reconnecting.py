@@ -232,7 +232,7 @@ class ReconnectingTests(SynchronousTestCase):
         self.assertEqual(self.delay_s(), 2)
 
     def test_again_at_once(self) -> None:
-        """An answer that only asks for something else is no failure."""
+        """An answer that only asks for something else is not a failure."""
         self.loop.start()
         self.attempts[0].open().end(CLOSED, again=True)
         self.clock.advance(0)

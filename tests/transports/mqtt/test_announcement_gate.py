@@ -378,7 +378,7 @@ class EndTests(WaitingCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_other_packets(self) -> None:
-        """Messages at every QoS and those that are too long wait; what is no message does not."""
+        """Messages at every QoS and those that are too long wait; other packets do not."""
         passed = [
             (0x62, b"\0\1"),
             (0xD0, b""),

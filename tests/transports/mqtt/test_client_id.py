@@ -58,5 +58,5 @@ class ClientIdTests(SynchronousTestCase):
         )
 
     def test_explicit(self) -> None:
-        """An id in the settings wins as it stands."""
+        """An id in the settings wins as it is."""
         self.assertEqual(client_id(MqttSettings(client_id="mine"), "host", "", "demo"), "mine")

@@ -121,7 +121,7 @@ class OversizedTests(SynchronousTestCase):
         self.assertEqual(PacketSplitter(99).feed(at_limit), [Skipped(None)])
 
     def test_in_its_place(self) -> None:
-        """What was skipped stands where it came, so that acknowledgements keep their order."""
+        """What was skipped is where it came, so that acknowledgements keep their order."""
         small, large = publish(b"a", b"", 1), publish(b"b/c", bytes(1000), 2)
         stream = b"".join(map(whole, (small, large, large, small)))
         skipped = Skipped(2)
@@ -147,7 +147,7 @@ class OversizedTests(SynchronousTestCase):
         self.assertEqual(splitter.buffered, 2 + 5 + 2)
 
     def test_other_packets(self) -> None:
-        """An oversized packet that is no PUBLISH has neither topic nor packet id."""
+        """An oversized packet that is not a PUBLISH has neither topic nor packet id."""
         stream = whole((0x90, b"\0\x05" + bytes(200)))
         for sizes in ([500], [1]):
             self.assertEqual(fed(PacketSplitter(100), stream, sizes), [Skipped(None)])

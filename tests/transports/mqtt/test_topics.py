@@ -125,7 +125,7 @@ class CoverTests(SynchronousTestCase):
     """Which filter makes another one superfluous."""
 
     def test_covers(self) -> None:
-        """Level by level, a wildcard stands for a name and for the same wildcard."""
+        """Level by level, a wildcard covers a name and the same wildcard."""
         for wide, narrow, expected in (
             ("#", "a/b", True),
             ("a/#", "a/b/c", True),

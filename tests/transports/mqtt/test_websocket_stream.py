@@ -86,7 +86,7 @@ class WebSocketTests(SynchronousTestCase):
         verifyObject(ITransport, self.successResultOf(opened).transport)
 
     def test_host_header(self) -> None:
-        """The standard port is left out and an IPv6 address stands in brackets."""
+        """The standard port is left out and an IPv6 address is in brackets."""
         for url, host in (
             ("ws://broker/mqtt", "broker"),
             ("wss://broker/mqtt", "broker"),
@@ -135,7 +135,7 @@ class WebSocketTests(SynchronousTestCase):
         self.assertTrue(self.transport.aborted)
 
     def test_refused_for_odd_bytes(self) -> None:
-        """An answer whose header fields are not ASCII is no WebSocket's."""
+        """An answer whose header fields are not ASCII is not a WebSocket's."""
         opened = self.open()
         self.received()
         answer = self.server.send(AcceptConnection(subprotocol="mqtt"))
@@ -156,7 +156,7 @@ class WebSocketTests(SynchronousTestCase):
         self.assertTrue(self.transport.aborted)
 
     def test_broken_frames(self) -> None:
-        """Text, and what is no frame, end the connection as a breach of the protocol."""
+        """Text, and what is not a frame, end the connection as a breach of the protocol."""
         for breach in (lambda: self.send(TextMessage(data="no")), self._no_frame):
             inner = self.accepted()
             breach()

@@ -54,7 +54,7 @@ class AddressTests(SynchronousTestCase):
             self.assertIn(words, str(fault))
 
     def test_a_login_is_never_shown(self) -> None:
-        """A login in the address is refused, wherever it stands, and not shown."""
+        """A login in the address is refused, wherever it is, and not shown."""
         for text in ("ws://admin:s3cr3t@dtu/live", "admin:s3/cr3t@dtu", "http://s3cr3t@dtu"):
             fault = self.assertRaises(ValueError, parse_address, text)
             self.assertIn("use the settings username and password", str(fault))

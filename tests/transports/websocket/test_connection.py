@@ -312,7 +312,7 @@ class OutageTests(Case):
         self.assertIn("Cannot connect to ws://dtu/live: its certificate has expired.", line)
 
     def test_closed_before_the_handshake(self) -> None:
-        """A server that hangs up is no WebSocket yet."""
+        """A server that hangs up is not a WebSocket yet."""
         script = self.make()
         script.connection.startService()
         script.accept_socket()

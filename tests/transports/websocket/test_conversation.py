@@ -89,7 +89,7 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual((talk.client.ping(), talk.client.close()), (b"", b""))
 
     def test_something_else(self) -> None:
-        """What is no HTTP, or no right answer, is a breach; however it comes."""
+        """What is not HTTP, or no right answer, is a breach; however it comes."""
         for data in (
             b"SSH-2.0-OpenSSH\r\n\r\n",
             b"\x15\x03\x01\x00\x02\x02\x46",
@@ -209,7 +209,7 @@ class EndTests(SynchronousTestCase):
             self.assertEqual(talk.feed(b"\x81\x01x"), [])
 
     def test_close_without_a_code(self) -> None:
-        """Code 1005 stands for none."""
+        """Code 1005 means none."""
         reply, closed = Talk().feed(b"\x88\x00")
         self.assertIsInstance(reply, Reply)
         self.assertEqual(closed, Closed(1005, ""))
@@ -224,7 +224,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(talk.feed(b"\x81\x01x"), [])
 
     def test_breaches(self) -> None:
-        """What is no frame is reported as a breach, with a close frame for the server."""
+        """What is not a frame is reported as a breach, with a close frame for the server."""
         for data in (
             b"\xff\xff",  # reserved bits
             b"\x83\x00",  # an opcode that does not exist
