@@ -22,7 +22,7 @@ from metrics_agent.json_payload import loads
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.modules.tasmota import MODULE
 from metrics_agent.modules.tasmota.decode import decode_document
-from metrics_agent.modules.tasmota.device import Device, Naming
+from metrics_agent.modules.tasmota.device import Device, DeviceNaming
 from metrics_agent.state.directory import Pace, StateDirectory
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters
@@ -154,7 +154,7 @@ def stages(way: Way) -> dict[str, Callable[[], object]]:
     payloads = [each.payload for each in published]
     topics = [each.topic for each in published]
     documents = cast("list[dict[str, object]]", [loads(payload) for payload in payloads])
-    device = Device(fleet.device_name(0), Naming({}))
+    device = Device(fleet.device_name(0), DeviceNaming({}))
     metrics = [
         metric
         for document in documents

@@ -25,11 +25,11 @@ from metrics_agent.modules.netatmo.status import Status
 from metrics_agent.modules.opendtu.naming import InverterNames
 from metrics_agent.modules.opendtu.topics import Gathering
 from metrics_agent.modules.opendtu.tracker import Tracker
-from metrics_agent.modules.tasmota.device import Naming
+from metrics_agent.modules.tasmota.device import DeviceNaming
 from metrics_agent.modules.tasmota.discovery import parse_config
 from metrics_agent.modules.tasmota.filters import MAX_SHAPES
 from metrics_agent.modules.tasmota.registry import Registry
-from metrics_agent.modules.tasmota.topics import DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES, Shape
+from metrics_agent.modules.tasmota.topics import DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES, TopicShape
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.testing import FakeContext
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
@@ -102,7 +102,7 @@ def cardinality() -> Iterator[None]:
 
 def tasmota_registry() -> Registry:
     """Make a registry as the module does."""
-    return Registry(Naming({}), [Shape.of(DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES)])
+    return Registry(DeviceNaming({}), [TopicShape.of(DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES)])
 
 
 def tasmota_long_names() -> Iterator[None]:

@@ -31,7 +31,7 @@ from metrics_agent.modules.tasmota.sensors import (
 from metrics_agent.modules.tasmota.state import decode_inputs, decode_state, decode_switched
 from metrics_agent.modules.tasmota.values import (
     Drop,
-    Points,
+    PointBuilder,
     Units,
     point_time,
     short_enough,
@@ -92,28 +92,28 @@ def decode_document(
         document: the message.
         device: who sent it.
         received_ns: when it came.
-        drop: told what is left out.
+        drop: called with what is left out.
         meters: the user's mappings by name of the object.
     """
     time_ns = point_time(document, received_ns)
     metrics: list[Metric] = []
-    points: Points | None = None
+    points: PointBuilder | None = None
     for name, content in _members(document, drop):
         if content.__class__ is not dict:
             # Most messages have no more than these beside their objects.
             if name not in ENVELOPE and points is None:
-                points = Points(drop)
+                points = PointBuilder(drop)
             continue
         if name == "ENERGY":
             if meters and name in meters:
                 if points is None:
-                    points = Points(drop)
+                    points = PointBuilder(drop)
                 _decode_mapped_energy(content, points, drop, Units(document), meters[name])
                 continue
             metrics = decode_energy(content, device, time_ns, drop, document)
             continue
         if points is None:
-            points = Points(drop)
+            points = PointBuilder(drop)
         _decode_object(name, content, points, drop, Units(document), meters)
     if points is None:
         return metrics
@@ -123,7 +123,10 @@ def decode_document(
 
 
 def _decode_top(
-    document: Mapping[str, object], points: Points, drop: Drop, meters: Mapping[str, MeterTable]
+    document: Mapping[str, object],
+    points: PointBuilder,
+    drop: Drop,
+    meters: Mapping[str, MeterTable],
 ) -> None:
     """Read the values beside a message's objects, as scripts and some drivers send them."""
     loose = {
@@ -162,7 +165,11 @@ def _texts(document: Mapping[str, object]) -> dict[str, object]:
 
 
 def _decode_mapped_energy(
-    energy: Mapping[str, object], points: Points, drop: Drop, units: Units, mapping: MeterTable
+    energy: Mapping[str, object],
+    points: PointBuilder,
+    drop: Drop,
+    units: Units,
+    mapping: MeterTable,
 ) -> None:
     """Read an ENERGY object of which the user has mapped keys; the others keep their meaning."""
     rest = decode_mapped("ENERGY", energy, points, drop, mapping)
@@ -180,7 +187,7 @@ def _members(document: Mapping[str, object], drop: Drop) -> Iterable[tuple[str, 
 def _decode_object(
     name: str,
     content: dict[str, object],
-    points: Points,
+    points: PointBuilder,
     drop: Drop,
     units: Units,
     meters: Mapping[str, MeterTable],
@@ -208,7 +215,7 @@ def _decode_object(
 
 def _decode_bridged(
     content: Mapping[str, object],
-    points: Points,
+    points: PointBuilder,
     drop: Drop,
     meters: Mapping[str, MeterTable],
 ) -> None:
@@ -229,7 +236,7 @@ def decode_state_document(
     document: Mapping[str, object], device: Device, received_ns: int, drop: Drop
 ) -> list[Metric]:
     """Return the points of a STATE message, or of ``StatusSTS``."""
-    points = Points(drop)
+    points = PointBuilder(drop)
     decode_state(document, points, drop, _states(device))
     return points.metrics(device, point_time(document, received_ns))
 
@@ -238,7 +245,7 @@ def decode_reply(
     document: Mapping[str, object], device: Device, received_ns: int, drop: Drop
 ) -> list[Metric]:
     """Return the points of a reply: counters by channel, and what was switched or moved."""
-    points = Points(drop)
+    points = PointBuilder(drop)
     for name, content in _members(document, drop):
         if content.__class__ is dict and is_shutter(name):
             decode_sensor(name, content, points, drop, Units(document))

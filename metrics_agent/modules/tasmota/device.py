@@ -16,7 +16,7 @@ from metrics_agent.limits import SERIES_CACHE_BYTES
 from metrics_agent.metric import Series
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
 
-__all__ = ["Device", "Naming"]
+__all__ = ["Device", "DeviceNaming"]
 
 _VENDOR = "tasmota"
 # The one meter the Go agent read; its tags did not name it.
@@ -34,14 +34,14 @@ _Key: TypeAlias = "str | tuple[str, str, str]"
 
 
 @frozen
-class Naming:
+class DeviceNaming:
     """How devices are named in tags.
 
     Attributes:
         overrides: names by ``<t>`` or ``<t>.<i>``, channels counted from 0 as the Go agent did.
         original: tags as the Go agent wrote them: ``device=<t>.<i>`` instead of a channel.
         series: of all devices, beyond the first of each: what a payload makes up has one bound.
-        numbers: tells apart in it the devices, and one device before and after an announcement.
+        numbers: distinguish the devices in it, and one device before and after an announcement.
     """
 
     overrides: Mapping[str, str]
@@ -85,7 +85,7 @@ class Device:
     def __init__(
         self,
         topic: str,
-        naming: Naming,
+        naming: DeviceNaming,
         config: DeviceConfig | None = None,
         command_base: str = "",
     ) -> None:
@@ -103,7 +103,7 @@ class Device:
         self._first: Series | None = None
 
     def succeed(self, earlier: Device) -> None:
-        """Take over what is remembered of a device that announced itself anew."""
+        """Take over what is remembered of a device that has announced itself again."""
         self.asked_at_s = earlier.asked_at_s
         self.asked_for = earlier.asked_for
 

@@ -27,7 +27,7 @@ from metrics_agent.modules.tasmota.topics import (
     DEFAULT_FULL_TOPIC,
     DEFAULT_PREFIXES,
     Identity,
-    Shape,
+    TopicShape,
     build_base,
 )
 from metrics_agent.topic_filters import valid_topic
@@ -81,9 +81,9 @@ class DeviceConfig:
     own_replies: bool = False
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> TopicShape:
         """The shape of the device's topics."""
-        return Shape.of(self.full_topic, self.prefixes, self.topic.count("/") + 1)
+        return TopicShape.of(self.full_topic, self.prefixes, self.topic.count("/") + 1)
 
     @property
     def command_base(self) -> str:
@@ -125,7 +125,7 @@ def parse_config(payload: bytes, drop: _Drop = _ignore) -> DeviceConfig:
     Raises:
         PayloadError: ``invalid_json`` and its like, ``not_an_object``, ``discovery_version`` for
             another version than 1, ``no_topic`` without a usable ``t``, ``topic_too_long`` and
-            ``bad_topic`` where the device's topics are none.
+            ``bad_topic`` where the device's topics are invalid.
     """
     return read_config(_load(payload), drop)
 
@@ -261,7 +261,7 @@ def _payload(where: str, value: object, drop: _Drop) -> str:
 
 
 def _texts(document: dict[str, object], key: str) -> list[str]:
-    """Return a list of texts, an empty one if anything else stands there."""
+    """Return a list of texts, an empty one for any other value."""
     value = document.get(key)
     if not isinstance(value, list):
         return []

@@ -3,7 +3,7 @@
 One channel gives scalars; more give arrays, a channel each. With SetOption129 off the counters are
 scalars beside arrays: their sum, which becomes a point without channel. Voltage and frequency
 that all channels share are scalars too, and belong to each channel. Two tariffs are arrays that
-are no channels, and until version 8.1 stood in ``Total`` behind the sum.
+are no channels, and until version 8.1 came in ``Total`` behind the sum.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from metrics_agent.catalogue import DEVICE, ELECTRICITY
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.device import Device
 from metrics_agent.modules.tasmota.meter_keys import find
-from metrics_agent.modules.tasmota.values import Drop, Points, Unit, Units, float_of
+from metrics_agent.modules.tasmota.values import ChosenUnit, Drop, PointBuilder, Units, float_of
 
 __all__ = ["MAX_CHANNELS", "decode_energy", "decode_energy_fully"]
 
@@ -99,14 +99,14 @@ def decode_energy(
             return [_new(Metric, (device.series(_NAME), fields, time_ns))] if fields else []
     except KeyError:
         pass  # one that a plain object does not have
-    points = Points(drop)
+    points = PointBuilder(drop)
     decode_energy_fully(energy, points, drop, Units(document))
     return points.metrics(device, time_ns)
 
 
 def decode_energy_fully(
     energy: Mapping[str, object],
-    points: Points,
+    points: PointBuilder,
     drop: Drop,
     units: Units | None = None,
     *,
@@ -117,7 +117,7 @@ def decode_energy_fully(
     Args:
         energy: the object.
         points: where the fields go.
-        drop: told what is left out.
+        drop: called with what is left out.
         units: those of the message, for a chip's temperature.
         reply: the object is the answer to EnergyTotal, whose ``Total`` has channels, no tariffs.
     """
@@ -148,7 +148,9 @@ def decode_energy_fully(
             points.add(_NAME, field, found, channel)
 
 
-def _channels(values: list[object], field: str, points: Points, drop: Drop, where: str) -> None:
+def _channels(
+    values: list[object], field: str, points: PointBuilder, drop: Drop, where: str
+) -> None:
     if len(values) > MAX_CHANNELS:
         drop("too_many_channels", where)
     for index, value in enumerate(values[:MAX_CHANNELS], 1):
@@ -157,7 +159,9 @@ def _channels(values: list[object], field: str, points: Points, drop: Drop, wher
             points.add(_NAME, field, found, str(index))
 
 
-def _phases(values: dict[str, object], field: str, points: Points, drop: Drop, where: str) -> None:
+def _phases(
+    values: dict[str, object], field: str, points: PointBuilder, drop: Drop, where: str
+) -> None:
     """Read ``{"Phase1": 1.5, "Phase2": 0.2}``, as drivers written by users send it."""
     for key, value in values.items():
         match = _PHASE.fullmatch(key)
@@ -170,7 +174,7 @@ def _phases(values: dict[str, object], field: str, points: Points, drop: Drop, w
 
 
 def _several(
-    values: list[object], fields: tuple[str, ...], points: Points, drop: Drop, where: str
+    values: list[object], fields: tuple[str, ...], points: PointBuilder, drop: Drop, where: str
 ) -> None:
     """Read an array whose items have different meanings."""
     for field, value in zip(fields, values, strict=False):
@@ -179,8 +183,8 @@ def _several(
             points.add(_NAME, field, found)
 
 
-def _other(key: str, value: object, points: Points, drop: Drop, units: Units | None) -> None:
-    """Read what is no plain field: tariffs, a chip's own object, a solar inverter's inputs."""
+def _other(key: str, value: object, points: PointBuilder, drop: Drop, units: Units | None) -> None:
+    """Read other values: tariffs, a chip's own object, a solar inverter's inputs."""
     where = f"ENERGY.{key}"
     if key in _TARIFFS and isinstance(value, list):
         _several(value, _TARIFFS[key], points, drop, where)
@@ -207,7 +211,7 @@ def _other(key: str, value: object, points: Points, drop: Drop, units: Units | N
 
 
 def _chip(
-    name: str, chip: dict[str, object], points: Points, drop: Drop, units: Units | None
+    name: str, chip: dict[str, object], points: PointBuilder, drop: Drop, units: Units | None
 ) -> None:
     """Read the metering chip's own object, such as ``"BL09XX":{"Temperature":46.5}``."""
     where = f"ENERGY.{name}.Temperature"
@@ -216,6 +220,6 @@ def _chip(
         return
     found = float_of(chip["Temperature"], drop, where)
     if found is not None:
-        found = units.convert(found, Unit.TEMPERATURE, drop, where)
+        found = units.convert(found, ChosenUnit.TEMPERATURE, drop, where)
     if found is not None:
         points.add(DEVICE.name, DEVICE.key("temperature"), found, sensor=name)

@@ -1,7 +1,7 @@
 """The subscriptions: a filter for each distinct shape of topics and each subtopic.
 
 Shapes are learnt from announcements. They are also kept in a small file: after a restart the
-broker must not be told to forget a filter, nor may a message be missed, while the announcement
+broker must not be asked to forget a filter, nor may a message be missed, while the announcement
 that asks for it is still on its way.
 """
 
@@ -16,7 +16,7 @@ from metrics_agent.modules.tasmota.filter_set import FilterSet
 from metrics_agent.modules.tasmota.topics import (
     DEFAULT_FULL_TOPIC,
     DEFAULT_PREFIXES,
-    Shape,
+    TopicShape,
 )
 from metrics_agent.topic_filters import valid_filter
 from metrics_agent.transports.mqtt.settings import MqttSettings
@@ -41,8 +41,8 @@ def is_full_topic(topic: str) -> bool:
     return "%" in topic or topic.endswith("/")
 
 
-def user_filters(topics: Iterable[str]) -> tuple[list[Shape], list[str]]:
-    """Tell FullTopics from plain filters.
+def user_filters(topics: Iterable[str]) -> tuple[list[TopicShape], list[str]]:
+    """Separate FullTopics from plain filters.
 
     Args:
         topics: from the settings. With a ``%`` token or a slash at its end it is a FullTopic.
@@ -50,11 +50,11 @@ def user_filters(topics: Iterable[str]) -> tuple[list[Shape], list[str]]:
     Returns:
         The shapes, the default one first, and the plain filters.
     """
-    shapes = [Shape.of(DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES)]
+    shapes = [TopicShape.of(DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES)]
     plain = []
     for topic in topics:
         if is_full_topic(topic):
-            shapes.append(Shape.of(topic, DEFAULT_PREFIXES))
+            shapes.append(TopicShape.of(topic, DEFAULT_PREFIXES))
         else:
             plain.append(topic)
     return shapes, plain
@@ -80,12 +80,12 @@ class Filters:
         self._handler = handler
         self._qos = qos
         self._group = f"$share/{broker.shared_group}/" if broker.shared_group else ""
-        self._shapes: dict[Shape, None] = {}
+        self._shapes: dict[TopicShape, None] = {}
         self._subscribed: dict[str, Cancellable] = {}
         self._set = FilterSet()
         self._said_full = False
 
-    def add_shape(self, shape: Shape, *, learned: bool = False) -> None:
+    def add_shape(self, shape: TopicShape, *, learned: bool = False) -> None:
         """Subscribe to all that devices of a shape send.
 
         Args:
@@ -112,7 +112,7 @@ class Filters:
             for subtopic in subtopics:
                 self.add(f"{base}/{subtopic}", learned=learned)
 
-    def _say_full(self, shape: Shape) -> None:
+    def _say_full(self, shape: TopicShape) -> None:
         if not self._said_full:
             self._said_full = True
             self._log.warn(
@@ -122,7 +122,7 @@ class Filters:
                 base=shape.telemetry,
             )
 
-    def learn(self, shape: Shape, *, own_replies: bool = False) -> None:
+    def learn(self, shape: TopicShape, *, own_replies: bool = False) -> None:
         """Subscribe as ``add_shape`` does, at the next start without an announcement.
 
         Args:
@@ -164,17 +164,17 @@ class Filters:
         for bases in stored if isinstance(stored, list) else ():
             if (
                 isinstance(bases, list)
-                and len(bases) == len(Shape._fields)
+                and len(bases) == len(TopicShape._fields)
                 and all(isinstance(base, str) for base in bases)
             ):
-                self.add_shape(Shape(*bases), learned=True)
+                self.add_shape(TopicShape(*bases), learned=True)
 
-    def remember(self, shapes: Iterable[Shape]) -> None:
+    def remember(self, shapes: Iterable[TopicShape]) -> None:
         """Keep these, as far as they are subscribed to, and no others for the next start."""
         self._state.write([shape for shape in shapes if shape in self._shapes])
 
 
-def _fault(shape: Shape) -> str | None:
+def _fault(shape: TopicShape) -> str | None:
     """Say why a shape's filters cannot be subscribed to, or None if they can."""
     for base in (shape.telemetry, shape.status):
         # A device's FullTopic must not make a shared subscription or read the broker's own topics.

@@ -34,7 +34,7 @@ _ANY = re.compile("|".join(KINDS.values()), re.IGNORECASE)
 
 
 def is_statistic(key: str) -> bool:
-    """Say whether a key's name says that its value is none of now."""
+    """Say whether a key names a statistic or a limit."""
     return len(key) <= TASMOTA_NAME_CHARS and _is_statistic(key)
 
 

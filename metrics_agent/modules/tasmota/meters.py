@@ -24,7 +24,7 @@ from metrics_agent.modules.tasmota.meter_keys import (
 from metrics_agent.modules.tasmota.meter_statistics import is_statistic
 from metrics_agent.modules.tasmota.sensor_table import READINGS
 from metrics_agent.modules.tasmota.sensors import decode_sensor
-from metrics_agent.modules.tasmota.values import Drop, Points, Units, float_of
+from metrics_agent.modules.tasmota.values import Drop, PointBuilder, Units, float_of
 
 __all__ = [
     "MeterField",
@@ -111,7 +111,7 @@ def has_meter_keys(meter: Mapping[str, object]) -> bool:
 def decode_meter(
     name: str,
     meter: Mapping[str, object],
-    points: Points,
+    points: PointBuilder,
     drop: Drop,
     units: Units,
     mapping: MeterTable | None = None,
@@ -126,7 +126,7 @@ def decode_meter(
         name: its key in the payload, for the tag ``sensor``; ``meter`` if it is empty.
         meter: its content.
         points: where the fields go.
-        drop: told what is left out.
+        drop: called with what is left out.
         units: those of the message.
         mapping: the user's fields by key, before the default ones.
     """
@@ -157,7 +157,7 @@ def decode_meter(
 
 
 def _add(
-    found: list[tuple[MeterField, float, str]], points: Points, drop: Drop, sensor: str
+    found: list[tuple[MeterField, float, str]], points: PointBuilder, drop: Drop, sensor: str
 ) -> None:
     """Add what was found, but zeros before the first telegram and what is there twice."""
     taken: set[tuple[str, str, str]] = set()
@@ -175,7 +175,7 @@ def _add(
 
 
 def decode_mapped(
-    name: str, content: Mapping[str, object], points: Points, drop: Drop, mapping: MeterTable
+    name: str, content: Mapping[str, object], points: PointBuilder, drop: Drop, mapping: MeterTable
 ) -> dict[str, object]:
     """Read the keys that the user has mapped, in the object's own series; return the others."""
     for key in content:

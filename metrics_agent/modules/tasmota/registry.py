@@ -13,10 +13,10 @@ from metrics_agent.limits import (
     TASMOTA_LONG_NAMES_BYTES,
     TASMOTA_STRANGERS,
 )
-from metrics_agent.modules.tasmota.device import Device, Naming
+from metrics_agent.modules.tasmota.device import Device, DeviceNaming
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
 from metrics_agent.modules.tasmota.filters import MAX_SHAPES
-from metrics_agent.modules.tasmota.topics import DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES, Shape
+from metrics_agent.modules.tasmota.topics import DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES, TopicShape
 
 __all__ = ["Registry"]
 
@@ -63,7 +63,7 @@ class Registry:
         shapes: the shapes that strangers may have.
     """
 
-    def __init__(self, naming: Naming, shapes: Iterable[Shape]) -> None:
+    def __init__(self, naming: DeviceNaming, shapes: Iterable[TopicShape]) -> None:
         self._naming = naming
         self._shapes = dict.fromkeys(shapes)
         # The one that announced itself last is last.
@@ -92,7 +92,7 @@ class Registry:
         return bool(self.announced or self._strangers)
 
     @property
-    def shapes(self) -> Iterator[Shape]:
+    def shapes(self) -> Iterator[TopicShape]:
         """The shapes of the devices that announced themselves, each once."""
         configs = (device.config for device in self._by_mac.values())
         return iter({config.shape: None for config in configs if config is not None})

@@ -20,7 +20,7 @@ from metrics_agent.catalogue import (
     SWITCH,
     Measurement,
 )
-from metrics_agent.modules.tasmota.values import Unit
+from metrics_agent.modules.tasmota.values import ChosenUnit
 
 __all__ = [
     "ENVELOPE",
@@ -31,14 +31,14 @@ __all__ = [
     "NUMBERED",
     "OVERRIDES",
     "READINGS",
-    "Reading",
+    "SensorReading",
     "flag",
     "reading",
 ]
 
 
 @frozen
-class Reading:
+class SensorReading:
     """What one key means.
 
     Attributes:
@@ -52,7 +52,7 @@ class Reading:
 
     measurement: str
     field: str
-    unit: Unit | None = None
+    unit: ChosenUnit | None = None
     text: bool = False
     fraction: str = ""
     factor: float = 1.0
@@ -63,30 +63,30 @@ class Reading:
 def reading(
     measurement: Measurement,
     field: str,
-    unit: Unit | None = None,
+    unit: ChosenUnit | None = None,
     *,
     text: bool = False,
     fraction: str = "",
     factor: float = 1.0,
-) -> Reading:
+) -> SensorReading:
     """Describe a reading; its fields are those of the catalogue."""
     if fraction:
         measurement.key(fraction)
-    return Reading(measurement.name, measurement.key(field), unit, text, fraction, factor)
+    return SensorReading(measurement.name, measurement.key(field), unit, text, fraction, factor)
 
 
-def flag(measurement: Measurement, field: str, *, inverted: bool = False) -> Reading:
+def flag(measurement: Measurement, field: str, *, inverted: bool = False) -> SensorReading:
     """Describe a state of two."""
-    return Reading(measurement.name, measurement.key(field), flag=True, inverted=inverted)
+    return SensorReading(measurement.name, measurement.key(field), flag=True, inverted=inverted)
 
 
-def _tic(field: str, factor: float = 1.0) -> Reading:
+def _tic(field: str, factor: float = 1.0) -> SensorReading:
     return reading(ELECTRICITY, field, text=True, factor=factor)
 
 
-_T: Final = Unit.TEMPERATURE
-_P: Final = Unit.PRESSURE
-_S: Final = Unit.SPEED
+_T: Final = ChosenUnit.TEMPERATURE
+_P: Final = ChosenUnit.PRESSURE
+_S: Final = ChosenUnit.SPEED
 
 READINGS: Final = {
     # Air.
@@ -181,7 +181,7 @@ READINGS: Final = {
     "BattVolt": reading(BATTERY, "voltage"),
     "BattAmp": reading(BATTERY, "current"),
     "BattTemp": reading(BATTERY, "temperature"),
-    # Electricity beside ENERGY. "Energy" is read only where power or voltage stand beside it.
+    # Electricity beside ENERGY. "Energy" is read only where power or voltage are beside it.
     "Power": reading(ELECTRICITY, "power"),
     "Voltage": reading(ELECTRICITY, "voltage"),
     "Current": reading(ELECTRICITY, "current"),
@@ -200,13 +200,13 @@ READINGS: Final = {
     "LinkQuality": reading(DEVICE, "link_quality"),
 }
 
-_FLOW_METER: Final[dict[str, Reading | None]] = {
-    "Rate": reading(CLIMATE, "flow_rate", Unit.FLOW),
-    "AmountToday": reading(COUNTER, "volume_today", Unit.AMOUNT),
+_FLOW_METER: Final[dict[str, SensorReading | None]] = {
+    "Rate": reading(CLIMATE, "flow_rate", ChosenUnit.FLOW),
+    "AmountToday": reading(COUNTER, "volume_today", ChosenUnit.AMOUNT),
 }
 
 # A key's meaning in objects of that stem, before the table above; None: of no use.
-OVERRIDES: Final[dict[str, dict[str, Reading | None]]] = {
+OVERRIDES: Final[dict[str, dict[str, SensorReading | None]]] = {
     "ESP32": {"Temperature": reading(DEVICE, "temperature", _T)},
     "AS3935": {
         "Distance": reading(CLIMATE, "lightning_distance"),

@@ -14,9 +14,9 @@ from metrics_agent.modules.tasmota.sensor_table import (
     NUMBERED,
     OVERRIDES,
     READINGS,
-    Reading,
+    SensorReading,
 )
-from metrics_agent.modules.tasmota.values import Drop, Points, Units, float_of
+from metrics_agent.modules.tasmota.values import Drop, PointBuilder, Units, float_of
 
 __all__ = ["MAX_ITEMS", "decode_sensor", "decode_table", "is_sensor", "is_shutter", "stem_of"]
 
@@ -35,7 +35,7 @@ _TOGGLE: Final = 2
 """A command that says nothing of the state."""
 _STATES: Final = (0, 1, _TOGGLE)
 
-# A radar's "Energy" is no energy; a meter's stands beside its power or voltage.
+# A radar's "Energy" is not an energy; a meter's comes with its power or voltage.
 _BESIDE_ENERGY: Final = ("Power", "Voltage")
 
 
@@ -60,7 +60,7 @@ def is_shutter(name: str) -> bool:
 def decode_sensor(
     name: str,
     sensor: Mapping[str, object],
-    points: Points,
+    points: PointBuilder,
     drop: Drop,
     units: Units,
 ) -> None:
@@ -71,7 +71,7 @@ def decode_sensor(
             message's top, which have none.
         sensor: its content.
         points: where the fields go.
-        drop: told what is left out.
+        drop: called with what is left out.
         units: those of the message.
     """
     reader = _Reader(name, points, drop, units.within(sensor) if "Unit" in sensor else units)
@@ -96,10 +96,10 @@ def decode_sensor(
 def decode_table(
     name: str,
     values: Mapping[str, object],
-    points: Points,
+    points: PointBuilder,
     drop: Drop,
     units: Units,
-    table: Mapping[str, Reading],
+    table: Mapping[str, SensorReading],
     channel: str = "",
 ) -> None:
     """Read values whose keys have the meaning of a table, not that of Tasmota's own objects."""
@@ -116,7 +116,7 @@ def _numbered_stem(stem: str) -> str:
     return stem.rstrip(_DIGITS)
 
 
-def _numbered_table(stem: str) -> Mapping[str, Reading] | None:
+def _numbered_table(stem: str) -> Mapping[str, SensorReading] | None:
     return NUMBERED.get(stem) or NUMBERED.get(_numbered_stem(stem))
 
 
@@ -125,7 +125,7 @@ class _Reader:
 
     __slots__ = ("_drop", "_name", "_points", "_units")
 
-    def __init__(self, name: str, points: Points, drop: Drop, units: Units) -> None:
+    def __init__(self, name: str, points: PointBuilder, drop: Drop, units: Units) -> None:
         self._name = name
         self._points = points
         self._drop = drop
@@ -137,7 +137,7 @@ class _Reader:
 
     def read(
         self,
-        reading: Reading,
+        reading: SensorReading,
         key: str,
         value: object,
         siblings: Mapping[str, object],
@@ -167,7 +167,7 @@ class _Reader:
                 self._drop("unmapped_key", self.where(f"{key}.{name}"))
 
     def read_numbered(
-        self, numbered: Mapping[str, Reading], stem: str, key: str, value: object
+        self, numbered: Mapping[str, SensorReading], stem: str, key: str, value: object
     ) -> bool:
         """Read ``A0``, ``Temperature2``, ``MQ135_1``, ``C1`` or a shutter's ``Position``.
 
@@ -196,7 +196,7 @@ class _Reader:
 
     def _add(
         self,
-        reading: Reading,
+        reading: SensorReading,
         key: str,
         value: object,
         siblings: Mapping[str, object],
@@ -225,7 +225,7 @@ class _Reader:
             field = reading.fraction
         self._points.add(reading.measurement, field, found, channel, self._name)
 
-    def _add_flag(self, reading: Reading, value: object, where: str, channel: str) -> None:
+    def _add_flag(self, reading: SensorReading, value: object, where: str, channel: str) -> None:
         if value is None:
             self._drop("null_value", where)
         elif value.__class__ in (int, bool) and value in _STATES:

@@ -40,7 +40,7 @@ from metrics_agent.modules.tasmota.decode import (
     decode_state_document,
     read_object,
 )
-from metrics_agent.modules.tasmota.device import Device, Naming
+from metrics_agent.modules.tasmota.device import Device, DeviceNaming
 from metrics_agent.modules.tasmota.discovery import parse_config
 from metrics_agent.modules.tasmota.filters import (
     POWER,
@@ -55,7 +55,7 @@ from metrics_agent.modules.tasmota.meters import MeterTable, parse_meter_field
 from metrics_agent.modules.tasmota.registry import Registry
 from metrics_agent.modules.tasmota.remarks import REASONS, Remarks
 from metrics_agent.modules.tasmota.silence import Silence
-from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, Shape
+from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, TopicShape
 from metrics_agent.modules.tasmota.totals import refuses, should_ask, sum_of
 from metrics_agent.topic_filters import covers
 
@@ -86,7 +86,9 @@ class TasmotaModule(Service):
         self._log = context.log
         self._original = settings.field_names == "original"
         shapes, filters = user_filters(settings.topics)
-        self._registry = Registry(Naming(settings.friendly_name_overrides, self._original), shapes)
+        self._registry = Registry(
+            DeviceNaming(settings.friendly_name_overrides, self._original), shapes
+        )
         self._filters = Filters(context, self._broker, self._on_message, settings.qos)
         self._known = KnownDevices(context, self._registry, self._filters)
         self._wanted = (shapes, filters)
@@ -296,7 +298,7 @@ class TasmotaModule(Service):
         """
         levels = device.topic.count("/") + 1
         return device.command_base.startswith(f"{DEFAULT_PREFIXES[0]}/") or any(
-            covers(Shape.of(topic, DEFAULT_PREFIXES, levels).command, device.command_base)
+            covers(TopicShape.of(topic, DEFAULT_PREFIXES, levels).command, device.command_base)
             for topic in self._settings.topics
             if is_full_topic(topic)
         )
@@ -372,7 +374,7 @@ class TasmotaModule(Service):
                 size=TASMOTA_DEVICE_BYTES,
             )
 
-    # What a person is told.
+    # What users see in the log.
 
     def _drop(self, reason: str, where: str) -> None:
         if reason in REASONS:

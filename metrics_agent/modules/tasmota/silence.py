@@ -7,7 +7,7 @@ announcements and not ``tele/#``, mosquitto answers as if all were well; some br
 The state that devices leave at the broker (LWT) proves the rights at once. Where none is delivered,
 as to a shared subscription, the first telemetry has to come within two TelePeriods. The time counts
 from the latest of the announcements that are delivered upon a subscription: a broker that was away
-in between is none of the devices' silence. Where others send, a device of which nothing at all came
+in between is not the devices' silence. Where others send, a device of which nothing at all came
 in that time is named.
 """
 

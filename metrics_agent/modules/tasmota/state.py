@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from metrics_agent.catalogue import DEVICE, SWITCH
-from metrics_agent.modules.tasmota.values import Drop, Points, duration_s, float_of
+from metrics_agent.modules.tasmota.values import Drop, PointBuilder, duration_s, float_of
 
 __all__ = ["decode_inputs", "decode_state", "decode_switched"]
 
@@ -45,14 +45,14 @@ _INPUT_STATES: Final = {"OFF": False, "ON": True}
 
 
 def decode_state(
-    document: Mapping[str, object], points: Points, drop: Drop, states: tuple[str, str]
+    document: Mapping[str, object], points: PointBuilder, drop: Drop, states: tuple[str, str]
 ) -> None:
     """Read a STATE message.
 
     Args:
         document: the message.
         points: where the fields go.
-        drop: told what is left out.
+        drop: called with what is left out.
         states: the device's texts for off and on.
     """
     for key, field in _PLAIN.items():
@@ -71,7 +71,7 @@ def decode_state(
 
 
 def decode_switched(
-    document: Mapping[str, object], points: Points, drop: Drop, states: tuple[str, str]
+    document: Mapping[str, object], points: PointBuilder, drop: Drop, states: tuple[str, str]
 ) -> None:
     """Read what a device has switched and how far: of a STATE message, or a command's reply."""
     _decode_power(document, points, drop, states)
@@ -82,14 +82,14 @@ def decode_switched(
                 points.add(SWITCH.name, field, found, channel=key[-1] if key[-1].isdigit() else "1")
 
 
-def _add(points: Points, field: str, value: float | None) -> None:
+def _add(points: PointBuilder, field: str, value: float | None) -> None:
     if value is None or (field == "load_average" and value == _NO_LOAD):
         return
     points.add(DEVICE.name, field, value)
 
 
 def _decode_power(
-    document: Mapping[str, object], points: Points, drop: Drop, states: tuple[str, str]
+    document: Mapping[str, object], points: PointBuilder, drop: Drop, states: tuple[str, str]
 ) -> None:
     """Read ``POWER`` and ``POWER1`` ...; the first is channel 1 in either form."""
     for key, value in document.items():
@@ -102,7 +102,9 @@ def _decode_power(
         points.add(SWITCH.name, "state", value == states[1], channel=match[1] or "1")
 
 
-def decode_inputs(document: Mapping[str, object], points: Points, states: tuple[str, str]) -> None:
+def decode_inputs(
+    document: Mapping[str, object], points: PointBuilder, states: tuple[str, str]
+) -> None:
     """Read the inputs of a SENSOR message: texts at its top, ``"Switch1":"OFF"`` or renamed."""
     for key, value in document.items():
         if not isinstance(value, str):

@@ -16,17 +16,17 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["DEFAULT_FULL_TOPIC", "DEFAULT_PREFIXES", "Identity", "Shape", "build_base"]
+__all__ = ["DEFAULT_FULL_TOPIC", "DEFAULT_PREFIXES", "Identity", "TopicShape", "build_base"]
 
 DEFAULT_FULL_TOPIC = "%prefix%/%topic%/"
 DEFAULT_PREFIXES = ("cmnd", "stat", "tele")
 
-# Stands for what differs from device to device while a shape is built; cannot be in a topic.
+# In place of what differs from device to device while a shape is built; cannot be in a topic.
 _VARIES = "\0"
 
 
 class Identity(NamedTuple):
-    """What the tokens of a FullTopic stand for."""
+    """The values of a FullTopic's tokens."""
 
     topic: str
     hostname: str
@@ -39,7 +39,7 @@ def build_base(full_topic: str, prefix: str, identity: Identity, *, command: boo
     Args:
         full_topic: the template, such as ``%prefix%/%topic%/``.
         prefix: one of the device's three prefixes.
-        identity: what the other tokens stand for.
+        identity: the values of the other tokens.
         command: the prefix is the one for commands, which is never left out.
     """
     if command and "%prefix%" not in full_topic:
@@ -58,7 +58,7 @@ def build_base(full_topic: str, prefix: str, identity: Identity, *, command: boo
     return base.removesuffix("/")
 
 
-class Shape(NamedTuple):
+class TopicShape(NamedTuple):
     """The bases of all devices with one FullTopic and prefixes, with ``+`` where they differ.
 
     Attributes:
@@ -70,7 +70,9 @@ class Shape(NamedTuple):
     telemetry: str
 
     @classmethod
-    def of(cls, full_topic: str, prefixes: tuple[str, str, str], topic_levels: int = 1) -> Shape:
+    def of(
+        cls, full_topic: str, prefixes: tuple[str, str, str], topic_levels: int = 1
+    ) -> TopicShape:
         """Make the shape of a FullTopic.
 
         Args:
@@ -104,13 +106,13 @@ class Shape(NamedTuple):
 
 # Thousands of devices have the same.
 @lru_cache(maxsize=256)
-def _shape_of(full_topic: str, prefixes: tuple[str, str, str], topic_levels: int) -> Shape:
+def _shape_of(full_topic: str, prefixes: tuple[str, str, str], topic_levels: int) -> TopicShape:
     varies = Identity("/".join([_VARIES] * topic_levels), _VARIES, _VARIES)
     bases = [
         build_base(full_topic, prefix, varies, command=index == 0)
         for index, prefix in enumerate(prefixes)
     ]
-    return Shape(
+    return TopicShape(
         *[
             "/".join(["+" if _VARIES in level else level for level in base.split("/")])
             for base in bases
@@ -119,7 +121,7 @@ def _shape_of(full_topic: str, prefixes: tuple[str, str, str], topic_levels: int
 
 
 def _varying(mine: str, base: str) -> list[str] | None:
-    """Return the levels of a base that stand where a base filter has its wildcards."""
+    """Return the levels of a base at the places of a base filter's wildcards."""
     wanted = mine.split("/")
     given = base.split("/")
     if len(wanted) != len(given):

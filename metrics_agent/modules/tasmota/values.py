@@ -14,9 +14,9 @@ from metrics_agent.metric import FieldValue, Metric
 from metrics_agent.modules.tasmota.device import Device
 
 __all__ = [
+    "ChosenUnit",
     "Drop",
-    "Points",
-    "Unit",
+    "PointBuilder",
     "Units",
     "duration_s",
     "float_of",
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 Drop = Callable[[str, str], None]
-"""Told what was left out: a snake_case reason and where it stood in the payload."""
+"""Called with what was left out: a snake_case reason and its place in the payload."""
 
 _SECOND_NS: Final = 1_000_000_000
 _MAX_SKEW_NS: Final = 5 * 60 * _SECOND_NS
@@ -77,11 +77,11 @@ def duration_s(value: object) -> float | None:
 
 
 def float_of(value: object, drop: Drop, where: str, *, text: bool = False) -> float | None:
-    """Return a number as a float, never a negative zero; what is none is dropped with a reason.
+    """Return a number as a float, never a negative zero; anything else is dropped with a reason.
 
     Args:
         value: from the payload.
-        drop: told ``null_value`` or ``not_a_number``.
+        drop: called with ``null_value`` or ``not_a_number``.
         where: its place in the payload.
         text: the device is known to quote this number.
     """
@@ -100,7 +100,7 @@ def short_enough(name: str, drop: Drop) -> bool:
     return False
 
 
-class Unit(Enum):
+class ChosenUnit(Enum):
     """Quantities whose unit the user of a device chooses."""
 
     TEMPERATURE = "TempUnit"
@@ -121,13 +121,13 @@ _SPEED: Final = {
     "yd/s": 3.29184,
 }
 _FACTORS: Final = {
-    Unit.PRESSURE: _PRESSURE,
-    Unit.SPEED: _SPEED,
+    ChosenUnit.PRESSURE: _PRESSURE,
+    ChosenUnit.SPEED: _SPEED,
     # Of a flow meter, within its object.
-    Unit.FLOW: {"l/min": 1.0, "L/min": 1.0, "m³/h": 1000 / 60},
-    Unit.AMOUNT: {"m³": 1.0, "l": 0.001, "L": 0.001},
+    ChosenUnit.FLOW: {"l/min": 1.0, "L/min": 1.0, "m³/h": 1000 / 60},
+    ChosenUnit.AMOUNT: {"m³": 1.0, "l": 0.001, "L": 0.001},
 }
-_DEFAULT: Final = {Unit.TEMPERATURE: "C", Unit.PRESSURE: "hPa", Unit.SPEED: "m/s"}
+_DEFAULT: Final = {ChosenUnit.TEMPERATURE: "C", ChosenUnit.PRESSURE: "hPa", ChosenUnit.SPEED: "m/s"}
 # Four decimals are more than any sensor has; without rounding 10 m/s would be 36.00000000000001
 # km/h or the like. An amount of 1 ml is a millionth of a cubic metre.
 _DECIMALS: Final = 4
@@ -142,11 +142,11 @@ class Units:
     def __init__(self, document: Mapping[str, object]) -> None:
         self._document = document
 
-    def convert(self, value: float, unit: Unit, drop: Drop, where: str) -> float | None:
+    def convert(self, value: float, unit: ChosenUnit, drop: Drop, where: str) -> float | None:
         """Convert a value; one in an unknown unit, and below 0 K, is dropped."""
         name = self._document.get(unit.value, _DEFAULT.get(unit))
-        if unit is Unit.TEMPERATURE:
-            # A tuple: what stands in a payload need not be hashable.
+        if unit is ChosenUnit.TEMPERATURE:
+            # A tuple: a value of a payload need not be hashable.
             if name not in ("C", "F"):
                 drop("unknown_unit", f"{unit.value}={name!r:.20}")
                 return None
@@ -159,7 +159,7 @@ class Units:
         if factor is None:
             drop("unknown_unit", f"{unit.value}={name!r:.20}")
             return None
-        decimals = _DECIMALS_OF_AMOUNT if unit is Unit.AMOUNT else _DECIMALS
+        decimals = _DECIMALS_OF_AMOUNT if unit is ChosenUnit.AMOUNT else _DECIMALS
         return value if factor == 1 else round(value * factor, decimals)
 
     def within(self, content: Mapping[str, object]) -> Units:
@@ -167,12 +167,12 @@ class Units:
         return Units(
             {
                 **self._document,
-                **{each.value: content[each.value] for each in Unit if each.value in content},
+                **{each.value: content[each.value] for each in ChosenUnit if each.value in content},
             }
         )
 
 
-class Points:
+class PointBuilder:
     """Fields by series while one message is read: each series gets one point.
 
     Args:

@@ -16,7 +16,7 @@ from metrics_agent.catalogue import DEVICE, ELECTRICITY, STATE, SWITCH
 from metrics_agent.modules.tasmota.meters import MeterTable
 from metrics_agent.modules.tasmota.sensor_table import READINGS, flag, reading
 from metrics_agent.modules.tasmota.sensors import decode_table
-from metrics_agent.modules.tasmota.values import Drop, Points, Units, float_of, short_enough
+from metrics_agent.modules.tasmota.values import Drop, PointBuilder, Units, float_of, short_enough
 
 __all__ = ["ZIGBEE", "decode_lorawan", "decode_zigbee", "is_lorawan", "is_zigbee"]
 
@@ -34,7 +34,7 @@ _SWITCHED: Final = {
     "CT": reading(SWITCH, "color_temperature"),
 }
 _COMMANDS: Final = {"Power": "0006!", "Dimmer": "0008!"}
-"""The begin of the key that a command brings along, as a remote sends it: it is no state."""
+"""The beginning of the key that a remote's command comes with: it is not a state."""
 _ENERGY: Final = {
     "EnergyTotal": ELECTRICITY.key("energy_total"),
     "CurrentSummationDelivered": ELECTRICITY.key("energy_total"),
@@ -69,7 +69,7 @@ _TABLE: Final = {
     "Tamper": flag(STATE, "tamper"),
 }
 _LORAWAN: Final = "Node"
-"""What tells the two kinds of bridges apart."""
+"""What distinguishes the two kinds of bridges."""
 _LORAWAN_TABLE: Final = {
     **{key: READINGS[key] for key in ("Temperature", "Humidity", "Pressure", "Illuminance")},
     "RSSI": reading(DEVICE, "signal"),
@@ -108,7 +108,9 @@ def is_lorawan(content: Mapping[str, object]) -> bool:
     return _LORAWAN in content and _is_address(content.get("Device"))
 
 
-def decode_lorawan(name: str, content: Mapping[str, object], points: Points, drop: Drop) -> None:
+def decode_lorawan(
+    name: str, content: Mapping[str, object], points: PointBuilder, drop: Drop
+) -> None:
     """Read the object of a device at a LoRaWAN bridge, which has the form of a Zigbee device's."""
     called = _called(name, content)
     if short_enough(called, drop):
@@ -119,7 +121,7 @@ def decode_lorawan(name: str, content: Mapping[str, object], points: Points, dro
 def decode_zigbee(
     name: str,
     content: Mapping[str, object],
-    points: Points,
+    points: PointBuilder,
     drop: Drop,
     mapping: Mapping[str, MeterTable],
 ) -> None:
@@ -169,7 +171,7 @@ def _is_address(value: object) -> bool:
 
 
 def _add_counter(
-    key: str, value: object, points: Points, drop: Drop, sensor: str, mapped: MeterTable
+    key: str, value: object, points: PointBuilder, drop: Drop, sensor: str, mapped: MeterTable
 ) -> None:
     where = f"{sensor}.{key}"
     raw = _COUNTED.fullmatch(value) if isinstance(value, str) else None

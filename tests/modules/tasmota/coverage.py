@@ -19,9 +19,9 @@ from typing import Final, NamedTuple
 
 from metrics_agent.errors import PayloadError
 from metrics_agent.modules.tasmota.decode import decode_document, read_object
-from metrics_agent.modules.tasmota.device import Device, Naming
+from metrics_agent.modules.tasmota.device import Device, DeviceNaming
 
-__all__ = ["Outcome", "judge_payload", "judge_script", "main", "scripts_of"]
+__all__ = ["ValueOutcome", "judge_payload", "judge_script", "main", "scripts_of"]
 
 _RECEIVED_NS: Final = 1_700_000_000_000_000_000
 # Unit of a script, in lower case -> quantity, factor to ours.
@@ -46,7 +46,7 @@ _INSTANT: Final = 7
 _COUNTED: Final = 8
 
 
-class Outcome(NamedTuple):
+class ValueOutcome(NamedTuple):
     """What became of one value."""
 
     verdict: str
@@ -99,7 +99,7 @@ def _code(decoder: str) -> tuple[int, int, int] | None:
     return None if match is None else (int(match[1]), int(match[2]), int(match[3]))
 
 
-def judge_script(values: Iterable[_Value]) -> Iterator[Outcome]:
+def judge_script(values: Iterable[_Value]) -> Iterator[ValueOutcome]:
     """Yield what becomes of each value of a script whose unit is one of those judged."""
     document: dict[str, dict[str, object]] = {}
     numbers: dict[tuple[str, str], tuple[float, _Value]] = {}
@@ -123,7 +123,7 @@ def judge_script(values: Iterable[_Value]) -> Iterator[Outcome]:
             and _is_multiple(found, number)
         ]
         if not made:
-            yield Outcome(_judge_drops(drops, meter, key), value.unit, key)
+            yield ValueOutcome(_judge_drops(drops, meter, key), value.unit, key)
             continue
         field, channel, found = made[0]
         right = (
@@ -131,7 +131,7 @@ def judge_script(values: Iterable[_Value]) -> Iterator[Outcome]:
             and abs(found - number * factor) < 1e-6 * number * factor
             and _agrees(value.code, field, channel)
         )
-        yield Outcome("right" if right else "wrong", value.unit, key, f"{field} {channel}")
+        yield ValueOutcome("right" if right else "wrong", value.unit, key, f"{field} {channel}")
 
 
 def _judge_drops(drops: _Drops, meter: str, key: str) -> str:
@@ -179,7 +179,7 @@ def _agrees(code: tuple[int, int, int] | None, field: str, channel: str) -> bool
 
 def _points(document: object) -> tuple[list[tuple[str, str, float, str]], _Drops]:
     """Return field, channel, value and sensor of all that comes out, and what is left out."""
-    device = Device("plug", Naming({}, original=False))
+    device = Device("plug", DeviceNaming({}, original=False))
     drops: _Drops = set()
     read = read_object(json.dumps(document).encode())
     metrics = decode_document(
@@ -193,11 +193,11 @@ def _points(document: object) -> tuple[list[tuple[str, str, float, str]], _Drops
     ], drops
 
 
-def judge_payload(payload: bytes) -> Iterator[Outcome]:
+def judge_payload(payload: bytes) -> Iterator[ValueOutcome]:
     """Yield what becomes of each number of a recorded payload.
 
     Raises:
-        PayloadError: it is no JSON object.
+        PayloadError: it is not a JSON object.
     """
     document = read_object(payload)
     inner = document.get("StatusSNS", document)
@@ -207,10 +207,10 @@ def judge_payload(payload: bytes) -> Iterator[Outcome]:
                 made, drops = _points({name: {**content, key: 101.0}})
                 hits = [each for each in made if each[2] and _is_multiple(each[2], 101.0)]
                 verdict = "taken" if hits else _judge_drops(drops, name, key)
-                yield Outcome(verdict, "", f"{name}.{key}")
+                yield ValueOutcome(verdict, "", f"{name}.{key}")
 
 
-def _judge_file(path: Path) -> Iterator[Outcome]:
+def _judge_file(path: Path) -> Iterator[ValueOutcome]:
     text = path.read_text("utf-8", "replace")
     for script in scripts_of(text):
         yield from judge_script(script)
@@ -227,7 +227,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or not Path(arguments[0]).is_dir():
         sys.stderr.write("usage: python -m tests.modules.tasmota.coverage FOLDER\n")
         return 2
-    outcomes: Counter[Outcome] = Counter()
+    outcomes: Counter[ValueOutcome] = Counter()
     for path in sorted(Path(arguments[0]).rglob("*")):
         if path.is_file():
             outcomes.update(_judge_file(path))

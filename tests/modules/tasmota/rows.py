@@ -2,7 +2,7 @@
 
 The rows are those of the tables and lists of the notes on the firmware that the module was built
 from. `test_cases` sees to it that no row is without a case and no case without a row, and that all
-that a row names (objects, keys, texts) does stand in the messages of its cases.
+that a row names (objects, keys, texts) does occur in the messages of its cases.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Golden cases: a folder with settings, messages and the lines that a person expects.
+"""Golden cases: a folder with settings, messages and the lines that are expected.
 
 ``expected.lp`` has the lines, ``dropped.txt`` the reasons for what is left out, each with its
 count; no such file means that nothing is. ``messages.txt`` has a message a line: ``-`` or ``R``

@@ -17,10 +17,10 @@ from metrics_agent.json_payload import loads
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota import go_compat, meter_keys, meters, sensor_table, zigbee
-from metrics_agent.modules.tasmota.device import Device, Naming
+from metrics_agent.modules.tasmota.device import Device, DeviceNaming
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
 from metrics_agent.modules.tasmota.energy import decode_energy, decode_energy_fully
-from metrics_agent.modules.tasmota.values import Points, Units, duration_s, point_time
+from metrics_agent.modules.tasmota.values import PointBuilder, Units, duration_s, point_time
 from tests.modules.tasmota.support import announcement, config_topic, make
 from tests.modules.tasmota.test_cases import CASES
 
@@ -206,10 +206,10 @@ class FastPath(SynchronousTestCase):
     @settings(max_examples=300)
     @given(st.dictionaries(ENERGY_KEYS, ENERGY_VALUES))
     def test_same_as_the_general_way(self, energy: dict[str, object]) -> None:
-        device = Device("plug", Naming({}), DeviceConfig("plug"))
+        device = Device("plug", DeviceNaming({}), DeviceConfig("plug"))
         units = Units({})
         slow: list[tuple[str, str]] = []
-        points = Points(lambda *what: slow.append(what))
+        points = PointBuilder(lambda *what: slow.append(what))
         decode_energy_fully(energy, points, lambda *what: slow.append(what), units)
         fast: list[tuple[str, str]] = []
         metrics = decode_energy(energy, device, 1, lambda *what: fast.append(what), {})
@@ -219,7 +219,7 @@ class FastPath(SynchronousTestCase):
     def test_an_infinite_number(self) -> None:
         """The one difference: it is the encoder that leaves it out."""
         energy = {"Power": 1.0, "Voltage": float("inf")}
-        metrics = decode_energy(energy, Device("plug", Naming({})), 1, self.fail, {})
+        metrics = decode_energy(energy, Device("plug", DeviceNaming({})), 1, self.fail, {})
         encoder = Encoder()
         self.assertEqual(
             encoder.encode(*metrics), b"electricity,device=plug,vendor=tasmota power=1.0 1\n"

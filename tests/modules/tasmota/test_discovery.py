@@ -6,11 +6,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.errors import PayloadError
 from metrics_agent.limits import TASMOTA_STRANGERS
-from metrics_agent.modules.tasmota.device import Device, Naming
+from metrics_agent.modules.tasmota.device import Device, DeviceNaming
 from metrics_agent.modules.tasmota.discovery import DeviceConfig, parse_config
 from metrics_agent.modules.tasmota.filters import MAX_SHAPES, user_filters
 from metrics_agent.modules.tasmota.registry import Registry
-from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, Shape
+from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, TopicShape
 from tests.modules.tasmota.support import announcement
 
 IDENTITY = {"topic": "plug", "hostname": "host-1", "mac": "A4CF12C0FFEE"}
@@ -109,19 +109,19 @@ class Topics(SynchronousTestCase):
             ("%hostname%/%id%/", 1, ("+/+/cmnd", "+/+", "+/+")),
             ("fixed/%prefix%/", 1, ("fixed/cmnd", "fixed/stat", "fixed/tele")),
         ):
-            found = Shape.of(full_topic, DEFAULT_PREFIXES, levels)
+            found = TopicShape.of(full_topic, DEFAULT_PREFIXES, levels)
             self.assertEqual(tuple(found), shape, full_topic)
 
     def test_shape_tells_the_device(self) -> None:
         """From a base come the device's name and its other bases; foreign bases are refused."""
-        shape = Shape.of("home/%prefix%/%topic%/", DEFAULT_PREFIXES)
+        shape = TopicShape.of("home/%prefix%/%topic%/", DEFAULT_PREFIXES)
         self.assertEqual(shape.topic_of("home/stat/plug"), "plug")
         self.assertEqual(
             shape.bases("home/tele/plug"), ("home/cmnd/plug", "home/stat/plug", "home/tele/plug")
         )
         for foreign in ("home/x/plug", "home/tele", "tele/plug"):
             self.assertEqual((shape.topic_of(foreign), shape.bases(foreign)), (None, None))
-        fixed = Shape.of("fixed/%prefix%/", DEFAULT_PREFIXES)
+        fixed = TopicShape.of("fixed/%prefix%/", DEFAULT_PREFIXES)
         self.assertEqual(fixed.topic_of("fixed/tele"), "fixed/tele")
 
     def test_user_filters(self) -> None:
@@ -146,14 +146,14 @@ class Names(SynchronousTestCase):
             ("", ("Tasmota of mine",), ("Tasmota of mine",) * 3),
         ):
             config = DeviceConfig("plug", device_name=device_name, friendly_names=names)
-            device = Device("plug", Naming({}), config)
+            device = Device("plug", DeviceNaming({}), config)
             found = [device.series("electricity", each).tags["friendly"] for each in ("", "1", "2")]
             self.assertEqual(tuple(found), expected)
 
     def name(self, channel: str = "", sensor: str = "", **overrides: str) -> str:
         config = DeviceConfig("plug", device_name="Device", friendly_names=("First", "Second"))
         device = Device(
-            "plug", Naming({key.replace("_", "."): v for key, v in overrides.items()}), config
+            "plug", DeviceNaming({key.replace("_", "."): v for key, v in overrides.items()}), config
         )
         return device.series("electricity", channel, sensor).tags["friendly"]
 
@@ -173,8 +173,8 @@ class Names(SynchronousTestCase):
 
     def test_stranger(self) -> None:
         """An override names a device that never announced itself; without one there is no tag."""
-        self.assertNotIn("friendly", Device("plug", Naming({})).series("device").tags)
-        named = Device("plug", Naming({"plug": "Mine"}))
+        self.assertNotIn("friendly", Device("plug", DeviceNaming({})).series("device").tags)
+        named = Device("plug", DeviceNaming({"plug": "Mine"}))
         self.assertEqual(named.series("device").tags["friendly"], "Mine")
 
 
@@ -182,7 +182,9 @@ class Devices(SynchronousTestCase):
     """The registry."""
 
     def setUp(self) -> None:
-        self.registry = Registry(Naming({}), [Shape.of("%prefix%/%topic%/", DEFAULT_PREFIXES)])
+        self.registry = Registry(
+            DeviceNaming({}), [TopicShape.of("%prefix%/%topic%/", DEFAULT_PREFIXES)]
+        )
 
     def test_same_announcement_keeps_the_device(self) -> None:
         """Retained announcements come again at each reconnection."""

@@ -188,7 +188,7 @@ class LargeMessages(SynchronousTestCase):
         self.assertEqual((count, context.dropped), (TASMOTA_OBJECTS, {"too_many_objects": 1}))
 
     def test_points(self) -> None:
-        """Objects may give several points each, and inputs are no objects."""
+        """Objects may give several points each, and inputs are not objects."""
         sensors = {f"S{i}": {"Temperature": [1] * 32} for i in range(20)}
         context, count = self.send(sensors)
         self.assertEqual(count, TASMOTA_POINTS)

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent.errors import PayloadError
 from metrics_agent.json_payload import loads
 from metrics_agent.modules.tasmota.decode import decode_document
-from metrics_agent.modules.tasmota.device import Device, Naming
+from metrics_agent.modules.tasmota.device import Device, DeviceNaming
 from metrics_agent.modules.tasmota.discovery import parse_config
 from tests.fuzz.long_texts import LIMITS
 from tests.modules.tasmota.support import announcement
@@ -26,7 +26,7 @@ RATIO: Final = 3 * LARGE // SMALL
 
 # Pieces that were, or could be, bad for a regular expression or a loop.
 PIECES: Final = ("1", "1_", "A1", "\\", '"dn":"', '","fn":[', "/", "+/", "%topic%", "\n", "é")
-DEVICE: Final = Device("plug", Naming({}))
+DEVICE: Final = Device("plug", DeviceNaming({}))
 DOCUMENTS: Final[tuple[Callable[[str], dict[str, object]], ...]] = (
     lambda text: {text: {"Temperature": 1}},
     lambda text: {text + "x": {text + "x": 1, "Power": 1}},
@@ -100,7 +100,7 @@ class LinearWork(SynchronousTestCase):
             self.check(work)
 
     def test_announcements(self) -> None:
-        """Each text of an announcement, and what is no JSON."""
+        """Each text of an announcement, and what is not JSON."""
         for piece in PIECES:
             self.check(lambda size, piece=piece: self.announce(piece * (size // len(piece))))
 

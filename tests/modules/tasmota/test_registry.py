@@ -19,10 +19,10 @@ from metrics_agent.limits import (
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota import registry as registry_module
-from metrics_agent.modules.tasmota.device import Device, Naming
+from metrics_agent.modules.tasmota.device import Device, DeviceNaming
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
 from metrics_agent.modules.tasmota.registry import Registry
-from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, Shape
+from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, TopicShape
 
 WIDE = "\N{SNOWMAN}"
 
@@ -52,7 +52,9 @@ class RoomTests(SynchronousTestCase):
     """The bounds on devices, in bytes."""
 
     def setUp(self) -> None:
-        self.registry = Registry(Naming({}), [Shape.of("%prefix%/%topic%/", DEFAULT_PREFIXES)])
+        self.registry = Registry(
+            DeviceNaming({}), [TopicShape.of("%prefix%/%topic%/", DEFAULT_PREFIXES)]
+        )
 
     def discover(self, number: int, *args: object) -> Device | None:
         return self.registry.discover(f"{number:012X}", config(number, *args))  # type: ignore[arg-type]
@@ -141,7 +143,7 @@ class SeriesTests(SynchronousTestCase):
 
     def test_stranger_on_thousands_of_bases(self) -> None:
         """Each further base costs the same; what all take is counted, and given back."""
-        registry = Registry(Naming({}), [])
+        registry = Registry(DeviceNaming({}), [])
         bases = [
             "/".join(("tele", "stat")[number >> level & 1] for level in range(10)) + "/x"
             for number in range(1024)
@@ -157,7 +159,7 @@ class SeriesTests(SynchronousTestCase):
 
     def test_series_that_payloads_make_up_are_bounded(self) -> None:
         """As of thousands of devices, each with hundreds of sensors with the longest names."""
-        naming = Naming({})
+        naming = DeviceNaming({})
         encoder = Encoder(series_per_device=0)
 
         def fill() -> object:
@@ -171,7 +173,7 @@ class SeriesTests(SynchronousTestCase):
 
     def test_a_large_first_series_counts_too(self) -> None:
         """Else the share of a device would depend on its first payload."""
-        naming = Naming({})
+        naming = DeviceNaming({})
         device = Device("plug", naming)
         device.series("climate", sensor=128 * WIDE)
         self.assertGreater(naming.series.size_bytes, 500)
@@ -182,7 +184,7 @@ class SeriesTests(SynchronousTestCase):
 
     def test_devices_do_not_share_series(self) -> None:
         """Not even with what the same device was before its last announcement."""
-        naming = Naming({}, series=BoundedCache(100_000))
+        naming = DeviceNaming({}, series=BoundedCache(100_000))
         one, other = Device("one", naming), Device("one", naming, DeviceConfig("one", "Named"))
         for _ in range(2):
             for device, friendly in ((one, None), (other, "Named")):

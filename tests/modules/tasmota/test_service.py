@@ -218,10 +218,10 @@ class Strangers(SynchronousTestCase):
         self.assertEqual((context.metrics, context.dropped), ([], {}))
 
 
-class Telling(SynchronousTestCase):
-    """What a person sees in the log."""
+class LogTests(SynchronousTestCase):
+    """What a user sees in the log."""
 
-    def test_faults_are_told_once_a_device(self) -> None:
+    def test_faults_are_logged_once_a_device(self) -> None:
         """Equal faults of a device are one line, and counted each time."""
         _, context = make()
         for mac, topic in (("A", "one"), ("B", "two")):
@@ -238,7 +238,7 @@ class Telling(SynchronousTestCase):
         self.assertIn("one: left out AM2301.Temperature (null_value)", warned[1])
 
     def test_what_has_no_field_is_a_remark(self) -> None:
-        """Keys and objects that no table knows are told of so that they can be mapped."""
+        """Keys and objects that no table knows are logged so that they can be mapped."""
         _, context = make()
         context.deliver(config_topic(), announcement())
         context.deliver("tele/plug/SENSOR", b'{"WAT":{"x":1},"SML":{"E_in":1,"Foo":2}}')
@@ -303,8 +303,8 @@ class Telling(SynchronousTestCase):
         for part in ("broker.example", "60 s", "SetOption19", "FullTopic", "tasmota/discovery/#"):
             self.assertIn(part, text)
 
-    def test_a_token_is_not_told(self) -> None:
-        """What stands in the query of a broker's address may be a secret."""
+    def test_a_token_is_not_logged(self) -> None:
+        """The query of a broker's address may be a secret."""
         _, context = make(broker="wss://broker.example/mqtt?token=geheim", silent_after=1)
         context.advance(1)
         (text,) = context.logged("warn")
@@ -375,7 +375,7 @@ class ChannelTotals(SynchronousTestCase):
             self.send(total)
             self.assertEqual(len(self.context.published), count, (total, after_s))
 
-    def test_once_a_minute_also_for_a_device_that_announces_itself_anew(self) -> None:
+    def test_once_a_minute_also_for_a_device_that_announces_itself_again(self) -> None:
         """An announcement after the first message, or a changed one, does not start it over."""
         _, context = make()
         for total in (5, 6):
@@ -454,7 +454,7 @@ class Settings(SynchronousTestCase):
         self.assertEqual(list(TasmotaSettings().check()), [])
 
     def test_state_file_is_json(self) -> None:
-        """The remembered shapes are readable by a person."""
+        """The remembered shapes are readable by users."""
         state = Path(self.mktemp())
         state.mkdir()
         _, context = make(state_dir=state)

@@ -89,8 +89,8 @@ class SilenceTests(Announced):
         self.pass_time(LIMIT_S + 1)
         for _ in range(3):
             self.context.deliver("tele/plug0/SENSOR", POWER)
-        told = [line for line in self.context.logged("info") if "is coming in now" in line]
-        self.assertEqual(len(told), 1)
+        lines = [line for line in self.context.logged("info") if "is coming in now" in line]
+        self.assertEqual(len(lines), 1)
         self.pass_time(2 * LIMIT_S)
         self.assertEqual(len(self.warned()), 1)
 
