@@ -191,7 +191,8 @@ def decode_mapped(
 def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> dict[str, MeterField]:
     """Return what each key means, in the light of all the object's keys."""
     known = {key: meaning for key in meter if (meaning := find(key)) is not None}
-    forms = {normalised(key)[0] for key in meter}
+    form_of = {key: normalised(key)[0] for key in meter}
+    forms = set(form_of.values())
     fields = {(each.field, each.channel) for each in known.values() if not each.units}
     flows = name.lower().startswith(_FLUIDS) or any(
         word in form for form in forms for word in _FLOWS
@@ -204,11 +205,11 @@ def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> di
         for key, each in known.items()
         if key
     )
-    for key in list(known):
-        if DAYS_AND_NIGHTS.get(normalised(key)[0], "") not in {"", *forms}:
-            del known[key]
+    if not forms.isdisjoint(DAYS_AND_NIGHTS):
+        alone = {day for day, night in DAYS_AND_NIGHTS.items() if night not in forms}
+        known = {key: meaning for key, meaning in known.items() if form_of[key] not in alone}
     for key, meaning in known.items():
-        form = normalised(key)[0]
+        form = form_of[key]
         doubt = meaning.units
         if form == "l#":
             # Beside the power of the whole, the phases' share; unless that is there too.
