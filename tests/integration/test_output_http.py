@@ -16,7 +16,7 @@ from metrics_agent.config.output import OutputSettings
 from metrics_agent.output.sink import Sink
 from metrics_agent.output.target import make_output
 from metrics_agent.platform import Platform
-from tests.integration.broker import Mosquitto
+from tests.integration.broker import Mosquitto, with_both_mosquittos
 from tests.integration.case import QUIET, AgentCase, logged
 from tests.integration.certificates import Authority
 from tests.integration.database_stand_in import DatabaseStandIn
@@ -191,8 +191,8 @@ class SinkTests(TestCase):
         self.assertEqual((len(server.stored), sink.problem), (10, ""))
 
 
-class AgentTests(AgentCase):
-    """From the broker to the database, the whole agent."""
+class DatabaseCase(AgentCase):
+    """Runs a whole agent between a broker and InfluxDB."""
 
     timeout = 180
 
@@ -231,6 +231,10 @@ class AgentTests(AgentCase):
                 return found
             await pause(0.1)
         raise AssertionError(f"sent {sent}, found {[(k, max(v)) for k, v in found.items()]}")
+
+
+class AgentTests(DatabaseCase):
+    """From the broker to the database."""
 
     async def test_messages_are_in_the_database(self) -> None:
         """Each message once and in order, with the tags of all lines; a stop loses nothing."""
@@ -274,6 +278,11 @@ class AgentTests(AgentCase):
         self.assertEqual(twice, 0, "the same points overwrite themselves")
         self.assertEqual(len(self.lines_with(parent, "Cannot write to the output")), 1)
         self.assertEqual(len(self.lines_with(parent, "The output works again")), 1)
+
+
+@with_both_mosquittos
+class WindowTests(DatabaseCase):
+    """The rate of a load is reached, however few messages a broker sends unacknowledged."""
 
     async def check_window(self, rate: float, expected: float, **settings: Any) -> None:
         """Send for 5 s; count what is in the database then, and after the rest has come."""
