@@ -113,6 +113,9 @@ FAILING: Final = (
     "{{ value | replace('a', value) }}",
     "{{ value | replace('', value) }}",
     "{{ value.replace('', 'aaaaaaaaaaa') }}",
+    "{{ value_json.s[:2000] | replace('a', value_json.s[:50000]) }}",
+    "{{ value_json.s | replace('a', '" + "b" * 3000 + "') }}",
+    "{{ 19999 in value_json.l }}",
     "{{ value | list | join(value) }}",
     "{{ value.join(value_json.l) }}",
     "{{ value_json.s.join(value) }}",
@@ -157,6 +160,11 @@ FAILING: Final = (
             "a" * 1000,
         )
     ),
+    *(
+        f"{{{{ '{'a' * 30}' | regex_match('{pattern}') }}}}"
+        for pattern in ("(a+)+b", "(a*)*b", "(a|a)*b", "(?:a|aa)+b", "(a?){30}b", "(a{1,9}){9}b")
+    ),
+    "".join(f"{{{{ 'b' | regex_match(value_json.s[:{length}]) }}}}" for length in range(280, 290)),
     "{{ value | regex_replace('a', value) }}",
     "{{ value_json.l | join | regex_findall('a?') }}",
 )
