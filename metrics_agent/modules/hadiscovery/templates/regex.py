@@ -47,16 +47,13 @@ def _ways(pattern: str, length: int) -> int:
         raise TemplateError(f"it has a pattern of more than {_MAX_PATTERN} characters")
     ways, atoms, at = length + 1, 1, 0
     while at < len(pattern):
-        token = _TOKEN.match(pattern, at)
+        token = _TOKEN.match(pattern, at)  # a repetition belongs to a character, never to a group
         if token is None:
             raise TemplateError(f"it has a pattern with {pattern[at : at + 10]!r}")
         at = token.end()
         atoms += 1
         if token["either"]:
             ways *= 2
-        elif token["close"]:
-            if pattern[at : at + 1] in {"*", "+", "?", "{"}:
-                raise TemplateError("it has a pattern with a group that is repeated")
         elif token["repeat"]:
             fewest, most = _repeats(token["repeat"])
             atoms += fewest
