@@ -7,6 +7,9 @@ from typing import Final
 __all__ = ["SEEDS"]
 
 SEEDS: Final[dict[int, str]] = {
-    3: "QoS 0 that was set aside, lost when the broker said why it ended the connection",
+    735575706: "two reloads close together ran two instances of a module",
 }
-"""Seed, and what it found."""
+"""Seed, and what it finds where the fix of that fault is reverted.
+
+A change of the simulation changes what a seed does: look for another seed with the mutant then.
+"""
