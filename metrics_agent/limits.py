@@ -15,7 +15,9 @@ __all__ = [
     "HADISCOVERY_COMPONENTS",
     "HADISCOVERY_CONFIG_BYTES",
     "HADISCOVERY_ENTITIES",
+    "HADISCOVERY_ENTITIES_TOGETHER",
     "HADISCOVERY_FIELD_CHARS",
+    "HADISCOVERY_JINJA_CHARS",
     "HADISCOVERY_LIST_ITEMS",
     "HADISCOVERY_LONG_BYTES",
     "HADISCOVERY_NAME_CHARS",
@@ -146,7 +148,7 @@ LOGIN_PEERS: Final = 1024
 HADISCOVERY_CONFIG_BYTES: Final = 256 * 1024
 """A discovery payload. One of an entity has some 1 KB; one of a device with 100 entities 40 KB."""
 
-HADISCOVERY_COMPONENTS: Final = 500
+HADISCOVERY_COMPONENTS: Final = 250
 """Entities of one device payload: sunsynk's largest has some 200."""
 
 HADISCOVERY_PAYLOAD_BYTES: Final = 256 * 1024
@@ -154,6 +156,9 @@ HADISCOVERY_PAYLOAD_BYTES: Final = 256 * 1024
 
 HADISCOVERY_ENTITIES: Final = 50_000
 """Entities that announce themselves: 2,500 Zigbee devices with 20 each."""
+
+HADISCOVERY_ENTITIES_TOGETHER: Final = 500
+"""Entities of one device, and entities that read one topic: they are handled at once."""
 
 HADISCOVERY_TOPICS: Final = 20_000
 """Distinct topics of theirs."""
@@ -178,6 +183,10 @@ HADISCOVERY_TOPIC_LEVELS: Final = 32
 
 HADISCOVERY_TEMPLATE_BYTES: Final = 16 * 1024 * 1024
 """Memory for templates: of 1,000 distinct ones that need Jinja2, and many more that do not."""
+
+HADISCOVERY_JINJA_CHARS: Final = 10_000
+"""New Jinja2 templates in one announcement, a short one counted as 150: compiling them takes 80 ms.
+The largest announcement that we know has 6 of them."""
 
 HADISCOVERY_LONG_BYTES: Final = 16 * 1024 * 1024
 """Memory for entities beyond 1 KB of texts each."""

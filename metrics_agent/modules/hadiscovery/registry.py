@@ -7,13 +7,18 @@ before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from attrs import evolve
 
 from metrics_agent.errors import PayloadError
-from metrics_agent.limits import HADISCOVERY_ENTITIES, HADISCOVERY_LONG_BYTES, HADISCOVERY_TOPICS
+from metrics_agent.limits import (
+    HADISCOVERY_ENTITIES,
+    HADISCOVERY_ENTITIES_TOGETHER,
+    HADISCOVERY_LONG_BYTES,
+    HADISCOVERY_TOPICS,
+)
 from metrics_agent.modules.hadiscovery.discovery import Announced
 from metrics_agent.modules.hadiscovery.entity import Availability, Device, Entity, Input
 from metrics_agent.modules.hadiscovery.entity_config import (
@@ -144,7 +149,7 @@ class Registry:
         self._connect(entity)
 
     def _change(self, entity: Entity, config: EntityConfig, now_s: float) -> None:
-        self._check_room(config, entity.config)
+        self._check_room(config, entity)
         earlier = entity.config
         availability = self._availability(config.availability, entity.availability)
         # Home Assistant does not take another id for an entity that it has.
@@ -169,12 +174,25 @@ class Registry:
                 info = device.said if device.said == info else info
         return evolve(config, availability=availability.config, device=info)
 
-    def _check_room(self, config: EntityConfig, instead_of: EntityConfig | None) -> None:
+    def _check_room(self, config: EntityConfig, entity: Entity | None) -> None:
+        """Raise `PayloadError` without room for a config: a new entity's, or the next of one."""
         long_bytes = self._long_bytes + _long_bytes_of(config)
-        if instead_of is not None:
-            long_bytes -= _long_bytes_of(instead_of)
+        if entity is not None:
+            long_bytes -= _long_bytes_of(entity.config)
         if long_bytes > HADISCOVERY_LONG_BYTES:
             raise PayloadError("too_many_entities", "entities with long texts have no more room")
+        for each in config.inputs:
+            route = self._routes.get(each.topic)
+            if route is not None and _is_full({one.entity for one in route.inputs}, entity):
+                raise PayloadError(
+                    "too_many_entities",
+                    f"limit {HADISCOVERY_ENTITIES_TOGETHER} that read {each.topic!r:.80}",
+                )
+        device = self._known_device(config.device)
+        if device is not None and _is_full(device.entities, entity):
+            raise PayloadError(
+                "too_many_entities", f"limit {HADISCOVERY_ENTITIES_TOGETHER} of one device"
+            )
         topics = {each.topic for each in config.sources}
         new = sum(topic not in self._routes for topic in topics)
         if len(self._routes) + new > HADISCOVERY_TOPICS:
@@ -273,8 +291,12 @@ class Registry:
                 self._names.rename(other)
         self._names.add(entity)
 
+    def _known_device(self, info: DeviceInfo | None) -> Device | None:
+        keys = info.keys if info is not None else ()
+        return next((self._devices[key] for key in keys if key in self._devices), None)
+
     def _find_device(self, info: DeviceInfo) -> Device:
-        device = next((self._devices[key] for key in info.keys if key in self._devices), None)
+        device = self._known_device(info)
         if device is None:
             device = Device(info)
         else:
@@ -308,6 +330,11 @@ class Registry:
             for key in device.info.keys:
                 if self._devices.get(key) is device:
                     del self._devices[key]
+
+
+def _is_full(entities: Collection[Entity], entity: Entity | None) -> bool:
+    """Say whether there is no room for an entity among those that are handled at once."""
+    return len(entities) >= HADISCOVERY_ENTITIES_TOGETHER and entity not in entities
 
 
 def _long_bytes_of(config: EntityConfig) -> int:

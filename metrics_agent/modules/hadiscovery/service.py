@@ -35,7 +35,7 @@ from metrics_agent.modules.hadiscovery.payload import Payload
 from metrics_agent.modules.hadiscovery.points import Points
 from metrics_agent.modules.hadiscovery.registry import Registry, Route
 from metrics_agent.modules.hadiscovery.remembered import Remembered
-from metrics_agent.modules.hadiscovery.templates import TemplateError
+from metrics_agent.modules.hadiscovery.templates import TemplateError, one_message
 from metrics_agent.modules.hadiscovery.topics import announcement_filters, check_topic
 
 __all__ = ["HadiscoveryModule"]
@@ -124,7 +124,7 @@ class HadiscoveryModule(Service):
         try:
             return self._take_all(topic, payload)
         finally:
-            self._registry.templates.forget_unused()
+            self._registry.templates.end_announcement()
 
     def _take_all(self, topic: str, payload: bytes) -> bool:
         place = parse_topic(self._settings.discovery_prefix, topic)
@@ -228,6 +228,10 @@ class HadiscoveryModule(Service):
     # Messages.
 
     def _on_message(self, route: Route, message: Message) -> Iterable[Metric]:
+        with one_message():
+            return self._handle(route, message)
+
+    def _handle(self, route: Route, message: Message) -> Iterable[Metric]:
         payload = Payload(message.payload)
         points = Points()
         changed = [

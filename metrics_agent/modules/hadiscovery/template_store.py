@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from metrics_agent.errors import PayloadError
-from metrics_agent.limits import HADISCOVERY_TEMPLATE_BYTES
+from metrics_agent.limits import HADISCOVERY_JINJA_CHARS, HADISCOVERY_TEMPLATE_BYTES
 from metrics_agent.modules.hadiscovery.entity_config import EntityConfig
 from metrics_agent.modules.hadiscovery.templates import Template, TemplateFault, compile_template
 
 __all__ = ["TemplateStore"]
+
+_LEAST_CHARS = 150
+"""A short template takes as long to compile as this many characters of a long one."""
 
 
 class TemplateStore:
@@ -23,6 +26,7 @@ class TemplateStore:
         self._templates: dict[str, Template] = {}
         self._uses: dict[str, int] = {}
         self._unused: set[str] = set()
+        self._jinja_chars = 0
         self.size_bytes = 0
 
     def __len__(self) -> int:
@@ -37,12 +41,18 @@ class TemplateStore:
         found = self._templates.get(text)
         if found is not None:
             return found
+        if self._jinja_chars > HADISCOVERY_JINJA_CHARS:
+            # Nothing else runs while templates are compiled.
+            raise PayloadError("too_many_templates", "more than can be compiled at once")
         try:
             template = compile_template(text)
         except TemplateFault as fault:
+            self._jinja_chars += max(len(text), _LEAST_CHARS)
             raise PayloadError(
                 f"template_{fault.reason}", f"template {text!r:.80}: {fault}"
             ) from fault
+        if template.needs_jinja:
+            self._jinja_chars += max(len(text), _LEAST_CHARS)
         if self.size_bytes + template.memory_bytes > HADISCOVERY_TEMPLATE_BYTES:
             raise PayloadError("too_many_templates", f"{len(self)} templates are known")
         self._templates[text] = template
@@ -64,8 +74,9 @@ class TemplateStore:
                 del self._uses[text]
                 self._unused.add(text)
 
-    def forget_unused(self) -> None:
+    def end_announcement(self) -> None:
         """Forget templates that were compiled and belong to no entity."""
+        self._jinja_chars = 0
         for text in self._unused:
             self.size_bytes -= self._templates.pop(text).memory_bytes
         self._unused.clear()

@@ -157,6 +157,25 @@ class LimitTests(ServiceCase):
         self.assertEqual(self.module.registry.topics, 3)
         self.assertEqual(context.dropped["too_many_topics"], 2)
 
+    def test_entities_of_one_device_and_of_one_topic(self) -> None:
+        """What is handled at once has a limit of its own; a change within it is taken."""
+        context = self.make()
+        with patch("metrics_agent.modules.hadiscovery.registry.HADISCOVERY_ENTITIES_TOGETHER", 3):
+            for number in range(5):
+                changes = {"state_topic": f"t/{number}", "unique_id": str(number)}
+                context.deliver(topic(f"x{number}"), sensor(**changes))
+                changes = {"state_topic": "t/all", "device": {"identifiers": [f"d{number}"]}}
+                context.deliver(topic(f"y{number}"), sensor(unique_id=f"y{number}", **changes))
+            self.assertEqual(len(self.module.registry), 6)
+            self.assertEqual(context.dropped["too_many_entities"], 4)
+            renamed = {"identifiers": ["n1"], "name": "Renamed"}
+            context.deliver(topic("x1"), sensor(unique_id="1", state_topic="t/1", device=renamed))
+            self.assertEqual(context.dropped["too_many_entities"], 4)
+            # None moves to where there is no room.
+            context.deliver(topic("y1"), sensor(unique_id="y1", state_topic="t/all"))
+            context.deliver(topic("x1"), sensor(unique_id="1", state_topic="t/all"))
+        self.assertEqual(context.dropped["too_many_entities"], 6)
+
     def test_long_texts(self) -> None:
         """Entities with long texts have a limit of their own; ordinary ones still have room."""
         context = self.make(texts=True)
@@ -180,6 +199,32 @@ class LimitTests(ServiceCase):
         context.deliver(topic(), b"")
         self.assertEqual(len(self.module.registry.templates), 0)
         self.assertEqual(self.module.registry.templates.size_bytes, 0)
+
+    def test_templates_of_one_announcement(self) -> None:
+        """What takes long to compile is limited in each; what is known costs nothing."""
+        context = self.make()
+        for wrong in ("", "{% for x in 'abc' %}"):
+            components = {
+                f"c{number}": {
+                    "platform": "sensor",
+                    "unique_id": f"c{number}",
+                    "device_class": "temperature",
+                    "unit_of_measurement": "°C",
+                    "state_topic": "n1/t",
+                    "value_template": f"{wrong}{{{{ value_json.a{number} * 2 }}}}",
+                }
+                for number in range(200)
+            }
+            payload = {
+                "device": {"identifiers": ["n1"]},
+                "origin": {"name": "o"},
+                "components": components,
+            }
+            context.deliver(f"{PREFIX}/device/n1/config", json.dumps(payload).encode())
+        self.assertEqual(len(self.module.registry), 67)
+        self.assertEqual(context.dropped["too_many_templates"], 133 + 133)
+        context.deliver(topic(), sensor(value_template="{{ value_json.b * 2 }}"))
+        self.assertEqual(len(self.module.registry), 68)
 
     def test_nothing_is_left_of_what_was_removed(self) -> None:
         """After a removal all indexes are as before."""
@@ -288,6 +333,23 @@ class MessageTests(ServiceCase):
         self.assertEqual(len(context.lines()), 2)
         self.assertEqual(context.dropped, {"template_error": 2})
         self.assertEqual(len(context.logged()), 1)
+
+    def test_templates_share_the_steps_of_a_message(self) -> None:
+        """However many take long, the message is soon done; the others have their values."""
+        context = self.make()
+        heavy = "{{ (value_json.x | upper | lower | upper | lower | upper | length) + 0 }}"
+        for number in range(20):
+            context.deliver(
+                topic(f"x{number}"), sensor(unique_id=str(number), value_template=heavy)
+            )
+        cheap = "{{ value_json.a * 2 }}"
+        context.deliver(topic("z"), sensor(unique_id="z", value_template=cheap))
+        payload = json.dumps({"x": "x" * 60_000, "a": 4}).encode()
+        for _ in range(2):
+            values = [each.fields["temperature"] for each in context.deliver("n1/t", payload)]
+            self.assertEqual(values[-1], 8.0)
+            self.assertTrue(1 < len(values) < 10, values)
+        self.assertGreater(context.dropped["template_error"], 20)
 
     def test_json_is_decoded_once(self) -> None:
         """However many entities read it."""

@@ -20,6 +20,14 @@ from metrics_agent.modules.hadiscovery.templates.faults import (
     TemplateError,
     TemplateFault,
 )
+from metrics_agent.modules.hadiscovery.templates.meter import one_message
 from metrics_agent.modules.hadiscovery.templates.template import Template, compile_template
 
-__all__ = ["MISSING", "Template", "TemplateError", "TemplateFault", "compile_template"]
+__all__ = [
+    "MISSING",
+    "Template",
+    "TemplateError",
+    "TemplateFault",
+    "compile_template",
+    "one_message",
+]

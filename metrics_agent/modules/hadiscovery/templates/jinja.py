@@ -25,7 +25,7 @@ from metrics_agent.modules.hadiscovery.templates.functions import (
     operations,
     tests,
 )
-from metrics_agent.modules.hadiscovery.templates.meter import Meter
+from metrics_agent.modules.hadiscovery.templates.meter import METER
 from metrics_agent.modules.hadiscovery.templates.numbers import CONSTANTS
 from metrics_agent.modules.hadiscovery.templates.operators import INTERCEPTED, operators
 
@@ -41,7 +41,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def __init__(self) -> None:
         super().__init__(cache_size=0)
-        self.meter = Meter()
+        self.meter = METER
         self._operators = operators(self.meter)
         ours, called = filters(self.meter), methods(self.meter)
         inner = {**called, **operations(self.meter)}

@@ -1,19 +1,29 @@
 """The work of one render, bounded.
 
 A step is a character that is read or made; an element of a list or an object is `ELEMENT` steps,
-for the time and the memory that it takes. All steps of a render take some 20 ms.
+for the time and the memory that it takes. All steps of a render take some 20 ms. Many templates may
+render one message: beyond a few steps that each has, they share those of the message.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
 from typing import Any, Final
 
 from metrics_agent.modules.hadiscovery.templates.faults import MAX_TEXT, TemplateError
 
-__all__ = ["ELEMENT", "STEPS", "VIEWS", "Meter"]
+__all__ = ["ELEMENT", "METER", "STEPS", "VIEWS", "Meter", "one_message"]
 
 STEPS: Final = 500_000
 """Steps of one render. Home Assistant's own templates for a message of 1 KB take some 100."""
+
+_OWN_STEPS: Final = 2_000
+"""Steps that no other template can take from a render."""
+
+_SHARED_STEPS: Final = 1_000_000
+"""Steps beyond these of all renders of one message: some 40 ms."""
 
 ELEMENT: Final = 16
 
@@ -26,14 +36,27 @@ _PARTS: Final = (list, tuple, *VIEWS)
 class Meter:
     """Counts down the steps of a render."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_given", "_left", "_shared")
 
     def __init__(self) -> None:
-        self._left = STEPS
+        self._given = self._left = STEPS
+        self._shared: float = inf
 
     def restart(self) -> None:
         """Begin a render."""
-        self._left = STEPS
+        self._shared -= max(0, self._given - max(0, self._left) - _OWN_STEPS)
+        self._given = self._left = int(min(STEPS, _OWN_STEPS + max(0, self._shared)))
+
+    @contextmanager
+    def one_message(self) -> Iterator[None]:
+        """Let the renders that begin now share the steps of one message."""
+        self._given = self._left = 0
+        self._shared = _SHARED_STEPS
+        try:
+            yield
+        finally:
+            self._given = self._left = 0
+            self._shared = inf
 
     def spend(self, steps: int) -> None:
         """Take steps.
@@ -43,7 +66,7 @@ class Meter:
         """
         self._left -= steps
         if self._left < 0:
-            raise TemplateError(f"it takes more than {STEPS:,} steps")
+            raise TemplateError(f"it takes more than {self._given:,} steps")
 
     def make(self, length: int, unit: int = 1) -> None:
         """Take the steps of a text or list that is to be made.
@@ -90,3 +113,9 @@ class Meter:
                 raise TemplateError("it has a value that is too large")
             waiting.extend((part, depth + 1) for part in each)
         return steps
+
+
+METER: Final = Meter()
+"""The one of all renders: they run one after the other, in one thread."""
+
+one_message = METER.one_message
