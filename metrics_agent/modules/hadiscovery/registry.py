@@ -1,8 +1,8 @@
 """The entities that were announced: their devices, topics and names, bounded in number and bytes.
 
 What a publisher makes up is bounded here: entities, topics, and the bytes of texts that are longer
-than usual. What is beyond is refused, so that a few that are hostile keep out nobody who came
-before.
+than usual. What is beyond is refused, so that a few that are hostile do not keep out those who
+came before.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class NetatmoSettings:
         default=None,
         doc=(
             "A refresh token from the token generator of that page, instead of a login. It is used "
-            "once; what comes of it is stored and wins until another token stands here."
+            "once; what comes of it is stored and used until you set another token here."
         ),
     )
     interval: Duration = setting(

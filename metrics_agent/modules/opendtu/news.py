@@ -44,7 +44,7 @@ class Known:
         measured: the last values.
         polled: the DTU asks it just now; None if that is not known.
         seen_ns: when the last reading came.
-        told, told_ns: what was written last of how it is doing, and when.
+        status, status_ns: what was written last of how it is doing, and when.
         updated_ns: when the radio brought the last values.
     """
 
@@ -54,8 +54,8 @@ class Known:
         "measured",
         "polled",
         "seen_ns",
-        "told",
-        "told_ns",
+        "status",
+        "status_ns",
         "updated_ns",
     )
 
@@ -66,8 +66,8 @@ class Known:
         self.seen_ns = 0
         self.updated_ns: int | None = None
         self.measured: Measured = NOTHING_MEASURED
-        self.told: list[FieldValue | None] = []
-        self.told_ns = 0
+        self.status: list[FieldValue | None] = []
+        self.status_ns = 0
 
     def remember(self, reading: Inverter, updated_ns: int | None) -> None:
         """Note the values, and when the radio brought the last ones."""

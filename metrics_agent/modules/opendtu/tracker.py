@@ -44,19 +44,19 @@ _MAX_PARTS: Final = 4 * MAX_KNOWN
 
 _TEMPERATURE: Final = INVERTER.key("temperature")
 _DATA_AGE: Final = INVERTER.key("data_age")
-_TELLING: Final = ("reachable", "producing", "limit_relative", "limit_absolute", "events")
+_SHOWN: Final = ("reachable", "producing", "limit_relative", "limit_absolute", "events")
 """Fields whose change is worth a point of its own."""
 
 
 class _KnownPart:
     """What is remembered of something that is no inverter."""
 
-    __slots__ = ("changed_ns", "told_ns", "updated_ns", "values")
+    __slots__ = ("changed_ns", "updated_ns", "values", "written_ns")
 
     def __init__(self) -> None:
         self.values: Fields = {}
         self.changed_ns = 0
-        self.told_ns = 0
+        self.written_ns = 0
         self.updated_ns: int | None = None
 
     def is_due(self, values: Fields, received_ns: int) -> bool:
@@ -64,15 +64,15 @@ class _KnownPart:
 
         They are when they change, and once a minute for some minutes.
         """
-        if values != self.values or received_ns < self.told_ns:
-            self.values, self.changed_ns, self.told_ns = values, received_ns, received_ns
+        if values != self.values or received_ns < self.written_ns:
+            self.values, self.changed_ns, self.written_ns = values, received_ns, received_ns
             return True
         if (
-            received_ns - self.told_ns < _STATUS_EVERY_NS
+            received_ns - self.written_ns < _STATUS_EVERY_NS
             or received_ns - self.changed_ns > _UNCHANGED_NS
         ):
             return False
-        self.told_ns = received_ns
+        self.written_ns = received_ns
         return True
 
 
@@ -140,8 +140,8 @@ class Tracker:
         if not reading.heard:
             self._drop(reading.serial, "never_heard", "all values")
             # It counts as reachable until it was asked some times, which says nothing.
-            told = {} if reading.reachable else self._status(reading, known, received_ns)
-            return self._own(reading, told, received_ns)
+            status = {} if reading.reachable else self._status(reading, known, received_ns)
+            return self._own(reading, status, received_ns)
         news = read_news(reading, known, received_ns)
         if news is not None and received_ns - news[1] > OLDEST_S * SECOND_NS:
             self._drop(reading.serial, "stale", "all values")
@@ -195,11 +195,11 @@ class Tracker:
         self, reading: Inverter, known: Known, received_ns: int, *, is_new: bool = False
     ) -> dict[str, FieldValue]:
         """Return how the inverter is doing: with new values, on a change, and once a minute."""
-        told = [reading.status.get(name) for name in _TELLING]
-        is_due = received_ns - known.told_ns >= _STATUS_EVERY_NS or received_ns < known.told_ns
-        if not reading.status or not (is_new or is_due or told != known.told):
+        shown = [reading.status.get(name) for name in _SHOWN]
+        is_due = received_ns - known.status_ns >= _STATUS_EVERY_NS or received_ns < known.status_ns
+        if not reading.status or not (is_new or is_due or shown != known.status):
             return {}
-        known.told, known.told_ns = told, received_ns
+        known.status, known.status_ns = shown, received_ns
         fields: dict[str, FieldValue] = dict(reading.status)
         if reading.heard and reading.age_s is not None and not known.clock_is_off:
             fields[_DATA_AGE] = round(reading.age_s, 3)
@@ -234,8 +234,8 @@ class Tracker:
             values.pop(ENERGY_TODAY, None)
             values.pop(ENERGY_TOTAL, None)
         self._counters.check(values, part.device, 0, received_ns)
-        before, told_ns = self._total
-        elapsed_ns = received_ns - told_ns
+        before, written_ns = self._total
+        elapsed_ns = received_ns - written_ns
         if not values or (values == before and 0 <= elapsed_ns < _STATUS_EVERY_NS):
             return []
         self._total = (dict(values), received_ns)
