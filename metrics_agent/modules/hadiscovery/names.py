@@ -62,7 +62,7 @@ class Names:
             self._decide(device, point, each, add=False)
 
     def rename(self, entity: Entity) -> None:
-        """Make the series of an entity anew: its device has another name."""
+        """Make new series for an entity: its device has another name."""
         device = entity.device
         if device is None:
             return

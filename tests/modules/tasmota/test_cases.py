@@ -1,54 +1,21 @@
 """Golden cases: a folder with settings, messages and the lines that are expected.
 
 ``expected.lp`` has the lines, ``dropped.txt`` the reasons for what is left out, each with its
-count; no such file means that nothing is. ``messages.txt`` has a message a line: ``-`` or ``R``
-(retained), the topic, the payload to the end of the line. A second passes before each message but
-the first, so that the n-th is received n - 1 seconds after ``START_NS``. ``wait 5`` lets five more
-seconds pass.
+count; no such file means that nothing is. ``messages.txt`` is described in `tests.modules.golden`.
 """
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 from line_protocol_parser import parse_line
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.config.structure import structure
 from metrics_agent.modules.tasmota import MODULE
-from metrics_agent.modules.tasmota.config import TasmotaSettings
-from metrics_agent.testing import FakeContext
+from tests.modules.golden import run_case
 from tests.modules.tasmota.rows import TABLES
-from tests.modules.tasmota.support import read_toml
 
 CASES = Path(__file__).parent / "cases"
-
-
-def run_case(folder: Path) -> FakeContext:
-    """Start the module with the case's settings and give it the case's messages."""
-    raw = read_toml((folder / "config.toml").read_text("utf-8"))
-    found = structure(TasmotaSettings, raw, f"cases.{folder.name}")
-    if found.value is None:
-        raise AssertionError(f"{folder.name}: {[str(fault) for fault in found.faults]}")
-    context = FakeContext()
-    module = MODULE.make(found.value, context)
-    module.startService()
-    first = True
-    for line in (folder / "messages.txt").read_text("utf-8").splitlines():
-        if line.startswith("wait "):
-            context.advance(float(line.removeprefix("wait ")))
-            continue
-        retained, topic, *payload = line.split(" ", 2)
-        if not first:
-            context.advance(1)
-        first = False
-        # A broker sends what is subscribed to, which /sensors, for one, is not.
-        with contextlib.suppress(LookupError):
-            context.deliver(topic, "".join(payload).encode(), retain=retained == "R")
-    module.stopService()
-    context.stop()
-    return context
 
 
 def expected_drops(folder: Path) -> dict[str, int]:
@@ -80,7 +47,7 @@ class Cases(SynchronousTestCase):
         """Whatever a case leaves out is counted by its reason, and nothing else is left out."""
         wrong = []
         for folder in sorted(CASES.iterdir()):
-            dropped, expected = run_case(folder).dropped, expected_drops(folder)
+            dropped, expected = run_case(MODULE, folder).dropped, expected_drops(folder)
             if dropped != expected:
                 wrong.append(f"{folder.name}: {dropped} instead of {expected}")
         self.assertEqual(wrong, [])
@@ -90,7 +57,7 @@ class Cases(SynchronousTestCase):
         wrong = []
         for folder in sorted(CASES.iterdir()):
             expected = (folder / "expected.lp").read_text("utf-8").splitlines()
-            lines = run_case(folder).lines()
+            lines = run_case(MODULE, folder).lines()
             for line in lines:
                 parse_line(line)
             wrong += [f"{folder.name}: unexpected {line}" for line in lines if line not in expected]
@@ -102,4 +69,4 @@ class Cases(SynchronousTestCase):
     def test_nothing_is_left_behind(self) -> None:
         """After a stop no timer is left, whatever the messages were."""
         for folder in CASES.iterdir():
-            self.assertEqual(run_case(folder).reactor.getDelayedCalls(), [], folder.name)
+            self.assertEqual(run_case(MODULE, folder).reactor.getDelayedCalls(), [], folder.name)

@@ -1,0 +1,89 @@
+"""A real database for one test, on loopback, with a directory of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from twisted.trial.unittest import TestCase
+
+from tests.integration.broker import free_port
+from tests.integration.watching import until
+from tests.needs import find
+
+__all__ = ["DatabaseServer"]
+
+_START_LIMIT_S = 60
+_STOP_LIMIT_S = 20
+
+
+class DatabaseServer:
+    """One server; ends with the test.
+
+    Attributes:
+        program: as `tests.needs` names it.
+        health: the path of its HTTP interface that answers once it serves.
+        url: of its HTTP interface.
+    """
+
+    program: str
+    health: str
+
+    def __init__(self, case: TestCase) -> None:
+        self._path = find(self.program)
+        self._directory = Path(tempfile.mkdtemp(prefix=f"{self.program}-"))
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://127.0.0.1:{self._port}"
+        case.addCleanup(self._remove)
+
+    def arguments(self) -> list[str]:
+        """Return those of the program."""
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._spawn()
+        await until(self._answers, self._log, _START_LIMIT_S)
+
+    def _spawn(self) -> None:
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._path, *self.arguments()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def kill(self) -> None:
+        """End it at once; `start` starts it again with what it has stored."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(_STOP_LIMIT_S)
+
+    def _get(self, path: str) -> bytes:
+        with urllib.request.urlopen(self.url + path, timeout=10) as response:
+            body: bytes = response.read()
+        return body
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"{self.program} ended at once: {self._log()}")
+        try:
+            self._get(self.health)
+        except (urllib.error.URLError, OSError):
+            return False
+        return True
+
+    def _log(self) -> str:
+        return (self._directory / "log").read_text("utf-8", "replace")
+
+    def _remove(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
