@@ -55,17 +55,17 @@ class Availability:
     Attributes:
         entities: who shares it.
         seen: what its topics said last.
-        latest: what the last message of any of them said.
-        is_available: whether they are there.
+        latest: what the last message of any of them said; None for nothing.
+        verdict: what that comes to; None while it depends on topics that said nothing yet.
     """
 
-    __slots__ = ("config", "entities", "is_available", "latest", "seen")
+    __slots__ = ("config", "entities", "latest", "seen", "verdict")
 
     def __init__(self, config: AvailabilityConfig, earlier: Availability | None = None) -> None:
         self.config = config
         self.entities: dict[Entity, None] = {}
         self.seen: dict[str, bool] = {}
-        self.latest = False
+        self.latest: bool | None = None
         if earlier is not None:
             self.latest = earlier.latest
             self.seen = {
@@ -73,22 +73,25 @@ class Availability:
                 for each in config.topics
                 if each.topic in earlier.seen
             }
-        self.is_available = self._evaluate()
+        self.verdict = self._evaluate()
 
-    def _evaluate(self) -> bool:
+    def _evaluate(self) -> bool | None:
         topics = self.config.topics
         if not topics:
             return True
         if self.config.mode == "latest":
             return self.latest
-        said = (self.seen.get(each.topic, False) for each in topics)
-        return all(said) if self.config.mode == "all" else any(said)
+        said = {self.seen.get(each.topic) for each in topics}
+        one_is_enough = self.config.mode == "any"
+        if one_is_enough in said:
+            return one_is_enough
+        return None if None in said else not one_is_enough
 
     def receive(self, topic: str, payload: Payload) -> bool:
         """Take a message on one of the topics.
 
         Returns:
-            Whether the entities have come or gone.
+            Whether the entities have come or gone, or are known to be away.
 
         Raises:
             TemplateError: the template failed; nothing has changed.
@@ -99,10 +102,10 @@ class Availability:
         said = self._read(each, payload)
         if said is None:
             return False
-        before = self.is_available
+        before = self.verdict
         self.seen[topic] = self.latest = said
-        self.is_available = self._evaluate()
-        return self.is_available is not before
+        self.verdict = self._evaluate()
+        return self.verdict is not before
 
     def _read(self, each: AvailabilityTopic, payload: Payload) -> bool | None:
         text = payload.text(self.config.encoding)
@@ -159,13 +162,13 @@ class Device:
         self.taken: dict[tuple[str, str, str], tuple[Input, ...]] = {}
 
     def is_online(self) -> bool | None:
-        """Say whether any of its entities is there; None if no topic says so."""
+        """Say whether any of its entities is there; None if no topic says so or the opposite."""
         found = {
-            entity.availability.is_available
+            entity.availability.verdict
             for entity in self.entities
             if entity.availability.config.topics
         }
-        return None if not found else True in found
+        return True if True in found else False if False in found else None
 
 
 class Input:
@@ -331,9 +334,11 @@ class Entity:
 
     def is_available(self, now_s: float) -> bool:
         """Say whether it is there and has not expired."""
+        # Home Assistant takes silence as absence.
+        is_there = self.availability.verdict is True
         if not self.config.expire_after:
-            return self.availability.is_available
-        return self.availability.is_available and not self.has_expired(now_s)
+            return is_there
+        return is_there and not self.has_expired(now_s)
 
     def has_expired(self, now_s: float) -> bool:
         """Say whether too much time has passed since the last message."""

@@ -105,8 +105,8 @@ class HadiscoveryModule(Service):
             return ()
         points = Points()
         for entity in self._registry.announced_on(message.topic):
-            # One that joins others that are there; that it is not there yet says nothing.
-            if entity.device is not None and entity.device.is_online():
+            # One that joins others, of which that is known.
+            if entity.device is not None:
                 self._write_online(entity.device, points, message.received_ns)
         return points.metrics()
 

@@ -383,3 +383,33 @@ class MessageTests(ServiceCase):
             sensor(availability=[bridge], unique_id="n2", device={"identifiers": ["n2"]}),
         )
         self.assertEqual([line.split(" ")[1] for line in context.lines()], ["online=true"] * 2)
+
+    def test_a_device_that_was_offline_from_the_start(self) -> None:
+        """What says nothing yet is no word of it; a topic that says offline is, be it the first."""
+        topics = [{"topic": "bridge"}, {"topic": "n1/status"}]
+        for mode, steps, expected in (
+            ("all", (("bridge", b"online"), ("n1/status", b"offline")), ["online=false"]),
+            ("all", (("n1/status", b"offline"), ("bridge", b"online")), ["online=false"]),
+            ("all", (("bridge", b"online"), ("n1/status", b"online")), ["online=true"]),
+            ("any", (("bridge", b"offline"),), []),
+            ("any", (("bridge", b"offline"), ("n1/status", b"offline")), ["online=false"]),
+            ("any", (("bridge", b"offline"), ("n1/status", b"online")), ["online=true"]),
+            ("latest", (("bridge", b"offline"),), ["online=false"]),
+            ("latest", (("bridge", b"hello"),), []),
+        ):
+            context = self.make()
+            context.deliver(topic(), sensor(availability=topics, availability_mode=mode))
+            for each, payload in steps:
+                context.deliver(each, payload, retain=True)
+            self.assertEqual([line.split(" ")[1] for line in context.lines()], expected, mode)
+
+    def test_a_device_that_joins_one_that_is_offline(self) -> None:
+        """It is offline too, as soon as it is known."""
+        context = self.make()
+        context.deliver(topic(), sensor(availability_topic="status"))
+        context.deliver("status", b"offline", retain=True)
+        context.deliver(
+            topic(node="n2"),
+            sensor(availability_topic="status", unique_id="n2", device={"identifiers": ["n2"]}),
+        )
+        self.assertEqual([line.split(" ")[1] for line in context.lines()], ["online=false"] * 2)
