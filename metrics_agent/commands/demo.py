@@ -91,7 +91,7 @@ class DemoService(Service):
             self._reactor, lambda name: self.request_stop(f"got {name}"), lambda: None
         )
         self._log.info(
-            "Starting a broker, six devices and a DTU with three inverters, all simulated."
+            "Starting a broker, eight devices and a DTU with three inverters, all simulated."
         )
         self._simulation.start().addCallback(self._ready).addErrback(self._failed)
 

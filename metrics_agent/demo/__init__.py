@@ -3,8 +3,9 @@
 ::
 
     command --- Simulation --- python -m metrics_agent.demo.simulation
-                                 a broker (amqtt), six Tasmota devices (paho-mqtt) and
-                                 a DTU with three inverters (websockets)
+                                 a broker (amqtt), six Tasmota devices and two that announce
+                                 themselves to Home Assistant (paho-mqtt), and a DTU with
+                                 three inverters (websockets)
 
 The simulation is a process of its own, so that what the agent receives has come over a real
 socket, from programs that share no code with it. It ends with the pipe that is its standard input.

@@ -31,6 +31,11 @@ broker = {broker}
 protocol = "3.1.1"
 # Names come from the devices themselves.
 
+[modules.hadiscovery]
+enabled = true
+broker = {broker}
+protocol = "3.1.1"
+
 [modules.opendtu]
 enabled = true
 url = {dtu}

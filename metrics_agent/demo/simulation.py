@@ -1,10 +1,10 @@
 """The demo's broker and devices: ``python -m metrics_agent.demo.simulation``.
 
 On 127.0.0.1, at free ports: an MQTT broker for all clients that speaks 3.1.1, with the devices of
-`household` at it, and the socket of the `Dtu`. Nothing is written to standard output. Standard
-error gets the line ``ready MQTT_PORT DTU_PORT`` once the devices are connected, and warnings. It
-has nothing to save, so it ends by a signal, or at once when its standard input does: a pipe whose
-other end the command holds.
+`household` and `announced` at it, and the socket of the `Dtu`. Nothing is written to standard
+output. Standard error gets the line ``ready MQTT_PORT DTU_PORT`` once the devices are connected,
+and warnings. It has nothing to save, so it ends by a signal, or at once when its standard input
+does: a pipe whose other end the command holds.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from websockets.asyncio.server import broadcast, serve
 
+from metrics_agent.demo.announced import EspHomeNode, ZigbeeSensor, make_announced
 from metrics_agent.demo.configuration import HOST, READY
 from metrics_agent.demo.household import make_household
 from metrics_agent.demo.opendtu import Dtu
-from metrics_agent.demo.tasmota import Sent, SimulatedDevice
+from metrics_agent.demo.sent import Sent
+from metrics_agent.demo.tasmota import SimulatedDevice
 
 __all__ = ["main"]
 
@@ -47,7 +49,7 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     loop.add_reader(0, lambda: os.read(0, 4096) or os._exit(0))
     mqtt_port = await _start_broker()
-    devices = _Devices(make_household(time.time()), mqtt_port)
+    devices = _Devices(make_household(time.time()), make_announced(), mqtt_port)
     await devices.connected.wait()
     clients: set[Any] = set()
 
@@ -128,9 +130,15 @@ async def _start_broker() -> int:
 class _Devices:
     """All devices, at one connection of paho-mqtt; it has its own thread."""
 
-    def __init__(self, devices: tuple[SimulatedDevice, ...], port: int) -> None:
+    def __init__(
+        self,
+        household: tuple[SimulatedDevice, ...],
+        announced: tuple[ZigbeeSensor | EspHomeNode, ...],
+        port: int,
+    ) -> None:
         self.connected = asyncio.Event()
-        self._devices = devices
+        self._household = household
+        self._announced = announced
         self._loop = asyncio.get_running_loop()
         self._client = Client(CallbackAPIVersion.VERSION2, "metrics-agent-demo")
         self._client.on_connect = self._on_connect
@@ -140,7 +148,7 @@ class _Devices:
 
     def send(self, interval: int) -> None:
         """Send what is due at an interval."""
-        for device in self._devices:
+        for device in (*self._household, *self._announced):
             for message in device.due(interval, time.time()):
                 self._publish(message)
 
@@ -151,12 +159,12 @@ class _Devices:
     # Called by the client in its thread.
 
     def _on_connect(self, client: Client, *_: object) -> None:
-        for device in self._devices:
+        for device in self._household:
             client.subscribe(device.topic_of("cmnd", "#"))
         self._loop.call_soon_threadsafe(self.connected.set)
 
     def _on_message(self, _client: object, _data: object, message: Any) -> None:
-        for device in self._devices:
+        for device in self._household:
             base = device.topic_of("cmnd", "")
             if message.topic.startswith(base):
                 command = message.topic[len(base) :]

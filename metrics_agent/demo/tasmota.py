@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Any, Final
@@ -10,8 +9,9 @@ from typing import Any, Final
 from attrs import frozen
 
 from metrics_agent.demo.curves import Curve
+from metrics_agent.demo.sent import Sent, to_json
 
-__all__ = ["WAKE_EVERY", "Sent", "SimulatedDevice"]
+__all__ = ["WAKE_EVERY", "SimulatedDevice"]
 
 WAKE_EVERY: Final = 5
 """How many intervals a device on a battery has from one wake to the next."""
@@ -20,15 +20,6 @@ _BOOT_S: Final = 3
 """How long a device that slept has run when it sends: each wake is a boot."""
 
 Json = dict[str, Any]
-
-
-@frozen
-class Sent:
-    """A message of a device."""
-
-    topic: str
-    payload: bytes
-    retain: bool = False
 
 
 @frozen
@@ -90,14 +81,14 @@ class SimulatedDevice:
 
     def announcement(self) -> Sent:
         """Return the retained discovery message."""
-        return Sent(f"tasmota/discovery/{self.mac}/config", _json(self._config()), retain=True)
+        return Sent(f"tasmota/discovery/{self.mac}/config", to_json(self._config()), retain=True)
 
     def telemetry(self, now_s: float) -> tuple[Sent, Sent]:
         """Return STATE and SENSOR, in the firmware's order."""
         times = self._times(now_s)
         return (
-            Sent(self.topic_of("tele", "STATE"), _json(times | self._state(now_s))),
-            Sent(self.topic_of("tele", "SENSOR"), _json(times | self.sensor(now_s))),
+            Sent(self.topic_of("tele", "STATE"), to_json(times | self._state(now_s))),
+            Sent(self.topic_of("tele", "SENSOR"), to_json(times | self.sensor(now_s))),
         )
 
     def answer(self, command: str, argument: bytes, now_s: float) -> Sent:
@@ -106,7 +97,7 @@ class SimulatedDevice:
         if command.upper() == "ENERGYTOTAL" and self.energy_total is not None:
             # With an argument it would set the counters, which are computed here.
             reply = {"Command": "Error"} if argument else {"EnergyTotal": self.energy_total(now_s)}
-        return Sent(self.topic_of("stat", "RESULT"), _json(reply))
+        return Sent(self.topic_of("stat", "RESULT"), to_json(reply))
 
     def _times(self, now_s: float) -> Json:
         stamp = datetime.fromtimestamp(now_s, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
@@ -147,8 +138,3 @@ class SimulatedDevice:
                 "Downtime": "0T00:00:03",
             },
         }
-
-
-def _json(document: Json) -> bytes:
-    # Without spaces, as the firmware writes it.
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()

@@ -8,7 +8,7 @@ from tests.bare.case import CLONE, USER, TreeCase
 from tests.bare.checkout import readme_commands
 
 DEMO_S = 8
-DEMO_MEASUREMENTS = {"electricity", "climate", "inverter", "demo"}
+DEMO_MEASUREMENTS = {"electricity", "climate", "state", "inverter", "demo"}
 """Some of each module's."""
 
 

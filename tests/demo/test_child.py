@@ -16,6 +16,7 @@ from metrics_agent.demo.child import DemoError, Simulation
 from metrics_agent.demo.configuration import TRIGGER_FILE, demo_configuration
 from metrics_agent.errors import MissingDependency
 from metrics_agent.modules.demo import MODULE as DEMO
+from metrics_agent.modules.hadiscovery import MODULE as HADISCOVERY
 from metrics_agent.modules.opendtu import MODULE as OPENDTU
 from metrics_agent.modules.tasmota import MODULE as TASMOTA
 from tests.demo.fakes import FakeProcess, ProcessClock
@@ -198,15 +199,21 @@ class Configuration(SynchronousTestCase):
         directory.mkdir(parents=True)
         path = directory / "demo.toml"
         path.write_text(demo_configuration(40123, 40124, directory), "utf-8")
-        kinds = {"tasmota": TASMOTA, "opendtu": OPENDTU, "demo": DEMO}
+        kinds = {
+            "tasmota": TASMOTA,
+            "hadiscovery": HADISCOVERY,
+            "opendtu": OPENDTU,
+            "demo": DEMO,
+        }
         config = load(path, kinds.get, list(kinds))
         self.assertEqual((config.faults, config.warnings), ((), ()))
         self.assertEqual(config.settings.state_dir, str(directory / "state"))
-        tasmota, opendtu, demo = config.modules
-        self.assertTrue(tasmota.enabled and opendtu.enabled and demo.enabled)
+        tasmota, hadiscovery, opendtu, demo = config.modules
+        self.assertTrue(all(each.enabled for each in config.modules))
         self.assertEqual(str(opendtu.settings.address), "ws://127.0.0.1:40124/livedata")
-        (address,) = tasmota.settings.brokers
-        self.assertEqual((address.host, address.port), ("127.0.0.1", 40123))
+        for module in (tasmota, hadiscovery):
+            (address,) = module.settings.brokers
+            self.assertEqual((address.host, address.port), ("127.0.0.1", 40123))
         self.assertEqual(tasmota.settings.friendly_name_overrides, {})
         self.assertEqual(demo.settings.interval, 1)
         self.assertEqual(demo.settings.trigger_file, str(directory / TRIGGER_FILE))

@@ -8,7 +8,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.demo.household import make_household
-from metrics_agent.demo.tasmota import WAKE_EVERY, Sent, SimulatedDevice
+from metrics_agent.demo.sent import Sent
+from metrics_agent.demo.tasmota import WAKE_EVERY, SimulatedDevice
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.config import TasmotaSettings
 from metrics_agent.modules.tasmota.service import TasmotaModule

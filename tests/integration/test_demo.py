@@ -19,10 +19,11 @@ from tests.needs import missing
 
 LIMIT_S = 60
 MEASUREMENTS = frozenset(
-    {"electricity", "climate", "device", "switch", "inverter", "battery", "demo"}
+    {"electricity", "climate", "device", "switch", "state", "inverter", "battery", "demo"}
 )
-DEVICES = 13
-"""Six of Tasmota; three inverters, their total, a battery, a power meter and the DTU."""
+DEVICES = 15
+"""Six of Tasmota; three inverters, their total, a battery, a power meter and the DTU; a Zigbee
+sensor and a node with ESPHome."""
 
 
 class DemoTests(SynchronousTestCase):
