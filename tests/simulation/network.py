@@ -34,8 +34,9 @@ class Stream:
         slow: how long a segment takes at most, and how many bytes it has; None: not slow.
         piece_bytes: what is read comes in pieces of so many bytes, all of them in spite of a pause
             meanwhile; 0: in one.
-        delivered: bytes that the reader has taken.
+        delivered: bytes that the reader has taken, as long as it has a use for them.
         is_frozen: says that the reader's process does not run.
+        is_too_late: says that the reader only reads so that the peer can close in order.
     """
 
     def __init__(self, clock: SimClock, capacity: int) -> None:
@@ -53,6 +54,7 @@ class Stream:
         self.receive: Callable[[bytes], object] = lambda _data: None
         self.on_room: Callable[[], object] = lambda: None
         self.is_frozen: Callable[[], bool] = lambda: False
+        self.is_too_late: Callable[[], bool] = lambda: False
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Take as much as there is room for."""
@@ -97,7 +99,8 @@ class Stream:
             size = most if random.random() < 0.8 else random.randint(1, most)
             data = bytes(self._buffer[:size])
             del self._buffer[:size]
-            self.delivered += size
+            if not self.is_too_late():
+                self.delivered += size
             piece = self.piece_bytes or size
             for start in range(0, size, piece):
                 self.receive(data[start : start + piece])

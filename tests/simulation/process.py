@@ -31,6 +31,11 @@ __all__ = ["AgentProcess", "make_observer"]
 
 _RELOAD_S: Final = 5.0
 """A reload waits for modules that stop slowly, and another one may be due after it."""
+_DELIVERIES_SHARE: Final = 0.5
+"""A stop waits for what brokers have sent at least for this share of drain_timeout, or until all of
+it has come."""
+_HANDLING_S: Final = 0.1
+"""What is read just before that may still wait for its turn."""
 
 
 class _Exit:
@@ -210,6 +215,15 @@ class AgentProcess:
     def unread(self) -> int:
         """Metrics that are left when the process ends, and logged."""
         return self.agent._parts.sink.left_metrics if self.agent.stopping else 0
+
+    @property
+    def no_longer_waits_for_brokers(self) -> bool:
+        """Whether a stop has waited for what brokers have sent for as long as it must."""
+        shutdown = self.agent._shutdown
+        if shutdown is None:
+            return False
+        least_s = shutdown._drain_timeout_s * _DELIVERIES_SHARE - _HANDLING_S
+        return shutdown._running_for_s() >= least_s
 
     @property
     def reloads_or_stands_still(self) -> bool:

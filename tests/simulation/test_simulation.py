@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
@@ -77,6 +78,32 @@ class WorldTests(SynchronousTestCase):
         for seed in SEEDS:
             self.world(seed).run(60.0)
 
+    def test_a_stop_that_waits_for_a_slow_broker(self) -> None:
+        """What comes while it waits must not be lost; what comes after that has come too late."""
+        world = self.world(1)
+        world.start_agent()
+        world.clock.run(3.0)
+        process = world.process
+        assert process is not None
+        connections = process.agent._parts.connections
+        ended_s: list[float] = []
+        handle_delivered = connections.handle_delivered
+
+        def handle(timeout_s: float) -> Deferred[None]:
+            for connection in process.reactor.connections:
+                connection.from_peer.stalled = True
+            ended = handle_delivered(timeout_s)
+            return ended.addCallback(lambda _none: ended_s.append(world.clock.now_s))
+
+        self.patch(connections, "handle_delivered", handle)
+        process.terminate()
+        began_s = world.clock.now_s
+        world.clock.run(2.3)
+        self.assertEqual((ended_s, process.no_longer_waits_for_brokers), ([], False))
+        world.clock.run(0.3)
+        self.assertTrue(process.no_longer_waits_for_brokers)
+        self.assertAlmostEqual(ended_s[0] - began_s, 2.5, 3)
+
 
 class ReactorTests(SynchronousTestCase):
     """The clock of a process that has stood still."""
@@ -127,3 +154,16 @@ class StreamTests(SynchronousTestCase):
             clock.run(0.01)
         clock.run(1.0)
         self.assertEqual(bytes(got), sent)
+
+    def test_what_comes_too_late(self) -> None:
+        """It is taken, and does not count as delivered."""
+        clock = SimClock(Random(0))
+        stream = Stream(clock, 100)
+        got = bytearray()
+        stream.receive = got.extend
+        stream.write(b"in time")
+        clock.run(0.1)
+        stream.is_too_late = lambda: True
+        stream.write(b", too late")
+        clock.run(0.1)
+        self.assertEqual((bytes(got), stream.delivered), (b"in time, too late", 7))

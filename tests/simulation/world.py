@@ -405,6 +405,9 @@ class World:
 
     def _accept(self, broker: ModelBroker, connection: Connection) -> None:
         broker.accept(connection)
+        process = self.process
+        assert process is not None
+        connection.from_peer.is_too_late = lambda: process.no_longer_waits_for_brokers
         receive = connection.from_peer.receive
 
         def received(data: bytes) -> None:
