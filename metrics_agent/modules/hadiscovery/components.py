@@ -25,6 +25,7 @@ from metrics_agent.modules.hadiscovery.classes import (
     preferred_unit,
 )
 from metrics_agent.modules.hadiscovery.entity_config import EntityConfig, InputConfig
+from metrics_agent.modules.hadiscovery.other_keys import check_other_keys
 from metrics_agent.modules.hadiscovery.schema import Compile, Reader
 
 __all__ = ["COMPONENTS", "SUPPORTED", "read_entity"]
@@ -50,7 +51,9 @@ _COVER_CLASSES: Final = frozenset(
 )
 _HUMIDIFIER_CLASSES: Final = frozenset({"humidifier", "dehumidifier"})
 _VALVE_CLASSES: Final = frozenset({"gas", "water"})
-_UNITS: Final = frozenset({"C", "F"})
+_POSITIONS: Final = {"position_open": 100, "position_closed": 0}
+_TILTS: Final = {"tilt_max": 100, "tilt_min": 0}
+_UNITS: Final = {"C": "°C", "F": "°F"}
 _Fields = dict[str, Any]
 
 
@@ -76,8 +79,8 @@ def _sensor(reader: Reader) -> _Fields:
     precision = reader.read("suggested_display_precision", positive_int)
     unit = _unit(reader)
     options = _options(reader, device_class, state_class, unit)
-    reset, _template = reader.template("last_reset_value_template")
-    if reset is not None and state_class != "total":
+    reader.check_template("last_reset_value_template")
+    if "last_reset_value_template" in reader and state_class != "total":
         raise PayloadError("invalid_config", "last_reset_value_template without state_class total")
     if state_class == "measurement_angle" and unit != "°":
         raise refuse("unit_of_measurement", unit, "° for the state class measurement_angle")
@@ -131,15 +134,8 @@ def _binary_sensor(reader: Reader) -> _Fields:
     }
 
 
-def _check_writable(reader: Reader) -> None:
-    reader.require("command_topic", publish_topic)
-    reader.template("command_template")
-    reader.read("optimistic", boolean)
-    reader.read("retain", boolean)
-
-
 def _number(reader: Reader) -> _Fields:
-    _check_writable(reader)
+    reader.require("command_topic", publish_topic)
     least, most = reader.read("min", number, 1.0), reader.read("max", number, 100.0)
     if least > most:
         raise refuse("max", most, f"no less than min, {least}")
@@ -157,7 +153,7 @@ def _number(reader: Reader) -> _Fields:
 
 
 def _switch(reader: Reader) -> _Fields:
-    _check_writable(reader)
+    reader.require("command_topic", publish_topic)
     on, off = reader.read("payload_on", text, "ON"), reader.read("payload_off", text, "OFF")
     return {
         "inputs": tuple(_input(reader, "state", "state_topic", "value_template")),
@@ -197,6 +193,13 @@ def _humidities(reader: Reader, *more: str) -> Iterator[InputConfig]:
     )
 
 
+def _temperature_unit(key: str, value: object) -> str:
+    found = _UNITS.get(str(value).upper())
+    if found is None:
+        raise refuse(key, value, "C or F")
+    return found
+
+
 def _climate(reader: Reader) -> _Fields:
     least = reader.read("min_humidity", number, 30.0)
     most = reader.read("max_humidity", number, 99.0)
@@ -208,19 +211,19 @@ def _climate(reader: Reader) -> _Fields:
             *_humidities(reader, "value_template"),
             *_input(reader, "action", "action_topic", "action_template", "value_template"),
         ),
-        "unit": "°F" if reader.read("temperature_unit", one_of(_UNITS), "C") == "F" else "°C",
+        "unit": reader.read("temperature_unit", _temperature_unit, "°C"),
     }
 
 
 def _water_heater(reader: Reader) -> _Fields:
     return {
         "inputs": tuple(_temperatures(reader, "value_template")),
-        "unit": "°F" if reader.read("temperature_unit", one_of(_UNITS), "C") == "F" else "°C",
+        "unit": reader.read("temperature_unit", _temperature_unit, "°C"),
     }
 
 
 def _humidifier(reader: Reader) -> _Fields:
-    _check_writable(reader)
+    reader.require("command_topic", publish_topic)
     reader.require("target_humidity_command_topic", publish_topic)
     least = reader.read("min_humidity", number, 0.0)
     most = reader.read("max_humidity", number, 100.0)
@@ -241,10 +244,21 @@ def _humidifier(reader: Reader) -> _Fields:
     }
 
 
-def _positions(reader: Reader) -> _Fields:
+def _with_variables(reader: Reader, key: str, names: Mapping[str, int]) -> Reader:
+    """Return a reader whose template has the variables of Home Assistant that it asks for."""
+    template = reader.payload.get(key)
+    used = [name for name in names if isinstance(template, str) and name in template]
+    if not used:
+        return reader
+    values = {name: reader.payload.get(name, names[name]) for name in used}
+    sets = "".join(f"{{% set {name} = {int(value)} %}}" for name, value in values.items())
+    return Reader({**reader.payload, key: f"{sets}{template}"}, reader.compile)
+
+
+def _positions(reader: Reader, check: Callable[[str, Any], int]) -> _Fields:
     return {
-        "least": float(reader.read("position_closed", _integer, 0)),
-        "most": float(reader.read("position_open", _integer, 100)),
+        "least": float(reader.read("position_closed", check, _POSITIONS["position_closed"])),
+        "most": float(reader.read("position_open", check, _POSITIONS["position_open"])),
     }
 
 
@@ -255,30 +269,25 @@ def _integer(key: str, value: Any) -> int:
         raise refuse(key, value, "an integer") from None
 
 
-_COVER_NEEDS: Final = (
-    ("set_position_topic", "position_topic"),
-    ("value_template", "state_topic"),
-    ("position_template", "position_topic"),
-    ("set_position_template", "set_position_topic"),
-)
+def _exact_integer(key: str, value: Any) -> int:
+    if not isinstance(value, int):
+        raise refuse(key, value, "an integer")
+    return value
 
 
 def _cover(reader: Reader) -> _Fields:
-    for key, needed in _COVER_NEEDS:
-        if key in reader and needed not in reader:
-            raise PayloadError("invalid_config", f"{key} without {needed}")
-    reader.read("command_topic", publish_topic)
-    reader.read("state_topic", state_topic)
-    reader.template("value_template")
+    positions = _positions(reader, _exact_integer)
+    reader = _with_variables(reader, "position_template", {**_POSITIONS, **_TILTS})
     return {
         "inputs": tuple(_input(reader, "position", "position_topic", "position_template")),
         "device_class": reader.read_nullable("device_class", _class(_COVER_CLASSES)) or "",
-        **_positions(reader),
+        **positions,
     }
 
 
 def _valve(reader: Reader) -> _Fields:
-    reader.read("command_topic", publish_topic)
+    positions = _positions(reader, _integer)
+    reader = _with_variables(reader, "value_template", _POSITIONS)
     reports = reader.read("reports_position", boolean, False)
     inputs = tuple(_input(reader, "position", "state_topic", "value_template"))
     return {
@@ -288,7 +297,7 @@ def _valve(reader: Reader) -> _Fields:
             reader.read("state_opening", text, "opening"),
             reader.read("state_closing", text, "closing"),
         ),
-        **_positions(reader),
+        **positions,
     }
 
 
@@ -325,4 +334,5 @@ def read_entity(
     common = reader.common()
     if component in _NEVER_CONFIG and common["category"] == "config":
         raise PayloadError("invalid_config", "entity_category config of what cannot be set")
+    check_other_keys(component, reader)
     return EntityConfig(component=component, **common, **_COMPONENTS[component](reader))

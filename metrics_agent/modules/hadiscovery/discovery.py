@@ -38,7 +38,7 @@ _SHARED: Final = (
     *("payload_not_available", "state_topic", "qos"),
 )
 """Options of a device payload that its components inherit."""
-_DEVICE_KEYS: Final = frozenset({*_SHARED, "device", "origin", "components"})
+_DEVICE_KEYS: Final = frozenset({*_SHARED, "device", "origin", "components", "child_devices"})
 
 
 @frozen
@@ -85,10 +85,12 @@ class Discovery:
     Attributes:
         announced: entities, in order.
         removes_all: everything that was announced on this topic is gone.
+        migrates: it will be announced on another topic: only what has an id and a device goes.
     """
 
     announced: tuple[Announced, ...] = ()
     removes_all: bool = False
+    migrates: bool = False
 
 
 def parse_topic(prefix: str, topic: str) -> Place | None:
@@ -116,7 +118,9 @@ def parse_discovery(place: Place, data: bytes, compile_template: Compile) -> Dis
     if not data:
         return Discovery(removes_all=True)
     payload = _read_object(data)
-    if _is_migration(payload) or (not payload and not place.is_device):
+    if _is_migration(payload):
+        return Discovery(removes_all=True, migrates=True)
+    if not payload and not place.is_device:
         return Discovery(removes_all=True)
     payload = expand(payload)
     if place.is_device:
@@ -136,12 +140,7 @@ def _read_object(data: bytes) -> dict[str, Any]:
 
 
 def _is_migration(payload: Mapping[str, Any]) -> bool:
-    keys = set(payload)
-    if not keys & {"migrate_discovery", "migr_discvry"}:
-        return False
-    if len(keys) > 1 or next(iter(payload.values())) is not True:
-        raise PayloadError("invalid_config", "migrate_discovery has to be true, and alone")
-    return True
+    return payload in ({"migrate_discovery": True}, {"migr_discvry": True})
 
 
 def _replace_base(payload: dict[str, Any]) -> None:
@@ -159,24 +158,23 @@ def _replace_base(payload: dict[str, Any]) -> None:
 
 
 def _with_base(topic: str, base: str) -> str:
-    if topic.startswith("~"):
-        return f"{base}{topic[1:]}"
-    return f"{topic[:-1]}{base}" if topic.endswith("~") else topic
+    if topic.endswith("~"):  # of two it is the one that counts
+        return f"{topic[:-1]}{base}"
+    return f"{base}{topic[1:]}" if topic.startswith("~") else topic
 
 
 def _read_components(
     place: Place, payload: dict[str, Any], compile_template: Compile
 ) -> Iterator[Announced]:
     """Yield the entities of a device payload; all of it is checked before the first one."""
-    components = _check_device_payload(payload, compile_template)
-    for key, component in components.items():
+    for key, component, device in _check_device_payload(payload, compile_template):
         platform = component.pop("platform")
         object_id = f"{place.node} {key}" if place.node else key
         discovery_id = f"{place.object} {object_id}"
         if not component:
             yield Announced(platform, discovery_id, key, None)
             continue
-        component |= {"device": payload["device"], "origin": payload["origin"]}
+        component |= {"device": device, "origin": payload["origin"]}
         for option in _SHARED:
             if option in payload and option not in component:
                 component[option] = payload[option]
@@ -186,32 +184,64 @@ def _read_components(
 
 def _check_device_payload(
     payload: dict[str, Any], compile_template: Compile
-) -> dict[str, dict[str, Any]]:
+) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Return key, payload and device of each component."""
     for key in payload:
         if key not in _DEVICE_KEYS:
             raise PayloadError("invalid_config", f"a device payload has the key {key!r:.60}")
-    for key in ("device", "origin", "components"):
+    for key in ("device", "origin"):
         if key not in payload:
             raise PayloadError("invalid_config", f"{key} is missing")
-    read_device("device", payload["device"])
+    device = payload["device"]
+    read_device("device", device)
+    if "child_device" in device:
+        raise PayloadError("invalid_config", "child_device, expected child_devices")
     read_origin("origin", payload["origin"])
     reader = Reader(payload, compile_template)
     reader.read("state_topic", state_topic)
     reader.read("command_topic", publish_topic)
     reader.read("encoding", text)
     reader.check_common()
-    read_availability(reader)
-    components = payload["components"]
-    if not isinstance(components, dict):
-        raise PayloadError("invalid_config", "components is not an object")
-    if len(components) > HADISCOVERY_COMPONENTS:
-        raise PayloadError(
-            "too_long", f"{len(components)} components, limit {HADISCOVERY_COMPONENTS}"
-        )
-    for key, component in components.items():
-        if not isinstance(component, dict) or component.get("platform") not in COMPONENTS:
-            raise PayloadError("invalid_config", f"component {key!r:.60} has no known platform")
-        is_entity = component["platform"] not in _NOT_ENTITIES
-        if is_entity and len(component) > 1:
-            Reader(component, compile_template).require("unique_id", text)
-    return components
+    read_availability(reader, strict=True)
+    return list(_checked_components(payload, compile_template))
+
+
+def _checked_components(
+    payload: dict[str, Any], compile_template: Compile
+) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    device = payload["device"]
+    parts = [(payload.get("components", {}), device), *_child_devices(payload)]
+    if "components" not in payload and len(parts) == 1:
+        raise PayloadError("invalid_config", "components is missing")
+    found: set[str] = set()
+    for components, of_device in parts:
+        if not isinstance(components, dict):
+            raise PayloadError("invalid_config", "components is not an object")
+        if len(found) + len(components) > HADISCOVERY_COMPONENTS:
+            raise PayloadError("too_long", f"over {HADISCOVERY_COMPONENTS} components")
+        for key, component in components.items():
+            if not isinstance(component, dict) or component.get("platform") not in COMPONENTS:
+                raise PayloadError("invalid_config", f"component {key!r:.60} has no known platform")
+            is_entity = component["platform"] not in _NOT_ENTITIES
+            if key in found or (of_device is not device and not is_entity):
+                raise PayloadError("invalid_config", f"component {key!r:.60} cannot be there")
+            if is_entity and len(component) > 1:
+                Reader(component, compile_template).require("unique_id", text)
+            found.add(key)
+            yield key, component, of_device
+
+
+def _child_devices(payload: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield the components of each child device, and the device with that child."""
+    children = payload.get("child_devices", [])
+    if not isinstance(children, list):
+        raise PayloadError("invalid_config", "child_devices is not a list")
+    if len(children) > HADISCOVERY_COMPONENTS:
+        raise PayloadError("too_long", f"{len(children)} child devices")
+    for child in children:
+        if not isinstance(child, dict) or "components" not in child:
+            raise PayloadError("invalid_config", "a child device has no components")
+        own = {key: value for key, value in child.items() if key != "components"}
+        device = {**payload["device"], "child_device": own}
+        read_device("device", device)
+        yield child["components"], device

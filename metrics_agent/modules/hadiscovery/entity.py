@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UNAVAILABLE", "Availability", "Device", "Entity", "Input"]
 
-_Render = Callable[[Template, str, Payload], "str | None"]
+_Render = Callable[[Template, Payload, str], "str | None"]
 
 
 class _Unavailable:
@@ -108,34 +108,40 @@ class Availability:
         return self.verdict is not before
 
     def _read(self, each: AvailabilityTopic, payload: Payload) -> bool | None:
-        text = payload.text(self.config.encoding)
-        if text is None:
-            return None
+        encoding = self.config.encoding
         if each.template is not None:
-            text = _render_or_raw(each.template, text, payload)
+            text = _render_or_raw(each.template, payload, encoding)
+        else:
+            text = payload.text(encoding)
         if text == each.available:
             return True
         return False if text == each.not_available else None
 
 
-def _render_or_raw(template: Template, text: str, payload: Payload) -> str:
+def _render_or_raw(template: Template, payload: Payload, encoding: str) -> str | None:
     """Render; where something is undefined Home Assistant takes the payload itself."""
     try:
-        return template.render(text, payload.json)
+        return _render(template, payload, encoding)
     except TemplateError as error:
         if not error.undefined:
             raise
-        return text
+        return payload.text(encoding)
 
 
-def _render_or_none(template: Template, text: str, payload: Payload) -> str | None:
+def _render_or_none(template: Template, payload: Payload, encoding: str) -> str | None:
     """Render; where something is undefined the message does not concern a sensor."""
     try:
-        return template.render(text, payload.json)
+        return _render(template, payload, encoding)
     except TemplateError as error:
         if not error.undefined:
             raise
         return None
+
+
+def _render(template: Template, payload: Payload, encoding: str) -> str | None:
+    """Render; None if the payload is no text in that encoding."""
+    variables = payload.variables(encoding)
+    return None if variables is None else template.render(*variables)
 
 
 class Device:
@@ -234,10 +240,11 @@ class Input:
         Raises:
             TemplateError: the template failed; the value stays.
         """
-        text = payload.text(self._encoding)
         template = self._template
-        if text is not None and template is not None:
-            text = self._render(template, text, payload)
+        if template is None:
+            text = payload.text(self._encoding)
+        else:
+            text = self._render(template, payload, self._encoding)
         if text is None:
             return False
         value = self._read(self.entity.config, text)

@@ -37,10 +37,23 @@ class Payload:
     def text(self, encoding: str) -> str | None:
         """Return the text; None if it is none in that encoding."""
         if encoding != _UTF8:
-            return _decode(self.data, encoding)
+            return _decode(self.data, encoding) if encoding else None
         if self._text is _UNKNOWN:
             self._text = _decode(self.data, _UTF8)
         return self._text  # type: ignore[return-value]  # text or None by now
+
+    def variables(self, encoding: str) -> tuple[str | bytes, object] | None:
+        """Return `value` and `value_json` of a template; None if there is no such text.
+
+        Args:
+            encoding: of the payload; empty for bytes, which may be JSON all the same.
+        """
+        if not encoding:
+            return self.data, self.json
+        text = self.text(encoding)
+        if text is None:
+            return None
+        return text, self.json if encoding == _UTF8 else _parse(text.encode(errors="replace"))
 
     @property
     def json(self) -> object:

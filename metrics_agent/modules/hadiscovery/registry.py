@@ -108,6 +108,7 @@ class Registry:
             raise PayloadError(
                 "announced_twice", f"{each.id!r:.60} was announced on {entity.topic!r:.80} before"
             )
+        config = _with_earlier_template(config, entity.config)
         if entity.config == config:
             return False
         self._change(entity, config, now_s)
@@ -330,6 +331,17 @@ class Registry:
             for key in device.info.keys:
                 if self._devices.get(key) is device:
                     del self._devices[key]
+
+
+def _with_earlier_template(config: EntityConfig, earlier: EntityConfig) -> EntityConfig:
+    """Return a sensor's next config: an update takes no template away, in Home Assistant either."""
+    if config.component != "sensor" or config.inputs[0].template_text is not None:
+        return config
+    was, [now] = earlier.inputs[0], config.inputs
+    if was.template_text is None:
+        return config
+    kept = evolve(now, template_text=was.template_text, template=was.template)
+    return evolve(config, inputs=(kept,))
 
 
 def _is_full(entities: Collection[Entity], entity: Entity | None) -> bool:

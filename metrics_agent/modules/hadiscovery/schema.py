@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any, Final
 
 from metrics_agent.errors import PayloadError
@@ -11,6 +12,7 @@ from metrics_agent.limits import HADISCOVERY_LIST_ITEMS, HADISCOVERY_NAME_CHARS
 from metrics_agent.modules.hadiscovery.checks import (
     boolean,
     limited_text,
+    number,
     one_of,
     positive_int,
     refuse,
@@ -23,14 +25,17 @@ from metrics_agent.modules.hadiscovery.entity_config import (
     AvailabilityTopic,
     DeviceInfo,
 )
-from metrics_agent.modules.hadiscovery.templates import Template
+from metrics_agent.modules.hadiscovery.templates import Template, is_surely_valid
 
 __all__ = ["Compile", "Reader", "read_availability", "read_device", "read_origin"]
 
 Compile = Callable[[str], Template]
 """Makes a template of its text; raises PayloadError."""
 
+_INVALID: Final = "template_invalid"
+"""The reason for a template that Home Assistant refuses too."""
 _CATEGORIES: Final = frozenset({"config", "diagnostic"})
+_INTERVALS: Final = frozenset({"days", "hours", "minutes", "seconds", "milliseconds"})
 _MODES: Final = frozenset({"all", "any", "latest"})
 _ENCODINGS: Final = frozenset({"utf-8", "ascii", "iso8859-1", "cp1252", "utf-16", "utf-16-le"})
 _DEVICE_TEXTS: Final = (
@@ -81,6 +86,18 @@ class Reader:
         found: str | None = self.read(key, text)
         return found, None if found is None else self.compile(found)
 
+    def check_template(self, key: str) -> None:
+        """Check a template that nothing here renders."""
+        template: str | None = self.read(key, text)
+        if template is None or is_surely_valid(template):
+            return
+        try:
+            self.compile(template)
+        except PayloadError as error:
+            # What Home Assistant alone can render is no reason to do without the values.
+            if error.reason == _INVALID:
+                raise
+
     def check_common(self) -> None:
         """Check what every entity may have and nothing here makes use of.
 
@@ -91,16 +108,24 @@ class Reader:
         self.read("icon", _icon)
         self.read("entity_picture", url)
         self.read("json_attributes_topic", state_topic)
-        self.template("json_attributes_template")
+        self.check_template("json_attributes_template")
+        self.read("message_expiry_interval", _interval)
+        self.read("group", _texts)
         self.read("default_entity_id", text)
         self.read("visible_by_default", boolean)
+
+    def _device(self) -> DeviceInfo | None:
+        device: DeviceInfo | None = self.read("device", read_device)
+        if device is not None and "child_device" in self.payload["device"]:
+            self.require("unique_id", text)
+        return device
 
     def common(self) -> dict[str, Any]:
         """Return the arguments of `EntityConfig` that every entity has."""
         self.check_common()
         return {
             "availability": read_availability(self),
-            "device": self.read("device", read_device),
+            "device": self._device(),
             "unique_id": self.read("unique_id", _name),
             "origin": self.read("origin", read_origin, ""),
             "name": self.read_nullable("name", text),
@@ -119,6 +144,23 @@ def _qos(key: str, value: object) -> int:
     if found > 2:  # noqa: PLR2004 - those of MQTT
         raise refuse(key, value, "0, 1 or 2")
     return found
+
+
+def _interval(key: str, value: object) -> None:
+    """Check a time in seconds, or an object with days, hours, minutes, seconds."""
+    if isinstance(value, int):
+        positive_int(key, value)
+    elif not isinstance(value, dict) or not value:
+        raise refuse(key, value, "seconds, or an object with days, hours, minutes, seconds")
+    else:
+        for unit, count in value.items():
+            if unit not in _INTERVALS or not 0 <= number(key, count) < inf:
+                raise refuse(key, count, "a number from 0 of days, hours, minutes, seconds")
+
+
+def _texts(key: str, value: object) -> None:
+    for each in _as_list(value):
+        text(key, each)
 
 
 def _icon(key: str, value: object) -> str:
@@ -161,6 +203,11 @@ def read_device(key: str, value: object) -> DeviceInfo:
     via = texts.get("via_device", "")
     if via and via in identifiers:
         raise PayloadError("invalid_config", f"{key}: via_device is the device itself")
+    if "child_device" in value:
+        texts["name"], identifiers = _child(
+            f"{key}.child_device", value["child_device"], identifiers
+        )
+        connections = ()
     return DeviceInfo(
         identifiers=identifiers,
         connections=connections,
@@ -169,6 +216,18 @@ def read_device(key: str, value: object) -> DeviceInfo:
         model=texts.get("model", ""),
         via_device=via,
     )
+
+
+def _child(key: str, value: object, parents: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Return name and identifiers of a part that is a device of its own."""
+    if not isinstance(value, dict) or not value.keys() <= {"identifiers", "name"}:
+        raise refuse(key, value, "an object with identifiers and a name")
+    identifiers = tuple(
+        _name(f"{key}.identifiers", each) for each in _as_list(value.get("identifiers"))
+    )
+    if not identifiers or not set(parents).isdisjoint(identifiers):
+        raise PayloadError("invalid_config", f"{key} has no identifiers of its own")
+    return _name(f"{key}.name", value.get("name", "")), identifiers
 
 
 def _as_list(value: object) -> list[Any]:
@@ -207,8 +266,13 @@ def read_origin(key: str, value: object) -> str:
     return _name(f"{key}.name", value["name"])
 
 
-def read_availability(reader: Reader) -> AvailabilityConfig:
-    """Read what says whether an entity is there, in either of its two forms."""
+def read_availability(reader: Reader, *, strict: bool = False) -> AvailabilityConfig:
+    """Read what says whether an entity is there, in either of its two forms.
+
+    Args:
+        reader: of the payload.
+        strict: unknown keys are refused, as they are at the top of a device.
+    """
     mode: str = reader.read("availability_mode", one_of(_MODES), "latest")
     encoding: str = reader.read("encoding", _encoding, "utf-8")
     available: str = reader.read("payload_available", text, "online")
@@ -223,9 +287,8 @@ def read_availability(reader: Reader) -> AvailabilityConfig:
     for each in _as_list(reader.payload.get("availability")):
         if not isinstance(each, dict):
             raise refuse("availability", each, "objects")
-        for key in each:
-            if key not in _AVAILABILITY_KEYS:
-                raise PayloadError("invalid_config", f"availability has the key {key!r:.60}")
+        if strict and not each.keys() <= _AVAILABILITY_KEYS:
+            raise refuse("availability", list(each), "no other keys at the top of a device")
         one = Reader(each, reader.compile)
         topic = one.require("topic", state_topic)
         template_text, template = one.template("value_template")

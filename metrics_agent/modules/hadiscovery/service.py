@@ -137,6 +137,8 @@ class HadiscoveryModule(Service):
             self._refuse(topic, error)
             return False
         if discovery.removes_all:
+            if discovery.migrates and not self._may_migrate(topic):
+                return False
             self._remembered.remove(topic)
             return self._remove_all(topic)
         changed = [self._take(topic, each) for each in discovery.announced]
@@ -185,6 +187,11 @@ class HadiscoveryModule(Service):
                 )
                 return False
         return True
+
+    def _may_migrate(self, topic: str) -> bool:
+        """Say whether what was announced on a topic can go to another one."""
+        configs = [entity.config for entity in self._registry.announced_on(topic)]
+        return all(each.unique_id is not None and each.device is not None for each in configs)
 
     def _remove_all(self, topic: str) -> bool:
         entities = self._registry.announced_on(topic)

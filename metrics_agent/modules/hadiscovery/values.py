@@ -198,27 +198,37 @@ def _action(_config: EntityConfig, text: str) -> Value | Odd:
 def _position(config: EntityConfig, text: str) -> Value | Odd:
     """Read the position of a cover: a number, or an object with one."""
     found = _object(text)
-    if found:
-        text = str(found.get("position", ""))
-    return _percentage(config, text)
+    return _percentage(config, _number_of(found.get("position")) if found else text)
 
 
 def _valve_position(config: EntityConfig, text: str) -> Value | Odd:
     found = _object(text)
-    state = str(found.get("state", "")) if found else text
-    if found:
-        text = str(found.get("position", ""))
-    return None if state == _NONE else _percentage(config, text)
+    state: object = text
+    if found is not None:
+        if "position" not in found:
+            return IGNORED
+        state, text = found.get("state"), _number_of(found["position"])
+    if state == _NONE:
+        return None
+    # The word for a valve that moves says nothing of its position.
+    return IGNORED if state in config.state_words and state == text else _percentage(config, text)
 
 
-def _object(text: str) -> Mapping[str, object]:
+def _number_of(value: object) -> str:
+    """Return a member of an object as ``float`` would take it."""
+    if isinstance(value, str):
+        return value
+    return repr(float(value)) if isinstance(value, int | float) else ""
+
+
+def _object(text: str) -> Mapping[str, object] | None:
     if not text.lstrip().startswith("{"):
-        return {}
+        return None
     try:
         found = loads(text.encode("utf-8", "replace"))
     except PayloadError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _percentage(config: EntityConfig, text: str) -> Value | Odd:

@@ -21,7 +21,11 @@ from metrics_agent.modules.hadiscovery.templates.faults import (
     TemplateFault,
 )
 from metrics_agent.modules.hadiscovery.templates.meter import one_message
-from metrics_agent.modules.hadiscovery.templates.template import Template, compile_template
+from metrics_agent.modules.hadiscovery.templates.template import (
+    Template,
+    compile_template,
+    is_surely_valid,
+)
 
 __all__ = [
     "MISSING",
@@ -29,5 +33,6 @@ __all__ = [
     "TemplateError",
     "TemplateFault",
     "compile_template",
+    "is_surely_valid",
     "one_message",
 ]

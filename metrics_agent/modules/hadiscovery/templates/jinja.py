@@ -105,7 +105,7 @@ def compile_jinja(text: str) -> Callable[..., str]:
     names = {name: environment.names[name] for name in used}
     root, meter = compiled.root_render_func, environment.meter
 
-    def render(value: str, value_json: object = MISSING) -> str:
+    def render(value: str | bytes, value_json: object = MISSING) -> str:
         variables: dict[str, Any] = {**names, "value": value}
         if value_json is not MISSING:
             variables["value_json"] = value_json

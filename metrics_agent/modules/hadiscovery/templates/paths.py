@@ -24,10 +24,10 @@ from metrics_agent.modules.hadiscovery.templates.faults import (
     excerpt,
 )
 
-__all__ = ["compile_path"]
+__all__ = ["compile_path", "path_at"]
 
 _Filter = Callable[[Any], Any]
-_Find = Callable[[str, object], Any]
+_Find = Callable[[str | bytes, object], Any]
 
 _MAX_KEYS: Final = 12
 _MAX_FILTERS: Final = 8
@@ -102,6 +102,12 @@ _KNOWN: Final[Mapping[str, tuple[Callable[..., Any], int, int]]] = {
 }
 
 
+def path_at(text: str, start: int) -> str | None:
+    """Return the path in braces that begins at a place of a text, None if there is none."""
+    found = _TEMPLATE.match(text, start)
+    return None if found is None else found[0]
+
+
 def compile_path(text: str) -> Callable[..., str] | None:
     """Return the function of a template that is a path and filters, None for all others.
 
@@ -158,7 +164,7 @@ def _finder(root: str, keys: tuple[tuple[bool, Any], ...]) -> _Find:
     [(_, name)] = keys
     undefined = _Undefined(excerpt(name))
 
-    def find(_value: str, value_json: object) -> Any:
+    def find(_value: str | bytes, value_json: object) -> Any:
         # Most templates are one key of a JSON object, and it is there.
         if value_json.__class__ is dict:
             return value_json.get(name, undefined)
@@ -180,7 +186,7 @@ def _follow(found: Any, keys: tuple[tuple[bool, Any], ...], root: str) -> Any:
 
 
 def _renderer(find: _Find, filters: tuple[_Filter, ...]) -> Callable[..., str]:
-    def render(value: str, value_json: object = MISSING) -> str:
+    def render(value: str | bytes, value_json: object = MISSING) -> str:
         found = find(value, value_json)
         try:
             for each in filters:

@@ -14,12 +14,12 @@ from metrics_agent.modules.hadiscovery.templates.faults import (
     MISSING,
     TemplateFault,
 )
-from metrics_agent.modules.hadiscovery.templates.paths import compile_path
+from metrics_agent.modules.hadiscovery.templates.paths import compile_path, path_at
 
-__all__ = ["Render", "Template", "compile_template"]
+__all__ = ["Render", "Template", "compile_template", "is_surely_valid"]
 
-Render = Callable[[str, object], str]
-"""Payload as text, payload as JSON or `MISSING` -> result without blanks around it."""
+Render = Callable[[str | bytes, object], str]
+"""Payload as text or bytes, payload as JSON or `MISSING` -> result without blanks around it."""
 
 _MARK: Final = re.compile(r"\{[{%#]")
 _PATH_BYTES: Final = 1200
@@ -75,8 +75,19 @@ def compile_template(text: str) -> Template:
     return Template(text, compile_jinja(text), needs_jinja=True)
 
 
+def is_surely_valid(text: str) -> bool:
+    """Say whether a template is text around paths: what Home Assistant takes, without Jinja2."""
+    at = 0
+    while (mark := _MARK.search(text, at)) is not None:
+        path = path_at(text, mark.start())
+        if path is None or compile_path(path) is None:
+            return False
+        at = mark.start() + len(path)
+    return len(text) <= MAX_TEMPLATE
+
+
 def _constant(text: str) -> Render:
-    def render(value: str, value_json: object = MISSING) -> str:  # noqa: ARG001 - a Render
+    def render(value: str | bytes, value_json: object = MISSING) -> str:  # noqa: ARG001 - a Render
         return text
 
     return render
