@@ -230,6 +230,7 @@ CLIMATE: Final = Measurement(
         Field("nox_index", doc="1 is the average of the last day"),
         *_alike("", "voc_raw", "nox_raw"),
         Field("formaldehyde", "mg/m3", written=False),
+        Field("hcho", "ppb", doc="formaldehyde, as a part of the air"),
         Field("gas", "ppm"),
         Field("gas_lel", "%", doc="of the lower explosive limit"),
         *_alike("ppm", "ammonia", "butane", "carbon_monoxide", "ethanol", "hydrogen", "methane"),

@@ -13,6 +13,7 @@ from metrics_agent.limits import TASMOTA_MESSAGE_BYTES, TASMOTA_OBJECTS
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.device import Device
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
+from metrics_agent.modules.tasmota.driver_table import teleinfo_stem
 from metrics_agent.modules.tasmota.energy import decode_energy, decode_energy_fully
 from metrics_agent.modules.tasmota.meters import (
     MeterTable,
@@ -205,6 +206,8 @@ def _decode_object(
         decode_zigbee(name, content, points, drop, meters)
     elif name in meters:
         decode_meter(name, content, points, drop, units, meters[name])
+    elif stem := teleinfo_stem(name, content):
+        decode_sensor(name, content, points, drop, units, stem)
     elif has_meter_keys(content):
         decode_meter(name, content, points, drop, units)
     elif is_sensor(name, content):

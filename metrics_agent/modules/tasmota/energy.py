@@ -12,10 +12,10 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from metrics_agent.catalogue import DEVICE, ELECTRICITY
+from metrics_agent.catalogue import BATTERY, DEVICE, ELECTRICITY
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.device import Device
-from metrics_agent.modules.tasmota.meter_keys import find
+from metrics_agent.modules.tasmota.meter_keys import MeterField, find
 from metrics_agent.modules.tasmota.values import ChosenUnit, Drop, PointBuilder, Units, float_of
 
 __all__ = ["MAX_CHANNELS", "decode_energy", "decode_energy_fully"]
@@ -66,6 +66,11 @@ _PLAIN: Final[dict[str, str | None]] = {**dict.fromkeys(_UNUSED), **_FIELDS}
 _new: Final = tuple.__new__
 _SHARED: Final = frozenset({"Frequency", "Voltage"})
 _OLD_TOTAL_LENGTH: Final = 3
+# Of a charge controller.
+_BATTERY: Final = {
+    "Voltage battery": MeterField(BATTERY.name, BATTERY.key("voltage")),
+    "Current battery": MeterField(BATTERY.name, BATTERY.key("current")),
+}
 _PHOTOVOLTAIC = re.compile(r"Pv([0-9])(Voltage|Current|Power)")
 _PHASE = re.compile(r"(?:Phase|L)?([1-9])")
 
@@ -188,38 +193,45 @@ def _other(key: str, value: object, points: PointBuilder, drop: Drop, units: Uni
     where = f"ENERGY.{key}"
     if key in _TARIFFS and isinstance(value, list):
         _several(value, _TARIFFS[key], points, drop, where)
-        return
-    if isinstance(value, dict):
+    elif isinstance(value, dict):
         _chip(key, value, points, drop, units)
+    elif key in _UNUSED or isinstance(value, str):
         return
-    if key in _UNUSED or isinstance(value, str):
-        return
-    match = _PHOTOVOLTAIC.fullmatch(key)
-    if match is None:
-        # A script may call its meter ENERGY, with keys that are its own.
-        meaning = find(key)
+    elif key == "Temperature" and units is not None:
+        _temperature(value, where, "", points, drop, units)
+    else:
+        meaning = _meaning(key)
         if meaning is None or meaning.units or isinstance(value, list):
             drop("unmapped_key", where)
             return
         found = float_of(value, drop, where)
         if found is not None:
             points.add(meaning.measurement, meaning.field, found, meaning.channel, meaning.part)
-        return
-    found = float_of(value, drop, where)
-    if found is not None:
-        points.add(_NAME, _FIELDS[match[2]], found, match[1], "Pv")
+
+
+def _meaning(key: str) -> MeterField | None:
+    """Return what a key of some drivers means, or of a script that calls its meter ENERGY."""
+    match = _PHOTOVOLTAIC.fullmatch(key)
+    if match is not None:
+        return MeterField(_NAME, _FIELDS[match[2]], match[1], part="Pv")
+    return _BATTERY.get(key) or find(key)
 
 
 def _chip(
     name: str, chip: dict[str, object], points: PointBuilder, drop: Drop, units: Units | None
 ) -> None:
     """Read the metering chip's own object, such as ``"BL09XX":{"Temperature":46.5}``."""
-    where = f"ENERGY.{name}.Temperature"
     if "Temperature" not in chip or units is None:
         drop("unmapped_key", f"ENERGY.{name}")
         return
-    found = float_of(chip["Temperature"], drop, where)
+    _temperature(chip["Temperature"], f"ENERGY.{name}.Temperature", name, points, drop, units)
+
+
+def _temperature(
+    value: object, where: str, sensor: str, points: PointBuilder, drop: Drop, units: Units
+) -> None:
+    found = float_of(value, drop, where)
     if found is not None:
         found = units.convert(found, ChosenUnit.TEMPERATURE, drop, where)
     if found is not None:
-        points.add(DEVICE.name, DEVICE.key("temperature"), found, sensor=name)
+        points.add(DEVICE.name, DEVICE.key("temperature"), found, sensor=sensor)

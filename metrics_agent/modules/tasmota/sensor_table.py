@@ -80,10 +80,6 @@ def flag(measurement: Measurement, field: str, *, inverted: bool = False) -> Sen
     return SensorReading(measurement.name, measurement.key(field), flag=True, inverted=inverted)
 
 
-def _tic(field: str, factor: float = 1.0) -> SensorReading:
-    return reading(ELECTRICITY, field, text=True, factor=factor)
-
-
 _T: Final = ChosenUnit.TEMPERATURE
 _P: Final = ChosenUnit.PRESSURE
 _S: Final = ChosenUnit.SPEED
@@ -108,6 +104,7 @@ READINGS: Final = {
     "NOx": reading(CLIMATE, "nox_index"),
     "VOC_Raw": reading(CLIMATE, "voc_raw"),
     "NOX_Raw": reading(CLIMATE, "nox_raw"),
+    **dict.fromkeys(("HCHO", "Formaldehyde"), reading(CLIMATE, "hcho")),
     "Gas": reading(CLIMATE, "gas_resistance"),
     "AQIS": reading(CLIMATE, "air_quality"),
     "US_AQI": reading(CLIMATE, "air_quality"),
@@ -181,6 +178,8 @@ READINGS: Final = {
     "BattVolt": reading(BATTERY, "voltage"),
     "BattAmp": reading(BATTERY, "current"),
     "BattTemp": reading(BATTERY, "temperature"),
+    "CellVoltMin": reading(BATTERY, "cell_voltage_min", factor=0.001),
+    "CellVoltMax": reading(BATTERY, "cell_voltage_max", factor=0.001),
     # Electricity beside ENERGY. "Energy" is read only where power or voltage are beside it.
     "Power": reading(ELECTRICITY, "power"),
     "Voltage": reading(ELECTRICITY, "voltage"),
@@ -270,17 +269,6 @@ OVERRIDES: Final[dict[str, dict[str, SensorReading | None]]] = {
         "TDHW": reading(CLIMATE, "hot_water_temperature"),
         "TOUT": reading(CLIMATE, "outdoor_temperature"),
         "FLM": reading(CLIMATE, "modulation"),
-    },
-    # Teleinfo, in the words of its two modes; the firmware quotes some numbers. Wh, VA.
-    "TIC": {
-        **dict.fromkeys(("BASE", "EAST"), _tic("energy_total", 0.001)),
-        **dict.fromkeys(("HCHC", "EASF01"), _tic("energy_total_t1", 0.001)),
-        **dict.fromkeys(("HCHP", "EASF02"), _tic("energy_total_t2", 0.001)),
-        "EAIT": _tic("energy_exported_total", 0.001),
-        **dict.fromkeys(("PAPP", "SINSTS"), _tic("apparent_power")),
-        **dict.fromkeys(("IINST", "IRMS1"), _tic("current")),
-        "URMS1": _tic("voltage"),
-        **dict.fromkeys(("ADCO", "ADSC", "ISOUSC", "IMAX", "MOTDETAT")),
     },
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from metrics_agent.limits import TASMOTA_NAME_CHARS
+from metrics_agent.modules.tasmota.driver_table import DRIVERS, NUMBERED_DRIVERS
 from metrics_agent.modules.tasmota.sensor_table import (
     FROM_ZERO,
     IGNORED_KEYS,
@@ -22,6 +23,8 @@ __all__ = ["MAX_ITEMS", "decode_sensor", "decode_table", "is_sensor", "is_shutte
 
 MAX_ITEMS: Final = 32
 """The most that is taken from an array."""
+_OVERRIDES: Final = {**OVERRIDES, **DRIVERS}
+_NUMBERED: Final = {**NUMBERED, **NUMBERED_DRIVERS}
 _DIGITS: Final = "0123456789"
 _NUMBERED_KEY = re.compile(r"(.*?)([0-9]{0,3})(?:_([0-9]{1,2}))?")
 
@@ -47,7 +50,7 @@ def stem_of(name: str) -> str:
 def is_sensor(name: str, sensor: Mapping[str, object]) -> bool:
     """Say whether an object has at least one key that the table knows."""
     stem = stem_of(name)
-    if stem in OVERRIDES or _numbered_table(stem) is not None:
+    if stem in _OVERRIDES or _numbered_table(stem) is not None:
         return True
     return any(key in READINGS or key in NESTED for key in sensor)
 
@@ -63,6 +66,7 @@ def decode_sensor(
     points: PointBuilder,
     drop: Drop,
     units: Units,
+    stem: str = "",
 ) -> None:
     """Read one sensor object.
 
@@ -73,11 +77,12 @@ def decode_sensor(
         points: where the fields go.
         drop: called with what is left out.
         units: those of the message.
+        stem: its type in the tables, where that is not in its name.
     """
     reader = _Reader(name, points, drop, units.within(sensor) if "Unit" in sensor else units)
-    stem = stem_of(name)
+    stem = stem or stem_of(name)
     numbered = _numbered_table(stem)
-    special = OVERRIDES.get(stem, {})
+    special = _OVERRIDES.get(stem, {})
     for key, value in sensor.items():
         if key in special:
             reading = special[key]
@@ -117,7 +122,7 @@ def _numbered_stem(stem: str) -> str:
 
 
 def _numbered_table(stem: str) -> Mapping[str, SensorReading] | None:
-    return NUMBERED.get(stem) or NUMBERED.get(_numbered_stem(stem))
+    return _NUMBERED.get(stem) or _NUMBERED.get(_numbered_stem(stem))
 
 
 class _Reader:
@@ -180,7 +185,7 @@ class _Reader:
         word, first, second = match.groups()
         # MQ135_1 is the first sensor of the type 135; a shutter's number is in the object's name.
         number = second or first
-        if not number and stem not in NUMBERED:
+        if not number and stem not in _NUMBERED:
             number = stem[len(_numbered_stem(stem)) :]
         if number == "0" or (number and stem in FROM_ZERO):
             number = str(int(number) + 1)

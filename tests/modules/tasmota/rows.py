@@ -70,6 +70,9 @@ ENERGY = {
         "ExportPower, Load, Address, SolarPower, Pv1Voltage",
     ),
     "nested BL09XX, BL0906": _row("energy_nested_chip", "BL09XX, BL0906"),
+    "inverters": _row(
+        "energy_of_inverters", "SolarPower, Pv1Voltage, Temperature, Voltage battery"
+    ),
     "up to 8 channels on ESP32": _row("energy_eight_channels"),
     "sum beside channels": _row("counters_of_channels"),
     "EnergyTotal replies": _row("energy_total_reply", "EnergyTotal, EnergyToday, EnergyYesterday"),
@@ -178,6 +181,12 @@ SENSORS = {
     "batteries by CAN bus": _row("sensor_can_battery", "SOC, SOH, BattVolt, BattAmp, BattTemp"),
     "OpenTherm": _row("sensor_opentherm", "OPENTHERM, TB, TRET, TDHW, TOUT, FLM"),
     "Teleinfo, TIC": _row("sensor_teleinfo", "TIC, HCHC, HCHP, PAPP, EAST, SINSTS"),
+    "Teleinfo, METER": _row("teleinfo_meter", "METER, PSUB, W1, C1, TDAY, CONTRACT, CONSO, PROD"),
+    "SEN6x, STCC4, Marbella, Multical21, WTS01, MLX90640": _row(
+        "driver_new_sensors", "SEN69C, HCHO, STCC4, TFAMarbella, Multical21, WTS01, MLX90640"
+    ),
+    "air conditioners, thermostats": _row("driver_hvac", "MiElHVAC, Thermostat0, TempTargetSet"),
+    "SPM, DINGTIAN": _row("driver_power_strip", "SPM, Today, DINGTIAN"),
     "Bluetooth detectors": _row("sensor_bluetooth_detectors", "Door, Motion, PIR, Flooding"),
     "LoRaWAN": _row("lorawan", "LwReceived, LwDecoded, DoorOpen, Battery"),
     "TempUnit, PressureUnit, SpeedUnit": _row(

@@ -1,0 +1,112 @@
+"""What the keys of objects mean that drivers of devices send, not those of sensor chips.
+
+As the other overrides, by the stem of an object's name. The objects of Teleinfo have names that a
+script may give its meter too, so each is known by a key that it always has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from metrics_agent.catalogue import CLIMATE, COUNTER, DEVICE, ELECTRICITY, SWITCH
+from metrics_agent.modules.tasmota.sensor_table import SensorReading, flag, reading
+from metrics_agent.modules.tasmota.values import ChosenUnit
+
+__all__ = ["DRIVERS", "NUMBERED_DRIVERS", "teleinfo_stem"]
+
+
+def _tic(field: str, factor: float = 1.0) -> SensorReading:
+    return reading(ELECTRICITY, field, text=True, factor=factor)
+
+
+def _hvac(field: str) -> SensorReading:
+    return reading(CLIMATE, field, ChosenUnit.TEMPERATURE, text=True)
+
+
+_METER: Final = "Teleinfo METER"
+_CONTRACT: Final = "Teleinfo CONTRACT"
+_PRODUCTION: Final = "Teleinfo PROD"
+_TELEINFO: Final = {
+    "METER": ("PSUB", _METER),
+    "CONTRACT": ("serial", _CONTRACT),
+    "PROD": ("COS", _PRODUCTION),
+}
+_WH: Final = 0.001
+
+DRIVERS: Final[Mapping[str, dict[str, SensorReading | None]]] = {
+    # Teleinfo, in the words of its two modes; the firmware quotes some numbers. Wh, VA.
+    "TIC": {
+        **dict.fromkeys(("BASE", "EAST"), _tic("energy_total", _WH)),
+        **dict.fromkeys(("HCHC", "EJPHN", "EASF01"), _tic("energy_total_t1", _WH)),
+        **dict.fromkeys(("HCHP", "EJPHPM", "EASF02"), _tic("energy_total_t2", _WH)),
+        "EASF03": _tic("energy_total_t3", _WH),
+        "EASF04": _tic("energy_total_t4", _WH),
+        "EAIT": _tic("energy_exported_total", _WH),
+        **dict.fromkeys(("ADCO", "ADSC", "ISOUSC", "IMAX", "MOTDETAT")),
+    },
+    # The other firmware for Teleinfo: what the meter measures, beside what the contract allows.
+    _METER: {
+        **dict.fromkeys(("PH", "ISUB", "PSUB", "PMAX", "PP", "PC")),
+        "PW": reading(ELECTRICITY, "power_exported"),
+        "TDAY": reading(ELECTRICITY, "energy_today", factor=_WH),
+        "YDAY": reading(ELECTRICITY, "energy_yesterday", factor=_WH),
+        "PTDAY": reading(ELECTRICITY, "energy_exported_today", factor=_WH),
+        "PYDAY": None,
+    },
+    _CONTRACT: {
+        "serial": None,
+        "CONSO": reading(ELECTRICITY, "energy_total", factor=_WH),
+        "PROD": reading(ELECTRICITY, "energy_exported_total", factor=_WH),
+    },
+    _PRODUCTION: {"W": reading(ELECTRICITY, "power_exported"), "VA": None, "COS": None},
+    # A distribution board: its counters are beside the powers, not in ENERGY.
+    "SPM": {
+        "ActivePower": reading(ELECTRICITY, "power"),
+        "Today": reading(ELECTRICITY, "energy_today"),
+        "Yesterday": reading(ELECTRICITY, "energy_yesterday"),
+    },
+    # An air conditioner that quotes its numbers; Power is "on" or "off".
+    "MiElHVAC": {
+        "Power": None,
+        "Temperature": _hvac("temperature"),
+        "SetTemperature": _hvac("target_temperature"),
+        "OutdoorTemperature": _hvac("outdoor_temperature"),
+        "OperationPower": _tic("power"),
+        "OperationEnergy": _tic("energy_total"),
+    },
+    # A water meter by radio, in m3; Flow is the water's temperature.
+    "Multical21": {
+        "Total": reading(COUNTER, "volume"),
+        "Target": None,
+        "Flow": None,
+        "Ambient": reading(CLIMATE, "temperature"),
+        "Rssi": reading(DEVICE, "signal"),
+    },
+    "TFAMarbella": {"Counter": None, "BatteryLow": flag(DEVICE, "battery_low"), "LQI": None},
+}
+"""Stem -> a key's meaning in its objects; None: of no use."""
+
+NUMBERED_DRIVERS: Final = {
+    "TIC": {
+        **dict.fromkeys(("PAPP", "SINSTS"), _tic("apparent_power")),
+        **dict.fromkeys(("IINST", "IRMS"), _tic("current")),
+        "URMS": _tic("voltage"),
+    },
+    _METER: {
+        "U": reading(ELECTRICITY, "voltage"),
+        "I": reading(ELECTRICITY, "current"),
+        "P": reading(ELECTRICITY, "apparent_power"),
+        "W": reading(ELECTRICITY, "power"),
+        "C": reading(ELECTRICITY, "power_factor"),
+    },
+    "Thermostat": {"TempTargetSet": reading(CLIMATE, "target_temperature", ChosenUnit.TEMPERATURE)},
+    "DINGTIAN": {"IN": flag(SWITCH, "state")},
+}
+"""Stem -> keys with a number in their name, a channel each."""
+
+
+def teleinfo_stem(name: str, content: Mapping[str, object]) -> str:
+    """Return the stem in these tables of an object of Teleinfo; empty for any other object."""
+    mark, stem = _TELEINFO.get(name, ("", ""))
+    return stem if mark in content else ""
