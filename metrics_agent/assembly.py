@@ -295,7 +295,14 @@ class _Assembly:
         return Supervisor(
             module.name,
             clock=self._reactor,
-            make_context=lambda fail: Context(module.name, log, resources, counters, fail),
+            make_context=lambda fail: Context(
+                module.name,
+                log,
+                resources,
+                counters,
+                fail,
+                collected_elsewhere=partial(plan.collected_elsewhere, module.name),
+            ),
             make_module=lambda context: module.kind.make(module.settings, context),
             policy=_policy(settings, self._platform.random),
             timeouts=Timeouts(settings.module_start_timeout, settings.module_stop_timeout),

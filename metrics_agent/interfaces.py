@@ -5,7 +5,7 @@ All names that a module's package needs are here, also those of `http_interface`
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from metrics_agent.http_interface import Http, HttpReply
 from metrics_agent.metric import Metric
-from metrics_agent.module_kind import ModuleKind
+from metrics_agent.module_kind import Collected, ModuleKind
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Cancellable",
     "Closable",
+    "Collected",
     "Handler",
     "Http",
     "HttpReply",
@@ -181,6 +182,10 @@ class ModuleContext(Protocol):
 
     def publish(self, broker: MqttSettings, topic: str, payload: bytes, *, qos: int = 0) -> bool:
         """Send a message if the broker is connected; False when it is not."""
+        ...
+
+    def collected_elsewhere(self, broker: MqttSettings) -> Sequence[Collected]:
+        """Return what other enabled modules collect at the same address of a broker."""
         ...
 
     def is_connected(self, broker: MqttSettings) -> bool:

@@ -15,12 +15,29 @@ if TYPE_CHECKING:
     from metrics_agent.interfaces import ModuleContext
     from metrics_agent.transports.mqtt.settings import MqttSettings
 
-__all__ = ["ModuleKind", "named"]
+__all__ = ["Collected", "ModuleKind", "named"]
 
 T = TypeVar("T")
 
 Login = Callable[[Any, Path, Any, Callable[..., Http], TextIO, TextIO], Awaitable[bool]]
 """See `ModuleKind.login`."""
+
+
+@frozen
+class Collected:
+    """What a module collects at a broker, so that another one does not collect it too.
+
+    Attributes:
+        broker: where.
+        publishers: names of their software or their makers, in lower case.
+        takes: says of a topic, or a filter, whether values come from it.
+        module: the name of the module; the plan sets it.
+    """
+
+    broker: MqttSettings
+    publishers: frozenset[str]
+    takes: Callable[[str], bool] = field(eq=False)
+    module: str = ""
 
 
 @frozen
@@ -34,6 +51,8 @@ class ModuleKind:
             callable. Takes settings and context, and gives a module that is not started. Must do
             no I/O.
         brokers: the brokers whose connections the settings ask for.
+        collects: what devices a module with these settings collects, where another module could
+            find them too; see `ModuleContext.collected_elsewhere`.
         needs: names of Python modules that ``service`` does not import as it is imported itself,
             and that it will need with these settings. See `all_needs`.
         login: a function, named as ``service`` is, that guides the user through a login on a
@@ -51,6 +70,7 @@ class ModuleKind:
     settings: type[Any]
     service: str | Callable[[Any, ModuleContext], Any]
     brokers: Callable[[Any], Sequence[MqttSettings]] = lambda _settings: ()
+    collects: Callable[[Any], Sequence[Collected]] = lambda _settings: ()
     needs: Callable[[Any], Sequence[str]] = lambda _settings: ()
     custom_ignored: Mapping[str, str] = field(factory=dict)
     login: str | Login | None = None

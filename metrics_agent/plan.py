@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from metrics_agent.config import AgentConfig, Fault, ModuleConfig
 from metrics_agent.config.faults import join, quote
-from metrics_agent.module_kind import ModuleKind
+from metrics_agent.module_kind import Collected, ModuleKind
 from metrics_agent.transports.mqtt.client_id import client_id
 from metrics_agent.transports.mqtt.settings import MqttSettings, mqtt_tables
 
@@ -25,6 +25,7 @@ class ModulePlan:
         settings: an instance of ``kind.settings``.
         brokers: the connections it uses.
         needs: Python modules to import before it starts.
+        collects: see `ModuleKind.collects`.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ModulePlan:
     settings: object
     brokers: tuple[MqttSettings, ...]
     needs: tuple[str, ...] = ()
+    collects: tuple[Collected, ...] = ()
 
 
 @frozen
@@ -57,6 +59,17 @@ class Plan:
     def needs(self) -> tuple[str, ...]:
         """All Python modules to import before the modules start."""
         return tuple(name for module in self.modules for name in module.needs)
+
+    def collected_elsewhere(self, name: str, broker: MqttSettings) -> tuple[Collected, ...]:
+        """Return what the modules beside one of that name collect at a broker."""
+        addresses = set(broker.brokers)
+        return tuple(
+            each
+            for module in self.modules
+            if module.name != name
+            for each in module.collects
+            if not addresses.isdisjoint(each.broker.brokers)
+        )
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -96,6 +109,9 @@ def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
         brokers = tuple(module.kind.brokers(module.settings))
         hash(brokers)
         needs = [*module.kind.all_needs(module.settings)]
+        collects = tuple(
+            evolve(each, module=module.name) for each in module.kind.collects(module.settings)
+        )
         wrong = [each for each in brokers if not isinstance(each, MqttSettings)]
         if not wrong:
             needs += [name for broker in brokers for name in broker.needs]
@@ -110,6 +126,7 @@ def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
         settings=module.settings,
         brokers=brokers,
         needs=tuple(needs),
+        collects=collects,
     )
 
 

@@ -26,7 +26,7 @@ from twisted.logger import Logger, LogLevel, formatEvent
 
 from metrics_agent.deferreds import as_deferred
 from metrics_agent.http_interface import Http
-from metrics_agent.interfaces import Collect, Handler, Message
+from metrics_agent.interfaces import Collect, Collected, Handler, Message
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.once import LeftOut
 from metrics_agent.metric import Metric
@@ -146,6 +146,7 @@ class FakeContext:
         read_only: the module runs in a diagnostic command.
         http_client: what ``http`` returns.
         random: the same number each time, unless another one is handed in.
+        elsewhere: what ``collected_elsewhere`` returns.
 
     Attributes:
         reactor: a Clock; ``advance`` moves it and the wall clock.
@@ -165,6 +166,7 @@ class FakeContext:
     read_only: bool = False
     http_client: Http | None = None
     random: Callable[[], float] = lambda: 0.5
+    elsewhere: tuple[Collected, ...] = ()
     reactor: Any = field(factory=Clock)
     metrics: list[Metric] = field(factory=list)
     subscriptions: list[FakeSubscription] = field(factory=list)
@@ -234,6 +236,10 @@ class FakeContext:
         if self.connected:
             self.published.append(Published(topic, payload, qos, broker))
         return self.connected
+
+    def collected_elsewhere(self, broker: MqttSettings) -> tuple[Collected, ...]:  # noqa: ARG002 - the interface has it
+        """Return what the test says that other modules collect."""
+        return self.elsewhere
 
     def is_connected(self, broker: MqttSettings) -> bool:  # noqa: ARG002 - the interface has it
         """Say whether the broker is there."""

@@ -7,7 +7,7 @@ does nothing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from operator import length_hint
 from pathlib import Path
 from random import random
@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from metrics_agent.batch import Batch
 from metrics_agent.deferreds import as_deferred
 from metrics_agent.http_interface import Http
-from metrics_agent.interfaces import Cancellable, Closable, Collect, Handler
+from metrics_agent.interfaces import Cancellable, Closable, Collect, Collected, Handler
 from metrics_agent.logs.once import LeftOut
 from metrics_agent.metric import Metric
 from metrics_agent.state.directory import StateDirectory, StateFile
@@ -84,6 +84,7 @@ class Context:
         resources: what all contexts share.
         counters: of the module, over restarts.
         on_fail: called once, in a later turn, when the module says that its life is over.
+        collected_elsewhere: see `interfaces.ModuleContext`.
     """
 
     def __init__(
@@ -93,6 +94,8 @@ class Context:
         resources: Resources,
         counters: Counters,
         on_fail: Callable[[BaseException], None],
+        *,
+        collected_elsewhere: Callable[[MqttSettings], Sequence[Collected]] = lambda _broker: (),
     ) -> None:
         self.name = name
         self.log = log
@@ -102,6 +105,7 @@ class Context:
         self._resources = resources
         self._counters = counters
         self._on_fail = on_fail
+        self._collected_elsewhere = collected_elsewhere
         self._guard = Guard(log, counters.error)
         self._emitter = Emitter(
             resources.reactor,
@@ -179,6 +183,10 @@ class Context:
         if self._closed:
             return False
         return bool(self._resources.connection(self.name, broker).publish(topic, payload, qos))
+
+    def collected_elsewhere(self, broker: MqttSettings) -> Sequence[Collected]:
+        """See `ModuleContext`."""
+        return self._collected_elsewhere(broker)
 
     def is_connected(self, broker: MqttSettings) -> bool:
         """See `ModuleContext`."""

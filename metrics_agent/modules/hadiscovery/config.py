@@ -49,12 +49,13 @@ class HadiscoverySettings(MqttSettings):
         example={"0x00158d0001a2b3c4_power_l1_zigbee2mqtt": "l1"},
     )
     ignore: tuple[str, ...] = setting(
-        default=("opendtu", "tasmota"),
+        default=(),
         doc=(
             "Publishers that are left out, by the name of their software or the maker of the "
-            "device: those that a module of their own collects. [] for none."
+            "device. What the modules tasmota and opendtu collect at the same broker is left out "
+            "without it."
         ),
-        example=["opendtu", "tasmota"],
+        example=["opendtu"],
     )
 
     def check(self) -> Iterator[Fault]:
@@ -67,6 +68,7 @@ class HadiscoverySettings(MqttSettings):
         if self.shared_group:
             yield Fault(
                 "shared_group",
-                f"got {self.shared_group!r}; whether a device is there cannot be shared",
+                f"{self.shared_group!r}: a shared subscription brings no stored announcements, and "
+                "each agent would see only some of the messages that say whether a device is there",
                 "an empty text",
             )

@@ -57,6 +57,7 @@ class HadiscoveryModule(Service):
         self._broker = settings.connection_settings()
         self._context = context
         self._log = context.log
+        self._elsewhere = context.collected_elsewhere(self._broker)
         self._ignored = frozenset(map(str.lower, settings.ignore))
         self._subscriptions: dict[str, Cancellable] = {}
         self._registry = Registry(
@@ -181,12 +182,23 @@ class HadiscoveryModule(Service):
             return False
         maker = config.device.manufacturer if config.device is not None else ""
         for name in (config.origin, maker):
-            if name.lower() in self._ignored:
+            why = self._why_left_out(name.lower(), config)
+            if why:
                 self._context.left_out(
-                    name, "ignored_publisher", "its entities, see the setting ignore", harmless=True
+                    name, "ignored_publisher", f"its entities: {why}", harmless=True
                 )
                 return False
         return True
+
+    def _why_left_out(self, publisher: str, config: EntityConfig) -> str:
+        """Say why the entities of a publisher are left out; empty if they are not."""
+        if publisher in self._ignored:
+            return "the setting ignore has it"
+        topics = [each.topic for each in config.inputs or config.availability.topics]
+        for each in self._elsewhere:
+            if publisher in each.publishers and any(map(each.takes, topics)):
+                return f"module {each.module} collects them"
+        return ""
 
     def _may_migrate(self, topic: str) -> bool:
         """Say whether what was announced on a topic can go to another one."""

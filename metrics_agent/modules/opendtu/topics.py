@@ -42,7 +42,7 @@ from metrics_agent.modules.opendtu.quantities import (
 from metrics_agent.modules.opendtu.reading import Inverter, Part, String
 from metrics_agent.modules.opendtu.tracker import MAX_KNOWN
 
-__all__ = ["DTU", "DtuBurst", "Gathering", "read_text"]
+__all__ = ["DTU", "DtuBurst", "Gathering", "is_taken", "read_text"]
 
 DTU: Final = "dtu"
 """The device of the DTU itself."""
@@ -316,6 +316,20 @@ class Gathering:
         if value is not None:
             self._chip[_CHIP[key].field] = round(value * _CHIP[key].factor, 3)
         return value is not None
+
+
+def is_taken(prefix: str, topic: str) -> bool:
+    """Say whether a topic belongs to what a DTU publishes and `Gathering` takes.
+
+    Args:
+        prefix: the base topic with its slash.
+        topic: any.
+    """
+    if not topic.startswith(prefix):
+        return False
+    first, *rest = topic.removeprefix(prefix).split("/")
+    of_all = first in {"ac", "dc", DTU} or _SERIAL.fullmatch(first) is not None
+    return bool(rest) and (of_all or part_topic(first, rest) is not None)
 
 
 def read_text(text: str, quantity: Quantity, drop: Callable[[str], None]) -> float | None:

@@ -9,9 +9,16 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.config import AgentConfig, AgentSettings, ModuleConfig
+from metrics_agent.interfaces import ModuleKind
 from metrics_agent.modules.hadiscovery.config import HadiscoverySettings
 from metrics_agent.modules.hadiscovery.remembered import FORGET_AFTER_S
 from metrics_agent.modules.hadiscovery.service import HadiscoveryModule
+from metrics_agent.modules.opendtu import MODULE as OPENDTU
+from metrics_agent.modules.opendtu.config import OpenDtuMqttSettings, OpenDtuSettings
+from metrics_agent.modules.tasmota import MODULE as TASMOTA
+from metrics_agent.modules.tasmota.config import TasmotaSettings
+from metrics_agent.plan import build
 from metrics_agent.testing import FakeContext
 
 PREFIX = "homeassistant"
@@ -132,6 +139,21 @@ class AnnouncementTests(ServiceCase):
         (line,) = context.logged()
         self.assertIn("n1/temperature/config", line)
         self.assertIn("template_not_allowed", line)
+
+
+class SettingsTests(SynchronousTestCase):
+    """What the settings refuse."""
+
+    def test_shared_group(self) -> None:
+        """With the reason."""
+        [fault] = HadiscoverySettings(shared_group="g").check()
+        self.assertEqual(fault.path, "shared_group")
+        self.assertIn("no stored announcements", fault.got)
+
+    def test_prefix(self) -> None:
+        """It is a topic."""
+        [fault] = HadiscoverySettings(discovery_prefix="a/+").check()
+        self.assertEqual(fault.path, "discovery_prefix")
 
 
 class LimitTests(ServiceCase):
@@ -413,3 +435,65 @@ class MessageTests(ServiceCase):
             sensor(availability_topic="status", unique_id="n2", device={"identifiers": ["n2"]}),
         )
         self.assertEqual([line.split(" ")[1] for line in context.lines()], ["online=false"] * 2)
+
+
+class ElsewhereTests(ServiceCase):
+    """What another module collects at the same broker is not collected twice."""
+
+    def announced(self, *kinds: tuple[str, ModuleKind, object]) -> FakeContext:
+        """Announce devices beside enabled modules; returns the context."""
+        modules = tuple(
+            ModuleConfig(name, kind, True, None, settings, ()) for name, kind, settings in kinds
+        )
+        plan = build(AgentConfig(Path("agent.toml"), AgentSettings(), modules, ()))
+        self.assertEqual(plan.faults, ())
+        settings = HadiscoverySettings(client_id="ha")
+        context = FakeContext(
+            elsewhere=plan.collected_elsewhere("hadiscovery", settings.connection_settings())
+        )
+        self.module = HadiscoveryModule(settings, context)
+        self.successResultOf(self.module.startService())
+        self.addCleanup(context.stop)
+        for maker, object_id, state_topic in (
+            ("Tasmota", "plug", "tele/plug/SENSOR"),
+            ("Tasmota", "odd", "house/plug/SENSOR"),
+            ("OpenDTU", "inverter", "solar/116180123456/0/power"),
+            ("OpenDTU", "dtu", "solar/dtu/rssi"),
+            ("OpenDTU", "other", "roof/116180123456/0/power"),
+            ("OpenDTU", "limiter", "solar/powerlimiter/status/target"),
+            ("espressif", "node", "tele/node/SENSOR"),
+        ):
+            device = {"identifiers": [object_id], "manufacturer": maker}
+            config = sensor(unique_id=object_id, state_topic=state_topic, device=device)
+            context.deliver(topic(object_id), config)
+        return context
+
+    def left_out(self) -> set[str]:
+        """Return the entities that are not there."""
+        there = {entity.object_id for entity in self.module.registry.entities.values()}
+        return {"plug", "odd", "inverter", "dtu", "other", "limiter", "node"} - there
+
+    def test_nothing_is_lost_without_the_modules(self) -> None:
+        """Also where they are at other brokers, or read their device without a broker."""
+        self.announced()
+        self.assertEqual(self.left_out(), set())
+        broker = {"broker": "tcp://other.test"}
+        self.announced(
+            ("tasmota", TASMOTA, TasmotaSettings(**broker)),
+            ("opendtu", OPENDTU, OpenDtuSettings(url="http://dtu.test")),
+            ("opendtu:b", OPENDTU, OpenDtuSettings(mqtt=OpenDtuMqttSettings(**broker))),
+        )
+        self.assertEqual(self.left_out(), set())
+
+    def test_what_they_collect_is_left_out(self) -> None:
+        """By publisher and topic, with one line for each publisher."""
+        context = self.announced(
+            ("tasmota", TASMOTA, TasmotaSettings(topics=("%topic%/%prefix%/",))),
+            ("opendtu:roof", OPENDTU, OpenDtuSettings(mqtt=OpenDtuMqttSettings())),
+        )
+        self.assertEqual(self.left_out(), {"plug", "inverter", "dtu"})
+        lines = [line for line in context.logged("info") if "collects them" in line]
+        self.assertEqual(len(lines), 2)
+        self.assertIn("Tasmota", lines[0])
+        self.assertIn("module opendtu:roof collects them", lines[1])
+        self.assertEqual(context.dropped, {"ignored_publisher": 3})
