@@ -12,7 +12,7 @@ from twisted.logger import ILogObserver
 
 from metrics_agent.agent import Agent
 from metrics_agent.config import AgentConfig, AgentSettings, Fault, state_directory
-from metrics_agent.config.output import STDOUT
+from metrics_agent.config.output import STDOUT, read_output
 from metrics_agent.diagnosis import Diagnosis
 from metrics_agent.encoding_log import log_clash, log_cut
 from metrics_agent.errors import ConfigError, OutputError
@@ -79,6 +79,7 @@ def make_planned_output(
             take_stdout,
             own,
             config.settings.output_settings,
+            config.settings.instance,
         )
     except OutputError as error:
         fault = Fault("output", str(error))
@@ -323,6 +324,7 @@ class _Assembly:
             read_only=self._diagnosis is not None,
             note_connection=self._problems.note,
             random=self._platform.random,
+            output_topic=read_output(self._start_settings.output).topic,
         )
 
     # -- self-metrics ------------------------------------------------------------------------

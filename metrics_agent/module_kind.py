@@ -55,6 +55,8 @@ class ModuleKind:
             find them too; see `ModuleContext.collected_elsewhere`.
         needs: names of Python modules that ``service`` does not import as it is imported itself,
             and that it will need with these settings. See `all_needs`.
+        filters: the filters of topics that the settings have it subscribe to at any broker. An
+            output that publishes on one of these topics is refused by `metrics-agent check`.
         login: a function, named as ``service`` is, that guides the user through a login on a
             terminal, for `metrics-agent login`; None for a module without one. Takes the settings,
             the directory of the module's state, the reactor, a maker of HTTP clients as
@@ -72,6 +74,7 @@ class ModuleKind:
     brokers: Callable[[Any], Sequence[MqttSettings]] = lambda _settings: ()
     collects: Callable[[Any], Sequence[Collected]] = lambda _settings: ()
     needs: Callable[[Any], Sequence[str]] = lambda _settings: ()
+    filters: Callable[[Any], Sequence[str]] = lambda _settings: ()
     custom_ignored: Mapping[str, str] = field(factory=dict)
     login: str | Login | None = None
     quiet_hint: str = ""

@@ -8,7 +8,10 @@ from attrs import evolve, frozen
 
 from metrics_agent.config import AgentConfig, Fault, ModuleConfig
 from metrics_agent.config.faults import join, quote
+from metrics_agent.config.output import read_output
 from metrics_agent.module_kind import Collected, ModuleKind
+from metrics_agent.output.mqtt.settings import OUTPUT, broker_settings
+from metrics_agent.topic_filters import covers, inner_filter
 from metrics_agent.transports.mqtt.client_id import client_id
 from metrics_agent.transports.mqtt.settings import MqttSettings, mqtt_tables
 
@@ -86,11 +89,15 @@ def build(config: AgentConfig) -> Plan:
     """Make the plan of a configuration; a module that cannot be planned is a faulty one."""
     modules: list[ModulePlan] = []
     faulty: list[tuple[str, tuple[Fault, ...]]] = []
+    output = read_output(config.settings.output)
     taken: dict[str, str] = {}
+    if output.broker is not None:
+        broker = broker_settings(output, config.settings.output_settings)
+        taken[client_id(broker, "", "", OUTPUT)] = OUTPUT
     for module in config.modules:
         if not module.enabled:
             continue
-        planned = _plan_module(module)
+        planned = _plan_module(module, output.topic)
         if isinstance(planned, ModulePlan):
             shared = tuple(map(config.lines.locate, _shared_ids(planned, taken)))
             if shared:
@@ -102,7 +109,13 @@ def build(config: AgentConfig) -> Plan:
     return Plan(config=config, modules=tuple(modules), faulty=tuple(faulty))
 
 
-def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
+def _plan_module(module: ModuleConfig, topic: str) -> ModulePlan | Iterator[Fault]:
+    """Plan a module.
+
+    Args:
+        module: enabled.
+        topic: that the output publishes on; empty if it is no broker's.
+    """
     if module.faults or module.kind is None:
         return iter(module.faults)
     try:
@@ -112,6 +125,9 @@ def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
         collects = tuple(
             evolve(each, module=module.name) for each in module.kind.collects(module.settings)
         )
+        # Only then, since it may import a module's code.
+        filters = module.kind.filters(module.settings) if topic else ()
+        wanted = [each for each in filters if covers(inner_filter(each), topic)]
         wrong = [each for each in brokers if not isinstance(each, MqttSettings)]
         if not wrong:
             needs += [name for broker in brokers for name in broker.needs]
@@ -120,6 +136,8 @@ def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
         return iter((_wrong_brokers(module, f"{type(error).__name__}: {error}"),))
     if wrong:
         return iter((_wrong_brokers(module, f"a {type(wrong[0]).__name__}"),))
+    if wanted:
+        return iter((_own_topic(module, wanted[0], topic),))
     return ModulePlan(
         name=module.name,
         kind=module.kind,
@@ -127,6 +145,20 @@ def _plan_module(module: ModuleConfig) -> ModulePlan | Iterator[Fault]:
         brokers=brokers,
         needs=tuple(needs),
         collects=collects,
+    )
+
+
+def _own_topic(module: ModuleConfig, topic_filter: str, topic: str) -> Fault:
+    """Return the fault of a module that would take the lines of the output for messages.
+
+    Whatever the broker: one broker has many names, and a topic is easily changed.
+    """
+    return Fault(
+        "output",
+        f"the topic {quote(topic)}, which module {module.name} reads: it subscribes to "
+        f"{quote(topic_filter)}",
+        "a topic that no module reads",
+        "change one of them",
     )
 
 
@@ -157,7 +189,9 @@ def _shared_id(module: ModulePlan, broker: MqttSettings, other: str) -> Fault:
     tables = [name for name, _ in mqtt_tables(module.settings)]
     if len(tables) == 1:
         path = join(join(path, tables[0]) if tables[0] else path, "client_id")
-    if other != module.name:
+    if other == OUTPUT:
+        got = f"{quote(broker.client_id)}, which output_settings has too"
+    elif other != module.name:
         got = f"{quote(broker.client_id)}, which module {other} has too"
     elif broker.client_id:
         got = f"{quote(broker.client_id)} for two connections"

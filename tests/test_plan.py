@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config import AgentConfig, AgentSettings, Fault, ModuleConfig, setting
+from metrics_agent.config.output import OutputSettings
 from metrics_agent.module_kind import ModuleKind
 from metrics_agent.plan import Plan, build
 from metrics_agent.transports.mqtt.settings import MqttSettings
@@ -27,9 +28,11 @@ class Settings:
     interval: float = setting(default=1.0, doc="An interval.")
 
 
-def kind(brokers: Callable[[Any], Sequence[MqttSettings]] = lambda _settings: ()) -> ModuleKind:
+def kind(
+    brokers: Callable[[Any], Sequence[MqttSettings]] = lambda _settings: (), **more: Any
+) -> ModuleKind:
     """Make a kind; nothing in here makes a module."""
-    return ModuleKind("kind", Settings, raiser(AssertionError("made")), brokers=brokers)
+    return ModuleKind("kind", Settings, raiser(AssertionError("made")), brokers=brokers, **more)
 
 
 def module(
@@ -44,9 +47,9 @@ def module(
     return ModuleConfig(name, of or kind(), enabled, None, settings, faults)
 
 
-def planned(*modules: ModuleConfig) -> Plan:
+def planned(*modules: ModuleConfig, **settings: Any) -> Plan:
     """Plan a configuration of these."""
-    return build(AgentConfig(Path("agent.toml"), AgentSettings(), modules, ()))
+    return build(AgentConfig(Path("agent.toml"), AgentSettings(**settings), modules, ()))
 
 
 class BuildTests(SynchronousTestCase):
@@ -141,6 +144,48 @@ class ClientIdTests(SynchronousTestCase):
         """What does not run is in no one's way."""
         one = evolve(BROKER, client_id="mine")
         self.assertEqual(len(self.faults([one, evolve(one, keepalive=99.0)], [one])), 1)
+
+
+class OutputTests(SynchronousTestCase):
+    """An output that publishes at a broker, where modules read."""
+
+    def test_topic_that_a_module_reads(self) -> None:
+        """At whatever broker: one broker has many names."""
+        settings = {"output": "mqtt://three.test/telegraf/house"}
+        for filters, wrong in (
+            (["a", "telegraf/house"], "telegraf/house"),
+            (["$share/g/telegraf/+"], "$share/g/telegraf/+"),
+            (["a", "#"], "#"),
+            (["a", "telegraf", "telegraf/house/+", "$SYS/#"], ""),
+        ):
+            of = kind(lambda _settings: [BROKER], filters=lambda _settings, each=filters: each)
+            plan = planned(module("m", of), module("good"), **settings)
+            fault = (
+                f'output: got the topic "telegraf/house", which module m reads: it subscribes to '
+                f'"{wrong}", expected a topic that no module reads; change one of them'
+            )
+            self.assertEqual([str(each) for each in plan.faults], [fault] if wrong else [])
+            self.assertEqual(len(plan.modules), 1 if wrong else 2)
+            self.assertEqual(planned(module("m", of)).faults, (), "with another output")
+
+    def test_client_id(self) -> None:
+        """A broker would throw one of the two out."""
+        mine = evolve(BROKER, client_id="mine")
+        [fault] = planned(
+            module("m", kind(lambda _settings: [mine])),
+            output="mqtt://one.test/t",
+            output_settings=OutputSettings(client_id="mine"),
+        ).faults
+        self.assertIn('modules.m: got "mine", which output_settings has too, expected', str(fault))
+
+    def test_module_that_raises(self) -> None:
+        """It is faulty, the others run."""
+        for error in FAULTS:
+            bad = module("bad", kind(filters=raiser(error("why"))))
+            plan = planned(bad, module("good"), output="mqtt://one.test/t")
+            self.assertEqual([each.name for each in plan.modules], ["good"])
+        odd = module("odd", kind(filters=lambda _settings: [None]))
+        self.assertEqual(len(planned(odd, output="mqtt://one.test/t").faults), 1)
 
 
 class HostileTests(SynchronousTestCase):

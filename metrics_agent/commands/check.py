@@ -69,7 +69,7 @@ def _output(plan: Plan) -> Iterator[Fault]:
         trouble = file_trouble(target.path)
         if trouble:
             yield Fault("output", f"{target.path} cannot be written: {trouble}")
-    elif target.kind in {"tls", "https", "endpoint"}:
+    elif target.kind in {"tls", "https", "mqtt", "endpoint"}:
         from metrics_agent.assembly import make_planned_output
         from metrics_agent.commands.reactor import import_reactor
 

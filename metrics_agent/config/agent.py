@@ -151,7 +151,9 @@ class AgentSettings:
         "of a database, with the path that it takes lines on: InfluxDB 1 "
         "`http://host:8086/write?db=telegraf`, InfluxDB 2 and 3 "
         "`https://host:8086/api/v2/write?org=home&bucket=telegraf`, VictoriaMetrics "
-        "`http://host:8428/write`.",
+        "`http://host:8428/write`. A topic at an MQTT broker, for Telegraf's `mqtt_consumer`: "
+        "`mqtt://host/topic`, `mqtts://host/topic`, `ws://host:port/mqtt#topic` or "
+        "`wss://host/mqtt#topic`.",
     )
     output_settings: OutputSettings = setting(
         fixed=True,

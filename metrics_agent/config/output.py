@@ -1,14 +1,16 @@
-"""The `output` setting, stdout, a file, a socket or a database, and how to get at it."""
+"""The `output` setting: stdout, a file, a socket, a database or a broker, and how to get at it."""
 
 from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
+from urllib.parse import unquote
 
 from attrs import evolve, frozen
 
+from metrics_agent.broker_address import BrokerAddress, parse_address
 from metrics_agent.config.faults import Fault
 from metrics_agent.config.secret import Secret
 from metrics_agent.config.setting import setting
@@ -16,6 +18,7 @@ from metrics_agent.config.tls import TlsSettings
 from metrics_agent.config.types import Duration
 from metrics_agent.errors import OutputError
 from metrics_agent.host_port import HOST_PORT, SCHEME, UNPRINTABLE, read_host, read_port, shown
+from metrics_agent.topic_filters import text_fault, valid_topic
 
 __all__ = [
     "EXPECTED_OUTPUT",
@@ -30,8 +33,8 @@ __all__ = [
 STDOUT: Final = "stdout"
 
 EXPECTED_OUTPUT: Final = (
-    "stdout, the absolute path of a file, tcp://host:port, tls://host:port, unix:///path or "
-    "http://host:port/write?db=NAME"
+    "stdout, the absolute path of a file, tcp://host:port, tls://host:port, unix:///path, "
+    "http://host:port/write?db=NAME or mqtt://host:port/topic"
 )
 _DATAGRAMS: Final = frozenset({"udp", "udp4", "udp6", "unixgram", "ip"})
 _SCHEMES: Final[dict[str, Literal["tcp", "tls"]]] = {
@@ -45,6 +48,8 @@ _HTTP: Final[Mapping[str, tuple[Literal["http", "https"], int]]] = {
     "http": ("http", 80),
     "https": ("https", 443),
 }
+_BROKERS: Final = frozenset({"mqtt", "mqtts"})
+_WEBSOCKETS: Final = frozenset({"ws", "wss"})
 _WRITE_PATHS: Final = "/write?db=NAME or /api/v2/write?org=NAME&bucket=NAME"
 _ENDPOINT = re.compile(r"([a-z][a-z0-9]*):(.*)", re.DOTALL)
 _ARGUMENT = re.compile(r"((?:\\.|[^:\\])*)(?::|\Z)", re.DOTALL)
@@ -62,14 +67,24 @@ class Target:
         port: of that.
         description: of the endpoint, as Twisted reads it.
         url: of a database.
+        broker: None where it is none.
+        topic: at the broker.
     """
 
-    kind: Literal["stdout", "file", "tcp", "tls", "unix", "endpoint", "http", "https"]
+    kind: Literal["stdout", "file", "tcp", "tls", "unix", "endpoint", "http", "https", "mqtt"]
     path: str = ""
     host: str = ""
     port: int = 0
     description: str = ""
     url: str = ""
+    broker: BrokerAddress | None = None
+    topic: str = ""
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is spoken on the way, beside what a Twisted endpoint does."""
+        secure_broker = self.broker is not None and self.broker.secure
+        return secure_broker or self.kind in {"tls", "https"}
 
     @property
     def is_database(self) -> bool:
@@ -90,15 +105,21 @@ class OutputSettings(TlsSettings):
     )
     username: str = setting(
         default="",
-        doc="Login name at the database (InfluxDB 1 and proxies; sent as HTTP Basic).",
+        doc="Login name at the database (InfluxDB 1 and proxies; sent as HTTP Basic) or broker.",
         example="telegraf",
     )
     password: Secret | None = setting(default=None, doc="Password of `username`.", example="")
     timeout: Duration = setting(
         default="30s",
-        doc="Time for one request to the database, from the name's look-up to the answer's end.",
+        doc="Time for one request to the database, from the name's look-up to the answer's end; "
+        "for one attempt to connect to the broker, and for its answer to a message.",
         minimum=1,
         maximum=600,
+    )
+    client_id: str = setting(
+        default="",
+        doc="Client id at the broker of an `output` with mqtt://. Empty: made of host name, "
+        "instance, broker and user name.",
     )
 
     def authorization(self) -> str:
@@ -117,20 +138,31 @@ class OutputSettings(TlsSettings):
             output: the setting, which `read_output` takes.
         """
         target = read_output(output)
-        secure = target.kind in {"tls", "https"}
         name = without_query(output)
-        for fault in self.check_tls("output", "tls:// or https://", None if secure else name):
+        plain = None if target.secure else name
+        for fault in self.check_tls("output", "tls://, https://, mqtts:// or wss://", plain):
             yield _inside(fault)
         login = ("token", "username", "password")
         given = [key for key in login if getattr(self, key) not in (None, "", Secret(""))]
-        if given and not target.is_database:
-            hint = "remove it or change output"
-            expected = "an output with http:// or https://"
+        hint = "remove it or change output"
+        if self.client_id and target.broker is None:
+            expected = "an output with mqtt:// or mqtts://"
+            yield _inside(Fault("client_id", f"a client id for {name}", expected, hint))
+        if "token" in given and target.broker is not None:
+            yield _inside(Fault("token", "a token for a broker", "username and password", hint))
+        elif given and not target.is_database and target.broker is None:
+            expected = "an output with http://, https://, mqtt:// or mqtts://"
             yield _inside(Fault(given[0], f"a login for {name}", expected, hint))
         elif "token" in given and len(given) > 1:
             yield _inside(Fault(given[1], "a login beside token", "one or the other", "remove one"))
         elif given == ["password"]:
             yield _inside(Fault("username", "nothing", "a name", "password is set and needs it"))
+        if target.broker is not None:
+            yield from self._check_texts()
+        else:
+            yield from self._check_headers(given)
+
+    def _check_headers(self, given: Sequence[str]) -> Iterator[Fault]:
         for key in given:
             value = getattr(self, key)
             text = value.reveal() if isinstance(value, Secret) else value
@@ -138,6 +170,12 @@ class OutputSettings(TlsSettings):
                 yield _inside(Fault(key, "a name with a colon", "a name without one"))
             if UNPRINTABLE.search(text) or (key == "token" and not text.isascii()):
                 yield _inside(Fault(key, "a text that HTTP cannot carry", "printable characters"))
+
+    def _check_texts(self) -> Iterator[Fault]:
+        for key in ("username", "client_id"):
+            reason = text_fault(getattr(self, key) or "-")
+            if reason is not None:
+                yield _inside(Fault(key, f"a text that MQTT cannot carry: {reason}"))
 
 
 def _inside(fault: Fault) -> Fault:
@@ -178,7 +216,7 @@ def read_output(setting: str) -> Target:
 
 def needs_tls(setting: str) -> bool:
     """Return whether the output speaks TLS, for which OpenSSL is loaded."""
-    return setting.lower().startswith(("tls:", "ssl:", "https:"))
+    return setting.lower().startswith(("tls:", "ssl:", "https:", "mqtts:", "wss:"))
 
 
 def _from_url(scheme: str, rest: str, setting: str) -> Target:
@@ -188,6 +226,8 @@ def _from_url(scheme: str, rest: str, setting: str) -> Target:
         return Target("unix", path=_absolute(rest, setting))
     if scheme in _HTTP:
         return _database(scheme, rest)
+    if scheme in _BROKERS | _WEBSOCKETS:
+        return _broker(scheme, rest)
     if scheme not in _SCHEMES:
         raise OutputError(f"got the scheme {shown(scheme)}, expected {EXPECTED_OUTPUT}")
     if "@" in rest:  # before anything is shown: it may hold a password
@@ -222,6 +262,34 @@ def _database(scheme: str, rest: str) -> Target:
     shown_host = f"[{host}]" if ":" in host else host
     url = f"{kind}://{shown_host}:{port}/{path}"
     return Target(kind, path=f"/{path}", host=host, port=port, url=url)
+
+
+def _broker(scheme: str, rest: str) -> Target:
+    """Read the address of a broker and a topic there; a WebSocket's path ends with a ``#``."""
+    if "@" in rest:  # before anything is shown, and wherever it is: a password may hold a "/"
+        raise OutputError(
+            f"got a login in the address, expected {scheme}://host:port and the login in "
+            "output_settings.username and output_settings.password (a topic has %40 for an @)"
+        )
+    before_topic = "#" if scheme in _WEBSOCKETS else "/"
+    where, _mark, written = rest.partition(before_topic)
+    address = parse_address(f"{scheme}://{where}")
+    got = shown(f"{address}{before_topic}{written}")
+    expected = f"{scheme}://host:port{'/mqtt#' if scheme in _WEBSOCKETS else '/'}topic"
+    if not written:
+        raise OutputError(f"got {shown(str(address))} without a topic, expected {expected}")
+    if "?" in written or UNPRINTABLE.search(written):
+        raise OutputError(f"got {got}, expected {expected}, percent-encoded")
+    try:
+        topic = unquote(written, errors="strict")
+    except UnicodeDecodeError:
+        raise OutputError(f"got {got}, whose topic is not UTF-8") from None
+    reason = valid_topic(topic)
+    if topic.startswith("$"):
+        reason = "topics that begin with $ belong to the broker"
+    if reason is not None:
+        raise OutputError(f"got {got}: {reason}, expected {expected}")
+    return Target("mqtt", broker=address, topic=topic)
 
 
 def _socket(kind: Literal["tcp", "tls"], where: re.Match[str] | None, setting: str) -> Target:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from attrs import evolve
 from twisted.internet import endpoints
 
 from metrics_agent.cause import CauseError
@@ -15,7 +16,7 @@ from metrics_agent.config.output import (
     needs_tls,
     without_query,
 )
-from metrics_agent.errors import OutputError, how_to_install
+from metrics_agent.errors import MissingDependency, OutputError, how_to_install
 from metrics_agent.host_port import shown
 from metrics_agent.transports.dial import dial_host
 from metrics_agent.transports.reconnecting import Dial
@@ -29,7 +30,7 @@ CONNECT_TIMEOUT_S: Final = 30.0
 def make_dial(
     reactor: Any, target: Target, setting: str, settings: OutputSettings | None = None
 ) -> Callable[[], Dial]:
-    """Return what makes the way to a target that is a socket or a database; connects nothing yet.
+    """Return what makes the way to a target that is reached over a socket; connects nothing yet.
 
     Args:
         reactor: the reactor.
@@ -51,14 +52,22 @@ def make_dial(
         if target.kind == "endpoint":
             return Dial(api.clientFromString(reactor, target.description))
         tls = settings or OutputSettings()
-        secure = target.kind in {"tls", "https"}
+        where = target.broker or target
         timeout_s = CONNECT_TIMEOUT_S
-        return dial_host(reactor, target.host, target.port, timeout_s, tls if secure else None)
+        secure = tls if target.secure else None
+        way = dial_host(reactor, where.host, where.port, timeout_s, secure)
+        if target.broker is not None and target.broker.websocket:
+            from metrics_agent.transports.mqtt.websocket_stream import over_websocket
+
+            way = evolve(way, endpoint=over_websocket(way.endpoint, target.broker))
+        return way
 
     try:
         dial()  # what is wrong with it shows now
     except CauseError:
         pass  # a certificate that cannot be read, which may be there when it is needed
+    except MissingDependency as error:
+        raise OutputError(f"got {shown(without_query(setting))}, but {error}") from error
     except Exception as error:  # plugins raise what they like: ValueError, TypeError, KeyError
         reason = str(error) or type(error).__name__
         got = shown(without_query(setting))

@@ -50,6 +50,7 @@ def make_output(
     take_stdout: Callable[[], int],
     own: Callable[[int], object] = lambda _descriptor: None,
     settings: OutputSettings | None = None,
+    instance: str = "",
 ) -> MakeWriter:
     """Turn the setting into what the sink calls at start; connects and opens nothing yet.
 
@@ -60,6 +61,7 @@ def make_output(
         take_stdout: gives the private descriptor of fd 1; called only for ``stdout``.
         own: called with the descriptor of a file that was made, to give it to its owner.
         settings: how to get at it; None for the defaults.
+        instance: the agent's name, for a client id; empty for the host's.
 
     Raises:
         OutputError: the setting cannot be used.
@@ -80,6 +82,8 @@ def make_output(
 
     settings = settings or OutputSettings()
     dial = make_dial(reactor, target, setting, settings)
+    if target.broker is not None:
+        return _make_mqtt(platform, reactor, target, setting, settings, dial, instance)
     if target.is_database:
         return _make_http(platform, reactor, target, setting, settings, dial)
     return lambda source: EndpointWriter(platform, reactor, dial, setting, source)
@@ -127,6 +131,43 @@ def _make_http(
         )
 
     return make
+
+
+def _make_mqtt(
+    platform: Platform,
+    reactor: Any,
+    target: Target,
+    setting: str,
+    settings: OutputSettings,
+    dial: Callable[[], Dial],
+    instance: str,
+) -> MakeWriter:
+    # Where no module uses MQTT this loads paho.
+    from metrics_agent.backoff import Backoff
+    from metrics_agent.output.mqtt.settings import OUTPUT, broker_settings
+    from metrics_agent.output.mqtt.writer import RETRY_MAX_S, RETRY_MIN_S, MqttWriter
+    from metrics_agent.transports.mqtt.client_id import client_id
+    from metrics_agent.transports.mqtt.publisher import Publisher
+
+    name = without_query(setting)
+    broker = broker_settings(target, settings)
+
+    def backoff() -> Backoff:
+        return Backoff(RETRY_MIN_S, RETRY_MAX_S, platform.random)
+
+    def connect(writer: MqttWriter) -> Publisher:
+        return Publisher(
+            reactor,
+            broker,
+            client_id=client_id(broker, platform.host_name(), instance, OUTPUT),
+            name=name,
+            dial=dial,
+            owner=writer,
+            backoff=backoff(),
+            log=platform.make_logger(),
+        )
+
+    return lambda source: MqttWriter(reactor, connect, target.topic, name, source, backoff())
 
 
 def _may(path: Path, mode: int) -> bool:

@@ -34,6 +34,7 @@ from metrics_agent.supervision.guard import Caught, Guard
 from metrics_agent.supervision.message_handlers import MessageHandlers
 from metrics_agent.supervision.ownership import Nothing, Ownership
 from metrics_agent.supervision.ticker import Ticker, TickerLimits
+from metrics_agent.topic_filters import covers, inner_filter, valid_filter
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Resources:
         read_only: see `interfaces.ModuleContext`.
         note_connection: called with the name of the module, and as `ModuleContext` has it.
         random: see `interfaces.ModuleContext`.
+        output_topic: where the output publishes, at whatever broker; empty if it does not.
     """
 
     reactor: Any
@@ -73,6 +75,7 @@ class Resources:
     read_only: bool = False
     note_connection: Callable[[str, str, str | None], object] = lambda _name, _address, _why: None
     random: Callable[[], float] = random
+    output_topic: str = ""
 
 
 class Context:
@@ -165,7 +168,7 @@ class Context:
         announcements: bool = False,
     ) -> Cancellable:
         """See `ModuleContext`."""
-        if self._closed:
+        if self._closed or not self._may_read(topic_filter, learned=learned):
             return Nothing()
         connection = self._resources.connection(self.name, broker)
         deliver = self._messages.deliverer(handler, place)
@@ -177,6 +180,17 @@ class Context:
             announcements=announcements,
         )
         return self._owned.own("subscription", subscription.cancel)
+
+    def _may_read(self, topic_filter: str, *, learned: bool) -> bool:
+        """Refuse a filter with the lines of our own output, see `plan`."""
+        topic = self._resources.output_topic
+        if not topic or valid_filter(topic_filter) or not covers(inner_filter(topic_filter), topic):
+            return True
+        where = f"the topic {topic!r} of the output, which {topic_filter!r:.200} has"
+        if not learned:
+            raise ValueError(f"got {where}, expected another filter or output")
+        self.left_out(topic_filter[:200], "output_topic", where)
+        return False
 
     def publish(self, broker: MqttSettings, topic: str, payload: bytes, *, qos: int = 0) -> bool:
         """See `ModuleContext`."""

@@ -15,8 +15,8 @@ from twisted.internet.error import ConnectionLost
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection
 
+from metrics_agent.broker_address import parse_address
 from metrics_agent.topic_filters import covers, inner_filter, valid_filter
-from metrics_agent.transports.mqtt.address import parse_address
 from metrics_agent.transports.mqtt.splitter import MalformedLength, PacketSplitter
 from metrics_agent.transports.mqtt.topics import Deliver, Subscription, SubscriptionTable
 from metrics_agent.transports.mqtt.websocket_stream import over_websocket

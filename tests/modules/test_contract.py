@@ -21,6 +21,7 @@ from metrics_agent.module_kind import ModuleKind
 from metrics_agent.modules import BUILT_IN, find_kind, known_kinds
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.ticker import as_deferred
+from metrics_agent.topic_filters import inner_filter
 from tests.supervision.fakes import ContextCase, FakeConnection, FakeThreads
 
 NEEDED: Final[dict[str, dict[str, object]]] = {
@@ -126,6 +127,17 @@ class Contract(ContextCase):
             text = f"{attribute.name} {spec.doc}".replace("_", " ")
             if re.search(r"\b(file|PEM|directory)\b", text):
                 self.assertIsNotNone(spec.file, f"{path}: declare it with setting(file=...)")
+
+    def test_the_filters_of_its_settings_are_known(self) -> None:
+        """`check` knows them before it runs, see `ModuleKind.filters`."""
+        self.start()
+        found = {
+            inner_filter(each.topic_filter)
+            for connection in self.brokers.values()
+            for each in connection.subscriptions
+            if not each.learned
+        }
+        self.assertLessEqual(found, set(self.kind.filters(self.settings)))
 
     # -- one instance ------------------------------------------------------------------------
 

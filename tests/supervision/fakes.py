@@ -114,9 +114,16 @@ class FakeSubscription:
     """What a `FakeConnection` gives out."""
 
     def __init__(
-        self, topic_filter: str, qos: int, deliver: Deliver, *, announcements: bool
+        self,
+        topic_filter: str,
+        qos: int,
+        deliver: Deliver,
+        *,
+        learned: bool,
+        announcements: bool,
     ) -> None:
         self.topic_filter = topic_filter
+        self.learned = learned
         self.announcements = announcements
         self.qos = qos
         self.deliver = deliver
@@ -148,7 +155,9 @@ class FakeConnection:
         if "#/" in topic_filter:
             raise ValueError(f"got {topic_filter!r}")
         self.subscriptions.append(
-            FakeSubscription(topic_filter, qos, deliver, announcements=announcements)
+            FakeSubscription(
+                topic_filter, qos, deliver, learned=learned, announcements=announcements
+            )
         )
         return self.subscriptions[-1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
@@ -67,6 +68,21 @@ class MessageTests(ContextCase):
         other = MqttSettings(broker="tcp://other.test")
         with self.assertRaises(KeyError):
             self.make_context().subscribe(other, "a", lambda _message: ())
+
+    def test_the_topic_of_the_output(self) -> None:
+        """A filter that has it is refused: our own lines are no messages of devices."""
+        self.resources = evolve(self.resources, output_topic="telegraf/house")
+        context = self.make_context()
+        for each in ("telegraf/house", "telegraf/#", "$share/group/telegraf/+"):
+            with self.assertRaisesRegex(ValueError, "got the topic 'telegraf/house' of the output"):
+                context.subscribe(BROKER, each, lambda _message: ())
+        context.subscribe(BROKER, "telegraf/+", lambda _message: (), learned=True).cancel()
+        self.assertEqual(self.connection.subscriptions, [])
+        self.assertEqual(self.counters.dropped, {"output_topic": 1})
+        context.subscribe(BROKER, "telegraf/house/+", lambda _message: ())
+        with self.assertRaisesRegex(ValueError, "#/a"):
+            context.subscribe(BROKER, "#/a", lambda _message: ())
+        self.assertEqual(len(self.connection.subscriptions), 1)
 
     def test_announcements(self) -> None:
         """At QoS 1 brokers send few of them before they get acknowledgements: it is 0."""

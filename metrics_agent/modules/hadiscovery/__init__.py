@@ -15,11 +15,18 @@ def _brokers(settings: HadiscoverySettings) -> Sequence[MqttSettings]:
     return (settings.connection_settings(),)
 
 
+def _filters(settings: HadiscoverySettings) -> Sequence[str]:
+    from metrics_agent.modules.hadiscovery.topics import announcement_filters
+
+    return announcement_filters(settings.discovery_prefix)
+
+
 MODULE = ModuleKind(
     name="hadiscovery",
     settings=HadiscoverySettings,
     service=f"{__name__}.service:HadiscoveryModule",
     brokers=_brokers,
+    filters=_filters,
     custom_ignored=CUSTOM_IGNORED,
     quiet_hint=(
         "battery-powered sensors send every hour or less often: "

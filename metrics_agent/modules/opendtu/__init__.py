@@ -33,6 +33,10 @@ def _needs(settings: OpenDtuSettings) -> Sequence[str]:
     return settings.needs if settings.mqtt is None else ()
 
 
+def _filters(settings: OpenDtuSettings) -> Sequence[str]:
+    return () if settings.mqtt is None else settings.mqtt.filters
+
+
 MODULE = ModuleKind(
     name="opendtu",
     settings=OpenDtuSettings,
@@ -40,5 +44,6 @@ MODULE = ModuleKind(
     brokers=_brokers,
     collects=_collects,
     needs=_needs,
+    filters=_filters,
     custom_ignored=CUSTOM_IGNORED,
 )

@@ -54,17 +54,8 @@ class BrokerSource:
     def start(self) -> None:
         """Subscribe."""
         broker = self._settings.connection_settings()
-        filters = ["+/+", "+/+/+"]
-        own = self._settings.availability_topic
-        if own.count("/") not in {1, 2}:
-            filters.append(own)
-        for shape in filters:
-            self._context.subscribe(
-                broker,
-                f"{self._settings.prefix}{shape}",
-                self._on_message,
-                qos=self._settings.qos,
-            )
+        for each in self._settings.filters:
+            self._context.subscribe(broker, each, self._on_message, qos=self._settings.qos)
 
     def stop(self) -> None:
         """Give out what has been gathered."""

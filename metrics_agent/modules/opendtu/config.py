@@ -52,6 +52,14 @@ class OpenDtuMqttSettings(MqttSettings):
         """The base topic with its slash at the end."""
         return self.base_topic if self.base_topic.endswith("/") else f"{self.base_topic}/"
 
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """The filters of what is subscribed to."""
+        shapes = ["+/+", "+/+/+"]
+        if self.availability_topic.count("/") not in {1, 2}:
+            shapes.append(self.availability_topic)
+        return tuple(f"{self.prefix}{shape}" for shape in shapes)
+
     def check(self) -> Iterator[Fault]:
         """Yield what is wrong although each setting alone has the right type."""
         # The decorator makes a new class, which super() without arguments would not find.

@@ -30,12 +30,19 @@ def _takes(topics: tuple[str, ...], topic: str) -> bool:
     return any(covers(each, topic) for each in (*bases, *plain))
 
 
+def _filters(settings: TasmotaSettings) -> Sequence[str]:
+    from metrics_agent.modules.tasmota.filters import settings_filters
+
+    return tuple(settings_filters(settings.discovery_prefix, settings.topics))
+
+
 MODULE = ModuleKind(
     name="tasmota",
     settings=TasmotaSettings,
     service=f"{__name__}.service:TasmotaModule",
     brokers=_brokers,
     collects=_collects,
+    filters=_filters,
     custom_ignored=CUSTOM_IGNORED,
     quiet_hint=(
         "Tasmota devices send every TelePeriod, 300 s by default: "

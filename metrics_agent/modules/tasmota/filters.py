@@ -7,7 +7,7 @@ that asks for it is still on its way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from metrics_agent.interfaces import Cancellable, Handler, ModuleContext
@@ -21,7 +21,18 @@ from metrics_agent.modules.tasmota.topics import (
 from metrics_agent.topic_filters import valid_filter
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
-__all__ = ["MAX_SHAPES", "POWER", "TELEMETRY", "Filters", "is_full_topic", "user_filters"]
+__all__ = [
+    "BLUETOOTH",
+    "BLUETOOTH_FILTER",
+    "MAX_SHAPES",
+    "POWER",
+    "TELEMETRY",
+    "Filters",
+    "announcement_filter",
+    "is_full_topic",
+    "settings_filters",
+    "user_filters",
+]
 
 MAX_SHAPES: Final = 256
 """Distinct shapes that are learnt; a fleet has a handful."""
@@ -31,6 +42,9 @@ TELEMETRY: Final = ("SENSOR", "STATE", "LWT", "ZbReceived")
 """What devices send by themselves."""
 POWER: Final = ("POWER", *(f"POWER{channel}" for channel in range(1, 9)))
 """Replies of what is switched, of devices with SetOption4: others say the same as RESULT."""
+BLUETOOTH: Final = "tasmota_ble"
+"""Bridges with MI32Option6 1 send on tele/tasmota_ble/<name of the sensor>, as one device."""
+BLUETOOTH_FILTER: Final = f"{DEFAULT_PREFIXES[2]}/{BLUETOOTH}/+"
 _LONGEST_SUBTOPIC: Final = "ENERGYTOTAL"
 _STATUS: Final = ("RESULT", "ENERGYTOTAL", "SENSOR", "STATUS8", "STATUS10", "STATUS11")
 """Replies; a Bluetooth bridge sends what it has just heard as SENSOR there."""
@@ -58,6 +72,33 @@ def user_filters(topics: Iterable[str]) -> tuple[list[TopicShape], list[str]]:
         else:
             plain.append(topic)
     return shapes, plain
+
+
+def shape_filters(shape: TopicShape) -> Iterator[str]:
+    """Yield the filters of all that devices of a shape send."""
+    for base, subtopics in ((shape.telemetry, TELEMETRY), (shape.status, _STATUS)):
+        for subtopic in subtopics:
+            yield f"{base}/{subtopic}"
+
+
+def settings_filters(discovery_prefix: str, topics: Iterable[str]) -> Iterator[str]:
+    """Yield the filters that are subscribed to before anything is learnt.
+
+    Args:
+        discovery_prefix: of the settings.
+        topics: of the settings.
+    """
+    shapes, plain = user_filters(topics)
+    yield announcement_filter(discovery_prefix)
+    for shape in shapes:
+        yield from shape_filters(shape)
+    yield BLUETOOTH_FILTER
+    yield from plain
+
+
+def announcement_filter(discovery_prefix: str) -> str:
+    """Return the filter of announcements."""
+    return f"{discovery_prefix}/+/config"
 
 
 class Filters:
@@ -108,9 +149,8 @@ class Filters:
             self._say_full(shape)
             return
         self._shapes[shape] = None
-        for base, subtopics in ((shape.telemetry, TELEMETRY), (shape.status, _STATUS)):
-            for subtopic in subtopics:
-                self.add(f"{base}/{subtopic}", learned=learned)
+        for each in shape_filters(shape):
+            self.add(each, learned=learned)
 
     def _say_full(self, shape: TopicShape) -> None:
         if not self._said_full:

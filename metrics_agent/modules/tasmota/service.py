@@ -43,9 +43,12 @@ from metrics_agent.modules.tasmota.decode import (
 from metrics_agent.modules.tasmota.device import Device, DeviceNaming
 from metrics_agent.modules.tasmota.discovery import parse_config
 from metrics_agent.modules.tasmota.filters import (
+    BLUETOOTH,
+    BLUETOOTH_FILTER,
     POWER,
     TELEMETRY,
     Filters,
+    announcement_filter,
     is_full_topic,
     user_filters,
 )
@@ -61,8 +64,6 @@ from metrics_agent.topic_filters import covers
 
 __all__ = ["TasmotaModule"]
 
-BLUETOOTH: Final = "tasmota_ble"
-"""Bridges with MI32Option6 1 send on tele/tasmota_ble/<name of the sensor>, as one device."""
 _BLUETOOTH_BASE: Final = f"/{BLUETOOTH}"
 
 _ZIGBEE_ADDRESS: Final = re.compile(r"[0-9A-F]{4}(?:_[0-9]{1,3})?")
@@ -141,7 +142,7 @@ class TasmotaModule(Service):
         shapes, filters = self._wanted
         self._context.subscribe(
             self._broker,
-            f"{self._settings.discovery_prefix}/+/config",
+            announcement_filter(self._settings.discovery_prefix),
             self._on_config,
             place="discovery",
             announcements=True,
@@ -149,7 +150,7 @@ class TasmotaModule(Service):
         self._filters.restore()
         for shape in shapes:
             self._filters.add_shape(shape)
-        for topic_filter in (f"{DEFAULT_PREFIXES[2]}/{BLUETOOTH}/+", *filters):
+        for topic_filter in (BLUETOOTH_FILTER, *filters):
             self._filters.add(topic_filter)
         if self._settings.silent_after:
             self._context.later(self._settings.silent_after, self._look_around, place="look_around")

@@ -22,7 +22,13 @@ _TICK_S: Final = 0.0005
 
 
 def wait_s(
-    waiting_bytes: int, limit_bytes: int, *, urgent: bool, first_s: float, last_s: float
+    waiting_bytes: int,
+    limit_bytes: int,
+    *,
+    urgent: bool,
+    first_s: float,
+    last_s: float,
+    quiet_s: float = QUIET_S,
 ) -> float:
     """Return for how long lines wait on.
 
@@ -32,12 +38,13 @@ def wait_s(
         urgent: a sender waits for the acknowledgement of what waits.
         first_s: how long ago the first line came.
         last_s: how long ago the last line came.
+        quiet_s: when nothing came for so long, what waits leaves.
 
     Returns:
         Seconds from now; 0 if they leave now.
     """
     if urgent or waiting_bytes >= limit_bytes:
         return 0.0
-    delay_s = min(QUIET_S - last_s, LONGEST_WAIT_S - first_s)
+    delay_s = min(quiet_s - last_s, LONGEST_WAIT_S - first_s)
     # A timer shorter than the resolution of the clock would be due again and again.
     return delay_s if delay_s > _TICK_S else 0.0

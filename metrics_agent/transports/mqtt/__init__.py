@@ -5,7 +5,6 @@ The pieces without any I/O::
     splitter    a stream of bytes -> whole packets, oversized ones discarded in place
     packets     PUBLISH packets -> values; the few packets we write ourselves
     topics      which subscription a topic belongs to, one dict lookup a message
-    address     `tls://broker:8883` -> BrokerAddress
     settings    MqttSettings
     client_id   the stable, unique id of a connection
     inflow      when the socket is read, and when what it brought is handed on

@@ -15,6 +15,7 @@ from metrics_agent.transports.causes import (
 
 __all__ = [
     "BAD_VERSION",
+    "OLD_BROKER",
     "of_connack",
     "of_connect_failure",
     "of_disconnect",
@@ -78,7 +79,7 @@ _DISCONNECT_5 = {
 }
 TAKEN_OVER = 0x8E
 _WRONG_PORT = "is it the right port, with or without TLS?"
-_OLD_BROKER = 'if the broker does not know MQTT 5, set `protocol = "3.1.1"`'
+OLD_BROKER = 'if the broker does not know MQTT 5, set `protocol = "3.1.1"`'
 
 
 def of_connack(code: int, *, protocol: str, client_id: str) -> Cause:
@@ -135,10 +136,15 @@ def of_silence(what: str, seconds: float) -> Cause:
     return Cause("silent", f"no answer to {what} within {seconds:g} s")
 
 
-def of_no_connack(seconds: float, *, v5: bool) -> Cause:
-    """Return the cause of a broker that does not answer a CONNECT, of MQTT 5 or 3.1.1."""
+def of_no_connack(seconds: float, *, doubt: str) -> Cause:
+    """Return the cause of a broker that does not answer a CONNECT.
+
+    Args:
+        seconds: how long it was waited for.
+        doubt: about the version of MQTT, such as `OLD_BROKER`; empty for none.
+    """
     text = of_silence("CONNECT", seconds).text
-    return Cause("silent", f"{text} ({_OLD_BROKER})" if v5 else text)
+    return Cause("silent", f"{text} ({doubt})" if doubt else text)
 
 
 def of_wrong_speech(data: bytes) -> Cause:
@@ -156,15 +162,15 @@ def of_wrong_speech(data: bytes) -> Cause:
     return Cause("not_mqtt", text, needs_user_action=True)
 
 
-def of_loss(failure: Failure, *, accepted: bool, v5: bool) -> Cause:
+def of_loss(failure: Failure, *, accepted: bool, doubt: str) -> Cause:
     """Return the cause of a transport that ended.
 
     Args:
         failure: as given to connectionLost.
         accepted: the broker had accepted the connection.
-        v5: it was asked for MQTT 5.
+        doubt: see `of_no_connack`.
     """
-    doubts = f"{_WRONG_PORT} {_OLD_BROKER}" if v5 else _WRONG_PORT
+    doubts = f"{_WRONG_PORT} {doubt}" if doubt else _WRONG_PORT
     when = "" if accepted else f" before accepting it ({doubts})"
     if isinstance(failure.value, error.ConnectionDone):
         return Cause("closed", f"the broker closed the connection{when}")
@@ -175,12 +181,12 @@ def of_loss(failure: Failure, *, accepted: bool, v5: bool) -> Cause:
     return of_error(failure)
 
 
-def of_protocol_error(fault: Exception, *, asked_for_v5: bool = False) -> Cause:
+def of_protocol_error(fault: Exception, *, doubt: str = "") -> Cause:
     """Return the cause of a broker that breaks the protocol.
 
     Args:
         fault: what it did.
-        asked_for_v5: it may have answered a CONNECT of MQTT 5 in the language of 3.1.1.
+        doubt: see `of_no_connack`; it may have answered a CONNECT of MQTT 5 in that of 3.1.1.
     """
     text = f"the broker broke the protocol ({fault})"
-    return Cause("protocol", f"{text}; {_OLD_BROKER}" if asked_for_v5 else text)
+    return Cause("protocol", f"{text}; {doubt}" if doubt else text)

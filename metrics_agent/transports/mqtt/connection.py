@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from metrics_agent.backoff import Backoff
 from metrics_agent.batch import Batch
+from metrics_agent.broker_address import BrokerAddress
 from metrics_agent.cause import Cause
 from metrics_agent.deferreds import at_most
 from metrics_agent.interfaces import Cancellable
@@ -24,9 +25,8 @@ from metrics_agent.state.directory import StateFile
 from metrics_agent.timer import Timer
 from metrics_agent.topic_filters import valid_topic
 from metrics_agent.transports.mqtt import causes
-from metrics_agent.transports.mqtt.address import BrokerAddress
 from metrics_agent.transports.mqtt.dial import dial
-from metrics_agent.transports.mqtt.engine import Subscribed, Unsubscribed
+from metrics_agent.transports.mqtt.engine import Published, Subscribed, Unsubscribed
 from metrics_agent.transports.mqtt.intake import Intake
 from metrics_agent.transports.mqtt.link import MqttLink
 from metrics_agent.transports.mqtt.settings import MqttSettings
@@ -258,7 +258,7 @@ class MqttConnection(Service):
         for reason in self._pause_reasons:
             link.inflow.pause(reason)
 
-    def link_answered(self, answer: Subscribed | Unsubscribed) -> None:
+    def link_answered(self, answer: Subscribed | Unsubscribed | Published) -> None:
         """Take the answer to a SUBSCRIBE or UNSUBSCRIBE; called by the link."""
         if isinstance(answer, Subscribed):
             retry_s = self._subscriber.answered(answer, self.broker)
@@ -269,7 +269,7 @@ class MqttConnection(Service):
             self._noted(self.broker, self._subscriber.problem)
             self._await_announcements()
             self._flush_soon()
-        else:
+        elif isinstance(answer, Unsubscribed):
             self._subscriber.unsubscribed(answer)
 
     def link_ended(self, link: MqttLink, cause: Cause) -> None:

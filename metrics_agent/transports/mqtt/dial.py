@@ -7,8 +7,8 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.endpoints import UNIXClientEndpoint
 
+from metrics_agent.broker_address import BrokerAddress
 from metrics_agent.transports.dial import dial_host
-from metrics_agent.transports.mqtt.address import BrokerAddress
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.reconnecting import Dial
 

@@ -35,6 +35,7 @@ __all__ = [
     "Disconnected",
     "Engine",
     "Event",
+    "Published",
     "Received",
     "Refused",
     "Subscribed",
@@ -83,6 +84,12 @@ class Unsubscribed(NamedTuple):
     packet_id: int
 
 
+class Published(NamedTuple):
+    """The answer to a PUBLISH at QoS 1; the code is always 0 with MQTT 3.1.1."""
+
+    code: int
+
+
 class Disconnected(NamedTuple):
     """The broker ended an MQTT 5 connection and said why."""
 
@@ -97,7 +104,7 @@ class Received(NamedTuple):
     retain: bool
 
 
-Event = Accepted | Refused | Subscribed | Unsubscribed | Disconnected | Received
+Event = Accepted | Refused | Subscribed | Unsubscribed | Published | Disconnected | Received
 
 
 class _Pipe:
@@ -293,6 +300,10 @@ class Engine:
         except ValueError:  # a wildcard in the topic, or a payload beyond what MQTT can carry
             return False
 
+    def report_published(self) -> None:
+        """Have `Published` come for each answer to a PUBLISH; for those who use QoS 1 only."""
+        self._client.on_publish = self._on_publish
+
     def disconnect(self) -> None:
         """Write DISCONNECT; a persistent session stays at the broker."""
         self._client.disconnect()
@@ -332,6 +343,11 @@ class Engine:
         self, _client: Any, _data: Any, packet_id: int, _reasons: Any, _more: Any
     ) -> None:
         self._events.append(Unsubscribed(packet_id))
+
+    def _on_publish(
+        self, _client: Any, _data: Any, _packet_id: int, reason: Any, _more: Any
+    ) -> None:
+        self._events.append(Published(reason.value))
 
     def _on_disconnect(self, _client: Any, _data: Any, flags: Any, reason: Any, _more: Any) -> None:
         if flags.is_disconnect_packet_from_server:

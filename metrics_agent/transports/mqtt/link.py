@@ -35,6 +35,7 @@ from metrics_agent.transports.mqtt.engine import (
     Accepted,
     Disconnected,
     Engine,
+    Published,
     Received,
     Refused,
     Subscribed,
@@ -70,8 +71,8 @@ class MqttLinkOwner(TypingProtocol):
         """Take note that the broker let us in."""
         ...
 
-    def link_answered(self, answer: Subscribed | Unsubscribed) -> None:
-        """Take the answer to a SUBSCRIBE or UNSUBSCRIBE."""
+    def link_answered(self, answer: Subscribed | Unsubscribed | Published) -> None:
+        """Take the answer to a SUBSCRIBE or UNSUBSCRIBE, or to a PUBLISH where it is reported."""
         ...
 
     def link_ended(self, link: MqttLink, cause: Cause) -> None:
@@ -89,6 +90,7 @@ class MqttLink(Protocol):
         intake: where messages go.
         owner: what events are reported to.
         log: for faults of our own.
+        doubt: what to say of a broker that may not know MQTT 5.
 
     Attributes:
         accepted: the broker has accepted the connection; stays True at the end.
@@ -106,6 +108,7 @@ class MqttLink(Protocol):
         intake: Intake,
         owner: MqttLinkOwner,
         log: Logger,
+        doubt: str = causes.OLD_BROKER,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
@@ -117,6 +120,7 @@ class MqttLink(Protocol):
         self.inflow = Inflow(reactor, splitter, self)
         self.engine = Engine(settings, client_id, self._write)
         self._v5 = self.engine.v5
+        self._doubt = doubt if self._v5 else ""
         self.acknowledgements = AckWindow(
             self._write,
             lambda call: reactor.callLater(0, call),
@@ -190,7 +194,7 @@ class MqttLink(Protocol):
 
     def accept_timed_out(self, timeout_s: float) -> None:
         """End, since the broker has not accepted the connection in time."""
-        self.abort(causes.of_no_connack(timeout_s, v5=self._v5))
+        self.abort(causes.of_no_connack(timeout_s, doubt=self._doubt))
 
     def abort(self, cause: Cause, *, hand_on: bool = False) -> None:
         """Cut the connection.
@@ -237,7 +241,7 @@ class MqttLink(Protocol):
         waiting = [passed for passed in self._pings if passed is not None]
         self._pings.clear()
         lost = cast("Failure", self.lost)
-        cause = self._cause or causes.of_loss(lost, accepted=self.accepted, v5=self._v5)
+        cause = self._cause or causes.of_loss(lost, accepted=self.accepted, doubt=self._doubt)
         self._cause = cause
         self._owner.link_ended(self, cause)
         for passed in waiting:
@@ -282,8 +286,8 @@ class MqttLink(Protocol):
     def inflow_failed(self, error: BaseException) -> None:
         """End, since what was read is not whole any more."""
         if isinstance(error, ProtocolError):
-            asked_for_v5 = self._v5 and not self.accepted
-            self.abort(causes.of_protocol_error(error, asked_for_v5=asked_for_v5))
+            doubt = "" if self.accepted else self._doubt
+            self.abort(causes.of_protocol_error(error, doubt=doubt))
             return
         # First the end, which needs no memory: to log it may need more than there is.
         self.abort(Cause("internal", "a fault of our own, see the log"))

@@ -8,9 +8,9 @@ from typing import Any, Final, Literal
 
 from attrs import fields, frozen, has
 
+from metrics_agent.broker_address import BrokerAddress, parse_address
 from metrics_agent.config import Duration, Fault, Secret, Size, setting
 from metrics_agent.topic_filters import text_fault
-from metrics_agent.transports.mqtt.address import BrokerAddress, parse_address
 from metrics_agent.transports.settings import ConnectionSettings
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metrics_agent.transports.mqtt.address import BrokerAddress
+from metrics_agent.broker_address import BrokerAddress
 from metrics_agent.transports.mqtt.settings import Protocol, Version
 
 __all__ = ["BrokerVersions"]

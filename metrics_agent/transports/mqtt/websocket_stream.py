@@ -15,9 +15,9 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from metrics_agent.broker_address import BrokerAddress
 from metrics_agent.cause import Cause, CauseError
 from metrics_agent.errors import MissingDependency, ProtocolError, how_to_install
-from metrics_agent.transports.mqtt.address import BrokerAddress
 
 try:
     from wsproto import ConnectionType, WSConnection

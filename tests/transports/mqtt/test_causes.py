@@ -56,8 +56,8 @@ class LossTests(SynchronousTestCase):
             (error.ConnectionLost(), "was cut"),
             (ProtocolError("websocket", "a text frame"), "broke the protocol (websocket: a text"),
         ):
-            self.assertIn(words, causes.of_loss(Failure(fault), accepted=True, v5=True).text)
-        before = causes.of_loss(Failure(error.ConnectionDone()), accepted=False, v5=False)
+            self.assertIn(words, causes.of_loss(Failure(fault), accepted=True, doubt="x").text)
+        before = causes.of_loss(Failure(error.ConnectionDone()), accepted=False, doubt="")
         self.assertIn("before accepting it", before.text)
 
     def test_tls(self) -> None:
@@ -73,5 +73,5 @@ class LossTests(SynchronousTestCase):
             ("never heard of", "tls"),
         ):
             fault = SSL.Error([("SSL routines", "", said)])
-            cause = causes.of_loss(Failure(fault), accepted=False, v5=True)
+            cause = causes.of_loss(Failure(fault), accepted=False, doubt=causes.OLD_BROKER)
             self.assertEqual((cause.kind, cause.needs_user_action), (kind, True))

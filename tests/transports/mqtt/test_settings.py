@@ -5,10 +5,10 @@ from __future__ import annotations
 from attrs import fields, frozen
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.broker_address import BrokerAddress
 from metrics_agent.config import Secret, setting
 from metrics_agent.config.setting import spec_of
 from metrics_agent.config.structure import structure
-from metrics_agent.transports.mqtt.address import BrokerAddress
 from metrics_agent.transports.mqtt.settings import CUSTOM_IGNORED, MqttSettings
 
 

@@ -6,7 +6,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.transports.mqtt.address import parse_address
+from metrics_agent.broker_address import parse_address
 from metrics_agent.transports.mqtt.versions import BrokerVersions
 from tests.transports.mqtt.scripted import Scripted, connack, packet, puback, publish
 

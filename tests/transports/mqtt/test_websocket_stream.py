@@ -20,9 +20,9 @@ from wsproto.events import (
 )
 from zope.interface.verify import verifyObject
 
+from metrics_agent.broker_address import parse_address
 from metrics_agent.cause import CauseError
 from metrics_agent.errors import ProtocolError
-from metrics_agent.transports.mqtt.address import parse_address
 from metrics_agent.transports.mqtt.websocket_stream import over_websocket
 from tests.transports.mqtt.scripted import FakeEndpoint
 

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.transports.mqtt.address import BrokerAddress, parse_address
+from metrics_agent.broker_address import BrokerAddress, parse_address
 
 
 class ParseTests(SynchronousTestCase):

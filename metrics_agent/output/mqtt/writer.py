@@ -1,0 +1,277 @@
+"""The writer for a broker: one message in flight, nothing given up.
+
+Theory of operation. Lines leave the sink's queue in whole batches once there is a connection and it
+is time (`pace`), and are then in `_parts`: what of them is not known to be delivered. The first
+part is published, with the same bytes each time, until the broker answers with 0x00; so a point
+that was delivered and not acknowledged overwrites itself in the database. A part that is longer
+than a message may be is cut between lines. Where a message is refused in a way that may be due to
+its size, or the connection ends twice while it waits for the answer, the next ones are half as
+long: a broker can have a limit of which it does not speak (mosquitto's `message_size_limit`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred, succeed
+
+from metrics_agent.backoff import Backoff
+from metrics_agent.cause import Cause
+from metrics_agent.output.http.lines import split_lines
+from metrics_agent.output.http.pace import LONGEST_WAIT_S, wait_s
+from metrics_agent.output.mqtt.answers import DELIVERED, cause_of, may_be_size
+from metrics_agent.output.writer import BatchSource
+from metrics_agent.timer import Timer
+
+__all__ = ["FULL_BYTES", "RETRY_MAX_S", "RETRY_MIN_S", "SMALL_S", "MqttWriter", "Publishing"]
+
+FULL_BYTES: Final = 32 * 1024
+"""Some 300 lines: 20 such messages, which mosquitto sends Telegraf before one is acknowledged, fit
+into the 10,000 metrics that Telegraf keeps by default. It acknowledges none that it had to drop."""
+
+RETRY_MIN_S: Final = 0.5
+RETRY_MAX_S: Final = 30.0
+
+SMALL_S: Final = 600.0
+"""For how long messages stay smaller after one seemed to be too large."""
+
+_CUTS: Final = 2
+"""So many connections that end one after the other while the same message is in flight: that is
+not the restart of a broker."""
+_DRAIN_RETRY_S: Final = 0.5
+"""The longest wait before the next try during a stop."""
+_FULL_S: Final = 0.05
+"""When to look again whether the connection takes a message."""
+
+
+class Publishing(Protocol):
+    """A connection to a broker, see `transports.mqtt.publisher.Publisher`."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a message may be published now."""
+        ...
+
+    def start(self) -> None:
+        """Begin to connect."""
+        ...
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Send a message at QoS 1."""
+        ...
+
+    def longest_payload(self, topic: str) -> int:
+        """Return how many bytes a message may have."""
+        ...
+
+    def close(self) -> Deferred[None]:
+        """Disconnect."""
+        ...
+
+
+class MqttWriter:
+    """Publishes what the source has, until it is closed.
+
+    Args:
+        clock: provides seconds and callLater.
+        connect: makes the connection, which reports to the writer.
+        topic: to publish to.
+        name: of the output, for messages; without secrets.
+        source: where the lines come from.
+        backoff: the delays after a refusal.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        connect: Callable[[MqttWriter], Publishing],
+        topic: str,
+        name: str,
+        source: BatchSource,
+        backoff: Backoff,
+    ) -> None:
+        self._clock = clock
+        self._topic = topic
+        self._name = name
+        self._source = source
+        self._backoff = backoff
+        self._limit_bytes = FULL_BYTES
+        self._small_until_s = 0.0
+        self._parts: deque[bytes] = deque()
+        self._untaken = 0
+        self._in_flight = False
+        self._refused = False
+        self._cuts = 0
+        self._leaves = Timer(clock, self._leave)
+        self._retries = Timer(clock, self._send)
+        self._first_s: float | None = None
+        self._last_s = 0.0
+        self._hurried = False
+        self._closed = False
+        self._publisher = connect(self)
+        self._publisher.start()
+
+    # What the sink calls: `Writer`.
+
+    def wake(self) -> None:
+        """Publish what waits, if it is time."""
+        if self._source.queued_bytes:
+            self._last_s = self._clock.seconds()
+            if self._first_s is None:
+                self._first_s = self._last_s
+        if self._closed or self._in_flight:
+            return
+        if not self._parts:
+            self._leave()
+        elif self._source.draining and not self._hurried:
+            self._hurried = True
+            self._send()
+
+    def untaken(self) -> int:
+        """Return how many bytes are not known to be delivered."""
+        return self._untaken
+
+    def close(self) -> Deferred[None]:
+        """Stop, and disconnect."""
+        if self._closed:
+            return succeed(None)
+        self._closed = True
+        self._leaves.stop()
+        self._retries.stop()
+        return self._publisher.close()
+
+    # From the queue to a message.
+
+    def _leave(self) -> None:
+        """Take lines and publish them, now or later."""
+        source = self._source
+        if self._closed or self._parts or not source.queued_bytes or not self._publisher.ready:
+            return
+        now_s = self._clock.seconds()
+        if now_s >= self._small_until_s:
+            self._limit_bytes = FULL_BYTES
+        first_s = now_s if self._first_s is None else self._first_s
+        delay_s = wait_s(
+            source.queued_bytes,
+            self._limit_bytes,
+            urgent=source.urgent,
+            first_s=now_s - first_s,
+            last_s=now_s - self._last_s,
+            quiet_s=LONGEST_WAIT_S,
+        )
+        if delay_s > 0:
+            if not self._leaves.active:
+                self._leaves.start(delay_s)
+            return
+        self._leaves.stop()
+        data = source.peek_batches(self._limit_bytes)
+        if data:  # nothing while the queue is held
+            self._parts.append(data)
+            self._untaken += len(data)
+            source.advance(len(data))
+            self._first_s = self._last_s if source.queued_bytes else None
+            self._send()
+
+    def _send(self) -> None:
+        """Publish the first part, if there is a connection."""
+        self._retries.stop()
+        if self._closed or self._in_flight or not self._publisher.ready:
+            return
+        self._fit()
+        if self._closed or not self._parts:
+            return
+        self._in_flight = self._publisher.publish(self._topic, self._parts[0])
+        if not self._in_flight:
+            self._retries.start(_FULL_S)
+
+    def _fit(self) -> None:
+        """Cut the first part if it is longer than a message may be."""
+        longest = self._publisher.longest_payload(self._topic)
+        limit = min(self._limit_bytes, longest)
+        while self._parts and not self._closed and len(self._parts[0]) > limit:
+            parts = list(_grouped(split_lines(self._parts[0]), limit))
+            self._parts.popleft()
+            self._parts.extendleft(reversed(parts))
+            if len(parts[0]) <= longest:
+                return
+            line = parts[0]
+            reason = f"a line of {len(line)} bytes, the broker takes messages of up to {longest}"
+            self._source.rejected(1, reason, line)
+            self._part_is_done()
+
+    def _part_is_done(self) -> None:
+        self._untaken -= len(self._parts.popleft())
+        self._source.taken()  # which may close us
+
+    # What the connection calls: `PublisherOwner`.
+
+    def ready(self) -> None:
+        """Publish what waits."""
+        if self._parts:
+            self._send()
+        else:
+            self._leave()
+
+    def answered(self, code: int) -> None:
+        """Go on with the next message, or try again later."""
+        self._in_flight = False
+        self._cuts = 0
+        if code != DELIVERED:
+            self._refuse(code)
+            return
+        self._refused = False
+        self._backoff.reset()
+        self._source.recovered()
+        self._part_is_done()
+        if not self._closed:
+            self.ready()
+
+    def unanswered(self) -> None:
+        """Publish it again on the next connection."""
+        self._in_flight = False
+        self._cuts += 1
+        if self._cuts >= _CUTS:
+            self._halve()
+
+    def up(self) -> None:
+        """Report that it works, as far as is known."""
+        if not self._refused:
+            self._source.recovered()
+
+    def down(self, cause: Cause) -> None:
+        """Report that it does not."""
+        self._source.trouble(f"{self._name}: {cause.text}", cause.kind)
+
+    # Failures.
+
+    def _refuse(self, code: int) -> None:
+        self._refused = True
+        cause = cause_of(code, self._topic)
+        self._source.trouble(f"{self._name}: {cause.text}", cause.kind)
+        if may_be_size(code):
+            self._halve()
+        slow = cause.needs_user_action
+        delay_s = self._backoff.longest_delay_s() if slow else self._backoff.next_delay_s()
+        self._retries.start(min(delay_s, _DRAIN_RETRY_S) if self._source.draining else delay_s)
+
+    def _halve(self) -> None:
+        """Make messages half as long as the first part, for a while."""
+        if self._parts:
+            self._limit_bytes = max(1, len(self._parts[0]) // 2)
+            self._small_until_s = self._clock.seconds() + SMALL_S
+
+
+def _grouped(lines: list[bytes], limit: int) -> Iterator[bytes]:
+    """Yield lines joined, as many as fit, or one."""
+    group: list[bytes] = []
+    size = 0
+    for line in lines:
+        if group and size + len(line) > limit:
+            yield b"".join(group)
+            group, size = [], 0
+        group.append(line)
+        size += len(line)
+    if group:
+        yield b"".join(group)

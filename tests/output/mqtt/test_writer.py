@@ -1,0 +1,398 @@
+"""The writer for a broker, with a connection that the test plays."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from hypothesis import given, settings
+from hypothesis.strategies import lists, sampled_from
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+
+from metrics_agent.backoff import Backoff
+from metrics_agent.cause import Cause
+from metrics_agent.output.http.pace import LONGEST_WAIT_S
+from metrics_agent.output.mqtt.writer import FULL_BYTES, SMALL_S, MqttWriter
+from tests.output.http.fakes import WriterCase
+
+A, B, C, D = b"m a=1 1\n", b"m b=1 1\n", b"m c=1 1\n", b"m d=1 1\n"
+CUT = Cause("closed", "the broker closed the connection")
+
+
+class FakePublisher:
+    """A connection; `answer` is what the broker says of a message, if the test does not."""
+
+    def __init__(self, owner: MqttWriter, clock: Clock) -> None:
+        self.owner = owner
+        self.clock = clock
+        self.messages: list[bytes] = []
+        self.times: list[float] = []
+        self.up = False
+        self.in_flight = False
+        self.longest = 1 << 20
+        self.full = False
+        self.answer: Callable[[bytes], int | Cause] | None = None
+        self.closed = False
+
+    @property
+    def ready(self) -> bool:
+        return self.up and not self.in_flight
+
+    def start(self) -> None:
+        """The test connects."""
+
+    def connect(self) -> None:
+        self.up = True
+        self.owner.up()
+        self.owner.ready()
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        assert self.ready, "one message in flight"
+        assert topic == "t/agent"
+        assert len(payload) <= self.longest
+        if self.full:
+            return False
+        self.messages.append(payload)
+        self.times.append(self.clock.seconds())
+        self.in_flight = True
+        if self.answer is not None:
+            self.clock.callLater(0.001, self.reply, self.answer(payload))
+        return True
+
+    def reply(self, answer: int | Cause = 0) -> None:
+        """Answer the message, or lose the connection."""
+        if self.closed:
+            return
+        if isinstance(answer, Cause):
+            self.lose(answer)
+            if self.answer is not None:
+                self.clock.callLater(0.5, self.connect)
+        elif self.in_flight:
+            self.in_flight = False
+            self.owner.answered(answer)
+
+    def lose(self, cause: Cause = CUT) -> None:
+        unanswered, self.up, self.in_flight = self.in_flight, False, False
+        if unanswered:
+            self.owner.unanswered()
+        self.owner.down(cause)
+
+    def longest_payload(self, _topic: str) -> int:
+        return self.longest
+
+    def close(self) -> Deferred[None]:
+        self.closed = True
+        return succeed(None)
+
+
+class MqttCase(WriterCase):
+    """A sink with the writer, connected."""
+
+    def make_writer(self, source) -> MqttWriter:
+        def connect(writer: MqttWriter) -> FakePublisher:
+            self.broker = FakePublisher(writer, self.clock)
+            return self.broker
+
+        self.writer = MqttWriter(
+            self.clock, connect, "t/agent", "mqtt://b/t", source, Backoff(0.5, 30, lambda: 1.0)
+        )
+        return self.writer
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.broker.connect()
+
+    def finish(self) -> None:
+        self.sink.stopService()
+        self.assertTrue(self.broker.closed)
+        self.clock.advance(1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def write_lines(self, count: int) -> bytes:
+        """Write one batch of lines of 100 bytes, which is to leave at once; return its bytes."""
+        data = b"".join(b"m a=%05d,b=%s 1\n" % (n, b"1" * 84) for n in range(count))
+        self.write(data, urgent=True)
+        return data
+
+
+class LeaveTests(MqttCase):
+    """When lines leave."""
+
+    def test_once_a_second(self) -> None:
+        """What comes within a second is one message, also when nothing more comes."""
+        self.write(A)
+        self.advance(LONGEST_WAIT_S * 0.9)
+        self.write(B)
+        self.assertEqual(self.broker.messages, [])
+        self.advance(0.2)
+        self.assertEqual(self.broker.messages, [A + B])
+        self.assertEqual(self.clock.getDelayedCalls(), [], "nothing is due while it is in flight")
+
+    def test_urgent(self) -> None:
+        """When a sender waits for its acknowledgement it leaves at once."""
+        self.write(A)
+        self.write(B, urgent=True)
+        self.assertEqual(self.broker.messages, [A + B])
+
+    def test_full(self) -> None:
+        """A full message leaves at once; no message is longer, however long the batch is."""
+        data = self.write_lines(1000)
+        self.broker.answer = lambda _payload: 0
+        self.broker.reply()
+        self.advance(1)
+        self.assertEqual(b"".join(self.broker.messages), data)
+        self.assertEqual(len(self.broker.messages), 4)
+        for each in self.broker.messages:
+            self.assertLessEqual(len(each), FULL_BYTES)
+            self.assertEqual(each[-1:], b"\n")
+
+    def test_one_in_flight_in_order(self) -> None:
+        """The next message leaves with the answer; each is settled with its own."""
+        self.write(A, urgent=True)
+        self.write(B, urgent=True)
+        self.write(C)
+        self.assertEqual((self.broker.messages, self.settled), ([A], []))
+        self.broker.reply()
+        self.assertEqual((self.broker.messages, self.settled), ([A, B + C], [(A, True)]))
+        self.broker.reply()
+        self.assertEqual(self.settled, [(A, True), (B, True), (C, True)])
+        self.assertEqual((self.sink.taken_metrics, self.sink.left_metrics), (3, 0))
+
+    def test_without_a_connection(self) -> None:
+        """Lines stay in the queue, which has a bound, and leave once there is one."""
+        self.broker.lose()
+        self.write(A)
+        self.advance(5)
+        self.assertEqual((self.broker.messages, self.sink.queued_metrics), ([], 1))
+        self.broker.connect()
+        self.assertEqual(self.broker.messages, [A])
+
+    def test_held(self) -> None:
+        """While the queue is held nothing leaves; then all of it does."""
+        self.sink.hold(lambda data: data)
+        self.write(A)
+        self.advance(2)
+        self.assertEqual(self.broker.messages, [])
+        self.sink.release()
+        self.advance(1.1)
+        self.assertEqual(self.broker.messages, [A])
+
+    def test_connection_that_takes_nothing_now(self) -> None:
+        """The message is offered again in a moment."""
+        self.broker.full = True
+        self.write(A, urgent=True)
+        self.assertEqual(self.broker.messages, [])
+        self.broker.full = False
+        self.advance(0.1)
+        self.assertEqual(self.broker.messages, [A])
+
+
+class AnswerTests(MqttCase):
+    """Only 0x00 is delivery."""
+
+    def test_nothing_else_is_delivery(self) -> None:
+        """Whatever else the broker answers: nothing is acknowledged, and the same bytes again."""
+        for code in (0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99):
+            with self.subTest(code):
+                self.settled.clear()
+                before = len(self.broker.messages)
+                self.write(A, urgent=True)
+                self.broker.reply(code)
+                self.assertEqual(self.settled, [])
+                self.assertIn(f"0x{code:02x}", self.sink.problem)
+                self.write(B, urgent=True)
+                self.advance(31)
+                self.assertEqual(self.broker.messages[before:], [A, A])
+                self.broker.reply()
+                self.broker.reply()
+                self.assertEqual((self.settled, self.sink.problem), ([(A, True), (B, True)], ""))
+
+    def test_no_subscriber(self) -> None:
+        """It is tried again with growing delays, and logged once."""
+        self.broker.answer = lambda _payload: 0x10
+        self.write(A, urgent=True)
+        self.advance(100)
+        gaps = [round(b - a, 1) for a, b in itertools.pairwise(self.broker.times)]
+        self.assertEqual(gaps[:7], [0.5, 1, 2, 4, 8, 16, 30])
+        self.assertIn("mqtt://b/t: Telegraf is not subscribed", self.sink.problem)
+        self.broker.answer = lambda _payload: 0
+        self.advance(31)
+        self.assertEqual((self.settled, self.sink.problem), ([(A, True)], ""))
+        self.assertEqual(set(self.broker.messages), {A})
+
+    def test_needs_user_action(self) -> None:
+        """What only the user can change is tried slowly."""
+        self.write(A, urgent=True)
+        self.broker.reply(0x87)
+        self.advance(29)
+        self.assertEqual(len(self.broker.messages), 1)
+        self.advance(2)
+        self.assertEqual(self.broker.messages, [A, A])
+        self.assertIn("access list", self.sink.problem)
+
+    def test_connection_says_nothing_of_delivery(self) -> None:
+        """After a refusal a new connection alone does not count as "works again"."""
+        self.write(A, urgent=True)
+        self.broker.reply(0x10)
+        self.broker.lose()
+        self.broker.connect()
+        self.assertNotEqual(self.sink.problem, "")
+        self.assertEqual(self.broker.messages, [A, A], "but it is tried at once")
+        self.broker.reply()
+        self.assertEqual(self.sink.problem, "")
+
+
+class LossTests(MqttCase):
+    """A connection that is lost."""
+
+    def test_the_same_bytes(self) -> None:
+        """What was not answered is published again as it was, before what came meanwhile."""
+        self.write(A, B, urgent=True)
+        [first] = self.broker.messages
+        self.broker.lose()
+        self.assertIn("mqtt://b/t: the broker closed the connection", self.sink.problem)
+        self.write(C, urgent=True)
+        self.broker.connect()
+        self.assertEqual((self.sink.problem, self.settled), ("", []))
+        self.assertEqual(self.broker.messages, [first, first])
+        self.broker.reply()
+        self.broker.reply()
+        self.broker.reply()
+        self.assertEqual(b"".join(self.broker.messages[1:]), A + B + C)
+        self.assertEqual(self.settled, [(A, True), (B, True), (C, True)])
+
+    def test_idle(self) -> None:
+        """With nothing in flight nothing is published again."""
+        self.write(A, urgent=True)
+        self.broker.reply()
+        self.broker.lose()
+        self.broker.connect()
+        self.advance(2)
+        self.assertEqual((self.broker.messages, self.sink.problem), ([A], ""))
+
+
+class SizeTests(MqttCase):
+    """Messages that are too long for the broker."""
+
+    def test_maximum_packet_size(self) -> None:
+        """What the broker says that it takes holds, for what was sent before too."""
+        data = self.write_lines(250)
+        self.assertEqual(self.broker.messages, [data])
+        self.broker.lose()
+        self.broker.longest = 1000
+        self.broker.answer = lambda _payload: 0
+        self.broker.connect()
+        self.advance(2)
+        self.assertEqual(b"".join(self.broker.messages[1:]), data)
+        self.assertEqual(self.settled, [(data, True)])
+
+    def test_line_that_is_too_long(self) -> None:
+        """It is dropped, counted and logged in its turn; the lines around it are delivered."""
+        self.broker.longest = 1000
+        long = b"m a=%s 1\n" % (b"1" * 2000)
+        self.write(A, long + B, C, urgent=True)
+        self.broker.answer = lambda _payload: 0
+        self.assertEqual(self.settled, [])
+        self.broker.reply()
+        self.advance(1)
+        self.assertEqual(b"".join(self.broker.messages), A + B + C)
+        self.assertEqual([line for line, _ in self.settled], [A, long + B, C])
+        self.assertEqual(dict(self.sink.dropped), {"rejected": 1})
+
+    def test_unspoken_limit(self) -> None:
+        """A broker that ends the connection for a long message gets shorter ones."""
+        limit = 3000
+        self.broker.answer = lambda payload: CUT if len(payload) > limit else 0
+        data = self.write_lines(500)
+        self.advance(30)
+        self.assertEqual(self.settled, [(data, True)])
+        delivered = b"".join(each for each in self.broker.messages if len(each) <= limit)
+        self.assertEqual(delivered, data)
+        self.broker.answer = lambda _payload: 0
+        self.advance(SMALL_S)
+        self.write_lines(500)
+        self.advance(1)
+        self.assertGreater(max(map(len, self.broker.messages[-3:])), FULL_BYTES // 2)
+
+    def test_quota_that_is_a_size(self) -> None:
+        """So does one that answers 0x97."""
+        self.broker.answer = lambda payload: 0x97 if len(payload) > 3000 else 0
+        data = self.write_lines(500)
+        self.advance(60)
+        self.assertEqual(self.settled, [(data, True)])
+
+    def test_restart_of_a_broker(self) -> None:
+        """One lost connection makes no message shorter."""
+        self.write_lines(200)
+        [first] = self.broker.messages
+        self.broker.lose()
+        self.broker.connect()
+        self.assertEqual(self.broker.messages, [first, first])
+
+
+class StopTests(MqttCase):
+    """The end."""
+
+    def test_drain(self) -> None:
+        """What waits leaves at once, and a refused message is tried twice a second."""
+        self.write(A, urgent=True)
+        self.broker.reply(0x87)
+        self.broker.answer = lambda _payload: 0x10 if len(self.broker.messages) < 6 else 0
+        self.write(B)
+        drained = self.sink.drain(4)
+        self.advance(3.9)
+        self.assertEqual(self.successResultOf(drained), 0)
+        self.assertEqual(self.settled, [(A, True), (B, True)])
+
+    def test_what_is_left_is_not_settled(self) -> None:
+        """At QoS 1 the broker of the device has it still."""
+        self.write(A, B, urgent=True)
+        self.broker.lose()
+        drained = self.sink.drain(4)
+        self.advance(4.1)
+        self.assertEqual(self.successResultOf(drained), 2)
+        self.successResultOf(self.sink.stopService())
+        self.assertEqual(self.settled, [])
+
+    def test_closed_twice(self) -> None:
+        """Nothing happens, and nothing is published after the end."""
+        self.write(A)
+        self.successResultOf(self.writer.close())
+        self.successResultOf(self.writer.close())
+        self.writer.wake()
+        self.advance(2)
+        self.assertEqual(self.broker.messages, [])
+
+
+class AccountTests(MqttCase):
+    """Whatever the broker does."""
+
+    @given(lists(sampled_from([0, 0, 0x10, 0x80, 0x87, 0x97, CUT]), max_size=12))
+    @settings(deadline=None)
+    def test_each_line_once_and_in_order(self, answers: list[int | Cause]) -> None:
+        """What was answered with 0x00, joined, is all that was written; settled after that."""
+        delivered: list[bytes] = []
+        given_answers = iter(answers)
+        settled = len(self.settled)
+
+        def answer(payload: bytes) -> int | Cause:
+            said = next(given_answers, 0)
+            if said == 0:
+                delivered.append(payload)
+            return said
+
+        self.broker.answer = answer
+        written = []
+        for number in range(6):
+            line = b"m a=%d 1\n" % number
+            written.append(line)
+            self.write(line, urgent=number % 2 == 0)
+            self.clock.pump([0.001] * 3)
+        for _ in range(800):
+            self.clock.advance(0.5)
+            done = b"".join(delivered)
+            for line, _ok in self.settled[settled:]:
+                self.assertIn(line, done)
+        self.assertEqual(b"".join(delivered), b"".join(written))
+        self.assertEqual([line for line, _ in self.settled[settled:]], written)
