@@ -23,6 +23,7 @@ __all__ = [
     "HADISCOVERY_NAME_CHARS",
     "HADISCOVERY_OPTIONS",
     "HADISCOVERY_PAYLOAD_BYTES",
+    "HADISCOVERY_STATUS_BYTES",
     "HADISCOVERY_TEMPLATE_BYTES",
     "HADISCOVERY_TOPICS",
     "HADISCOVERY_TOPIC_CHARS",
@@ -153,6 +154,9 @@ HADISCOVERY_COMPONENTS: Final = 250
 
 HADISCOVERY_PAYLOAD_BYTES: Final = 256 * 1024
 """A state payload that is read as JSON: four times what a Tasmota device can send."""
+
+HADISCOVERY_STATUS_BYTES: Final = 256
+"""A message that says who is there, kept for entities that are announced later: most have 20."""
 
 HADISCOVERY_ENTITIES: Final = 50_000
 """Entities that announce themselves: 2,500 Zigbee devices with 20 each."""

@@ -8,15 +8,18 @@ came before.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Final
 
 from attrs import evolve
 
 from metrics_agent.errors import PayloadError
+from metrics_agent.interfaces import Message
 from metrics_agent.limits import (
     HADISCOVERY_ENTITIES,
     HADISCOVERY_ENTITIES_TOGETHER,
     HADISCOVERY_LONG_BYTES,
+    HADISCOVERY_STATUS_BYTES,
     HADISCOVERY_TOPICS,
 )
 from metrics_agent.modules.hadiscovery.discovery import Announced
@@ -27,7 +30,9 @@ from metrics_agent.modules.hadiscovery.entity_config import (
     EntityConfig,
 )
 from metrics_agent.modules.hadiscovery.names import Names
+from metrics_agent.modules.hadiscovery.payload import Payload
 from metrics_agent.modules.hadiscovery.template_store import TemplateStore
+from metrics_agent.modules.hadiscovery.templates import TemplateError, one_message
 
 __all__ = ["Key", "Registry", "Route"]
 
@@ -44,14 +49,33 @@ class Route:
         topic: a filter.
         inputs: values that come on it.
         availabilities: who is there or not by its messages.
+        said: the last message if it may say that to who joins; None for none or a long one.
     """
 
-    __slots__ = ("availabilities", "inputs", "topic")
+    __slots__ = ("availabilities", "inputs", "said", "topic")
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
+        self.said: bytes | None = None
         self.inputs: dict[Input, None] = {}
         self.availabilities: dict[Availability, None] = {}
+
+    def hear(self, message: Message) -> None:
+        """Keep a message for those who join: a broker sends what it has stored only once."""
+        if not (self.availabilities or message.retain or self.said is not None):
+            return  # values that nothing else is read from
+        if message.topic == self.topic:  # with a wildcard it says nothing, see Availability.receive
+            is_short = len(message.payload) <= HADISCOVERY_STATUS_BYTES
+            self.said = message.payload if is_short else None
+
+    def join(self, availability: Availability) -> None:
+        """Take in who is there or not by its messages."""
+        if availability in self.availabilities:
+            return
+        self.availabilities[availability] = None
+        if self.said is not None and self.topic not in availability.seen:
+            with suppress(TemplateError), one_message():
+                availability.receive(self.topic, Payload(self.said))
 
 
 class Registry:
@@ -216,7 +240,7 @@ class Registry:
         availability = entity.availability
         availability.entities[entity] = None
         for topic in availability.config.topics:
-            self._route(topic.topic, new).availabilities[availability] = None
+            self._route(topic.topic, new).join(availability)
         for route in new:
             self._added(route)
 

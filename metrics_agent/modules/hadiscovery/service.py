@@ -253,6 +253,7 @@ class HadiscoveryModule(Service):
     def _handle(self, route: Route, message: Message) -> Iterable[Metric]:
         payload = Payload(message.payload)
         points = Points()
+        route.hear(message)
         changed = [
             each for each in route.availabilities if self._receive(each, message.topic, payload)
         ]

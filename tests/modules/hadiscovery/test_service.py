@@ -436,6 +436,82 @@ class MessageTests(ServiceCase):
         )
         self.assertEqual([line.split(" ")[1] for line in context.lines()], ["online=false"] * 2)
 
+    def test_a_device_that_joins_a_bridge_that_is_known(self) -> None:
+        """A topic that has its subscription brings nothing again: its last message counts."""
+        context = self.make()
+        bridge = {"topic": "bridge", "value_template": "{{ value_json.state }}"}
+        context.deliver(topic(), sensor(availability=[bridge, {"topic": "n1/status"}]))
+        context.deliver("bridge", b'{"state":"online"}', retain=True)
+        context.deliver(
+            topic(node="n2"),
+            sensor(
+                availability=[bridge, {"topic": "n2/status"}],
+                availability_mode="all",
+                unique_id="n2",
+                device={"identifiers": ["n2"]},
+                state_topic="n2/t",
+            ),
+        )
+        context.deliver("n2/status", b"online", retain=True)
+        context.deliver("n2/t", b"20")
+        self.assertEqual(
+            [line.split(" ")[1] for line in context.lines()][-2:],
+            ["online=true", "temperature=20.0"],
+        )
+
+    def test_a_device_that_joins_a_bridge_that_is_a_value(self) -> None:
+        """Zigbee2MQTT announces the state of its bridge first, an entity that is always there."""
+        for now, expected in (
+            ((), "true"),
+            ((b"offline",), "false"),
+            ((b"offline", b"online"), "true"),
+        ):
+            context = self.make()
+            context.deliver(
+                topic("connection", component="binary_sensor"),
+                json.dumps(
+                    {"unique_id": "c", "state_topic": "bridge", "payload_on": "up"}
+                ).encode(),
+            )
+            context.deliver("bridge", b"online", retain=True)
+            for payload in now:
+                context.deliver("bridge", payload)
+            context.deliver(topic(), sensor(availability=[{"topic": "bridge"}]))
+            self.assertEqual(
+                [line.split(" ")[1] for line in context.lines()], [f"online={expected}"]
+            )
+
+    def test_a_joining_device_and_a_long_message(self) -> None:
+        """Long messages are states: they are not kept, and come again."""
+        context = self.make()
+        status = {"topic": "state", "value_template": "{{ value_json.s }}"}
+        context.deliver(topic(), sensor(availability=[status, {"topic": "n1/status"}]))
+        context.deliver("state", b'{"s":"online"}')
+        context.deliver("state", b'{"s":"online","more":"%s"}' % (b"x" * 300))
+        context.deliver(
+            topic(node="n2"),
+            sensor(availability=[status], unique_id="n2", device={"identifiers": ["n2"]}),
+        )
+        self.assertNotIn("device=n2", "".join(context.lines()))
+        context.deliver("state", b'{"s":"online"}')
+        self.assertIn("device=n2", "".join(context.lines()))
+
+    def test_a_joining_device_and_a_topic_with_a_wildcard(self) -> None:
+        """It never says who is there, in Home Assistant neither."""
+        context = self.make()
+        for number in ("1", "2"):
+            context.deliver(
+                topic(node=number),
+                sensor(
+                    availability=[{"topic": "+/status"}, {"topic": f"{number}/more"}],
+                    availability_mode="any",
+                    unique_id=number,
+                    device={"identifiers": [number]},
+                ),
+            )
+            context.deliver("x/status", b"online", retain=True)
+        self.assertEqual(context.lines(), [])
+
 
 class ElsewhereTests(ServiceCase):
     """What another module collects at the same broker is not collected twice."""
