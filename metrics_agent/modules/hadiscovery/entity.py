@@ -110,7 +110,8 @@ class Availability:
     def _read(self, each: AvailabilityTopic, payload: Payload) -> bool | None:
         encoding = self.config.encoding
         if each.template is not None:
-            text = _render_or_raw(each.template, payload, encoding)
+            # Hundreds of devices have the same template for the topic of their bridge.
+            text = payload.rendered(each.template, encoding, _render_or_raw)
         else:
             text = payload.text(encoding)
         if text == each.available:
@@ -169,12 +170,14 @@ class Device:
 
     def is_online(self) -> bool | None:
         """Say whether any of its entities is there; None if no topic says so or the opposite."""
-        found = {
-            entity.availability.verdict
-            for entity in self.entities
-            if entity.availability.config.topics
-        }
-        return True if True in found else False if False in found else None
+        online: bool | None = None
+        for entity in self.entities:
+            verdict = entity.availability.verdict
+            if verdict is not None and entity.availability.config.topics:
+                if verdict:
+                    return True
+                online = False
+        return online
 
 
 class Input:

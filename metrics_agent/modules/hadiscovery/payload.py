@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from math import isfinite
 from typing import Final
 
 from metrics_agent.errors import PayloadError
 from metrics_agent.json_payload import loads
 from metrics_agent.limits import HADISCOVERY_PAYLOAD_BYTES
-from metrics_agent.modules.hadiscovery.templates import MISSING
+from metrics_agent.modules.hadiscovery.templates import MISSING, Template
 
 __all__ = ["Payload"]
 
@@ -27,12 +28,13 @@ class Payload:
         data: the bytes of the message.
     """
 
-    __slots__ = ("_json", "_text", "data")
+    __slots__ = ("_json", "_rendered", "_text", "data")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self._text: object = _UNKNOWN
         self._json: object = _UNKNOWN
+        self._rendered: dict[tuple[int, str], str | None] = {}
 
     def text(self, encoding: str) -> str | None:
         """Return the text; None if it is none in that encoding."""
@@ -41,6 +43,23 @@ class Payload:
         if self._text is _UNKNOWN:
             self._text = _decode(self.data, _UTF8)
         return self._text  # type: ignore[return-value]  # text or None by now
+
+    def rendered(
+        self,
+        template: Template,
+        encoding: str,
+        render: Callable[[Template, Payload, str], str | None],
+    ) -> str | None:
+        """Return what a template makes of the payload, once for all that ask for it.
+
+        Raises:
+            TemplateError: what ``render`` raises, to the first that asks; the others get None.
+        """
+        key = (id(template), encoding)
+        if key not in self._rendered:
+            self._rendered[key] = None
+            self._rendered[key] = render(template, self, encoding)
+        return self._rendered[key]
 
     def variables(self, encoding: str) -> tuple[str | bytes, object] | None:
         """Return `value` and `value_json` of a template; None if there is no such text.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from twisted.internet.task import deferLater
 
@@ -85,23 +85,24 @@ class Remembered:
             take: gets topic and payload.
         """
         stored = self._file.read()
-        seconds = self._context.reactor.seconds
-        until_s = seconds() + _SLICE_S
+        pace = _Pace(self._context.reactor)
         for topic, text in stored.items() if isinstance(stored, dict) else ():
             if not isinstance(text, str) or topic in self._payloads:
                 continue
             take(topic, text.encode("utf-8", "replace"))
             self._restored.add(topic)
-            if seconds() >= until_s:
-                await deferLater(self._context.reactor, 0)
-                until_s = seconds() + _SLICE_S
+            await pace.rest()
         self._is_complete = True
-        self._context.later(FORGET_AFTER_S, self._forget_silent, place="forget")
+        self._context.later(FORGET_AFTER_S, self._begin_to_forget, place="forget")
 
-    def _forget_silent(self) -> None:
-        for topic in list(self._restored):
-            self._forget(topic)
-        self._restored.clear()
+    def _begin_to_forget(self) -> None:
+        self._context.watch(self._forget_silent(), place="forget")
+
+    async def _forget_silent(self) -> None:
+        pace = _Pace(self._context.reactor)
+        while self._restored:
+            self._forget(self._restored.pop())
+            await pace.rest()
 
     def _pop(self, topic: str) -> bool:
         text = self._payloads.pop(topic, None)
@@ -128,6 +129,20 @@ class Remembered:
     def _save(self) -> None:
         self._changed = False
         self._file.write_encoded(json.dumps(self._payloads).encode("ascii"))
+
+
+class _Pace:
+    """Lets the reactor do other work now and then."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._until_s = reactor.seconds() + _SLICE_S
+
+    async def rest(self) -> None:
+        """Wait for the next turn if this one has taken its share."""
+        if self._reactor.seconds() >= self._until_s:
+            await deferLater(self._reactor, 0)
+            self._until_s = self._reactor.seconds() + _SLICE_S
 
 
 def _size_of(topic: str, text: str) -> int:

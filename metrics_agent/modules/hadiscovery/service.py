@@ -21,6 +21,7 @@ from metrics_agent.errors import PayloadError
 from metrics_agent.interfaces import Cancellable, IModule, Message, ModuleContext
 from metrics_agent.logs.burst import Burst
 from metrics_agent.metric import Metric
+from metrics_agent.modules.hadiscovery.arrivals import Arrivals
 from metrics_agent.modules.hadiscovery.components import SUPPORTED, read_entity
 from metrics_agent.modules.hadiscovery.config import HadiscoverySettings
 from metrics_agent.modules.hadiscovery.discovery import (
@@ -63,6 +64,7 @@ class HadiscoveryModule(Service):
         self._registry = Registry(
             Names(settings.sensor_names, self._log_clash), self._subscribe, self._unsubscribe
         )
+        self._arrivals = Arrivals(context, self._come_or_go)
         self._remembered = Remembered(context, self._forget)
         # Devices come in bursts: one line for all of them.
         self._found = Burst(
@@ -265,8 +267,8 @@ class HadiscoveryModule(Service):
                 now_s = self._context.reactor.seconds()
                 for each in route.inputs:
                     self._read(each, payload, message.received_ns, now_s, points)
-        for one in changed:
-            self._come_or_go(one, message.received_ns, points)
+        if changed:
+            self._arrivals.begin(changed, message.received_ns, points)
         return points.metrics()
 
     def _receive(self, availability: Availability, topic: str, payload: Payload) -> bool:
@@ -300,11 +302,11 @@ class HadiscoveryModule(Service):
         else:
             self._context.left_out(_shown(entity), "invalid_value", f"{payload.data!r:.60}")
 
-    def _come_or_go(self, availability: Availability, received_ns: int, points: Points) -> None:
+    def _come_or_go(self, entities: Iterable[Entity], received_ns: int, points: Points) -> None:
         """Show the entities that have come, or not those that have gone."""
         now_s = self._context.reactor.seconds()
         devices: dict[Device, None] = {}
-        for entity in availability.entities:
+        for entity in entities:
             for each in entity.show(now_s):
                 _write(each, each.pending_ns, points)
             if entity.device is not None:
