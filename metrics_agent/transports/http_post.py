@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone
@@ -215,8 +216,15 @@ class _Body(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.complete.called:
             return
-        # Without a length the end of the connection is the end of the body.
-        if isinstance(reason.value, (ResponseDone, PotentialDataLoss)):
-            self.complete.callback(b"".join(self._pieces))
+        body = b"".join(self._pieces)
+        if isinstance(reason.value, ResponseDone):
+            self.complete.callback(body)
+        elif isinstance(reason.value, PotentialDataLoss):
+            # Without a length the end of the connection is the end of the body. If there is no
+            # text before it, it may be a page that was cut, and must not count as an empty answer.
+            if body.strip():
+                self.complete.callback(body)
+            else:
+                self.complete.errback(Failure(ConnectionLost()))
         else:
             self.complete.errback(reason)

@@ -129,6 +129,18 @@ class PosterTests(SynchronousTestCase):
         connection.end()
         self.assertEqual(self.fault_of(request).cause.kind, "cut")
 
+    def test_body_of_unknown_length(self) -> None:
+        """Its end is the connection's end; without any text it may be missing as a whole."""
+        request, connection = self.posting()
+        connection.send(b"HTTP/1.1 400 Bad\r\n\r\nno such path")
+        connection.end()
+        self.assertEqual(self.successResultOf(request).body, b"no such path")
+        for body in (b"", b"\r\n "):
+            request, connection = self.posting()
+            connection.send(b"HTTP/1.1 200 OK\r\n\r\n" + body)
+            connection.end()
+            self.assertEqual(self.fault_of(request).cause.kind, "cut")
+
     def test_cancel(self) -> None:
         """A cancelled request ends its connection."""
         request, connection = self.posting()
