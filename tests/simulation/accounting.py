@@ -11,7 +11,7 @@ from tests.simulation.clock import SimClock
 from tests.simulation.configuration import owner_of
 from tests.simulation.ledger import Key, Ledger, key_of
 
-__all__ = ["NO_RETAINED", "Accounting"]
+__all__ = ["NO_RETAINED", "STALLED_S", "Accounting"]
 
 NO_RETAINED: Final = "no_retained"
 """In place of a kind of fault: a broker that does not keep announcements for filters like ours."""
@@ -40,7 +40,7 @@ _MAY_COST_NAMES: Final = frozenset(
 )
 """With these an announcement may come later than it is waited for, or not at all."""
 _SET_ASIDE_BYTES: Final = announcement_gate.SET_ASIDE_BYTES
-_STALLED_S: Final = 30.0
+STALLED_S: Final = 30.0
 """How long a message may be on its way: two faults that last the longest."""
 
 
@@ -54,6 +54,8 @@ class Accounting:
     Attributes:
         ledger: what became of the messages.
         dropped: metrics that processes which have ended had dropped and counted.
+        rejected: metrics that these had counted as rejected by a database.
+        stalled_s: how long a message may be on its way.
         unread: metrics that were left when a stop had waited for the reader as long as it may.
     """
 
@@ -62,6 +64,8 @@ class Accounting:
         self._violate = violate
         self.ledger = Ledger(violate, lambda: clock.now_s)
         self.dropped = 0
+        self.rejected = 0
+        self.stalled_s = STALLED_S
         self.unread = 0
         self._excuses: list[tuple[str, float, float]] = []
         self._given_s: dict[Key, float] = {}
@@ -72,7 +76,7 @@ class Accounting:
         What is read for a module that does not run, or is in a pipe without a reader, is lost.
         """
         now_s = self._clock.now_s
-        self._excuses.append((module, now_s - _STALLED_S, now_s + for_s))
+        self._excuses.append((module, now_s - self.stalled_s, now_s + for_s))
 
     def given(self, publication: Publication, delivered: Callable[[], bool]) -> None:
         """Take note of a message at QoS 0 that was given to a connection."""

@@ -99,6 +99,7 @@ class ConfigFile:
         absent: those that are not enabled are not in the file either.
         renamed: modules that have another name, and so another session at their broker.
         settings: further global settings.
+        output_settings: of the output.
         topics: what each of the test modules subscribes below.
     """
 
@@ -108,6 +109,7 @@ class ConfigFile:
         self.absent = False
         self.renamed: set[str] = set()
         self.settings = ""
+        self.output_settings = ""
         self.topics = {module: module for module in NUMBERED}
         self._variants: dict[str, str] = {}
         high = random.choice((1 << 13, 1 << 16, 1 << 16, 1 << 20))
@@ -123,7 +125,9 @@ class ConfigFile:
         """Write the file as the attributes say; or with something broken at its end."""
         self.remove()
         modules = (self._module(name) for name in PORTS if self.modules[name] or not self.absent)
-        self.path.write_text(f"{self._header}{self.settings}{''.join(modules)}{broken}", "utf-8")
+        output = self.output_settings and f"[output_settings]\n{self.output_settings}"
+        text = f"{self._header}{self.settings}{output}{''.join(modules)}{broken}"
+        self.path.write_text(text, "utf-8")
 
     def _module(self, name: str) -> str:
         table = name if name in _REAL else f"numbered:{self.instance(name)}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.simulation.broker_faults import BROKER_KINDS, expire_sessions
 from tests.simulation.configuration import BROKEN, GLOBALS, NUMBERED, module_of
+from tests.simulation.http_faults import HTTP_KINDS
 
 if TYPE_CHECKING:
     from tests.simulation.process import AgentProcess
@@ -360,6 +361,7 @@ KINDS: Final[dict[str, Fault]] = {
     "module_stop": _module_step("stop", "raises", "exits", "hangs", "slow"),
     "module_message": _module_step("message", "raises", "exits", "nothing", "fails"),
     "module_tick": _module_step("tick", "raises", "exits", "hangs", "late", "fails"),
+    **HTTP_KINDS,
     "burst": _burst,
     "disk": _disk,
     "slow_disk": _slow_disk,

@@ -11,6 +11,8 @@ from twisted.logger import LogLevel, formatEvent
 
 from metrics_agent.agent import Agent
 from metrics_agent.output.endpoint import EndpointWriter
+from metrics_agent.output.http import writer as http_writer
+from metrics_agent.output.http.writer import HttpWriter
 from metrics_agent.output.path import PathWriter
 from metrics_agent.state import directory
 from metrics_agent.transports.mqtt import announcement_gate, inflow
@@ -24,6 +26,8 @@ _FRAME_BYTES: Final = 64 * 1024 + 1024 + 256
 _REWINDS: Final = (EndpointWriter, PathWriter)
 _TAKEN_BACK_BYTES: Final = 1 << 20
 """What an output takes back when its connection is lost comes on top of what is queued."""
+_BATCH_BYTES: Final = 1 << 19
+"""What leaves in a request is whole batches, one at least: the lines of one read."""
 _KINDS_OF_LOG_LINES: Final = 1000
 _READ_BYTES: Final = network.READ_BYTES
 UPS: Final = {
@@ -61,6 +65,8 @@ def small_limits(random: Random) -> Iterator[None]:
     reads = inflow.FULL_READ_BYTES, network.READ_BYTES
     turn_s = inflow.TURN_S
     write_every_s = directory.WRITE_EVERY_S
+    full_bytes = http_writer.FULL_BYTES
+    http_writer.FULL_BYTES = random.choice((1 << 11, 1 << 14, full_bytes))  # type: ignore[misc]
     directory.WRITE_EVERY_S = random.choice((2.0, write_every_s))  # type: ignore[misc]
     inflow.READ_AHEAD_BYTES = random.choice((1000, 1 << 16, before[0]))  # type: ignore[misc]
     announcement_gate.SET_ASIDE_BYTES = random.choice((1 << 16, before[1], before[1]))  # type: ignore[misc]
@@ -73,6 +79,7 @@ def small_limits(random: Random) -> Iterator[None]:
         inflow.FULL_READ_BYTES, network.READ_BYTES = reads  # type: ignore[misc]
         inflow.TURN_S = turn_s  # type: ignore[misc]
         directory.WRITE_EVERY_S = write_every_s  # type: ignore[misc]
+        http_writer.FULL_BYTES = full_bytes  # type: ignore[misc]
 
 
 class LogPairs:
@@ -133,6 +140,10 @@ class Bounds:
             not isinstance(sink._writer, _REWINDS) or queued > limit + _TAKEN_BACK_BYTES
         ):
             self._violate(f"{queued} bytes are queued, {limit} may be")
+        if isinstance(sink._writer, HttpWriter):
+            held, limit = sum(map(len, sink._writer._parts)), http_writer.FULL_BYTES
+            if held > limit + _BATCH_BYTES:
+                self._violate(f"{held} bytes are held for a database, {limit} may be")
         for connection in agent._parts.connections.all():
             link = connection._link
             if link is not None:

@@ -45,6 +45,10 @@ class Ledger:
         nameless: lines of an announced device without its name.
         transmitted: how often brokers sent each.
         may_repeat: the output writes again what its reader may have had.
+        answered: looks which answers of a database have come; None where what was written counts
+            as delivered.
+        known: numbers of which the agent knows that the database has stored them.
+        refused: numbers of lines that a database will never store, which the agent may know.
         dropped_metrics: gives how many metrics were dropped from a full queue. Such a message comes
             late if its acknowledgement is lost with its connection and the broker sends it again.
     """
@@ -54,6 +58,10 @@ class Ledger:
         self._seconds = seconds
         self._last: dict[tuple[str, int], int] = {}
         self._late = 0
+        self._seen: set[Key] = set()
+        self.answered: Callable[[], object] | None = None
+        self.known: set[Key] = set()
+        self.refused: set[Key] = set()
         self.dropped_metrics: Callable[[], int] = lambda: 0
         self.sent: dict[Key, float] = {}
         self.bystanders: Collection[str] = ()
@@ -68,44 +76,75 @@ class Ledger:
         self._last_stamp: dict[tuple[str, int], tuple[int, bytes]] = {}
 
     def line(self, line: bytes) -> None:
-        """Take a line that the reader has read."""
-        if (found := _NUMBER.match(line)) is not None:
-            self._take(found[1].decode(), int(found[2]), int(found[3]), line)
-        elif (found := _TASMOTA.match(line)) is not None:
-            name = found[1].decode()
-            if found[3] is None and name.startswith("d"):
-                self.nameless += 1
-            elif found[3] is not None and found[3] != b",friendly=Name_" + found[1]:
-                self._violate(f"{name} has the name of another device: {line!r}")
-            self._take(name, int(found[2]), int(found[4]), line)
-        elif (found := _TOTAL.match(line)) is not None:
-            self._take("opendtu", 0, int(found[1]), line)
-
-    def _take(self, instance: str, qos: int, number: int, line: bytes) -> None:
-        # Each instance has a session of its own, with its own order.
-        last = self._last.get((instance, qos), -1)
+        """Take a line that the reader has read, or a database stored."""
+        found = self._read(line)
+        if found is None:
+            return
+        self._check_order(found, line)
+        instance, qos, number = found
         module = module_of(instance)
-        if number > last:
-            self._last[instance, qos] = number
-        elif (key := (module, qos, number)) not in self.delivered and key not in self.nothing:
-            self._late += 1
-            if qos == 0 or self._late > self.dropped_metrics():
-                self._violate(f"{module} {qos}:{number} comes first after {last}")
         key = module, qos, number
+        if instance.startswith("d") and b",friendly=" not in line:
+            self.nameless += 1
         self.delivered[key] += 1
         if self.delivered[key] > self.transmitted[key] and not self.may_repeat:
             self._violate(f"{module} {qos}:{number} is written more often than it was sent")
-        stamp = line.rpartition(b" ")[2]
-        last_number, last_stamp = self._last_stamp.get((instance, qos), (number, b""))
-        if last_stamp == stamp and last_number != number:
-            self._violate(f"{module} {qos}:{number} has the time of {last_number}")
-        self._last_stamp[instance, qos] = number, stamp
         if owner_of(module) in self.bystanders:
             now_s = self._seconds()
             under_way_s = now_s - self.sent.get(key, now_s)
             self.longest_s = max(self.longest_s, under_way_s)
             if under_way_s > BYSTANDER_S:
                 self._violate(f"{module}, which no fault concerns, waited {under_way_s:.1f} s")
+
+    def request(self, line: bytes) -> None:
+        """Take a line of a request, which the database may store, later than another one."""
+        found = self._read(line)
+        if found is not None:
+            self._check_order(found, line)
+
+    def settle(self, line: bytes) -> None:
+        """Take note that the agent knows of a line that it is stored."""
+        found = self._read(line)
+        if found is not None:
+            self.known.add((module_of(found[0]), *found[1:]))
+
+    def refuse(self, line: bytes) -> None:
+        """Take note that the agent may count a line as one that the database never stores."""
+        found = self._read(line)
+        if found is not None:
+            self.refused.add((module_of(found[0]), *found[1:]))
+
+    def _read(self, line: bytes) -> Key | None:
+        """Return instance, QoS and number of a line that has them."""
+        if (found := _NUMBER.match(line)) is not None:
+            return found[1].decode(), int(found[2]), int(found[3])
+        if (found := _TASMOTA.match(line)) is not None:
+            name = found[1].decode()
+            if found[3] is not None and found[3] != b",friendly=Name_" + found[1]:
+                self._violate(f"{name} has the name of another device: {line!r}")
+            return name, int(found[2]), int(found[4])
+        if (found := _TOTAL.match(line)) is not None:
+            return "opendtu", 0, int(found[1])
+        return None
+
+    def _check_order(self, found: Key, line: bytes) -> None:
+        # Each instance has a session of its own, with its own order.
+        instance, qos, number = found
+        module = module_of(instance)
+        key = module, qos, number
+        last = self._last.get((instance, qos), -1)
+        if number > last:
+            self._last[instance, qos] = number
+        elif key not in self._seen and key not in self.nothing:
+            self._late += 1
+            if qos == 0 or self._late > self.dropped_metrics():
+                self._violate(f"{module} {qos}:{number} comes first after {last}")
+        self._seen.add(key)
+        stamp = line.rstrip(b"\n").rpartition(b" ")[2]
+        last_number, last_stamp = self._last_stamp.get((instance, qos), (number, b""))
+        if last_stamp == stamp and last_number != number:
+            self._violate(f"{module} {qos}:{number} has the time of {last_number}")
+        self._last_stamp[instance, qos] = number, stamp
 
     def dropped(self, publication: Publication, why: str) -> None:
         """Take note of what the broker drops."""
@@ -128,7 +167,12 @@ class Ledger:
     def may_be_acknowledged(self, publication: Publication) -> bool:
         """Say whether a message has been delivered, or looked at."""
         key = key_of(publication)
-        return key[0] == "opendtu" or key in self.delivered or key in self.nothing
+        if key[0] == "opendtu" or key in self.nothing:
+            return True
+        if self.answered is None:
+            return key in self.delivered
+        self.answered()
+        return key in self.known or key in self.refused
 
     def missing(self, qos: int, at_broker: set[Key]) -> list[Key]:
         """Return the numbers of which there is no trace."""
@@ -138,6 +182,7 @@ class Ledger:
             if key[1] == qos
             and key not in self.delivered
             and key not in self.nothing
+            and key not in self.refused
             and key not in self.forgotten
             and key not in at_broker
         ]

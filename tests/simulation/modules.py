@@ -16,9 +16,12 @@ from metrics_agent.metric import FieldValue, Metric, Series
 from metrics_agent.module_kind import ModuleKind
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
-__all__ = ["NUMBERED", "NumberedModule", "numbered_kind"]
+__all__ = ["NUMBERED", "NumberedModule", "is_odd", "numbered_kind"]
 
 NUMBERED = "numbered"
+_ODD: Final = 401, 7
+_WRONG: Final = 601, 11
+"""One line in so many, from which on, has what `http_model` says that databases do not take."""
 _LONG_EVERY: Final = 97
 _LONG_BYTES: Final = 9000
 """One line in so many has up to so many bytes: more than every buffer takes whole at any time."""
@@ -110,6 +113,10 @@ class NumberedModule(Service):
         qos, number = message.payload.split(b":")
         series = self._series[int(qos)]
         fields: dict[str, FieldValue] = {"n": int(number)}
+        if int(number) % _ODD[0] == _ODD[1]:
+            fields["odd"] = True
+        if int(number) % _WRONG[0] == _WRONG[1]:
+            fields["wrong"] = True
         if int(number) % _LONG_EVERY == 0:
             fields["text"] = "x" * (int(number) * 7919 % _LONG_BYTES)
         return [Metric(series, fields, message.received_ns)]
@@ -126,6 +133,11 @@ class NumberedModule(Service):
             self._context.reactor.callLater(1.5, late.callback, ())
             return late
         return ()
+
+
+def is_odd(number: int) -> bool:
+    """Say whether the line of a number may be one that a database does not take."""
+    return any(number % every == first for every, first in (_ODD, _WRONG))
 
 
 def _raise(step: str, wrong: str) -> None:

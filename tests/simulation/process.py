@@ -15,6 +15,7 @@ from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.module_kind import ModuleKind
 from metrics_agent.modules.opendtu import MODULE as OPENDTU
 from metrics_agent.modules.tasmota import MODULE as TASMOTA
+from metrics_agent.output.sink import QUEUE_FULL, REJECTED
 from metrics_agent.plan import build
 from metrics_agent.platform import Platform
 from metrics_agent.process.exit import ExitCode
@@ -209,7 +210,12 @@ class AgentProcess:
     @property
     def dropped(self) -> int:
         """Metrics that were dropped from a full queue, and counted."""
-        return sum(self.agent._parts.sink.dropped.values())
+        return self.agent._parts.sink.dropped.get(QUEUE_FULL, 0)
+
+    @property
+    def rejected(self) -> int:
+        """Metrics that were counted as rejected by the output."""
+        return self.agent._parts.sink.dropped.get(REJECTED, 0)
 
     @property
     def unread(self) -> int:

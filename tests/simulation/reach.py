@@ -13,7 +13,7 @@ _COST: Final = "no time passes while the simulation computes, and memory is not 
 _PROCESS: Final = (
     "descriptors 0 to 2, threads, signal handlers and the watchdog are the process's own"
 )
-_WEB: Final = "HTTP, WebSocket, TLS and logins are not simulated"
+_WEB: Final = "WebSocket, TLS, logins and the HTTP of modules are not simulated"
 _ONE_VERSION: Final = "all modules leave the version of MQTT to the default"
 
 OUT_OF_REACH: Final[dict[str, str]] = {

@@ -11,7 +11,7 @@ from tests.simulation.clock import SimClock
 from tests.simulation.descriptors import File, Pipe, TcpStream, UnixStream
 from tests.simulation.kernel import SimKernel
 
-__all__ = ["READERS", "Reader"]
+__all__ = ["READERS", "Reader", "is_line"]
 
 _LINE: Final = re.compile(rb"[a-z_]+(,[a-z_]+=[^ ,=\x00-\x1f]+)* [a-z_0-9]+=[^ \n\x00]+( -?\d+)?\n")
 _FAST: Final = 1 << 20
@@ -19,6 +19,11 @@ _REPLACED: Final = -1
 _PAGES: Final = (4, 16, 16, 256)
 _SEND_BUFFERS: Final = (65536, 212992)
 """The smallest takes the longest line as a whole: one that is longer is written in parts."""
+
+
+def is_line(line: bytes) -> bool:
+    """Say whether this is a line of line protocol, with its newline."""
+    return _LINE.fullmatch(line) is not None
 
 
 class Reader:
@@ -117,7 +122,7 @@ class Reader:
     def _take(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            if not _LINE.fullmatch(line + b"\n"):
+            if not is_line(line + b"\n"):
                 self._on_fault(f"not a line of line protocol: {line[:120]!r}")
             self._on_line(line)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from twisted.logger import globalLogPublisher
 
 from metrics_agent.errors import ConfigError
-from tests.simulation.accounting import NO_RETAINED, Accounting
+from tests.simulation.accounting import NO_RETAINED, STALLED_S, Accounting
 from tests.simulation.broker import ModelBroker, Publication
 from tests.simulation.broker_packets import matches
 from tests.simulation.broker_session import choose_options
@@ -21,8 +21,10 @@ from tests.simulation.clock import SimClock
 from tests.simulation.configuration import INSTANCES, NUMBERED, PORTS, ConfigFile
 from tests.simulation.devices import TOPICS, Devices
 from tests.simulation.disk import SimDisk
+from tests.simulation.http_faults import HTTP_KINDS
+from tests.simulation.http_reader import DATABASE_PORT, DatabaseReader
 from tests.simulation.invariants import LogPairs, small_limits
-from tests.simulation.modules import numbered_kind
+from tests.simulation.modules import is_odd, numbered_kind
 from tests.simulation.network import Connection
 from tests.simulation.process import AgentProcess, make_observer
 from tests.simulation.reader import READERS, Reader
@@ -38,6 +40,8 @@ RECOVERY_S: Final = 100.0
 is noticed after 45 s and made again within 5 s, a module that is parked waits for 20 s."""
 BACKLOG_S: Final = 0.02
 """For each message that waits at a broker then: it may send them one by one."""
+_DATABASES: Final = 0.3
+"""The share of the runs whose output is one."""
 DELIVERY_S: Final = 10.0
 """How long a message may take where all works; one may wait for announcements."""
 
@@ -71,7 +75,7 @@ class World:
         only: Collection[int] | None = None,
     ) -> None:
         self.seed = seed
-        self.without = without
+        self.without: Collection[str] = without
         self._only = only
         self.chance = Random(seed)
         self.plan: list[tuple[int, float, str]] = []
@@ -87,13 +91,13 @@ class World:
         self.episodes: Counter[str] = Counter()
         self.pairs: Counter[tuple[str, str]] = Counter()
         self.disk = SimDisk(Random(f"{seed} disk"), self.boundary)
-        output = Random(f"{seed} output")
-        self._reader_class = output.choice(READERS)
-        self._output = output
+        self._listeners: dict[int, Any] = {}
+        self._output = Random(f"{seed} output")
+        self.reader = self._choose_reader()
         self.config = ConfigFile(
             directory / f"agent-{seed}.toml",
             Random(f"{seed} configuration"),
-            self._reader_class.setting,
+            self.reader.setting,
         )
         self.brokers = {
             port: ModelBroker(clock, choose_options(Random(f"{seed} broker {port}")))
@@ -108,7 +112,6 @@ class World:
             for module in self.scope.bystanders
             if self.brokers[PORTS[module]].options.max_inflight > 1
         }
-        self._listeners: dict[int, Any] = {}
         for port, broker in self.brokers.items():
             self._listeners[port] = partial(self._accept, broker)
             broker.on_drop = self.ledger.dropped
@@ -121,7 +124,6 @@ class World:
         self.steps = Steps(self.violate, self.excuse, lambda: clock.now_s)
         self.devices = Devices(clock, self.brokers, self.ledger)
         self.send = self.devices.send
-        self.reader = self._make_reader()
         self.ledger.may_repeat = self.reader.repeats
         self._observer = make_observer(clock, lambda line: self.note(f"log: {line[:300]}"))
         self.process: AgentProcess | None = None
@@ -189,16 +191,21 @@ class World:
         healed_s = self._healed_s = self.clock.now_s
         limit_s = RECOVERY_S + BACKLOG_S * self.backlog()
         deadline_s = healed_s + limit_s
-        while self.clock.now_s < deadline_s and not self._is_settled():
+        while self.clock.now_s < deadline_s and not (self.violations or self._is_settled()):
             self.clock.run(1.0)
-        if not self._is_settled():
+        if not (self.violations or self._is_settled()):
             self.violate(f"not recovered {limit_s:.0f} s after the last fault: {self._state()}")
             return
         self.recovered_s = self.clock.now_s - healed_s
         sent = len(self.ledger.sent)
         self.devices.send_each()
         self.clock.run(DELIVERY_S)
-        late = [key for key in list(self.ledger.sent)[sent:] if key not in self.ledger.delivered]
+        # Of a database the agent may have to find out first which lines it does not take.
+        late = [
+            key
+            for key in list(self.ledger.sent)[sent:]
+            if key not in self.ledger.delivered and not is_odd(key[2])
+        ]
         if late:
             self.violate(f"all works again, but {late[:5]} came to nothing in {DELIVERY_S:g} s")
             return
@@ -216,6 +223,8 @@ class World:
         kinds = set(self.episodes)
         if not all(each.options.retained_for_wildcards for each in self.brokers.values()):
             kinds.add(NO_RETAINED)
+        if isinstance(self.reader, DatabaseReader):
+            self.reader.check_rejected(self.accounting.rejected)
         self.accounting.close(self.brokers.values(), kinds, ids)
 
     def _is_settled(self) -> bool:
@@ -297,7 +306,7 @@ class World:
         """Start a process, as the parent does."""
         self._restart = None
         if not self.reader.alive:
-            self.reader = self._make_reader()
+            self.reader = self._next_reader()
         self.note("agent starts")
         self._pairs = LogPairs(self.violate)
         self.steps.process_starts()
@@ -338,6 +347,7 @@ class World:
         self.note("agent has ended")
         assert self.process is not None
         self.accounting.dropped += self.process.dropped
+        self.accounting.rejected += self.process.rejected
         self.accounting.unread += self.process.unread
         self.reader.end_of_stream()
         if not self._ending:
@@ -352,8 +362,23 @@ class World:
         if self.reader.loses:
             self.excuse("", 20.0)
 
-    def _make_reader(self) -> Reader:
-        return self._reader_class(self.clock, self._output, self._line, self.violate)
+    def _choose_reader(self) -> Reader:
+        random = self._output
+        if Random(f"{self.seed} database").random() < _DATABASES:
+            reader = DatabaseReader(self.clock, random, self._line, self.violate, self.ledger)
+            reader.requests.is_stopping = self._is_stopping
+            # Tried again after half a minute at most, or as long as the database wants.
+            self.accounting.stalled_s = 3 * STALLED_S
+            self._listeners[DATABASE_PORT] = reader.accept
+            return reader
+        self.without = {*self.without, *HTTP_KINDS}
+        return random.choice(READERS)(self.clock, random, self._line, self.violate)
+
+    def _next_reader(self) -> Reader:
+        return type(self.reader)(self.clock, self._output, self._line, self.violate)
+
+    def _is_stopping(self) -> bool:
+        return self.process is None or self.process.agent.stopping
 
     # -- seams -------------------------------------------------------------------------------
 

@@ -1,0 +1,203 @@
+"""Breaks of the output over HTTP, each named by what goes wrong; see `mutants`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.deliberate_breaks import Break
+
+__all__ = ["HTTP_RACES"]
+
+_WRITER: Final = "output/http/writer.py"
+_ANSWERS: Final = "output/http/answers.py"
+_SEARCH: Final = "output/http/search.py"
+_POST: Final = "transports/http_post.py"
+
+
+def _race(name: str, path: str, old: str, new: str) -> Break:
+    return Break(name, path, old, new, "")
+
+
+HTTP_RACES: Final = (
+    _race(
+        "lines_are_acknowledged_before_the_answer",
+        _WRITER,
+        "            self._untaken += len(data)\n",
+        "",
+    ),
+    _race(
+        "a_request_is_sent_again_with_more_lines",
+        _WRITER,
+        "        body = self._parts[0] if self._search is None else self._search.request()\n",
+        "        self._grow() if self._search is None and self._source.queued_bytes else None\n"
+        "        body = self._parts[0] if self._search is None else self._search.request()\n",
+    ),
+    _race(
+        "the_next_request_overtakes_one_that_failed",
+        _WRITER,
+        '        self._source.trouble(f"{self._name}: {cause.text}", cause.kind)\n',
+        '        self._source.trouble(f"{self._name}: {cause.text}", cause.kind)\n'
+        "        if self._search is None:\n"
+        "            self._take(self._limit_bytes)\n"
+        "            self._parts.rotate(1)\n",
+    ),
+    _race(
+        "a_kept_connection_that_is_lost_counts_as_delivered",
+        _WRITER,
+        "            self._reused = False\n            self._retries.start(0)\n",
+        "            self._reused = False\n            self._accepted(Accepted())\n"
+        "            self._continue()\n",
+    ),
+    _race(
+        "a_search_without_an_accepted_line_drops_them_all",
+        _WRITER,
+        "        elif search is not None and search.failed:\n",
+        "        elif search is not None and search.failed and len(search) > 1:\n"
+        "            self._part_is_done()\n"
+        "        elif search is not None and search.failed:\n",
+    ),
+    _race(
+        "a_stop_settles_what_is_left",
+        _WRITER,
+        "        self._closed = True\n        self._leaves.stop()\n",
+        "        self._closed, self._untaken = True, 0\n        self._source.taken()\n"
+        "        self._leaves.stop()\n",
+    ),
+    _race(
+        "a_drain_settles_what_is_left",
+        _WRITER,
+        "        self._reused = False\n        self._source.trouble(",
+        "        self._reused = False\n        if self._source.draining:\n"
+        "            self._part_is_done()\n        self._source.trouble(",
+    ),
+    _race(
+        "retry_after_is_ignored",
+        _WRITER,
+        "        self._retry_in(max(delay_s, cause.retry_after_s))\n",
+        "        self._retry_in(delay_s)\n",
+    ),
+    _race(
+        "a_request_is_tried_again_at_once",
+        _WRITER,
+        "        self._retry_in(max(delay_s, cause.retry_after_s))\n",
+        "        self._retry_in(0)\n",
+    ),
+    _race(
+        "a_failed_request_is_not_tried_again",
+        _WRITER,
+        "        self._retry_in(max(delay_s, cause.retry_after_s))\n",
+        "        if cause.kind != 'timeout':\n"
+        "            self._retry_in(max(delay_s, cause.retry_after_s))\n",
+    ),
+    _race(
+        "an_error_of_the_server_drops_the_request",
+        _WRITER,
+        "        self._reused = False\n        self._source.trouble(",
+        '        self._reused = False\n        if cause.kind == "http_500":\n'
+        "            self._part_is_done()\n        self._source.trouble(",
+    ),
+    _race(
+        "a_partial_answer_is_sent_again",
+        _ANSWERS,
+        "        if _PARTLY in text:\n",
+        "        if _PARTLY in text and _DROPPED.search(text) is None:\n",
+    ),
+    _race(
+        "every_bad_request_counts_as_partly_stored",
+        _ANSWERS,
+        "        if _PARTLY in text:\n",
+        "        if True:\n",
+    ),
+    _race(
+        "a_page_that_was_cut_counts_as_success",
+        _POST,
+        "            if body.strip():\n",
+        "            if True:\n",
+    ),
+    _race(
+        "a_cut_answer_counts",
+        _POST,
+        "        if isinstance(reason.value, ResponseDone):\n",
+        "        if not isinstance(reason.value, PotentialDataLoss):\n",
+    ),
+    _race(
+        "a_redirect_counts_as_success",
+        _ANSWERS,
+        "    if status == _NO_CONTENT or ",
+        "    if status in _REDIRECTS or status == _NO_CONTENT or ",
+    ),
+    _race(
+        "a_search_forgets_the_lines_before_the_first_probe",
+        _SEARCH,
+        "            ends = zip([-1, *tried], [*tried, len(self._lines)], strict=True)\n",
+        "            ends = zip(tried, [*tried[1:], len(self._lines)], strict=True)\n",
+    ),
+    _race(
+        "a_search_forgets_half_of_a_stretch",
+        _SEARCH,
+        "                self._stretches[:0] = [stretch[:middle], stretch[middle:]]\n",
+        "                self._stretches[:0] = [stretch[:middle]]\n",
+    ),
+    _race(
+        "a_search_that_failed_loses_the_lines_that_came",
+        _WRITER,
+        "            search.again(split_lines(more))\n",
+        "            search.again()\n",
+    ),
+    _race(
+        "the_second_half_of_a_request_goes_first",
+        _WRITER,
+        '        self._parts.extendleft((b"".join(lines[middle:]), b"".join(lines[:middle])))\n',
+        '        self._parts.extendleft((b"".join(lines[:middle]), b"".join(lines[middle:])))\n',
+    ),
+    _race(
+        "a_request_that_is_too_large_is_cut_off",
+        _WRITER,
+        '        self._parts.extendleft((b"".join(lines[middle:]), b"".join(lines[:middle])))\n',
+        '        self._parts.appendleft(b"".join(lines[:middle]))\n',
+    ),
+    _race(
+        "lines_that_wait_for_others_never_leave",
+        _WRITER,
+        "            if not self._leaves.active:\n                self._leaves.start(delay_s)\n",
+        "",
+    ),
+    _race(
+        "what_waits_when_an_answer_comes_stays",
+        _WRITER,
+        "        else:\n            self._leave()\n\n    def _part_is_done",
+        "\n    def _part_is_done",
+    ),
+    _race(
+        "a_stop_leaves_the_last_lines_waiting",
+        _WRITER,
+        "            urgent=source.urgent,\n",
+        "            urgent=source.urgent and not source.draining,\n",
+    ),
+    _race(
+        "a_stop_waits_for_the_time_to_try_again",
+        _WRITER,
+        "elif self._lone_since_s is not None or (self._source.draining and not self._hurried):",
+        "elif self._lone_since_s is not None:",
+    ),
+    _race(
+        "all_that_is_queued_is_taken_while_the_database_is_away",
+        _WRITER,
+        '        self._source.trouble(f"{self._name}: {cause.text}", cause.kind)\n',
+        '        self._source.trouble(f"{self._name}: {cause.text}", cause.kind)\n'
+        "        self._take(self._limit_bytes)\n",
+    ),
+    _race(
+        "rejected_lines_are_not_counted",
+        _WRITER,
+        '            self._source.rejected(verdict.count, verdict.reason, b"")\n',
+        "            pass\n",
+    ),
+    _race(
+        "a_second_request_is_sent_on_the_way",
+        _WRITER,
+        "        if self._closed or self._request is not None:\n            return\n",
+        "        if self._closed:\n            return\n",
+    ),
+)
+"""Errors of order and of what an answer means."""
