@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.config import AgentConfig, AgentSettings, Fault, ModuleConfig, setting
 from metrics_agent.config.output import OutputSettings
-from metrics_agent.module_kind import ModuleKind
+from metrics_agent.module_kind import Collected, ModuleKind
 from metrics_agent.plan import Plan, build
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from tests.supervision.fakes import FAULTS, raiser
@@ -50,6 +50,36 @@ def module(
 def planned(*modules: ModuleConfig, **settings: Any) -> Plan:
     """Plan a configuration of these."""
     return build(AgentConfig(Path("agent.toml"), AgentSettings(**settings), modules, ()))
+
+
+class CollectedTests(SynchronousTestCase):
+    """What a module finds that others collect."""
+
+    def test_of_others_at_the_same_address(self) -> None:
+        """Not its own, nor that of a module which cannot run or is at another broker."""
+
+        def collects(broker: MqttSettings) -> ModuleKind:
+            found = Collected(broker, frozenset({"x"}), takes=bool)
+            return evolve(kind(), collects=lambda _settings: (found,))
+
+        two = evolve(BROKER, broker=("tcp://one.test", "tcp://spare.test"))
+        plan = planned(
+            module("asks", collects(BROKER)),
+            module("same", collects(two)),
+            module("elsewhere", collects(OTHER)),
+            module("faulty", collects(BROKER), faults=(FAULT,)),
+            module("off", collects(BROKER), enabled=False),
+        )
+        self.assertEqual(
+            [each.module for each in plan.collected_elsewhere("asks", BROKER)], ["same"]
+        )
+
+    def test_what_raises_is_a_fault_of_its_own(self) -> None:
+        """The other modules run."""
+        broken = evolve(kind(), collects=raiser(ZeroDivisionError()))
+        plan = planned(module("broken", broken), module("good"))
+        self.assertEqual([each.name for each in plan.modules], ["good"])
+        self.assertEqual([name for name, _ in plan.faulty], ["broken"])
 
 
 class BuildTests(SynchronousTestCase):

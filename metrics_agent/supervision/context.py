@@ -8,13 +8,14 @@ does nothing.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from operator import length_hint
 from pathlib import Path
 from random import random
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
@@ -200,7 +201,10 @@ class Context:
 
     def collected_elsewhere(self, broker: MqttSettings) -> Sequence[Collected]:
         """See `ModuleContext`."""
-        return self._collected_elsewhere(broker)
+        return tuple(
+            evolve(each, takes=partial(self._takes, each.takes))
+            for each in self._collected_elsewhere(broker)
+        )
 
     def is_connected(self, broker: MqttSettings) -> bool:
         """See `ModuleContext`."""
@@ -362,6 +366,10 @@ class Context:
         return self._owned.end(self._fail_call)
 
     # Inside.
+
+    def _takes(self, takes: Callable[[str], bool], topic: str) -> bool:
+        """Ask another module, which may be of another package, whether a topic is its own."""
+        return self._guard.run("collected_elsewhere", takes, topic) is True
 
     def _drop_late(self, metrics: Iterable[Metric]) -> None:
         count = self._guard.run("emit", length_hint, metrics, 1)

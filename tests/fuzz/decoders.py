@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import hypothesis.strategies as st
@@ -12,6 +13,8 @@ from metrics_agent.cause import CauseError
 from metrics_agent.config.secret import Secret
 from metrics_agent.http_interface import HttpReply
 from metrics_agent.interfaces import Message
+from metrics_agent.modules.hadiscovery.config import HadiscoverySettings
+from metrics_agent.modules.hadiscovery.service import HadiscoveryModule
 from metrics_agent.modules.netatmo.answers import NextStep, judge
 from metrics_agent.modules.netatmo.config import NetatmoSettings
 from metrics_agent.modules.netatmo.service import NetatmoModule
@@ -25,6 +28,7 @@ from metrics_agent.oauth2.tokens import read_stored, write_stored
 from metrics_agent.testing import FakeContext, topic_matches
 from metrics_agent.topic_filters import valid_topic
 from tests.fuzz.corpus import (
+    CASES,
     Conversation,
     Line,
     conversations,
@@ -279,6 +283,41 @@ def _stored() -> st.SearchStrategy[bytes]:
     return json_bent(Vocabulary.of([text]), most=2)
 
 
+# Home Assistant's discovery.
+
+
+def run_hadiscovery(case: Case) -> None:
+    """Give the messages to the module, and remove what was announced: nothing may be left."""
+    context = FakeContext()
+    module = HadiscoveryModule(case.conversation.settings, context)
+    module.startService()
+    for number, said in enumerate(case.messages):
+        context.advance(said.wait_s)
+        deliver(context, said, number)
+    for entity in tuple(module.registry.entities.values()):
+        deliver(context, Said(entity.topic, b"", retain=False, wait_s=0.0), 0)
+    assert len(module.registry) == module.registry.topics == 0, module.registry.entities
+    assert len(module.registry.templates) == module.registry.templates.size_bytes == 0
+    module.stopService()
+    check_context(context)
+
+
+def _adversarial() -> Iterator[Conversation]:
+    """Yield what was made up to find faults, with Home Assistant as the judge."""
+    settings = HadiscoverySettings(
+        retained="take", texts=True, config_entities=True, disabled_entities=True
+    )
+    for path in sorted((CASES / "hadiscovery" / "adversarial").glob("*.json")):
+        case = json.loads(path.read_text("utf-8"))
+        lines = tuple(
+            Line(each["topic"], each["payload"], each.get("retain", False))
+            for each in (*case.get("before", ()), *case["config"][:20], *case["steps"][:20])
+            if each["topic"] is not None and len(each.get("payload", "x" * 5000)) < 5000
+        )
+        if lines:
+            yield Conversation(path.stem, settings, lines)
+
+
 _TASMOTA: Final = tuple(conversations("tasmota", TasmotaSettings))
 _OPENDTU: Final = tuple(conversations("opendtu", OpenDtuSettings, url="http://192.0.2.1"))
 
@@ -289,6 +328,19 @@ DECODERS: Final = (
         cases_of(_TASMOTA, _STRAY_TOPICS),
         run_tasmota,
         300,
+    ),
+    Target(
+        "hadiscovery",
+        "announcements and states of what announces itself to Home Assistant",
+        cases_of(
+            (*conversations("hadiscovery", HadiscoverySettings), *_adversarial()),
+            (
+                *("homeassistant", "sensor", "binary_sensor", "device", "config", "n1", "state"),
+                *("a b", "+", "#", "", "x" * 300, "$SYS", "é"),
+            ),
+        ),
+        run_hadiscovery,
+        150,
     ),
     Target(
         "opendtu_socket",

@@ -10,8 +10,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from metrics_agent.errors import PayloadError
-from metrics_agent.interfaces import Handler, Message
+from metrics_agent.interfaces import Collected, Handler, Message
 from metrics_agent.metric import Metric, metric
+from metrics_agent.supervision.context import Context
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from tests.supervision.fakes import BROKER, FAULTS, ContextCase, raiser
 
@@ -62,6 +63,31 @@ class MessageTests(ContextCase):
     def take(self, _message: Message) -> list[Metric]:
         """Take a message, as a method."""
         return [POINT]
+
+    def test_what_others_collect(self) -> None:
+        """What another module says of it is contained, whatever it does."""
+
+        def takes(topic: str) -> bool:
+            if topic == "bad":
+                raise SystemExit
+            return topic == "theirs"
+
+        found = Collected(BROKER, frozenset({"x"}), takes, module="other")
+        context = Context(
+            "demo",
+            self.log,
+            self.resources,
+            self.counters,
+            self.failures.append,
+            collected_elsewhere=lambda _broker: (found,),
+        )
+        self.addCleanup(context.close)
+        [each] = context.collected_elsewhere(BROKER)
+        self.assertEqual(each.module, "other")
+        self.assertEqual(
+            [each.takes(topic) for topic in ("theirs", "ours", "bad")], [True, False, False]
+        )
+        self.assertEqual(self.counters.errors, {"collected_elsewhere": 1})
 
     def test_unknown_broker(self) -> None:
         """A broker that the settings do not name is the module's mistake."""

@@ -84,7 +84,10 @@ class Reader:
     def template(self, key: str) -> tuple[str | None, Template | None]:
         """Return the text of a template and what renders it; None twice if there is none."""
         found: str | None = self.read(key, text)
-        return found, None if found is None else self.compile(found)
+        if found is None:
+            return None, None
+        template = self.compile(found)
+        return template.text, template  # many entities have the same text
 
     def check_template(self, key: str) -> None:
         """Check a template that nothing here renders."""

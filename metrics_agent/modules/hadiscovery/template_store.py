@@ -38,6 +38,7 @@ class TemplateStore:
         Raises:
             PayloadError: it cannot be used, or there is no room for it.
         """
+        text = text.strip()
         found = self._templates.get(text)
         if found is not None:
             return found

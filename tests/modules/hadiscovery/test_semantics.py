@@ -218,6 +218,20 @@ class ValueTests(ServiceCase):
         config = {"state_topic": "n1/t", "encoding": "", "value_template": "{{ value_json.t }}"}
         self.assertEqual(self.shown("binary_sensor", config, b"ON", b'{"t": "ON"}'), [None, True])
 
+    def test_an_update_keeps_what_is_known_of_availability(self) -> None:
+        """Of each topic that it still has, and of the last message."""
+        context = self.make()
+        first, second = {"topic": "n1/a"}, {"topic": "n1/b"}
+        context.deliver(topic(), sensor(availability=[first, second]))
+        context.deliver("n1/a", b"online")
+        context.deliver(topic(), sensor(availability=[first], availability_mode="all"))
+        [entity] = self.module.registry.entities.values()
+        self.assertTrue(entity.is_available(0.0))
+        context.deliver(topic(), sensor(availability=[second]))
+        self.assertTrue(entity.is_available(0.0))
+        context.deliver(topic(), sensor(availability=[second], availability_mode="all"))
+        self.assertFalse(entity.is_available(0.0))
+
     def test_an_update_takes_no_template_away(self) -> None:
         """It goes on with the one that it had; sent again, the update changes nothing."""
         context = self.make()

@@ -222,6 +222,17 @@ class LimitTests(ServiceCase):
         self.assertEqual(len(self.module.registry.templates), 0)
         self.assertEqual(self.module.registry.templates.size_bytes, 0)
 
+    def test_templates_with_blanks_around_them(self) -> None:
+        """They are the same as without, and go like others."""
+        context = self.make()
+        available = {"topic": "n1/a", "value_template": " {{ value_json.state }} "}
+        for blanks in (" ", "\n", ""):
+            template = f"{blanks}{{{{ value_json.t * 2 }}}}{blanks}"
+            context.deliver(topic(), sensor(value_template=template, availability=[available]))
+            self.assertEqual(len(self.module.registry.templates), 2)
+            context.deliver(topic(), b"")
+        self.assertEqual(self.indexes(), [0] * len(self.indexes()))
+
     def test_templates_of_one_announcement(self) -> None:
         """What takes long to compile is limited in each; what is known costs nothing."""
         context = self.make()
