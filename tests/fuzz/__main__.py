@@ -31,6 +31,7 @@ DECODERS: Final = (
     *("modules/tasmota/decode.py", "modules/tasmota/discovery.py", "modules/tasmota/energy.py"),
     *("modules/tasmota/meters.py", "modules/tasmota/sensors.py", "modules/tasmota/state.py"),
     *("modules/tasmota/meter_keys.py", "modules/tasmota/meter_statistics.py"),
+    *("modules/tasmota/meter_words.py", "modules/tasmota/meter_parts.py"),
     "modules/tasmota/zigbee.py",
     *("modules/tasmota/totals.py", "modules/tasmota/values.py", "modules/tasmota/go_compat.py"),
     *("modules/hadiscovery/abbreviations.py", "modules/hadiscovery/checks.py"),

@@ -15,7 +15,8 @@ from typing import Final
 from metrics_agent.catalogue import BATTERY, DEVICE, ELECTRICITY
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.device import Device
-from metrics_agent.modules.tasmota.meter_keys import MeterField, find
+from metrics_agent.modules.tasmota.meter_field import MeterField
+from metrics_agent.modules.tasmota.meter_keys import find
 from metrics_agent.modules.tasmota.values import ChosenUnit, Drop, PointBuilder, Units, float_of
 
 __all__ = ["MAX_CHANNELS", "decode_energy", "decode_energy_fully"]

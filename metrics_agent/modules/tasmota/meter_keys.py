@@ -12,48 +12,24 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from metrics_agent.catalogue import COUNTER, ELECTRICITY, Measurement
 from metrics_agent.limits import TASMOTA_NAME_CHARS
+from metrics_agent.modules.tasmota.meter_field import WATT_HOURS, WATTS, MeterField
+from metrics_agent.modules.tasmota.meter_statistics import is_statistic
+from metrics_agent.modules.tasmota.meter_words import read_words
 
 __all__ = [
     "DAYS_AND_NIGHTS",
     "ENERGY",
     "TABLE",
-    "WATTS",
-    "MeterField",
     "find",
+    "find_of_part",
     "normalised",
 ]
 
 
-@frozen
-class MeterField:
-    """What one key of a meter means.
-
-    Attributes:
-        measurement, field: where it goes.
-        channel: the phase, from 1, or two of them (``l1_l2``); empty for the whole.
-        factor: the meter's value times this is ours.
-        units: between which scripts differ, as the setting ``meters`` writes them; empty if known.
-        part: one of several meters in the object, such as ``M2``; empty for the object itself.
-        weak: other devices have such a key too, so it does not make an object a meter.
-    """
-
-    measurement: str
-    field: str
-    channel: str = ""
-    factor: float = 1.0
-    units: tuple[str, ...] = ()
-    weak: bool = False
-    part: str = ""
-
-
-WATTS: Final = ("W", "kW")
-"""Units of power between which scripts differ."""
-
-WATT_HOURS: Final = ("Wh", "kWh")
 ENERGY: Final = ("kWh", "Wh", "MWh")
 """Those of meters that count heat or great amounts."""
 
@@ -69,6 +45,11 @@ _SPELLING: Final = str.maketrans(
 )
 # One of several meters, inputs or outputs: ``M1_Voltage_L1``, ``PV2_Current``, ``C3Voltage``.
 _PART = re.compile(r"((?:M|C|CH|PV)[1-9]|Sensor[-_][0-9]{1,2})[-_]?([A-Za-z].*)")
+# "ELZ_PV_1.8.0" is a meter's name and a code. A letter is no name: "z1_8_0" is easier to write in
+# some programs.
+_PREFIXED_CODE = re.compile(
+    rf"(?:([A-Za-z][A-Za-z0-9_ -]*[A-Za-z0-9])[_ -]|[A-Za-z])({_CODE.pattern})"
+)
 _DIGIT = re.compile(r"[0-9]")
 _NUMBERS: Final = frozenset("1234")
 
@@ -95,16 +76,30 @@ def _normalised(key: str) -> tuple[str, str]:
 
 
 def find(key: str) -> MeterField | None:
-    """Return what a key means; None if the table does not have it."""
+    """Return what a key means; None if neither the table nor its words say it."""
     meaning = TABLE.get(normalised(key))
     if meaning is not None or len(key) > TASMOTA_NAME_CHARS:
         return meaning
+    return _find_more(key)
+
+
+@lru_cache(maxsize=1024)
+def _find_more(key: str) -> MeterField | None:
+    match = _PREFIXED_CODE.fullmatch(key)
+    if match is not None:
+        meaning = TABLE.get(_normalised(match[2]))
+        return None if meaning is None else evolve(meaning, part=match[1] or "")
     match = _PART.fullmatch(key)
-    if match is None:
-        return None
-    form, phase = normalised(match[2])
-    meaning = TABLE.get((form, phase)) or TABLE.get((f"part {form}", phase))
-    return None if meaning is None else evolve(meaning, part=match[1])
+    meaning = find_of_part(match[2]) if match is not None else None
+    if match is not None and meaning is not None and not meaning.part:
+        return evolve(meaning, part=match[1])
+    return None if is_statistic(key) else read_words(key)
+
+
+def find_of_part(key: str) -> MeterField | None:
+    """Return what a key means behind the name of a part."""
+    form, phase = normalised(key)
+    return find(key) or TABLE.get((f"part {form}", phase))
 
 
 def _whole(
@@ -281,7 +276,7 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
             "1.7.0 powertotal totalpower tp kw kwl1plusl2plusl3",
             units=WATTS,
         ),
-        *_phases("power", "l#p kwl# prmsl#", "21.7.0", units=WATTS),
+        *_phases("power", "l#p kwl# prmsl# l#activepower", "21.7.0", units=WATTS),
         *_whole(ELECTRICITY, "power_imported", "plusp pimport"),
         *_whole(
             ELECTRICITY, "power_imported", "pin powerin powerimport pwrimp kwin pi", units=WATTS
@@ -323,7 +318,7 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
         *(
             ((f"part {form}", phase), meaning)
             for (form, phase), meaning in (
-                *_whole(ELECTRICITY, "current", "current a"),
+                *_whole(ELECTRICITY, "current", "current curr a"),
                 *_whole(ELECTRICITY, "voltage", "v"),
                 *_whole(ELECTRICITY, "power", "w"),
                 *_whole(ELECTRICITY, "power", "prmstotal", units=WATTS),

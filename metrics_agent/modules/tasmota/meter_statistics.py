@@ -26,7 +26,9 @@ KINDS: Final[Mapping[str, str]] = {
     "averages and extremes by their code": rf"^{_CODE}[2-6][._-][0-9]{{1,3}}(?:\*[0-9]{{1,3}})?$",
     "limits": rf"{_BEGINS}(?:limit|threshold)",
     "counters since a reset": rf"{_BEGINS}(?:reset|partial|par)(?:$|[^a-z])",
-    "values of a date that has passed": r"stichtag|^[0-9:-]+[._-][0-9]{1,2}[._-][0-9]{1,3}\*[0-9]",
+    "values of a date that has passed": (
+        r"stichtag|T[1-4]-[1-9]$|^[0-9:-]+[._-][0-9]{1,2}[._-][0-9]{1,3}\*[0-9]"
+    ),
 }
 """Kind -> the expression that finds its keys, in any case of letters."""
 

@@ -13,14 +13,9 @@ from typing import Final
 from attrs import evolve
 
 from metrics_agent.catalogue import COUNTER, ELECTRICITY
-from metrics_agent.modules.tasmota.meter_keys import (
-    DAYS_AND_NIGHTS,
-    ENERGY,
-    WATTS,
-    MeterField,
-    find,
-    normalised,
-)
+from metrics_agent.modules.tasmota.meter_field import WATTS, MeterField
+from metrics_agent.modules.tasmota.meter_keys import DAYS_AND_NIGHTS, ENERGY, find, normalised
+from metrics_agent.modules.tasmota.meter_parts import find_parts
 from metrics_agent.modules.tasmota.meter_statistics import is_statistic
 from metrics_agent.modules.tasmota.sensor_table import READINGS
 from metrics_agent.modules.tasmota.sensors import decode_sensor
@@ -75,6 +70,13 @@ def parse_meter_field(text: str) -> MeterField:
 _FLOWS: Final = ("volume", "flow", "m3")
 _FLUIDS: Final = ("wasser", "water", "gas", "wmz", "waerme", "heat")
 _TARIFF_CODES: Final = frozenset({"1.8.1", "1.8.2"})
+# The firmware's own begin with a capital.
+_SCRIPTS_OWN: Final = frozenset({"power", "voltage"})
+# Codes of a meter, also those that mean nothing here: "C.8.0", ".8.1".
+_SOME_CODE = re.compile(r"[0-9CFL]{0,3}(?:\.[0-9F]{1,2}){1,2}")
+_CODE_CHARS: Final = 12
+# Fewer keys are not those of several parts.
+_SEVERAL: Final = 3
 # More does not fit a line of the log.
 _MOST_NAMED: Final = 16
 _SCALED: Final = ("a power of ten",)
@@ -91,21 +93,33 @@ def has_meter_keys(meter: Mapping[str, object]) -> bool:
     weak: set[str] = set()
     volume = False
     unknown = False
+    names: list[str] = []
     for key, value in meter.items():
         meaning = find(key)
         if meaning is None:
             volume = volume or "volume" in key.lower()
-            unknown = unknown or isinstance(value, (int, float, list, dict))
+            if isinstance(value, (int, float, list, dict)):
+                unknown = True
+                if key not in READINGS:
+                    names.append(key)
         elif isinstance(value, (list, dict)):
             unknown = True
-        elif meaning.weak:
+        elif meaning.weak and key not in _SCRIPTS_OWN:
             weak.add(meaning.field if key not in READINGS else "")
         else:
             return True
     if volume:
         return bool(weak)
+    if weak and sum(map(_is_code, meter)) > 1:
+        return True
+    if len(names) > _SEVERAL and find_parts(names):
+        return True
     # What sensors write so is in their table: it makes no meter by itself.
     return bool(weak - {""}) and (not unknown or len(weak) > 1)
+
+
+def _is_code(key: str) -> bool:
+    return len(key) <= _CODE_CHARS and _SOME_CODE.fullmatch(key) is not None
 
 
 def decode_meter(
@@ -191,6 +205,9 @@ def decode_mapped(
 def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> dict[str, MeterField]:
     """Return what each key means, in the light of all the object's keys."""
     known = {key: meaning for key in meter if (meaning := find(key)) is not None}
+    # One key alone has no part.
+    if len(known) + 1 < len(meter):
+        known.update(find_parts([key for key in meter if key not in known]))
     form_of = {key: normalised(key)[0] for key in meter}
     forms = set(form_of.values())
     fields = {(each.field, each.channel) for each in known.values() if not each.units}
@@ -199,11 +216,16 @@ def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> di
     )
     raw = any(form.endswith("sf") for form in forms)
     tariffs = not _TARIFF_CODES.isdisjoint(forms)
-    # A word of doubtful unit puts the other words in doubt, not the codes.
+    # A word of doubtful unit puts the other words in doubt, not the codes; so does a tariff that is
+    # called a power.
+    doubtful = [(key, each) for key, each in known.items() if each.units]
     kilowatts = any(
-        each.units == WATTS and each.field == "power" and not key[0].isdigit()
-        for key, each in known.items()
-        if key
+        each.units == WATTS and each.field == "power" and not key[:1].isdigit()
+        for key, each in doubtful
+    )
+    called_power = any(
+        each.field.startswith("energy") and form_of[key].startswith("power")
+        for key, each in doubtful
     )
     if not forms.isdisjoint(DAYS_AND_NIGHTS):
         alone = {day for day, night in DAYS_AND_NIGHTS.items() if night not in forms}
@@ -219,6 +241,8 @@ def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> di
             (flows and not form.endswith("kwh")) or (tariffs and form[0].isdigit())
         ):
             doubt = ("kWh", "m3") if name.lower().startswith(_FLUIDS) else ENERGY
+        elif meaning.field == "power" and called_power:
+            doubt = ("W", "kWh")
         elif meaning.field == "power" and (flows or (kilowatts and not form[0].isdigit())):
             doubt = WATTS
         if raw and not doubt:

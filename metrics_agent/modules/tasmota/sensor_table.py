@@ -339,8 +339,12 @@ IGNORED_OBJECTS: Final = frozenset(
         "Global",
         # Events, not measurements.
         *("PN532", "RDM6300", "RC522", "RfReceived", "IrReceived", "GM861", "MtrReceived"),
+        # Of one beacon after another in one object.
+        *("IBEACON", "Wiegand"),
         # What a Zigbee bridge says of itself, and what it remembers of its devices: of any age.
         *("ZbInfo", "ZbState", "ZbStatus1", "ZbStatus2", "ZbStatus3", "ZbResponse", "ZbLight"),
         *("ZbBind", "ZbUnbind", "ZbLeave", "ZbParent", "ZbMap", "ZbScan", "ZbData"),
+        # Beside a Zigbee device's attributes (SetOption119).
+        *("ConfigResponse", "ReadNames", "WriteResponse"),
     }
 )

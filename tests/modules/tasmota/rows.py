@@ -161,12 +161,16 @@ SENSORS = {
         "zigbee_detectors",
         "Contact, Occupancy, Water, Fire, CO, BatteryVoltage, BatteryPercentage, LocalTemperature",
     ),
-    "Zigbee names, SetOption83, 100, 119": _row("zigbee_names", "IEEEAddr, ZbInfo, ZbState"),
+    "Zigbee names, SetOption83, 100, 119": _row(
+        "zigbee_names", "IEEEAddr, ZbInfo, ZbState, ReadNames, ConfigResponse"
+    ),
     "values at the top": _row(
         "top_level", "Temperature, Humidity, Light, Analog0, ADS1115, A0, Total_in"
     ),
     "Switch1..28, SwitchText": _row("sensor_switches", "Switch1, Switch28, Door"),
-    "events": _row("sensor_events", "PN532, RDM6300, RC522, RfReceived, IrReceived, GM861"),
+    "events": _row(
+        "sensor_events", "PN532, RDM6300, RC522, RfReceived, IrReceived, GM861, IBEACON"
+    ),
     "TuyaSNS and other mixed ones": _row("sensor_mixed", "TuyaSNS, MtrReceived, MCP230XX, PCF8574"),
     "water, rain": _row(
         "sensor_water",
@@ -264,6 +268,11 @@ METERS = {
     "more names of the public scripts": _row(
         "meter_more_names", "P_L1_L2_L3, zaehler_a-, EC_CounterVal, mainsv, Tariflos, Pp, Pm"
     ),
+    "names that are read word by word": _row(
+        "meter_words",
+        "VolL1, CurL2, ActPowExp, TotEneT3, Wirkenergie.plus, L1ActivePower, ELZ_PV_1.8.0, C.8.0",
+    ),
+    "several parts in one object": _row("meter_parts", "A_power, ivolt, PowerB, Watt_L1B"),
     "free names, mapped": _row("meter_mapping"),
     "0 until the first telegram": _row("meter_before_first_telegram"),
 }
