@@ -1,6 +1,8 @@
 """Golden cases: a folder with settings, messages and the lines that are expected.
 
-The files are described in `tests.modules.golden`.
+The files are described in `tests.modules.golden`. What programs really sent is in ``recorded_*``:
+Zigbee2MQTT 2.14.1, Theengs gateway 1.8.0, rtl_433 22.11, ecowitt2mqtt 2026.1.0, linux2mqtt 1.9.0;
+the devices are made up. `tests.integration.test_publishers` runs the first four programs.
 """
 
 from __future__ import annotations
