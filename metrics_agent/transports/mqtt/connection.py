@@ -95,6 +95,7 @@ class MqttConnection(Service):
         self._answers = Timer(reactor, self._answer_is_overdue)
         self._awaits_announcements = True
         self._too_long_logged = False
+        self._remarks: tuple[str, ...] = ()
         self._reconnecting = Reconnecting(
             reactor,
             addresses=settings.brokers,
@@ -252,11 +253,19 @@ class MqttConnection(Service):
     def link_accepted(self, link: MqttLink, session_present: bool) -> None:
         """Subscribe to everything wanted; called by the link."""
         self._reconnecting.accepted()
+        self._log_remarks(link.engine.remarks)
         self._subscriber.connected(self._table.wanted(), session_present=session_present)
         self._flushes.stop()
         self._flush()
         for reason in self._pause_reasons:
             link.inflow.pause(reason)
+
+    def _log_remarks(self, remarks: tuple[str, ...]) -> None:
+        """Log what is odd about the broker's limits, unless it was so the last time."""
+        if remarks != self._remarks:
+            self._remarks = remarks
+            for remark in remarks:
+                self._log.warn("Broker {broker}: {remark}.", broker=self.broker, remark=remark)
 
     def link_answered(self, answer: Subscribed | Unsubscribed | Published) -> None:
         """Take the answer to a SUBSCRIBE or UNSUBSCRIBE; called by the link."""

@@ -26,7 +26,7 @@ from paho.mqtt.properties import Properties
 
 from metrics_agent.errors import ProtocolError
 from metrics_agent.limits import CONTROL_PACKET_BYTES
-from metrics_agent.transports.mqtt import packets
+from metrics_agent.transports.mqtt import broker_limits, packets
 from metrics_agent.transports.mqtt.packet_types import CONNACK
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
@@ -165,6 +165,7 @@ class Engine:
 
     Attributes:
         max_packet_bytes: the longest packet that the broker takes, as far as it says so.
+        remarks: what is to be logged of the limits that the broker says it has.
     """
 
     def __init__(
@@ -178,7 +179,8 @@ class Engine:
         self._pipe = _Pipe(write)
         self._events: list[Event] = []
         self._qos2_bytes = 0
-        self._maximum_qos = 2
+        self._maximum_qos = broker_limits.NO_LIMIT
+        self.remarks: tuple[str, ...] = ()
         self.max_packet_bytes = packets.MAX_PACKET_BYTES
         version: dict[str, Any] = (
             {"protocol": MQTTProtocolVersion.MQTTv5}
@@ -249,8 +251,10 @@ class Engine:
                 "malformed_packet", f"a packet of type {first >> 4} cannot be read: {error!r}"
             ) from error
         if result != MQTTErrorCode.MQTT_ERR_SUCCESS or not self._pipe.empty:
+            fault = broker_limits.fault_of(body) if self.v5 and first == CONNACK else ""
             raise ProtocolError(
-                "malformed_packet", f"a packet of type {first >> 4} was refused: {result.name}"
+                "malformed_packet",
+                f"a packet of type {first >> 4} was refused: {fault or result.name}",
             )
         return self._events
 
@@ -328,7 +332,8 @@ class Engine:
         # A broker ends the connection of a client that goes beyond what it says here. None of them
         # may be 0, but for the QoS.
         self.max_packet_bytes = getattr(limits, "MaximumPacketSize", 0) or self.max_packet_bytes
-        self._maximum_qos = getattr(limits, "MaximumQoS", self._maximum_qos)
+        self._maximum_qos = broker_limits.maximum_qos(limits)
+        self.remarks = tuple(broker_limits.remarks(limits))
         window = getattr(limits, "ReceiveMaximum", 0) or client.max_inflight_messages
         # The setter refuses it while connected; pinned by test_engine.py.
         client._max_inflight_messages = min(window, client.max_inflight_messages)  # noqa: SLF001

@@ -1120,6 +1120,35 @@ class Mqtt5Tests(Cases, SynchronousTestCase):
         [line] = script.logged(LogLevel.error)
         self.assertIn("at most 20 bytes; a message to 'abc', 21 bytes, is not sent", line)
 
+    def test_odd_limits_of_a_broker(self) -> None:
+        """A value that does not exist, and what modules need: named once, not at each connect."""
+        script = self.make()
+        script.connection.startService()
+        for _ in range(2):
+            script.open()
+            script.send(connack(v5=True, properties=b"\x24\x03\x28\x00"))
+            script.transport.lost(ConnectionDone())
+            script.clock.advance(1)
+        warned = [line for line in script.logged(LogLevel.warn) if "it says" in line]
+        self.assertEqual(len(warned), 2, warned)
+        self.assertIn("Maximum QoS 3, expected 0 or 1", warned[0])
+        self.assertIn("wildcards in subscriptions are not available", warned[1])
+
+    def test_limits_that_are_zero_or_twice(self) -> None:
+        """They are errors of the broker (MQTT 5, 3.2.2.3); the log names them."""
+        for properties, words in (
+            (b"\x21\x00\x00", "ReceiveMaximum property value must be in the range 1-65535"),
+            (b"\x27\x00\x00\x00\x00", "MaximumPacketSize property value must be in the range"),
+            (b"\x21\x00\x05\x21\x00\x06", "refused: Receive Maximum is there twice"),
+            (b"\x24\x00\x24\x00", "refused: Maximum QoS is there twice"),
+        ):
+            script = self.make()
+            script.connection.startService()
+            script.open()
+            script.send(connack(v5=True, properties=properties))
+            script.transport.lost(ConnectionDone())
+            self.assertIn(words, "".join(script.logged(LogLevel.warn)))
+
     def test_the_brokers_keepalive_holds(self) -> None:
         """A broker may ask for a shorter keepalive than ours; a longer one hides no dead broker."""
         for asked, expected_s in ((b"\x00\x0a", 5), (b"\xff\xff", 30)):
