@@ -10,6 +10,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.config.output import read_output
 from metrics_agent.process.exit import ExitCode
 from tests.deploy.paths import DEPLOY, DOCS, PACKAGE
 from tests.integration.broker import free_port
@@ -130,6 +131,21 @@ class GuideTests(SynchronousTestCase):
         self.assertIn(f"unix:path={path}", (DEPLOY / "install.sh").read_text())
         drop_in = DEPLOY / "systemd" / "telegraf.service.d" / "metrics-agent-socket.conf"
         self.assertIn("RuntimeDirectory=telegraf\n", drop_in.read_text())
+
+    def test_topic(self) -> None:
+        """The topic in Telegraf's snippet and that of the agent in the guide agree."""
+        snippet = (DEPLOY / "telegraf" / "metrics-agent-mqtt.conf").read_text()
+        [block] = parse_toml(snippet)["inputs"]["mqtt_consumer"]
+        [topic] = block["topics"]
+        self.assertIn(f'#   output = "mqtt://127.0.0.1/{topic}"\n', snippet)
+        [shown] = [each for each in map(parse_toml, self.toml_blocks()) if "mqtt" in str(each)]
+        self.assertEqual(read_output(shown["output"]).topic, topic)
+        self.assertEqual(
+            (block["qos"], block["persistent_session"], block["topic_tag"]), (1, True, "")
+        )
+        for setting in ("max_inflight_messages 100", "metric_buffer_limit = 50000"):
+            self.assertIn(setting, self.text)
+            self.assertIn(setting, snippet)
 
     def test_mosquitto(self) -> None:
         """The settings for mosquitto are ones that it knows."""
