@@ -11,7 +11,7 @@ from tests.simulation.clock import SimClock
 from tests.simulation.configuration import owner_of
 from tests.simulation.ledger import Key, Ledger, key_of
 
-__all__ = ["NO_RETAINED", "STALLED_S", "Accounting"]
+__all__ = ["FORGOTTEN", "NO_RETAINED", "STALLED_S", "Accounting", "may_cost_names"]
 
 NO_RETAINED: Final = "no_retained"
 """In place of a kind of fault: a broker that does not keep announcements for filters like ours."""
@@ -35,6 +35,7 @@ _MAY_COST_NAMES: Final = frozenset(
         "access_withdrawn",
         "session_expired",
         "packet_size",
+        "stop_while_stalled",
         NO_RETAINED,
     }
 )
@@ -42,6 +43,25 @@ _MAY_COST_NAMES: Final = frozenset(
 _SET_ASIDE_BYTES: Final = announcement_gate.SET_ASIDE_BYTES
 STALLED_S: Final = 30.0
 """How long a message may be on its way: two faults that last the longest."""
+FORGOTTEN: Final = "devices_forgotten"
+_DO_NOT_WAIT_FOR_NAMES: Final = frozenset(
+    {
+        "sighup",
+        "sighup_then_sigterm",
+        "sigterm",
+        "stdin_ends",
+        "reload_changed",
+        "reload_without",
+        "reload_renamed",
+    }
+)
+"""These handle what waits for announcements, which costs names where no file has them."""
+
+
+def may_cost_names(kinds: Collection[str]) -> bool:
+    """Say whether lines of announced devices may lack their names with some kinds of faults."""
+    some = set(kinds)
+    return bool(some & _MAY_COST_NAMES or (FORGOTTEN in some and some & _DO_NOT_WAIT_FOR_NAMES))
 
 
 class Accounting:
@@ -125,7 +145,7 @@ class Accounting:
             )
         # Where little may be set aside, a burst is not held back until its devices are announced.
         is_small = announcement_gate.SET_ASIDE_BYTES < _SET_ASIDE_BYTES
-        if self.ledger.nameless and not is_small and not _MAY_COST_NAMES & set(kinds):
+        if self.ledger.nameless and not is_small and not may_cost_names(kinds):
             self._violate(f"{self.ledger.nameless} lines of announced devices have no name")
         missing = self.ledger.missing(0, at_broker)
         lost = [key for key in missing if self._was_delivered(key) and not self._is_excused(key)]

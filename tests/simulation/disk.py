@@ -86,6 +86,14 @@ class SimDisk:
         self._stored = names
         self._files = dict(names)
 
+    def remove_all(self, suffix: str) -> None:
+        """Have every file whose path ends so removed, for good."""
+        for names in (self._files, self._stored):
+            for path in [path for path in names if path.endswith(suffix)]:
+                del names[path]
+        self._pending.clear()
+        self._stored = dict(self._files)
+
     def may_be_damaged(self, path: str) -> bool:
         """Say whether a file may hold something else than what was written."""
         return path in self._files and self._files[path].damaged

@@ -7,17 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from tests.simulation.broker_faults import BROKER_KINDS, expire_sessions
-from tests.simulation.configuration import BROKEN, GLOBALS, NUMBERED, module_of
+from tests.simulation.configuration import BROKEN, GLOBALS, NUMBERED
 from tests.simulation.http_faults import HTTP_KINDS
+from tests.simulation.joint_faults import JOINT_KINDS, MOST_WAITING
 
 if TYPE_CHECKING:
-    from tests.simulation.process import AgentProcess
     from tests.simulation.world import World
 
 __all__ = ["KINDS", "Fault", "Heal"]
-
-MOST_WAITING: Final = 20_000
-"""Messages at the brokers, above which no burst is added."""
 
 Heal = Callable[[], None] | None
 Fault = Callable[["World"], Heal]
@@ -33,29 +30,14 @@ def _sighup_then_sigterm(world: World) -> Heal:
     process = world.process
     if process is not None:
         process.hang_up()
-        # What comes while no module runs, and none will, stays unread; it may stand still before.
-        world.excuse("", 30.0)
         delay_s = world.chance.choice((0.0, 0.001, 0.02, 0.06, 0.3)) * world.chance.random()
         world.clock.later(delay_s, process.terminate)
     return None
 
 
-def _excuse_unread(world: World, process: AgentProcess) -> None:
-    """Excuse what a stop leaves unread."""
-    if process.reloads_or_stands_still:
-        # It may come within a reload.
-        world.excuse("", 30.0)
-    # A stop does not wait for connections that are being made; a broker sends with its CONNACK.
-    for instance, connection in process.agent._parts.connections.named():
-        if not connection.connected:
-            world.excuse(module_of(instance), 1.0)
-
-
 def _sigterm(world: World) -> Heal:
-    process = world.process
-    if process is not None:
-        _excuse_unread(world, process)
-        process.terminate()
+    if world.process is not None:
+        world.process.terminate()
     return None
 
 
@@ -191,8 +173,7 @@ def _stream_stalls(world: World) -> Heal:
 
     def heal() -> None:
         for stream in stalled:
-            stream.stalled = False
-            stream.resume()
+            stream.free()
 
     return heal
 
@@ -211,7 +192,7 @@ def _link_slow(world: World) -> Heal:
 
     def heal() -> None:
         for stream in slow:
-            stream.slow = None
+            stream.free()
 
     return heal
 
@@ -265,10 +246,8 @@ def _stdin_speaks(world: World) -> Heal:
 
 
 def _stdin_ends(world: World) -> Heal:
-    process = world.process
-    if process is not None and process.alive:
-        _excuse_unread(world, process)
-        process.stdin.end()
+    if world.process is not None and world.process.alive:
+        world.process.stdin.end()
     return None
 
 
@@ -344,6 +323,7 @@ KINDS: Final[dict[str, Fault]] = {
     "broker_silent": _broker_silent,
     "broker_version": _broker_version,
     **BROKER_KINDS,
+    **JOINT_KINDS,
     "connection_vanishes": _connection_vanishes,
     "stream_stalls": _stream_stalls,
     "link_slow": _link_slow,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -32,11 +33,12 @@ class Stream:
         reading: whether the reader takes what comes.
         stalled: nothing arrives for now.
         slow: how long a segment takes at most, and how many bytes it has; None: not slow.
+        freed_s: when it was stalled or slow last.
         piece_bytes: what is read comes in pieces of so many bytes, all of them in spite of a pause
             meanwhile; 0: in one.
-        delivered: bytes that the reader has taken, as long as it has a use for them.
+        delivered: bytes that the reader has taken, without those that were held up for too long.
         is_frozen: says that the reader's process does not run.
-        is_too_late: says that the reader only reads so that the peer can close in order.
+        waits_until_s: says from when on the reader has no use for what the network held up.
     """
 
     def __init__(self, clock: SimClock, capacity: int) -> None:
@@ -54,7 +56,8 @@ class Stream:
         self.receive: Callable[[bytes], object] = lambda _data: None
         self.on_room: Callable[[], object] = lambda: None
         self.is_frozen: Callable[[], bool] = lambda: False
-        self.is_too_late: Callable[[], bool] = lambda: False
+        self.waits_until_s: Callable[[], float] = lambda: math.inf
+        self.freed_s = -math.inf
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Take as much as there is room for."""
@@ -77,6 +80,13 @@ class Stream:
         self._buffer.clear()
         self._ended = None
 
+    def free(self) -> None:
+        """Be neither stalled nor slow any more."""
+        self.stalled = False
+        self.slow = None
+        self.freed_s = self._clock.now_s
+        self._pump_later()
+
     def resume(self) -> None:
         """Look again at what is there."""
         self._pump_later()
@@ -89,6 +99,12 @@ class Stream:
         most_s = random.choice((0.0, 0.0001, 0.0003, 0.002)) if self.slow is None else self.slow[0]
         self._clock.later(most_s * random.random(), self._pump)
 
+    def _is_too_late(self) -> bool:
+        """Whether the reader has waited in vain for what comes now."""
+        until_s = self.waits_until_s()
+        is_held_up = self.slow is not None or self.freed_s >= until_s
+        return is_held_up and self._clock.now_s >= until_s
+
     def _pump(self) -> None:
         self._due = False
         if self._dead or not self.reading or self.stalled or self.is_frozen():
@@ -99,7 +115,7 @@ class Stream:
             size = most if random.random() < 0.8 else random.randint(1, most)
             data = bytes(self._buffer[:size])
             del self._buffer[:size]
-            if not self.is_too_late():
+            if not self._is_too_late():
                 self.delivered += size
             piece = self.piece_bytes or size
             for start in range(0, size, piece):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from traceback import format_exception
@@ -30,8 +31,6 @@ from tests.simulation.writing import Writing
 
 __all__ = ["AgentProcess", "make_observer"]
 
-_RELOAD_S: Final = 5.0
-"""A reload waits for modules that stop slowly, and another one may be due after it."""
 _DELIVERIES_SHARE: Final = 0.5
 """A stop waits for what brokers have sent at least for this share of drain_timeout, or until all of
 it has come."""
@@ -42,10 +41,17 @@ _HANDLING_S: Final = 0.1
 class _Exit:
     """The exit status of the process; its hard limit kills it."""
 
-    def __init__(self, clock: SimClock, reactor: ProcessReactor, hung: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        clock: SimClock,
+        reactor: ProcessReactor,
+        began: Callable[[], None],
+        hung: Callable[[], None],
+    ) -> None:
         self.code = ExitCode.STOPPED
         self._clock = clock
         self._reactor = reactor
+        self._began = began
         self._hung = hung
         self._limit: Any = None
         self._end_s = 0.0
@@ -58,6 +64,8 @@ class _Exit:
         reactor.leaves_out_standstill = True
 
     def end_within(self, seconds: float) -> None:
+        if self._limit is None:
+            self._began()
         self.cancel_deadline()
         self._end_s = self._reactor.seconds() + seconds
         self._limit = self._clock.later(seconds, self._end)
@@ -132,6 +140,7 @@ class AgentProcess:
 
     Attributes:
         has_started: the first start is over.
+        on_stop: called when a stop begins.
 
     Raises:
         ConfigError: it cannot start with that file.
@@ -154,6 +163,7 @@ class AgentProcess:
         self._observer = observer
         self._on_log = on_log
         self.has_started = False
+        self.on_stop: Callable[[], None] = lambda: None
         self._violation = violation
         self.bounds = Bounds(violation, observer._folder)
         self.reading = Reading(violation)
@@ -164,7 +174,12 @@ class AgentProcess:
             violation(f"an exception left the agent: {error!r} {trace}")
 
         self.reactor = reactor = ProcessReactor(clock, listeners, on_error)
-        self.exit = _Exit(clock, reactor, lambda: violation("a stop did not end in time"))
+        self.exit = _Exit(
+            clock,
+            reactor,
+            lambda: self.on_stop(),  # noqa: PLW0108 - it is set later
+            lambda: violation("a stop did not end in time"),
+        )
         kernel = reactor.kernel = SimKernel(reactor, reader, violation)
         self.stdin = kernel.stdin
         process = _Process(self.exit, kernel.open_output)
@@ -172,6 +187,8 @@ class AgentProcess:
         disk.alive = lambda: reactor.alive
 
         def read_config() -> Any:
+            if self.stopping:
+                violation("the configuration is read during a stop")
             clock.boundary("config")
             kinds = {each.name: each for each in (kind, TASMOTA, OPENDTU)}
             return load(config, kinds.get, list(kinds), {})
@@ -195,7 +212,6 @@ class AgentProcess:
             observer,
             platform=platform,
         )
-        self._hung_up_s = -_RELOAD_S
         reactor.on_stop = self.agent.stopService
 
     def start(self) -> None:
@@ -206,6 +222,12 @@ class AgentProcess:
     def alive(self) -> bool:
         """Whether it runs."""
         return self.reactor.alive
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was asked for."""
+        agent = getattr(self, "agent", None)
+        return agent is not None and agent.stopping
 
     @property
     def dropped(self) -> int:
@@ -223,18 +245,18 @@ class AgentProcess:
         return self.agent._parts.sink.left_metrics if self.agent.stopping else 0
 
     @property
-    def no_longer_waits_for_brokers(self) -> bool:
-        """Whether a stop has waited for what brokers have sent for as long as it must."""
+    def waits_for_brokers_until_s(self) -> float:
+        """From when on a stop may wait no more for what brokers have sent; inf without a stop."""
         shutdown = self.agent._shutdown
         if shutdown is None:
-            return False
+            return math.inf
         least_s = shutdown._drain_timeout_s * _DELIVERIES_SHARE - _HANDLING_S
-        return shutdown._running_for_s() >= least_s
+        return self._clock.now_s - shutdown._running_for_s() + least_s
 
     @property
-    def reloads_or_stands_still(self) -> bool:
-        """Whether a SIGHUP may not be over yet."""
-        return self.reactor.is_frozen or self.reactor.seconds() - self._hung_up_s < _RELOAD_S
+    def swaps_modules(self) -> bool:
+        """Whether a start or a reload replaces the modules just now, and nothing is read."""
+        return "reload" in self.agent._parts.connections._pause_reasons
 
     def _make_logger(self, name: str = "agent") -> ModuleLogger:
         pairs = LogPairs(self._violation)
@@ -251,7 +273,6 @@ class AgentProcess:
     def hang_up(self) -> None:
         """Send SIGHUP."""
         self.has_started = self.has_started or self.agent._working is None
-        self._hung_up_s = self.reactor.seconds()
         self.reactor.callLater(0, self.signals.on_reload)
 
     def terminate(self) -> None:

@@ -104,8 +104,10 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
             self._frozen_at_s = self.clock.now_s
 
     def thaw(self) -> None:
-        """Go on; all that has come due comes at once."""
-        calls, self._frozen = self._frozen or [], None
+        """Go on; all that has come due comes at once. Harmless when it runs."""
+        if self._frozen is None:
+            return
+        calls, self._frozen = self._frozen, None
         if self.leaves_out_standstill:
             self._left_out_s += self.clock.now_s - self._frozen_at_s
             for delayed in list(self.calls):

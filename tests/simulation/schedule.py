@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, frozen
 
+from tests.simulation.accounting import FORGOTTEN, may_cost_names
 from tests.simulation.broker_faults import BROKER_KINDS
 from tests.simulation.configuration import PORTS
 from tests.simulation.faults import KINDS
@@ -64,6 +65,8 @@ BOUNDARIES: Final = {
     "disk": 40,
 }
 """Where a fault may strike, each with the largest number of times that it waits for."""
+_NAMES_SHARE: Final = 0.2
+"""In so many runs no fault excuses lines without a device's name."""
 INSIDE: Final = frozenset({"disk"})
 """Here it strikes in the middle of the agent's turn, elsewhere right after it."""
 
@@ -90,6 +93,16 @@ class Scope:
         port = random.choice(sorted(set(PORTS.values())))
         modules = tuple(module for module in PORTS if PORTS[module] == port)
         return cls(modules, (port,), frozenset(PORTS) - set(modules))
+
+
+def _without_cost(kinds: Collection[str], random: Random) -> list[str]:
+    """Return those with which every line of an announced device has its name."""
+    beside = {FORGOTTEN} if FORGOTTEN in kinds and random.random() < 0.5 else set()
+    return [
+        kind
+        for kind in kinds
+        if not may_cost_names({kind, *beside}) and (beside or kind != FORGOTTEN)
+    ]
 
 
 @define(eq=False)
@@ -120,7 +133,9 @@ class Faults:
     def __init__(self, world: World, seconds: float, only: Collection[int] | None) -> None:
         self._world = world
         random = Random(f"{world.seed} faults")
-        possible = CONTAINED if world.scope.bystanders else KINDS
+        possible: Collection[str] = CONTAINED if world.scope.bystanders else KINDS
+        if random.random() < _NAMES_SHARE:
+            possible = _without_cost(possible, random)
         # Many kinds meet in ways that few do not, and few excuse less.
         share = random.choice((0.06, 0.15, 0.5, 0.5))
         chosen = [kind for kind in possible if random.random() < share]

@@ -18,7 +18,7 @@ from tests.simulation.broker import ModelBroker, Publication
 from tests.simulation.broker_packets import matches
 from tests.simulation.broker_session import choose_options
 from tests.simulation.clock import SimClock
-from tests.simulation.configuration import INSTANCES, NUMBERED, PORTS, ConfigFile
+from tests.simulation.configuration import INSTANCES, NUMBERED, PORTS, ConfigFile, module_of
 from tests.simulation.devices import TOPICS, Devices
 from tests.simulation.disk import SimDisk
 from tests.simulation.http_faults import HTTP_KINDS
@@ -328,6 +328,7 @@ class World:
             return
         self.process = process
         process.reactor.on_end = self._ended
+        process.on_stop = partial(self._stop_begins, process)
         process.start()
 
     def kill_agent(self) -> None:
@@ -342,6 +343,15 @@ class World:
         self.reader.die()
         self.kill_agent()
         self.disk.lose_power(self.chance)
+
+    def _stop_begins(self, process: AgentProcess) -> None:
+        """Excuse what a stop leaves unread."""
+        if process.swaps_modules:
+            self.excuse("", 30.0)
+        # It does not wait for connections that are being made; a broker sends with its CONNACK.
+        for instance, connection in process.agent._parts.connections.named():
+            if not connection.connected:
+                self.excuse(module_of(instance), 1.0)
 
     def _ended(self) -> None:
         self.note("agent has ended")
@@ -432,7 +442,7 @@ class World:
         broker.accept(connection)
         process = self.process
         assert process is not None
-        connection.from_peer.is_too_late = lambda: process.no_longer_waits_for_brokers
+        connection.from_peer.waits_until_s = lambda: process.waits_for_brokers_until_s
         receive = connection.from_peer.receive
 
         def received(data: bytes) -> None:
