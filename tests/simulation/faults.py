@@ -201,7 +201,7 @@ def _filter_refused(world: World) -> Heal:
     broker = world.chance.choice(world.scoped_brokers)
     names = {f"{name}/#" for name in world.scope.modules if world.chance.random() < 0.5}
     broker.refused_filters |= names
-    if world.chance.random() < 0.5:
+    if world.chance.random() < 0.8:
         # A filter that a session has is in force without being asked for.
         expire_sessions(world, broker)
 

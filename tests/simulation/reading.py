@@ -1,4 +1,4 @@
-"""Which connections may be read: those of modules that run, while the output is not full.
+"""Which connections there may be, and which may be read: of modules that run, with room to write.
 
 And what a connection has brought is handled before the next one begins.
 """
@@ -39,14 +39,17 @@ class Reading:
                 self._check_end(link)
         self._links.clear()
         pressed = agent._parts.sink._pressed
-        running = {each.module_name for each in agent.supervisors if each.state is State.RUNNING}
+        states = {each.module_name: each.state for each in agent.supervisors}
         for instance, connection in agent._parts.connections.named():
             link = connection._link
+            state = states.get(instance)
+            if state is State.PARKED:
+                self._violate(f"{instance} is parked and has a connection")
             if link is not None:
                 self._links.append((connection, link))
             if link is None or not link.alive or not link.inflow.reading:
                 continue
-            if instance not in running:
+            if state is not State.RUNNING:
                 self._violate(f"messages are read for {instance}, which does not run")
             elif pressed:
                 self._violate(f"messages are read for {instance} while the output is full")

@@ -65,6 +65,8 @@ BOUNDARIES: Final = {
     "disk": 40,
 }
 """Where a fault may strike, each with the largest number of times that it waits for."""
+LONGEST_S: Final = 15.0
+"""How long a fault lasts at most."""
 _NAMES_SHARE: Final = 0.2
 """In so many runs no fault excuses lines without a device's name."""
 INSIDE: Final = frozenset({"disk"})
@@ -147,6 +149,8 @@ class Faults:
             self.plan.append((len(self.plan), time_s, random.choice(kinds)))
         if only is not None:
             self.plan = [each for each in self.plan if each[0] in only]
+        self._seconds = seconds
+        self._end_s = 0.0
         self._heals: list[Callable[[], None]] = []
         self._armed: dict[str, list[_Armed]] = {}
         self._due: list[_Armed] = []
@@ -154,6 +158,7 @@ class Faults:
 
     def begin(self) -> None:
         """Let them happen from now on."""
+        self._end_s = self._world.clock.now_s + self._seconds
         for number, time_s, kind in self.plan:
             self._world.clock.later(time_s, self._begin, number, kind)
 
@@ -208,8 +213,10 @@ class Faults:
         heal = KINDS[kind](world)
         if heal is not None:
             self._heals.append(heal)
-            lasts_s = world.chance.choice((0.01, 0.3, 3.0, 15.0)) * world.chance.random()
-            world.clock.later(lasts_s, self._end, number, heal)
+            lasts_s = world.chance.choice((0.01, 0.3, 3.0, LONGEST_S)) * world.chance.random()
+            # Some of the last ones end together: what they have left must be overcome then.
+            if world.clock.now_s < self._end_s - LONGEST_S or world.chance.random() < 0.5:
+                world.clock.later(lasts_s, self._end, number, heal)
 
     def _end(self, number: int, heal: Callable[[], None]) -> None:
         if heal in self._heals:

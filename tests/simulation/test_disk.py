@@ -33,6 +33,14 @@ class DiskTests(SynchronousTestCase):
         self.disk.close(descriptor)
         self.disk.rename(NEW, OLD)
 
+    def test_removed(self) -> None:
+        """A file that is removed for good is not back after a failure of the power."""
+        self.put(b"new")
+        self.disk.remove_all("/file")
+        self.assertRaises(FileNotFoundError, self.disk.read, OLD, 100)
+        self.disk.lose_power(Random(1))
+        self.assertRaises(FileNotFoundError, self.disk.read, OLD, 100)
+
     def found(self, *, sync: bool) -> set[bytes]:
         """Return what is found after many failures of the power."""
         found = set()

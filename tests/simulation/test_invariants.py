@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 import metrics_agent
+from metrics_agent.supervision.lifecycle import State
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
 from tests.simulation.broker import Publication
 from tests.simulation.invariants import DOWNS, UPS, Bounds, LogPairs
@@ -208,7 +209,7 @@ class WritingTests(SynchronousTestCase):
 class ReadingTests(SynchronousTestCase):
     """What a connection has brought is handled before the next one."""
 
-    def check(self, *reads: bytes) -> list[str]:
+    def check(self, *reads: bytes, state: State = State.RUNNING) -> list[str]:
         """Return what is wrong when a link with some unhandled reads gives way to another."""
         inflow = SimpleNamespace(
             _reads=reads, _frames=[], announcement_gate=SimpleNamespace(_frames=[]), reading=False
@@ -216,7 +217,8 @@ class ReadingTests(SynchronousTestCase):
         connection = SimpleNamespace(_link=SimpleNamespace(alive=True, inflow=inflow))
         connections = SimpleNamespace(named=lambda: [("numbered:a", connection)])
         parts = SimpleNamespace(sink=SimpleNamespace(_pressed=False), connections=connections)
-        agent: Any = SimpleNamespace(stopping=False, supervisors=[], _parts=parts)
+        supervisors = [SimpleNamespace(module_name="numbered:a", state=state)]
+        agent: Any = SimpleNamespace(stopping=False, supervisors=supervisors, _parts=parts)
         violations: list[str] = []
         reading = Reading(violations.append)
         for link in (connection._link, None):
@@ -229,6 +231,11 @@ class ReadingTests(SynchronousTestCase):
         """A link ends when all that it brought is handled."""
         self.assertEqual(self.check(), [])
         self.assertEqual(len(self.check(b"read")), 1)
+
+    def test_parked(self) -> None:
+        """A module that is parked has no connection."""
+        self.assertIn("numbered:a is parked and has a connection", self.check(state=State.PARKED))
+        self.assertEqual(self.check(state=State.BACKING_OFF), [])
 
 
 class StepsTests(SynchronousTestCase):

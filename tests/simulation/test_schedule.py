@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.simulation.accounting import FORGOTTEN, may_cost_names
 from tests.simulation.clock import SimClock
 from tests.simulation.configuration import PORTS
 from tests.simulation.faults import KINDS
@@ -90,6 +91,18 @@ class BoundaryTests(SynchronousTestCase):
     def test_names(self) -> None:
         """The lists name kinds that exist."""
         self.assertLessEqual(AT_BOUNDARIES | set(CONTAINED), set(KINDS))
+
+    def test_lines_without_names_are_not_always_excused(self) -> None:
+        """In some runs names must be there, with the file of known devices and without it."""
+        beside: set[frozenset[str]] = set()
+        for seed in range(300):
+            world: Any = FakeWorld(seed)
+            kinds = {kind for _number, _time_s, kind in Faults(world, 60.0, None).plan}
+            if not may_cost_names(kinds):
+                beside.add(frozenset(kinds & {FORGOTTEN, "sigterm", "kill"}))
+        self.assertIn({FORGOTTEN, "kill"}, beside)
+        self.assertIn({"sigterm", "kill"}, beside)
+        self.assertFalse(any({FORGOTTEN, "sigterm"} <= each for each in beside))
 
 
 class StateTests(SynchronousTestCase):

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
+from metrics_agent.transports.mqtt.connections import Connections
 from tests.simulation.clock import SimClock
 from tests.simulation.network import Stream
 from tests.simulation.reactor import ProcessReactor
@@ -79,6 +80,27 @@ class WorldTests(SynchronousTestCase):
         for seed in SEEDS:
             self.world(seed).run(60.0)
 
+    def test_notices_a_slow_stop(self) -> None:
+        """A stop that waits although there is nothing to wait for is a violation."""
+        self.patch(Connections, "handle_delivered", lambda *_args: Deferred())
+        with self.assertRaisesRegex(Violation, "a stop takes longer than 2 s"):
+            self.world(1).run(SECONDS)
+
+    def test_notices_a_reload_during_a_stop(self) -> None:
+        """The configuration is not read any more."""
+        world = self.world(1)
+        world.start_agent()
+        world.clock.run(3.0)
+        process = world.process
+        assert process is not None
+        process.terminate()
+        process.hang_up()
+        world.clock.run(0.0)
+        self.assertEqual(world.violations, [])
+        self.patch(process.agent, "_working", None)
+        process.agent._work(process.agent._reload())
+        self.assertEqual(world.violations, ["the configuration is read during a stop"])
+
     def test_a_stop_that_waits_for_a_slow_broker(self) -> None:
         """What comes while it waits must not be lost; what comes after that has come too late."""
         world = self.world(1)
@@ -109,6 +131,14 @@ class WorldTests(SynchronousTestCase):
 
 class ReactorTests(SynchronousTestCase):
     """The clock of a process that has stood still."""
+
+    def test_one_that_runs_cannot_go_on(self) -> None:
+        """Its clock stays as it is."""
+        clock = SimClock(Random(0))
+        reactor = ProcessReactor(clock, {}, self.fail)
+        reactor.leaves_out_standstill = True
+        reactor.thaw()
+        self.assertEqual(reactor.seconds(), clock.now_s)
 
     @given(st.floats(0.0, 100.0), st.floats(0.0, 100.0), st.floats(0.0, 1.0))
     def test_no_call_is_early(self, began_s: float, stood_s: float, delay_s: float) -> None:

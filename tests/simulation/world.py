@@ -34,7 +34,10 @@ from tests.simulation.steps import Steps
 
 __all__ = ["Violation", "World"]
 
-STOP_LIMIT_S: Final = 7.0
+UNHINDERED_STOP_S: Final = 2.0
+"""How long a stop takes at most while brokers and reader answer: less than it waits for either."""
+READING_S: Final = 5.0
+"""How long the reader has for what the agent has left."""
 RECOVERY_S: Final = 100.0
 """After the last fault. A refused filter is asked for again after 65 s, a connection that vanished
 is noticed after 45 s and made again within 5 s, a module that is parked waits for 20 s."""
@@ -212,14 +215,21 @@ class World:
         self._ending = True
         assert self.process is not None
         process = self.process
+        if self.random.random() < 0.3:
+            name = self.random.choice(NUMBERED)
+            self.steps.go_wrong(f"numbered:{name}", "message", "fails", 1)
         self.devices.send_each()
         self.clock.run(self.random.choice((0.0, 0.001, 0.01)))
         ids = self._client_ids()
         process.terminate()
-        self.clock.run(STOP_LIMIT_S)
+        self.clock.run(UNHINDERED_STOP_S)
         if process.alive:
-            self.violate("a stop took longer than drain_timeout + 2 s")
+            self.violate(
+                f"a stop takes longer than {UNHINDERED_STOP_S:g} s although all brokers and the "
+                "reader answer"
+            )
             return
+        self.clock.run(READING_S)
         kinds = set(self.episodes)
         if not all(each.options.retained_for_wildcards for each in self.brokers.values()):
             kinds.add(NO_RETAINED)
