@@ -90,6 +90,7 @@ ALREADY_TRIED: Final[dict[str, tuple[str, ...]]] = {
         "a_chunk_ends_in_mid_line",
         "tcp_is_written_without_room",
     ),
+    "13: ticks at the same moment": ("two_ticks_at_the_same_moment",),
     "13: a connection keeps its session over a reload": ("the_client_id_leaves_the_module_out",),
     "13: pressure that is back is not lifted": ("pressure_is_lifted_although_it_is_back",),
     "13: nothing follows DISCONNECT": ("an_acknowledgement_follows_disconnect",),
@@ -159,7 +160,6 @@ NOT_TRIED: Final[dict[str, str]] = {
     "13: devices are saved in the middle of a stop": (
         "a fleet of four devices is saved in one turn"
     ),
-    "13: ticks at the same moment": "no simulated module has ticks",
     "13: the heap is frozen": "memory is not measured",
     "13: no-one takes a message of 3.1.1 for one of 5": "packets are built by the same rules",
 }

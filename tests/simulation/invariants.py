@@ -26,8 +26,8 @@ _FRAME_BYTES: Final = 64 * 1024 + 1024 + 256
 _REWINDS: Final = (EndpointWriter, PathWriter)
 _TAKEN_BACK_BYTES: Final = 1 << 20
 """What an output takes back when its connection is lost comes on top of what is queued."""
-_BATCH_BYTES: Final = 1 << 19
-"""What leaves in a request is whole batches, one at least: the lines of one read."""
+_BATCH_BYTES: Final = 1 << 20
+"""What leaves in a request is whole batches, one at least: the lines of one read, some long."""
 _KINDS_OF_LOG_LINES: Final = 1000
 _READ_BYTES: Final = network.READ_BYTES
 UPS: Final = {

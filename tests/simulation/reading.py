@@ -1,6 +1,7 @@
 """Which connections there may be, and which may be read: of modules that run, with room to write.
 
-And what a connection has brought is handled before the next one begins.
+And what a connection has brought is handled before the next one begins, and what a broker has
+refused is asked for again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 from metrics_agent.agent import Agent
 from metrics_agent.supervision.supervisor import State
+from metrics_agent.transports.mqtt.subscriber import RETRY_DELAYS_S
 
 __all__ = ["Reading"]
 
@@ -41,18 +43,31 @@ class Reading:
         pressed = agent._parts.sink._pressed
         states = {each.module_name: each.state for each in agent.supervisors}
         for instance, connection in agent._parts.connections.named():
-            link = connection._link
             state = states.get(instance)
             if state is State.PARKED:
                 self._violate(f"{instance} is parked and has a connection")
-            if link is not None:
-                self._links.append((connection, link))
-            if link is None or not link.alive or not link.inflow.reading:
+            link = connection._link
+            if link is None:
                 continue
-            if state is not State.RUNNING:
-                self._violate(f"messages are read for {instance}, which does not run")
-            elif pressed:
-                self._violate(f"messages are read for {instance} while the output is full")
+            self._links.append((connection, link))
+            if link.alive:
+                self._check_refused(instance, connection)
+                self._check_pauses(instance, link, runs=state is State.RUNNING, pressed=pressed)
+
+    def _check_pauses(self, instance: str, link: Any, *, runs: bool, pressed: bool) -> None:
+        if not link.inflow.reading:
+            return
+        if not runs:
+            self._violate(f"messages are read for {instance}, which does not run")
+        elif pressed:
+            self._violate(f"messages are read for {instance} while the output is full")
+
+    def _check_refused(self, instance: str, connection: Any) -> None:
+        subscriber = connection._subscriber
+        may_retry = subscriber._to_retry and subscriber._retries < len(RETRY_DELAYS_S)
+        if may_retry and not connection._resubscribes.active:
+            names = ", ".join(sorted(subscriber._to_retry))
+            self._violate(f"{instance} does not ask again for {names}, which were refused")
 
     def _check_end(self, link: Any) -> None:
         inflow = link.inflow

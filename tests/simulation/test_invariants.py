@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -209,12 +210,18 @@ class WritingTests(SynchronousTestCase):
 class ReadingTests(SynchronousTestCase):
     """What a connection has brought is handled before the next one."""
 
-    def check(self, *reads: bytes, state: State = State.RUNNING) -> list[str]:
+    def check(
+        self, *reads: bytes, state: State = State.RUNNING, refused: Collection[str] = ()
+    ) -> list[str]:
         """Return what is wrong when a link with some unhandled reads gives way to another."""
         inflow = SimpleNamespace(
             _reads=reads, _frames=[], announcement_gate=SimpleNamespace(_frames=[]), reading=False
         )
-        connection = SimpleNamespace(_link=SimpleNamespace(alive=True, inflow=inflow))
+        connection = SimpleNamespace(
+            _link=SimpleNamespace(alive=True, inflow=inflow),
+            _subscriber=SimpleNamespace(_to_retry=refused, _retries=0),
+            _resubscribes=SimpleNamespace(active=False),
+        )
         connections = SimpleNamespace(named=lambda: [("numbered:a", connection)])
         parts = SimpleNamespace(sink=SimpleNamespace(_pressed=False), connections=connections)
         supervisors = [SimpleNamespace(module_name="numbered:a", state=state)]
@@ -236,6 +243,10 @@ class ReadingTests(SynchronousTestCase):
         """A module that is parked has no connection."""
         self.assertIn("numbered:a is parked and has a connection", self.check(state=State.PARKED))
         self.assertEqual(self.check(state=State.BACKING_OFF), [])
+
+    def test_refused(self) -> None:
+        """A filter that was refused is asked for again, after a time."""
+        self.assertIn("does not ask again for a/#", self.check(refused=["a/#"])[0])
 
 
 class StepsTests(SynchronousTestCase):

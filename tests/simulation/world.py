@@ -215,11 +215,14 @@ class World:
         self._ending = True
         assert self.process is not None
         process = self.process
+        settles_s = self.random.choice((0.0, 0.001, 0.01))
         if self.random.random() < 0.3:
+            # Then one module waits for its restart.
             name = self.random.choice(NUMBERED)
             self.steps.go_wrong(f"numbered:{name}", "message", "fails", 1)
+            settles_s = 0.3
         self.devices.send_each()
-        self.clock.run(self.random.choice((0.0, 0.001, 0.01)))
+        self.clock.run(settles_s)
         ids = self._client_ids()
         process.terminate()
         self.clock.run(UNHINDERED_STOP_S)
