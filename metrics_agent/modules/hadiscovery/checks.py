@@ -7,12 +7,12 @@ the whole entity, since Home Assistant does, and publishers test with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from sys import intern
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from metrics_agent.errors import PayloadError
 from metrics_agent.limits import HADISCOVERY_TOPIC_CHARS, HADISCOVERY_TOPIC_LEVELS
+from metrics_agent.modules.hadiscovery.shared_texts import shared
 from metrics_agent.topic_filters import valid_filter, valid_topic
 
 __all__ = [
@@ -48,7 +48,7 @@ def text(key: str, value: object) -> str:
     """Return a value as text: numbers and booleans in Python's notation."""
     if value is None or isinstance(value, dict | list):
         raise refuse(key, value, "a text")
-    return intern(value) if type(value) is str else str(value)
+    return shared(value if type(value) is str else str(value))
 
 
 def limited_text(key: str, value: object, most: int) -> str:
@@ -98,7 +98,7 @@ def one_of(known: Collection[str], *, lower: bool = False) -> Callable[[str, obj
             word = word.lower()
         if word not in known or isinstance(value, dict | list):
             raise refuse(key, value, "one of those that Home Assistant knows")
-        return word
+        return shared(word)
 
     return check
 
@@ -138,4 +138,4 @@ def _topic(key: str, topic: str, fault: Callable[[str], str | None]) -> str:
     if reason is not None:
         raise PayloadError("bad_topic", f"{key} {topic!r:.{_SHOWN}}: {reason}")
     # Many entities have the same.
-    return intern(topic)
+    return shared(topic)

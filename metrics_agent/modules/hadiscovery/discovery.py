@@ -26,6 +26,7 @@ from metrics_agent.modules.hadiscovery.schema import (
     read_device,
     read_origin,
 )
+from metrics_agent.modules.hadiscovery.shared_texts import shared
 
 __all__ = ["Announced", "Discovery", "Place", "parse_discovery", "parse_topic"]
 
@@ -106,7 +107,8 @@ def parse_topic(prefix: str, topic: str) -> Place | None:
     component, node, object_id = found.groups()
     if component != _DEVICE and component not in COMPONENTS:
         return None
-    return Place(component, node or "", object_id)
+    # Many entities have the same.
+    return Place(shared(component), node or "", shared(object_id))
 
 
 def parse_discovery(place: Place, data: bytes, compile_template: Compile) -> Discovery:
@@ -220,9 +222,10 @@ def _checked_components(
         if len(found) + len(components) > HADISCOVERY_COMPONENTS:
             raise PayloadError("too_long", f"over {HADISCOVERY_COMPONENTS} components")
         for key, component in components.items():
-            if not isinstance(component, dict) or component.get("platform") not in COMPONENTS:
+            platform = component.get("platform") if isinstance(component, dict) else None
+            if not isinstance(platform, str) or platform not in COMPONENTS:
                 raise PayloadError("invalid_config", f"component {key!r:.60} has no known platform")
-            is_entity = component["platform"] not in _NOT_ENTITIES
+            is_entity = platform not in _NOT_ENTITIES
             if key in found or (of_device is not device and not is_entity):
                 raise PayloadError("invalid_config", f"component {key!r:.60} cannot be there")
             if is_entity and len(component) > 1:

@@ -10,7 +10,7 @@ that is not there. Expiry needs no timer: it is looked at when there is a reason
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from metrics_agent.metric import Series
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
 __all__ = ["UNAVAILABLE", "Availability", "Device", "Entity", "Input"]
-
-_Render = Callable[[Template, Payload, str], "str | None"]
 
 
 class _Unavailable:
@@ -121,28 +119,15 @@ class Availability:
 
 def _render_or_raw(template: Template, payload: Payload, encoding: str) -> str | None:
     """Render; where something is undefined Home Assistant takes the payload itself."""
+    variables = payload.variables(encoding)
+    if variables is None:
+        return None
     try:
-        return _render(template, payload, encoding)
+        return template.render(*variables)
     except TemplateError as error:
         if not error.undefined:
             raise
         return payload.text(encoding)
-
-
-def _render_or_none(template: Template, payload: Payload, encoding: str) -> str | None:
-    """Render; where something is undefined the message does not concern a sensor."""
-    try:
-        return _render(template, payload, encoding)
-    except TemplateError as error:
-        if not error.undefined:
-            raise
-        return None
-
-
-def _render(template: Template, payload: Payload, encoding: str) -> str | None:
-    """Render; None if the payload is no text in that encoding."""
-    variables = payload.variables(encoding)
-    return None if variables is None else template.render(*variables)
 
 
 class Device:
@@ -197,8 +182,8 @@ class Input:
     __slots__ = (
         *(
             "_encoding",
+            "_is_sensor",
             "_read",
-            "_render",
             "_template",
             "config",
             "entity",
@@ -230,8 +215,7 @@ class Input:
         of_entity = self.entity.config
         self._read: Read = reader_of(of_entity, config.role)
         self._encoding = of_entity.encoding
-        is_sensor = of_entity.component == "sensor"
-        self._render: _Render = _render_or_none if is_sensor else _render_or_raw
+        self._is_sensor = of_entity.component == "sensor"
         self._template = config.template
 
     def read(self, payload: Payload) -> bool:
@@ -246,8 +230,16 @@ class Input:
         template = self._template
         if template is None:
             text = payload.text(self._encoding)
+        elif self._is_sensor:
+            variables = payload.variables(self._encoding)
+            try:
+                text = None if variables is None else template.render(*variables)
+            except TemplateError as error:
+                if not error.undefined:
+                    raise
+                return False  # the message does not concern it
         else:
-            text = self._render(template, payload, self._encoding)
+            text = _render_or_raw(template, payload, self._encoding)
         if text is None:
             return False
         value = self._read(self.entity.config, text)

@@ -28,12 +28,13 @@ class Payload:
         data: the bytes of the message.
     """
 
-    __slots__ = ("_json", "_rendered", "_text", "data")
+    __slots__ = ("_json", "_rendered", "_text", "_variables", "data")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self._text: object = _UNKNOWN
         self._json: object = _UNKNOWN
+        self._variables: tuple[str, object] | None = None
         self._rendered: dict[tuple[int, str], str | None] = {}
 
     def text(self, encoding: str) -> str | None:
@@ -67,12 +68,17 @@ class Payload:
         Args:
             encoding: of the payload; empty for bytes, which may be JSON all the same.
         """
+        if encoding == _UTF8 and self._variables is not None:
+            return self._variables
         if not encoding:
             return self.data, self.json
         text = self.text(encoding)
         if text is None:
             return None
-        return text, self.json if encoding == _UTF8 else _parse(text.encode(errors="replace"))
+        if encoding != _UTF8:
+            return text, _parse(text.encode(errors="replace"))
+        self._variables = text, self.json
+        return self._variables
 
     @property
     def json(self) -> object:

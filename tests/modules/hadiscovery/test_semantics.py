@@ -106,6 +106,18 @@ class ConfigTests(ServiceCase):
         context.deliver(topic(), b'{"migr_discvry": true}')
         self.assertEqual(len(self.module.registry), 0)
 
+    def test_platforms_that_are_none(self) -> None:
+        """Whatever stands there, the payload is void with one line."""
+        for platform in ([], {}, None, 5, "nothing"):
+            context = self.make()
+            payload = {
+                "device": {"identifiers": ["n1"]},
+                "origin": {"name": "x"},
+                "components": {"c": {"p": platform, "state_topic": "a"}},
+            }
+            context.deliver(f"{PREFIX}/device/n1/config", json.dumps(payload).encode())
+            self.assertEqual(len(context.logged()), 1, platform)
+
     def test_child_devices(self) -> None:
         """A part that is a device of its own has its own name, in both forms."""
         context = self.make()

@@ -1,0 +1,226 @@
+"""A hostile publisher: nothing it sends takes long, takes much memory or says much in the log."""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+from unittest.mock import patch
+
+from twisted.logger import Logger
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.interfaces import Message
+from metrics_agent.limits import HADISCOVERY_COMPONENTS, HADISCOVERY_ENTITIES_TOGETHER
+from metrics_agent.modules.hadiscovery.config import HadiscoverySettings
+from metrics_agent.modules.hadiscovery.service import HadiscoveryModule
+from metrics_agent.testing import FakeContext, FakeSubscription
+from tests.modules.hadiscovery.test_service import PREFIX, sensor, topic
+
+LONGEST_S: Final = 0.1
+"""CPU time of one message."""
+TRIES: Final = 3
+REGISTRY: Final = "metrics_agent.modules.hadiscovery.registry"
+MIB: Final = 1024 * 1024
+Said = tuple[str, bytes]
+
+
+class _Ending(FakeSubscription):
+    """Takes its handler away when it ends."""
+
+    def cancel(self) -> None:
+        if self.active:
+            self.active = False
+            self.handler(self.topic_filter)  # type: ignore[arg-type]  # it is ``pop``
+
+
+class Broker(FakeContext):
+    """Finds handlers by topic at once, and keeps no subscription that has ended."""
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.handlers: dict[str, Callable[[Message], object]] = {}
+
+    def subscribe(self, *args: Any, **options: Any) -> FakeSubscription:
+        """Keep the handler."""
+        made = super().subscribe(*args, **options)
+        self.subscriptions.clear()
+        self.handlers[made.topic_filter] = made.handler
+        return _Ending(made.broker, made.topic_filter, self.handlers.pop, 0, made.place)
+
+    def say(self, topic_name: str, payload: bytes) -> float:
+        """Hand a message on; returns the CPU time that it took."""
+        levels = topic_name.count("/")
+        wanted = f"{PREFIX}/+/+/config" if levels == 3 else f"{PREFIX}/+/+/+/config"
+        handler = self.handlers[wanted if topic_name.startswith(PREFIX) else topic_name]
+        message = Message(topic_name, payload, 0, False, self.now_ns())
+        began_s = time.thread_time()
+        metrics = handler(message)
+        took_s = time.thread_time() - began_s
+        self.emit(metrics)  # type: ignore[arg-type]  # of a handler
+        return took_s
+
+
+def device(count: int, mark: str = "c", **more: Any) -> bytes:
+    """Return the payload of a device with so many entities on one topic."""
+    component = {"p": "sensor", "unit_of_meas": "W", "stat_t": "n1/t", **more}
+    components = {
+        f"{mark}{index}": {
+            "uniq_id": f"{mark}{index}",
+            **component,
+            "val_tpl": str(component.get("val_tpl", "{{ value_json.k# }}")).replace(
+                "#", str(index)
+            ),
+        }
+        for index in range(count)
+    }
+    named = {"ids": ["n1"], "name": more.get("name", "Node")}
+    return json.dumps({"dev": named, "o": {"name": "x"}, "cmps": components}).encode()
+
+
+def configs() -> Iterator[Said]:
+    """Yield announcements, each with something that it should not have."""
+    yield topic("huge"), sensor(value_template="{{ value }}" + "x" * MIB)
+    yield (
+        topic("loop"),
+        sensor(
+            value_template="{% for a in range(10**9) %}{% for b in value %}"
+            "x{% endfor %}{% endfor %}"
+        ),
+    )
+    yield topic("nested"), sensor(value_template="{{ " + "(" * 2000 + "1" + ")" * 2000 + " }}")
+    yield topic("brackets"), sensor(value_template="{{ " + "[" * 2000)
+    yield topic("deep"), b'{"a":' * 20_000 + b"1" + b"}" * 20_000
+    yield topic("list"), sensor(device={"identifiers": ["x"] * 20_000})
+    yield topic("options"), sensor(device_class="enum", options=["x"] * 30_000)
+    yield topic("wild"), sensor(state_topic="+/" * 100 + "#")
+    yield topic("all"), sensor(state_topic="#")
+    yield topic("own"), sensor(state_topic=f"{PREFIX}/+/+/config")
+    yield topic("long"), sensor(state_topic="x/" * 30_000 + "x")
+    yield topic("number"), b'{"expire_after":' + b"9" * 200_000 + b"}"
+    yield f"{PREFIX}/device/many/config", device(2000)
+    yield (
+        f"{PREFIX}/device/templates/config",
+        device(HADISCOVERY_COMPONENTS, val_tpl="{{ value_json.k# * # + 1 }}"),
+    )
+
+
+class HostileTests(SynchronousTestCase):
+    """See above."""
+
+    def make(self, **settings: Any) -> Broker:
+        """Start a module."""
+        context = Broker()
+        self.module = HadiscoveryModule(HadiscoverySettings(texts=True, **settings), context)
+        self.successResultOf(self.module.startService())
+        self.addCleanup(context.stop)
+        self.addCleanup(self.module.stopService)
+        return context
+
+    def quickest(self, run: Callable[[], float]) -> float:
+        """Return the CPU time of the quickest of some tries: others use the machine too."""
+        return min(run() for _ in range(TRIES))
+
+    def test_announcements(self) -> None:
+        """Each ends soon, and is one line in the log, however often it comes."""
+        slow = []
+        for topic_name, payload in configs():
+            context = self.make()
+            took_s = self.quickest(lambda: context.say(topic_name, payload))  # noqa: B023 - at once
+            if took_s > LONGEST_S:
+                slow.append((topic_name, took_s))
+            lines = context.logged()
+            if topic_name.endswith("templates/config"):
+                self.assertLessEqual(len(lines), HADISCOVERY_COMPONENTS)
+            else:
+                self.assertEqual(len(lines), 1, f"{topic_name}: {lines}"[:500])
+            self.assertLess(max(map(len, lines)), 1000)
+        self.assertEqual(slow, [])
+
+    def test_one_message_for_as_many_as_there_may_be(self) -> None:
+        """With templates that want much, each of another value."""
+        context = self.make()
+        template = "{{ (value_json.s * 3) | replace('a', 'bb') | upper | length + # }}"
+        for number in range(3):
+            payload = device(HADISCOVERY_COMPONENTS, f"d{number}c", val_tpl=template)
+            context.say(f"{PREFIX}/device/n{number}/config", payload)
+        payload = json.dumps({"s": "a" * 60_000}).encode()
+        self.assertLess(self.quickest(lambda: context.say("n1/t", payload)), LONGEST_S)
+
+    def test_renames(self) -> None:
+        """A device with as many entities as there may be gets another name 30 times."""
+        context = self.make()
+        for number in range(HADISCOVERY_ENTITIES_TOGETHER // HADISCOVERY_COMPONENTS):
+            payload = device(HADISCOVERY_COMPONENTS, f"d{number}c")
+            context.say(f"{PREFIX}/device/n{number}/config", payload)
+        before = len(self.module.registry)
+        self.assertEqual(before, HADISCOVERY_ENTITIES_TOGETHER)
+        named = sensor(unique_id="d0cc0", state_topic="n1/t")
+
+        def rename(number: int) -> float:
+            changed = named.replace(b"Node", f"Node {number}".encode())
+            return context.say(f"{PREFIX}/sensor/other/config", changed)
+
+        times = [rename(number) for number in range(30)]
+        self.assertLess(sorted(times)[-TRIES], LONGEST_S)
+
+    def test_names_with_metacharacters(self) -> None:
+        """They are names, in the log and in what is written."""
+        context = self.make()
+        bad = 'a,b=c "d" \\ $(x) `y` %s {0} {z} \n\r\t\x1b[31m \u202e {{ 7*7 }}'
+        config = sensor(
+            device={"identifiers": [bad], "name": bad, "manufacturer": bad}, unique_id=bad
+        )
+        context.say(topic(), config)
+        context.say("n1/t", b"5")
+        context.say("n1/t", bad.encode())
+        [line] = context.lines()
+        self.assertNotIn("\n", line)
+        self.assertIn("7*7", line)
+        for text in (*context.logged(), *context.logged("info")):
+            self.assertNotIn("49", text)
+
+    def test_memory(self) -> None:
+        """What is kept stays within its bounds, however much comes: in entities and in bytes."""
+        context = self.make()
+        context.log = Logger(observer=lambda _event: None)  # type: ignore[arg-type]  # an observer
+        with (
+            patch(f"{REGISTRY}.HADISCOVERY_ENTITIES", 200),
+            patch(f"{REGISTRY}.HADISCOVERY_TOPICS", 200),
+            patch(f"{REGISTRY}.HADISCOVERY_LONG_BYTES", MIB),
+            patch(
+                "metrics_agent.modules.hadiscovery.template_store.HADISCOVERY_TEMPLATE_BYTES", MIB
+            ),
+        ):
+            gc.collect()
+            tracemalloc.start()
+            try:
+                before = tracemalloc.get_traced_memory()[0]
+                for number in range(1000):
+                    self.say_much(context, number)
+                gc.collect()
+                grown = tracemalloc.get_traced_memory()[0] - before
+            finally:
+                tracemalloc.stop()
+        self.assertLessEqual(len(self.module.registry), 200)
+        # 5 KiB an entity, 1 MiB each for long texts, templates and announcements.
+        self.assertLess(grown / MIB, 4)
+
+    def say_much(self, context: Broker, number: int) -> None:
+        """Announce an entity in which everything is new, and as long as it may be."""
+        long = str(number) * (5000 if number % 7 == 0 else 40)
+        config = sensor(
+            unique_id=f"u{number}",
+            name=long,
+            device={"identifiers": [f"i{number}"], "name": f"n{number}"},
+            state_topic=f"t/{number}/{number}",
+            value_template=f"{{{{ value_json.k{number} * {number} }}}}",
+            payload_available=long,
+            availability_topic=f"a/{number}",
+        )
+        context.say(topic(f"x{number}"), config)
+        if number % 3 == 0:
+            context.say(topic(f"x{number}"), b"")
