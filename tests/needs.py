@@ -65,6 +65,15 @@ NEEDS = {
         ("victoria-metrics",),
         how="go install github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics@v1.148.0",
     ),
+    "rtl_433": Need(("rtl_433", "/usr/share/doc/rtl-433/examples/rtl_433_mqtt_hass.py"), "rtl-433"),
+    **{
+        name: Need((file,), how='PATH="$(.ci/publishers):$PATH" in a checkout')
+        for name, file in (
+            ("ecowitt2mqtt", "ecowitt2mqtt"),
+            ("theengs-gateway", "TheengsGateway"),
+            ("zigbee2mqtt", "zigbee2mqtt"),
+        )
+    },
     "chromium": Need(("chromium", "chromedriver"), "chromium chromium-driver"),
     "systemd": Need(("systemctl", "systemd-analyze", "/lib/systemd/systemd"), "systemd"),
     "procps": Need(("/bin/kill",), "procps"),
