@@ -147,7 +147,7 @@ class MqttWriter:
     def _leave(self) -> None:
         """Take lines and publish them, now or later."""
         source = self._source
-        if self._closed or self._parts or not source.queued_bytes or not self._publisher.ready:
+        if self._closed or not source.queued_bytes or not self._publisher.ready:
             return
         now_s = self._clock.seconds()
         if now_s >= self._small_until_s:

@@ -222,9 +222,10 @@ class AnswerTests(MqttCase):
         self.assertEqual(set(self.broker.messages), {A})
 
     def test_needs_user_action(self) -> None:
-        """What only the user can change is tried slowly."""
+        """What only the user can change is tried slowly, whatever comes meanwhile."""
         self.write(A, urgent=True)
         self.broker.reply(0x87)
+        self.write(B, urgent=True)
         self.advance(29)
         self.assertEqual(len(self.broker.messages), 1)
         self.advance(2)
