@@ -71,6 +71,8 @@ def results(path: Path) -> dict[str, Measured]:
     found: dict[str, Measured] = {}
     for line in path.read_text("utf-8").splitlines():
         values = json.loads(line)
+        if "ways" in values:  # of `way_report`
+            continue
         name = values.pop("name")
         accounts = {qos: Account(**values.pop(qos)) for qos in ("qos1", "qos0")}
         found[name] = Measured(**values, **accounts)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import tempfile
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
@@ -24,21 +26,28 @@ _STOP_LIMIT_S = 20
 class DatabaseServer:
     """One server; ends with the test.
 
+    Args:
+        case: whose cleanup ends it.
+        disk: where it keeps everything; a directory of its own by default.
+
     Attributes:
         program: as `tests.needs` names it.
         health: the path of its HTTP interface that answers once it serves.
         url: of its HTTP interface.
+        port: the same.
+        login: with which it is asked.
     """
 
     program: str
     health: str
 
-    def __init__(self, case: TestCase) -> None:
+    def __init__(self, case: TestCase, disk: Path | None = None) -> None:
         self._path = find(self.program)
-        self._directory = Path(tempfile.mkdtemp(prefix=f"{self.program}-"))
-        self._port = free_port()
+        self._directory = disk or Path(tempfile.mkdtemp(prefix=f"{self.program}-"))
+        self.port = free_port()
+        self.login: tuple[str, str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.url = f"http://127.0.0.1:{self.port}"
         case.addCleanup(self._remove)
 
     def arguments(self) -> list[str]:
@@ -65,8 +74,22 @@ class DatabaseServer:
         self._process.kill()
         self._process.wait(_STOP_LIMIT_S)
 
+    def freeze(self) -> None:
+        """Stop the process as SIGSTOP does: it accepts connections, and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def _get(self, path: str) -> bytes:
-        with urllib.request.urlopen(self.url + path, timeout=10) as response:
+        request = urllib.request.Request(self.url + path)
+        if self.login is not None:
+            word = b64encode(":".join(self.login).encode()).decode()
+            request.add_header("Authorization", f"Basic {word}")
+        with urllib.request.urlopen(request, timeout=60) as response:
             body: bytes = response.read()
         return body
 

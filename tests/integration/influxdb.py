@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.parse
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.threads import deferToThread
@@ -32,14 +33,26 @@ bind-address = "127.0.0.1:{rpc}"
 
 
 class Influx(DatabaseServer):
-    """One server; ends with the test."""
+    """One server; ends with the test.
+
+    Args:
+        case: whose cleanup ends it.
+        disk: see the base.
+        login: name and password, without which it takes nothing and answers no query; the user is
+            made by `create`.
+    """
 
     program = "influxdb"
     health = "/ping"
 
-    def __init__(self, case: TestCase) -> None:
-        super().__init__(case)
-        text = _CONFIG.format(rpc=free_port(), http=self._port, directory=self._directory)
+    def __init__(
+        self, case: TestCase, disk: Path | None = None, *, login: tuple[str, str] | None = None
+    ) -> None:
+        super().__init__(case, disk)
+        self.login = login
+        text = _CONFIG.format(rpc=free_port(), http=self.port, directory=self._directory)
+        if login is not None:
+            text += "  auth-enabled = true\n"
         (self._directory / "conf").write_text(text, "utf-8")
 
     def arguments(self) -> list[str]:
@@ -47,7 +60,11 @@ class Influx(DatabaseServer):
         return ["-config", str(self._directory / "conf")]
 
     async def create(self, database: str) -> None:
-        """Make a database."""
+        """Make a database, and before it the user, if there is a login."""
+        if self.login is not None:
+            name, password = self.login
+            user = f"CREATE USER {name} WITH PASSWORD '{password}' WITH ALL PRIVILEGES"
+            await deferToThread(self._get, f"/query?{urllib.parse.urlencode({'q': user})}")
         asked = urllib.parse.urlencode({"q": f"CREATE DATABASE {database}"})
         await deferToThread(self._get, f"/query?{asked}")
 
