@@ -19,16 +19,25 @@ class Batch:
         settle: called once, when the reader has taken the bytes (where the output does not know:
             when they were written) or they were dropped. Not called for a batch that is still
             queued when the process ends. Must not raise.
+        kept: how many of the lines are of messages that their sender keeps until `settle`, and
+            sends again to the next process.
         urgent: whoever sent it soon stops sending unless something is settled: an output that lets
             lines wait for others sends them now.
     """
 
-    __slots__ = ("count", "data", "settle", "urgent")
+    __slots__ = ("count", "data", "kept", "settle", "urgent")
 
     def __init__(
-        self, data: bytes, count: int, settle: Settle | None = None, *, urgent: bool = False
+        self,
+        data: bytes,
+        count: int,
+        settle: Settle | None = None,
+        *,
+        kept: int = 0,
+        urgent: bool = False,
     ) -> None:
         self.data = data
         self.count = count
+        self.kept = kept
         self.settle = settle
         self.urgent = urgent

@@ -107,12 +107,14 @@ class Shutdown:
         log, sink = self._parts.log, self._parts.sink
         written, left = sink.taken_metrics, sink.left_metrics
         if left:
-            log.error(
+            kept = min(left, sink.kept_metrics)
+            (log.error if left > kept else log.warn)(
                 "Stopped: {written} metrics written, {left} were not read within {seconds:g} s "
-                "and are lost.",
+                "{fate}.",
                 written=written,
                 left=left,
                 seconds=_rounded(self._running_for_s()),
+                fate=_fate(left - kept, kept),
             )
         elif sink.dropped:
             log.warn(
@@ -125,6 +127,15 @@ class Shutdown:
             )
         else:
             log.info("Stopped: {written} metrics written, none lost.", written=written)
+
+
+def _fate(lost: int, kept: int) -> str:
+    """Return what becomes of metrics that were not read: QoS 1 is not acknowledged yet."""
+    if not kept:
+        return "and are lost"
+    if not lost:
+        return "and come again: the brokers keep their messages at QoS 1"
+    return f"and {lost} of them are lost; the brokers keep the messages of {kept} at QoS 1"
 
 
 def _rounded(seconds: float) -> float:

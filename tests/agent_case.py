@@ -44,6 +44,7 @@ class FakeSink:
         self.seen = seen
         self.taken_metrics = 7
         self.left_metrics = 0
+        self.kept_metrics = 0
         self.dropped: dict[str, int] = {}
         self.drained: Callable[[float], Any] = lambda _timeout_s: succeed(0)
         self.on_start: Callable[[], Any] = list

@@ -119,6 +119,22 @@ class StopTests(AgentCase):
                 f"Stopped: 7 metrics written, 3 were not read within {shown} and are lost.",
             )
 
+    def test_metrics_that_come_again(self) -> None:
+        """What is not acknowledged stays at the broker: that is not lost, and no error."""
+        for kept, level, fate in (
+            (3, "warn", "and come again: the brokers keep their messages at QoS 1"),
+            (1, "error", "and 2 of them are lost; the brokers keep the messages of 1 at QoS 1"),
+            (4, "warn", "and come again: the brokers keep their messages at QoS 1"),
+        ):
+            self.setUp()
+            self.sink.left_metrics, self.sink.kept_metrics = 3, kept
+            self.sink.drained = lambda _timeout_s: succeed(3)
+            self.end(self.started("a"))
+            self.assertEqual(
+                self.logged(level)[-1],
+                f"Stopped: 7 metrics written, 3 were not read within 0 s {fate}.",
+            )
+
     def test_lost_metrics_when_the_drain_fails(self) -> None:
         """So where waiting for the reader failed or hung: nothing is claimed that is not so."""
         for drained in (raiser(ValueError("x")), lambda _timeout_s: Deferred()):

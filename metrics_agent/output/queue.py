@@ -88,6 +88,11 @@ class BatchQueue:
             queued.appendleft(partly_written)
         return dropped
 
+    def kept_metrics(self) -> int:
+        """Return how many of what is not taken their senders send again to the next process."""
+        in_flight = sum(batch.kept for _end, batch in self._in_flight)
+        return in_flight + sum(batch.kept for batch in self._queued)
+
     @property
     def in_line(self) -> bool:
         """Whether what was passed on ends in mid-line."""

@@ -122,6 +122,11 @@ class Sink(Service):
         return self._queue.queued_metrics + self._queue.in_flight_metrics
 
     @property
+    def kept_metrics(self) -> int:
+        """Metrics of those left that are not lost: their senders have the messages still."""
+        return self._queue.kept_metrics()
+
+    @property
     def taken_metrics(self) -> int:
         """Metrics that the reader has taken, as far as we have looked."""
         return self._queue.taken_metrics - self._dropped.get(REJECTED, 0)

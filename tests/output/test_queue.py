@@ -124,6 +124,17 @@ class TakingTests(SynchronousTestCase):
         self.assertEqual([batch.data for batch in queue.take(0)], [b"bbb\n"])
         self.assertEqual((queue.taken_metrics, queue.in_flight_metrics), (2, 0))
 
+    def test_kept_metrics(self) -> None:
+        """What senders keep counts until it is taken, in the queue and in flight."""
+        queue = BatchQueue(100)
+        for kept in (2, 0, 1):
+            queue.push(Batch(b"a\nb\n", 2, kept=kept))
+        self.assertEqual(queue.kept_metrics(), 3)
+        queue.advance(8)
+        self.assertEqual(queue.kept_metrics(), 3)
+        queue.take(4)
+        self.assertEqual(queue.kept_metrics(), 1)
+
     def test_partly_written_batch_is_not_taken(self) -> None:
         """Of a batch half written nothing is taken, even if the reader has that half."""
         queue = filled(100, "aaa", "bbb")

@@ -322,8 +322,8 @@ RACES: Final = (
     _race(
         "messages_of_one_turn_have_no_order",
         _INTAKE,
-        'Batch(b"".join(lines), len(lines), settle, urgent=urgent)',
-        'Batch(b"".join(reversed(lines)), len(lines), settle, urgent=urgent)',
+        'Batch(b"".join(lines), len(lines), settle, kept=kept, urgent=urgent)',
+        'Batch(b"".join(reversed(lines)), len(lines), settle, kept=kept, urgent=urgent)',
     ),
     _race(
         "a_batch_overtakes_those_before_it",

@@ -87,7 +87,15 @@ class MqttConnection(Service):
         self._dialer = dialer
         self._table = SubscriptionTable()
         self._table.on_change(self._subscriptions_changed)
-        self._intake = Intake(self._table, write, now_ns, count, log, settings.max_payload)
+        self._intake = Intake(
+            self._table,
+            write,
+            now_ns,
+            count,
+            log,
+            settings.max_payload,
+            is_kept=settings.persistent_session,
+        )
         self._subscriber = Subscriber(log, state)
         self._pause_reasons: set[str] = set()
         self._flushes = Timer(reactor, self._flush)

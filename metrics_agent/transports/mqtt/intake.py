@@ -38,6 +38,7 @@ class Intake:
         count: called with a reason and a number for what was dropped.
         log: for a fault in this class or in a delivery that broke its promise not to raise.
         max_payload_bytes: a longer payload is dropped.
+        is_kept: the broker keeps what is not acknowledged for the next process.
 
     Attributes:
         acknowledges: the last read brought messages whose acknowledgement the broker waits for.
@@ -51,6 +52,8 @@ class Intake:
         count: Callable[[str, int], None],
         log: Logger,
         max_payload_bytes: int,
+        *,
+        is_kept: bool = True,
     ) -> None:
         self._table = table
         self._write = write
@@ -58,6 +61,8 @@ class Intake:
         self._count = count
         self._log = log
         self._max_payload_bytes = max_payload_bytes
+        self._is_kept = is_kept
+        self._kept = 0
         self._time_ns = 0
         self._lines: list[bytes] = []
         self._packet_ids: list[int] = []
@@ -76,6 +81,7 @@ class Intake:
             self._time_ns = now_ns
         self._lines = []
         self._packet_ids = []
+        self._kept = 0
 
     def take(self, first: int, body: bytes, *, v5: bool) -> None:
         """Take one PUBLISH at QoS 0 or 1.
@@ -96,9 +102,12 @@ class Intake:
                 self.deliver(body[2:topic_end], body[topic_end + v5 :], 0, retain=False)
                 return
         publish = decode_publish(first, body, v5)
+        before = len(self._lines)
         if publish.qos:
             self._packet_ids.append(publish.packet_id)
         self.deliver(publish.topic, publish.payload, publish.qos, retain=publish.retain)
+        if publish.qos:
+            self._kept += len(self._lines) - before
 
     def deliver(self, topic: bytes, payload: bytes, qos: int, *, retain: bool) -> None:
         """Hand one message to everyone who wants it; contained, a fault drops this message."""
@@ -150,7 +159,8 @@ class Intake:
             return
         settle: Settle | None = acknowledgements.hold(packet_ids) if packet_ids else None
         urgent = settle is not None and acknowledgements.pressing
-        self._write(Batch(b"".join(lines), len(lines), settle, urgent=urgent))
+        kept = self._kept if self._is_kept else 0
+        self._write(Batch(b"".join(lines), len(lines), settle, kept=kept, urgent=urgent))
 
     def _is_copy(self, topic: bytes, payload: bytes, copies: int) -> bool:
         """Say whether a message is another copy of the one before."""

@@ -73,6 +73,29 @@ class UrgencyTests(SynchronousTestCase):
             intake.end(acknowledgements)
         self.assertEqual([batch.urgent for batch in batches], [False, True, True, False])
 
+    def test_kept(self) -> None:
+        """How many lines of a read come again, if they are not settled: those of QoS 1."""
+        for is_kept, expected in ((True, 2), (False, 0)):
+            table = SubscriptionTable()
+            batches: list[Batch] = []
+            table.add("#", 1, lambda message, lines: lines.append(message.payload))
+            log = Logger()
+            intake = Intake(
+                table, batches.append, int, lambda _why, _n: None, log, 99, is_kept=is_kept
+            )
+            acknowledgements = AckWindow(lambda _data: None, lambda _call: None)
+            intake.begin()
+            intake.take(0x32, b"\x00\x01a\x00\x01x", v5=False)
+            intake.take(0x30, b"\x00\x01ax", v5=False)
+            intake.take(0x32, b"\x00\x01a\x00\x02x", v5=False)
+            intake.end(acknowledgements)
+            intake.begin()
+            intake.take(0x30, b"\x00\x01ax", v5=False)
+            intake.end(acknowledgements)
+            self.assertEqual(
+                [(batch.count, batch.kept) for batch in batches], [(3, expected), (1, 0)]
+            )
+
 
 class CopyTests(SynchronousTestCase):
     """A broker sends a message once for each filter that its topic belongs to."""
