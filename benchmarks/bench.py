@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -18,7 +19,7 @@ import attrs
 from attrs import field, frozen
 
 from benchmarks import fleet
-from benchmarks.broker import Broker, Mailbox
+from benchmarks.broker import Broker, Mailbox, free_port
 from benchmarks.child import Child, Memory, cpu_s_of
 from benchmarks.clients import REPORT_TOPIC
 from benchmarks.collector import Collector, Piece, Tally, tally
@@ -33,6 +34,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 _T = TypeVar("_T")
 
 _WARM_UP_LIMIT_S: Final = 60.0
+_START_LIMIT_S: Final = 20.0
 _IDLE_S: Final = 3.0
 """When nothing has come for this time nothing more will: what is missing then is lost."""
 
@@ -154,16 +156,30 @@ class Bench:
         qos: int = 0,
         mixed: bool = False,
         broker_settings: Sequence[str] = (),
+        to_database: bool = False,
     ) -> Iterator[Running]:
-        """Start a broker and a subject that knows its devices and has taken a message of each."""
+        """Start a broker and a subject that knows its devices and has taken a message of each.
+
+        With a database the subject writes there, and what that has taken counts.
+        """
         with ExitStack() as stack:
             broker = stack.enter_context(self.broker(broker_settings))
             directory = stack.enter_context(scratch())
             broker.retain(fleet.announcement(index) for index in range(devices))
-            setup = Setup(broker.port, directory, qos=qos)
+            database = None
+            if to_database:
+                port = free_port()
+                receiver = [sys.executable, "-m", "benchmarks.receiver", str(port)]
+                database = stack.enter_context(
+                    Child(receiver, directory, environment(), "receiver")
+                )
+                _wait_for(port)
+            url = f"http://127.0.0.1:{port}" if to_database else ""
+            setup = Setup(broker.port, directory, qos=qos, database=url)
             child = stack.enter_context(Child(subject.command(setup), directory, environment()))
-            collector = stack.enter_context(Collector([child], subject.count))
+            collector = stack.enter_context(Collector([database or child], subject.count))
             run = Running(subject, broker, child, collector, devices, qos=qos, mixed=mixed)
+            run.database = database
             run.warm_up()
             yield run
 
@@ -199,6 +215,7 @@ class Running:
         self.devices = devices
         self.qos = qos
         self.mixed = mixed
+        self.database: Child | None = None
         self._next_round = 0
 
     def warm_up(self) -> None:
@@ -327,6 +344,17 @@ def generate(
     if process.returncode:
         raise RuntimeError(f"the load generator failed:\n{err.decode(errors='replace')}")
     return Sent(**json.loads(out))
+
+
+def _wait_for(port: int) -> None:
+    """Wait until something listens there."""
+    end_s = time.monotonic() + _START_LIMIT_S
+    while time.monotonic() < end_s:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"nothing listens on port {port} after {_START_LIMIT_S:g} s")
 
 
 def environment() -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Final, final
 
 from benchmarks import packets
 
-__all__ = ["BASE_SETTINGS", "Broker", "Mailbox", "find_mosquitto", "mosquitto_version"]
+__all__ = ["BASE_SETTINGS", "Broker", "Mailbox", "find_mosquitto", "free_port", "mosquitto_version"]
 
 BASE_SETTINGS: Final = (
     "allow_anonymous true",

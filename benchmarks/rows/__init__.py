@@ -4,6 +4,7 @@ from typing import Final
 
 from benchmarks.rows import (
     cost,
+    database,
     discovery,
     encoding,
     fleet_size,
@@ -23,6 +24,7 @@ __all__ = ["ROWS", "Row"]
 
 ROWS: Final[tuple[Row, ...]] = (
     cost.ROW,
+    database.ROW,
     sustained.ROW,
     fleet_size.ROW,
     latency.ROW,

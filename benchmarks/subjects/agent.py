@@ -71,7 +71,9 @@ def write_config(path: Path, setup: Setup, extra: Mapping[str, str] | None = Non
         "shared_group": f'"{setup.shared_group}"',
         **(extra or {}),
     }
+    output = [f'output = "{setup.database}/write?db=bench"'] if setup.database else []
     lines = [
+        *output,
         f'instance = "bench-{setup.number}"',
         f'state_dir = "{setup.directory / f"state-{setup.number}"}"',
         "[modules.tasmota]",

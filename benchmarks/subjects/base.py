@@ -21,6 +21,7 @@ class Setup:
         qos: to subscribe with.
         shared_group: of agents that share the load; empty for a single one.
         number: of this one among several.
+        database: where to write to, a URL without a path; empty for stdout.
     """
 
     port: int
@@ -28,6 +29,7 @@ class Setup:
     qos: int = 0
     shared_group: str = ""
     number: int = 0
+    database: str = ""
 
 
 class Subject(Protocol):

@@ -24,10 +24,7 @@ _AGENT: Final = """\
   omit_hostname = true
   quiet = true
 
-[[outputs.file]]
-  files = ["stdout"]
-  data_format = "influx"
-
+{output}
 [[inputs.mqtt_consumer]]
   servers = ["tcp://127.0.0.1:{port}"]
   topics = ["{topic}"]
@@ -51,6 +48,18 @@ _AGENT: Final = """\
 """
 """Batches of the default size; the buffer and what may be undelivered are so large that neither
 ever makes Telegraf wait for its flush interval."""
+
+_STDOUT: Final = """\
+[[outputs.file]]
+  files = ["stdout"]
+  data_format = "influx"
+"""
+_DATABASE: Final = """\
+[[outputs.influxdb]]
+  urls = ["{url}"]
+  database = "bench"
+  skip_database_creation = true
+"""
 
 _VERSION: Final = re.compile(rb"github\.com/influxdata/telegraf\t(v[0-9][0-9.]*)")
 
@@ -91,6 +100,7 @@ class Telegraf:
         conf = setup.directory / "telegraf.conf"
         conf.write_text(
             _AGENT.format(
+                output=_DATABASE.format(url=setup.database) if setup.database else _STDOUT,
                 port=setup.port,
                 topic=TELEMETRY,
                 qos=setup.qos,
