@@ -28,7 +28,12 @@ _ROWS: Final = (
     ),
     ("influxdb_garbage", "InfluxDB", "answers with garbage", _SAME),
     ("influxdb_nothing", "InfluxDB", "takes requests and does not answer", _SAME),
-    ("influxdb_disk_full", "InfluxDB", "its disk is full", _SAME),
+    (
+        "influxdb_disk_full",
+        "InfluxDB",
+        "its disk is full; there is room again, and it is restarted",
+        _SAME,
+    ),
     ("influxdb_certificate", "InfluxDB", "its certificate expires and is renewed", _NONE),
     (
         "influxdb_readers_killed",
@@ -41,7 +46,7 @@ _ROWS: Final = (
         "victoria_killed",
         "VictoriaMetrics",
         "killed (-9) for 5 s",
-        "lost is only what it had taken in the 5 s before, which it keeps in memory",
+        "lost is only what it had taken in the seconds before, which it keeps in memory",
     ),
     ("victoria_wrong_path", "VictoriaMetrics", "400 since the path is wrong", _NONE),
 )
@@ -55,7 +60,7 @@ _ON_REQUEST: Final = (
         "victoria_killed_long",
         "VictoriaMetrics",
         "killed (-9) for 60 s",
-        "lost is only what it had taken in the 5 s before, which it keeps in memory",
+        "lost is only what it had taken in the seconds before, which it keeps in memory",
     ),
     ("victoria_stopped", "VictoriaMetrics", "SIGSTOP for a while", _SAME),
     (

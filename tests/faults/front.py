@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import re
@@ -70,7 +71,7 @@ class Front(Resource):
             await listening.stopListening()
         channels, self._channels = self._channels, set()
         for channel in channels:
-            if channel.transport is not None:
+            with contextlib.suppress(AttributeError):  # one that has ended already
                 channel.transport.abortConnection()
 
     def render(self, request: Any) -> Any:

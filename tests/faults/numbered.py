@@ -14,6 +14,7 @@ from attrs import frozen
 from twisted.application.service import Service
 from zope.interface import implementer
 
+from metrics_agent.config import setting
 from metrics_agent.interfaces import IModule, Message, ModuleContext
 from metrics_agent.metric import Metric, Series
 from metrics_agent.module_kind import ModuleKind
@@ -45,7 +46,13 @@ def point_of(message: Message) -> Metric:
 
 @frozen
 class NumberedSettings(MqttSettings):
-    """Those of the connection."""
+    """Those of the connection.
+
+    Attributes:
+        wall_clock: points have the time of their messages, which databases expect.
+    """
+
+    wall_clock: bool = setting(default=False, doc="Points have the time of their messages.")
 
 
 @implementer(IModule)
@@ -65,7 +72,8 @@ class Numbered(Service):
         )
 
     def _take(self, message: Message) -> Iterator[Metric]:
-        yield point_of(message)
+        point = point_of(message)
+        yield point._replace(time_ns=message.received_ns) if self._settings.wall_clock else point
 
 
 def _brokers(settings: Any) -> tuple[MqttSettings, ...]:

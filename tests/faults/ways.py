@@ -4,6 +4,7 @@ Each has the same numbered messages on a session of its own at one broker, and w
 database. What became of each message is asked there and at the broker when all have ended.
 
 - *http*: the agent with ``output = "http://..."``.
+- *mqtt*: the agent with ``output = "mqtt://..."``, and Telegraf that reads that topic.
 - *execd*: the agent under Telegraf's ``inputs.execd``, which writes with ``outputs.influxdb``.
 - *consumer*: Telegraf's own ``inputs.mqtt_consumer``, with the same output.
 """
@@ -20,6 +21,7 @@ from typing import Final
 from attrs import frozen
 from twisted.trial.unittest import TestCase
 
+from tests.faults.numbered import numbers_filter
 from tests.faults.publisher import Publisher
 from tests.integration.case import install_modules
 from tests.integration.parent import HarnessParent
@@ -42,6 +44,7 @@ broker = "{broker}"
 client_id = "{name}"
 reconnect_min = "100ms"
 reconnect_max = "1s"
+wall_clock = true
 """
 
 _TELEGRAF: Final = """
@@ -59,13 +62,17 @@ _TELEGRAF: Final = """
 _CONSUMER: Final = """
 [[inputs.mqtt_consumer]]
   servers = ["{broker}"]
-  topics = ["numbers/{name}/+/+"]
+  topics = ["{topic}"]
   topic_tag = ""
   qos = 1
   client_id = "{name}"
   persistent_session = true
   data_format = "influx"
 """
+
+TOPIC: Final = "lines"
+TELEGRAF: Final = "telegraf"
+"""The topic of the agent's lines, and who reads it."""
 
 _REJECTED: Final = re.compile(r"(\d+) were dropped earlier because the output rejected them")
 
@@ -160,7 +167,9 @@ class Http(Way):
 
     def __init__(self, case: TestCase, broker: str, target: Target, path: str) -> None:
         super().__init__(case, broker, target)
-        output = f'[output_settings]\ntls_ca = "{target.authority}"' if target.authority else ""
+        output = '[output_settings]\ntimeout = "5s"\n'  # as Telegraf's
+        if target.authority:
+            output += f'tls_ca = "{target.authority}"'
         config = self.agent_config(output, f'output = "{target.url}{path}"')
         command = argv("metrics-agent", "-c", str(config))
         env = self.agent_environment()
@@ -259,7 +268,40 @@ class Consumer(Telegraf):
     name = "consumer"
 
     def inputs(self) -> str:
-        return _CONSUMER.format(broker=self.broker, name=self.name)
+        return _CONSUMER.format(broker=self.broker, name=self.name, topic=numbers_filter(self.name))
+
+
+class Mqtt(Consumer):
+    """The agent with a topic as its output, and Telegraf's input of that topic."""
+
+    name = "mqtt"
+
+    def __init__(self, case: TestCase, broker: str, target: Target) -> None:
+        super().__init__(case, broker, target)
+        config = self.agent_config("", f'output = "{broker.replace("tcp", "mqtt", 1)}/{TOPIC}"')
+        command = argv("metrics-agent", "-c", str(config))
+        env = self.agent_environment()
+        self.parent = HarnessParent(case, command, restart_delay_s=0.3, env=env)
+
+    def inputs(self) -> str:
+        return _CONSUMER.format(broker=self.broker, name=TELEGRAF, topic=TOPIC)
+
+    def start(self) -> None:
+        super().start()
+        if not self.parent.starts:
+            self.parent.start()
+
+    async def stop(self) -> None:
+        await self.parent.stop()
+        await super().stop()
+
+    async def kill_reader(self) -> None:
+        await _kill(self.parent.agent_pid)
+        await until(lambda: self.parent.agent_pid, "its next start")
+
+    def log(self) -> str:
+        said = "\n".join(f"{said.level}! {said.text}" for said in self.parent.log)
+        return f"{super().log()[-1500:]}\n{said[-1500:]}"
 
 
 class Execd(Telegraf):

@@ -126,6 +126,27 @@ class SinkTests(TestCase):
         self.assertEqual(await sink.drain(10), 0)
         self.assertEqual(self.settled, [True])
 
+    async def test_influxdb_1_login(self) -> None:
+        """A login is asked for: without it, or with a wrong password, nothing is acknowledged."""
+        influx = Influx(self, login=("writer", "pass word"))
+        await influx.start()
+        await influx.create("telegraf")
+        url = f"{influx.url}/write?db=telegraf"
+        wrong = {"username": "writer", "password": Secret("guessed")}
+        for number, settings in enumerate(({}, wrong)):
+            sink = self.sink(url, **settings)
+            self.write(sink, 10, first=10 * number)
+            await until(lambda sink=sink: bool(sink.problem), "the problem")
+            self.assertIn("it does not accept the login", sink.problem)
+            self.assertNotIn("guessed", sink.problem)
+            self.assertEqual(self.settled, [])
+            await sink.stopService()
+        sink = self.sink(url, username="writer", password=Secret("pass word"))
+        self.write(sink, 10)
+        await self.all_settled(sink)
+        [row] = await influx.query("SELECT count(value) FROM m")
+        self.assertEqual((row["count"], sink.problem), (10, ""))
+
     async def test_victoria_bad_line(self) -> None:
         """One bad line of 5,000 is found, all others are stored."""
         victoria = Victoria(self)
