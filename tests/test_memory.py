@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from twisted.internet.task import Clock
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent import limits
+from metrics_agent.backoff import Backoff
+from metrics_agent.batch import Batch
 from metrics_agent.cardinality import Cardinality
+from metrics_agent.http_interface import HttpReply
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.events import LogEntry
 from metrics_agent.logs.folding import Folder
@@ -30,19 +34,22 @@ from metrics_agent.modules.tasmota.discovery import parse_config
 from metrics_agent.modules.tasmota.filters import MAX_SHAPES
 from metrics_agent.modules.tasmota.registry import Registry
 from metrics_agent.modules.tasmota.topics import DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES, TopicShape
+from metrics_agent.output.http.writer import ANSWER_BYTES, HttpWriter
+from metrics_agent.output.sink import Sink
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.testing import FakeContext
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
 from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
 from metrics_agent.transports.mqtt.topics import SubscriptionTable
 from tests.modules.tasmota.support import announcement, config_topic, make
+from tests.output.http.fakes import FakeClient
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "robustness.md"
 MIB: Final = 1024 * 1024
 WIDE: Final = "\N{SNOWMAN}"
 """A character of which Python keeps two bytes and line protocol three."""
 
-TOGETHER_MIB: Final = 40
+TOGETHER_MIB: Final = 44
 """What all may take beside the devices and the queue of the output."""
 
 
@@ -221,6 +228,40 @@ def in_flight() -> Iterator[None]:
     settle()
 
 
+def http_output() -> Iterator[None]:
+    """Lines that a database rejects, each alone, with answers as long as are read."""
+    clock = Clock()
+    client = FakeClient(clock)
+    sink = Sink(
+        clock,
+        lambda source: HttpWriter(
+            clock, client, "http://db/write", source, Backoff(0.5, 30, lambda: 1.0), lambda: 0.0
+        ),
+        limit_bytes=16 * MIB,
+        high_mark_bytes=MIB,
+        low_mark_bytes=MIB // 4,
+        on_pressure=no_drop,
+        on_lost=no_drop,
+    )
+    sink.startService()
+    refused = HttpReply(400, b"unable to parse: " + b"x" * (ANSWER_BYTES - 20))
+    number = 0
+    for _turn in range(200):
+        yield
+        if sink.queued_bytes < MIB:  # above it nothing is read
+            lines = [b"m,device=%d v=%di %d\n" % (at, at, 10**18 + at) for at in range(1000)]
+            sink.write(Batch(b"".join(lines), 1000))
+        for _request in range(100):
+            clock.advance(1)
+            number += 1
+            # Every other line is good, so that the search finds the bad ones: all that it can keep.
+            is_good = bool(client.requests) and client.requests[-1].count(b"\n") == 1 and number % 2
+            client.reply(HttpReply(204, b"") if is_good else refused)
+        client.requests.clear()
+        client.times.clear()
+    yield
+
+
 def counters() -> Iterator[None]:
     """Names that a module makes of what it gets."""
     counted = Counters()
@@ -243,6 +284,7 @@ ROWS: Final[tuple[tuple[str, Callable[[], Iterator[None]], float], ...]] = (
     ("Netatmo: devices", netatmo, 0.6),
     ("log lines that repeat", log, 2.5),
     ("MQTT: unacknowledged messages", in_flight, 3),
+    ("output over HTTP", http_output, 5.5),
     ("counters", counters, 0.1),
 )
 
