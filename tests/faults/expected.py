@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from tests.faults.database import DATABASE
 from tests.faults.https import HTTPS
 from tests.faults.inside import INSIDE
 from tests.faults.next_layer import NEXT_LAYER
@@ -21,6 +22,7 @@ SECTIONS: Final[Mapping[str, tuple[Row, ...]]] = {
     "outside": OUTSIDE,
     "https": HTTPS,
     "websocket": WEBSOCKET,
+    "database": DATABASE,
     "hostile": HOSTILE,
 }
 

@@ -89,7 +89,6 @@ class DatabaseTests(TestCase):
         for way in self.ways:
             await self.stores_more(way)
         await pause(BEFORE_S)
-        self.began_s = time.monotonic()
 
     async def front(self, store: Store, act: front.Act | None = None) -> Front:
         """Begin with something in front of the database."""
@@ -131,7 +130,6 @@ class DatabaseTests(TestCase):
             bad_every: the multiples of it are bad lines; 0 for none.
             within: the numbers that may be lost, if any.
         """
-        seconds = time.monotonic() - self.began_s
         recovered_ms = await self.stores_more(self.http)
         self.publisher.stop()
         await self.publisher.settle()
@@ -164,7 +162,7 @@ class DatabaseTests(TestCase):
         self.assertEqual(self.http.rejected, http.qos1.counted + http.qos0.counted)
         row = database(name)
         record(row, Measured(recovered_ms, None, 0, http.qos1, http.qos0))
-        record_ways(row, seconds, outcomes)
+        record_ways(row, outcomes)
 
     def assert_kept(self, gone: set[int], account: Account, within: range | None) -> None:
         """None is lost, or only those that may be."""

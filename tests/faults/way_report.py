@@ -46,13 +46,13 @@ class Outcome:
     qos0: Account
 
 
-def record_ways(row: Row, seconds: float, outcomes: Mapping[str, Outcome]) -> None:
+def record_ways(row: Row, outcomes: Mapping[str, Outcome]) -> None:
     """Append the outcomes of a row to the file that the environment names, if it names one."""
     path = os.environ.get(RESULTS_VARIABLE)
     if path:
         ways = {name: asdict(outcome) for name, outcome in outcomes.items()}
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"row": row.name, "seconds": seconds, "ways": ways}) + "\n")
+            file.write(json.dumps({"row": row.name, "ways": ways}) + "\n")
 
 
 def _results(path: Path) -> dict[str, dict[str, Outcome]]:
