@@ -236,6 +236,11 @@ class Telegraf(Way):
         process.terminate()
         await until(lambda: process.poll() is not None, self.log, _STOP_S)
 
+    async def restart(self) -> None:
+        """Stop Telegraf alone in order, and start it."""
+        await Telegraf.stop(self)
+        self.start()
+
     async def kill(self) -> None:
         """Kill Telegraf itself, and wait for the end of its children."""
         assert self.process is not None
