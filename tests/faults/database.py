@@ -71,6 +71,12 @@ _ON_REQUEST: Final = (
     ),
     ("victoria_disk_full", "VictoriaMetrics", "its disk is full", _SAME),
     ("telegraf_killed", "Telegraf", "killed (-9) five times", "-"),
+    (
+        "telegraf_away",
+        "Telegraf",
+        "away for 60 s, with mosquitto's default `max_queued_messages` of 1,000",
+        "-",
+    ),
     ("telegraf_restarted", "Telegraf", "restarted 3 times while InfluxDB is away", "-"),
 )
 

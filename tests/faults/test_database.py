@@ -10,7 +10,7 @@ import contextlib  # trial has a meaning for a name "suppress" in a module
 import os
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
 from unittest import SkipTest
@@ -55,6 +55,10 @@ BROKER: Final = (
 """With its window of 20 Telegraf's consumer would get 20 messages for each flush."""
 
 
+QUEUE_OF_1000: Final = tuple(each for each in BROKER if "max_queued" not in each)
+"""With mosquitto's default."""
+
+
 class DatabaseTests(TestCase):
     """The tests are added below, one for each row."""
 
@@ -62,12 +66,14 @@ class DatabaseTests(TestCase):
 
     # What runs.
 
-    async def begin(self, store: Store, target: Target | None = None) -> None:
+    async def begin(
+        self, store: Store, target: Target | None = None, broker: Sequence[str] = BROKER
+    ) -> None:
         """Start everything, and wait until each way has stored something."""
         self.store = store
         await store.start()
         self.broker = Mosquitto.start(
-            self, settings=BROKER, persistent=True, program=other_mosquitto(self)
+            self, settings=broker, persistent=True, program=other_mosquitto(self)
         )
         target = target or Target(f"http://127.0.0.1:{store.server.port}")
         url = f"tcp://127.0.0.1:{self.broker.port}"
@@ -121,7 +127,13 @@ class DatabaseTests(TestCase):
         made.act = None
 
     async def finish(
-        self, name: str, *, twice: int = 0, bad_every: int = 0, within: range | None = None
+        self,
+        name: str,
+        *,
+        twice: int = 0,
+        bad_every: int = 0,
+        within: range | None = None,
+        keeps: tuple[type[Way], ...] = (Http, Mqtt),
     ) -> None:
         """Wait for all that will come, stop all, and account for each message.
 
@@ -130,6 +142,7 @@ class DatabaseTests(TestCase):
             twice: the most duplicates of our way over HTTP.
             bad_every: the multiples of it are bad lines; 0 for none.
             within: the numbers that may be lost, if any.
+            keeps: the ways that must lose none.
         """
         recovered_ms = await self.stores_more(self.http)
         self.publisher.stop()
@@ -154,8 +167,7 @@ class DatabaseTests(TestCase):
                     at_broker=len(missing - gone),
                     counted=len(gone & bad),
                 )
-                # Telegraf drops a whole batch with a bad line.
-                if way is self.http or (isinstance(way, Mqtt) and not bad_every):
+                if isinstance(way, keeps):
                     self.assert_kept(way, gone - bad, account, within)
                 if way is self.http:
                     self.assertLessEqual(account.duplicates, twice, way.log()[-3000:])
@@ -217,12 +229,18 @@ class DatabaseTests(TestCase):
         await self.refuses(made, act)
         await self.finish(name)
 
+    async def answers_4xx(self, name: str, store: Store, act: front.Act) -> None:
+        """The same; Telegraf drops what any 4xx answers to."""
+        made = await self.front(store)
+        await self.refuses(made, act)
+        await self.finish(name, keeps=(Http,))
+
     async def bad_line(self, name: str, store: Store) -> None:
         """Some lines are bad, all the time."""
         every = round(count(2500, 50))
         await self.front(store, front.bad_lines(every))
         await until(lambda: self.last_sent(self.http) > 2 * every, "bad lines", 60)
-        await self.finish(name, bad_every=every)
+        await self.finish(name, bad_every=every, keeps=(Http,))  # Telegraf drops a whole batch
 
     async def disk_full(self, name: str, make: Callable[[TestCase, Path], Store]) -> None:
         """Fill its disk, and make room again."""
@@ -301,6 +319,18 @@ class DatabaseTests(TestCase):
             await pause(5)
         await self.finish(name)
 
+    async def telegraf_away(self, name: str, store: Store) -> None:
+        """Leave Telegraf away for longer than the broker's default queue lasts."""
+        await self.begin(store, broker=QUEUE_OF_1000)
+        for way in self.ways:
+            if isinstance(way, Telegraf):
+                await way.kill()
+        await pause(60)
+        for way in self.ways:
+            if isinstance(way, Telegraf):
+                way.start()
+        await self.finish(name, keeps=(Http,))
+
     async def telegraf_restarted(self, name: str, store: Store) -> None:
         """Restart Telegraf while the database is away."""
         await self.begin(store)
@@ -325,14 +355,14 @@ _FAULTS: Final[dict[str, Callable[[DatabaseTests, str], Awaitable[None]]]] = {
     "influxdb_500": lambda case, name: case.answers(
         name, InfluxStore(case), front.answer(500, _BUSY)
     ),
-    "influxdb_429": lambda case, name: case.answers(
+    "influxdb_429": lambda case, name: case.answers_4xx(
         name, InfluxStore(case), front.answer(429, _OVER, Retry_After="2")
     ),
     "influxdb_503": lambda case, name: case.answers(
         name, InfluxStore(case), front.answer(503, _OVER, Retry_After="2")
     ),
     "influxdb_bad_line": lambda case, name: case.bad_line(name, InfluxStore(case)),
-    "influxdb_wrong_path": lambda case, name: case.answers(
+    "influxdb_wrong_path": lambda case, name: case.answers_4xx(
         name, InfluxStore(case), front.wrong_path
     ),
     "influxdb_garbage": lambda case, name: case.answers(name, InfluxStore(case), front.garbage),
@@ -345,11 +375,12 @@ _FAULTS: Final[dict[str, Callable[[DatabaseTests, str], Awaitable[None]]]] = {
     "victoria_killed_long": lambda case, name: case.killed(name, VictoriaStore(case), 60),
     "victoria_stopped": lambda case, name: case.stopped(name, VictoriaStore(case)),
     "victoria_bad_line": lambda case, name: case.bad_line(name, VictoriaStore(case)),
-    "victoria_wrong_path": lambda case, name: case.answers(
+    "victoria_wrong_path": lambda case, name: case.answers_4xx(
         name, VictoriaStore(case), front.wrong_path
     ),
     "victoria_disk_full": lambda case, name: case.disk_full(name, VictoriaStore),
     "telegraf_killed": lambda case, name: case.telegraf_killed(name, InfluxStore(case)),
+    "telegraf_away": lambda case, name: case.telegraf_away(name, InfluxStore(case)),
     "telegraf_restarted": lambda case, name: case.telegraf_restarted(name, InfluxStore(case)),
 }
 """What each row does."""
