@@ -51,6 +51,7 @@ _TELEGRAF: Final = """
 [agent]
   flush_interval = "1s"
   omit_hostname = true
+  {agent}
 [[outputs.influxdb]]
   urls = ["{url}"]
   database = "telegraf"
@@ -198,12 +199,15 @@ class Telegraf(Way):
 
     Attributes:
         process: it.
+        agent: settings of Telegraf itself.
     """
+
+    agent = ""
 
     def __init__(self, case: TestCase, broker: str, target: Target) -> None:
         super().__init__(case, broker, target)
         tls = f'tls_ca = "{target.authority}"' if target.authority else ""
-        text = self.inputs() + _TELEGRAF.format(url=target.url, tls=tls)
+        text = self.inputs() + _TELEGRAF.format(url=target.url, tls=tls, agent=self.agent)
         self._config = self.directory / "telegraf.conf"
         self._config.write_text(text, "utf-8")
         self.process: subprocess.Popen[bytes] | None = None
@@ -277,9 +281,14 @@ class Consumer(Telegraf):
 
 
 class Mqtt(Consumer):
-    """The agent with a topic as its output, and Telegraf's input of that topic."""
+    """The agent with a topic as its output, and Telegraf that reads it.
+
+    As deploy/telegraf/metrics-agent-mqtt.conf: Telegraf never acknowledges a message of which it
+    has dropped a metric, so its buffer has room for all that may be unacknowledged.
+    """
 
     name = "mqtt"
+    agent = "metric_buffer_limit = 50000"
 
     def __init__(self, case: TestCase, broker: str, target: Target) -> None:
         super().__init__(case, broker, target)
@@ -289,7 +298,8 @@ class Mqtt(Consumer):
         self.parent = HarnessParent(case, command, restart_delay_s=0.3, env=env)
 
     def inputs(self) -> str:
-        return _CONSUMER.format(broker=self.broker, name=TELEGRAF, topic=TOPIC)
+        text = _CONSUMER.format(broker=self.broker, name=TELEGRAF, topic=TOPIC)
+        return f"{text}  max_undelivered_messages = 100\n"
 
     def start(self) -> None:
         super().start()
