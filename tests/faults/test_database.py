@@ -244,7 +244,7 @@ class DatabaseTests(TestCase):
 
     async def disk_full(self, name: str, make: Callable[[TestCase, Path], Store]) -> None:
         """Fill its disk, and make room again."""
-        disk = _mount(self, 64)
+        disk = _mount(self, 512)
         store = make(self, disk)
         await self.begin(store)
         ballast = disk / "ballast"
