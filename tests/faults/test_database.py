@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib  # trial has a meaning for a name "suppress" in a module
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -249,11 +250,8 @@ class DatabaseTests(TestCase):
         await self.begin(store)
         ballast = disk / "ballast"
         with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(1 << 16))
-        with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as file:
-            while True:
-                file.write(bytes(256))
+            while shutil.disk_usage(disk).free > store.spare_bytes:
+                file.write(bytes(1 << 12))
         await pause(OUTAGE_S)
         self.assertIn("Cannot write to the output", self.http.log())
         ballast.unlink()
