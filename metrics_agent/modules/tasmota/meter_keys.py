@@ -83,6 +83,13 @@ def find(key: str) -> MeterField | None:
     return _find_more(key)
 
 
+# A current, or the power of now; power in all, or energy.
+_EITHER: Final = {
+    "current": MeterField(ELECTRICITY.name, "current", units=("A", "W"), weak=True),
+    "Pges": MeterField(ELECTRICITY.name, "power", units=("W", "kWh")),
+}
+
+
 @lru_cache(maxsize=1024)
 def _find_more(key: str) -> MeterField | None:
     match = _PREFIXED_CODE.fullmatch(key)
@@ -93,7 +100,7 @@ def _find_more(key: str) -> MeterField | None:
     meaning = find_of_part(match[2]) if match is not None else None
     if match is not None and meaning is not None and not meaning.part:
         return evolve(meaning, part=match[1])
-    return None if is_statistic(key) else read_words(key)
+    return _EITHER.get(key) or (None if is_statistic(key) else read_words(key))
 
 
 def find_of_part(key: str) -> MeterField | None:

@@ -80,6 +80,11 @@ _SEVERAL: Final = 3
 # More does not fit a line of the log.
 _MOST_NAMED: Final = 16
 _SCALED: Final = ("a power of ten",)
+_NUMBERED: Final = ("anything",)
+# "v1" is a phase's voltage, but not beside "v4".
+_NUMBERED_NAME = re.compile(r"([A-Za-z]{1,2})([0-9]{1,2})")
+_NUMBERED_CHARS: Final = 4
+_LAST_PHASE: Final = 3
 _TEXTS: Final = frozenset({"meter_id", "meter_number", "server_id"})
 
 
@@ -105,7 +110,9 @@ def has_meter_keys(meter: Mapping[str, object]) -> bool:
         elif isinstance(value, (list, dict)):
             unknown = True
         elif meaning.weak and key not in _SCRIPTS_OWN:
-            weak.add(meaning.field if key not in READINGS else "")
+            # A second part makes a meter, as a second kind of value does.
+            field = f"{meaning.part} {meaning.field}" if meaning.part else meaning.field
+            weak.add(field if key not in READINGS else "")
         else:
             return True
     if volume:
@@ -209,6 +216,7 @@ def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> di
     if len(known) + 1 < len(meter):
         known.update(find_parts([key for key in meter if key not in known]))
     form_of = {key: normalised(key)[0] for key in meter}
+    known.update(_numbered(meter, form_of))
     forms = set(form_of.values())
     fields = {(each.field, each.channel) for each in known.values() if not each.units}
     flows = name.lower().startswith(_FLUIDS) or any(
@@ -219,11 +227,11 @@ def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> di
     # A word of doubtful unit puts the other words in doubt, not the codes; so does a tariff that is
     # called a power.
     doubtful = [(key, each) for key, each in known.items() if each.units]
-    kilowatts = any(
+    kilowatts = bool(doubtful) and any(
         each.units == WATTS and each.field == "power" and not key[:1].isdigit()
         for key, each in doubtful
     )
-    called_power = any(
+    called_power = bool(doubtful) and any(
         each.field.startswith("energy") and form_of[key].startswith("power")
         for key, each in doubtful
     )
@@ -253,13 +261,34 @@ def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> di
     return {**known, **{key: mapping[key] for key in meter if key in mapping}}
 
 
+def _numbered(meter: Mapping[str, object], form_of: Mapping[str, str]) -> dict[str, MeterField]:
+    """Return the names that are only numbered: ``v1`` to ``v13``, which are no phases then."""
+    short = [key for key in meter if len(key) < _NUMBERED_CHARS]
+    if not short:
+        return {}
+    words = {form_of[key][:-1] for key in short if form_of[key][-1:] == "#" and find(key)}
+    found = {
+        key: (match[1].lower(), int(match[2]))
+        for key in meter
+        if len(key) <= _NUMBERED_CHARS and (match := _NUMBERED_NAME.fullmatch(key)) is not None
+    }
+    no_phases = {word for word, number in found.values() if number > _LAST_PHASE and word in words}
+    meaning = MeterField(ELECTRICITY.name, ELECTRICITY.key("power"), units=_NUMBERED)
+    return {key: meaning for key, (word, _) in found.items() if word in no_phases}
+
+
 def _ask(name: str, unknown: Mapping[str, MeterField], drop: Drop) -> None:
     """Leave out the values without a known unit; the first line in the log names them all."""
-    keys = [key for key, meaning in unknown.items() if meaning.units != _SCALED]
+    keys = [key for key, meaning in unknown.items() if meaning.units not in (_SCALED, _NUMBERED)]
     listed = ", ".join(f'"{key}"' for key in keys[:_MOST_NAMED])
     for key, meaning in unknown.items():
         if meaning.units == _SCALED:
             where = f"{name}.{key}: an integer whose power of ten is another value of the message"
+        elif meaning.units == _NUMBERED:
+            where = (
+                f"{name}.{key}: a name that is only numbered; set what each is below "
+                f'[modules.tasmota.meters."{name}"], such as "{key}" = "power W"'
+            )
         else:
             at = f"@{meaning.channel}" if meaning.channel else ""
             choices = " or ".join(meaning.units)

@@ -9,6 +9,7 @@ left out on purpose or not known. Only kWh, W, V, A and Hz (and their multiples)
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -35,7 +36,7 @@ _UNITS: Final = {
     "a": ("current", 1.0),
     "hz": ("frequency", 1.0),
 }
-_SECTION = re.compile(r"^\s*>M\b")
+_SECTION = re.compile(r"^\s*>M\s?[0-9]?\s*$")
 _VALUE = re.compile(r"^\s*([1-9]),(?!=)([^,]*@[^,]*),([^,]*),([^,]*),([^,]+),")
 _METER = re.compile(r"^\s*\+([1-9]),[^,]*,[^,]*,[^,]*,[^,]*,([^,]*)")
 _HEX_CODE = re.compile(r"^7707(?:0100)([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})ff", re.IGNORECASE)
@@ -171,7 +172,9 @@ def _agrees(code: tuple[int, int, int] | None, field: str, channel: str) -> bool
     if code is None:
         return True
     if code[1] == _COUNTED and code[0] in (1, 2):
-        return ("exported" in field) == (code[0] == 2)
+        # A meter of one tariff may have its total there; a total is no tariff's.
+        of_tariff = re.search(r"_t[1-4]$", field) is not None
+        return ("exported" in field) == (code[0] == 2) and (code[2] != 0 or not of_tariff)
     if code[1] == _INSTANT and 21 <= code[0] <= 80:
         return channel in {"", str((code[0] - 1) // 20)}
     return True
@@ -210,16 +213,24 @@ def judge_payload(payload: bytes) -> Iterator[ValueOutcome]:
                 yield ValueOutcome(verdict, "", f"{name}.{key}")
 
 
-def _judge_file(path: Path) -> Iterator[ValueOutcome]:
+def _judge_file(path: Path) -> Iterator[tuple[str, list[ValueOutcome]]]:
+    """Yield the names of a file's scripts, and what becomes of their values; then of recordings."""
     text = path.read_text("utf-8", "replace")
     for script in scripts_of(text):
-        yield from judge_script(script)
+        meters = dict.fromkeys(value.meter or "(no name)" for value in script)
+        yield f"{path.name}: {', '.join(meters)}", list(judge_script(script))
+    recorded: list[ValueOutcome] = []
     for line in text.splitlines():
         if line.startswith("{"):
-            try:
-                yield from judge_payload(line.encode())
-            except PayloadError:
-                continue
+            with contextlib.suppress(PayloadError):
+                recorded += judge_payload(line.encode())
+    if recorded:
+        yield f"{path.name}: recordings", recorded
+
+
+def _counts(outcomes: Iterable[ValueOutcome]) -> str:
+    totals = Counter(outcome.verdict for outcome in outcomes)
+    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(totals.items()))
 
 
 def main(arguments: list[str]) -> int:
@@ -227,20 +238,27 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or not Path(arguments[0]).is_dir():
         sys.stderr.write("usage: python -m tests.modules.tasmota.coverage FOLDER\n")
         return 2
-    outcomes: Counter[ValueOutcome] = Counter()
+    scripts: list[tuple[str, list[ValueOutcome]]] = []
     for path in sorted(Path(arguments[0]).rglob("*")):
         if path.is_file():
-            outcomes.update(_judge_file(path))
-    totals: Counter[str] = Counter()
-    for outcome, count in outcomes.items():
-        totals[outcome.verdict] += count
+            scripts += _judge_file(path)
+    everything = [outcome for _, outcomes in scripts for outcome in outcomes]
+    keys = sorted(Counter(everything).items(), key=lambda item: (item[0].verdict, -item[1]))
+    understood = sum(
+        not any(outcome.verdict in {"not known", "wrong"} for outcome in outcomes)
+        for _, outcomes in scripts
+    )
     lines = [
-        f"{outcome.verdict:10} {count:5}  {outcome.key} {outcome.unit} {outcome.made}".rstrip()
-        for outcome, count in sorted(outcomes.items(), key=lambda item: (item[0].verdict, -item[1]))
+        *(
+            f"{outcome.verdict:10} {count:5}  {outcome.key} {outcome.unit} {outcome.made}".rstrip()
+            for outcome, count in keys
+        ),
+        *(f"{name}: {_counts(outcomes) or 'nothing to judge'}" for name, outcomes in scripts),
+        f"{len(scripts)} scripts, {understood} of them without a value that is wrong or not known",
+        _counts(everything),
     ]
-    lines.append(", ".join(f"{count} {verdict}" for verdict, count in sorted(totals.items())))
     sys.stdout.write("\n".join(lines) + "\n")
-    return 1 if totals["wrong"] else 0
+    return 1 if any(outcome.verdict == "wrong" for outcome in everything) else 0
 
 
 if __name__ == "__main__":

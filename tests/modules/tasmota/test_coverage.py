@@ -79,5 +79,7 @@ class CoverageTests(SynchronousTestCase):
         printed = out.write.call_args[0][0]
         sums = "1 asked, 1 not known, 2 on purpose, 2 right, 1 wrong\n"
         self.assertTrue(printed.endswith(sums), printed)
+        self.assertIn(f"meter.tas: Meter: {sums}", printed)
+        self.assertIn("1 scripts, 0 of them without a value that is wrong or not known", printed)
         with mock.patch("sys.stderr"):
             self.assertEqual(coverage.main([]), 2)
