@@ -15,10 +15,8 @@ the world, so a module, ours or another's, cannot break it by mistake:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from attrs import evolve, field, frozen
 
@@ -26,13 +24,10 @@ from metrics_agent.config import AgentConfig
 from metrics_agent.plan import Plan
 from metrics_agent.supervision.connection_problems import ConnectionProblems
 from metrics_agent.supervision.counters import CountersByModule
+from metrics_agent.transports.mqtt.client_id import throwaway_id
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
 __all__ = ["Diagnosis"]
-
-_PREFIX: Final = "metrics-agent"
-_RANDOM_BYTES: Final = 4
-"""With the prefix and a hyphen 22 characters: MQTT 3.1.1 lets a broker refuse more than 23."""
 
 
 @frozen
@@ -61,9 +56,8 @@ class Diagnosis:
 
     def connection_settings(self, settings: MqttSettings) -> MqttSettings:
         """Return the settings to connect with instead: another client id, and no session."""
-        # An id that is configured stays its beginning, which brokers may have rules for.
-        client_id = f"{settings.client_id or _PREFIX}-{os.urandom(_RANDOM_BYTES).hex()}"
-        return evolve(settings, client_id=client_id, persistent_session=False, session_expiry=0)
+        name = throwaway_id(settings.client_id)
+        return evolve(settings, client_id=name, persistent_session=False, session_expiry=0)
 
     def _config(self, config: AgentConfig) -> AgentConfig:
         return evolve(config, settings=evolve(config.settings, output=self.output))

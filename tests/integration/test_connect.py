@@ -94,6 +94,24 @@ class BrokerTests(ConnectCase):
         await until(lambda: accepted, "the connection to the output")
         self.assertEqual([bytes(each.data) for each in accepted], [b""])
 
+    async def test_broker_of_the_output(self) -> None:
+        """It is logged in to, and nothing is published; one of MQTT 3.1.1 is not enough."""
+        broker = Mosquitto.start(self, users=USERS)
+        old = OldBroker(self, Mosquitto.start(self).port)
+        for url, password, expected in (
+            (broker.url, "secret", "ok: output: mqtt://127.0.0.1:N/t/x"),
+            (broker.url, "wrong", "does not authorise this login"),
+            (old.url.replace("tcp", "mqtt"), "secret", "does not speak MQTT 5, which is needed"),
+        ):
+            self.configure(
+                f"output = '{url}/t/x'\n[output_settings]\nusername = 'anna'\n"
+                f"password = '{password}'\n[modules.demo]\nenabled = true\n"
+            )
+            done = await self.connect()
+            self.assertIn(expected, self.found(done)[-1])
+            self.assertEqual(done.returncode, 0 if expected.startswith("ok") else 1)
+        self.assertNotIn("Received PUBLISH", broker.log)
+
     async def test_wrong_password(self) -> None:
         """1, and the line says what the broker refuses."""
         broker = Mosquitto.start(self, users=USERS)

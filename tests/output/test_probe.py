@@ -8,9 +8,12 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.config.output import OutputSettings
 from metrics_agent.output.probe import probe
+from tests.transports.mqtt.scripted import FakeTransport, connack
 
 LIMIT_S = 5.0
+CONNECT, DISCONNECT = 0x10, 0xE0
 SETTING = "unix:///run/telegraf.sock"
 
 
@@ -62,3 +65,48 @@ class ProbeTests(SynchronousTestCase):
         """Also what no endpoint can be made of is reported, not raised."""
         reached = probe(self.reactor, "nothing:like:this", LIMIT_S)
         self.assertIn("cannot connect: got", self.successResultOf(reached))
+
+
+class BrokerTests(SynchronousTestCase):
+    """With a broker that the test plays."""
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        settings = OutputSettings(username="me", client_id="mine")
+        self.reached = probe(self.reactor, "mqtt://127.0.0.1/t", LIMIT_S, settings)
+
+    def tearDown(self) -> None:
+        self.reactor.pump([0, 1, 1])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def answer(self, data: bytes) -> FakeTransport:
+        """Open the connection, and have the broker say something."""
+        transport = FakeTransport()
+        transport.protocol = self.reactor.tcpClients[0][2].buildProtocol(None)
+        transport.protocol.makeConnection(transport)
+        self.assertEqual(transport.value()[0], CONNECT)
+        self.assertIn(b"mine-", transport.value(), "another client id than that of the agent")
+        transport.clear()
+        transport.protocol.dataReceived(data)
+        self.reactor.pump([0, 1, 1])
+        return transport
+
+    def test_reached(self) -> None:
+        """It is let in, says goodbye and publishes nothing."""
+        transport = self.answer(connack(True))
+        self.assertEqual(self.successResultOf(self.reached), "")
+        self.assertEqual(transport.value()[0], DISCONNECT)
+        self.assertEqual(len(transport.value()), 2)
+        self.assertEqual(len(self.reactor.tcpClients), 1)
+
+    def test_login(self) -> None:
+        """A refused login is named."""
+        self.answer(connack(True, 0x87))
+        found = self.successResultOf(self.reached)
+        self.assertIn("cannot connect: the broker does not authorise this login", found)
+
+    def test_no_answer(self) -> None:
+        """So is a broker that is silent."""
+        self.reactor.advance(LIMIT_S)
+        self.reactor.pump([0, 1, 1])
+        self.assertIn("cannot connect: ", self.successResultOf(self.reached))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import Final
 
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
-__all__ = ["client_id"]
+__all__ = ["client_id", "throwaway_id"]
 
 _PREFIX: Final = "metrics-agent-"
 _DIGITS: Final = 8
+_RANDOM_BYTES: Final = 4
+"""With the prefix 22 characters, see `client_id`."""
 
 
 def client_id(settings: MqttSettings, host_name: str, instance: str, module: str) -> str:
@@ -39,3 +42,12 @@ def client_id(settings: MqttSettings, host_name: str, instance: str, module: str
     identity = json.dumps([host, instance, brokers, user, module])
     digest = hashlib.blake2b(identity.encode(), digest_size=_DIGITS // 2).hexdigest()
     return _PREFIX + digest
+
+
+def throwaway_id(configured: str) -> str:
+    """Return an id that no other connection has, for one that only looks.
+
+    Args:
+        configured: the setting, which stays its beginning: brokers may have rules for it.
+    """
+    return f"{configured or _PREFIX[:-1]}-{os.urandom(_RANDOM_BYTES).hex()}"
