@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 from benchmarks.bench import environment
 
-__all__ = ["run_probe", "write_times"]
+__all__ = ["run_probe", "times", "write_times"]
 
 REPEATS = 5
 
@@ -40,7 +40,12 @@ def run_probe(name: str) -> dict[str, float]:
 
 
 def write_times(ways: Mapping[str, Callable[[], object]]) -> None:
-    """Time each way in turn by its CPU time, several times, and write the best of each."""
+    """Write what `times` finds."""
+    json.dump(times(ways), sys.stdout)
+
+
+def times(ways: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Time each way in turn by its CPU time, several times; returns the best of each."""
     timed = {name: timeit.Timer(way, timer=time.process_time) for name, way in ways.items()}
     loops = {name: max(1, timer.autorange()[0] // 4) for name, timer in timed.items()}
     best: dict[str, float] = {}
@@ -48,4 +53,4 @@ def write_times(ways: Mapping[str, Callable[[], object]]) -> None:
         for name, timer in timed.items():
             each_us = timer.timeit(loops[name]) / loops[name] * 1e6
             best[name] = min(best.get(name, each_us), each_us)
-    json.dump(best, sys.stdout)
+    return best
