@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +13,7 @@ from twisted.logger import ILogObserver
 from metrics_agent.agent import Agent
 from metrics_agent.config import AgentConfig, AgentSettings, Fault, state_directory
 from metrics_agent.config.output import STDOUT, read_output
+from metrics_agent.devices.book import DeviceBook
 from metrics_agent.diagnosis import Diagnosis
 from metrics_agent.encoding_log import log_clash, log_cut
 from metrics_agent.errors import ConfigError, OutputError
@@ -20,6 +21,7 @@ from metrics_agent.global_settings import put_into_force
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.events import AGENT
 from metrics_agent.logs.observer import StderrObserver
+from metrics_agent.metric import Metric
 from metrics_agent.output.sink import Sink
 from metrics_agent.output.target import make_output
 from metrics_agent.output.writer import MakeWriter
@@ -38,6 +40,8 @@ from metrics_agent.supervision.counters import Counters, CountersByModule
 from metrics_agent.supervision.emitter import Emitter
 from metrics_agent.supervision.exhaustion import MemoryWatch
 from metrics_agent.supervision.guard import Guard
+from metrics_agent.supervision.lifecycle import State
+from metrics_agent.supervision.liveness import Liveness
 from metrics_agent.supervision.notify import make_notifier
 from metrics_agent.supervision.policy import RestartPolicy
 from metrics_agent.supervision.reports import Reports
@@ -192,6 +196,17 @@ class _Assembly:
         contain_main_loop(reactor, self._memory_watch.fatal_error)
         self._agent: Agent
         self._self_metrics: SelfMetrics
+        self._liveness = Liveness(
+            reactor,
+            now_ns=self._point_clock.now_ns,
+            file=self._state.file,
+            make_logger=platform.make_logger,
+            planned=lambda: {module.name for module in self._agent.plan.modules},
+            hearing=self._hearing,
+            interval_s=lambda: self._agent.plan.config.settings.last_seen_interval,
+            emit=self._make_own_emit(),
+            guard=self._guard,
+        )
 
     def agent(self, log_with: ILogObserver | None) -> Agent:
         """Make the agent and what lives as long as it."""
@@ -222,6 +237,7 @@ class _Assembly:
         ):
             service.setServiceParent(agent)
         if self._diagnosis is None:
+            self._liveness.setServiceParent(agent)
             stdin = StdinService(
                 self._platform.kernel,
                 self._reactor,
@@ -322,14 +338,26 @@ class _Assembly:
             state=self._state,
             limits=TickerLimits(settings.failed_ticks_limit, settings.tick_timeout),
             read_only=self._diagnosis is not None,
-            note_connection=self._problems.note,
+            note_connection=self._note_connection,
             random=self._platform.random,
             output_topic=read_output(self._start_settings.output).topic,
+            devices=self._liveness.book if self._diagnosis is None else _unwatched,
         )
+
+    def _note_connection(self, module: str, address: str, problem: str | None) -> None:
+        self._problems.note(module, address, problem)
+        self._liveness.note_connection(module, address, problem)
+
+    def _hearing(self) -> set[str]:
+        """Return the modules that would get a message, if a device sent one."""
+        supervisors = self._agent.supervisors
+        running = {each.module_name for each in supervisors if each.state is State.RUNNING}
+        return running - {module for module, each in self._connections.named() if not each.hears}
 
     # -- self-metrics ------------------------------------------------------------------------
 
-    def _make_self_metrics(self) -> SelfMetrics:
+    def _make_own_emit(self) -> Callable[[Iterable[Metric]], None]:
+        """Return what takes the agent's own metrics."""
         emitter = Emitter(
             self._reactor,
             encode=self._encoder.encode,
@@ -338,6 +366,10 @@ class _Assembly:
             counters=Counters(),
             log=self._log,
         )
+        # After the drain nothing reaches the reader any more.
+        return lambda metrics: None if self._agent.stopping else emitter.emit(metrics)
+
+    def _make_self_metrics(self) -> SelfMetrics:
         reports = Reports(
             agent=self._agent,
             clock=self._reactor,
@@ -356,10 +388,14 @@ class _Assembly:
             modules=reports.of_modules,
             connections=reports.of_connections,
             agent=reports.of_agent,
-            # After the drain nothing reaches the reader any more.
-            emit=lambda rows: None if self._agent.stopping else emitter.emit(rows),
+            emit=self._make_own_emit(),
             guard=self._guard,
         )
+
+
+def _unwatched(_module: str) -> DeviceBook:
+    """Return the book of a command that only looks."""
+    return DeviceBook()
 
 
 def _check_stdout(process: Process, plan: Plan) -> None:

@@ -303,6 +303,16 @@ DEVICE: Final = Measurement(
     (*_COMMON, Tag("sensor", "a chip or battery sensor within it; absent on the device's own row")),
     (
         Field("online", kind="bool", doc="by the device's last will or its availability topic"),
+        Field(
+            "last_seen",
+            "s",
+            doc="since anything came from the device; by the agent, each `last_seen_interval`",
+        ),
+        Field(
+            "stale",
+            kind="bool",
+            doc="true once when the device is overdue, false once when it is back; by the agent",
+        ),
         Field("uptime", "s"),
         Field("signal_quality", "%", doc="of the radio link, 100 is best"),
         Field("signal", "dBm"),

@@ -143,6 +143,16 @@ class ModuleContext(Protocol):
         """
         ...
 
+    def expect(self, device: str, shortest_s: float, longest_s: float) -> None:
+        """Note what a device has announced of its silence; that counts before what is learned.
+
+        Args:
+            device: the tag ``device`` of its points.
+            shortest_s: it is not overdue before.
+            longest_s: it is overdue then, also where it keeps no interval; 0 for neither.
+        """
+        ...
+
     def subscribe(
         self,
         broker: MqttSettings,

@@ -12,6 +12,7 @@ __all__ = [
     "CACHED_TOPIC_BYTES",
     "CONTROL_PACKET_BYTES",
     "COUNTED_SERIES_BYTES",
+    "DEVICE_BOOK_BYTES",
     "HADISCOVERY_COMPONENTS",
     "HADISCOVERY_CONFIG_BYTES",
     "HADISCOVERY_ENTITIES",
@@ -28,6 +29,7 @@ __all__ = [
     "HADISCOVERY_TOPICS",
     "HADISCOVERY_TOPIC_CHARS",
     "HADISCOVERY_TOPIC_LEVELS",
+    "LAST_LINES_BYTES",
     "LOGIN_BODY_BYTES",
     "LOGIN_CONNECTIONS",
     "LOGIN_CONNECTIONS_PER_PEER",
@@ -93,6 +95,12 @@ TASMOTA_TOPIC_LEVELS: Final = 16
 
 COUNTED_SERIES_BYTES: Final = 2 * 1024 * 1024
 """Memory for counting series: some 9,000 devices of a few series each."""
+
+DEVICE_BOOK_BYTES: Final = 6 * 1024 * 1024
+"""Memory of a module for when its devices were heard: some 10,000."""
+
+LAST_LINES_BYTES: Final = 8 * 1024 * 1024
+"""Memory of a module for the last line of each series, where they are shown: some 20,000."""
 
 SERIES_CACHE_BYTES: Final = 7 * 1024 * 1024
 """Memory of a module for series that were made, beyond the first of each device: some 11,000."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from metrics_agent.devices.device import Device
 
 __all__ = ["FieldValue", "Metric", "Series", "metric"]
 
@@ -19,23 +22,25 @@ class Series:
     """A measurement with its tags: what stays the same from point to point.
 
     A module makes one Series a device (and channel) and uses it for every point, so that the
-    encoded prefix, which the encoder keeps in it, is made once.
+    encoded prefix, which the encoder keeps in it, is made once, and its device is found once.
 
     Args:
         measurement: name of the measurement, not empty.
         tags: tag names and values; a tag with an empty value is left out when encoded.
     """
 
-    __slots__ = ("_prefix", "measurement", "tags")
+    __slots__ = ("_device", "_prefix", "measurement", "tags")
 
     measurement: str
     tags: Mapping[str, str]
     _prefix: bytes | None
+    _device: Device | None
 
     def __init__(self, measurement: str, tags: Mapping[str, str]) -> None:
         object.__setattr__(self, "measurement", measurement)
         object.__setattr__(self, "tags", dict(tags))
         object.__setattr__(self, "_prefix", None)
+        object.__setattr__(self, "_device", None)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Series is immutable, cannot set {name!r}")

@@ -158,6 +158,7 @@ class FakeContext:
         failures: what ``fail`` was called with.
         connections: what ``note_connection`` said last, by address.
         events: what was logged, as twisted.logger has it.
+        expected: what `expect` was called with last, by device.
     """
 
     name: str = "test"
@@ -176,6 +177,7 @@ class FakeContext:
     failures: list[BaseException] = field(factory=list)
     connections: dict[str, str | None] = field(factory=dict)
     events: list[dict[str, Any]] = field(factory=list)
+    expected: dict[str, tuple[float, float]] = field(factory=dict)
     log: Logger = field(init=False)
     _timers: list[_Timer] = field(factory=list, init=False)
     _work: list[Deferred[Any]] = field(factory=list, init=False)
@@ -198,6 +200,10 @@ class FakeContext:
     def emit(self, metrics: Iterable[Metric]) -> None:
         """Record metrics."""
         self.metrics.extend(metrics)
+
+    def expect(self, device: str, shortest_s: float, longest_s: float) -> None:
+        """Record it."""
+        self.expected[device] = (shortest_s, longest_s)
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count what was left out."""

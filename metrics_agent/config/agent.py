@@ -135,6 +135,13 @@ class AgentSettings:
         zero="off",
         doc="How often the measurement `metrics_agent` is written.",
     )
+    last_seen_interval: Duration = setting(
+        default="5m",
+        minimum=10,
+        zero="off",
+        doc="How often `last_seen` of each device is written, in the measurement `device`. `stale` "
+        "is written whenever it changes.",
+    )
     state_dir: str | None = setting(
         fixed=True,
         default=None,

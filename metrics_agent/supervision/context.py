@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 
 from metrics_agent.batch import Batch
 from metrics_agent.deferreds import as_deferred
+from metrics_agent.devices.book import DeviceBook
 from metrics_agent.http_interface import Http
 from metrics_agent.interfaces import Cancellable, Closable, Collect, Collected, Handler
 from metrics_agent.logs.once import LeftOut
@@ -64,6 +65,7 @@ class Resources:
         note_connection: called with the name of the module, and as `ModuleContext` has it.
         random: see `interfaces.ModuleContext`.
         output_topic: where the output publishes, at whatever broker; empty if it does not.
+        devices: the book of a module's devices, by its name.
     """
 
     reactor: Any
@@ -77,6 +79,7 @@ class Resources:
     note_connection: Callable[[str, str, str | None], object] = lambda _name, _address, _why: None
     random: Callable[[], float] = random
     output_topic: str = ""
+    devices: Callable[[str], DeviceBook] = lambda _name: DeviceBook()
 
 
 class Context:
@@ -111,6 +114,7 @@ class Context:
         self._on_fail = on_fail
         self._collected_elsewhere = collected_elsewhere
         self._guard = Guard(log, counters.error)
+        self._devices = resources.devices(name)
         self._emitter = Emitter(
             resources.reactor,
             encode=resources.encode,
@@ -118,12 +122,15 @@ class Context:
             guard=self._guard,
             counters=counters,
             log=log,
+            note=self._devices.note,
+            now_ns=resources.now_ns,
         )
         self._messages = MessageHandlers(
             encode=resources.encode,
             refused=self._emitter.refused,
             guard=self._guard,
             counters=counters,
+            devices=self._devices,
             log=log,
         )
         self._left_out = LeftOut(log, counters.drop)
@@ -156,6 +163,10 @@ class Context:
     def left_out(self, device: str, reason: str, where: str, *, harmless: bool = False) -> None:
         """See `ModuleContext`."""
         self._left_out.note(device, reason, where, harmless=harmless)
+
+    def expect(self, device: str, shortest_s: float, longest_s: float) -> None:
+        """See `ModuleContext`."""
+        self._devices.expect(device, shortest_s, longest_s)
 
     def subscribe(
         self,

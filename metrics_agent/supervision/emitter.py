@@ -16,6 +16,7 @@ from typing import Any, Final
 from twisted.logger import Logger
 
 from metrics_agent.batch import Batch
+from metrics_agent.clock import wall_ns
 from metrics_agent.errors import MetricRefused
 from metrics_agent.metric import Metric, Series
 from metrics_agent.supervision.counters import Counters
@@ -44,6 +45,8 @@ class Emitter:
         guard: contains what an iterable raises.
         counters: of the module.
         log: of the module.
+        note: called with each metric, its line and the wall clock, see `DeviceBook.note`.
+        now_ns: the wall clock.
     """
 
     def __init__(
@@ -55,7 +58,11 @@ class Emitter:
         guard: Guard,
         counters: Counters,
         log: Logger,
+        note: Callable[[Metric, bytes, int], object] = lambda _metric, _line, _heard_ns: None,
+        now_ns: Callable[[], int] = wall_ns,
     ) -> None:
+        self._note = note
+        self._now_ns = now_ns
         self._encode = encode
         self._write = write
         self._guard = guard
@@ -113,10 +120,13 @@ class Emitter:
             self._timer.start(0)
 
     def _encode_all(self, metrics: Iterable[Metric]) -> None:
+        now_ns = self._now_ns()
         for metric in metrics:
             self._budget -= 1
             try:
-                self._lines.append(self._encode(metric))
+                line = self._encode(metric)
+                self._lines.append(line)
+                self._note(metric, line, now_ns)
             except MetricRefused as refused:
                 self.refused(refused, metric)
             except BaseException as error:

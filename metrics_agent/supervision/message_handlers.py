@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 from twisted.logger import Logger
 
+from metrics_agent.devices.book import DeviceBook
 from metrics_agent.errors import MetricRefused, PayloadError
 from metrics_agent.interfaces import Handler, Message
 from metrics_agent.metric import Metric
@@ -25,6 +26,7 @@ class MessageHandlers:
         refused: called with a metric that is refused, see `Emitter.refused`.
         guard: contains the faults of handlers.
         counters: of the module.
+        devices: of the module.
         log: stamps the module on its lines.
     """
 
@@ -35,12 +37,14 @@ class MessageHandlers:
         refused: Callable[[MetricRefused, Metric], object],
         guard: Guard,
         counters: Counters,
+        devices: DeviceBook,
         log: Logger,
     ) -> None:
         self._encode = encode
         self._refused = refused
         self._guard = guard
         self._counters = counters
+        self._devices = devices
         self._log = log
         self._known: WeakValueDictionary[tuple[Handler, str], Deliver] = WeakValueDictionary()
 
@@ -63,13 +67,24 @@ class MessageHandlers:
         encode = self._encode
         counters = self._counters
         refused = self._refused
+        devices = self._devices
+        find = devices.find
+        keep = devices.keep if devices.keeps_lines else None
 
         def deliver(message: Message, lines: list[bytes]) -> None:
             before = len(lines)
+            heard_ns = message.received_ns
             try:
                 for metric in handler(message):
                     try:
                         lines.append(encode(metric))
+                        # What `DeviceBook.note` does.
+                        device = metric[0]._device  # noqa: SLF001 - the book's note on the series
+                        if device is None or device.book is not devices:
+                            device = find(metric)
+                        device.heard_ns = heard_ns
+                        if keep is not None:
+                            keep(device, metric[0], lines[-1])
                     except MetricRefused as refusal:  # noqa: PERF203 - the others go on
                         refused(refusal, metric)
             except BaseException as error:

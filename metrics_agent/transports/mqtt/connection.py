@@ -125,6 +125,11 @@ class MqttConnection(Service):
         return self._reconnecting.connected
 
     @property
+    def hears(self) -> bool:
+        """Whether messages come in, if the broker has any: it is connected and nothing pauses."""
+        return self.connected and not self._pause_reasons
+
+    @property
     def broker(self) -> str:
         """The address in use or tried next, for a log line; without secrets."""
         return str(self._reconnecting.address)
