@@ -99,8 +99,8 @@ COUNTED_SERIES_BYTES: Final = 2 * 1024 * 1024
 DEVICE_BOOK_BYTES: Final = 6 * 1024 * 1024
 """Memory of a module for when its devices were heard: some 10,000."""
 
-LAST_LINES_BYTES: Final = 8 * 1024 * 1024
-"""Memory of a module for the last line of each series, where they are shown: some 20,000."""
+LAST_LINES_BYTES: Final = 4 * 1024 * 1024
+"""Memory of a module for the last line of each series, where they are shown: some 8,000."""
 
 SERIES_CACHE_BYTES: Final = 7 * 1024 * 1024
 """Memory of a module for series that were made, beyond the first of each device: some 11,000."""

@@ -17,6 +17,7 @@ from metrics_agent import limits
 from metrics_agent.backoff import Backoff
 from metrics_agent.batch import Batch
 from metrics_agent.cardinality import Cardinality
+from metrics_agent.devices.book import DeviceBook
 from metrics_agent.http_interface import HttpReply
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.events import LogEntry
@@ -49,7 +50,7 @@ MIB: Final = 1024 * 1024
 WIDE: Final = "\N{SNOWMAN}"
 """A character of which Python keeps two bytes and line protocol three."""
 
-TOGETHER_MIB: Final = 44
+TOGETHER_MIB: Final = 55
 """What all may take beside the devices and the queue of the output."""
 
 
@@ -104,6 +105,21 @@ def cardinality() -> Iterator[None]:
         counted.admit({"device": str(number % 7)}, b"x%d" % number)
         if number % 3 == 0:
             counted.is_first_refusal({"device": str(number)})
+    yield
+
+
+def device_book() -> Iterator[None]:
+    """Devices that are new each time, some with the longest names, and lines of theirs."""
+    book = DeviceBook()
+    book.keeps_lines = True
+    made = Encoder(series_per_device=0)
+    for number in range(14_000):
+        yield
+        name = f"{number:0300}{WIDE}" if number % 10 == 0 else str(number)
+        tags = {"device": name, "friendly": name, "sensor": str(number)}
+        metric = Metric(Series("climate", tags), {"temperature": 1.0}, 1)
+        book.note(metric, made.encode(metric), number)
+    book.sweep(1.0, 1, hears=True)
     yield
 
 
@@ -277,6 +293,7 @@ ROWS: Final[tuple[tuple[str, Callable[[], Iterator[None]], float], ...]] = (
     ("receivers of messages", receivers, 0.2),
     ("names and shapes of fields", encoder, 2),
     ("count of series", cardinality, 2),
+    ("devices: when they were heard, last lines", device_book, 10.5),
     ("Tasmota: long names", tasmota_long_names, 2.5),
     ("Tasmota: series", tasmota_series, 6.5),
     ("Tasmota: filters", tasmota_filters, 6.5),

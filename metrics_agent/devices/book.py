@@ -29,7 +29,7 @@ __all__ = ["SWEEP_S", "DeviceBook", "News", "Together"]
 
 SWEEP_S: Final = 10.0
 FORGET_AFTER_S: Final = 30 * 24 * 3600.0
-"""A device that was silent for so long is gone."""
+"""A device that was silent for so long is gone, unless it is still announced."""
 _DAY_S: Final = 24 * 3600.0
 _DEVICES_A_TURN: Final = 500
 _LONGEST_LINE: Final = 4096
@@ -37,6 +37,8 @@ _LINE_BYTES: Final = 200
 """What a last line takes beside its text, with what begins it."""
 _SAME_BURST_S: Final = 1.0
 """Messages that come so soon after each other are one."""
+_UNHEARD: Final = 0.02
+"""The part of a gap in which the agent may have been deaf, see `listening`."""
 _SILENT: Final = 1.5
 """Intervals after which a device counts as silent, when others are overdue."""
 _FEW: Final = 5
@@ -169,7 +171,7 @@ class DeviceBook:
     def expect(self, name: str, shortest_s: float, longest_s: float) -> None:
         """Note what a device has announced of its silence; see `ModuleContext.expect`."""
         device = self.devices.get(name[:LONGEST_NAME])
-        if device is None and longest_s:
+        if device is None and longest_s and name:
             device = self._add(name[:LONGEST_NAME])
         announced_s = (shortest_s, longest_s)
         if device is not None and device.announced_s != announced_s:
@@ -194,7 +196,6 @@ class DeviceBook:
             return
         # What it has sent before is older than this.
         device.noted_ns = device.heard_ns
-        device.spell = -1
         device.listened_s = self._clock.now_s
         device.schedule()
 
@@ -246,7 +247,7 @@ class DeviceBook:
         """
         clock = self._clock
         passed_s = clock.tick(now_s, hears=hears)
-        listened_s, spell = clock.now_s, clock.spell
+        listened_s = clock.now_s
         news = News()
         gone_s = now_s - FORGET_AFTER_S
         for number, device in enumerate(list(self.devices.values()), 1):
@@ -254,27 +255,29 @@ class DeviceBook:
                 yield
             if device.heard_ns != device.noted_ns:
                 ago_s = min(max((now_ns - device.heard_ns) / 1e9, 0.0), passed_s)
-                self._heard(device, now_s - ago_s, listened_s - ago_s, spell, news)
+                self._heard(device, now_s - ago_s, listened_s - ago_s, news)
             elif device.overdue_at_s <= listened_s:
                 device.is_stale = True
                 device.overdue_at_s = inf
                 news.stale.append((device, now_s - device.heard_s))
-            elif device.heard_s < gone_s and listened_s - device.listened_s > _DAY_S:
+            elif device.heard_s < gone_s and self._is_gone(device):
                 self._forget(device)
         if news.stale:
             self._compare(news, now_s)
         return news
 
-    def _heard(
-        self, device: Device, heard_s: float, listened_s: float, spell: int, news: News
-    ) -> None:
+    def _heard(self, device: Device, heard_s: float, listened_s: float, news: News) -> None:
         gap_s = heard_s - device.heard_s
         rhythm = device.rhythm
         if device.is_stale:
             device.is_stale = False
             rhythm.came_back()
             news.back.append((device, gap_s))
-        elif device.spell != spell:
+        elif (
+            gap_s == inf
+            or gap_s - (listened_s - device.listened_s) > _UNHEARD * gap_s + _SAME_BURST_S
+        ):
+            # It is the first message, or there may have been others in between.
             rhythm.pause()
         elif gap_s >= _SAME_BURST_S:
             rhythm.learn(gap_s)
@@ -285,8 +288,14 @@ class DeviceBook:
         device.noted_ns = device.heard_ns
         device.heard_s = heard_s
         device.listened_s = listened_s
-        device.spell = spell
         device.schedule(rhythm)
+
+    def _is_gone(self, device: Device) -> bool:
+        """Say whether a device that was not heard for long is forgotten.
+
+        Not so long as it is announced, nor where the agent itself was away.
+        """
+        return not device.announced_s[1] and self.listened_s - device.listened_s > _DAY_S
 
     def _forget(self, device: Device) -> None:
         device.book = None

@@ -36,7 +36,6 @@ class Device:
             minus infinity if it never was.
         listened_s: the same on the clock of the module, see `listening`.
         overdue_at_s: when it is overdue, on that clock.
-        spell: of the module's clock, when it was last heard.
         learned: how often it sends, see `Rhythm.packed`.
         announced_s: the shortest silence that may be too long and the longest that is not, as it
             has announced them; zeros for none.
@@ -47,7 +46,7 @@ class Device:
 
     __slots__ = (
         *("book", "name", "vendor", "friendly", "heard_ns", "noted_ns", "heard_s", "listened_s"),
-        *("overdue_at_s", "spell", "learned", "announced_s", "online", "is_stale", "lines"),
+        *("overdue_at_s", "learned", "announced_s", "online", "is_stale", "lines"),
     )
 
     def __init__(self, name: str, book: DeviceBook | None) -> None:
@@ -59,7 +58,6 @@ class Device:
         self.heard_s = -inf
         self.listened_s = 0.0
         self.overdue_at_s = inf
-        self.spell = -1
         self.learned = b""
         self.announced_s = _NOTHING_ANNOUNCED
         self.online: bool | None = None

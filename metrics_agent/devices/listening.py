@@ -24,19 +24,15 @@ class ListeningClock:
 
     Attributes:
         now_s: the time on this clock.
-        spell: counts the times at which it could not hear; what lies between two messages is a gap
-            only if both came in one spell.
     """
 
-    __slots__ = ("_is_deaf", "_longest_s", "_settle_s", "_tick_s", "now_s", "spell")
+    __slots__ = ("_longest_s", "_settle_s", "_tick_s", "now_s")
 
     def __init__(self, longest_s: float) -> None:
         self._longest_s = longest_s
         self._tick_s: float | None = None
-        self._is_deaf = False
         self._settle_s = 0.0
         self.now_s = 0.0
-        self.spell = 0
 
     def tick(self, now_s: float, *, hears: bool) -> float:
         """Go on.
@@ -51,11 +47,8 @@ class ListeningClock:
         passed_s = 0.0 if self._tick_s is None else max(0.0, now_s - self._tick_s)
         self._tick_s = now_s
         if not hears or passed_s > self._longest_s:
-            self.spell += not self._is_deaf
-            self._is_deaf = True
             self._settle_s = min(SETTLE_S, self._settle_s + passed_s)
             return passed_s
-        self._is_deaf = False
         settled_s = min(self._settle_s, passed_s)
         self._settle_s -= settled_s
         self.now_s += passed_s - settled_s

@@ -14,7 +14,8 @@ night, though that is one gap in a hundred. So each gap counts by its length, an
 * half of the time has to be in such gaps, and nearly all while there are few. Of events at random
   it is a fifth at most;
 * a device is watched once it has gone a day, and six intervals, without a gap in which it would
-  have been overdue. What depends on people or the sun shows within a day.
+  have been overdue. What depends on people or the sun shows within a day; where the interval is
+  longer than two hours it takes a week, since people use a switch at the same hours each workday.
 
 A device that was overdue and is back is watched as before. If that happens three times, it counts
 as one that sends on events until it has kept its interval for a week.
@@ -33,11 +34,14 @@ later than it ever was."""
 FLOOR_S: Final = 60.0
 """No device is overdue sooner: a reboot, or a Wi-Fi that connects again, takes half of it."""
 _FASTEST_S: Final = FLOOR_S / MISSED
-_ALIKE: Final = 0.2
+_ALIKE: Final = 0.12
 """The part by which gaps of one interval differ at most."""
 _RUN: Final = 3
 _DAY_S: Final = 24 * 3600.0
 _PROOF_GAPS: Final = 6
+_OFTEN_S: Final = 2 * 3600.0
+_RARE_PROOF_S: Final = 8 * _DAY_S
+_RARE_SHARE: Final = 0.6
 _SHARE: Final = 0.45
 _KEPT_SHARE: Final = 0.35
 _MOST_GAPS: Final = 100
@@ -169,8 +173,12 @@ class Rhythm:
         share = self.support_s / self.total_s
         if self.is_regular:
             self.is_regular = share >= _KEPT_SHARE
-        elif self.clean_s >= max(_DAY_S, _PROOF_GAPS * interval_s):
-            self.is_regular = share >= _SHARE + (self.total_s / interval_s) ** -0.5
+            return
+        often = interval_s < _OFTEN_S
+        proof_s = max(_DAY_S if often else _RARE_PROOF_S, _PROOF_GAPS * interval_s)
+        if self.clean_s >= proof_s:
+            doubt = (self.total_s / interval_s) ** -0.5
+            self.is_regular = share >= (_SHARE if often else _RARE_SHARE) + doubt
 
 
 def _are_alike(one_s: float, other_s: float) -> bool:

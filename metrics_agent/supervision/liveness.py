@@ -285,7 +285,7 @@ def _silence(device: Device, silent_s: float) -> str:
     usual = (
         f"it usually sends every {_span(rhythm.interval_s)}"
         if rhythm.overdue_s
-        else f"it has announced to send every {_span(device.announced_s[1])}"
+        else f"it announced at least one message every {_span(device.announced_s[1])}"
     )
     return f"{device.describe()} is silent: nothing came for {_span(silent_s)}, {usual}"
 

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from metrics_agent.errors import PayloadError
 from metrics_agent.interfaces import Collected, Handler, Message
-from metrics_agent.metric import Metric, metric
+from metrics_agent.metric import Metric, Series, metric
 from metrics_agent.supervision.context import Context
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from tests.supervision.fakes import BROKER, FAULTS, ContextCase, raiser
@@ -366,3 +366,58 @@ class StateTests(ContextCase):
         for name in ("", ".", "..", "a/b", "/etc/passwd", "../demo/x"):
             with self.assertRaisesRegex(ValueError, "expected the name of a file"):
                 context.state_path(name)
+
+
+class DeviceTests(ContextCase):
+    """What its lines mean for the book of the module's devices."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.context = self.make_context()
+        self.book = self.context._devices
+        self.book.sweep(0.0, 0, hears=True)
+
+    def heard(self) -> list[str]:
+        """Return the devices that were heard since the last call."""
+        before = self.book.listened_s
+        self.book.sweep(before + 10, 10**10, hears=True)
+        return [name for name, each in self.book.devices.items() if each.heard_s > before - 1e-9]
+
+    def test_messages(self) -> None:
+        """A message's lines mark their devices; one that is refused or raises marks no more."""
+        series = [Series("m", {"device": name}) for name in ("a", "b", "c")]
+
+        def handler(message: Message) -> Iterator[Metric]:
+            yield Metric(series[0], {"f": 1.0}, 1)
+            yield Metric(series[1], {}, 1)
+            yield Metric(Series("m", {}), {"f": 1.0}, 1)
+            if message.topic == "raise":
+                raise ValueError
+            yield Metric(series[2], {"f": 1.0}, 1)
+
+        self.context.subscribe(BROKER, "#", handler)
+        deliver = self.connection.subscriptions[-1].deliver
+        deliver(MESSAGE._replace(received_ns=10**9), [])
+        self.assertEqual(self.heard(), ["a", "c"])
+        deliver(MESSAGE._replace(topic="raise", received_ns=2 * 10**9), [])
+        self.assertEqual(self.heard(), ["a"])
+
+    def test_lines_are_kept_if_wanted(self) -> None:
+        """The line of a message is the device's last one."""
+        self.book.keeps_lines = True
+        point = metric("m", {"device": "a"}, {"f": 1.0})
+        self.context.subscribe(BROKER, "#", lambda _message: [point])
+        lines: list[bytes] = []
+        self.connection.subscriptions[-1].deliver(MESSAGE, lines)
+        self.assertEqual(list((self.book.devices["a"].lines or {}).values()), lines)
+
+    def test_emitted(self) -> None:
+        """So do metrics that are emitted, at the time of that."""
+        self.context.emit([metric("m", {"device": "a"}, {"f": 1.0}), BAD])
+        self.assertEqual(self.heard(), ["a"])
+        self.assertEqual(self.heard(), [])
+
+    def test_expect(self) -> None:
+        """What a device announces goes to the book."""
+        self.context.expect("a", 60.0, 120.0)
+        self.assertEqual(self.book.devices["a"].announced_s, (60.0, 120.0))

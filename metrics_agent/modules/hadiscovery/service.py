@@ -171,6 +171,8 @@ class HadiscoveryModule(Service):
             return False
         if changed and known is None:
             self._found.add(each.id)
+        if changed:
+            self._expect(self._registry.entities[each.component, each.id].device)
         return changed
 
     def _is_wanted(self, config: EntityConfig) -> bool:
@@ -215,9 +217,18 @@ class HadiscoveryModule(Service):
 
     def _remove(self, entity: Entity) -> bool:
         _cancel_off(entity)
+        device = entity.device
         self._registry.remove(entity)
+        self._expect(device)
         self._gone.add(entity.key[1])
         return True
+
+    def _expect(self, device: Device | None) -> None:
+        """Pass on after which silence the entities of a device expire."""
+        if device is not None:
+            all_s = [each.config.expire_after for each in device.entities]
+            expiring_s = [float(each) for each in all_s if each] or [0.0]
+            self._context.expect(device.info.id, min(expiring_s), max(expiring_s))
 
     def _refuse(self, topic: str, error: PayloadError) -> None:
         self._context.left_out(topic[:200], error.reason, f"the announcement: {error.detail}")

@@ -70,6 +70,18 @@ class AnnouncementTests(ServiceCase):
         context.deliver("ha/disc/sensor/x/config", sensor())
         self.assertIn("n1/t", context.filters())
 
+    def test_expiry_is_passed_on(self) -> None:
+        """The shortest and the longest `expire_after` of a device's entities, until they are gone."""
+        context = self.make()
+        context.deliver(topic(), sensor(expire_after=600))
+        context.deliver(topic("b"), sensor(unique_id="b", expire_after=3600))
+        context.deliver(topic("c"), sensor(unique_id="c"))
+        self.assertEqual(context.expected, {"n1": (600.0, 3600.0)})
+        context.deliver(topic(), b"")
+        self.assertEqual(context.expected, {"n1": (3600.0, 3600.0)})
+        context.deliver(topic("b"), sensor(unique_id="b"))
+        self.assertEqual(context.expected, {"n1": (0.0, 0.0)})
+
     def test_topics_are_subscribed_once_and_given_up_with_the_last_entity(self) -> None:
         """Two entities on a topic have one subscription, learned from a publisher."""
         context = self.make()
