@@ -381,7 +381,7 @@ class DeviceTests(ContextCase):
         """Return the devices that were heard since the last call."""
         before = self.book.listened_s
         self.book.sweep(before + 10, 10**10, hears=True)
-        return [name for name, each in self.book.devices.items() if each.heard_s > before - 1e-9]
+        return [name for name, each in self.book.devices.items() if each.heard_s > before]
 
     def test_messages(self) -> None:
         """A message's lines mark their devices; one that is refused or raises marks no more."""

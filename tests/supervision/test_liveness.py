@@ -116,7 +116,7 @@ class ReportTests(LivenessCase):
         self.points.clear()
         self.run_for(3600)
         self.assertEqual(self.lines(), [])
-        self.note("a")
+        self.note("a", friendly="A")
         self.run_for(60)
         (line,) = self.lines()
         self.assertTrue(line.endswith("stale=false"), line)

@@ -71,7 +71,7 @@ class AnnouncementTests(ServiceCase):
         self.assertIn("n1/t", context.filters())
 
     def test_expiry_is_passed_on(self) -> None:
-        """The shortest and the longest `expire_after` of a device's entities, until they are gone."""
+        """The shortest and the longest `expire_after` of a device's entities, if any has one."""
         context = self.make()
         context.deliver(topic(), sensor(expire_after=600))
         context.deliver(topic("b"), sensor(unique_id="b", expire_after=3600))
