@@ -70,6 +70,11 @@ class _Watched:
             quiet_s=_QUIET_S,
         )
 
+    @property
+    def is_worth_saving(self) -> bool:
+        """Whether there are devices, and none of those in the file is missing."""
+        return self.is_restored and bool(self.book.devices)
+
 
 class Liveness(Service):
     """Sweeps the books of all modules every ten seconds.
@@ -249,7 +254,7 @@ class Liveness(Service):
             watched.back.add(f"{device.describe()} is back after {_span(silent_s)}")
 
     def _save(self, watched: _Watched) -> _Job:
-        if not watched.is_restored:
+        if not watched.is_worth_saving:
             return
         rows = stored.rows(watched.book, self._clock.seconds(), self._now_ns())
         kept: list[bytes] = []
@@ -262,7 +267,7 @@ class Liveness(Service):
         """Save at once."""
         watched.silent.flush()
         watched.back.flush()
-        if watched.is_restored:
+        if watched.is_worth_saving:
             rows = stored.rows(watched.book, self._clock.seconds(), self._now_ns())
             watched.file.write_encoded(stored.whole(rows))
 

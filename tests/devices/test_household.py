@@ -1,6 +1,6 @@
 """Simulated weeks: silence is reported soon, and not where there is none.
 
-`python -m tests.devices.household` runs a month of 500 devices with each of 20 seeds.
+`python -m tests.devices.months` simulates 20 months of 500 devices.
 """
 
 from __future__ import annotations

@@ -226,6 +226,12 @@ class StateTests(LivenessCase):
         self.run_for(200, "a")
         self.assertEqual(self.document()["devices"][0][0], "a")
 
+    def test_no_devices(self) -> None:
+        """A module without devices has no file."""
+        self.run_for(3700)
+        self.stop(self.liveness)
+        self.assertFalse(self.path.exists())
+
     def test_removed_module(self) -> None:
         """A module that a reload removes is saved and forgotten."""
         self.teach("a")
