@@ -7,19 +7,17 @@ to a broker with ``upgrade_outgoing_qos true``. In the end the database is asked
 from __future__ import annotations
 
 import contextlib  # trial has a meaning for a name "suppress" in a module
-import os
 import shutil
-import subprocess
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
-from unittest import SkipTest
 
 from twisted.trial.unittest import TestCase
 
 from tests.faults import front
 from tests.faults.database import DATABASE, ON_REQUEST, database
+from tests.faults.disk import mount
 from tests.faults.front import Front
 from tests.faults.ledger import Account
 from tests.faults.numbered import number_of, numbers_filter
@@ -245,7 +243,7 @@ class DatabaseTests(TestCase):
 
     async def disk_full(self, name: str, make: Callable[[TestCase, Path], Store]) -> None:
         """Fill its disk, and make room again."""
-        disk = _mount(self, 512)
+        disk = mount(self, self._directory() / "disk", "size=512m")
         store = make(self, disk)
         await self.begin(store)
         ballast = disk / "ballast"
@@ -394,16 +392,3 @@ def _test_of(row: Row) -> Callable[[DatabaseTests], Coroutine[Any, Any, None]]:
 
 for _row in (*DATABASE, *(ON_REQUEST if ALL else ())):
     setattr(DatabaseTests, f"test_{_row.name}", _test_of(_row))
-
-
-def _mount(case: TestCase, megabytes: int) -> Path:
-    """Mount a small disk in memory; it is gone with the test."""
-    if os.getuid() != 0:
-        raise SkipTest("mounting needs root")
-    path = Path(case.mktemp()).absolute()
-    path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        raise SkipTest("mounting is not allowed on this machine")
-    case.addCleanup(subprocess.run, ["umount", "-l", str(path)], check=True)
-    return path

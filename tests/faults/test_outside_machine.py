@@ -13,11 +13,11 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from unittest import SkipTest
 
 from twisted.internet.threads import deferToThread
 
 from tests.faults.case import TOP
+from tests.faults.disk import mount
 from tests.faults.news import assert_news
 from tests.faults.outside import outside
 from tests.faults.outside_case import OutsideCase
@@ -45,15 +45,7 @@ class MachineTests(OutsideCase):
 
     def mount(self, name: str, options: str) -> Path:
         """Mount a file system in memory; it is gone with the test."""
-        if os.getuid() != 0:
-            raise SkipTest("mounting needs root")
-        path = self.directory / name
-        path.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            raise SkipTest("mounting is not allowed on this machine")
-        self.addCleanup(subprocess.run, ["umount", "-l", str(path)], check=True)
-        return path
+        return mount(self, self.directory / name, options)
 
     def remount(self, disk: Path, options: str) -> None:
         """Change a mounted disk."""
