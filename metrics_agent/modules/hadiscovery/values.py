@@ -6,9 +6,8 @@ text, None for "unknown", or one of `Odd`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timezone
 from enum import Enum
 from math import isfinite
 from typing import Final
@@ -16,6 +15,7 @@ from typing import Final
 from metrics_agent.errors import PayloadError
 from metrics_agent.json_payload import loads
 from metrics_agent.modules.hadiscovery.entity_config import EntityConfig
+from metrics_agent.modules.hadiscovery.templates import parse_datetime
 
 __all__ = ["IGNORED", "REFUSED", "Odd", "Read", "Value", "read_number", "reader_of"]
 
@@ -42,12 +42,6 @@ _MOST_NUMBER_CHARS: Final = 400
 _PER_CENT: Final = 100
 _ACTIONS: Final = frozenset(
     {"cooling", "defrosting", "drying", "fan", "heating", "idle", "off", "preheating"}
-)
-_WHEN: Final = re.compile(
-    r"(\d{4})-?(\d{1,2})-?(\d{1,2})"
-    r"(?:[T ](\d{1,2}):?(\d{2})(?::?(\d{2})(?:[.,](\d{1,6})\d*)?)?"
-    r"\s?(Z|[+-]\d{2}(?::?\d{2})?)?)?",
-    re.ASCII,
 )
 
 
@@ -94,7 +88,10 @@ def _timestamp(_config: EntityConfig, text: str) -> Value | Odd:
         return None
     if when.tzinfo is None:
         return REFUSED
-    return when.astimezone(timezone.utc).isoformat(timespec="seconds")
+    try:
+        return when.astimezone(timezone.utc).isoformat(timespec="seconds")
+    except OverflowError:  # before the year 1, or after 9999
+        return REFUSED
 
 
 def _date(_config: EntityConfig, text: str) -> Value | Odd:
@@ -103,29 +100,10 @@ def _date(_config: EntityConfig, text: str) -> Value | Odd:
 
 
 def _parse_when(text: str) -> datetime | None:
-    found = _WHEN.fullmatch(text)
-    if found is None:
-        return None
-    year, month, day, hour, minute, second, fraction, zone = found.groups()
-    microsecond = int((fraction or "").ljust(6, "0") or 0)
     try:
-        return datetime(
-            *(int(year), int(month), int(day), int(hour or 0), int(minute or 0)),
-            *(int(second or 0), microsecond),
-            tzinfo=_zone(zone),
-        )
+        return parse_datetime(text)
     except (ValueError, OverflowError):
         return None
-
-
-def _zone(zone: str | None) -> timezone | None:
-    if zone is None:
-        return None
-    if zone == "Z":
-        return timezone.utc
-    sign = -1 if zone[0] == "-" else 1
-    minutes = int(zone[1:3]) * 60 + int(zone[3:].lstrip(":") or 0)
-    return timezone(timedelta(minutes=sign * minutes))
 
 
 def _binary_state(config: EntityConfig, text: str) -> Value | Odd:

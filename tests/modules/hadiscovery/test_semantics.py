@@ -6,6 +6,7 @@ Each was read in the sources of Home Assistant 2026.11, ``homeassistant/componen
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tests.modules.hadiscovery.test_service import PREFIX, ServiceCase, sensor, topic
@@ -56,6 +57,29 @@ TAKEN: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("humidifier", {**HUMIDIFIER, "modes": ["a"], "mode_command_topic": "n1/m"}),
     ("valve", {"reports_position": True, "position_open": "99", "payload_stop": "s"}),
 )
+
+
+TIMES: Final[Mapping[str, str | None]] = {
+    "2026-11-27T12:30:45Z": "2026-11-27T12:30:45+00:00",
+    "2026-11-27t12:30z": "2026-11-27T12:30:00+00:00",
+    "20261127T123045+0130": "2026-11-27T11:00:45+00:00",
+    "2026-11-27 12:30:45,5+01": "2026-11-27T11:30:45+00:00",
+    "2026-11-27T24:00:00Z": "2026-11-28T00:00:00+00:00",
+    "2026-W48-5T12:00Z": "2026-11-27T12:00:00+00:00",
+    "2026-331T12Z": "2026-11-27T12:00:00+00:00",
+    "2026-11T12:00Z": "2026-11-01T12:00:00+00:00",
+    "2026-1-2T1:2:03Z": "2026-01-02T01:02:03+00:00",
+    "2026-11-27T12:30:45+01:30:15": "2026-11-27T11:00:30+00:00",
+    "2026-11-27T123045Z": None,
+    "20261127T12:30:45Z": None,
+    "202611T12Z": None,
+    "2026-11-31T12:00Z": None,
+    "2026-366T12Z": None,
+    "2026-11-27T12:30:45 Z": None,
+    "2026-11-27T24:00:01Z": None,
+    "1700000000": None,
+}
+"""Texts of a timestamp and what is shown; None is unknown. Read with ciso8601 2.4.1."""
 
 
 class ConfigTests(ServiceCase):
@@ -215,6 +239,20 @@ class ValueTests(ServiceCase):
             b'{"x": 1}',
         )
         self.assertEqual(found, [7.0, 7.0, 1.0, 1.0])
+
+    def test_timestamps(self) -> None:
+        """All forms that Home Assistant's parser reads, and no others."""
+        config = {"device_class": "timestamp", "unit_of_measurement": None}
+        found = self.shown("sensor", config, *(text.encode() for text in TIMES))
+        self.assertEqual(dict(zip(TIMES, found, strict=True)), dict(TIMES))
+
+    def test_timestamps_out_of_range(self) -> None:
+        """In UTC they are before the first year or after the last: what was there stays."""
+        config = {"device_class": "timestamp", "unit_of_measurement": None}
+        good = b"2026-11-27T12:30:45Z"
+        for bad in (b"0001-01-01T00:00:00+01:00", b"9999-12-31T23:59:59-01:00"):
+            found = self.shown("sensor", config, good, bad)
+            self.assertEqual(found, ["2026-11-27T12:30:45+00:00"] * 2)
 
     def test_encodings(self) -> None:
         """JSON is read in the encoding of the entity; bytes are JSON too."""

@@ -26,6 +26,7 @@ from metrics_agent.modules.hadiscovery.templates.template import (
     compile_template,
     is_surely_valid,
 )
+from metrics_agent.modules.hadiscovery.templates.times import parse_datetime
 
 __all__ = [
     "MISSING",
@@ -35,4 +36,5 @@ __all__ = [
     "compile_template",
     "is_surely_valid",
     "one_message",
+    "parse_datetime",
 ]

@@ -25,44 +25,91 @@ __all__ = [
 
 _MAX_FORMAT: Final = 100
 _FORMAT: Final = re.compile(r"(?:[^%]|%[A-Za-z%])*")  # a width would be the C library's
-_ISO: Final = re.compile(
-    r"(?P<year>\d{4})-?(?P<month>\d{2})-?(?P<day>\d{2})"
-    r"(?:[T ](?P<hour>\d{1,2})(?::?(?P<minute>\d{2})(?::?(?P<second>\d{2})"
-    r"(?:[.,](?P<fraction>\d{1,6})\d*)?)?)?)?"
-    r"(?P<zone>Z|[+-]\d{2}(?::?\d{2})?)?",
+_ZONE: Final = r"(?P<zone>[Zz]|[+-]\d{2}(?::?\d{2})?)?"
+_ISO: Final = (
+    re.compile(
+        r"(?P<year>\d{4})-(?:(?P<month>\d{2})(?:-(?P<day>\d{2}))?"
+        r"|W(?P<week>\d{2})(?:-(?P<weekday>\d))?|(?P<ordinal>\d{3}))"
+        r"(?:[Tt ](?P<hour>\d{2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})"
+        rf"(?:[.,](?P<fraction>\d+))?)?)?{_ZONE})?",
+        re.ASCII,
+    ),
+    re.compile(
+        r"(?P<year>\d{4})(?:(?P<month>\d{2})(?P<day>\d{2})"
+        r"|W(?P<week>\d{2})(?P<weekday>\d)?|(?P<ordinal>\d{3}))"
+        r"(?:[Tt ](?P<hour>\d{2})(?:(?P<minute>\d{2})(?:(?P<second>\d{2})"
+        rf"(?:[.,](?P<fraction>\d+))?)?)?{_ZONE})?",
+        re.ASCII,
+    ),
+)
+"""With marks between the parts, and without."""
+_LENIENT: Final = re.compile(
+    r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})"
+    r"[T ](?P<hour>\d{1,2}):(?P<minute>\d{1,2})"
+    r"(?::(?P<second>\d{1,2})(?:\.(?P<fraction>\d{1,12}))?)?"
+    r"(?P<zone>Z|[+-]\d{2}(?::?\d{2}(?::?\d{2})?)?)?",
     re.ASCII,
 )
+"""What is taken besides."""
+_MIDNIGHT: Final = 24
 
 
 def parse_datetime(text: Any) -> datetime:
-    """Read a time in ISO 8601; without a zone it is naive.
+    """Read a time as Home Assistant does: ISO 8601, and a little more; without a zone it is naive.
 
     Raises:
         ValueError: it is none.
         TypeError: it is no text.
     """
-    match = _ISO.fullmatch(text)
+    for form in _ISO:
+        match = form.fullmatch(text)
+        if match is not None:
+            try:
+                return _of_iso(match)
+            except ValueError:
+                break
+    match = _LENIENT.fullmatch(text)
     if match is None:
         raise ValueError("not a time in ISO 8601")
-    zone = match["zone"]
-    offset: timezone | None = None
-    if zone == "Z":
-        offset = timezone.utc
-    elif zone:
-        minutes = int(zone[1:3]) * 60 + int(zone[3:].lstrip(":") or 0)
-        offset = timezone(timedelta(minutes=-minutes if zone[0] == "-" else minutes))
-        if not minutes:
-            offset = timezone.utc
-    return datetime(
-        int(match["year"]),
-        int(match["month"]),
-        int(match["day"]),
-        int(match["hour"] or 0),
-        int(match["minute"] or 0),
-        int(match["second"] or 0),
-        int((match["fraction"] or "").ljust(6, "0")),
-        offset,
+    day = date(int(match["year"]), int(match["month"]), int(match["day"]))
+    return datetime.combine(day, _clock(match, int(match["hour"])))
+
+
+def _of_iso(match: re.Match[str]) -> datetime:
+    year, hour = int(match["year"]), int(match["hour"] or 0)
+    if match["week"]:
+        day = date.fromisocalendar(year, int(match["week"]), int(match["weekday"] or 1))
+    elif match["ordinal"]:
+        number = int(match["ordinal"])
+        day = date(year, 1, 1) + timedelta(days=number - 1)
+        if day.year != year:
+            raise ValueError("no such day of the year")
+    else:
+        day = date(year, int(match["month"]), int(match["day"] or 1))
+    if hour != _MIDNIGHT:
+        return datetime.combine(day, _clock(match, hour))
+    clock = _clock(match, 0)
+    if clock.replace(tzinfo=None) != time(0, 0, 0):
+        raise ValueError("a time after midnight at the end of the day")
+    return datetime.combine(day, clock) + timedelta(days=1)
+
+
+def _clock(match: re.Match[str], hour: int) -> time:
+    micros = int((match["fraction"] or "").ljust(6, "0")[:6])
+    zone = _zone(match["zone"])
+    return time(hour, int(match["minute"] or 0), int(match["second"] or 0), micros, zone)
+
+
+def _zone(zone: str | None) -> timezone | None:
+    if zone is None:
+        return None
+    digits = zone[1:].replace(":", "")
+    if not digits.strip("0"):
+        return timezone.utc
+    offset = timedelta(
+        hours=int(digits[:2]), minutes=int(digits[2:4] or 0), seconds=int(digits[4:] or 0)
     )
+    return timezone(-offset if zone[0] == "-" else offset)
 
 
 def _utc(timestamp: Any) -> datetime:
