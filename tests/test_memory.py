@@ -235,7 +235,7 @@ def log() -> Iterator[None]:
 
 def in_flight() -> Iterator[None]:
     """Messages at QoS 1 behind one that cannot be acknowledged yet, each in a read of its own."""
-    window = AckWindow(no_drop, no_drop)
+    window = AckWindow(no_drop)
     settle = window.hold([0])
     for number in range(1, MOST_IN_FLIGHT):
         window.release([number])

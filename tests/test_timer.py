@@ -145,6 +145,15 @@ class TimerTests(SynchronousTestCase):
         self.clock.pump([1])
         self.assertEqual(self.turns, [3.0])
 
+    def test_run(self) -> None:
+        """A turn at once takes the place of the one that is due, and is contained like it."""
+        timer = self.timer(lambda: 5.0)
+        timer.start(1)
+        timer.run()
+        self.assertEqual(self.turns, [0.0])
+        self.clock.pump([1, 4])
+        self.assertEqual(self.turns, [0.0, 5.0])
+
 
 class NoOtherLoopTests(SynchronousTestCase):
     """What repeats itself does so by `Timer`."""

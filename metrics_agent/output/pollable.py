@@ -143,7 +143,7 @@ class PollWriter:
         except OSError as error:
             self._gone(f"{GONE} ({error.strerror})")
             return
-        self._wait_for_room(wait=outcome in {Outcome.FULL, Outcome.TURN})
+        self._wait_for_room(wait=outcome is Outcome.FULL or outcome is Outcome.TURN)
         if outcome is Outcome.LONG and not self._closed:
             self._empty_checks.start(EMPTY_CHECK_S)
 

@@ -1,11 +1,11 @@
 """The sink: where all metrics go, and the only way to the output.
 
-Theory of operation. `write` puts a batch into the queue and asks for a flush in the reactor's
-next turn, which starts at once: a lone metric waits for nothing, and what comes in one turn leaves
-in one write. The flush wakes the writer, which pulls chunks until the reader's buffer is full, and
-then waits for the reactor to say that there is room. Whether the reader has *taken* what was
-written is not reported: the kernel must be asked. That is done after each write, which is nearly
-free, and by a timer only while the answer is waited for: a batch with a `settle` or a `drain`.
+Theory of operation. `write` puts a batch into the queue. A lone one is flushed at once; what comes
+within a millisecond after it leaves together, in the reactor's next turn. The flush wakes the
+writer, which pulls chunks until the reader's buffer is full, and then waits for the reactor to say
+that there is room. Whether the reader has *taken* what was written is not reported: the kernel must
+be asked. That is done after each write, which is nearly free, and by a timer, see `look_pace`, only
+while the answer is waited for: a batch with a `settle` or a `drain`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from twisted.logger import Logger
 from metrics_agent.batch import Batch
 from metrics_agent.cause import Cause
 from metrics_agent.logs.status_log import StatusLog
+from metrics_agent.output.look_pace import LookPace
 from metrics_agent.output.queue import CHUNK_BYTES, BatchQueue
 from metrics_agent.output.writer import MakeWriter, Writer
 from metrics_agent.timer import Timer
 
 __all__ = ["Sink"]
 
-FIRST_LOOK_S = 0.002
-LAST_LOOK_S = 0.05
+FLUSH_GAP_S = 0.001
+"""Batches that come within this time after a write leave together, in the reactor's next turn."""
 
 QUEUE_FULL = "queue_full"
 REJECTED = "rejected"
@@ -86,11 +87,12 @@ class Sink(Service):
         self._flushing = False
         self._flushes = Timer(reactor, self._flush)
         self._looks = Timer(reactor, self._look)
-        self._look_delay_s = FIRST_LOOK_S
+        self._look_pace = LookPace()
         self._drains: dict[Deferred[int], IDelayedCall] = {}
         self._dropped: dict[str, int] = {}
         self._finish_held: Callable[[bytes], bytes] | None = None
         self._urgent = False
+        self._flushed_s = float("-inf")
         self._draining = False
         self._reports = False  # the writer reports what is taken, and need not be asked
         self._trouble_kind = ""
@@ -144,6 +146,8 @@ class Sink(Service):
         queue = self._queue
         if batch.urgent:
             self._urgent = True
+        if batch.settle is not None:
+            self._want_look(urgent=batch.urgent)
         dropped = queue.push(batch)
         if dropped:
             self._drop(dropped, QUEUE_FULL)
@@ -156,7 +160,12 @@ class Sink(Service):
             # A full write is there: a burst in one turn must not fill the queue needlessly.
             writer.wake()
         elif not self._flushes.active:
-            self._flushes.start(0)
+            now_s = self._reactor.seconds()
+            if now_s - self._flushed_s >= FLUSH_GAP_S and not self._flushing:
+                self._flushed_s = now_s
+                self._flushes.run()
+            else:
+                self._flushes.start(0)
 
     def hold(self, finish: Callable[[bytes], bytes]) -> None:
         """Write nothing until `release` or `drain`; what comes is queued as before.
@@ -190,6 +199,7 @@ class Sink(Service):
             return succeed(left)
         waiting: Deferred[int] = Deferred(self._forget_drain)
         self._drains[waiting] = self._reactor.callLater(timeout_s, self._finish_drain, waiting)
+        self._want_look(urgent=True)
         self._look_later()
         return waiting
 
@@ -255,7 +265,7 @@ class Sink(Service):
     def taken(self) -> None:
         """Look what the reader has taken."""
         self._looks.stop()
-        self._look_delay_s = FIRST_LOOK_S
+        self._look_pace.taken()
         self._look()
 
     def rejected(self, count: int, reason: str, example: bytes) -> None:
@@ -321,20 +331,24 @@ class Sink(Service):
         untaken = self._writer.untaken()
         taken = self._queue.take(untaken) if untaken is not None else ()
         if taken:
-            self._look_delay_s = FIRST_LOOK_S
+            self._look_pace.taken()
             self._settle(taken)
         if self._drains and not self.left_metrics:
             self._finish_drains()
         if self._drains or self._queue.awaited:
             self._look_later()
 
+    def _want_look(self, *, urgent: bool) -> None:
+        if self._look_pace.wanted(urgent=urgent):
+            self._looks.stop()
+
     def _look_later(self) -> None:
         if not self._looks.active and self._writer is not None and not self._reports:
-            self._looks.start(self._look_delay_s)
-            self._look_delay_s = min(2 * self._look_delay_s, LAST_LOOK_S)
+            self._looks.start(self._look_pace.next_s())
 
     def _settle(self, batches: Sequence[Batch]) -> None:
-        for batch in batches:
+        # The last first: who acknowledges in order then does so for all at once.
+        for batch in reversed(batches):
             settle, batch.settle = batch.settle, None
             if settle is None:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -9,8 +10,9 @@ from twisted.logger import Logger, LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.batch import Batch
+from metrics_agent.output.look_pace import FIRST_LOOK_S, LAST_LOOK_S, PATIENT_LOOK_S
 from metrics_agent.output.queue import CHUNK_BYTES
-from metrics_agent.output.sink import LAST_LOOK_S, Sink
+from metrics_agent.output.sink import Sink
 from tests.output.fakes import FakeReactor, FakeWriter
 
 
@@ -100,12 +102,12 @@ class WriteTests(SinkTestCase):
     """From write to the writer."""
 
     def test_burst_is_one_write(self) -> None:
-        """What comes in one turn of the reactor leaves in one write, in the next turn."""
+        """What comes just after a lone metric leaves in one write, in the reactor's next turn."""
         self.start()
         self.write(*"abcde")
-        self.assertEqual(self.writer.writes, 0)
+        self.assertEqual((self.writer.written, self.writer.writes), (b"a\n", 1))
         self.reactor.turn()
-        self.assertEqual((self.writer.written, self.writer.writes), (b"a\nb\nc\nd\ne\n", 1))
+        self.assertEqual((self.writer.written, self.writer.writes), (b"a\nb\nc\nd\ne\n", 2))
 
     def test_nothing_waits_for_time(self) -> None:
         """A lone metric leaves without any delay."""
@@ -147,7 +149,7 @@ class WriteTests(SinkTestCase):
         self.sink.write(Batch(b"a\n", 1, lambda: self.write("b")))
         self.reactor.turn()
         self.writer.reader_takes()
-        self.reactor.advance(0.01)
+        self.reactor.advance(PATIENT_LOOK_S)
         self.reactor.turn()
         self.assertEqual(self.writer.written, b"a\nb\n")
 
@@ -233,10 +235,10 @@ class DeliveryTests(SinkTestCase):
         self.reactor.turn()
         self.assertEqual(self.settled, [])
         self.writer.reader_takes(2)
-        self.reactor.advance(0.01)
+        self.reactor.advance(PATIENT_LOOK_S)
         self.assertEqual(self.settled, ["a"])
         self.writer.reader_takes()
-        self.reactor.advance(0.01)
+        self.reactor.advance(PATIENT_LOOK_S)
         self.assertEqual(self.settled, ["a", "b"])
 
     def test_nobody_waits(self) -> None:
@@ -246,6 +248,33 @@ class DeliveryTests(SinkTestCase):
         self.reactor.turn()
         self.reactor.pump([0.1] * 3)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_the_next_metric_brings_a_look(self) -> None:
+        """At a calm pace no timer of its own asks whether the last was taken."""
+        self.start()
+        self.write("a", awaited=True)
+        for last, text in ("ab", "bc", "cd"):
+            self.writer.reader_takes()
+            self.reactor.advance(PATIENT_LOOK_S - 0.005)
+            asked = self.writer.asked
+            self.write(text, awaited=True)
+            self.assertEqual((self.writer.asked, self.settled[-1]), (asked + 1, last))
+
+    def test_a_sender_that_waits_is_not_kept_waiting(self) -> None:
+        """A batch of one brings the look forward, that of those before it too."""
+        self.start()
+        self.write("a", awaited=True)
+        self.reactor.advance(0.005)
+        self.sink.write(Batch(b"b\n", 1, partial(self.settled.append, "b"), urgent=True))
+        self.writer.reader_takes()
+        self.reactor.advance(FIRST_LOOK_S)
+        self.assertEqual(sorted(self.settled), ["a", "b"])
+        self.write("c", awaited=True)
+        self.writer.reader_takes()
+        self.reactor.advance(FIRST_LOOK_S)
+        self.assertEqual(self.settled[2:], [])
+        self.reactor.advance(PATIENT_LOOK_S)
+        self.assertEqual(self.settled[2:], ["c"])
 
     def test_looks_get_rarer(self) -> None:
         """With a reader that stalls the kernel is asked twenty times a second, not more."""
@@ -262,7 +291,7 @@ class DeliveryTests(SinkTestCase):
         self.write("b", awaited=True)
         self.reactor.turn()
         self.writer.reader_takes()
-        self.reactor.advance(0.004)
+        self.reactor.advance(PATIENT_LOOK_S)
         self.assertEqual(self.settled[1:], ["b"])
 
     def test_written_outside_a_flush(self) -> None:
@@ -273,7 +302,7 @@ class DeliveryTests(SinkTestCase):
         self.writer.room = 10
         self.writer.wake()
         self.writer.reader_takes()
-        self.reactor.advance(0.01)
+        self.reactor.advance(PATIENT_LOOK_S)
         self.assertEqual(self.settled, ["a"])
 
     def test_cannot_tell(self) -> None:
@@ -300,7 +329,7 @@ class DeliveryTests(SinkTestCase):
         self.write("b", awaited=True)
         self.reactor.turn()
         self.writer.reader_takes()
-        self.reactor.advance(0.01)
+        self.reactor.advance(PATIENT_LOOK_S)
         self.assertEqual(self.settled, ["b"])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 

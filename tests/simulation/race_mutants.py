@@ -40,10 +40,10 @@ RACES: Final = (
         "                pass\n",
     ),
     _race(
-        "an_acknowledgement_is_asked_for_once_only",
+        "a_settlement_sends_no_acknowledgement",
         _ACK,
-        "        self._flush_asked = False\n        ready: list[int] = []",
-        "        ready: list[int] = []",
+        "            arrived.settled = True\n            self.flush()",
+        "            arrived.settled = True",
     ),
     _race(
         "a_new_connection_forgets_why_reading_is_paused",
@@ -265,8 +265,8 @@ RACES: Final = (
     _race(
         "a_lone_line_waits_for_others",
         _SINK,
-        "        elif not self._flushes.active:\n            self._flushes.start(0)",
-        "        elif False:\n            self._flushes.start(0)",
+        "        elif not self._flushes.active:\n            now_s",
+        "        elif False:\n            now_s",
     ),
     _race(
         "a_read_overtakes_reads_that_wait",

@@ -16,10 +16,10 @@ from metrics_agent.errors import ProtocolError
 from metrics_agent.transports.mqtt import packets
 from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
 
-__all__ = ["USUAL_WINDOW", "AckWindow"]
+__all__ = ["AckWindow"]
 
 USUAL_WINDOW: Final = 20
-"""With MQTT 3.1.1 a broker does not say how many messages it sends: mosquitto's default."""
+"""Mosquitto's default: what a broker of unknown window is taken for once it has sent as many."""
 
 
 class _Arrived:
@@ -37,31 +37,29 @@ class AckWindow:
 
     Args:
         write: takes the bytes of one or more PUBACK packets.
-        call_soon: asks for a call of `flush` in the next turn of the reactor.
         emptied: called when the last acknowledgement that was owed has been written.
-        window: how many messages the broker sends before one is acknowledged, as far as known.
+        window: how many messages the broker sends before one is acknowledged. None: it does not
+            say so, as with MQTT 3.1.1; then it is what it has sent at most so far.
     """
 
     def __init__(
         self,
         write: Callable[[bytes], None],
-        call_soon: Callable[[Callable[[], None]], object],
         emptied: Callable[[], None] = lambda: None,
-        window: int = MOST_IN_FLIGHT,
+        window: int | None = None,
     ) -> None:
         self._write = write
-        self._call_soon = call_soon
         self._emptied = emptied
         self._waiting: deque[_Arrived] = deque()
         self._count = 0
-        self._flush_asked = False
         self._closed = False
-        self._pressing_from = (window + 1) // 2
+        self._window = window or 1
+        self._window_is_known = window is not None
 
     @property
     def pressing(self) -> bool:
         """Whether half the window waits: the broker soon sends nothing until one is settled."""
-        return self._count >= self._pressing_from
+        return 2 * self._count >= self._window
 
     def __len__(self) -> int:
         """Return the number of messages that are not acknowledged."""
@@ -89,8 +87,8 @@ class AckWindow:
             self._waiting[-1].packet_ids += packet_ids
         else:
             self._waiting.append(_Arrived(packet_ids, settled=True))
-        self._count += len(packet_ids)
-        self._ask_flush()
+        self._add(len(packet_ids))
+        self.flush()
 
     def hold(self, packet_ids: Sequence[int]) -> Callable[[], None]:
         """Take ids of messages whose lines are on their way.
@@ -101,18 +99,16 @@ class AckWindow:
         """
         arrived = _Arrived(packet_ids, settled=False)
         self._waiting.append(arrived)
-        self._count += len(packet_ids)
+        self._add(len(packet_ids))
 
         def settle() -> None:
             arrived.settled = True
-            if self._waiting and self._waiting[0].settled:
-                self._ask_flush()
+            self.flush()
 
         return settle
 
     def flush(self) -> None:
         """Send every acknowledgement whose turn has come, in one write."""
-        self._flush_asked = False
         ready: list[int] = []
         while self._waiting and self._waiting[0].settled:
             ready += self._waiting.popleft().packet_ids
@@ -128,8 +124,7 @@ class AckWindow:
         self._waiting.clear()
         self._count = 0
 
-    def _ask_flush(self) -> None:
-        # One call a turn, however many batches settle in it.
-        if not self._flush_asked and not self._closed:
-            self._flush_asked = True
-            self._call_soon(self.flush)
+    def _add(self, count: int) -> None:
+        self._count += count
+        if self._count > self._window and not self._window_is_known:
+            self._window = min(self._count, USUAL_WINDOW)

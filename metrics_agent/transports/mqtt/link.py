@@ -30,7 +30,7 @@ from metrics_agent.errors import ProtocolError
 from metrics_agent.logs.logger import failure_of
 from metrics_agent.timer import Timer
 from metrics_agent.transports.mqtt import causes
-from metrics_agent.transports.mqtt.acknowledge import USUAL_WINDOW, AckWindow
+from metrics_agent.transports.mqtt.acknowledge import AckWindow
 from metrics_agent.transports.mqtt.engine import (
     Accepted,
     Disconnected,
@@ -48,6 +48,7 @@ from metrics_agent.transports.mqtt.packets import PINGREQ
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.splitter import Frame, PacketSplitter, Skipped
 from metrics_agent.transports.write_gate import STUCK_S, WriteGate
+from metrics_agent.transports.write_now import write_now
 
 __all__ = ["MqttLink", "MqttLinkOwner"]
 
@@ -123,9 +124,8 @@ class MqttLink(Protocol):
         self._doubt = doubt if self._v5 else ""
         self.acknowledgements = AckWindow(
             self._write,
-            lambda call: reactor.callLater(0, call),
             self._all_acknowledged,
-            settings.receive_maximum if self._v5 else USUAL_WINDOW,
+            settings.receive_maximum if self._v5 else None,
         )
         self._unacknowledged: list[Deferred[bool]] = []
         self._pings: deque[Deferred[bool] | None] = deque()
@@ -358,7 +358,7 @@ class MqttLink(Protocol):
     def _write(self, data: bytes) -> None:
         # Nothing may follow DISCONNECT (MQTT 5, 3.14.4).
         if self._cause is None and not self._said_goodbye and self.transport is not None:
-            self.transport.write(data)
+            write_now(self._reactor, self.transport, data)
 
     def _close(self) -> None:
         self._timer = self._reactor.callLater(GOODBYE_S, self._call_transport, "abortConnection")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
@@ -60,7 +61,8 @@ class WriterCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.client = FakeClient(self.clock)
-        self.settled: list[tuple[bytes, bool]] = []
+        self._written = 0
+        self._settled: list[tuple[int, bytes]] = []
         self.pressure: list[bool] = []
         self.sink = Sink(
             self.clock,
@@ -74,6 +76,15 @@ class WriterCase(SynchronousTestCase):
         self.sink.startService()
         self.advance(0)
         self.addCleanup(self.finish)
+
+    @property
+    def settled(self) -> list[bytes]:
+        """The lines that were settled, in the order in which they were written."""
+        return [line for _number, line in sorted(self._settled)]
+
+    def forget_settled(self) -> None:
+        """Empty `settled`."""
+        self._settled.clear()
 
     def make_writer(self, source) -> HttpWriter:
         backoff = Backoff(0.5, 30, lambda: 1.0)
@@ -97,10 +108,8 @@ class WriterCase(SynchronousTestCase):
     def write(self, *lines: bytes, urgent: bool = False) -> None:
         """Write a batch of a line for each."""
         for line in lines:
-
-            def settle(line: bytes = line) -> None:
-                self.settled.append((line, True))
-
+            self._written += 1
+            settle = partial(self._settled.append, (self._written, line))
             self.sink.write(Batch(line, 1, settle, urgent=urgent))
         self.advance(0)
 

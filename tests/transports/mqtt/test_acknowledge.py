@@ -15,8 +15,7 @@ class AckWindowTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.written: list[bytes] = []
-        self.soon: list = []
-        self.window = AckWindow(self.written.append, self.soon.append)
+        self.window = AckWindow(self.written.append)
 
     def test_in_order_of_arrival(self) -> None:
         """What is settled early waits for what came before it."""
@@ -24,16 +23,14 @@ class AckWindowTests(SynchronousTestCase):
         second = self.window.hold([3])
         self.window.release([4])
         second()
-        self.window.flush()
         self.assertEqual((self.written, len(self.window)), ([], 4))
         first()
-        self.window.flush()
         self.assertEqual((self.written, len(self.window)), ([puback(1, 2, 3, 4)], 0))
 
     def test_pressing(self) -> None:
         """Once half the window waits, whatever of it, until enough is acknowledged."""
         for window, half in ((1, 1), (20, 10), (1000, 500), (7, 4)):
-            acknowledgements = AckWindow(self.written.append, self.soon.append, window=window)
+            acknowledgements = AckWindow(self.written.append, window=window)
             settle = acknowledgements.hold([1])
             if half > 1:
                 self.assertFalse(acknowledgements.pressing)
@@ -42,19 +39,31 @@ class AckWindowTests(SynchronousTestCase):
                 acknowledgements.hold([half])()
             self.assertTrue(acknowledgements.pressing)
             settle()
-            acknowledgements.flush()
             self.assertFalse(acknowledgements.pressing)
 
-    def test_one_flush_a_turn(self) -> None:
-        """Many settlements in a turn ask for one flush; the next turn for another."""
-        settles = [self.window.hold([number]) for number in range(1, 51)]
-        for settle in settles:
+    def test_pressing_where_the_window_is_not_known(self) -> None:
+        """It is as large as has been seen, up to the usual one; at first each message presses."""
+        self.window.hold([1])()
+        settles = [self.window.hold([1])]
+        self.assertTrue(self.window.pressing)
+        settles += [self.window.hold([number]) for number in range(2, 100)]
+        for settle in settles[9:]:
             settle()
-        self.assertEqual(len(self.soon), 1)
-        self.soon.pop()()
+        for settle in settles[:9]:
+            settle()
+        settles = [self.window.hold([number]) for number in range(1, 10)]
+        self.assertFalse(self.window.pressing)
+        self.window.hold([10])
+        self.assertTrue(self.window.pressing)
+
+    def test_settled_together(self) -> None:
+        """Who settles many begins with the last: then they are acknowledged in one write."""
+        settles = [self.window.hold([number]) for number in range(1, 51)]
+        for settle in reversed(settles):
+            settle()
         self.assertEqual(self.written, [puback(*range(1, 51))])
         self.window.release([51])
-        self.assertEqual(len(self.soon), 1)
+        self.assertEqual(self.written[1:], [puback(51)])
 
     def test_a_broker_that_waits_for_no_acknowledgement_breaks_the_protocol(self) -> None:
         """It can have no more messages in flight than there are packet ids."""
@@ -65,14 +74,12 @@ class AckWindowTests(SynchronousTestCase):
         fault = self.assertRaises(ProtocolError, self.window.check)
         self.assertEqual(fault.reason, "too_many_in_flight")
         settle()
-        self.window.flush()
         self.window.check()
 
     def test_closed(self) -> None:
-        """After close nothing is written or asked for, whatever settles late."""
+        """After close nothing is written, whatever settles late."""
         settle = self.window.hold([1])
         self.window.close()
         settle()
         self.window.release([2])
-        self.window.flush()
-        self.assertEqual((self.written, self.soon), ([], []))
+        self.assertEqual(self.written, [])

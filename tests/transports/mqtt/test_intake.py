@@ -64,7 +64,7 @@ class UrgencyTests(SynchronousTestCase):
         batches: list[Batch] = []
         table.add("#", 1, lambda message, lines: lines.append(message.payload))
         intake = Intake(table, batches.append, int, lambda _why, _n: None, Logger(), 99)
-        acknowledgements = AckWindow(lambda _data: None, lambda _call: None, window=4)
+        acknowledgements = AckWindow(lambda _data: None, window=4)
         for packet_id in (1, 2, 3, 0):
             intake.begin()
             first = 0x32 if packet_id else 0x30
