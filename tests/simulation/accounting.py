@@ -14,7 +14,7 @@ from tests.simulation.ledger import Key, Ledger, key_of
 __all__ = ["FORGOTTEN", "NO_RETAINED", "STALLED_S", "Accounting", "may_cost_names"]
 
 NO_RETAINED: Final = "no_retained"
-"""In place of a kind of fault: a broker that does not keep announcements for filters like ours."""
+"""Counts as a kind of fault: a broker does not send retained messages for filters like ours."""
 _MAY_COST_NAMES: Final = frozenset(
     {
         "stream_stalls",
@@ -39,10 +39,10 @@ _MAY_COST_NAMES: Final = frozenset(
         NO_RETAINED,
     }
 )
-"""With these an announcement may come later than it is waited for, or not at all."""
+"""With these an announcement may come too late, or not at all."""
 _SET_ASIDE_BYTES: Final = announcement_gate.SET_ASIDE_BYTES
 STALLED_S: Final = 30.0
-"""How long a message may be on its way: two faults that last the longest."""
+"""How long a message may be on its way: as long as two of the longest faults."""
 FORGOTTEN: Final = "devices_forgotten"
 _DO_NOT_WAIT_FOR_NAMES: Final = frozenset(
     {
@@ -55,11 +55,11 @@ _DO_NOT_WAIT_FOR_NAMES: Final = frozenset(
         "reload_renamed",
     }
 )
-"""These handle what waits for announcements, which costs names where no file has them."""
+"""These end the wait for announcements early, which costs names that no file has."""
 
 
 def may_cost_names(kinds: Collection[str]) -> bool:
-    """Say whether lines of announced devices may lack their names with some kinds of faults."""
+    """Say whether lines of announced devices may lack their names with these kinds of faults."""
     some = set(kinds)
     return bool(some & _MAY_COST_NAMES or (FORGOTTEN in some and some & _DO_NOT_WAIT_FOR_NAMES))
 
@@ -72,11 +72,11 @@ class Accounting:
         violate: called with what must not happen.
 
     Attributes:
-        ledger: what became of the messages.
-        dropped: metrics that processes which have ended had dropped and counted.
-        rejected: metrics that these had counted as rejected by a database.
+        ledger: what happened to the messages.
+        dropped: metrics that earlier processes dropped and counted.
+        rejected: metrics that these counted as rejected by a database.
         stalled_s: how long a message may be on its way.
-        unread: metrics that were left when a stop had waited for the reader as long as it may.
+        unread: metrics that were still unread when a stop had waited as long as it may.
     """
 
     def __init__(self, clock: SimClock, violate: Callable[[str], object]) -> None:
@@ -91,9 +91,10 @@ class Accounting:
         self._given_s: dict[Key, float] = {}
 
     def excuse(self, module: str, for_s: float) -> None:
-        """Excuse the loss of what is given to a module at QoS 0 about now; to all without one.
+        """Excuse the loss of QoS 0 messages given to a module about now; "" means any module.
 
-        What is read for a module that does not run, or is in a pipe without a reader, is lost.
+        Lost are messages read for a module that does not run, or written to a pipe that has no
+        reader.
         """
         now_s = self._clock.now_s
         self._excuses.append((module, now_s - self.stalled_s, now_s + for_s))
@@ -117,7 +118,7 @@ class Accounting:
         """Account for every message, when the last process has ended.
 
         Args:
-            brokers: which have what they could not deliver.
+            brokers: they still have what they could not deliver.
             kinds: of faults that happened.
             ids: of the sessions that were in use at the end.
         """

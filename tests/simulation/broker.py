@@ -1,7 +1,7 @@
 """A model of a broker: what it distributes, keeps and refuses, with MQTT 3.1.1 and 5.
 
-What it does is what mosquitto 2.0.11 and 2.0.21 do, as far as `test_parity` compares them; their
-differences, and those of other brokers, are options. A connection is a `BrokerClient`.
+It does what mosquitto 2.0.11 and 2.0.21 do, as far as `test_parity` compares them; how they and
+other brokers differ is set by options. A connection is a `BrokerClient`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SHARE: Final = "$share/"
 
 
 class _Route(NamedTuple):
-    """Where messages of a topic go: to a session, or to one of a group."""
+    """Where messages of a topic go: to one session, or to one of a group."""
 
     order: tuple[object, ...]
     session: Session | None
@@ -46,15 +46,15 @@ class ModelBroker:
         options: how it is set up; may be changed at any time.
 
     Attributes:
-        usual: how it was set up at first.
+        usual: its first options.
         sessions: by client id.
         silent: it accepts connections and never answers CONNECT.
         refusal: why it refuses to accept a connection, a key of `broker_client.REFUSALS`.
-        refused_filters: that nobody may subscribe to.
-        unreadable: filters of topics whose messages nobody gets, without a word.
-        unwritable: filters of topics that nobody may publish to.
-        on_drop: called with a publication that a limit of the broker drops, and why.
-        on_fault: called with what a client must not do.
+        refused_filters: filters that no client may subscribe to.
+        unreadable: filters of topics whose messages no client gets, without an error.
+        unwritable: filters of topics that no client may publish to.
+        on_drop: called with a publication that the broker drops because of a limit, and why.
+        on_fault: called with a client's breach of the protocol.
         on_sent: called with a QoS 0 publication that was given to a connection, and what says
             whether the client's socket delivered it.
         on_transmit: called with each publication that goes out to a client, each time.
@@ -89,10 +89,10 @@ class ModelBroker:
     def publish(
         self, topic: str, payload: bytes, qos: int, *, retain: bool = False, source: str = ""
     ) -> int:
-        """Take a message for everyone who has subscribed.
+        """Distribute a message to all subscribers.
 
         Returns:
-            To how many sessions of the agent it goes, or is dropped on the way.
+            How many sessions of the agent it goes to, those that drop it included.
         """
         if retain:
             if payload:
@@ -155,7 +155,7 @@ class ModelBroker:
                     yield _Route((0, order_of(name)), session, name)
 
     def retained_for(self, topic_filter: str) -> Iterator[Publication]:
-        """Return the retained messages that a new subscription brings."""
+        """Return the retained messages that a new subscription gets."""
         options = self.options
         if topic_filter.startswith(_SHARE) and not options.retained_for_shared:
             return
@@ -194,7 +194,7 @@ class ModelBroker:
         return True
 
     def open_session(self, connect: Connect, holder: Holder) -> tuple[Session, bool]:
-        """Give a client its session, whoever had it; return it and whether it was there."""
+        """Give a client its session, taking it over if needed; return it and whether it existed."""
         name = connect.client_id
         session = self.sessions.get(name)
         if session is not None:
@@ -226,7 +226,7 @@ class ModelBroker:
         session.waiting = type(session.waiting)(kept.values())
 
     def close_session(self, session: Session) -> None:
-        """Take note that its client is gone: it is kept for as long as was asked for."""
+        """Note that the client is gone; keep the session until it expires."""
         session.client = None
         session.ended += 1
         if not session.expiry_s:
@@ -239,7 +239,7 @@ class ModelBroker:
             self.end_session(session, "session_expired")
 
     def end_session(self, session: Session, why: str) -> None:
-        """Forget a session and what it has, if it is still there."""
+        """Forget a session and its messages if it still exists."""
         if self.sessions.get(session.client_id) is not session:
             return
         for publication in session.unacknowledged():
@@ -262,7 +262,7 @@ class ModelBroker:
         self.clients.append(BrokerClient(self, connection))
 
     def send_will(self, will: Will, source: str) -> None:
-        """Publish what a client has left for the case that it is gone."""
+        """Publish a client's will."""
         if self.up and self.may_publish(will.topic):
             self.publish(will.topic, will.payload, will.qos, retain=will.retain, source=source)
 
@@ -270,7 +270,7 @@ class ModelBroker:
         """End the process.
 
         Args:
-            persistent: sessions and retained messages are there again at the next start.
+            persistent: sessions and retained messages survive until the next start.
             in_order: what was sent still arrives.
         """
         if in_order:

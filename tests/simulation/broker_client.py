@@ -37,7 +37,7 @@ _UNSUBSCRIBE: Final = 10
 _PINGREQ: Final = 12
 _DISCONNECT: Final = 14
 OUT_BYTES: Final = 1 << 20
-"""Of a client that does not read: above this QoS 0 is dropped."""
+"""QoS 0 messages are dropped while more than this is unsent to a client that does not read."""
 REFUSALS: Final = {
     "version": (1, 0x84),
     "client_id": (2, 0x85),
@@ -50,7 +50,7 @@ REFUSALS: Final = {
     "quota": (3, 0x97),
     "rate": (3, 0x9F),
 }
-"""The codes of a CONNACK that refuses, of MQTT 3.1.1 and 5."""
+"""The codes of a refusing CONNACK, with MQTT 3.1.1 and 5."""
 _TAKEN_OVER: Final = 0x8E
 _TOO_LARGE: Final = 0x95
 _NOT_AUTHORISED: Final = 0x87
@@ -66,7 +66,7 @@ class BrokerClient:
         connection: to the client.
 
     Attributes:
-        session: what the broker keeps of the client, once it has let it in.
+        session: of the client, once the broker has accepted it.
     """
 
     is_ours = True
@@ -94,7 +94,7 @@ class BrokerClient:
     # -- the connection ----------------------------------------------------------------------
 
     def leave_will(self) -> None:
-        """Publish what the client has left, now."""
+        """Publish the client's will now."""
         will, self._will = self._will, None
         if will is not None:
             self._broker.send_will(will, self._client_id)

@@ -1,4 +1,4 @@
-"""What goes wrong with brokers that work: other clients, rules of access, limits, expiry."""
+"""Faults of brokers that keep running: other clients, access rules, limits, expiry."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _connect_refused(world: World) -> Callable[[], None]:
 
 
 def _access_withdrawn(world: World) -> Callable[[], None]:
-    """Have messages not delivered, which no client is told, or the subscription refused too."""
+    """Withhold messages without an error; half of the time refuse the subscription too."""
     broker = world.chance.choice(world.scoped_brokers)
     filters = {f"{module}/#" for module in world.scope.modules} | {"tele/#"}
     filters = {each for each in sorted(filters) if world.chance.random() < 0.5}
@@ -87,7 +87,7 @@ def _queue_limit(world: World) -> Callable[[], None]:
 
 
 def _packet_size(world: World) -> Callable[[], None]:
-    """Lower what the broker takes, which clients learn when they connect."""
+    """Lower the broker's Maximum Packet Size, which clients learn when they connect."""
     broker = world.chance.choice(world.scoped_brokers)
     broker.options.max_packet = world.chance.choice((30, 90, 120, 200))
     _cut_some(world, broker, share=1.0)

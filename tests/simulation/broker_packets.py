@@ -1,4 +1,4 @@
-"""The packets of MQTT as a broker reads and writes them, and which topics belong to a filter."""
+"""MQTT packets as a broker reads and writes them, and which topics match a filter."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _PROPERTY_BYTES: Final = {
     0x2A: 1,
 }
 NEVER_S: Final = 0xFFFFFFFF
-"""Of a session that does not expire."""
+"""The expiry interval of a session that does not expire."""
 
 
 @define
 class Will:
-    """What a broker publishes when a client is gone without a DISCONNECT."""
+    """A will: published when a client ends without a DISCONNECT."""
 
     topic: str
     payload: bytes
@@ -137,7 +137,7 @@ def write_properties(values: dict[int, int]) -> bytes:
 
 
 def matches(topic_filter: str, topic: str) -> bool:
-    """Say whether a topic belongs to a filter."""
+    """Say whether a topic matches a filter."""
     wanted, levels = topic_filter.split("/"), topic.split("/")
     if topic.startswith("$") and wanted[0] != levels[0]:
         return False
@@ -150,5 +150,5 @@ def matches(topic_filter: str, topic: str) -> bool:
 
 
 def order_of(topic_filter: str) -> tuple[int, ...]:
-    """Return what sorts the filters of a topic as mosquitto comes to them."""
+    """Return the key that sorts a topic's filters in mosquitto's order."""
     return (*({"+": 1, "#": 2}.get(level, 0) for level in topic_filter.split("/")), 3)

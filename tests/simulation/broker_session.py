@@ -1,4 +1,4 @@
-"""What a broker keeps of a client: subscriptions, a window and a queue, with mosquitto's limits."""
+"""A client's session at a broker: subscriptions, window and queue, with mosquitto's limits."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ class BrokerOptions:
 
     Attributes:
         speaks_v5: it does not refuse MQTT 5.
-        max_inflight: messages at QoS 1 without an acknowledgement; MQTT 5 clients say how many.
-        max_queued: further ones, 0 for any number.
+        max_inflight: unacknowledged messages at QoS 1; MQTT 5 clients set their own limit.
+        max_queued: messages that wait behind these, 0 for any number.
         max_queued_bytes: of their payloads, 0 for any.
-        counts_inflight: the limits of the queue hold for what is in flight too (2.0.11).
+        counts_inflight: the queue's limits include messages in flight (2.0.11).
         queue_qos0: messages at QoS 0 are queued for a client that is not connected.
         window_leaks: each acknowledgement lets as many follow as the window holds (2.0.11).
         suback_first: the SUBACK comes before the retained messages.
         retained_delay_s: these come so long after it, and after the answer to a PING.
         retained_for_shared: they are sent to shared subscriptions too (2.0.11).
         retained_for_wildcards: they are sent to filters with wildcards.
-        prefers_connected: of a group, those who are connected get the messages, if there are any.
-        says_taken_over: a client is told that another one has taken its place (2.0.21).
-        refuses_long_keepalive: to MQTT 3.1.1, which cannot be told another one (2.0.21).
+        prefers_connected: in a group, connected clients get the messages if there are any.
+        says_taken_over: a client gets a DISCONNECT when another one takes its place (2.0.21).
+        refuses_long_keepalive: with MQTT 3.1.1, which has no Server Keep Alive (2.0.21).
         max_packet: bytes of the longest packet that it takes, 0 for any.
         max_keepalive_s: longer ones are shortened, 0 for none.
-        max_qos: that it grants.
+        max_qos: the highest QoS that it grants.
     """
 
     speaks_v5: bool = True
@@ -70,7 +70,7 @@ MOSQUITTO_2_0_11: Final[dict[str, Any]] = {
     "says_taken_over": False,
     "refuses_long_keepalive": False,
 }
-"""What it has otherwise than 2.0.21, whose options are the defaults."""
+"""How it differs from 2.0.21, whose options are the defaults."""
 
 FLAVOURS: Final[dict[str, dict[str, Any]]] = {
     "mosquitto 2.0.21": {},
@@ -80,7 +80,7 @@ FLAVOURS: Final[dict[str, dict[str, Any]]] = {
     "aedes": {"speaks_v5": False, "retained_delay_s": 0.05, "says_taken_over": False},
     "mochi": {"retained_delay_s": 0.05},
 }
-"""What brokers have otherwise than the defaults, by name."""
+"""How brokers differ from the defaults, by name."""
 
 
 def choose_options(random: Random) -> BrokerOptions:
@@ -91,7 +91,7 @@ def choose_options(random: Random) -> BrokerOptions:
         "max_queued": random.choice((1000, 10_000_000)),
         "queue_qos0": random.random() < 0.3,
         "suback_first": random.random() < 0.5,
-        # Others do as mosquitto; but then a session that is left behind has messages for good.
+        # Others do as mosquitto does; but then an abandoned session would keep messages for good.
         "prefers_connected": True,
     }
     return BrokerOptions(**{**values, **FLAVOURS[random.choice(list(FLAVOURS))]})
@@ -110,7 +110,7 @@ class Publication:
 
 @define
 class Subscription:
-    """To a filter; the options of the first request for it hold on."""
+    """A subscription to a filter, with the options of the first request for it."""
 
     qos: int
     no_local: bool = False
@@ -118,7 +118,7 @@ class Subscription:
 
 
 class Holder(Protocol):
-    """Who is connected with a session."""
+    """The client that a session is connected to."""
 
     @property
     def is_ours(self) -> bool:
@@ -140,14 +140,14 @@ class Holder(Protocol):
 
 @define(eq=False)
 class Session:
-    """What the broker keeps of a client.
+    """A client's session.
 
     Attributes:
         v5: the version of the last connection.
         expiry_s: how long it is kept without a connection.
         maximum: the window's size; 0 for any.
         quota: how many messages the window has room for, as mosquitto counts them.
-        ended: at an end of the connection; tells a timer that another one has been since.
+        ended: how often a connection has ended, so that a timer knows if it is out of date.
     """
 
     client_id: str
@@ -164,7 +164,7 @@ class Session:
     client: Holder | None = None
 
     def unacknowledged(self) -> Iterator[Publication]:
-        """Return what the broker still has for this client, in order."""
+        """Return the messages that the broker still has for this client, in order."""
         yield from self.inflight.values()
         yield from self.waiting
 
@@ -172,7 +172,7 @@ class Session:
         """Send or queue a message; return why it is dropped, "" if it is not."""
         client, queues = self.client, self.options.queue_qos0
         if publication.qos == 0 and client is not None:
-            # mosquitto sends it before those that wait; that a device's order is kept is simpler.
+            # mosquitto sends it before those that wait; keeping each device's order is simpler.
             if not queues or not any(each.qos == 0 for each in self.waiting):
                 client.send_qos0(publication)
                 return ""
@@ -214,14 +214,14 @@ class Session:
         self.send_waiting()
 
     def restored(self) -> None:
-        """Take note of a restart: what is in flight beyond the broker's own window waits again."""
+        """Note a restart: messages in flight beyond the broker's own window wait again."""
         most = self.options.max_inflight
         if most:
             for packet_id in reversed(tuple(self.inflight)[most:]):
                 self.waiting.appendleft(self.inflight.pop(packet_id))
 
     def acknowledged(self, packet_id: int) -> Publication | None:
-        """Take a PUBACK; return what it is for, None if nothing is in flight with that id."""
+        """Take a PUBACK; return its message, None if none is in flight with that id."""
         if packet_id not in self.inflight:
             return None
         position = 0
@@ -237,7 +237,7 @@ class Session:
         return publication
 
     def send_waiting(self) -> None:
-        """Send what the window has room for."""
+        """Send as many messages as the window has room for."""
         while self.waiting and self.client is not None:
             if self.waiting[0].qos and not self._window_is_open:
                 return

@@ -1,4 +1,4 @@
-"""The clock of a simulation: the only thing that happens by itself is its next event."""
+"""The clock of a simulation: time passes only from one event to the next."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class SimClock:
 
     Attributes:
         now_s: seconds since some moment, never set back.
-        random: decides all that is left to chance.
+        random: makes every random choice.
         stopped: nothing happens any more.
-        wall_offset_ns: what the wall clock says more than `now_s`.
-        thread_s: how long what is done in a thread takes at most.
+        wall_offset_ns: how far the wall clock is ahead of `now_s`.
+        thread_s: how long work in a thread takes at most.
         on_turn: called after each event.
         boundary: called with the name of what happens, see `schedule.BOUNDARIES`.
     """
@@ -72,7 +72,7 @@ class SimClock:
         """Let time pass.
 
         Raises:
-            RuntimeError: it does not: calls for the same moment go on without end.
+            RuntimeError: time does not pass, since calls for the same moment never end.
         """
         end_s = self.now_s + seconds
         queue, calls = self._queue, 0

@@ -26,15 +26,15 @@ PORTS: Final = {
     "tasmota:two": 1883,
     "opendtu": 1883,
 }
-"""The modules, with the port of the broker of each."""
+"""The modules, each with its broker's port."""
 DEVICES: Final = {
     "tasmota": ("d0q0", "d1q1", "u0q0", "u1q1"),
     "tasmota:two": ("d2q0", "u3q1"),
 }
-"""Tasmota devices: those with a d announce themselves; the last digit is the QoS they send at."""
+"""Tasmota devices: names with a d announce themselves; the last digit is the QoS."""
 _OWNERS: Final = {name: module for module, names in DEVICES.items() for name in names}
 NUMBERED: Final = ("a", "b", "c")
-"""Those of them that are instances of the test module."""
+"""The instances of the test module."""
 INSTANCES: Final = tuple(f"numbered:{name}" if name in NUMBERED else name for name in PORTS)
 """How the agent names the modules, unless they are renamed."""
 _HEADER: Final = """\
@@ -100,7 +100,7 @@ class ConfigFile:
         renamed: modules that have another name, and so another session at their broker.
         settings: further global settings.
         output_settings: of the output.
-        topics: what each of the test modules subscribes below.
+        topics: the topic below which each of the test modules subscribes.
     """
 
     def __init__(self, path: Path, random: Random, output: str) -> None:

@@ -21,7 +21,7 @@ _FILTERS: Final = (
     "e/#",
     "+/+",
 )
-"""Many of them overlap. None holds what the client leaves as a will: 2.0.21 sends it to the client
+"""Many of them overlap. None matches the client's own will: 2.0.21 sends it to the client
 while it ends the connection."""
 _TOPICS: Final = (
     *("a/b", "a/c", "b", "b/x/y", "x/c/d", "e/f", "e/f", "other"),
@@ -52,7 +52,7 @@ class Setup:
     def __init__(self, random: Random) -> None:
         self.hides = random.random() < 0.5
         self.max_inflight = random.choice((1, 5, 5))
-        # Where any number may wait, mosquitto ends the connection of who may not publish.
+        # Where any number may wait, mosquitto disconnects clients that may not publish.
         limits = _LIMITS_OF_QUEUE[:3] if self.hides else _LIMITS_OF_QUEUE
         self.max_queued, self.max_queued_bytes = random.choice(limits)
         self.max_packet = random.choice((0, 100))
@@ -63,7 +63,7 @@ class Setup:
 
 
 class Broker(Protocol):
-    """A broker that a conversation is with."""
+    """A broker to talk to."""
 
     def connect(self) -> Pipe:
         """Return a new connection."""

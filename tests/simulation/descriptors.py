@@ -1,4 +1,4 @@
-"""What the agent's descriptors lead to: pipes, sockets and files, by the rules of Linux."""
+"""What the agent's descriptors refer to: pipes, sockets and files that behave as on Linux."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def failure(number: int) -> OSError:
 
 
 class Description:
-    """What one or more descriptors of the agent stand for.
+    """What one or more descriptors of the agent refer to.
 
     Attributes:
         kind: of descriptor.
@@ -40,7 +40,7 @@ class Description:
         self.watchers: list[Callable[[], object]] = []
 
     def changed(self) -> None:
-        """Tell the watchers."""
+        """Call the watchers."""
         for watcher in tuple(self.watchers):
             watcher()
 
@@ -53,7 +53,7 @@ class Description:
         raise failure(errno.EBADF)
 
     def write(self, data: bytes) -> int:
-        """Take what there is room for; raises OSError."""
+        """Take as many bytes as there is room for; raises OSError."""
         raise failure(errno.EBADF)
 
     def closed(self) -> None:
@@ -61,7 +61,7 @@ class Description:
 
 
 class Stdin(Description):
-    """The parent's end decides when it is over."""
+    """Standard input, which ends when the parent closes it."""
 
     kind = Kind.PIPE
 
@@ -245,15 +245,15 @@ class UnixStream(Description):
         return taken
 
     def stop_sending(self) -> None:
-        """Have the peer say that it sends nothing any more; it reads on."""
+        """Have the peer shut down its sending side; it keeps reading."""
         self._peer_silent = True
         self.changed()
 
     def reset(self) -> None:
-        """Close at once, which is nothing special for a Unix socket: what was sent stays."""
+        """Close at once; with a Unix socket the peer can still read what was sent."""
 
     def lose_reader(self) -> None:
-        """Have the peer close, which throws away what is unread: that looks like reading it."""
+        """Have the peer close and discard unread bytes, which looks as if it had read them."""
         self._peer_gone = errno.ECONNRESET if self._pieces else errno.EPIPE
         self._pieces.clear()
         self.changed()
@@ -351,7 +351,7 @@ class TcpStream(Description):
         return taken
 
     def pump_later(self) -> None:
-        """Have what is queued arrive."""
+        """Let queued bytes arrive soon."""
         if not self._due and self.alive:
             self._due = True
             random = self._clock.random
@@ -395,7 +395,7 @@ class TcpStream(Description):
             self.changed()
 
     def peer_closes(self) -> None:
-        """Have the receiver's process end with nothing unread."""
+        """Have the receiver close with nothing unread."""
         self._peer_closed = True
         self.changed()
 

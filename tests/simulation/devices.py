@@ -19,7 +19,7 @@ TOPICS: Final = (
     ("opendtu", _TOTAL),
     *((module, f"tele/{name}/SENSOR") for module, names in DEVICES.items() for name in names),
 )
-"""Each module with a topic that it wants."""
+"""Topics, each with the module that wants it."""
 _ANNOUNCEMENT: Final = (
     '{"ip":"192.0.2.9","dn":"Name_%s","fn":["Name_%s",null],"hn":"h","mac":"%s","md":"Plug","ty":0,'
     '"if":0,"ofln":"Offline","onln":"Online","state":["OFF","ON","TOGGLE","HOLD"],"sw":"14.4.1",'
@@ -33,10 +33,10 @@ class Devices:
     Args:
         clock: of the simulation.
         brokers: by port.
-        ledger: takes note of what a broker took.
+        ledger: records what a broker accepted.
 
     Attributes:
-        publishing: they go on.
+        publishing: they keep publishing.
     """
 
     def __init__(self, clock: SimClock, brokers: Mapping[int, ModelBroker], ledger: Ledger) -> None:
@@ -56,7 +56,7 @@ class Devices:
             self._clock.later(self._random.random(), self._publish, module)
 
     def announce(self) -> None:
-        """Publish who they are, retained; in some runs there are many that send nothing else."""
+        """Publish retained announcements; some runs have many devices that send nothing else."""
         silent = [f"ds{number}" for number in range(self._silent)]
         for module, names in DEVICES.items():
             broker = self._brokers[PORTS[module]]
@@ -95,7 +95,7 @@ class Devices:
                 self.send(module, number % 2)
 
     def _send_total(self) -> None:
-        # At QoS 0, as a DTU does; a burst of values makes one point of the last ones.
+        # At QoS 0, as a DTU does; a burst of values gives one point, of the last ones.
         self._numbers["opendtu", 0] += 1
         number = self._numbers["opendtu", 0]
         broker = self._brokers[PORTS["opendtu"]]

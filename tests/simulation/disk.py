@@ -1,8 +1,7 @@
-"""A disk in memory, for the state directory: full, read-only, and whatever a kill leaves.
+"""A disk in memory, for the state directory, that fails, fills up and loses power.
 
-What a process has written is there for the next one after a kill. When the power fails, what was
-not synced is lost in part: of the changes of names those after some moment, of a file's content
-whatever there is in its place.
+After a kill the next process finds all that was written. A power failure loses part of what was
+not synced: all changes of names after some moment, and any part of a file's content.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ _DEAD = errno.EIO
 
 @define(eq=False)
 class _File:
-    """A file, by whatever name.
+    """A file, independent of its name.
 
     Attributes:
-        data: what it holds.
-        synced: what of it is on the disk; None if nothing is.
+        data: its content.
+        synced: its content on the disk; None if nothing is.
         unsafe: it gets its name before it is on the disk, on purpose.
-        damaged: a power failure has left something of it.
+        damaged: a power failure has changed its content.
     """
 
     data: bytes = b""
@@ -48,7 +47,7 @@ class SimDisk:
         error: errno that each change gives, 0 while the disk works.
         fails_in: after so many changes they give `error`; None: all do.
         unreadable: reading gives `error` too.
-        alive: says whether the process that uses it lives; what a dead one asks for has no effect.
+        alive: says whether the process that uses it lives; calls of a dead one have no effect.
     """
 
     def __init__(self, random: Random, boundary: Callable[[str], object]) -> None:
@@ -71,7 +70,7 @@ class SimDisk:
         self.error, self.fails_in, self.unreadable = 0, None, False
 
     def lose_power(self, chance: Random) -> None:
-        """Lose what is not on the disk, or not all of it."""
+        """Lose some or all of what is not on the disk."""
         names = dict(self._stored)
         for change in self._pending[: chance.randint(0, len(self._pending))]:
             change(names)
@@ -87,7 +86,7 @@ class SimDisk:
         self._files = dict(names)
 
     def remove_all(self, suffix: str) -> None:
-        """Have every file whose path ends so removed, for good."""
+        """Remove every file whose path ends so, from the disk too."""
         for names in (self._files, self._stored):
             for path in [path for path in names if path.endswith(suffix)]:
                 del names[path]
@@ -95,7 +94,7 @@ class SimDisk:
         self._stored = dict(self._files)
 
     def may_be_damaged(self, path: str) -> bool:
-        """Say whether a file may hold something else than what was written."""
+        """Say whether a file may differ from what was written."""
         return path in self._files and self._files[path].damaged
 
     # -- the interface -----------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What goes wrong: each kind with how it begins and, where it lasts, how it ends."""
+"""The kinds of faults: how each begins and, if it lasts, how it ends."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _broker_version(world: World) -> Heal:
 def _reload_changed(world: World) -> Heal:
     module = world.chance.choice(world.scope.modules)
     world.config.vary(module, world.chance)
-    # Its connection ends; under back-pressure with what is unread or set aside.
+    # Its connection ends, under back-pressure together with unread and set-aside messages.
     world.excuse(module, 30.0)
     world.config.write()
     return _sighup(world)
@@ -202,7 +202,7 @@ def _filter_refused(world: World) -> Heal:
     names = {f"{name}/#" for name in world.scope.modules if world.chance.random() < 0.5}
     broker.refused_filters |= names
     if world.chance.random() < 0.8:
-        # A filter that a session has is in force without being asked for.
+        # A session's filters stay in force without a new SUBSCRIBE.
         expire_sessions(world, broker)
 
     def heal() -> None:
@@ -300,7 +300,7 @@ def _disk(world: World) -> Heal:
 
 def _clock_jump(world: World) -> Heal:
     seconds = world.chance.choice((-3600, -10, 10, 3600, 86400))
-    # Not by whole seconds: what a device sends each second would have the same times again.
+    # Not by whole seconds: messages sent once a second would get the same times again.
     world.clock.wall_offset_ns += round((seconds + world.chance.random()) * 10**9)
     return None
 

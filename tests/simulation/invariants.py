@@ -1,4 +1,4 @@
-"""What must be true at any time: bounds on what is kept, and state changes that are logged once."""
+"""What must be true at any time: memory is bounded, and each state change is logged once."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.simulation import network
 __all__ = ["DOWNS", "UPS", "Bounds", "LogPairs", "small_limits"]
 
 _FRAME_BYTES: Final = 64 * 1024 + 1024 + 256
-"""What is set aside may exceed its limit by one packet."""
+"""Set-aside messages may exceed their limit by one packet."""
 _REWINDS: Final = (EndpointWriter, PathWriter)
 _TAKEN_BACK_BYTES: Final = 1 << 20
-"""What an output takes back when its connection is lost comes on top of what is queued."""
+"""Batches taken back from a lost connection of the output come on top of the queue."""
 _BATCH_BYTES: Final = 1 << 20
-"""What leaves in a request is whole batches, one at least: the lines of one read, some long."""
+"""A request has whole batches, at least one: the lines of one read, some of them long."""
 _KINDS_OF_LOG_LINES: Final = 1000
 _READ_BYTES: Final = network.READ_BYTES
 UPS: Final = {
@@ -56,10 +56,10 @@ _REPEATS: Final = frozenset({"module"})
 
 @contextmanager
 def small_limits(random: Random) -> Iterator[None]:
-    """Choose how much is read at once, read ahead and set aside, how long a turn is, and so on.
+    """Choose small limits: of reads, reading ahead, set-aside messages, turns and so on.
 
-    So few messages reach the limits, and a short run has many writes of state. In a turn no time
-    passes; where it may take none, each turn handles one message.
+    So a few messages reach the limits, and a short run has many writes of state. No time passes in
+    a turn, so with a negative limit each turn handles one message.
     """
     before = inflow.READ_AHEAD_BYTES, announcement_gate.SET_ASIDE_BYTES
     reads = inflow.FULL_READ_BYTES, network.READ_BYTES
@@ -83,7 +83,7 @@ def small_limits(random: Random) -> Iterator[None]:
 
 
 class LogPairs:
-    """Watches what one logger says: down once, up once, in turn.
+    """Checks that one logger reports down once and up once, in turn.
 
     Args:
         violate: called with what must not happen.
@@ -97,8 +97,8 @@ class LogPairs:
     def take(self, event: Any) -> None:
         """Take an event of the log.
 
-        A fault of the agent is contained and logged, or logged by Twisted as unhandled: so what
-        the log says of exceptions is all that there is to know.
+        The agent contains and logs a fault, or Twisted logs it as unhandled: so every exception
+        shows in the log.
         """
         failure = event.get("log_failure")
         if failure is not None and not event.get("module", "").startswith("numbered"):
@@ -121,7 +121,7 @@ class LogPairs:
 
 
 class Bounds:
-    """Compares what an agent keeps with what it may keep.
+    """Compares what an agent keeps in memory with its bounds.
 
     Args:
         violate: called with what must not happen.

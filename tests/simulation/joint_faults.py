@@ -1,4 +1,4 @@
-"""Faults that meet: each is two, which chance alone brings together too seldom."""
+"""Pairs of faults that chance alone rarely brings together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KNOWN_DEVICES: Final = "/devices.json"
 
 
 def _behind_reader_goes(world: World) -> Callable[[], None]:
-    """Have the output break while much of it is unread and the process does not run."""
+    """Break the output while much of it is unread and the process does not run."""
     chance, reader, process = world.chance, world.reader, world.process
     reader.stall()
     for _ in range(chance.choice((10, 100, 1000)) if world.backlog() < MOST_WAITING else 0):
@@ -41,7 +41,7 @@ def _behind_reader_goes(world: World) -> Callable[[], None]:
 
 
 def _stop_while_stalled(world: World) -> Callable[[], None] | None:
-    """Have a stop begin while connections or the reader stall; they go on within it, or after."""
+    """Begin a stop while connections or the reader stall; they recover during it or after it."""
     chance, reader, process = world.chance, world.reader, world.process
     if process is None:
         return None
@@ -61,7 +61,7 @@ def _stop_while_stalled(world: World) -> Callable[[], None] | None:
             stream.free()
         reader.resume()
 
-    # Some are longer than it takes from ping to ping.
+    # Sometimes longer than the time between two pings.
     world.clock.later(chance.choice((0.1, 1.0, 8.0)) * chance.random(), stop)
     return heal
 

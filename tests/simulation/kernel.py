@@ -1,4 +1,4 @@
-"""The kernel of one simulated process: its table of descriptors, and its threads that write."""
+"""The kernel of one simulated process: its descriptors and its writing threads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TURN_S: Final = 0.0005
 
 
 class SimKernel(Kernel):
-    """See the module. A number that is free is given out again at once, as the real one does.
+    """See the module. The lowest free descriptor is used again at once, as on Linux.
 
     Args:
         reactor: of the process.
@@ -61,9 +61,9 @@ class SimKernel(Kernel):
         self._table[fd] = description
 
     def of(self, fd: int) -> Any:
-        """Return what a number stands for."""
+        """Return what a descriptor refers to."""
         if not self.reactor.alive:
-            # A kill may come in mid-turn; what follows in that turn has no effect.
+            # A kill may come in mid-turn; later calls in that turn have no effect.
             raise failure(errno.EIO)
         description = self._table.get(fd)
         if description is None:

@@ -1,4 +1,4 @@
-"""What became of each numbered message."""
+"""What happened to each numbered message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TASMOTA: Final = re.compile(
 )
 
 BYSTANDER_S: Final = 2.0
-"""How long a message of a module that no fault concerns may be under way; 0.05 s were seen."""
+"""How long a message may take to a module that no fault concerns; it takes up to 0.05 s."""
 
 Key = tuple[str, int, int]
 """Module, QoS and number."""
@@ -37,14 +37,14 @@ class Ledger:
     Attributes:
         sent: numbers that the broker took for a session, and when.
         bystanders: modules that no fault concerns.
-        longest_s: how long a message of these has been under way.
+        longest_s: the longest time that one of their messages has taken.
         delivered: how often the reader got each.
-        nothing: numbers that the running module looked at and gave no point for.
-        forgotten: numbers that the broker dropped by a limit or lost in a restart.
-        on_socket: of QoS 0, what says whether the agent's socket delivered it.
+        nothing: numbers that the running module handled without giving a point.
+        forgotten: numbers that the broker dropped because of a limit or lost in a restart.
+        on_socket: at QoS 0, a call that says whether the agent's socket delivered it.
         nameless: lines of an announced device without its name.
         transmitted: how often brokers sent each.
-        may_repeat: the output writes again what its reader may have had.
+        may_repeat: the output may write lines again that its reader already has.
         answered: looks which answers of a database have come; None where what was written counts
             as delivered.
         known: numbers of which the agent knows that the database has stored them.
@@ -147,7 +147,7 @@ class Ledger:
         self._last_stamp[instance, qos] = number, stamp
 
     def dropped(self, publication: Publication, why: str) -> None:
-        """Take note of what the broker drops."""
+        """Note a message that the broker drops."""
         self.forgotten[key_of(publication)] = why
 
     def given(self, publication: Publication, delivered: Callable[[], bool]) -> None:
@@ -165,7 +165,7 @@ class Ledger:
         self.nothing.add((module_of(name), int(qos), int(number)))
 
     def may_be_acknowledged(self, publication: Publication) -> bool:
-        """Say whether a message has been delivered, or looked at."""
+        """Say whether a message has been delivered, or handled without a point."""
         key = key_of(publication)
         if key[0] == "opendtu" or key in self.nothing:
             return True
@@ -175,7 +175,7 @@ class Ledger:
         return key in self.known or key in self.refused
 
     def missing(self, qos: int, at_broker: set[Key]) -> list[Key]:
-        """Return the numbers of which there is no trace."""
+        """Return the numbers that are unaccounted for."""
         return [
             key
             for key in self.sent
@@ -189,7 +189,7 @@ class Ledger:
 
 
 def key_of(publication: Publication) -> Key:
-    """Return which number a message carries."""
+    """Return the key of a message."""
     levels = publication.topic.split("/")
     if levels[0] == "solar":
         return "opendtu", publication.qos, int(publication.payload)

@@ -1,4 +1,4 @@
-"""A module that turns each numbered message into a point, and fails in all ways on demand."""
+"""A module that turns each numbered message into a point, and fails on demand in many ways."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WRONG: Final = 601, 11
 """One line in so many, from which on, has what `http_model` says that databases do not take."""
 _LONG_EVERY: Final = 97
 _LONG_BYTES: Final = 9000
-"""One line in so many has up to so many bytes: more than every buffer takes whole at any time."""
+"""Every so many lines one has up to so many bytes, which no buffer always takes whole."""
 
 
 @frozen
@@ -40,9 +40,9 @@ class NumberedModule(Service):
 
     Args:
         settings: see there.
-        context: the door to the agent.
+        context: of the module.
         plan: asked for each step (make, start, message, tick, stop) what goes wrong, "" if nothing.
-        seen: told of each number that gives no point, and why.
+        seen: called with each number that gives no point, and why.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ __all__ = ["GROUPS", "LIMIT_S", "Result", "broken_text", "table"]
 LIMIT_S: Final = 120
 """Processor seconds for each."""
 _HANGS_S: Final = 60
-"""A single run that takes longer hangs; an ordinary one takes some 2 s."""
+"""A run that takes longer hangs; an ordinary one takes some 2 s."""
 _SHOWN_CHARS: Final = 110
 PACKAGE: Final = Path(metrics_agent.__file__).parent
 TESTS: Final = Path(__file__).parent.parent
@@ -55,7 +55,7 @@ GROUPS: Final[dict[str, tuple[Break, ...]]] = {
 
 @frozen
 class Result:
-    """What became of a mutant.
+    """The result of one mutant.
 
     Attributes:
         group: its kind.

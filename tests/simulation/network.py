@@ -1,4 +1,4 @@
-"""Connections in memory: two streams with buffers of a limited size, and all that can go wrong."""
+"""Connections in memory: two streams with limited buffers, which stall, slow down and break."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.simulation.clock import SimClock
 __all__ = ["Connection", "SimTransport", "Stream"]
 
 READ_BYTES = 64 * 1024
-"""What Twisted reads from a socket at once; some runs have less, see `invariants.small_limits`."""
+"""How much Twisted reads from a socket at once; less in some runs, see `small_limits`."""
 TRANSPORT_BUFFER_BYTES: Final = 64 * 1024
 """Above this a Twisted transport pauses its producer."""
 
@@ -30,15 +30,15 @@ class Stream:
         capacity: bytes that fit in.
 
     Attributes:
-        reading: whether the reader takes what comes.
+        reading: whether the reader reads.
         stalled: nothing arrives for now.
-        slow: how long a segment takes at most, and how many bytes it has; None: not slow.
+        slow: the longest delay of a segment and its size in bytes; None: not slow.
         freed_s: when it was stalled or slow last.
-        piece_bytes: what is read comes in pieces of so many bytes, all of them in spite of a pause
+        piece_bytes: a read comes in pieces of so many bytes, all of them even if reading is paused
             meanwhile; 0: in one.
-        delivered: bytes that the reader has taken, without those that were held up for too long.
+        delivered: bytes that the reader has read, except those that were held up for too long.
         is_frozen: says that the reader's process does not run.
-        waits_until_s: says from when on the reader has no use for what the network held up.
+        waits_until_s: says until when the reader waits for bytes that the network holds up.
     """
 
     def __init__(self, clock: SimClock, capacity: int) -> None:
@@ -75,13 +75,13 @@ class Stream:
         self._pump_later()
 
     def kill(self) -> None:
-        """Lose what is under way."""
+        """Lose the bytes on their way."""
         self._dead = True
         self._buffer.clear()
         self._ended = None
 
     def free(self) -> None:
-        """Be neither stalled nor slow any more."""
+        """End stalling and slowness."""
         self.stalled = False
         self.slow = None
         self.freed_s = self._clock.now_s
@@ -100,7 +100,7 @@ class Stream:
         self._clock.later(most_s * random.random(), self._pump)
 
     def _is_too_late(self) -> bool:
-        """Whether the reader has waited in vain for what comes now."""
+        """Whether the reader has given up waiting for the bytes that come now."""
         until_s = self.waits_until_s()
         is_held_up = self.slow is not None or self.freed_s >= until_s
         return is_held_up and self._clock.now_s >= until_s
@@ -273,7 +273,7 @@ class Connection:
             self.guarded(self.protocol.dataReceived, data)
 
     def vanish(self) -> None:
-        """Lose the way between the two: neither hears of the other any more, nor of its end."""
+        """Lose the network between the two: neither gets anything from the other, nor its end."""
         self.vanished = True
         self.to_peer.kill()
         self.from_peer.kill()
@@ -283,7 +283,7 @@ class Connection:
         self.from_peer.end(lambda: self.close(Failure(ConnectionDone())))
 
     def reset(self) -> None:
-        """Cut the connection; what is under way is lost."""
+        """Reset the connection; bytes on their way are lost."""
         if not self.vanished:
             self.close(Failure(ConnectionLost()))
 

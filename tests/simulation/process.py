@@ -32,10 +32,10 @@ from tests.simulation.writing import Writing
 __all__ = ["AgentProcess", "make_observer"]
 
 _DELIVERIES_SHARE: Final = 0.5
-"""A stop waits for what brokers have sent at least for this share of drain_timeout, or until all of
-it has come."""
+"""A stop waits at least this share of drain_timeout for what brokers have sent, unless all comes
+sooner."""
 _HANDLING_S: Final = 0.1
-"""What is read just before that may still wait for its turn."""
+"""Messages read just before that may still wait for their turn."""
 
 
 class _Exit:
@@ -246,7 +246,7 @@ class AgentProcess:
 
     @property
     def waits_for_brokers_until_s(self) -> float:
-        """From when on a stop may wait no more for what brokers have sent; inf without a stop."""
+        """Until when a stop certainly waits for what brokers have sent; inf without a stop."""
         shutdown = self.agent._shutdown
         if shutdown is None:
             return math.inf
@@ -255,7 +255,7 @@ class AgentProcess:
 
     @property
     def swaps_modules(self) -> bool:
-        """Whether a start or a reload replaces the modules just now, and nothing is read."""
+        """Whether a start or a reload is replacing the modules, while nothing is read."""
         return "reload" in self.agent._parts.connections._pause_reasons
 
     def _make_logger(self, name: str = "agent") -> ModuleLogger:

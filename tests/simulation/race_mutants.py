@@ -1,6 +1,6 @@
-"""Breaks of the order of things, each named by what goes wrong; see `mutants`.
+"""Race conditions put into the code, each named by what goes wrong; see `mutants`.
 
-Those that `deliberate_breaks` has are not repeated here.
+Those in `deliberate_breaks` are not repeated here.
 """
 
 from __future__ import annotations

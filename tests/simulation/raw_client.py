@@ -1,4 +1,4 @@
-"""A client that speaks MQTT by hand, the same way to a real broker and to the model of one."""
+"""A client that builds its own MQTT packets, for a real broker and for the model of one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class SocketPipe:
         self.closed = False
 
     def send(self, data: bytes) -> None:
-        # What is sent to a broker that has gone is as lost as with any other client.
+        # As with any client, bytes sent to a broker that has gone are lost.
         with suppress(ConnectionError):
             self._socket.sendall(data)
 
@@ -130,7 +130,7 @@ class RawClient:
         will: tuple[str, bytes, int, bool] | None = None,
         level: int = 0,
     ) -> list[tuple[Any, ...]]:
-        """Connect, and return what comes until the broker has nothing more."""
+        """Connect, and return all that the broker sends."""
         flags = 2 * clean
         properties = payload = b""
         if self._v5:
@@ -172,18 +172,18 @@ class RawClient:
         self._send(0x40, packet_id.to_bytes(2, "big"))
 
     def disconnect(self) -> None:
-        """Leave in order."""
+        """Disconnect in order."""
         self._send(0xE0, b"")
         while not self._pipe.closed:
             self._pipe.receive()
         self._pipe.close()
 
     def cut(self) -> None:
-        """Be gone."""
+        """Cut the connection."""
         self._pipe.close()
 
     def settle(self, *, connecting: bool = False) -> list[tuple[Any, ...]]:
-        """Return what the broker has for us: until the answer to a PING."""
+        """Return all that comes before the answer to a PING."""
         events: list[tuple[Any, ...]] = []
         if not connecting:
             self._send(0xC0, b"")

@@ -29,14 +29,14 @@ from tests.simulation.network import Connection
 __all__ = ["Dialler", "ProcessReactor"]
 
 _POLL_S: Final = (*(0.0002,) * 9, 0.02)
-"""How long after something became ready the reactor looks: now and then it is busy. Calls that are
-due meanwhile come first, as in every reactor."""
+"""How long the reactor takes to look after something became ready: sometimes it is busy. Calls that
+are due meanwhile come first, as in every reactor."""
 _OUTPUT_PORT: Final = 8094
 _PIECES: Final = (0, 0, 300, 16384)
 """TLS and WebSocket bring a read in pieces, all of them in spite of a pause; 0: in one."""
 
 Dialler = Callable[[Connection], None]
-"""Takes the agent's new connection to a peer; raises OSError where nobody listens."""
+"""Takes the agent's new connection to a peer; raises OSError where no one listens."""
 
 
 class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
@@ -44,8 +44,8 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
 
     Args:
         clock: of the simulation.
-        listeners: who takes a connection to a port.
-        on_error: called with what left a call.
+        listeners: what accepts connections, by port.
+        on_error: called with an exception that left a call.
 
     Attributes:
         alive: the process has not ended.
@@ -104,7 +104,7 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
             self._frozen_at_s = self.clock.now_s
 
     def thaw(self) -> None:
-        """Go on; all that has come due comes at once. Harmless when it runs."""
+        """Run again; all that has come due runs at once. Harmless when it is not frozen."""
         if self._frozen is None:
             return
         calls, self._frozen = self._frozen, None
@@ -209,7 +209,7 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
     def callInThreadWithCallback(
         self, on_result: Callable[[bool, Any], object], call: Callable[..., Any], *args: Any
     ) -> None:
-        """Run in another thread, that is: some time later."""
+        """Run in another thread, which here means some time later."""
 
         def work() -> None:
             try:
@@ -299,7 +299,7 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         return _Attempt(self, _OUTPUT_PORT, factory, timeout)
 
     def listener(self, port: int) -> Dialler | None:
-        """Return who listens at a port."""
+        """Return what listens at a port."""
         return self._listeners.get(port)
 
 
@@ -406,7 +406,7 @@ class _Attempt:
 
 
 class _OutputTransport(tcp.Connection):
-    """As for a client, but for how it came to be."""
+    """A client's transport that is connected already."""
 
     logstr = "output"
 

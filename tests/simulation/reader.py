@@ -1,4 +1,4 @@
-"""The program that reads the agent's output, and what lies between: a pipe, a socket, a file."""
+"""The program that reads the agent's output, and the pipe, socket or file between them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FAST: Final = 1 << 20
 _REPLACED: Final = -1
 _PAGES: Final = (4, 16, 16, 256)
 _SEND_BUFFERS: Final = (65536, 212992)
-"""The smallest takes the longest line as a whole: one that is longer is written in parts."""
+"""The smallest takes the longest line whole: a longer line would be written in parts."""
 
 
 def is_line(line: bytes) -> bool:
@@ -38,7 +38,7 @@ class Reader:
     Attributes:
         setting: the agent's setting ``output``.
         alive: it, or its successor, takes what a new process writes.
-        loses: what it has not read is lost with it.
+        loses: unread lines are lost when it dies.
         repeats: the agent writes again what may have been read when the output broke.
         bytes_a_turn: how fast it is.
         inode: of the file at a path.
@@ -72,11 +72,11 @@ class Reader:
 
     @property
     def ready(self) -> bool:
-        """Whether it has taken all, and would take more."""
+        """Whether it has read everything and would read more."""
         return self.alive and not self._stalled
 
     def stall(self) -> None:
-        """Read nothing, or have the disk full."""
+        """Stop reading, or fill the disk."""
         self._stalled = True
         self._disturbed()
 
@@ -94,7 +94,7 @@ class Reader:
         raise NotImplementedError
 
     def die(self) -> None:
-        """End, with what is unread."""
+        """Die with lines unread."""
         raise NotImplementedError
 
     def cut(self) -> None:
@@ -107,7 +107,7 @@ class Reader:
             self.clock.later(0.001 * self.clock.random.random() ** 2, self._turn)
 
     def end_of_stream(self) -> None:
-        """Read what a process that has ended has left."""
+        """Read what is left when the process has ended."""
         self._end()
 
     def _turn(self) -> None:
@@ -222,7 +222,7 @@ class NamedPipeReader(PipeReader):
             self.clock.later(3 * self.random.random(), self._come)
 
     def cut(self) -> None:
-        """Have another pipe in its place; what is unread in the old one is never read."""
+        """Replace the pipe; lines unread in the old one are never read."""
         self.inode = _REPLACED
 
     def end_of_stream(self) -> None:
@@ -238,7 +238,7 @@ class NamedPipeReader(PipeReader):
 
     @property
     def _reads(self) -> bool:
-        # One that comes does not get what is in a pipe that has broken.
+        # A new reader does not get what is left in a broken pipe.
         return self._pipe.has_reader and self.inode != _REPLACED
 
 
@@ -272,10 +272,10 @@ class FileReader(Reader):
         return kernel.add(self._file)
 
     def die(self) -> None:
-        """Live on: it is a file."""
+        """Do nothing: it is a file."""
 
     def end_of_stream(self) -> None:
-        # A full disk takes a part of a line, and a process that ends then leaves that.
+        # A full disk takes part of a line, and a process that ends then leaves it cut.
         if self._file.cut:
             self._rest = b""
         self._end()
@@ -295,7 +295,7 @@ class PathReader(FileReader):
 class TcpReader(Reader):
     """A program that listens at a port; when it dies another one comes.
 
-    What its kernel has acknowledged is taken, and if it dies then, that is its loss.
+    What its kernel has acknowledged counts as taken, even if it dies before it reads that.
     """
 
     setting = "tcp://192.0.2.1:8094"

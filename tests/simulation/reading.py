@@ -1,7 +1,7 @@
-"""Which connections there may be, and which may be read: of modules that run, with room to write.
+"""Connections are read only for modules that run, while the output has room.
 
-And what a connection has brought is handled before the next one begins, and what a broker has
-refused is asked for again.
+What a connection has brought is handled before the next one begins, and filters that a broker has
+refused are asked for again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from metrics_agent.transports.mqtt.subscriber import RETRY_DELAYS_S
 __all__ = ["Reading"]
 
 _EVERY: Final = 16
-"""Of the turns, that many for one look: it costs as much as an ordinary turn."""
+"""Look at every so many turns: a look costs as much as an ordinary turn."""
 
 
 class Reading:
@@ -32,7 +32,7 @@ class Reading:
         self._links: list[tuple[Any, Any]] = []
 
     def look(self, agent: Agent) -> None:
-        """Look now and then; not during a stop, which reads what has come."""
+        """Look at some turns, but not during a stop, which reads everything."""
         self._turns += 1
         if self._turns % _EVERY or agent.stopping:
             return

@@ -16,13 +16,13 @@ WINDOW = 20
 
 
 class Rival:
-    """A client that takes what comes, and acknowledges it.
+    """A client that receives messages and acknowledges them.
 
     Args:
         broker: to connect to.
-        client_id: to connect with; another client with it is thrown out.
+        client_id: to connect with; the client that has it is disconnected.
         clean: it starts a session, and ends it.
-        returns_after_s: it comes back when it is thrown out itself.
+        returns_after_s: when it comes back after it was disconnected itself.
     """
 
     is_ours = False

@@ -1,4 +1,4 @@
-"""Which faults happen in a run, when, and to whom."""
+"""Which faults happen in a run, when, and to which modules and brokers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ AT_BOUNDARIES: Final = frozenset(
         "reader_dies",
     }
 )
-"""Kinds of which the very moment matters most."""
+"""Kinds for which the exact moment matters most."""
 BOUNDARIES: Final = {
     "turn": 3000,
     "message": 300,
@@ -68,14 +68,14 @@ BOUNDARIES: Final = {
 LONGEST_S: Final = 15.0
 """How long a fault lasts at most."""
 _NAMES_SHARE: Final = 0.2
-"""In so many runs no fault excuses lines without a device's name."""
+"""The share of runs in which no fault excuses lines without a device's name."""
 INSIDE: Final = frozenset({"disk"})
-"""Here it strikes in the middle of the agent's turn, elsewhere right after it."""
+"""Boundaries where a fault strikes amid the agent's turn; elsewhere it strikes right after it."""
 
 
 @frozen
 class Scope:
-    """Whom the faults of a run concern.
+    """Which modules and brokers the faults of a run concern.
 
     Attributes:
         modules: that may be hit.
@@ -89,7 +89,7 @@ class Scope:
 
     @classmethod
     def choose(cls, random: Random) -> Scope:
-        """Choose all as a rule, or what uses one broker."""
+        """Choose all modules as a rule, or those of one broker."""
         if random.random() < 0.8:
             return cls(tuple(PORTS), sorted(set(PORTS.values())))
         port = random.choice(sorted(set(PORTS.values())))
@@ -138,7 +138,7 @@ class Faults:
         possible: Collection[str] = CONTAINED if world.scope.bystanders else KINDS
         if random.random() < _NAMES_SHARE:
             possible = _without_cost(possible, random)
-        # Many kinds meet in ways that few do not, and few excuse less.
+        # Many kinds meet in more ways; a few excuse less.
         share = random.choice((0.06, 0.15, 0.5, 0.5))
         chosen = [kind for kind in possible if random.random() < share]
         kinds = [kind for kind in chosen if kind not in world.without] or ["clock_jump"]
@@ -214,7 +214,7 @@ class Faults:
         if heal is not None:
             self._heals.append(heal)
             lasts_s = world.chance.choice((0.01, 0.3, 3.0, LONGEST_S)) * world.chance.random()
-            # Some of the last ones end together: what they have left must be overcome then.
+            # Some of the last ones end together, and the agent has to recover from all of them.
             if world.clock.now_s < self._end_s - LONGEST_S or world.chance.random() < 0.5:
                 world.clock.later(lasts_s, self._end, number, heal)
 

@@ -23,14 +23,14 @@ RUN_S: Final = 60.0
 
 
 def begin() -> None:
-    """Prepare this process: nothing is logged but into the trace of each run."""
+    """Prepare this process: the log goes only into the trace of each run."""
     gc.freeze()  # each run collects its own garbage
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
 
 
 @define
 class Found:
-    """What became of some runs."""
+    """The results of some runs."""
 
     first: int
     runs: int = 0

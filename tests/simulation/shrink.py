@@ -1,4 +1,4 @@
-"""Which faults of a run are needed for what it found."""
+"""Finds which faults of a run are needed for its violation."""
 
 from __future__ import annotations
 

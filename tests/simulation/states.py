@@ -1,4 +1,4 @@
-"""What the agent is doing, in words: a fault may find it in any of these states."""
+"""The agent's states, in words: a fault may strike in any of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STATES: Final = (
     "module parked",
     "module leaving",
 )
-"""The first six exclude each other, of the others several may hold."""
+"""The first six exclude each other; several of the others may hold at once."""
 
 
 def states_of(world: World) -> Iterator[str]:

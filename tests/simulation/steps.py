@@ -11,7 +11,7 @@ __all__ = ["Steps"]
 
 _SAME_MOMENT_S: Final = 1e-6
 LASTING_S = 45.0
-"""How long after a step went wrong its module may be without messages, until its restart."""
+"""How long a module may be without messages after a step went wrong, until its restart."""
 
 
 class Steps:
@@ -48,11 +48,11 @@ class Steps:
         self._wrong.clear()
 
     def process_starts(self) -> None:
-        """Take note that what ran is gone."""
+        """Forget the instances that ran."""
         self._running.clear()
 
     def take(self, instance: str, step: str) -> str:
-        """Return what goes wrong in a step that is taken now, "" if nothing."""
+        """Return what goes wrong in a step that begins now, "" if nothing."""
         if step == "start":
             if instance in self._running:
                 self._violate(f"two instances of {instance} run")
@@ -65,7 +65,7 @@ class Steps:
             self.ticked_s[instance] = now_s
         plan = self._wrong.get((instance, step))
         wrong = plan.pop(0) if plan else ""
-        # One whose stop hangs is abandoned, one that is slow is there until it has stopped.
+        # One whose stop hangs is abandoned; a slow one is there until it has stopped.
         if step == "stopped" or (step == "stop" and wrong != "slow"):
             self._running.discard(instance)
         if wrong:

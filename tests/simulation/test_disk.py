@@ -1,4 +1,4 @@
-"""The model of a disk keeps what was synced, and of the rest anything."""
+"""The model of a disk keeps what was synced; of the rest it may keep any part."""
 
 from __future__ import annotations
 

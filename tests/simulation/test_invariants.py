@@ -1,4 +1,4 @@
-"""What the simulation checks at any time notices what it is there for."""
+"""The simulation's checks find the violations that they are for."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class LogPairsTests(SynchronousTestCase):
         self.log.info(UP, address="broker")
 
     def test_texts(self) -> None:
-        """What is looked for is what the agent logs."""
+        """The texts that are looked for are logged by the agent."""
         package = Path(metrics_agent.__file__).parent
         constants = {
             node.value
@@ -77,7 +77,7 @@ class LogPairsTests(SynchronousTestCase):
         self.assertEqual(len(self.violations), 1)
 
     def test_the_output_works_again_without_trouble(self) -> None:
-        """What nobody missed cannot be back."""
+        """An output that was not lost cannot be restored."""
         self.log.info("The output works again, {count} metrics waited.", count=1)
         self.assertEqual(len(self.violations), 1)
 
@@ -197,7 +197,7 @@ class WritingTests(SynchronousTestCase):
         self.assertEqual(self.violations, [])
 
     def test_who_cannot_write(self) -> None:
-        """A process that stands still or a reader that does not take it: the wait begins again."""
+        """The wait begins again while the process is frozen or the reader takes nothing."""
         for ready, runs in ((True, False), (False, True)):
             self.look(1.0)
             self.reader.ready = ready
@@ -267,14 +267,14 @@ class DeferredTests(SynchronousTestCase):
     """A whole run in which something is left unhandled."""
 
     def test_notices_an_unhandled_deferred(self) -> None:
-        """A failure that nobody handles is a violation, found when it is forgotten."""
+        """An unhandled failure is a violation, found when its Deferred is collected."""
 
         def forgets(_self: AckWindow) -> None:
-            fail(ZeroDivisionError("nobody cares"))
+            fail(ZeroDivisionError("not handled"))
 
         self.patch(AckWindow, "flush", forgets)
         directory = Path(self.mktemp())
         directory.mkdir()
-        with self.assertRaisesRegex(Violation, "nobody cares"):
+        with self.assertRaisesRegex(Violation, "not handled"):
             World(1, directory).run(10.0)
         self.flushLoggedErrors(ZeroDivisionError)

@@ -1,4 +1,4 @@
-"""The mutants of the simulation apply to the code as it is; the table says what became of them."""
+"""The mutants of the simulation apply to today's code; the table has their results."""
 
 from __future__ import annotations
 

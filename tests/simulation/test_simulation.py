@@ -87,7 +87,7 @@ class WorldTests(SynchronousTestCase):
             self.world(1).run(SECONDS)
 
     def test_notices_a_reload_during_a_stop(self) -> None:
-        """The configuration is not read any more."""
+        """A stop that reads the configuration is a violation."""
         world = self.world(1)
         world.start_agent()
         world.clock.run(3.0)
@@ -102,7 +102,7 @@ class WorldTests(SynchronousTestCase):
         self.assertEqual(world.violations, ["the configuration is read during a stop"])
 
     def test_a_stop_that_waits_for_a_slow_broker(self) -> None:
-        """What comes while it waits must not be lost; what comes after that has come too late."""
+        """It is known until when the stop waits at least."""
         world = self.world(1)
         world.start_agent()
         world.clock.run(3.0)
@@ -130,7 +130,7 @@ class WorldTests(SynchronousTestCase):
 
 
 class ReactorTests(SynchronousTestCase):
-    """The clock of a process that has stood still."""
+    """The clock of a process that was frozen."""
 
     def test_one_that_runs_cannot_go_on(self) -> None:
         """Its clock stays as it is."""
@@ -188,7 +188,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(bytes(got), sent)
 
     def test_what_comes_too_late(self) -> None:
-        """What was held up is taken then, and does not count as delivered; all else does."""
+        """Bytes that were held up for too long do not count as delivered; all others do."""
         clock = SimClock(Random(0))
         for held_up, counted in ((False, 17), (True, 7)):
             stream = Stream(clock, 100)

@@ -1,4 +1,4 @@
-"""Devices, brokers, an agent and its reader, where everything goes wrong by chance."""
+"""Devices, brokers, an agent and its reader, with random faults in all of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["Violation", "World"]
 UNHINDERED_STOP_S: Final = 2.0
 """How long a stop takes at most while brokers and reader answer: less than it waits for either."""
 READING_S: Final = 5.0
-"""How long the reader has for what the agent has left."""
+"""How long the reader has to read what the agent has left."""
 RECOVERY_S: Final = 100.0
 """After the last fault. A refused filter is asked for again after 65 s, a connection that vanished
 is noticed after 45 s and made again within 5 s, a module that is parked waits for 20 s."""
@@ -50,7 +50,7 @@ DELIVERY_S: Final = 10.0
 
 
 class Violation(AssertionError):  # noqa: N818 - what it is
-    """Something happened that must not."""
+    """Something must not happen and did."""
 
 
 class World:
@@ -60,12 +60,12 @@ class World:
         seed: decides everything.
         directory: for the configuration file.
         without: kinds of faults that do not happen.
-        only: the numbers of the faults that do; None for all.
+        only: the numbers of the faults that happen; None for all.
 
     Attributes:
         episodes: faults so far, by kind.
         pairs: the same by kind and by what the agent was doing, see `states`.
-        ledger: what became of the messages.
+        ledger: what happened to the messages.
         recovered_s: how long it took until all worked again after the last fault.
         trace: what happened last.
     """
@@ -146,7 +146,7 @@ class World:
         self.trace.append(f"{self.clock.now_s - 1000:10.4f} {text}")
 
     def violate(self, text: str) -> None:
-        """Take note of something that must not happen, and end the run."""
+        """Record a violation and end the run."""
         if not self.violations:
             self.note(f"VIOLATION {text}")
             self.violations.append(text)
@@ -156,7 +156,7 @@ class World:
         """Simulate, heal everything, and account for every message.
 
         Raises:
-            Violation: something was not as it must be.
+            Violation: something must not happen and did.
         """
         observe = self._observe
         globalLogPublisher.addObserver(observe)
@@ -168,7 +168,7 @@ class World:
         except RuntimeError as error:
             self.violate(str(error))
         finally:
-            # Twisted reports what nobody handled when a Deferred is forgotten.
+            # Twisted reports an unhandled failure when its Deferred is collected.
             gc.collect()
             if collects:
                 gc.enable()
@@ -257,7 +257,7 @@ class World:
         # Ticks that failed may still have their module restarted, or parked.
         if min(self._ticks().values()) < self._healed_s:
             return False
-        # What was renamed has left a session behind, which does not count.
+        # A renamed module has left a session behind, which does not count.
         ids = self._client_ids()
         sessions = [
             session
@@ -430,17 +430,17 @@ class World:
         return self.accounting.dropped + now
 
     def _given(self, publication: Publication, delivered: Callable[[], bool]) -> None:
-        # A stop takes what was sent before it; what comes while it goes on is nobody's.
+        # A stop takes what was sent before it; what comes during it is not judged.
         if self.process is not None and not self.process.agent.stopping:
             self.accounting.given(publication, delivered)
 
     def _observe(self, event: Any) -> None:
-        # What follows a kill within one turn has not happened.
+        # Whatever follows a kill within one turn has not happened.
         if not (self._in_turn and self.process is not None and not self.process.alive):
             self._pairs.take(event)
 
     def boundary(self, name: str) -> None:
-        """Take note of something where a fault may strike."""
+        """Note a boundary, where a fault may strike."""
         self._in_turn = self._in_turn or name in INSIDE
         if self._faults is not None:
             self._faults.passed(name)

@@ -1,4 +1,4 @@
-"""Whether lines leave: what is queued does not wait while the reader would take it."""
+"""Queued lines do not wait while the reader would take them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Writing:
 
         Args:
             agent: in the process.
-            runs: the process does not stand still.
+            runs: the process is not frozen.
         """
         sink = agent._parts.sink
         queue, reader = sink._queue, self._reader
