@@ -16,14 +16,15 @@ _KNOWN_DEVICES: Final = "/devices.json"
 
 
 def _behind_reader_goes(world: World) -> Callable[[], None]:
-    """Break the output while much of it is unread and the process does not run."""
+    """Break the output while much of it is unread, half of the time of a process that is frozen."""
     chance, reader, process = world.chance, world.reader, world.process
     reader.stall()
     for _ in range(chance.choice((10, 100, 1000)) if world.backlog() < MOST_WAITING else 0):
         world.send(chance.choice(world.scope.modules), chance.randint(0, 1))
 
     def freeze() -> None:
-        if process is not None and not process.reactor.is_frozen:
+        is_busy = chance.random() < 0.5
+        if is_busy and process is not None and not process.reactor.is_frozen:
             process.reactor.freeze()
             world.clock.later(0.3 * chance.random() ** 2, process.reactor.thaw)
         world.clock.later(0.0, go)

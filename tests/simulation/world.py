@@ -217,9 +217,10 @@ class World:
         process = self.process
         settles_s = self.random.choice((0.0, 0.001, 0.01))
         if self.random.random() < 0.3:
-            # Then one module waits for its restart.
+            # Then one module waits for its restart, which does not come about soon.
             name = self.random.choice(NUMBERED)
             self.steps.go_wrong(f"numbered:{name}", "message", "fails", 1)
+            self.steps.go_wrong(f"numbered:{name}", "start", "hangs", 1)
             settles_s = 0.3
         self.devices.send_each()
         self.clock.run(settles_s)
