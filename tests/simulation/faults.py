@@ -50,6 +50,7 @@ def _freeze(world: World) -> Heal:
     process = world.process
     if process is None:
         return None
+    world.excuse_unconnected(process, 15.0)
     process.reactor.freeze()
     return process.reactor.thaw
 

@@ -362,10 +362,16 @@ class World:
         """Excuse what a stop leaves unread."""
         if process.swaps_modules:
             self.excuse("", 30.0)
-        # It does not wait for connections that are being made; a broker sends with its CONNACK.
+        self.excuse_unconnected(process, 1.0)
+
+    def excuse_unconnected(self, process: AgentProcess, for_s: float) -> None:
+        """Excuse what a broker sends with its CONNACK on connections that are being made.
+
+        A stop does not wait for them, and a process that was frozen may give them up.
+        """
         for instance, connection in process.agent._parts.connections.named():
             if not connection.connected:
-                self.excuse(module_of(instance), 1.0)
+                self.excuse(module_of(instance), for_s)
 
     def _ended(self) -> None:
         self.note("agent has ended")
