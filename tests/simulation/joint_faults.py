@@ -23,6 +23,8 @@ def _behind_reader_goes(world: World) -> Callable[[], None]:
         world.send(chance.choice(world.scope.modules), chance.randint(0, 1))
 
     def freeze() -> None:
+        if world.heals:
+            return
         is_busy = chance.random() < 0.5
         if is_busy and process is not None and not process.reactor.is_frozen:
             process.reactor.freeze()
@@ -54,6 +56,8 @@ def _stop_while_stalled(world: World) -> Callable[[], None] | None:
         reader.stall()
 
     def stop() -> None:
+        if world.heals:
+            return
         process.terminate()
         world.clock.later(chance.choice((0.3, 2.3, 5.3)) * chance.random(), heal)
 

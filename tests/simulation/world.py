@@ -68,6 +68,7 @@ class World:
         ledger: what happened to the messages.
         recovered_s: how long it took until all worked again after the last fault.
         trace: what happened last.
+        heals: no fault begins any more.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class World:
         self.process: AgentProcess | None = None
         self._restart: Any = None
         self._ending = False
+        self.heals = False
         self._pairs = LogPairs(self.violate)
         self._faults: Faults | None = None
         self._in_turn = False
@@ -187,6 +189,7 @@ class World:
         faults.begin()
         self.clock.run(seconds)
         self.devices.publishing = False
+        self.heals = True
         faults.heal()
         self.steps.heal()
         if self.violations:
@@ -267,7 +270,9 @@ class World:
             if session.client_id in ids
         ]
         return (
-            len(sessions) == len(ids)
+            # A broker does not notice the end of a connection that has vanished.
+            all(each.connected for each in process.agent._parts.connections.all())
+            and len(sessions) == len(ids)
             and self.devices.have_subscribers()
             and all(
                 session.client is not None
