@@ -295,7 +295,7 @@ ROWS: Final[tuple[tuple[str, Callable[[], Iterator[None]], float], ...]] = (
     ("count of series", cardinality, 2),
     ("devices: when they were heard, last lines", device_book, 10.5),
     ("Tasmota: long names", tasmota_long_names, 2.5),
-    ("Tasmota: series", tasmota_series, 6.5),
+    ("Tasmota: series", tasmota_series, 6.8),
     ("Tasmota: filters", tasmota_filters, 6.5),
     ("OpenDTU: inverters, names", opendtu, 1),
     ("Netatmo: devices", netatmo, 0.6),
