@@ -136,10 +136,10 @@ BREAKS: Final = (
     ),
     Break(
         "a_bad_line_takes_its_half_with_it",
-        "output/http/search.py",
+        "output/search.py",
         "if len(stretch) == 1:",
         "if len(stretch) <= 2:",
-        "tests.output.http.test_search",
+        "tests.output.test_search",
     ),
     Break(
         "acknowledgements_overtake_each_other",

@@ -10,7 +10,7 @@ __all__ = ["HTTP_RACES"]
 
 _WRITER: Final = "output/http/writer.py"
 _ANSWERS: Final = "output/http/answers.py"
-_SEARCH: Final = "output/http/search.py"
+_SEARCH: Final = "output/search.py"
 _POST: Final = "transports/http_post.py"
 
 

@@ -31,9 +31,9 @@ from metrics_agent.output.http.answers import (
     Verdict,
     judge,
 )
-from metrics_agent.output.http.lines import split_lines
-from metrics_agent.output.http.pace import FULL_BYTES, wait_s
-from metrics_agent.output.http.search import Search
+from metrics_agent.output.lines import split_lines
+from metrics_agent.output.pace import FULL_BYTES, wait_s
+from metrics_agent.output.search import Search
 from metrics_agent.output.writer import BatchSource
 from metrics_agent.timer import Timer
 

@@ -19,9 +19,9 @@ from twisted.internet.defer import Deferred, succeed
 
 from metrics_agent.backoff import Backoff
 from metrics_agent.cause import Cause
-from metrics_agent.output.http.lines import split_lines
-from metrics_agent.output.http.pace import LONGEST_WAIT_S, wait_s
+from metrics_agent.output.lines import split_lines
 from metrics_agent.output.mqtt.answers import DELIVERED, cause_of, may_be_size
+from metrics_agent.output.pace import LONGEST_WAIT_S, wait_s
 from metrics_agent.output.writer import BatchSource
 from metrics_agent.timer import Timer
 

@@ -12,8 +12,8 @@ from twisted.internet.task import Clock
 
 from metrics_agent.backoff import Backoff
 from metrics_agent.cause import Cause
-from metrics_agent.output.http.pace import LONGEST_WAIT_S
 from metrics_agent.output.mqtt.writer import FULL_BYTES, SMALL_S, MqttWriter
+from metrics_agent.output.pace import LONGEST_WAIT_S
 from tests.output.http.fakes import WriterCase
 
 A, B, C, D = b"m a=1 1\n", b"m b=1 1\n", b"m c=1 1\n", b"m d=1 1\n"

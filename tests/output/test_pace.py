@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.output.http.pace import LONGEST_WAIT_S, QUIET_S, wait_s
+from metrics_agent.output.pace import LONGEST_WAIT_S, QUIET_S, wait_s
 
 
 class PaceTests(SynchronousTestCase):

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis.strategies import booleans, integers, lists
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.output.http.search import PROBES, Search
+from metrics_agent.output.search import PROBES, Search
 
 
 class Server:

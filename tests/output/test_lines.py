@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent.errors import MetricRefused
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import metric
-from metrics_agent.output.http.lines import split_lines
+from metrics_agent.output.lines import split_lines
 
 NAMES = text('ab" \\,=é\n', min_size=1, max_size=4)
 
