@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
-import subprocess
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
-from tests.integration.telegraf import telegraf_path
-from tests.integration.watching import environment, until
+from tests.integration.telegraf_file import TelegrafToFile
+from tests.integration.watching import until
 
-__all__ = ["Listener", "free_port"]
+__all__ = ["Listener"]
 
 _CONFIG = """
 [agent]
@@ -31,7 +28,7 @@ _CONFIG = """
 """
 
 
-class Listener:
+class Listener(TelegrafToFile):
     """One Telegraf; ends with the test.
 
     Args:
@@ -48,62 +45,21 @@ class Listener:
         address: str,
         certificate: tuple[Path, Path] | None = None,
     ) -> None:
-        self._telegraf = telegraf_path()
-        self._output = directory / "listener.lp"
-        self._log = directory / "listener.log"
-        self._config = directory / "listener.conf"
+        super().__init__(case, directory)
         tls = ""
         if certificate is not None:
             tls = f'  tls_cert = "{certificate[0]}"\n  tls_key = "{certificate[1]}"\n'
-        text = _CONFIG.format(address=address, tls=tls, path=self._output)
-        self._config.write_text(text, "utf-8")
-        case.addCleanup(self.end)
-        self._process: subprocess.Popen[bytes] | None = None
+        self.configure(_CONFIG.format(address=address, tls=tls, path=self.output))
 
     async def start(self) -> None:
         """Start it, and wait until it listens."""
-        self._launch()
+        self.launch()
         await until(lambda: "Listening on" in self.log, lambda: f"Telegraf to listen: {self.log}")
-
-    def _launch(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._telegraf, "--config", str(self._config)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment(),
-            )
-
-    @property
-    def log(self) -> str:
-        """All that Telegraf logged."""
-        return self._log.read_text("utf-8", "replace") if self._log.exists() else ""
-
-    def lines(self) -> list[bytes]:
-        """Return the points that Telegraf took, as lines."""
-        return self._output.read_bytes().split(b"\n")[:-1] if self._output.exists() else []
 
     def freeze(self) -> None:
         """Stop it with SIGSTOP."""
-        self._signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        os.kill(self._process.pid, number)
-
-    def end(self) -> None:
-        """Kill it, frozen or not."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait(10)
-
-
-def free_port() -> int:
-    """Return a TCP port that nothing listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+        self.signal(signal.SIGCONT)

@@ -7,49 +7,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from twisted.internet import reactor
-from twisted.trial.unittest import TestCase
-
 from metrics_agent.batch import Batch
 from metrics_agent.config import Secret
-from metrics_agent.config.output import OutputSettings
 from metrics_agent.output.sink import Sink
-from metrics_agent.output.target import make_output
-from metrics_agent.platform import Platform
 from tests.integration.broker import Mosquitto, with_both_mosquittos
 from tests.integration.case import QUIET, AgentCase, logged
 from tests.integration.certificates import Authority
 from tests.integration.database_stand_in import DatabaseStandIn
 from tests.integration.influxdb import Influx
 from tests.integration.load import Load
+from tests.integration.sink_case import SinkCase
 from tests.integration.victoria import Victoria
 from tests.integration.watching import pause, until
 
 BAD = b"this is no line\n"
 
 
-class SinkTests(TestCase):
-    """A sink in this process, so that any bytes can be sent."""
+class SinkTests(SinkCase):
+    """Databases and their stand-ins, and a sink in this process."""
 
-    timeout = 120
-
-    def sink(self, url: str, **settings: Any) -> Sink:
-        """Make and start one."""
+    def sink(self, output: str, **settings: Any) -> Sink:
+        """Make and start one, of which nothing is settled."""
         self.settled: list[bool] = []
-        sink = Sink(
-            reactor,
-            make_output(
-                Platform(), reactor, url, self.no_stdout, settings=OutputSettings(**settings)
-            ),
-            limit_bytes=16 << 20,
-            high_mark_bytes=1 << 20,
-            low_mark_bytes=1 << 18,
-            on_pressure=lambda _pressed: None,
-            on_lost=self.fail,
-        )
-        sink.startService()
-        self.addCleanup(sink.stopService)
-        return sink
+        return super().sink(output, **settings)
 
     def directory(self) -> Path:
         """Make a directory of the test."""
@@ -59,9 +39,6 @@ class SinkTests(TestCase):
 
     def settle(self) -> None:
         self.settled.append(True)
-
-    def no_stdout(self) -> int:
-        raise AssertionError("stdout is not asked for")
 
     def write(self, sink: Sink, count: int, *, first: int = 0, bad: int | None = None) -> None:
         """Write a batch of numbered lines, one of them bad."""

@@ -9,18 +9,15 @@ from typing import Any
 from line_protocol_parser import parse_line
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import TestCase
 
 from metrics_agent.batch import Batch
 from metrics_agent.config import Secret
-from metrics_agent.config.output import OutputSettings
 from metrics_agent.output.sink import Sink
-from metrics_agent.output.target import make_output
-from metrics_agent.platform import Platform
 from tests.integration.broker import Mosquitto, free_port, with_both_mosquittos
 from tests.integration.case import QUIET, AgentCase, logged
 from tests.integration.certificates import Authority
 from tests.integration.load import Load
+from tests.integration.sink_case import SinkCase
 from tests.integration.telegraf_mqtt import TOPIC, TelegrafConsumer
 from tests.integration.watching import pause, sequences, until
 
@@ -30,34 +27,12 @@ KEPT = (*WIDE, "max_queued_messages 0")
 """The queue of a session without a limit, for what is not about the limit."""
 
 
-class SinkCase(TestCase):
-    """A sink in this process, so that any bytes can be sent."""
-
-    timeout = 120
+class NumberedCase(SinkCase):
+    """Numbered lines."""
 
     def setUp(self) -> None:
         self.settled: list[int] = []
         self.written = 0
-
-    def sink(self, output: str, **settings: Any) -> Sink:
-        """Make and start one."""
-        sink = Sink(
-            reactor,
-            make_output(
-                Platform(), reactor, output, self.no_stdout, settings=OutputSettings(**settings)
-            ),
-            limit_bytes=16 << 20,
-            high_mark_bytes=1 << 20,
-            low_mark_bytes=1 << 18,
-            on_pressure=lambda _pressed: None,
-            on_lost=self.fail,
-        )
-        sink.startService()
-        self.addCleanup(sink.stopService)
-        return sink
-
-    def no_stdout(self) -> int:
-        raise AssertionError("stdout is not asked for")
 
     def write(self, sink: Sink, count: int, *, urgent: bool = False) -> None:
         """Write numbered lines, each a batch."""
@@ -116,7 +91,7 @@ class SinkCase(TestCase):
 
 
 @with_both_mosquittos
-class DeliveryTests(SinkCase):
+class DeliveryTests(NumberedCase):
     """From the sink to Telegraf's file."""
 
     def start_broker(self, *settings: str) -> None:
@@ -229,7 +204,7 @@ class DeliveryTests(SinkCase):
 
 
 @with_both_mosquittos
-class RefusalTests(SinkCase):
+class RefusalTests(NumberedCase):
     """What brokers refuse, and how they are reached."""
 
     def directory(self) -> Path:

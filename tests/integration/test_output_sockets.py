@@ -9,10 +9,10 @@ import signal
 import tempfile
 from pathlib import Path
 
-from tests.integration.broker import Mosquitto
+from tests.integration.broker import Mosquitto, free_port
 from tests.integration.case import QUIET, AgentCase
 from tests.integration.certificates import Authority
-from tests.integration.listener import Listener, free_port
+from tests.integration.listener import Listener
 from tests.integration.load import Load
 from tests.integration.watching import pause, sequences, until
 
