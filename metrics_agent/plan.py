@@ -114,7 +114,7 @@ def _plan_module(module: ModuleConfig, topic: str) -> ModulePlan | Iterator[Faul
 
     Args:
         module: enabled.
-        topic: that the output publishes on; empty if it is no broker's.
+        topic: that the output publishes to; empty where the output is not a broker.
     """
     if module.faults or module.kind is None:
         return iter(module.faults)

@@ -102,7 +102,7 @@ class DeviceBook:
         self._clock = ListeningClock(longest_s=3 * SWEEP_S)
         self._together_since_s = -inf
         # What belongs to no device, or to one too many.
-        self._nobody = Device("", self)
+        self._no_device = Device("", self)
 
     # What each line does.
 
@@ -118,25 +118,25 @@ class DeviceBook:
             object.__setattr__(series, "_device", device)
             return device
         online = fields.get(_ONLINE)
-        if device is self._nobody or not isinstance(online, bool):
+        if device is self._no_device or not isinstance(online, bool):
             return device
         self._note_online(device, is_online=online)
         # A last will comes from the broker. What the device sends has more in it.
-        return device if online and len(fields) > 1 else self._nobody
+        return device if online and len(fields) > 1 else self._no_device
 
     def _of(self, series: Series) -> Device:
         name = series.tags.get("device")
         if not name:
-            return self._nobody
+            return self._no_device
         device = self.devices.get(name[:LONGEST_NAME]) or self._add(name[:LONGEST_NAME])
-        if device is not self._nobody:
+        if device is not self._no_device:
             self._room += device.size_bytes
             device.take_names(series.tags)
             self._room -= device.size_bytes
             if self._room < 0:
                 self._forget(device)
                 self.left_out = True
-                return self._nobody
+                return self._no_device
         return device
 
     def note(self, metric: Metric, line: bytes, heard_ns: int) -> None:
@@ -156,7 +156,7 @@ class DeviceBook:
 
     def keep(self, device: Device, series: Series, line: bytes) -> None:
         """Keep a line as the last one of its series."""
-        if device.book is None or device is self._nobody:
+        if device.book is None or device is self._no_device:
             return
         if device.lines is None:
             device.lines = {}
@@ -182,7 +182,7 @@ class DeviceBook:
         device = Device(name, self)
         if device.size_bytes > self._room:
             self.left_out = True
-            return self._nobody
+            return self._no_device
         self._room -= device.size_bytes
         self.devices[name] = device
         device.listened_s = self._clock.now_s
@@ -203,13 +203,13 @@ class DeviceBook:
         """Make a device of an earlier run known; one that was heard since keeps its names.
 
         Returns:
-            The device; None if there is no room, or it has learned something already.
+            The device; None where there is no room, or where it has already learned something.
         """
         device = self.devices.get(name)
         if device is not None:
             return None if device.rhythm.interval_s else device
         device = self._add(name)
-        if device is self._nobody:
+        if device is self._no_device:
             return None
         self._room += device.size_bytes
         device.vendor, device.friendly = vendor, friendly

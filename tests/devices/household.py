@@ -84,7 +84,7 @@ def heavy_tailed(median_s: float, sigma: float) -> Sends:
 
 
 def motion(block_s: float) -> Sends:
-    """Send when somebody moves, not again for a while, and not at night."""
+    """Send when there is movement, not again for a while, and not at night."""
 
     def sends(random: Random) -> Iterator[float]:
         time_s = random.random() * DAY_S

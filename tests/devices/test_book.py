@@ -168,7 +168,7 @@ class DeafTests(BookCase):
             self.assertEqual(self.stale(self.live(300)), [])
 
     def test_gap_is_not_learned(self) -> None:
-        """A gap in which there may have been messages is no gap; a short pause does not matter."""
+        """A gap in which messages may have come does not count; a short pause does not matter."""
         self.live(LEARN_S, "a")
         before = self.device("a").rhythm
         self.hears = False

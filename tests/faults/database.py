@@ -13,6 +13,8 @@ __all__ = ["DATABASE", "ON_REQUEST", "database"]
 
 _SAME: Final = "the same lines again until they are stored, none twice"
 _PAUSE: Final = "tried again when it says so; none lost, none twice"
+_FOUND: Final = "the bad lines are found, dropped and counted; the others are stored"
+_MEMORY: Final = "lost is only what it had taken in the seconds before, which it keeps in memory"
 _NONE: Final = "nothing is acknowledged, nothing dropped; none lost"
 
 _ROWS: Final = (
@@ -24,7 +26,7 @@ _ROWS: Final = (
         "influxdb_bad_line",
         "InfluxDB",
         "400 for all of a request with one bad line",
-        "the bad lines are found, dropped and counted; the others are stored",
+        _FOUND,
     ),
     ("influxdb_garbage", "InfluxDB", "answers with garbage", _SAME),
     ("influxdb_nothing", "InfluxDB", "takes requests and does not answer", _SAME),
@@ -46,7 +48,7 @@ _ROWS: Final = (
         "victoria_killed",
         "VictoriaMetrics",
         "killed (-9) for 5 s",
-        "lost is only what it had taken in the seconds before, which it keeps in memory",
+        _MEMORY,
     ),
     ("victoria_wrong_path", "VictoriaMetrics", "400 since the path is wrong", _NONE),
 )
@@ -60,14 +62,14 @@ _ON_REQUEST: Final = (
         "victoria_killed_long",
         "VictoriaMetrics",
         "killed (-9) for 60 s",
-        "lost is only what it had taken in the seconds before, which it keeps in memory",
+        _MEMORY,
     ),
     ("victoria_stopped", "VictoriaMetrics", "SIGSTOP for a while", _SAME),
     (
         "victoria_bad_line",
         "VictoriaMetrics",
         "400 for all of a request with one bad line",
-        "the bad lines are found, dropped and counted; the others are stored",
+        _FOUND,
     ),
     ("victoria_disk_full", "VictoriaMetrics", "its disk is full", _SAME),
     ("telegraf_killed", "Telegraf", "killed (-9) five times", "-"),

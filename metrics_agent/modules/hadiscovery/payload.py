@@ -63,7 +63,7 @@ class Payload:
         return self._rendered[key]
 
     def variables(self, encoding: str) -> tuple[str | bytes, object] | None:
-        """Return `value` and `value_json` of a template; None if there is no such text.
+        """Return `value` and `value_json` of a template; None where the encoding cannot read it.
 
         Args:
             encoding: of the payload; empty for bytes, which may be JSON all the same.

@@ -45,8 +45,8 @@ _SPELLING: Final = str.maketrans(
 )
 # One of several meters, inputs or outputs: ``M1_Voltage_L1``, ``PV2_Current``, ``C3Voltage``.
 _PART = re.compile(r"((?:M|C|CH|PV)[1-9]|Sensor[-_][0-9]{1,2})[-_]?([A-Za-z].*)")
-# "ELZ_PV_1.8.0" is a meter's name and a code. A letter is no name: "z1_8_0" is easier to write in
-# some programs.
+# "ELZ_PV_1.8.0" is a meter's name and a code. A single letter is not: "z1_8_0" is
+# easier to write in some programs.
 _PREFIXED_CODE = re.compile(
     rf"(?:([A-Za-z][A-Za-z0-9_ -]*[A-Za-z0-9])[_ -]|[A-Za-z])({_CODE.pattern})"
 )

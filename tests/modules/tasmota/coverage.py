@@ -172,7 +172,7 @@ def _agrees(code: tuple[int, int, int] | None, field: str, channel: str) -> bool
     if code is None:
         return True
     if code[1] == _COUNTED and code[0] in (1, 2):
-        # A meter of one tariff may have its total there; a total is no tariff's.
+        # A meter of one tariff may have its total there; a total belongs to no tariff.
         of_tariff = re.search(r"_t[1-4]$", field) is not None
         return ("exported" in field) == (code[0] == 2) and (code[2] != 0 or not of_tariff)
     if code[1] == _INSTANT and 21 <= code[0] <= 80:
