@@ -99,14 +99,14 @@ HTTP_RACES: Final = (
     _race(
         "a_partial_answer_is_sent_again",
         _ANSWERS,
-        "        if _PARTLY in text:\n",
-        "        if _PARTLY in text and _DROPPED.search(text) is None:\n",
+        "            if _is_partly(said):\n",
+        '            if _is_partly(said) and "dropped=" not in text:\n',
     ),
     _race(
         "every_bad_request_counts_as_partly_stored",
         _ANSWERS,
-        "        if _PARTLY in text:\n",
-        "        if True:\n",
+        "            if _is_partly(said):\n",
+        "            if True:\n",
     ),
     _race(
         "a_page_that_was_cut_counts_as_success",

@@ -3,8 +3,9 @@
 The receivers, by their sources:
 
 - **InfluxDB 1**: 204. 400 ``partial write: ... dropped=N`` has stored the rest, for a type conflict
-  and for lines that it cannot parse (which N does not count); with no line to store 400 ``unable
-  to parse``. 404 for an unknown database, 401, 403, 413, 500.
+  and for lines that it cannot parse (which N does not count); newer ones add ``for database: ...``
+  to that. With no line to store 400 ``unable to parse``. 404 for an unknown database, 401, 403,
+  413, 500.
 - **InfluxDB 2**: 204. 400 for a line that it cannot parse: nothing is stored. 422 ``failure writing
   points to database: partial write: ...`` has stored the rest. 401, 404, 413, 429, 503.
 - **InfluxDB 3**: 204. 400 (or 422, at a limit) ``partial write of line protocol occurred`` with a
@@ -12,7 +13,11 @@ The receivers, by their sources:
 - **VictoriaMetrics**: 204. 400 for a line that it cannot parse, nothing is stored; and for a path
   that it does not know. 503 while it is overloaded or out of disk.
 
-Of what is between them only this is asked: a proxy's page with status 200 is no success.
+All of them quote lines, VictoriaMetrics even all from the bad one on. So what is stored is decided
+by how the message of an answer begins, never by what is somewhere in it.
+
+Of what is between them only this is asked: a proxy's page with status 200 is not taken for
+success.
 """
 
 from __future__ import annotations
@@ -109,10 +114,21 @@ _TEXTS: Final[Mapping[int, str]] = {
     _FORBIDDEN: "the login may not write there, check its permissions",
     _NOT_FOUND: "there is no such database or path, check output",
 }
-_PARTLY: Final = "partial write"
-_DROPPED: Final = re.compile(r"dropped=([0-9]{1,9})\b")
-_LEFT_OUT: Final = ("unable to parse '", '"error_message"')
-"""What an answer has once for each line that was left out."""
+_PARTLY: Final[Mapping[str, tuple[str, ...]]] = {
+    "error": ("partial write: ", "partial write of line protocol occurred"),
+    "message": ("failure writing points to database: partial write: ",),
+}
+"""How a message begins that says that the rest is stored, by its key: InfluxDB 1, 3; 2."""
+_DROPPED: Final = re.compile(r".* dropped=([0-9]{1,9})(?: for database: .*)?\Z", re.DOTALL)
+_UNPARSED: Final = re.compile(r"^(?:partial write: )?unable to parse '", re.MULTILINE)
+_LISTED: Final = '"error_message":'
+"""Once for each line that InfluxDB 3 lists; inside a text its quotes would be escaped."""
+_CUT: Final = re.compile(
+    r'\s*\{\s*(?:"code"\s*:\s*"[^"\\]*"\s*,\s*)?"(error|message)"\s*:\s*'
+    r'"([^"\\]*(?:\\.[^"\\]*)*)',
+    re.DOTALL,
+)
+"""The beginning of a JSON document that is longer than what was read of it: key and text."""
 _SHOWN: Final = 200
 
 
@@ -127,10 +143,14 @@ def judge(answer: HttpReply, now_s: float) -> Verdict:
     if status == _NO_CONTENT or (status == _OK and not text.strip()):
         return Accepted()
     if status in {_BAD_REQUEST, _UNPROCESSABLE}:
-        reason, lines = _reason(text)
-        if _PARTLY in text:
-            return Partly(max(1, lines, _counted(text)), reason or _PARTLY)
-        return Rejected(reason or f"it answered {status}")
+        document = _document(text)
+        # InfluxDB 1 has its message here as well, which a proxy may leave when it changes the body.
+        header = {"error": answer.headers.get("x-influxdb-error", "")}
+        for said in (document, header):
+            if _is_partly(said):
+                reason = _reason(text) if said is document else _bounded(header["error"])
+                return Partly(_left_out(said, text), reason)
+        return Rejected(_reason(text) or f"it answered {status}")
     if status == _TOO_LARGE:
         return TooLarge(f"the request is too large for it ({_said(status, text)})")
     wait_s = retry_after_s(answer.headers.get("retry-after", ""), now_s)
@@ -157,31 +177,52 @@ def _fault(answer: HttpReply, text: str) -> str:
 
 
 def _said(status: int, text: str) -> str:
-    reason, _lines = _reason(text)
+    reason = _reason(text)
     return f"HTTP {status}: {reason}" if reason else f"HTTP {status}"
 
 
-def _reason(text: str) -> tuple[str, int]:
-    """Return what an answer says in words, bounded, and how many lines it lists."""
-    lines = 0
-    if text.lstrip().startswith("{"):
-        try:
-            document: Any = json.loads(text)
-        except (ValueError, RecursionError):
-            document = {}
-        words = [document.get(key) for key in ("error", "message") if key in document]
-        listed = document.get("data")
-        if isinstance(listed, list):
-            lines = len(listed)
-            words += [each.get("error_message") for each in listed[:1] if isinstance(each, dict)]
-        said = ": ".join(word for word in words if isinstance(word, str))
-        text = said or text
-    elif text.lstrip().startswith("<"):
-        text = "a page of HTML"
+def _document(text: str) -> Mapping[str, Any]:
+    """Return what an answer is in JSON; of one that was cut only the first message."""
+    if not text.lstrip().startswith("{"):
+        return {}
+    try:
+        document: Mapping[str, Any] = json.loads(text)
+    except (ValueError, RecursionError):
+        begun = _CUT.match(text)
+        return {begun[1]: begun[2].replace("\\n", "\n")} if begun else {}
+    return document
+
+
+def _is_partly(document: Mapping[str, Any]) -> bool:
+    said = ((document.get(key), begins) for key, begins in _PARTLY.items())
+    return any(isinstance(each, str) and each.startswith(begins) for each, begins in said)
+
+
+def _left_out(document: Mapping[str, Any], text: str) -> int:
+    """Return how many lines were left out, at least, by what a server writes around its quotes."""
+    listed = document.get("data")
+    counts = [1, len(listed) if isinstance(listed, list) else text.count(_LISTED)]
+    for key in _PARTLY:
+        said = document.get(key)
+        if isinstance(said, str):
+            dropped = _DROPPED.match(said)
+            counts += [len(_UNPARSED.findall(said)), int(dropped[1]) if dropped else 0]
+    return max(counts)
+
+
+def _reason(text: str) -> str:
+    """Return what an answer says in words, bounded."""
+    document = _document(text)
+    words = [document.get(key) for key in _PARTLY]
+    listed = document.get("data")
+    if isinstance(listed, list):
+        words += [each.get("error_message") for each in listed[:1] if isinstance(each, dict)]
+    said = ": ".join(word for word in words if isinstance(word, str))
+    if text.lstrip().startswith("<"):
+        said = "a page of HTML"
+    return _bounded(said or text)
+
+
+def _bounded(text: str) -> str:
     text = " ".join(text[: 4 * _SHOWN].split())
-    return (text if len(text) <= _SHOWN else text[:_SHOWN] + "..."), lines
-
-
-def _counted(text: str) -> int:
-    found = [int(each) for each in _DROPPED.findall(text)]
-    return max([*found, *(text.count(mark) for mark in _LEFT_OUT)])
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
@@ -183,12 +184,15 @@ class HttpWriter:
         body = self._parts[0] if self._search is None else self._search.request()
         request: Deferred[Any] = self._client.post(body)
         self._request = request
-        request.addCallbacks(self._judge, self._failed)
+        request.addCallbacks(self._judge, self._failed, callbackArgs=(body,))
         request.addCallback(self._go_on, request)
         request.addErrback(self._broken)
 
-    def _judge(self, reply: HttpReply) -> Verdict:
-        return judge(reply, self._wall_s())
+    def _judge(self, reply: HttpReply, body: bytes) -> Verdict:
+        verdict = judge(reply, self._wall_s())
+        if isinstance(verdict, Partly):
+            return evolve(verdict, count=min(verdict.count, len(split_lines(body))))
+        return verdict
 
     def _failed(self, failure: Failure) -> Verdict | None:
         if self._closed:

@@ -19,6 +19,7 @@ from metrics_agent.output.http.answers import (
 )
 
 LINE = "electricity,device=a power=1"
+FAILURE = "failure writing points to database"
 
 
 def said(status: int, body: str = "", **headers: str) -> HttpReply:
@@ -78,11 +79,68 @@ class AnswerTests(SynchronousTestCase):
             (said(422, json.dumps({"error": text3, "data": None})), 1, text3),
             # cut at the limit
             (said(400, json.dumps({"error": text3, "data": lines3})[:-15]), 2, text3),
+            (said(400, '{"error":"partial write: unable to parse \'x\\u00'), 1, "unable to parse"),
+            # InfluxDB 1, a page of a proxy in place of its text
+            (said(400, "<html>", x_influxdb_error="partial write: x dropped=2"), 2, "dropped=2"),
         ):
             verdict = judge(answer, 0)
             self.assertIsInstance(verdict, Partly, answer)
             self.assertEqual(verdict.count, count)
             self.assertIn(reason, verdict.reason)
+
+    def test_count(self) -> None:
+        """It is what the server has written behind the reason, not what it quotes of a line."""
+        conflict = 'field type conflict: input field "x dropped=77" on measurement "m dropped=88"'
+        unable = "unable to parse 't x=\"dropped=999999999\" 9z': bad timestamp"
+        where = " for database: d dropped for retention policy: r"
+        outside = "dropped 3 points outside retention policy - oldest point m,a=dropped\\=9"
+        for reason, count in (
+            (f"{conflict} is type float dropped=4", 4),
+            (f"{conflict} is type float dropped=4{where}", 4),
+            (f"{outside} dropped=3{where}", 3),
+            (f"{outside} dropped={'9' * 5000}", 1),
+            (f"{unable} dropped=0", 1),
+            ("unable to parse 'x unable to parse 'y' dropped=7': bad dropped=0", 1),
+        ):
+            for answer in (
+                said(400, json.dumps({"error": f"partial write: {reason}"})),
+                said(422, json.dumps({"message": f"{FAILURE}: partial write: {reason}"})),
+            ):
+                verdict = judge(answer, 0)
+                self.assertIsInstance(verdict, Partly)
+                self.assertEqual(verdict.count, count, reason)
+        unable3 = f"partial write: {unable}\n{unable}\nunable to parse 'u': bad dropped=0"
+        self.assertEqual(judge(said(400, json.dumps({"error": unable3})), 0).count, 3)
+        listed = '{"original_line":"m x=\\"\\\\\\"error_message\\":","error_message":"e"}'
+        cut = f'{{"error":"partial write of line protocol occurred","data":[{listed},{listed},'
+        self.assertEqual(judge(said(400, cut), 0).count, 2)
+
+    def test_quoted_line(self) -> None:
+        """What a server quotes of a request with a bad line says nothing of what is stored."""
+        text = 'text,device=log text="partial write failed" 1'
+        partly = '{"error":"partial write: x dropped=1"}'
+        for answer in (
+            # VictoriaMetrics: from the bad line to the end
+            said(400, f'cannot process influx line protocol data: incorrect influx line "{text}"'),
+            said(400, f"cannot process influx line protocol data: {partly}"),
+            # InfluxDB 1 and 2
+            said(400, json.dumps({"error": f"unable to parse '{text}': bad"})),
+            said(400, json.dumps({"error": f"unable to parse '{text}': bad"})[:-15]),
+            said(400, json.dumps({"error": "unable to parse 'partial write: x dropped=1': bad"})),
+            said(400, json.dumps({"code": "invalid", "message": f"unable to parse '{text}': bad"})),
+            said(400, json.dumps({"message": f"unable to parse '{FAILURE}: partial write: a': b"})),
+            said(400, "{}", x_influxdb_error="unable to parse 'partial write: x': bad"),
+            # InfluxDB 3
+            said(400, json.dumps({"error": "parsing failed", "data": {"original_line": text}})),
+            said(400, json.dumps({"error": "x", "data": [{"error_message": "partial write: x"}]})),
+            # others
+            said(400, json.dumps({"x": partly, "error": 7})),
+            said(400, json.dumps([partly])),
+            said(400, json.dumps(partly)),
+            said(400, f" {partly[1:]}"),
+            said(400, "partial write: x dropped=1"),
+        ):
+            self.assertIsInstance(judge(answer, 0), Rejected, answer.body)
 
     def test_rejected(self) -> None:
         """Nothing is stored."""

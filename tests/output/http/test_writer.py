@@ -242,6 +242,33 @@ class BadLineTests(WriterCase):
         self.assertEqual(self.sink.dropped, {"rejected": 2})
         self.assertEqual((self.sink.taken_metrics, self.sink.left_metrics), (1, 0))
 
+    def test_partly_by_too_many(self) -> None:
+        """No more lines are counted as dropped than were sent."""
+        said = json.dumps({"error": "partial write: field type conflict dropped=999999999"})
+        self.client.answer = lambda _body: HttpReply(400, said.encode())
+        self.write(A, B, C)
+        self.advance(0.1)
+        self.assertEqual(self.sink.dropped, {"rejected": 3})
+        self.assertEqual((self.sink.taken_metrics, self.sink.left_metrics), (0, 0))
+
+    def test_text_that_looks_like_an_answer(self) -> None:
+        """A value with "partial write" in it, which the answer quotes, settles nothing."""
+        text, bad = b'text,device=log text="partial write failed" 1\n', b"bad\n"
+
+        def answer(body: bytes) -> HttpReply:
+            _before, found, rest = body.partition(bad)
+            if not found:
+                return OK
+            quoted = (found + rest).replace(b'"', b'\\"').replace(b"\n", b"\\n")
+            return HttpReply(400, b'cannot process: incorrect influx line "' + quoted + b'"')
+
+        self.client.answer = answer
+        self.write(A, bad, text, B)
+        self.advance(1)
+        self.assertEqual(self.sink.dropped, {"rejected": 1})
+        stored = b"".join(body for body in self.client.requests if bad not in body)
+        self.assertEqual(sorted(stored.splitlines(keepends=True)), sorted([A, text, B]))
+
     def test_search(self) -> None:
         """One bad line is found and dropped, the others are stored once."""
         self.reject(C)
