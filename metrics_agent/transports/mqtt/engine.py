@@ -165,6 +165,7 @@ class Engine:
 
     Attributes:
         max_packet_bytes: the longest packet that the broker takes, as far as it says so.
+        maximum_qos: the highest QoS at which it takes messages; `publish` goes no higher.
         remarks: what is to be logged of the limits that the broker says it has.
     """
 
@@ -179,7 +180,7 @@ class Engine:
         self._pipe = _Pipe(write)
         self._events: list[Event] = []
         self._qos2_bytes = 0
-        self._maximum_qos = broker_limits.NO_LIMIT
+        self.maximum_qos = broker_limits.NO_LIMIT
         self.remarks: tuple[str, ...] = ()
         self.max_packet_bytes = packets.MAX_PACKET_BYTES
         version: dict[str, Any] = (
@@ -298,7 +299,7 @@ class Engine:
         Returns:
             False when the queue is full or the topic cannot be published to.
         """
-        qos = min(qos, self._maximum_qos)
+        qos = min(qos, self.maximum_qos)
         try:
             return self._client.publish(topic, payload, qos).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
         except ValueError:  # a wildcard in the topic, or a payload beyond what MQTT can carry
@@ -332,7 +333,7 @@ class Engine:
         # A broker ends the connection of a client that goes beyond what it says here. None of them
         # may be 0, but for the QoS.
         self.max_packet_bytes = getattr(limits, "MaximumPacketSize", 0) or self.max_packet_bytes
-        self._maximum_qos = broker_limits.maximum_qos(limits)
+        self.maximum_qos = broker_limits.maximum_qos(limits)
         self.remarks = tuple(broker_limits.remarks(limits))
         window = getattr(limits, "ReceiveMaximum", 0) or client.max_inflight_messages
         # The setter refuses it while connected; pinned by test_engine.py.

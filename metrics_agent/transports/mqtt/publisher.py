@@ -27,8 +27,15 @@ from metrics_agent.transports.reconnecting import Dial, Reconnecting
 
 __all__ = ["Publisher", "PublisherOwner"]
 
+QOS: Final = 1
 _DOUBT: Final = "does the broker know MQTT 5?"
 _NEEDED: Final = ", which is needed: only its answers say whether anyone is subscribed"
+_NO_ANSWERS: Final = Cause(
+    "maximum_qos",
+    "the broker takes messages at QoS 0 only (Maximum QoS 0), which it does not acknowledge; "
+    "QoS 1 is needed",
+    needs_user_action=True,
+)
 _BESIDE_BYTES: Final = 5
 """In a PUBLISH beside topic and payload: the topic's length, the packet id, no properties."""
 
@@ -92,6 +99,7 @@ class Publisher:
         table = SubscriptionTable()
         self._intake = Intake(table, _ignore, lambda: 0, _ignore, log, settings.max_payload)
         self._in_flight = False
+        self._answers = False
         self._waits = Timer(reactor, self._answer_is_overdue)
         self._reconnecting: Reconnecting[MqttLink] = Reconnecting(
             reactor,
@@ -108,7 +116,7 @@ class Publisher:
     @property
     def ready(self) -> bool:
         """Whether a message may be published now."""
-        return self._reconnecting.connected and not self._in_flight
+        return self._reconnecting.connected and self._answers and not self._in_flight
 
     def start(self) -> None:
         """Begin to connect."""
@@ -121,7 +129,7 @@ class Publisher:
             Whether it was sent; then the owner hears of its fate.
         """
         link = self._reconnecting.link
-        if link is None or not self.ready or not link.publish(topic, payload, 1):
+        if link is None or not self.ready or not link.publish(topic, payload, QOS):
             return False
         self._in_flight = True
         self._waits.start(float(self._settings.connect_timeout))
@@ -141,8 +149,12 @@ class Publisher:
 
     # What the link calls: `MqttLinkOwner`.
 
-    def link_accepted(self, _link: MqttLink, _session_present: bool) -> None:
-        """Report that messages can be published."""
+    def link_accepted(self, link: MqttLink, _session_present: bool) -> None:
+        """Report that messages can be published, if the broker answers them."""
+        self._answers = link.engine.maximum_qos >= QOS
+        if not self._answers:
+            link.abort(_NO_ANSWERS)
+            return
         self._reconnecting.accepted()
         self._owner.ready()
 

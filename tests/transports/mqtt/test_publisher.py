@@ -159,6 +159,26 @@ class PublisherTests(SynchronousTestCase):
             self.clock.advance(2)
             self.assertEqual(len(self.attempts), count + 1)
 
+    def test_broker_without_qos_1(self) -> None:
+        """It would not answer a message: nothing is sent, and it is tried slowly."""
+        self.transport = self.attempts[-1].open()
+        self.transport.clear()
+        self.transport.protocol.dataReceived(connack(True, properties=b"\x24\x00"))
+        self.assertFalse(self.publisher.ready)
+        self.assertFalse(self.publisher.publish("a/b", b"m x=1 1\n"))
+        self.transport.lost(ConnectionDone())
+        self.assertEqual(self.transport.value(), b"")
+        [down] = self.heard
+        self.assertIn("takes messages at QoS 0 only (Maximum QoS 0)", down)
+        self.assertNotIn("does not speak", down)
+        count = len(self.attempts)
+        self.clock.advance(29)
+        self.assertEqual(len(self.attempts), count)
+        self.clock.advance(2)
+        self.assertEqual(len(self.attempts), count + 1)
+        self.heard.clear()
+        self.accept(b"\x24\x01")
+
     def test_old_broker_that_closes(self) -> None:
         """The setting `protocol`, which the output has not, is not named."""
         self.transport = self.attempts[-1].open()
