@@ -227,7 +227,7 @@ def _from_url(scheme: str, rest: str, setting: str) -> Target:
     if scheme in _HTTP:
         return _database(scheme, rest)
     if scheme in _BROKERS | _WEBSOCKETS:
-        return _broker(scheme, rest)
+        return _broker(scheme, rest, setting)
     if scheme not in _SCHEMES:
         raise OutputError(f"got the scheme {shown(scheme)}, expected {EXPECTED_OUTPUT}")
     if "@" in rest:  # before anything is shown: it may hold a password
@@ -264,7 +264,7 @@ def _database(scheme: str, rest: str) -> Target:
     return Target(kind, path=f"/{path}", host=host, port=port, url=url)
 
 
-def _broker(scheme: str, rest: str) -> Target:
+def _broker(scheme: str, rest: str, setting: str) -> Target:
     """Read the address of a broker and a topic there; a WebSocket's path ends with a ``#``."""
     if "@" in rest:  # before anything is shown, and wherever it is: a password may hold a "/"
         raise OutputError(
@@ -272,12 +272,12 @@ def _broker(scheme: str, rest: str) -> Target:
             "output_settings.username and output_settings.password (a topic has %40 for an @)"
         )
     before_topic = "#" if scheme in _WEBSOCKETS else "/"
-    where, _mark, written = rest.partition(before_topic)
+    where, mark, written = rest.partition(before_topic)
     address = parse_address(f"{scheme}://{where}")
-    got = shown(f"{address}{before_topic}{written}")
+    got = shown(setting[: -len(rest)] + _hide_query(where) + mark + _hide_query(written))
     expected = f"{scheme}://host:port{'/mqtt#' if scheme in _WEBSOCKETS else '/'}topic"
     if not written:
-        raise OutputError(f"got {shown(str(address))} without a topic, expected {expected}")
+        raise OutputError(f"got {got} without a topic, expected {expected}")
     if "?" in written or UNPRINTABLE.search(written):
         raise OutputError(f"got {got}, expected {expected}, percent-encoded")
     try:
@@ -290,6 +290,12 @@ def _broker(scheme: str, rest: str) -> Target:
     if reason is not None:
         raise OutputError(f"got {got}: {reason}, expected {expected}")
     return Target("mqtt", broker=address, topic=topic)
+
+
+def _hide_query(text: str) -> str:
+    """Return a part of an address without its query, which may hold a password."""
+    before, mark, query = text.partition("?")
+    return before + mark + ("..." if query else "")
 
 
 def _socket(kind: Literal["tcp", "tls"], where: re.Match[str] | None, setting: str) -> Target:

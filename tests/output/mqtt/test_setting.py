@@ -38,9 +38,15 @@ class AddressTests(SynchronousTestCase):
     def test_wrong(self) -> None:
         """What is wrong is said, and nothing that may be secret is shown."""
         for setting, expected in (
-            ("mqtt://b", "got 'tcp://b:1883' without a topic, expected mqtt://host:port/topic"),
+            ("mqtt://b", "got 'mqtt://b' without a topic, expected mqtt://host:port/topic"),
+            ("MQTT://B:1/", "got 'MQTT://B:1/' without a topic"),
             ("mqtt://b/", "without a topic"),
-            ("ws://b/mqtt", "without a topic, expected ws://host:port/mqtt#topic"),
+            (
+                "ws://b/mqtt",
+                "got 'ws://b/mqtt' without a topic, expected ws://host:port/mqtt#topic",
+            ),
+            ("ws://b/mqtt?key=s3cret", "got 'ws://b/mqtt?...' without a topic"),
+            ("ws://b/mqtt?key=s3cret#+", "got 'ws://b/mqtt?...#+': a topic has no wildcard"),
             ("mqtt://me:s3cret@b/t", "output_settings.password"),
             ("mqtt://me:s3/cret@b/t", "output_settings.password"),
             ("mqtt://b/a/#", "a topic has no wildcard"),
@@ -48,8 +54,10 @@ class AddressTests(SynchronousTestCase):
             ("ws://b#a/%23", "a topic has no wildcard"),
             ("mqtt://b/$SYS/a", "topics that begin with $ belong to the broker"),
             ("mqtt://b/%24share/g/a", "topics that begin with $ belong to the broker"),
-            ("mqtt://b/a?b", "percent-encoded"),
-            ("mqtt://b/a b", "percent-encoded"),
+            ("mqtt://b/t?x", "got 'mqtt://b/t?...', expected mqtt://host:port/topic, percent-enc"),
+            ("mqtt://b/t?password=s3cret", "got 'mqtt://b/t?...', expected mqtt://host"),
+            ("ws://b#t?password=s3cret", "got 'ws://b#t?...', expected ws://host:port/mqtt#topic"),
+            ("mqtt://b/a b", "got 'mqtt://b/a b', expected mqtt://host:port/topic, percent-enc"),
             ("mqtt://b/%00", "forbidden character U+0000"),
             ("mqtt://b/%ff", "not UTF-8"),
             ("mqtt://b:99999/t", "got the port 99999"),
