@@ -96,7 +96,6 @@ class Sink(Service):
         self._draining = False
         self._reports = False  # the writer reports what is taken, and need not be asked
         self._trouble_kind = ""
-        self._rejections = 0  # since the last that was logged
         self._next_example_s = 0.0
         self._overflow = 0  # metrics dropped since the queue was last known to have room
         self.problem = ""
@@ -271,20 +270,18 @@ class Sink(Service):
     def rejected(self, count: int, reason: str, example: bytes) -> None:
         """Count lines that the reader will never take, and log one of them now and then."""
         self._dropped[REJECTED] = self._dropped.get(REJECTED, 0) + count
-        self._rejections += count
         now_s = self._reactor.seconds()
         if now_s < self._next_example_s:
             return
         self._next_example_s = now_s + _EXAMPLE_EVERY_S
         self._log.error(
-            "The output rejects metrics, which are dropped and counted, {count} so far: "
+            "The output rejects metrics, which are dropped and counted, {count} since the start: "
             "{reason}{example}. Others are logged in {minutes:g} min at the earliest.",
-            count=self._rejections,
+            count=self._dropped[REJECTED],
             reason=reason,
             example=f" (the line {example[:_EXAMPLE_BYTES]!r})" if example else "",
             minutes=_EXAMPLE_EVERY_S / 60,
         )
-        self._rejections = 0
 
     def trouble(self, reason: str, kind: str = "") -> None:
         """Log each trouble once until the output works again; the writer tries again."""

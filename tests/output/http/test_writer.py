@@ -363,7 +363,11 @@ class BadLineTests(WriterCase):
         errors = [event for event in logged if event["log_level"].name == "error"]
         self.assertEqual(len(errors), 1)
         self.assertIn("m a=1 1", str(errors[0]["example"]))
-        self.assertEqual(self.sink.dropped, {"rejected": 5})
+        self.assertEqual((errors[0]["count"], self.sink.dropped), (1, {"rejected": 5}))
+        self.clock.advance(600)
+        self.write(A, B)
+        self.advance(0.2)
+        self.assertEqual(logged[-1]["count"], 6, "of all so far")
 
 
 class StopTests(WriterCase):
