@@ -88,8 +88,15 @@ BREAKS: Final = (
     Break(
         "a_wrong_path_drops_lines",
         "output/http/writer.py",
-        "if len(search) == 1 and self._proven and",
-        "if len(search) == 1 and",
+        "return lone and self._proven and",
+        "return lone and",
+        "tests.output.http.test_writer",
+    ),
+    Break(
+        "a_stop_drops_a_line_that_was_rejected_alone",
+        "output/http/writer.py",
+        "self._proven and not self._source.draining",
+        "self._proven",
         "tests.output.http.test_writer",
     ),
     Break(

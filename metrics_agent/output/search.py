@@ -52,6 +52,11 @@ class Search:
         return len(self._lines)
 
     @property
+    def rounds(self) -> int:
+        """How often it has begun."""
+        return self._round + 1
+
+    @property
     def found(self) -> bool:
         """Whether all is known: every line that is not in `rejected` is stored."""
         return self._anchored and not self._stretches

@@ -299,12 +299,12 @@ class HttpWriter:
     def _search_failed(self, search: Search) -> None:
         """Wait for other lines: is the address wrong, or are the lines bad?"""
         _line, reason = search.rejected[-1]
-        if len(search) == 1 and self._proven and len(self._parts) == 1:
+        if self._may_be_one_bad_line(search):
             now_s = self._clock.seconds()
             if self._lone_since_s is None:
                 self._lone_since_s = now_s
             left_s = self._lone_since_s + LONE_LINE_S - now_s
-            if left_s <= 0 or self._source.draining:
+            if left_s <= 0:
                 self._source.rejected(1, reason, self._parts[0])
                 self._part_is_done()
                 if not self._closed:
@@ -315,7 +315,14 @@ class HttpWriter:
         self._lone_since_s = None
         text = f"it rejects every line, check output (one says: {reason})"
         self._source.trouble(f"{self._name}: {text}", "no_acceptable_line")
-        self._retry_in(self._backoff.next_delay_s())
+        # Soon at first: the next line may show that these are bad.
+        first = search.rounds == 1
+        self._retry_in(self._backoff.next_delay_s() if first else self._backoff.longest_delay_s())
+
+    def _may_be_one_bad_line(self, search: Search) -> bool:
+        """Return whether to wait for a line to search with; not at a stop, where none comes."""
+        lone = len(search) == 1 and len(self._parts) == 1
+        return lone and self._proven and not self._source.draining
 
     def _retry(self) -> None:
         """Send again what was not stored; a search that failed gets the next lines."""

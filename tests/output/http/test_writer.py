@@ -342,6 +342,23 @@ class BadLineTests(WriterCase):
         self.advance(120)
         self.assertEqual((self.settled, self.sink.dropped), ([], {}))
 
+    def test_slow_rounds(self) -> None:
+        """From the second round on every line that is rejected is tried after the longest delay."""
+        self.client.answer = lambda _body: BAD
+        self.write(A, B)
+        self.advance(200)
+        gaps = [b - a for a, b in itertools.pairwise(self.client.times)]
+        self.assertEqual([round(gap, 1) for gap in gaps if gap > 0.1], [0.5] + [30.0] * 6)
+        self.client.answer = lambda _body: OK
+        self.advance(31)
+        self.write(C)
+        self.advance(1)
+        self.client.answer = lambda _body: BAD
+        self.write(A, B)
+        self.advance(1)
+        gaps = [b - a for a, b in itertools.pairwise(self.client.times[-6:])]
+        self.assertIn(0.5, [round(gap, 1) for gap in gaps], "the next search begins quickly again")
+
     def test_a_few_bad_lines_hold_nothing_up_for_long(self) -> None:
         """Two bad lines of one device wait for the next device's line."""
         self.reject(A, B)
@@ -402,6 +419,42 @@ class StopTests(WriterCase):
         drained = self.sink.drain(4)
         self.advance(5)
         self.assertEqual((self.successResultOf(drained), self.settled), (2, []))
+
+    def test_lone_line_is_kept(self) -> None:
+        """A line that was rejected alone is not dropped by a stop: the address may be wrong now."""
+        self.client.answer = lambda _body: OK
+        self.write(B)
+        self.advance(1)
+        self.client.answer = lambda _body: BAD
+        for waited_s in (0.0, 1.0, LONE_LINE_S - 1):
+            self.forget_settled()
+            self.write(A)
+            self.advance(waited_s)
+            drained = self.sink.drain(4)
+            self.advance(5)
+            self.assertEqual(self.successResultOf(drained), 1)
+            self.assertEqual((self.settled, self.sink.dropped), ([], {}))
+            self.assertIn("it rejects every line, check output", self.sink.problem)
+            self.finish()
+            self.setUp()
+            self.client.answer = lambda _body: OK
+            self.write(B)
+            self.advance(1)
+            self.client.answer = lambda _body: BAD
+
+    def test_lone_line_is_tried_once_more(self) -> None:
+        """It is sent again, also at a stop, and stored if the database takes it now."""
+        self.client.answer = lambda _body: OK
+        self.write(B)
+        self.advance(1)
+        self.client.answer = lambda _body: BAD
+        self.write(A)
+        self.advance(1)
+        drained = self.sink.drain(4)
+        self.advance(0.1)
+        self.client.answer = lambda _body: OK
+        self.advance(1)
+        self.assertEqual((self.successResultOf(drained), self.settled), (0, [B, A]))
 
     def test_close_in_flight(self) -> None:
         """An answer after the close changes nothing."""
