@@ -135,6 +135,20 @@ BREAKS: Final = (
         "tests.output.mqtt.test_writer",
     ),
     Break(
+        "a_single_line_that_is_refused_is_dropped",
+        "output/mqtt/writer.py",
+        "        if search.found:\n",
+        "        if search.found or search.failed:\n",
+        "tests.output.mqtt.test_writer",
+    ),
+    Break(
+        "a_line_that_was_rejected_before_another_was_accepted_is_not_tried_again",
+        "output/search.py",
+        "self._stretches += [range(each, each + 1) for each in self._tried]",
+        "self.rejected, rejected = [], self.rejected",
+        "tests.output.test_search",
+    ),
+    Break(
         "a_restart_of_a_broker_makes_messages_shorter",
         "output/mqtt/writer.py",
         "if self._cuts >= _CUTS:",

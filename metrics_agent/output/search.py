@@ -1,15 +1,15 @@
 """The search for the bad lines of a request that was rejected as a whole. Pure.
 
 Theory of operation. Some databases store nothing of a request with one bad line, and say the same
-of a request to a wrong path. So a line is dropped only if it was rejected when sent alone, and
+of a request to a wrong path. So a line is dropped only if it was rejected when sent alone, after
 another line of the same search was accepted: then the address is right.
 
 The search begins with lines of which it is known that together they are rejected. First single
 lines, spread over all of them, are sent until one is accepted; if none of `PROBES` is, the search
 has failed, and begins again later, with the lines that have come meanwhile. Once a line was
 accepted, the stretches between those that were tried are sent, and each that is rejected is
-halved. An accepted line is never sent again. For each bad line this costs some ``2 log2(n)``
-requests, and never more than ``2 n`` in all.
+halved; those that were tried are sent once more, alone. An accepted line is never sent again. For
+each bad line this costs some ``2 log2(n)`` requests, and never more than ``3 n`` in all.
 """
 
 from __future__ import annotations
@@ -87,6 +87,9 @@ class Search:
             tried = sorted([*self._tried, self._probes[0]])
             ends = zip([-1, *tried], [*tried, len(self._lines)], strict=True)
             self._stretches = [range(a + 1, b) for a, b in ends if b - a > 1]
+            # These were rejected when nothing was accepted yet, and may not be bad.
+            self._stretches += [range(each, each + 1) for each in self._tried]
+            self.rejected = []
 
     def refused(self, reason: str) -> None:
         """Take that the request was rejected."""

@@ -96,6 +96,19 @@ class SearchTests(SynchronousTestCase):
         self.assertEqual((search.found, search.rejected), (True, []))
         self.assertEqual(server.requests, 2 * PROBES + 2, "all of it at once")
 
+    def test_path_that_is_right_again(self) -> None:
+        """What was rejected before a line was accepted is tried again: it may not be bad."""
+        lines = numbered(40)
+        server = Server({lines[7]}, wrong_path=True)
+        search = Search(lines)
+        for _ in range(PROBES - 1):
+            self.assertFalse(server.accepts(search.request()))
+            search.refused("wrong path")
+        server.wrong_path = False
+        server.run(search)
+        self.assertEqual(search.rejected, [(lines[7], "bad")])
+        self.assertEqual(sorted(server.stored), sorted({*lines} - {lines[7]}))
+
     def test_lines_that_come_meanwhile_help(self) -> None:
         """A single bad line is known as such when a later one is accepted."""
         server = Server({b"bad\n"})

@@ -7,6 +7,10 @@ that was delivered and not acknowledged overwrites itself in the database. A par
 than a message may be is cut between lines. Where a message is refused in a way that may be due to
 its size, or the connection ends twice while it waits for the answer, the next ones are half as
 long: a broker can have a limit of which it does not speak (mosquitto's `message_size_limit`).
+
+A single line that is refused so is searched with the next ones by a `Search`, as the lines of a
+request over HTTP are: it is dropped only if it is refused alone and another one is delivered. Else
+the limit is not one on size, and nothing is dropped.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from metrics_agent.cause import Cause
 from metrics_agent.output.lines import split_lines
 from metrics_agent.output.mqtt.answers import DELIVERED, cause_of, may_be_size
 from metrics_agent.output.pace import LONGEST_WAIT_S, wait_s
+from metrics_agent.output.search import PROBES, Search
 from metrics_agent.output.writer import BatchSource
 from metrics_agent.timer import Timer
 
@@ -42,6 +47,8 @@ _CUTS: Final = 2
 not the restart of a broker."""
 _DRAIN_RETRY_S: Final = 0.5
 """The longest wait before the next try during a stop."""
+_SEARCHED_LINES: Final = 256
+"""A search that has failed gets more lines up to so many."""
 _FULL_S: Final = 0.05
 """When to look again whether the connection takes a message."""
 
@@ -101,11 +108,13 @@ class MqttWriter:
         self._small_until_s = 0.0
         self._parts: deque[bytes] = deque()
         self._untaken = 0
+        self._search: Search | None = None
         self._in_flight = False
         self._refused = False
+        self._known = False
         self._cuts = 0
         self._leaves = Timer(clock, self._leave)
-        self._retries = Timer(clock, self._send)
+        self._retries = Timer(clock, self._go_on)
         self._first_s: float | None = None
         self._last_s = 0.0
         self._hurried = False
@@ -166,40 +175,51 @@ class MqttWriter:
                 self._leaves.start(delay_s)
             return
         self._leaves.stop()
-        data = source.peek_batches(self._limit_bytes)
-        if data:  # nothing while the queue is held
+        self._take()
+        if self._parts:
+            self._send()
+
+    def _take(self) -> None:
+        """Take whole batches from the queue as the last part; nothing while that is held."""
+        data = self._source.peek_batches(self._limit_bytes)
+        if data:
             self._parts.append(data)
             self._untaken += len(data)
-            source.advance(len(data))
-            self._first_s = self._last_s if source.queued_bytes else None
-            self._send()
+            self._source.advance(len(data))
+            self._first_s = self._last_s if self._source.queued_bytes else None
 
     def _send(self) -> None:
         """Publish the first part, if there is a connection."""
         self._retries.stop()
         if self._closed or self._in_flight or not self._publisher.ready:
             return
-        self._fit()
-        if self._closed or not self._parts:
+        longest = self._publisher.longest_payload(self._topic)
+        payload = self._fit(longest) if self._search is None else self._searched(longest)
+        if self._closed or not payload:
+            self._go_on_without_parts()
             return
-        self._in_flight = self._publisher.publish(self._topic, self._parts[0])
+        self._in_flight = self._publisher.publish(self._topic, payload)
         if not self._in_flight:
             self._retries.start(_FULL_S)
 
-    def _fit(self) -> None:
-        """Cut the first part if it is longer than a message may be."""
-        longest = self._publisher.longest_payload(self._topic)
+    def _go_on_without_parts(self) -> None:
+        if not self._closed and not self._parts:  # all lines were too long, the queue is next
+            self._retries.start(0)
+
+    def _fit(self, longest: int) -> bytes:
+        """Return the first part, cut if it is longer than a message may be."""
         limit = min(self._limit_bytes, longest)
         while self._parts and not self._closed and len(self._parts[0]) > limit:
             parts = list(_grouped(split_lines(self._parts[0]), limit))
             self._parts.popleft()
             self._parts.extendleft(reversed(parts))
             if len(parts[0]) <= longest:
-                return
+                break
             line = parts[0]
             reason = f"a line of {len(line)} bytes, the broker takes messages of up to {longest}"
             self._source.rejected(1, reason, line)
             self._part_is_done()
+        return self._parts[0] if self._parts else b""
 
     def _part_is_done(self) -> None:
         self._untaken -= len(self._parts.popleft())
@@ -209,6 +229,11 @@ class MqttWriter:
 
     def ready(self) -> None:
         """Publish what waits."""
+        if self._search is not None and self._search.failed and self._retries.active:
+            return  # a new connection is no reason to hurry
+        self._go_on()
+
+    def _go_on(self) -> None:
         if self._parts:
             self._send()
         else:
@@ -224,16 +249,26 @@ class MqttWriter:
         self._refused = False
         self._backoff.reset()
         self._source.recovered()
-        self._part_is_done()
-        if not self._closed:
+        if self._search is None:
+            self._part_is_done()
+        else:
+            self._search.accepted()
+            self._look_at_search(self._search)
+        if self._closed:
+            return
+        if self._search is None:
             self.ready()
+        else:
+            # Slowly: a quota on messages for each second must not look like one bad line.
+            self._retry_in(self._backoff.next_delay_s())
 
     def unanswered(self) -> None:
         """Publish it again on the next connection."""
         self._in_flight = False
         self._cuts += 1
+        self._known = self._refused and self._search is not None
         if self._cuts >= _CUTS:
-            self._halve()
+            self._shorten("the broker ends the connection when it gets it")
 
     def up(self) -> None:
         """Report that it works, as far as is known."""
@@ -241,26 +276,90 @@ class MqttWriter:
             self._source.recovered()
 
     def down(self, cause: Cause) -> None:
-        """Report that it does not."""
-        self._source.trouble(f"{self._name}: {cause.text}", cause.kind)
+        """Report that it does not, unless that is why a line is searched."""
+        if not self._known:
+            self._source.trouble(f"{self._name}: {cause.text}", cause.kind)
+        self._known = False
 
     # Failures.
 
     def _refuse(self, code: int) -> None:
         self._refused = True
         cause = cause_of(code, self._topic)
-        self._source.trouble(f"{self._name}: {cause.text}", cause.kind)
+        if self._search is None or not may_be_size(code):
+            self._source.trouble(f"{self._name}: {cause.text}", cause.kind)
         if may_be_size(code):
-            self._halve()
-        slow = cause.needs_user_action
-        delay_s = self._backoff.longest_delay_s() if slow else self._backoff.next_delay_s()
+            self._shorten(cause.text)
+        if not self._closed and not self._retries.active:
+            backoff, slow = self._backoff, cause.needs_user_action
+            self._retry_in(backoff.longest_delay_s() if slow else backoff.next_delay_s())
+
+    def _retry_in(self, delay_s: float) -> None:
         self._retries.start(min(delay_s, _DRAIN_RETRY_S) if self._source.draining else delay_s)
 
-    def _halve(self) -> None:
-        """Make messages half as long as the first part, for a while."""
-        if self._parts:
-            self._limit_bytes = max(1, len(self._parts[0]) // 2)
+    def _shorten(self, reason: str) -> None:
+        """Make messages half as long as the first part, for a while; search where that is a line.
+
+        Args:
+            reason: why a message may have been too long.
+        """
+        if self._search is not None:
+            self._cuts = 0
+            self._search.refused(reason)
+            self._look_at_search(self._search)
+            return
+        first = self._parts[0]
+        if len(split_lines(first)) > 1:
+            self._limit_bytes = max(1, len(first) // 2)
             self._small_until_s = self._clock.seconds() + SMALL_S
+            return
+        self._cuts = 0
+        self._grow(1)
+        self._search = Search(split_lines(self._parts[0]))
+
+    def _searched(self, longest: int) -> bytes:
+        """Return what the search asks for, or what follows; no bytes if it has failed again."""
+        search = self._search
+        assert search is not None
+        if search.failed:
+            search.again(split_lines(self._grow(PROBES)))
+        while not search.found and not search.failed:
+            payload = search.request()
+            if len(payload) <= longest:
+                return payload
+            search.refused(f"{len(payload)} bytes, the broker takes messages of up to {longest}")
+        self._look_at_search(search)
+        return b"" if self._search is not None else self._fit(longest)
+
+    def _look_at_search(self, search: Search) -> None:
+        """Drop what is found, or wait if no line is accepted."""
+        if search.found:
+            for line, reason in search.rejected:
+                self._source.rejected(1, reason, line)
+            self._search = None
+            self._part_is_done()
+        elif search.failed:
+            _line, reason = search.rejected[-1]
+            text = f"the broker takes no line, not even a single one ({reason}), check its limits"
+            self._refused = True
+            self._source.trouble(f"{self._name}: {text}", "no_acceptable_line")
+            self._retry_in(self._backoff.longest_delay_s())
+
+    def _grow(self, count: int) -> bytes:
+        """Add the next lines to the first part, to be searched with it; return them."""
+        first = self._parts[0]
+        if len(self._parts) == 1:
+            self._take()
+        if len(self._parts) == 1 or first.count(b"\n") >= _SEARCHED_LINES:
+            return b""
+        more = next(_grouped(split_lines(self._parts[1])[:count], FULL_BYTES))
+        rest = self._parts[1][len(more) :]
+        self._parts[0] = first + more
+        if rest:
+            self._parts[1] = rest
+        else:
+            del self._parts[1]
+        return more
 
 
 def _grouped(lines: list[bytes], limit: int) -> Iterator[bytes]:

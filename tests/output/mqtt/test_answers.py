@@ -24,6 +24,7 @@ class AnswerTests(SynchronousTestCase):
             (0x87, "may not publish to 'a/b', check the broker's access list", True, False),
             (0x90, "does not accept the topic 'a/b', check output", True, False),
             (0x91, "the broker refuses the message", False, False),
+            (0x95, "the message is too large", False, True),
             (0x97, "a quota is exceeded", False, True),
             (0x99, "line protocol is not the format of 'a/b'", True, False),
             (0xFE, "the broker refuses the message", False, False),
