@@ -218,7 +218,8 @@ lock() {
 
 uninstall() {
     # Telegraf does not start with a snippet whose command is missing, so that goes first.
-    displace "$snippet" "$HERE/telegraf/$NAME.conf" "$HERE/telegraf/$NAME-socket.conf"
+    displace "$snippet" "$HERE/telegraf/$NAME.conf" "$HERE/telegraf/$NAME-socket.conf" \
+        "$HERE/telegraf/$NAME-mqtt.conf"
     if [ -e "$unit" ]; then
         systemd disable --now "$NAME.service" || warn "$NAME.service could not be stopped"
         rm -f -- "$unit"
@@ -368,7 +369,9 @@ place_for_telegraf() {
 place_for_systemd() {
     place "$HERE/systemd/telegraf.service.d/$NAME.conf" "$dropins/$NAME.conf"
     place "$HERE/systemd/telegraf.service.d/$NAME-socket.conf" "$dropins/$NAME-socket.conf"
-    place "$HERE/telegraf/$NAME-socket.conf" "$snippet" "$HERE/telegraf/$NAME.conf"
+    # With an output to a broker the snippet for that is there, by hand.
+    cmp -s -- "$HERE/telegraf/$NAME-mqtt.conf" "$snippet" ||
+        place "$HERE/telegraf/$NAME-socket.conf" "$snippet" "$HERE/telegraf/$NAME.conf"
     sed -e "s/^User=.*/User=$user/" -e "s/^Group=.*/Group=$group/" \
         "$HERE/systemd/$NAME.service" >"$scratch/$NAME.service"
     # Changes of yours are in drop-ins, so the unit itself is always ours, and of this version.

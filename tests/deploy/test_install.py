@@ -353,6 +353,19 @@ class UninstallTests(InstallTestCase):
         self.run_script(self.wheel("1.0"))
         self.assertEqual(self.version(), "metrics-agent 1.0")
 
+    def test_snippet_for_a_broker(self) -> None:
+        """The one that was put in place by hand is ours: an upgrade keeps it, and it is removed."""
+        wheel = self.wheel("1.0")
+        self.run_script("--service", wheel)
+        ours = self.script.parent / "telegraf/metrics-agent-mqtt.conf"
+        shutil.copyfile(ours, self.snippet)
+        said = self.run_script("--service", wheel)
+        self.assertNotIn("differs", said)
+        self.assertEqual(self.snippet.read_text(), ours.read_text())
+        said = self.run_script("--uninstall")
+        self.assertNotIn("not as we placed it", said)
+        self.assertFalse(self.snippet.with_name("metrics-agent.conf.removed").exists())
+
     def test_purge(self) -> None:
         """--purge leaves no file; a program that is not ours is no business of it."""
         self.run_script(self.wheel("1.0"))
