@@ -47,7 +47,7 @@ def _connect_refused(world: World) -> Callable[[], None]:
 def _access_withdrawn(world: World) -> Callable[[], None]:
     """Withhold messages without an error; half of the time refuse the subscription too."""
     broker = world.chance.choice(world.scoped_brokers)
-    filters = {f"{module}/#" for module in world.scope.modules} | {"tele/#"}
+    filters = {f"{module}/#" for module in world.scope.modules} | {"tele/#", "ha/#"}
     filters = {each for each in sorted(filters) if world.chance.random() < 0.5}
     broker.unreadable |= filters
     if world.chance.random() < 0.5:

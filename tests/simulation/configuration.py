@@ -7,6 +7,7 @@ from random import Random
 from typing import Final
 
 __all__ = [
+    "ANNOUNCED",
     "BROKEN",
     "DEVICES",
     "GLOBALS",
@@ -25,6 +26,7 @@ PORTS: Final = {
     "tasmota": 1884,
     "tasmota:two": 1883,
     "opendtu": 1883,
+    "hadiscovery": 1884,
 }
 """The modules, each with its broker's port."""
 DEVICES: Final = {
@@ -32,7 +34,13 @@ DEVICES: Final = {
     "tasmota:two": ("d2q0", "u3q1"),
 }
 """Tasmota devices: names with a d announce themselves; the last digit is the QoS."""
-_OWNERS: Final = {name: module for module, names in DEVICES.items() for name in names}
+ANNOUNCED: Final = ("h0q0", "h1q1", "h2q1")
+"""Devices that announce themselves to Home Assistant; the last digit is the QoS they send at."""
+_OWNERS: Final = {
+    name: module
+    for module, names in (*DEVICES.items(), ("hadiscovery", ANNOUNCED))
+    for name in names
+}
 NUMBERED: Final = ("a", "b", "c")
 """The instances of the test module."""
 INSTANCES: Final = tuple(f"numbered:{name}" if name in NUMBERED else name for name in PORTS)
@@ -56,6 +64,7 @@ _REAL: Final = {
     "tasmota": _TASMOTA,
     "tasmota:two": _TASMOTA,
     "opendtu": "[modules.opendtu.mqtt]\n",
+    "hadiscovery": "qos = 1\n",
 }
 """The modules of the agent itself, with their settings."""
 BROKEN: Final = (

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
+from tests.simulation.announced import AnnouncedDevices
 from tests.simulation.broker import ModelBroker
 from tests.simulation.clock import SimClock
 from tests.simulation.configuration import DEVICES, PORTS
@@ -37,6 +38,7 @@ class Devices:
 
     Attributes:
         publishing: they keep publishing.
+        announced: those that announce themselves to Home Assistant.
     """
 
     def __init__(self, clock: SimClock, brokers: Mapping[int, ModelBroker], ledger: Ledger) -> None:
@@ -49,6 +51,7 @@ class Devices:
         self._rate = clock.random.choice((0.2, 1.0, 3.0, 10.0))
         self._silent = clock.random.choice((0, 0, 0, 0, 60))
         self.publishing = True
+        self.announced = AnnouncedDevices(clock, brokers[PORTS["hadiscovery"]], ledger)
 
     def begin(self) -> None:
         """Publish from now on."""
@@ -57,6 +60,7 @@ class Devices:
 
     def announce(self) -> None:
         """Publish retained announcements; some runs have many devices that send nothing else."""
+        self.announced.announce()
         silent = [f"ds{number}" for number in range(self._silent)]
         for module, names in DEVICES.items():
             broker = self._brokers[PORTS[module]]
@@ -70,6 +74,12 @@ class Devices:
         """Publish the next number."""
         if module == "opendtu":
             self._send_total()
+            return
+        if module == "hadiscovery":
+            device = self._random.choice(self.announced.devices)
+            number = self._numbers[device.name, device.qos]
+            self._numbers[device.name, device.qos] += 1
+            self.announced.send(device, number)
             return
         topic, name = f"{module}/x", module
         if module in DEVICES:
@@ -86,7 +96,9 @@ class Devices:
 
     def have_subscribers(self) -> bool:
         """Say whether every module has subscribed to what its devices send."""
-        return all(self._brokers[PORTS[module]].has_subscriber(topic) for module, topic in TOPICS)
+        return self.announced.have_subscribers() and all(
+            self._brokers[PORTS[module]].has_subscriber(topic) for module, topic in TOPICS
+        )
 
     def send_each(self) -> None:
         """Publish some numbers to each module."""

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from tests.simulation.announced import ANNOUNCED_KINDS
 from tests.simulation.broker_faults import BROKER_KINDS, expire_sessions
 from tests.simulation.configuration import BROKEN, GLOBALS, NUMBERED
 from tests.simulation.http_faults import HTTP_KINDS
@@ -342,6 +343,7 @@ KINDS: Final[dict[str, Fault]] = {
     "module_stop": _module_step("stop", "raises", "exits", "hangs", "slow"),
     "module_message": _module_step("message", "raises", "exits", "nothing", "fails"),
     "module_tick": _module_step("tick", "raises", "exits", "hangs", "late", "fails"),
+    **ANNOUNCED_KINDS,
     **HTTP_KINDS,
     "burst": _burst,
     "disk": _disk,

@@ -24,6 +24,10 @@ Key = tuple[str, int, int]
 """Module, QoS and number."""
 
 
+_ANNOUNCED: Final = re.compile(
+    rb"electricity,device=(h\dq(\d)),friendly=Name_\d+,vendor=sim energy_total=(\d+)[.0]*,"
+    rb"power=(\d+)"
+)
 _TOTAL: Final = re.compile(rb"electricity,device=total,vendor=opendtu[^ ]* power=(\d+)")
 
 
@@ -123,6 +127,10 @@ class Ledger:
             if found[3] is not None and found[3] != b",friendly=Name_" + found[1]:
                 self._violate(f"{name} has the name of another device: {line!r}")
             return name, int(found[2]), int(found[4])
+        if (found := _ANNOUNCED.match(line)) is not None:
+            if found[3] != found[4]:
+                self._violate(f"values of two messages in a line: {line!r}")
+            return found[1].decode(), int(found[2]), int(found[3])
         if (found := _TOTAL.match(line)) is not None:
             return "opendtu", 0, int(found[1])
         return None
@@ -193,6 +201,11 @@ def key_of(publication: Publication) -> Key:
     levels = publication.topic.split("/")
     if levels[0] == "solar":
         return "opendtu", publication.qos, int(publication.payload)
+    if levels[0] == "ha" and publication.payload.startswith(b"{"):
+        number = int(publication.payload.partition(b'"power":')[2][:-1])
+        return levels[1], int(levels[1][-1]), number
+    if levels[0] in {"ha", "homeassistant", "tasmota"}:
+        return levels[-1], publication.qos, -1
     if levels[0] == "tele":
         return levels[1], int(levels[1][-1]), int(publication.payload.split(b'"Total":')[1][:-2])
     qos, number = publication.payload.split(b":")

@@ -30,6 +30,7 @@ from attrs import asdict, frozen
 import metrics_agent
 from metrics_agent.describe import update
 from tests.deliberate_breaks import BREAKS, Break
+from tests.simulation.announced_mutants import ANNOUNCED_RACES
 from tests.simulation.fix_mutants import FIXES, NOT_TRIED
 from tests.simulation.http_mutants import HTTP_RACES
 from tests.simulation.race_mutants import RACES
@@ -48,7 +49,7 @@ TESTS: Final = Path(__file__).parent.parent
 GROUPS: Final[dict[str, tuple[Break, ...]]] = {
     "fix": FIXES,
     "break": tuple(each for each in BREAKS if each.name not in OUT_OF_REACH),
-    "race": (*RACES, *HTTP_RACES),
+    "race": (*RACES, *HTTP_RACES, *ANNOUNCED_RACES),
 }
 """Mutants by kind: reverted fixes, deliberate breaks, races."""
 

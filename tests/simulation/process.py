@@ -14,6 +14,7 @@ from metrics_agent.config import load
 from metrics_agent.logs.logger import ModuleLogger, make_logger
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.module_kind import ModuleKind
+from metrics_agent.modules.hadiscovery import MODULE as HADISCOVERY
 from metrics_agent.modules.opendtu import MODULE as OPENDTU
 from metrics_agent.modules.tasmota import MODULE as TASMOTA
 from metrics_agent.output.sink import QUEUE_FULL, REJECTED
@@ -190,7 +191,7 @@ class AgentProcess:
             if self.stopping:
                 violation("the configuration is read during a stop")
             clock.boundary("config")
-            kinds = {each.name: each for each in (kind, TASMOTA, OPENDTU)}
+            kinds = {each.name: each for each in (kind, TASMOTA, OPENDTU, HADISCOVERY)}
             return load(config, kinds.get, list(kinds), {})
 
         plan = build(read_config())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, frozen
 
 from tests.simulation.accounting import FORGOTTEN, may_cost_names
+from tests.simulation.announced import ANNOUNCED_KINDS
 from tests.simulation.broker_faults import BROKER_KINDS
 from tests.simulation.configuration import PORTS
 from tests.simulation.faults import KINDS
@@ -25,6 +26,7 @@ CONTAINED: Final = (
     "broker_silent",
     "broker_version",
     *BROKER_KINDS,
+    *ANNOUNCED_KINDS,
     "stream_stalls",
     "link_slow",
     "filter_refused",

@@ -203,6 +203,7 @@ class World:
             self.violate(f"not recovered {limit_s:.0f} s after the last fault: {self._state()}")
             return
         self.recovered_s = self.clock.now_s - healed_s
+        self.devices.announced.settle()
         sent = len(self.ledger.sent)
         self.devices.send_each()
         self.clock.run(DELIVERY_S)
@@ -426,7 +427,9 @@ class World:
 
     def _unsubscribed(self, name: str) -> None:
         """What an enabled module wants must not be given up, not even for a moment."""
-        for module, topic in TOPICS:
+        announced = self.devices.announced
+        wanted = {each.topic for each in announced.devices} - {*announced.given_up()}
+        for module, topic in (*TOPICS, *(("hadiscovery", each) for each in sorted(wanted))):
             has_subscriber = self.brokers[PORTS[module]].has_subscriber
             is_wanted = self.config.modules[module] and matches(name, topic)
             if is_wanted and not has_subscriber(topic):
