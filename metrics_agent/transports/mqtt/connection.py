@@ -8,7 +8,7 @@ reasons to pause.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from attrs import evolve
 from twisted.application.service import Service
@@ -37,6 +37,9 @@ from metrics_agent.transports.outage import OutageReport
 from metrics_agent.transports.reconnecting import Dial, Reconnecting
 
 __all__ = ["MqttConnection"]
+
+_LOOK_AGAIN_S: Final = 0.5
+"""While announcements are awaited: how often to look whether filters can be given up."""
 
 
 class MqttConnection(Service):
@@ -99,6 +102,7 @@ class MqttConnection(Service):
         self._subscriber = Subscriber(log, state)
         self._pause_reasons: set[str] = set()
         self._flushes = Timer(reactor, self._flush)
+        self._later_flushes = Timer(reactor, self._flush)
         self._resubscribes = Timer(reactor, self._resubscribe)
         self._answers = Timer(reactor, self._answer_is_overdue)
         self._awaits_announcements = True
@@ -335,7 +339,14 @@ class MqttConnection(Service):
     def _flush(self) -> None:
         if self._link is not None and self._link.accepted:
             self._await_announcements()
-            self._subscriber.flush(self._link.engine, self._table.wanted(), self.broker)
+            kept = self._subscriber.flush(
+                self._link.engine,
+                self._table.wanted(),
+                self.broker,
+                more_may_be_wanted=self._link.inflow.announcement_gate.active,
+            )
+            if kept and not self._later_flushes.active:
+                self._later_flushes.start(_LOOK_AGAIN_S)
             self._await_announcements()
             if self._subscriber.waits_for_an_answer and not self._answers.active:
                 self._answers.start(self.settings.connect_timeout)
@@ -364,5 +375,5 @@ class MqttConnection(Service):
         self._flush_soon()
 
     def _stop_timers(self) -> None:
-        for timer in (self._flushes, self._resubscribes, self._answers):
+        for timer in (self._flushes, self._later_flushes, self._resubscribes, self._answers):
             timer.stop()

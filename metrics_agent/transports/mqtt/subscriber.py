@@ -136,13 +136,25 @@ class Subscriber:
         self._unanswered.clear()
         self._suspects.ended(unanswered, learned, broker)
 
-    def flush(self, engine: Engine, wanted: Mapping[str, int], broker: str) -> None:
+    def flush(
+        self,
+        engine: Engine,
+        wanted: Mapping[str, int],
+        broker: str,
+        *,
+        more_may_be_wanted: bool = False,
+    ) -> bool:
         """Subscribe to what is queued, and unsubscribe from unwanted filters as far as is safe now.
 
         Args:
             engine: of a connection that the broker accepted.
             wanted: filters and QoS that are wanted now.
             broker: its name, for the log.
+            more_may_be_wanted: announcements are on their way that bring filters of the session
+                back: what is not wanted is kept until they are here.
+
+        Returns:
+            Whether filters were kept for that reason alone.
         """
         suspects = self._suspects
         asked = [name for name in self._queued if name in wanted and suspects.allows(name)]
@@ -168,6 +180,8 @@ class Subscriber:
         in_force = [name for name in wanted if name in self._granted]
         doubled = {name for name in stale if any(covers(wide, name) for wide in in_force)}
         unwanted = stale - doubled if self._may_unsubscribe else set()
+        kept = unwanted if more_may_be_wanted else set()
+        unwanted = unwanted - kept
         for names in _pieces(sorted(doubled | unwanted), most_bytes):
             packet_id = engine.unsubscribe(names)
             if packet_id is not None:
@@ -178,6 +192,7 @@ class Subscriber:
                 filters=", ".join(sorted(unwanted)),
                 broker=broker,
             )
+        return bool(kept)
 
     def unsubscribed(self, answer: Unsubscribed) -> None:
         """Take an UNSUBACK: the broker has forgotten these filters."""

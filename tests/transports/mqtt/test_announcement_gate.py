@@ -28,6 +28,7 @@ from tests.transports.mqtt.scripted import (
 from tests.transports.mqtt.test_inflow import FakeReceiver
 
 SUBSCRIBE = 0x82
+UNSUBSCRIBE = 0xA2
 PINGREQ = (0xC0, b"")
 FILTER = "d"
 ENDS_THE_WAIT_AT = b"end"
@@ -459,6 +460,22 @@ class ConnectionTests(SynchronousTestCase):
                 batch.settle()
         self.script.clock.advance(0)
         self.assertEqual(self.script.transport.value(), puback(1))
+
+    def test_filters_of_a_session(self) -> None:
+        """What an announcement brings back is not given up before; the others are after it."""
+        connection = self.script.connection
+        connection._subscriber._at_broker = {"back", "gone"}
+        self.connect()
+        connection.unsubscribe_unwanted()
+        self.script.clock.pump([0, 1])
+        written = self.script.written()
+        self.assertEqual(self.script.filters(written, UNSUBSCRIBE), [])
+        self.script.send(suback(self.script.v5, 1, 0, 1))
+        connection.subscribe("back", 1, self.note)
+        self.script.clock.advance(0)
+        self.script.send(suback(self.script.v5, 2, 1) + PINGRESP)
+        self.script.clock.pump([QUIET_S, 0, 1])
+        self.assertEqual(self.script.filters(self.script.written(), UNSUBSCRIBE), ["gone"])
 
     def test_refused(self) -> None:
         """Where the login may not read announcements nothing waits longer for that."""
