@@ -123,6 +123,12 @@ class AnnouncedDevices:
             if self._may_give_nothing(device):
                 self._ledger.nothing.add(key)
 
+    def may_be_unknown(self) -> None:
+        """Take note that announcements may come later than they are waited for."""
+        self._may_be_unknown = True
+        names = {device.name for device in self.devices}
+        self._ledger.nothing |= {key for key in self._ledger.sent if key[0] in names}
+
     def change(self, device: _Device) -> None:
         """Take note that messages of a device may come before or after what is announced."""
         device.changes = True

@@ -212,6 +212,8 @@ class Faults:
         world.episodes[kind] += 1
         world.pairs.update((kind, state) for state in states_of(world))
         world.note(f"fault {number}: {kind}")
+        if may_cost_names({kind}) or kind == FORGOTTEN:
+            world.devices.announced.may_be_unknown()
         heal = KINDS[kind](world)
         if heal is not None:
             self._heals.append(heal)
