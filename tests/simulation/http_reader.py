@@ -238,7 +238,7 @@ class DatabaseReader(Reader):
             session.answer(request, outcome, trouble)
 
     def check_rejected(self, count: int) -> None:
-        """Compare what was refused with what the agent counted, processes that were killed too."""
+        """Compare; processes that were killed have counted too."""
         if not self.partial_answers <= count <= self.bad_lines:
             self._on_fault(
                 f"{count} metrics are counted as rejected, expected from {self.partial_answers} to "

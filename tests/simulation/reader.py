@@ -100,6 +100,11 @@ class Reader:
     def cut(self) -> None:
         """Break the connection, where there is one."""
 
+    def check_rejected(self, count: int) -> None:
+        """Compare how many metrics the agent counted as rejected with what was refused."""
+        if count:
+            self._on_fault(f"{count} metrics are counted as rejected, which none can be")
+
     def wake(self) -> None:
         """Go on reading."""
         if not self._due:

@@ -241,8 +241,7 @@ class World:
         kinds = set(self.episodes)
         if not all(each.options.retained_for_wildcards for each in self.brokers.values()):
             kinds.add(NO_RETAINED)
-        if isinstance(self.reader, DatabaseReader):
-            self.reader.check_rejected(self.accounting.rejected)
+        self.reader.check_rejected(self.accounting.rejected)
         self.accounting.close(self.brokers.values(), kinds, ids)
 
     def _is_settled(self) -> bool:
