@@ -299,6 +299,11 @@ class HttpWriter:
     def _search_failed(self, search: Search) -> None:
         """Wait for other lines: is the address wrong, or are the lines bad?"""
         _line, reason = search.rejected[-1]
+        if self._proven and len(search) == 1 and (more := self._grow()):
+            self._lone_since_s = None
+            search.again(split_lines(more))
+            self._send()
+            return
         if self._may_be_one_bad_line(search):
             now_s = self._clock.seconds()
             if self._lone_since_s is None:
@@ -342,8 +347,10 @@ class HttpWriter:
     def _grow(self) -> bytes:
         """Add the next lines to the first part; no bytes if there are none."""
         first = self._parts[0]
-        if len(self._parts) == 1 and len(first) < self._limit_bytes:
-            self._take(self._limit_bytes - len(first))
+        # A single line may be longer than requests are just now, and must not wait alone.
+        is_single = self._search is not None and len(self._search) == 1
+        if len(self._parts) == 1 and (is_single or len(first) < self._limit_bytes):
+            self._take(max(1, self._limit_bytes - len(first)))
         if len(self._parts) == 1:
             return b""
         more = self._parts[1]

@@ -219,6 +219,17 @@ class SizeTests(WriterCase):
         self.advance(LONE_LINE_S + 1)
         self.assertEqual(self.sink.dropped, {"rejected": 2})
 
+    def test_single_line_holds_nothing_up(self) -> None:
+        """One that fills a request by itself is searched with the lines behind it, at once."""
+        self.client.answer = lambda body: OK if len(body) < 100 else HttpReply(413, b"")
+        long = b"m a=" + b"1" * 200 + b"\n"
+        self.write(long, B)
+        self.advance(1)
+        self.write(long, B)
+        self.advance(1)
+        self.assertEqual(self.settled, [long, B, long, B])
+        self.assertEqual(self.sink.dropped, {"rejected": 2})
+
 
 class BadLineTests(WriterCase):
     """Lines that the database rejects."""
