@@ -21,6 +21,8 @@ __all__ = ["ANNOUNCED_KINDS", "AnnouncedDevices"]
 _OFTEN_AWAY: Final = "h1q1"
 """The one that says whether it is there. What comes before that is known gives nothing: after each
 start of the module, until the retained message is here, perhaps behind those of a session."""
+_SETTLED_S: Final = 1.0
+"""How long an announcement is on its way where all works."""
 _AGAIN_S: Final = 10.0
 """How often a device announces itself, as many do: not every broker has kept it."""
 
@@ -135,7 +137,10 @@ class AnnouncedDevices:
         self._ledger.nothing |= {key for key in self._ledger.sent if key[0] == device.name}
 
     def settle(self) -> None:
-        """Take note that the agent knows all."""
+        """Announce all once more; when they have come the agent knows all."""
+        for device in self.devices:
+            self.announce_one(device)
+        self._clock.run(_SETTLED_S)
         self._is_settled = True
 
     def given_up(self) -> Iterator[str]:

@@ -33,13 +33,11 @@ _GARBAGE: Final = (
 def _refuses(world: World, reader: DatabaseReader) -> Trouble:
     """The login, the path or the database is wrong."""
     chance = world.chance
-    status = chance.choice((400, 401, 403, 404))
-    if status == 400 and reader.database is not Database.VICTORIA:
-        status = 404
-    if status == 400:
+    if reader.database is Database.VICTORIA and chance.random() < 0.7:
         answer = Answer(400, b'unsupported path requested: "/writ"\n')
         return Trouble(answer, meaning=Meaning.REJECTED)
-    return Trouble(Answer(status, b'{"error":"no"}\n'), meaning=Meaning.USER)
+    answer = Answer(chance.choice((401, 403, 404)), b'{"error":"no"}\n')
+    return Trouble(answer, meaning=Meaning.USER)
 
 
 def _fails(world: World, _reader: DatabaseReader) -> Trouble:

@@ -169,12 +169,6 @@ HTTP_RACES: Final = (
         "\n    def _part_is_done",
     ),
     _race(
-        "a_stop_leaves_the_last_lines_waiting",
-        _WRITER,
-        "            urgent=source.urgent,\n",
-        "            urgent=source.urgent and not source.draining,\n",
-    ),
-    _race(
         "a_stop_waits_for_the_time_to_try_again",
         _WRITER,
         "elif self._lone_since_s is not None or (self._source.draining and not self._hurried):",

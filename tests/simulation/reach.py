@@ -96,6 +96,10 @@ WHY_MISSED: Final[dict[str, str]] = {
         "finds it"
     ),
     "a_hundred_messages_wait_for_names_and_no_more": "as above",
+    "a_wrong_path_drops_lines": (
+        "a line would have to be alone for 10 s at a wrong address that has taken none since the "
+        "start; tests.output.http.test_writer finds it"
+    ),
     "filters_are_not_subscribed_again": (
         "a session keeps its filters; only a SUBSCRIBE that is lost with its connection would be "
         "missing; test_connection finds it"

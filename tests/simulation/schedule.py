@@ -13,6 +13,7 @@ from tests.simulation.announced import ANNOUNCED_KINDS
 from tests.simulation.broker_faults import BROKER_KINDS
 from tests.simulation.configuration import PORTS
 from tests.simulation.faults import KINDS
+from tests.simulation.http_faults import HTTP_KINDS
 from tests.simulation.states import states_of
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ LONGEST_S: Final = 15.0
 """How long a fault lasts at most."""
 _NAMES_SHARE: Final = 0.2
 """The share of runs in which no fault excuses lines without a device's name."""
+_DATABASE_SHARE: Final = 0.4
+"""Of the kinds that concern the database, a run with one has this share at least."""
 INSIDE: Final = frozenset({"disk"})
 """Boundaries where a fault strikes amid the agent's turn; elsewhere it strikes right after it."""
 
@@ -142,7 +145,9 @@ class Faults:
             possible = _without_cost(possible, random)
         # Many kinds meet in more ways; a few excuse less.
         share = random.choice((0.06, 0.15, 0.5, 0.5))
-        chosen = [kind for kind in possible if random.random() < share]
+        # Those of a database strike only where the output is one.
+        shares = {kind: max(share, _DATABASE_SHARE) for kind in HTTP_KINDS}
+        chosen = [kind for kind in possible if random.random() < shares.get(kind, share)]
         kinds = [kind for kind in chosen if kind not in world.without] or ["clock_jump"]
         mean_s = random.choice((0.1, 0.5, 2.0, 5.0))
         time_s = 0.0
