@@ -43,12 +43,6 @@ ANNOUNCED_RACES: Final = (
         "            qos=0,\n",
     ),
     _race(
-        "a_topic_ends_with_the_first_of_its_entities",
-        _REGISTRY,
-        "        if not route.inputs and not route.availabilities:\n",
-        "        if route.topic in self._routes:\n",
-    ),
-    _race(
         "an_entity_that_moves_is_not_heard_again",
         _REGISTRY,
         "        for route in new:\n            self._added(route)\n",

@@ -141,8 +141,8 @@ HTTP_RACES: Final = (
     _race(
         "a_search_that_failed_loses_the_lines_that_came",
         _WRITER,
-        "            search.again(split_lines(more))\n",
-        "            search.again()\n",
+        "            search.again(split_lines(more))\n        self._send()\n",
+        "            search.again()\n        self._send()\n",
     ),
     _race(
         "the_second_half_of_a_request_goes_first",
