@@ -67,10 +67,12 @@ def _is_another(world: World, _reader: DatabaseReader) -> Trouble:
         )
     if way == "empty":
         return Trouble(Answer(200), meaning=Meaning.STORED)
+    answer = Answer(200, _PAGE, _HTML, measured=way == "page")
+    head_bytes = len(answer.encode()) - len(_PAGE)
     return Trouble(
-        Answer(200, _PAGE, _HTML, measured=way == "page"),
+        answer,
         meaning=Meaning.USER,
-        answer_bytes=chance.choice((None, chance.randrange(120))),
+        answer_bytes=chance.choice((None, head_bytes, chance.randrange(120))),
     )
 
 

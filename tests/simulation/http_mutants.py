@@ -57,13 +57,6 @@ HTTP_RACES: Final = (
         "        elif search is not None and search.failed:\n",
     ),
     _race(
-        "a_stop_settles_what_is_left",
-        _WRITER,
-        "        self._closed = True\n        self._leaves.stop()\n",
-        "        self._closed, self._untaken = True, 0\n        self._source.taken()\n"
-        "        self._leaves.stop()\n",
-    ),
-    _race(
         "a_drain_settles_what_is_left",
         _WRITER,
         "        self._reused = False\n        self._source.trouble(",

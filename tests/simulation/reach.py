@@ -96,6 +96,10 @@ WHY_MISSED: Final[dict[str, str]] = {
         "finds it"
     ),
     "a_hundred_messages_wait_for_names_and_no_more": "as above",
+    "what_was_announced_last_is_never_saved": (
+        "announcements that the broker has stored come again; where it has not, what is lost is "
+        "excused"
+    ),
     "a_wrong_path_drops_lines": (
         "a line would have to be alone for 10 s at a wrong address that has taken none since the "
         "start; tests.output.http.test_writer finds it"
