@@ -60,7 +60,7 @@ def _fails(world: World, _reader: DatabaseReader) -> Trouble:
 def _is_another(world: World, _reader: DatabaseReader) -> Trouble:
     """A proxy, a portal or a receiver of another kind answers."""
     chance = world.chance
-    way = chance.choice(("page", "page without a length", "redirect", "empty"))
+    way = chance.choice(("page", "without a length", "without a length", "redirect", "empty"))
     if way == "redirect":
         return Trouble(
             Answer(307, b"", {"Location": "http://192.0.2.1/elsewhere"}), meaning=Meaning.USER
@@ -72,7 +72,7 @@ def _is_another(world: World, _reader: DatabaseReader) -> Trouble:
     return Trouble(
         answer,
         meaning=Meaning.USER,
-        answer_bytes=chance.choice((None, head_bytes, chance.randrange(120))),
+        answer_bytes=chance.choice((None, head_bytes, head_bytes, chance.randrange(120))),
     )
 
 
