@@ -180,11 +180,5 @@ HTTP_RACES: Final = (
         '            self._source.rejected(verdict.count, verdict.reason, b"")\n',
         "            pass\n",
     ),
-    _race(
-        "a_second_request_is_sent_on_the_way",
-        _WRITER,
-        "        if self._closed or self._request is not None:\n            return\n",
-        "        if self._closed:\n            return\n",
-    ),
 )
 """Errors of order and of what an answer means."""

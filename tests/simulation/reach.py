@@ -96,9 +96,13 @@ WHY_MISSED: Final[dict[str, str]] = {
         "finds it"
     ),
     "a_hundred_messages_wait_for_names_and_no_more": "as above",
-    "what_was_announced_last_is_never_saved": (
-        "announcements that the broker has stored come again; where it has not, what is lost is "
-        "excused"
+    "a_stop_waits_for_the_time_to_try_again": (
+        "what a stop does not deliver is logged, and stays at the broker at QoS 1; "
+        "tests.output.http.test_writer finds it"
+    ),
+    "all_that_is_queued_is_taken_while_the_database_is_away": (
+        "of what is held for a database one batch may have 1 MiB; tests.output.http.test_writer "
+        "finds it"
     ),
     "a_wrong_path_drops_lines": (
         "a line would have to be alone for 10 s at a wrong address that has taken none since the "

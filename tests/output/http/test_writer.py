@@ -124,6 +124,16 @@ class FailureTests(WriterCase):
         self.assertEqual(self.client.requests[-1], B)
         self.assertEqual(self.settled, [A])
 
+    def test_takes_no_more_while_it_fails(self) -> None:
+        """What comes stays in the queue, whose bound is that of the memory."""
+        self.client.answer = lambda _body: HttpReply(500, b"")
+        self.write(A)
+        self.advance(0.1)
+        self.write(B, C)
+        self.advance(120)
+        self.assertEqual(set(self.client.requests), {A})
+        self.assertEqual(self.sink.queued_bytes, len(B + C))
+
     def test_delays_grow(self) -> None:
         """An outage is tried without limit, more and more slowly; each kind is logged once."""
         self.client.answer = lambda _body: HttpReply(500, b"%d" % len(self.client.requests))
