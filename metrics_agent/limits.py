@@ -18,6 +18,7 @@ __all__ = [
     "HADISCOVERY_ENTITIES",
     "HADISCOVERY_ENTITIES_TOGETHER",
     "HADISCOVERY_FIELD_CHARS",
+    "HADISCOVERY_INTEGER",
     "HADISCOVERY_JINJA_CHARS",
     "HADISCOVERY_LIST_ITEMS",
     "HADISCOVERY_LONG_BYTES",
@@ -26,6 +27,7 @@ __all__ = [
     "HADISCOVERY_PAYLOAD_BYTES",
     "HADISCOVERY_STATUS_BYTES",
     "HADISCOVERY_TEMPLATE_BYTES",
+    "HADISCOVERY_TEXT_CHARS",
     "HADISCOVERY_TOPICS",
     "HADISCOVERY_TOPIC_CHARS",
     "HADISCOVERY_TOPIC_LEVELS",
@@ -184,6 +186,12 @@ HADISCOVERY_OPTIONS: Final = 1000
 HADISCOVERY_NAME_CHARS: Final = 255
 """A name, an id: Home Assistant's limit for a state, and for an entity's id."""
 
+HADISCOVERY_TEXT_CHARS: Final = 4096
+"""Any other text of an entity that is kept, such as the payloads that it compares with."""
+
+HADISCOVERY_INTEGER: Final = 2**31
+"""An integer of an entity, either way: as seconds it is 68 years."""
+
 HADISCOVERY_FIELD_CHARS: Final = 64
 """A field that is named by an object id, and the tag `sensor`."""
 
@@ -201,4 +209,4 @@ HADISCOVERY_JINJA_CHARS: Final = 10_000
 The largest announcement that we know has 6 of them."""
 
 HADISCOVERY_LONG_BYTES: Final = 16 * 1024 * 1024
-"""Memory for entities beyond 1 KB of texts each."""
+"""Memory for what entities keep beyond 3 KB each: nine in ten need less."""

@@ -775,7 +775,7 @@ BREAKS: Final = (
     Break(
         "values_that_the_broker_stored_are_new",
         "modules/hadiscovery/service.py",
-        'if message.retain and self._settings.retained == "ignore":',
+        'if self._settings.retained == "ignore":',
         "if False:",
         "tests.modules.hadiscovery.test_service",
     ),

@@ -11,12 +11,19 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from metrics_agent.errors import PayloadError
-from metrics_agent.limits import HADISCOVERY_TOPIC_CHARS, HADISCOVERY_TOPIC_LEVELS
+from metrics_agent.limits import (
+    HADISCOVERY_INTEGER,
+    HADISCOVERY_TEXT_CHARS,
+    HADISCOVERY_TOPIC_CHARS,
+    HADISCOVERY_TOPIC_LEVELS,
+)
 from metrics_agent.modules.hadiscovery.shared_texts import shared
 from metrics_agent.topic_filters import valid_filter, valid_topic
 
 __all__ = [
     "boolean",
+    "exact_integer",
+    "integer",
     "limited_text",
     "number",
     "one_of",
@@ -24,6 +31,7 @@ __all__ = [
     "publish_topic",
     "refuse",
     "state_topic",
+    "template_text",
     "text",
     "url",
 ]
@@ -45,7 +53,12 @@ def _shown(value: object) -> str:
 
 
 def text(key: str, value: object) -> str:
-    """Return a value as text: numbers and booleans in Python's notation."""
+    """Return a value as text of bounded length: numbers and booleans in Python's notation."""
+    return limited_text(key, value, HADISCOVERY_TEXT_CHARS)
+
+
+def template_text(key: str, value: object) -> str:
+    """Return a value as text of any length: templates have a bound of their own."""
     if value is None or isinstance(value, dict | list):
         raise refuse(key, value, "a text")
     return shared(value if type(value) is str else str(value))
@@ -53,7 +66,7 @@ def text(key: str, value: object) -> str:
 
 def limited_text(key: str, value: object, most: int) -> str:
     """Return a value as text of at most so many characters."""
-    checked = text(key, value)
+    checked = template_text(key, value)
     if len(checked) > most:
         raise PayloadError("too_long", f"{key}: {len(checked)} characters, limit {most}")
     return checked
@@ -78,6 +91,29 @@ def positive_int(key: str, value: Any) -> int:
         found = -1
     if found < 0:
         raise refuse(key, value, "a number from 0")
+    return _bounded(key, value, found)
+
+
+def integer(key: str, value: Any) -> int:
+    """Return an integer, which may be a text or have decimals."""
+    try:
+        found = int(value)
+    except (TypeError, ValueError, OverflowError):
+        raise refuse(key, value, "an integer") from None
+    return _bounded(key, value, found)
+
+
+def exact_integer(key: str, value: Any) -> int:
+    """Return an integer that is written as one."""
+    if not isinstance(value, int):
+        raise refuse(key, value, "an integer")
+    return _bounded(key, value, value)
+
+
+def _bounded(key: str, value: object, found: int) -> int:
+    """Refuse what no float or timer could take; Home Assistant fails on it later."""
+    if abs(found) > HADISCOVERY_INTEGER:
+        raise refuse(key, value, f"at most {HADISCOVERY_INTEGER}")
     return found
 
 

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from metrics_agent.errors import PayloadError
-from metrics_agent.limits import HADISCOVERY_OPTIONS
+from metrics_agent.limits import HADISCOVERY_NAME_CHARS, HADISCOVERY_OPTIONS
 from metrics_agent.modules.hadiscovery.checks import (
     boolean,
+    exact_integer,
+    integer,
+    limited_text,
     number,
     one_of,
     positive_int,
@@ -103,8 +106,12 @@ def _sensor(reader: Reader) -> _Fields:
 
 
 def _unit(reader: Reader) -> str:
-    unit = reader.read_nullable("unit_of_measurement", text)
+    unit = reader.read_nullable("unit_of_measurement", _unit_text)
     return preferred_unit(unit) if unit and unit.strip() else ""
+
+
+def _unit_text(key: str, value: object) -> str:
+    return limited_text(key, value, HADISCOVERY_NAME_CHARS)
 
 
 def _options(reader: Reader, device_class: str, state_class: str, unit: str) -> tuple[object, ...]:
@@ -118,7 +125,7 @@ def _options(reader: Reader, device_class: str, state_class: str, unit: str) -> 
         raise PayloadError("invalid_config", "options is empty, or without the class enum")
     if len(options) > HADISCOVERY_OPTIONS:
         raise PayloadError("too_long", f"{len(options)} options, limit {HADISCOVERY_OPTIONS}")
-    return tuple([each if isinstance(each, str) else None for each in options])
+    return tuple([text("options", each) if isinstance(each, str) else None for each in options])
 
 
 def _binary_sensor(reader: Reader) -> _Fields:
@@ -145,7 +152,7 @@ def _number(reader: Reader) -> _Fields:
         "inputs": tuple(_input(reader, "state", "state_topic", "value_template")),
         "device_class": reader.read_nullable("device_class", _class(_SENSOR_CLASSES - TEXT_CLASSES))
         or "",
-        "unit": preferred_unit(reader.read_nullable("unit_of_measurement", text) or ""),
+        "unit": preferred_unit(reader.read_nullable("unit_of_measurement", _unit_text) or ""),
         "least": least,
         "most": most,
         "reset": reader.read("payload_reset", text, "None"),
@@ -262,21 +269,8 @@ def _positions(reader: Reader, check: Callable[[str, Any], int]) -> _Fields:
     }
 
 
-def _integer(key: str, value: Any) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError, OverflowError):
-        raise refuse(key, value, "an integer") from None
-
-
-def _exact_integer(key: str, value: Any) -> int:
-    if not isinstance(value, int):
-        raise refuse(key, value, "an integer")
-    return value
-
-
 def _cover(reader: Reader) -> _Fields:
-    positions = _positions(reader, _exact_integer)
+    positions = _positions(reader, exact_integer)
     reader = _with_variables(reader, "position_template", {**_POSITIONS, **_TILTS})
     return {
         "inputs": tuple(_input(reader, "position", "position_topic", "position_template")),
@@ -286,7 +280,7 @@ def _cover(reader: Reader) -> _Fields:
 
 
 def _valve(reader: Reader) -> _Fields:
-    positions = _positions(reader, _integer)
+    positions = _positions(reader, integer)
     reader = _with_variables(reader, "value_template", _POSITIONS)
     reports = reader.read("reports_position", boolean, False)
     inputs = tuple(_input(reader, "position", "state_topic", "value_template"))

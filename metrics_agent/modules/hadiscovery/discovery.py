@@ -15,9 +15,19 @@ from attrs import frozen
 
 from metrics_agent.errors import PayloadError
 from metrics_agent.json_payload import loads
-from metrics_agent.limits import HADISCOVERY_COMPONENTS, HADISCOVERY_CONFIG_BYTES
+from metrics_agent.limits import (
+    HADISCOVERY_COMPONENTS,
+    HADISCOVERY_CONFIG_BYTES,
+    HADISCOVERY_NAME_CHARS,
+    HADISCOVERY_TOPIC_CHARS,
+)
 from metrics_agent.modules.hadiscovery.abbreviations import expand
-from metrics_agent.modules.hadiscovery.checks import publish_topic, state_topic, text
+from metrics_agent.modules.hadiscovery.checks import (
+    limited_text,
+    publish_topic,
+    state_topic,
+    text,
+)
 from metrics_agent.modules.hadiscovery.components import COMPONENTS
 from metrics_agent.modules.hadiscovery.schema import (
     Compile,
@@ -94,19 +104,24 @@ class Discovery:
     migrates: bool = False
 
 
-def parse_topic(prefix: str, topic: str) -> Place | None:
-    """Return what a topic says; None if it is not one of Home Assistant's.
+def parse_topic(prefix: str, topic: str) -> Place:
+    """Return what a topic says.
 
     Args:
         prefix: of all discovery topics.
         topic: below it.
+
+    Raises:
+        PayloadError: it is none of Home Assistant's, or too long to be kept.
     """
+    if len(topic) > HADISCOVERY_TOPIC_CHARS:
+        raise PayloadError(
+            "topic_too_long", f"{len(topic)} characters, limit {HADISCOVERY_TOPIC_CHARS}"
+        )
     found = _PATH.fullmatch(topic.removeprefix(f"{prefix}/"))
-    if found is None:
-        return None
-    component, node, object_id = found.groups()
+    component, node, object_id = found.groups() if found is not None else ("", None, "")
     if component != _DEVICE and component not in COMPONENTS:
-        return None
+        raise PayloadError("illegal_topic", "Home Assistant has no such topic")
     # Many entities have the same.
     return Place(shared(component), node or "", shared(object_id))
 
@@ -222,6 +237,7 @@ def _checked_components(
         if len(found) + len(components) > HADISCOVERY_COMPONENTS:
             raise PayloadError("too_long", f"over {HADISCOVERY_COMPONENTS} components")
         for key, component in components.items():
+            limited_text("a component's key", key, HADISCOVERY_NAME_CHARS)
             platform = component.get("platform") if isinstance(component, dict) else None
             if not isinstance(platform, str) or platform not in COMPONENTS:
                 raise PayloadError("invalid_config", f"component {key!r:.60} has no known platform")

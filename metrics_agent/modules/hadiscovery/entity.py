@@ -134,20 +134,21 @@ class Device:
     """A device: its names, and the series of its entities.
 
     Attributes:
-        info: what is known of it; a name stays until there is another.
+        id: the tag ``device``, by which entities belong to it.
         said: what was said of it last.
-        vendor: the tag of that name; empty while that is unknown.
+        name, vendor: its tags; empty where none of its entities says so.
         entities: its entities.
         online: what was last written; None for nothing.
         series: by measurement and sensor.
         taken: inputs by measurement, sensor and field, those with the same name in order.
     """
 
-    __slots__ = ("entities", "info", "online", "said", "series", "taken", "vendor")
+    __slots__ = ("entities", "id", "name", "online", "said", "series", "taken", "vendor")
 
     def __init__(self, info: DeviceInfo) -> None:
-        self.info = self.said = info
-        self.vendor = ""
+        self.id = info.id
+        self.said = info
+        self.name = self.vendor = ""
         self.entities: dict[Entity, None] = {}
         self.online: bool | None = None
         self.series: dict[tuple[str, str], Series] = {}
@@ -162,6 +163,10 @@ class Device:
                 if verdict:
                     return True
                 online = False
+        if self.online is not None and all(
+            not each.availability.config.topics for each in self.entities
+        ):
+            return True  # what was away is there: nothing says any more when it is not
         return online
 
 

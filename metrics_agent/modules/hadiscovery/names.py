@@ -8,6 +8,7 @@ from typing import Final
 from metrics_agent.catalogue import DEVICE
 from metrics_agent.metric import Series
 from metrics_agent.modules.hadiscovery.entity import Device, Entity, Input
+from metrics_agent.modules.hadiscovery.entity_config import EntityConfig
 from metrics_agent.modules.hadiscovery.naming import Point, name_point
 
 __all__ = ["Names", "online_series"]
@@ -22,7 +23,7 @@ class Names:
     Where two have the same, the one with the smaller unique id has it, whichever came first.
 
     Args:
-        overrides: the tag ``sensor`` by unique id.
+        overrides: the tag ``sensor`` by unique id, or by component, a dot and unique id.
         log_clash: called with the entity that is left out and the one that is not.
     """
 
@@ -38,12 +39,13 @@ class Names:
         device = entity.device
         if device is None:
             return
-        node = entity.key[1].split(" ")[:-1]
-        info = device.info
-        own = (*node, *info.identifiers, info.name, *(address for _, address in info.connections))
+        own = entity.key[1].split(" ")[:-1]
+        info = entity.config.device
+        if info is not None:
+            own += [*info.identifiers, info.name, *(address for _, address in info.connections)]
         for each in entity.inputs:
             point = name_point(entity.config, each.config.role, entity.object_id, own)
-            sensor = self._overrides.get(entity.config.unique_id or "")
+            sensor = self._override(entity)
             if sensor is not None:
                 point = point.with_sensor(sensor)
             each.wanted = point = self._shared(point)
@@ -61,14 +63,29 @@ class Names:
                 continue
             self._decide(device, point, each, add=False)
 
-    def rename(self, entity: Entity) -> None:
-        """Make new series for an entity: its device has another name."""
-        device = entity.device
-        if device is None:
+    def describe(self, device: Device) -> None:
+        """Name a device after its entities, whichever came first.
+
+        Of those that say its name the one with the smallest unique id counts, and so with its
+        vendor. Publishers often say both with one entity only.
+        """
+        name, vendor = _said_by_first(device, _name), _said_by_first(device, _vendor)
+        if (name, vendor) == (device.name, device.vendor):
             return
-        for each in entity.inputs:
-            if each.point is not None:
-                each.series = _series(device, each.point)
+        device.name, device.vendor = name, vendor
+        device.series.clear()
+        for entity in device.entities:
+            for each in entity.inputs:
+                if each.point is not None:
+                    each.series = _series(device, each.point)
+
+    def _override(self, entity: Entity) -> str | None:
+        unique_id = entity.config.unique_id
+        if unique_id is None:
+            return None
+        # Two components may have the same.
+        found = self._overrides.get(f"{entity.key[0]}.{unique_id}")
+        return self._overrides.get(unique_id) if found is None else found
 
     def _shared(self, point: Point) -> Point:
         if len(self._points) >= _MOST_POINTS:
@@ -96,8 +113,26 @@ class Names:
                 self._log_clash(each.entity, first.entity)
 
 
-def _rank(each: Input) -> tuple[str, str, str]:
-    return (each.entity.config.unique_id or "", each.entity.key[1], each.config.role)
+def _name(config: EntityConfig) -> str:
+    return config.device.name if config.device is not None else ""
+
+
+def _vendor(config: EntityConfig) -> str:
+    maker = config.device.manufacturer if config.device is not None else ""
+    return (config.origin or maker).lower()
+
+
+def _said_by_first(device: Device, said: Callable[[EntityConfig], str]) -> str:
+    entities = [each for each in device.entities if said(each.config)]
+    return said(min(entities, key=_rank_of).config) if entities else ""
+
+
+def _rank_of(entity: Entity) -> tuple[str, str, str]:
+    return (entity.config.unique_id or "", entity.key[1], entity.key[0])
+
+
+def _rank(each: Input) -> tuple[str, ...]:
+    return (*_rank_of(each.entity), each.config.role)
 
 
 def _series(device: Device, point: Point) -> Series:
@@ -106,8 +141,8 @@ def _series(device: Device, point: Point) -> Series:
     if found is None:
         tags = {
             "vendor": device.vendor,
-            "device": device.info.id,
-            "friendly": device.info.name,
+            "device": device.id,
+            "friendly": device.name,
             "sensor": point.sensor,
         }
         found = Series(point.measurement, {name: value for name, value in tags.items() if value})

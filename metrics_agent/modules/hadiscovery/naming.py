@@ -1,8 +1,8 @@
 """Names of points, by rule: what an entity is called depends on nothing but the entity.
 
 A measurement and field come from the device class, or the unit, through the catalogue. The tag
-``sensor`` is what remains of the object id when the parts that name the device and the words that
-name the class are taken away, so that a device's only temperature has none.
+``sensor`` is what remains of the object id when the parts that name the device and the name of the
+class are taken away, so that a device's only temperature has none.
 """
 
 from __future__ import annotations
@@ -69,76 +69,104 @@ class Point:
 
 @frozen
 class _Class:
-    """What a device class is called: a field of the catalogue, and words that mean the class."""
+    """What a device class is called.
+
+    Attributes:
+        measurement, field: of the catalogue.
+        names: the words by which an object id says no more than that, the longest first.
+    """
 
     measurement: Measurement
     field: str
-    words: frozenset[str] = frozenset()
+    names: tuple[tuple[str, ...], ...] = ()
 
     @property
     def unit(self) -> str:
         return self.measurement.field(self.field).unit
 
+    def without_name(self, words: list[str]) -> list[str]:
+        """Take the name away once; what else there is tells this value from others."""
+        for name in self.names:
+            for start in range(len(words) - len(name) + 1):
+                if tuple(words[start : start + len(name)]) == name:
+                    return words[:start] + words[start + len(name) :]
+        return words
 
-def _named(measurement: Measurement, field: str, words: str = "") -> _Class:
-    return _Class(measurement, measurement.key(field), frozenset(words.split()))
+
+def _named(measurement: Measurement, field: str, names: str | None = None) -> _Class:
+    """Name a class.
+
+    A device may have two values of one class, so names are spellings of one word: none tells two
+    values apart, as ``relative``, ``level``, a number or the letter of a phase does.
+
+    By default the name is the field's.
+    """
+    texts = field.replace("_", " ") if names is None else names
+    found = [tuple(each.split()) for each in texts.split(",")]
+    return _Class(measurement, measurement.key(field), tuple(sorted(found, key=len, reverse=True)))
 
 
 _SENSORS: Final[Mapping[str, _Class]] = {
     "absolute_humidity": _named(CLIMATE, "absolute_humidity"),
     "apparent_power": _named(ELECTRICITY, "apparent_power"),
-    "aqi": _named(CLIMATE, "air_quality", "air quality index"),
-    "atmospheric_pressure": _named(CLIMATE, "pressure", "baro barometer barometric pres p"),
-    "battery": _named(DEVICE, "battery", "level percent percentage bat batt soc b"),
-    "carbon_dioxide": _named(CLIMATE, "co2", "co2"),
-    "carbon_monoxide": _named(CLIMATE, "co", "co"),
-    "conductivity": _named(CLIMATE, "conductivity", "ec"),
-    "current": _named(ELECTRICITY, "current", "i"),
+    "aqi": _named(CLIMATE, "air_quality", "aqi,air quality,air quality index"),
+    "atmospheric_pressure": _named(CLIMATE, "pressure", "pressure,barometer,barometric pressure"),
+    "battery": _named(DEVICE, "battery", "battery,bat,batt,b"),
+    "carbon_dioxide": _named(CLIMATE, "co2", "co2,carbon dioxide"),
+    "carbon_monoxide": _named(CLIMATE, "co", "co,carbon monoxide"),
+    "conductivity": _named(CLIMATE, "conductivity", "conductivity,ec"),
+    "current": _named(ELECTRICITY, "current", "current,i"),
     "distance": _named(CLIMATE, "distance"),
-    "energy": _named(ELECTRICITY, "energy", "kwh wh"),
-    "energy_storage": _named(BATTERY, "energy"),
-    "frequency": _named(ELECTRICITY, "frequency", "freq f"),
+    "energy": _named(ELECTRICITY, "energy"),
+    "energy_storage": _named(BATTERY, "energy", "energy storage"),
+    "frequency": _named(ELECTRICITY, "frequency", "frequency,freq,f"),
     "gas": _named(COUNTER, "gas"),
-    "humidity": _named(CLIMATE, "humidity", "hum h relative"),
-    "illuminance": _named(CLIMATE, "illuminance", "lux lx light"),
-    "irradiance": _named(CLIMATE, "irradiance", "solar radiation"),
-    "moisture": _named(CLIMATE, "soil_moisture", "soil"),
-    "nitrogen_dioxide": _named(CLIMATE, "no2", "no2"),
-    "nitrogen_monoxide": _named(CLIMATE, "no", "no"),
-    "nitrous_oxide": _named(CLIMATE, "n2o", "n2o"),
-    "ozone": _named(CLIMATE, "ozone", "o3"),
+    "humidity": _named(CLIMATE, "humidity", "humidity,hum,h"),
+    "illuminance": _named(CLIMATE, "illuminance", "illuminance,lux,lx"),
+    "irradiance": _named(CLIMATE, "irradiance"),
+    "moisture": _named(CLIMATE, "soil_moisture", "soil moisture,moisture"),
+    "nitrogen_dioxide": _named(CLIMATE, "no2", "no2,nitrogen dioxide"),
+    "nitrogen_monoxide": _named(CLIMATE, "no", "no,nitrogen monoxide"),
+    "nitrous_oxide": _named(CLIMATE, "n2o", "n2o,nitrous oxide"),
+    "ozone": _named(CLIMATE, "ozone", "ozone,o3"),
     "ph": _named(CLIMATE, "ph"),
-    "pm1": _named(CLIMATE, "pm1", "pm 1 0 10"),
-    "pm10": _named(CLIMATE, "pm10", "pm 10"),
-    "pm25": _named(CLIMATE, "pm25", "pm 2 5 25"),
-    "pm4": _named(CLIMATE, "pm4", "pm 4 0 40"),
-    "power": _named(ELECTRICITY, "power", "watt watts w p"),
-    "power_factor": _named(ELECTRICITY, "power_factor", "pf"),
-    "precipitation": _named(CLIMATE, "precipitation", "rain"),
-    "precipitation_intensity": _named(CLIMATE, "rain_rate", "rain rate"),
-    "pressure": _named(CLIMATE, "pressure", "press pres p"),
+    "pm1": _named(CLIMATE, "pm1", "pm1,pm 1,pm1 0,pm 1 0"),
+    "pm10": _named(CLIMATE, "pm10", "pm10,pm 10"),
+    "pm25": _named(CLIMATE, "pm25", "pm25,pm 25,pm2 5,pm 2 5"),
+    "pm4": _named(CLIMATE, "pm4", "pm4,pm 4,pm4 0,pm 4 0"),
+    "power": _named(ELECTRICITY, "power"),
+    "power_factor": _named(ELECTRICITY, "power_factor", "power factor,powerfactor,pf"),
+    "precipitation": _named(CLIMATE, "precipitation", "precipitation"),
+    "precipitation_intensity": _named(
+        CLIMATE, "rain_rate", "rain rate,precipitation intensity,precipitation rate"
+    ),
+    "pressure": _named(CLIMATE, "pressure", "pressure,press,pres,p"),
     "radon": _named(CLIMATE, "radon"),
     "reactive_energy": _named(ELECTRICITY, "reactive_energy"),
     "reactive_power": _named(ELECTRICITY, "reactive_power"),
-    "signal_strength": _named(DEVICE, "signal", "rssi wifi signal dbm"),
-    "sound_pressure": _named(CLIMATE, "noise", "noise sound level"),
-    "sulphur_dioxide": _named(CLIMATE, "so2", "so2"),
-    "temperature": _named(CLIMATE, "temperature", "temp tempc t c"),
-    "volatile_organic_compounds": _named(CLIMATE, "voc", "voc"),
-    "volatile_organic_compounds_parts": _named(CLIMATE, "tvoc", "voc tvoc"),
-    "voltage": _named(ELECTRICITY, "voltage", "volt volts v u"),
+    "signal_strength": _named(DEVICE, "signal", "signal strength,signal,rssi"),
+    "sound_pressure": _named(CLIMATE, "noise", "noise,sound pressure"),
+    "sulphur_dioxide": _named(CLIMATE, "so2", "so2,sulphur dioxide"),
+    "temperature": _named(CLIMATE, "temperature", "temperature,temp,tempc,t"),
+    "volatile_organic_compounds": _named(CLIMATE, "voc", "voc,volatile organic compounds"),
+    "volatile_organic_compounds_parts": _named(
+        CLIMATE, "tvoc", "tvoc,voc,volatile organic compounds parts"
+    ),
+    "voltage": _named(ELECTRICITY, "voltage", "voltage,volt,volts"),
     "volume": _named(COUNTER, "volume"),
-    "volume_flow_rate": _named(COUNTER, "flow", "flow"),
-    "volume_storage": _named(COUNTER, "stored_volume"),
+    "volume_flow_rate": _named(COUNTER, "flow", "volume flow rate,flow rate,flow"),
+    "volume_storage": _named(COUNTER, "stored_volume", "stored volume,volume storage"),
     "water": _named(COUNTER, "water"),
     "weight": _named(CLIMATE, "weight"),
-    "wind_direction": _named(CLIMATE, "wind_angle", "wind dir wd"),
-    "wind_speed": _named(CLIMATE, "wind_speed", "wind avg average ws"),
+    "wind_direction": _named(
+        CLIMATE, "wind_angle", "wind angle,wind direction,wind dir,winddir,wd"
+    ),
+    "wind_speed": _named(CLIMATE, "wind_speed", "wind speed,windspeed,ws"),
 }
 _TOTALS: Final[Mapping[str, _Class]] = {
-    "energy": _named(ELECTRICITY, "energy_total", "total sum kwh wh"),
-    "precipitation": _named(CLIMATE, "rain_total", "rain total"),
-    "reactive_energy": _named(ELECTRICITY, "reactive_energy_total", "total"),
+    "energy": _named(ELECTRICITY, "energy_total", "energy"),
+    "precipitation": _named(CLIMATE, "rain_total", "precipitation"),
+    "reactive_energy": _named(ELECTRICITY, "reactive_energy_total", "reactive energy"),
 }
 """With the state class total or total_increasing."""
 _BY_UNIT: Final[Mapping[str, str]] = {
@@ -155,54 +183,59 @@ _BY_UNIT: Final[Mapping[str, str]] = {
 }
 """The class of a sensor without one, by the quantity of its unit."""
 _BY_ODD_UNIT: Final[Mapping[str, _Class]] = {
-    "dBm": _named(DEVICE, "signal", "signal strength rssi wifi"),
-    "lqi": _named(DEVICE, "link_quality", "linkquality link quality lqi"),
-    "lx": _named(CLIMATE, "illuminance", "lux lx light illuminance"),
+    "dBm": _named(DEVICE, "signal", "signal strength,signal,rssi"),
+    "lqi": _named(DEVICE, "link_quality", "link quality,linkquality,lqi"),
+    "lx": _named(CLIMATE, "illuminance", "illuminance,lux,lx"),
 }
 _BINARY: Final[Mapping[str, tuple[_Class, bool]]] = {
     **{
         name: (_named(STATE, field, words), inverted)
         for name, field, words, inverted in (
-            ("battery_charging", "charging", "charging", False),
-            ("carbon_monoxide", "carbon_monoxide", "co", False),
-            ("cold", "cold", "", False),
-            ("connectivity", "connected", "connected status", False),
+            ("battery_charging", "charging", "battery charging,charging", False),
+            ("carbon_monoxide", "carbon_monoxide", "carbon monoxide,co", False),
+            ("cold", "cold", None, False),
+            ("connectivity", "connected", "connectivity,connected", False),
             ("door", "contact", "contact", True),
             ("garage_door", "contact", "contact", True),
-            ("gas", "gas", "", False),
-            ("glass_break", "glass_break", "", False),
-            ("heat", "heat", "", False),
-            ("light", "light", "", False),
-            ("lock", "locked", "locked", True),
-            ("moisture", "water_leak", "water leak", False),
-            ("motion", "motion", "pir", False),
-            ("moving", "moving", "", False),
-            ("occupancy", "occupancy", "", False),
+            ("gas", "gas", None, False),
+            ("glass_break", "glass_break", None, False),
+            ("heat", "heat", None, False),
+            ("light", "light", None, False),
+            ("lock", "locked", "locked,lock", True),
+            ("moisture", "water_leak", "water leak,moisture,leak", False),
+            ("motion", "motion", "motion,pir", False),
+            ("moving", "moving", None, False),
+            ("occupancy", "occupancy", None, False),
             ("opening", "contact", "contact", True),
-            ("plug", "plugged_in", "", False),
-            ("power", "power", "", False),
-            ("presence", "presence", "", False),
-            ("problem", "problem", "", False),
-            ("running", "running", "", False),
-            ("safety", "unsafe", "", False),
-            ("smoke", "smoke", "", False),
-            ("sound", "sound", "", False),
-            ("tamper", "tamper", "", False),
-            ("update", "update_available", "available", False),
-            ("vibration", "vibration", "", False),
+            ("plug", "plugged_in", "plugged in,plug", False),
+            ("power", "power", None, False),
+            ("presence", "presence", None, False),
+            ("problem", "problem", None, False),
+            ("running", "running", None, False),
+            ("safety", "unsafe", "unsafe,safety", False),
+            ("smoke", "smoke", None, False),
+            ("sound", "sound", None, False),
+            ("tamper", "tamper", None, False),
+            ("update", "update_available", "update available,update", False),
+            ("vibration", "vibration", None, False),
             ("window", "contact", "contact", True),
         )
     },
-    "battery": (_named(DEVICE, "battery_low", "low bat batt"), False),
+    "battery": (_named(DEVICE, "battery_low", "battery low,low battery,battery,bat,batt"), False),
 }
+_INVERTED: Final = frozenset({each.field for each, inverted in _BINARY.values() if inverted})
 _ROLES: Final[Mapping[tuple[str, str], _Class]] = {
-    ("climate", "action"): _Class(CLIMATE, _ACTIVE, frozenset({"climate", "thermostat", "hvac"})),
-    ("cover", "position"): _named(SWITCH, "position", "cover position"),
-    ("humidifier", "state"): _named(SWITCH, "state", "humidifier switch state"),
-    ("switch", "state"): _named(SWITCH, "state", "switch state relay"),
-    ("valve", "position"): _named(SWITCH, "position"),
+    ("climate", "action"): _named(CLIMATE, "active", "climate,thermostat,hvac"),
+    ("cover", "position"): _named(SWITCH, "position", "cover"),
+    ("humidifier", "state"): _Class(SWITCH, SWITCH.key("state")),
+    ("switch", "state"): _named(SWITCH, "state", "switch"),
+    ("valve", "position"): _Class(SWITCH, SWITCH.key("position")),
     **{
-        (component, role): _named(CLIMATE, field, "climate thermostat hvac humidifier heater water")
+        (component, role): (
+            _named(CLIMATE, field, "climate,thermostat,hvac")
+            if component == "climate"
+            else _Class(CLIMATE, CLIMATE.key(field))
+        )
         for component in ("climate", "humidifier", "water_heater")
         for role, field in (
             ("current_humidity", "humidity"),
@@ -234,7 +267,9 @@ def name_point(
     if config.component == "binary_sensor":
         found = _BINARY.get(config.device_class)
         if found is None:
-            return Point(STATE.name, _field_of(words, object_id))
+            name = _field_of(words, object_id)
+            # On is what the publisher says, and the catalogue's field of that name may be off then.
+            return Point(STATE.name, f"{name}_on" if name in _INVERTED else name)
         return _point(found[0], words, config, inverted=found[1])
     if config.component == "number":
         return Point(OTHER.name, _field_of(words, object_id))
@@ -254,14 +289,14 @@ def _name_sensor(config: EntityConfig, words: list[str], object_id: str) -> Poin
     if known is None:
         return Point(OTHER.name, _field_of(words, object_id))
     try:
-        return _point(known, words, config, name=name)
+        return _point(known, words, config)
     except LookupError:
         # Such as dB for dBm, or no unit.
         return Point(OTHER.name, _field_of(words, object_id))
 
 
 def _point(
-    known: _Class, words: list[str], config: EntityConfig, *, name: str = "", inverted: bool = False
+    known: _Class, words: list[str], config: EntityConfig, *, inverted: bool = False
 ) -> Point:
     unit, wanted = config.unit, known.unit
     convert = None
@@ -269,13 +304,12 @@ def _point(
         if wanted == "°C":
             convert = converter(unit, wanted)
     elif wanted and unit:
-        convert = converter(unit, wanted)
+        convert = converter(unit, wanted, config.device_class)
     elif unit and config.device_class == "power_factor":
         convert = converter(unit, "")
     elif wanted and unit != wanted:
         raise LookupError("no unit")
-    own = {*tokens(name or config.device_class), *tokens(known.field), *known.words}
-    sensor = "_".join(word for word in words if word not in own)
+    sensor = "_".join(known.without_name(words))
     return Point(
         known.measurement.name,
         known.field,

@@ -12,6 +12,7 @@ from typing import Any, Final
 from metrics_agent.errors import PayloadError
 from metrics_agent.modules.hadiscovery.checks import (
     boolean,
+    exact_integer,
     number,
     publish_topic,
     refuse,
@@ -136,8 +137,7 @@ def _check_cover(reader: Reader) -> None:
         if key in reader and needed not in reader:
             raise PayloadError("invalid_config", f"{key} without {needed}")
     for key in ("tilt_closed_value", "tilt_max", "tilt_min", "tilt_opened_value"):
-        if not isinstance(reader.payload.get(key, 0), int):
-            raise refuse(key, reader.payload[key], "an integer")
+        reader.read(key, exact_integer)
 
 
 _COVER_NEEDS: Final = (

@@ -1,6 +1,6 @@
 """The entities that were announced: their devices, topics and names, bounded in number and bytes.
 
-What a publisher makes up is bounded here: entities, topics, and the bytes of texts that are longer
+What a publisher makes up is bounded here: entities, topics, and the bytes of those that take more
 than usual. What is beyond is refused, so that a few that are hostile do not keep out those who
 came before.
 """
@@ -29,6 +29,7 @@ from metrics_agent.modules.hadiscovery.entity_config import (
     DeviceInfo,
     EntityConfig,
 )
+from metrics_agent.modules.hadiscovery.footprint import footprint
 from metrics_agent.modules.hadiscovery.names import Names
 from metrics_agent.modules.hadiscovery.payload import Payload
 from metrics_agent.modules.hadiscovery.template_store import TemplateStore
@@ -38,8 +39,8 @@ __all__ = ["Key", "Registry", "Route"]
 
 Key = tuple[str, str]
 """Component and discovery id."""
-_USUAL_BYTES: Final = 1024
-"""Texts of an entity that its place among `HADISCOVERY_ENTITIES` pays for."""
+_USUAL_BYTES: Final = 3072
+"""What its place among `HADISCOVERY_ENTITIES` pays for; most need less."""
 
 
 class Route:
@@ -99,7 +100,7 @@ class Registry:
         self._by_topic: dict[str, tuple[Key, ...]] = {}
         self._routes: dict[str, Route] = {}
         self._availabilities: dict[AvailabilityConfig, Availability] = {}
-        self._devices: dict[str | tuple[str, str], Device] = {}
+        self._devices: dict[str, Device] = {}
         self._long_bytes = 0
 
     def __len__(self) -> int:
@@ -133,6 +134,8 @@ class Registry:
                 "announced_twice", f"{each.id!r:.60} was announced on {entity.topic!r:.80} before"
             )
         config = _with_earlier_template(config, entity.config)
+        # Home Assistant does not take another id for an entity that it has.
+        config = evolve(config, unique_id=entity.config.unique_id)
         if entity.config == config:
             return False
         self._change(entity, config, now_s)
@@ -149,7 +152,7 @@ class Registry:
             del self._by_topic[entity.topic]
         if entity.config.unique_id is not None:
             del self._by_unique_id[entity.config.component, entity.config.unique_id]
-        self._long_bytes -= _long_bytes_of(entity.config)
+        self._long_bytes -= _long_bytes_of(entity.key, entity.topic, entity.config)
         self._leave_device(entity)
         self._disconnect(entity)
         self.templates.release(entity.config)
@@ -160,7 +163,7 @@ class Registry:
             raise PayloadError("duplicate_unique_id", f"the unique_id {unique_id!r:.80} is taken")
         if len(self.entities) >= HADISCOVERY_ENTITIES:
             raise PayloadError("too_many_entities", f"limit {HADISCOVERY_ENTITIES}")
-        self._check_room(config, None)
+        long_bytes = self._check_room(key, topic, config, None)
         availability = self._availability(config.availability)
         config = self._share(config, availability)
         entity = Entity(key, topic, each.object, config, availability)
@@ -168,19 +171,20 @@ class Registry:
         self._by_topic[topic] = (*self._by_topic.get(topic, ()), key)
         if unique_id is not None:
             self._by_unique_id[config.component, unique_id] = entity
-        self._long_bytes += _long_bytes_of(config)
+        self._long_bytes = long_bytes
         self.templates.retain(config)
         self._join_device(entity)
         self._connect(entity)
 
     def _change(self, entity: Entity, config: EntityConfig, now_s: float) -> None:
-        self._check_room(config, entity)
+        self._long_bytes = self._check_room(entity.key, entity.topic, config, entity)
         earlier = entity.config
         availability = self._availability(config.availability, entity.availability)
-        # Home Assistant does not take another id for an entity that it has.
-        config = evolve(self._share(config, availability), unique_id=earlier.unique_id)
-        self._long_bytes += _long_bytes_of(config) - _long_bytes_of(earlier)
-        self._leave_device(entity)
+        config = self._share(config, availability)
+        device = entity.device
+        self._leave_device(
+            entity, stays=device is not None and device.id == _device_of(entity.key, config).id
+        )
         # New topics first: one that stays is not given up for a moment.
         before = (entity.inputs, entity.availability)
         entity.take_config(config, availability, now_s)
@@ -194,18 +198,22 @@ class Registry:
         """Return a config with the parts that other entities have too."""
         info = config.device
         if info is not None:
-            device = self._devices.get(info.keys[0])
+            device = self._devices.get(info.id)
             if device is not None:
                 info = device.said if device.said == info else info
         return evolve(config, availability=availability.config, device=info)
 
-    def _check_room(self, config: EntityConfig, entity: Entity | None) -> None:
-        """Raise `PayloadError` without room for a config: a new entity's, or the next of one."""
-        long_bytes = self._long_bytes + _long_bytes_of(config)
+    def _check_room(self, key: Key, topic: str, config: EntityConfig, entity: Entity | None) -> int:
+        """Return the memory of all entities with a config: a new entity's, or the next of one.
+
+        Raises:
+            PayloadError: there is no room for it.
+        """
+        long_bytes = self._long_bytes + _long_bytes_of(key, topic, config)
         if entity is not None:
-            long_bytes -= _long_bytes_of(entity.config)
+            long_bytes -= _long_bytes_of(key, topic, entity.config)
         if long_bytes > HADISCOVERY_LONG_BYTES:
-            raise PayloadError("too_many_entities", "entities with long texts have no more room")
+            raise PayloadError("too_many_entities", "large entities have no more room")
         for each in config.inputs:
             route = self._routes.get(each.topic)
             if route is not None and _is_full({one.entity for one in route.inputs}, entity):
@@ -213,7 +221,7 @@ class Registry:
                     "too_many_entities",
                     f"limit {HADISCOVERY_ENTITIES_TOGETHER} that read {each.topic!r:.80}",
                 )
-        device = self._known_device(config.device)
+        device = self._devices.get(_device_of(key, config).id)
         if device is not None and _is_full(device.entities, entity):
             raise PayloadError(
                 "too_many_entities", f"limit {HADISCOVERY_ENTITIES_TOGETHER} of one device"
@@ -222,6 +230,7 @@ class Registry:
         new = sum(topic not in self._routes for topic in topics)
         if len(self._routes) + new > HADISCOVERY_TOPICS:
             raise PayloadError("too_many_topics", f"limit {HADISCOVERY_TOPICS}")
+        return long_bytes
 
     # Topics.
 
@@ -301,60 +310,32 @@ class Registry:
     # Devices.
 
     def _join_device(self, entity: Entity) -> None:
-        info = entity.config.device
-        if info is None:
-            own = DeviceInfo(identifiers=(entity.config.unique_id or entity.key[1],))
-            device = Device(own)
-        else:
-            device = self._find_device(info)
+        info = _device_of(entity.key, entity.config)
+        device = self._devices.get(info.id)
+        if device is None:
+            device = self._devices[info.id] = Device(info)
+        device.said = info
         device.entities[entity] = None
         entity.device = device
-        if not device.vendor:
-            device.vendor = (entity.config.origin or device.info.manufacturer).lower()
-            device.series.clear()
-            for other in device.entities:
-                self._names.rename(other)
+        self._names.describe(device)
         self._names.add(entity)
 
-    def _known_device(self, info: DeviceInfo | None) -> Device | None:
-        keys = info.keys if info is not None else ()
-        return next((self._devices[key] for key in keys if key in self._devices), None)
-
-    def _find_device(self, info: DeviceInfo) -> Device:
-        device = self._known_device(info)
-        if device is None:
-            device = Device(info)
-        else:
-            earlier = device.info
-            device.info = evolve(
-                earlier,
-                name=info.name or earlier.name,
-                manufacturer=info.manufacturer or earlier.manufacturer,
-                model=info.model or earlier.model,
-                via_device=info.via_device or earlier.via_device,
-                identifiers=tuple(dict.fromkeys((*earlier.identifiers, *info.identifiers))),
-                connections=tuple(dict.fromkeys((*earlier.connections, *info.connections))),
-            )
-            if device.info.name != earlier.name:
-                device.series.clear()
-                for entity in device.entities:
-                    self._names.rename(entity)
-        device.said = info
-        for key in info.keys:
-            self._devices[key] = device
-        return device
-
-    def _leave_device(self, entity: Entity) -> None:
+    def _leave_device(self, entity: Entity, *, stays: bool = False) -> None:
         self._names.remove(entity)
         device = entity.device
-        entity.device = None
-        if device is None:
+        if device is None or stays:
             return
+        entity.device = None
         del device.entities[entity]
-        if not device.entities:
-            for key in device.info.keys:
-                if self._devices.get(key) is device:
-                    del self._devices[key]
+        if device.entities:
+            self._names.describe(device)
+        else:
+            del self._devices[device.id]
+
+
+def _device_of(key: Key, config: EntityConfig) -> DeviceInfo:
+    """Return the device of an entity: one of its own if the publisher does not say."""
+    return config.device or DeviceInfo(identifiers=(config.unique_id or key[1],))
 
 
 def _with_earlier_template(config: EntityConfig, earlier: EntityConfig) -> EntityConfig:
@@ -373,20 +354,6 @@ def _is_full(entities: Collection[Entity], entity: Entity | None) -> bool:
     return len(entities) >= HADISCOVERY_ENTITIES_TOGETHER and entity not in entities
 
 
-def _long_bytes_of(config: EntityConfig) -> int:
-    """Return the bytes of an entity's texts beyond what is usual."""
-    size = sum(map(len, _texts_of(config)))
-    return max(0, size - _USUAL_BYTES)
-
-
-def _texts_of(config: EntityConfig) -> list[str]:
-    texts = [config.unique_id or "", config.name or "", config.origin, config.on, config.off]
-    texts += [each for each in config.options if isinstance(each, str)]
-    texts += [config.reset, *config.state_words, *(each.topic for each in config.inputs)]
-    for each in config.availability.topics:
-        texts += [each.topic, each.available, each.not_available]
-    device = config.device
-    if device is not None:
-        texts += [device.name, device.manufacturer, device.model, device.via_device]
-        texts += [*device.identifiers, *(each for pair in device.connections for each in pair)]
-    return texts
+def _long_bytes_of(key: Key, topic: str, config: EntityConfig) -> int:
+    """Return what an entity takes beyond what is usual."""
+    return max(0, footprint(key, topic, config) - _USUAL_BYTES)

@@ -17,6 +17,7 @@ from metrics_agent.modules.hadiscovery.checks import (
     positive_int,
     refuse,
     state_topic,
+    template_text,
     text,
     url,
 )
@@ -83,7 +84,7 @@ class Reader:
 
     def template(self, key: str) -> tuple[str | None, Template | None]:
         """Return the text of a template and what renders it; None twice if there is none."""
-        found: str | None = self.read(key, text)
+        found: str | None = self.read(key, template_text)
         if found is None:
             return None, None
         template = self.compile(found)
@@ -91,7 +92,7 @@ class Reader:
 
     def check_template(self, key: str) -> None:
         """Check a template that nothing here renders."""
-        template: str | None = self.read(key, text)
+        template: str | None = self.read(key, template_text)
         if template is None or is_surely_valid(template):
             return
         try:

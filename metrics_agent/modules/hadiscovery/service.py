@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from metrics_agent.errors import PayloadError
 from metrics_agent.interfaces import Cancellable, IModule, Message, ModuleContext
+from metrics_agent.limits import HADISCOVERY_TOPICS
 from metrics_agent.logs.burst import Burst
 from metrics_agent.metric import Metric
 from metrics_agent.modules.hadiscovery.arrivals import Arrivals
@@ -60,6 +61,8 @@ class HadiscoveryModule(Service):
         self._log = context.log
         self._elsewhere = context.collected_elsewhere(self._broker)
         self._ignored = frozenset(map(str.lower, settings.ignore))
+        self._taken: dict[int, int] = {}
+        self._changed: dict[Device, None] = {}
         self._subscriptions: dict[str, Cancellable] = {}
         self._registry = Registry(
             Names(settings.sensor_names, self._log_clash), self._subscribe, self._unsubscribe
@@ -107,10 +110,10 @@ class HadiscoveryModule(Service):
         if not self._announce(message.topic, message.payload):
             return ()
         points = Points()
-        for entity in self._registry.announced_on(message.topic):
-            # One that joins others, of which that is known.
-            if entity.device is not None:
-                self._write_online(entity.device, points, message.received_ns)
+        # One that joins others, of which that is known, or no longer waits for what it had to.
+        self._come_or_go(
+            self._registry.announced_on(message.topic), message.received_ns, points, self._changed
+        )
         return points.metrics()
 
     def _restore(self, topic: str, payload: bytes) -> None:
@@ -119,22 +122,24 @@ class HadiscoveryModule(Service):
     def _forget(self, topic: str) -> None:
         """Forget what announced itself in an earlier run and has not been heard since."""
         if not any(entity.has_sent for entity in self._registry.announced_on(topic)):
+            self._changed.clear()
             self._remove_all(topic)
             self._remembered.remove(topic)
+            points = Points()
+            self._come_or_go((), self._context.now_ns(), points, self._changed)
+            self._context.emit(points.metrics())
 
     def _announce(self, topic: str, payload: bytes) -> bool:
         """Take an announcement; False if nothing has changed."""
+        self._changed.clear()
         try:
             return self._take_all(topic, payload)
         finally:
             self._registry.templates.end_announcement()
 
     def _take_all(self, topic: str, payload: bytes) -> bool:
-        place = parse_topic(self._settings.discovery_prefix, topic)
-        if place is None:
-            self._refuse(topic, PayloadError("illegal_topic", "Home Assistant has no such topic"))
-            return False
         try:
+            place = parse_topic(self._settings.discovery_prefix, topic)
             discovery = parse_discovery(place, payload, self._registry.templates.compile)
         except PayloadError as error:
             self._refuse(topic, error)
@@ -154,6 +159,7 @@ class HadiscoveryModule(Service):
         known = self._registry.entities.get((each.component, each.id))
         if known is not None and known.topic != topic:
             known = None
+        before = known.device if known is not None else None
         if each.payload is None:
             return known is not None and self._remove(known)
         if each.component not in SUPPORTED:
@@ -172,7 +178,10 @@ class HadiscoveryModule(Service):
         if changed and known is None:
             self._found.add(each.id)
         if changed:
-            self._expect(self._registry.entities[each.component, each.id].device)
+            device = self._registry.entities[each.component, each.id].device
+            self._expect(device)
+            if before is not device:
+                self._expect(before)
         return changed
 
     def _is_wanted(self, config: EntityConfig) -> bool:
@@ -224,11 +233,12 @@ class HadiscoveryModule(Service):
         return True
 
     def _expect(self, device: Device | None) -> None:
-        """Pass on after which silence the entities of a device expire."""
+        """Pass on after which silence the entities of a device that has changed expire."""
         if device is not None:
+            self._changed[device] = None
             all_s = [each.config.expire_after for each in device.entities]
             expiring_s = [float(each) for each in all_s if each] or [0.0]
-            self._context.expect(device.info.id, min(expiring_s), max(expiring_s))
+            self._context.expect(device.id, min(expiring_s), max(expiring_s))
 
     def _refuse(self, topic: str, error: PayloadError) -> None:
         self._context.left_out(topic[:200], error.reason, f"the announcement: {error.detail}")
@@ -237,7 +247,7 @@ class HadiscoveryModule(Service):
         self._context.drop("same_name")
         self._log.warn(
             "Entities {entity} and {other} of a device have the same name: the first is left out. "
-            "Give one of them another with sensor_names.",
+            "Rename one of them with sensor_names.",
             entity=_shown(entity),
             other=_shown(other),
             fold=("entity", "other"),
@@ -271,7 +281,7 @@ class HadiscoveryModule(Service):
             each for each in route.availabilities if self._receive(each, message.topic, payload)
         ]
         if route.inputs:
-            if message.retain and self._settings.retained == "ignore":
+            if self._is_old(message):
                 # Stored at the broker, perhaps for days: its time of receipt would be a lie.
                 self._context.drop("retained")
             else:
@@ -281,6 +291,18 @@ class HadiscoveryModule(Service):
         if changed:
             self._arrivals.begin(changed, message.received_ns, points)
         return points.metrics()
+
+    def _is_old(self, message: Message) -> bool:
+        """Say whether a message is one that the broker has stored and is not to be taken."""
+        if self._settings.retained == "ignore":
+            return message.retain
+        # The broker sends it after each subscription without a session.
+        topic, payload = hash(message.topic), hash(message.payload)
+        is_old = message.retain and self._taken.get(topic) == payload
+        self._taken[topic] = payload
+        if len(self._taken) > HADISCOVERY_TOPICS:
+            del self._taken[next(iter(self._taken))]
+        return is_old
 
     def _receive(self, availability: Availability, topic: str, payload: Payload) -> bool:
         try:
@@ -313,10 +335,16 @@ class HadiscoveryModule(Service):
         else:
             self._context.left_out(_shown(entity), "invalid_value", f"{payload.data!r:.60}")
 
-    def _come_or_go(self, entities: Iterable[Entity], received_ns: int, points: Points) -> None:
+    def _come_or_go(
+        self,
+        entities: Iterable[Entity],
+        received_ns: int,
+        points: Points,
+        changed: Iterable[Device] = (),
+    ) -> None:
         """Show the entities that have come, or not those that have gone."""
         now_s = self._context.reactor.seconds()
-        devices: dict[Device, None] = {}
+        devices = dict.fromkeys(changed)
         for entity in entities:
             for each in entity.show(now_s):
                 _write(each, each.pending_ns, points)
@@ -326,7 +354,7 @@ class HadiscoveryModule(Service):
             self._write_online(device, points, received_ns)
 
     def _write_online(self, device: Device, points: Points, received_ns: int) -> None:
-        online = device.is_online()
+        online = device.is_online() if device.entities else None
         if online is not None and online is not device.online:
             device.online = online
             points.add(online_series(device), _ONLINE, online, received_ns)
@@ -341,10 +369,11 @@ class HadiscoveryModule(Service):
     def _switch_off(self, each: Input) -> None:
         each.entity.off_call = None
         each.native = False
+        each.pending_ns = self._context.now_ns()
         if each.entity.is_available(self._context.reactor.seconds()):
             each.show(is_available=True)
             points = Points()
-            _write(each, self._context.now_ns(), points)
+            _write(each, each.pending_ns, points)
             self._context.emit(points.metrics())
 
 
@@ -364,5 +393,5 @@ def _cancel_off(entity: Entity) -> None:
 def _shown(entity: Entity) -> str:
     """Name an entity for a log line."""
     device = entity.device
-    name = "" if device is None else device.info.name or device.info.id
+    name = "" if device is None else device.name or device.id
     return f"{name:.60} {entity.key[0]} {entity.key[1]:.80}".strip()

@@ -1,7 +1,7 @@
 """Units of publishers -> units of the catalogue.
 
 Every conversion is by a ratio, exact where the units are, but for three scales of temperature and
-for Beaufort.
+for Beaufort. What a share of the air weighs is that of an ideal gas at 20 °C.
 """
 
 from __future__ import annotations
@@ -162,6 +162,26 @@ _RATIOS: Final[Mapping[str, Mapping[str, Fraction | int]]] = {
 }
 """Of each quantity its units, as multiples of one of them. Catalogue spellings are among them."""
 
+# Of an ideal gas, in m³/mol, as Home Assistant has it: at 20 °C and 1 atm.
+_MOLAR_VOLUME: Final = Fraction("8.31446261815324") * Fraction("293.15") / 101325
+_MOLAR_MASSES: Final[Mapping[str, Fraction]] = {
+    "carbon_monoxide": Fraction("28.01"),
+    "nitrogen_dioxide": Fraction("46.0055"),
+    "nitrogen_monoxide": Fraction("30.0061"),
+    "ozone": Fraction(48),
+    "sulphur_dioxide": Fraction("64.066"),
+}
+"""In g/mol, by device class."""
+_GASES: Final[Mapping[str, Mapping[str, Fraction | int]]] = {
+    gas: {
+        **_RATIOS["concentration"],
+        "ppb": mass / _MOLAR_VOLUME / 1000,
+        "ppm": mass / _MOLAR_VOLUME,
+    }
+    for gas, mass in _MOLAR_MASSES.items()
+}
+"""Of each gas whose share of the air is converted to a concentration: its units."""
+
 _CELSIUS: Final[Mapping[str, Convert]] = {
     "°F": lambda value: _rounded((value - 32) / 1.8),
     "K": lambda value: _rounded(value - 273.15),
@@ -184,8 +204,10 @@ def quantity_of(unit: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def converter(unit: str, wanted: str) -> Convert | None:
+def converter(unit: str, wanted: str, device_class: str = "") -> Convert | None:
     """Return what makes a number in one unit a number in another.
+
+    Of a gas the device class says how much a share of the air weighs.
 
     Returns:
         None where the numbers are equal.
@@ -199,7 +221,7 @@ def converter(unit: str, wanted: str) -> Convert | None:
         return _CELSIUS[unit]
     if unit == "Beaufort" and wanted == "km/h":
         return lambda value: _BEAUFORT * abs(value) ** 1.5 * _MS_TO_KMH
-    for units in _RATIOS.values():
+    for units in (*_RATIOS.values(), _GASES.get(device_class, {})):
         if unit in units and wanted in units:
             return _by_ratio(Fraction(units[unit]) / Fraction(units[wanted]))
     raise LookupError(f"no conversion from {unit!r:.40} to {wanted!r}")

@@ -17,6 +17,7 @@ from metrics_agent.interfaces import Message
 from metrics_agent.modules.hadiscovery.components import SUPPORTED
 from metrics_agent.modules.hadiscovery.config import HadiscoverySettings
 from metrics_agent.modules.hadiscovery.entity import UNAVAILABLE, Entity
+from metrics_agent.modules.hadiscovery.entity_config import DeviceInfo
 from metrics_agent.modules.hadiscovery.service import HadiscoveryModule
 from metrics_agent.testing import FakeContext, topic_matches
 
@@ -45,6 +46,36 @@ def load(path: Path) -> dict[str, Any]:
     return case
 
 
+class _Devices:
+    """The devices of Home Assistant: one for all that have an id in common, which it never forgets.
+
+    The module has none of that: what it writes follows from each announcement alone.
+    """
+
+    def __init__(self) -> None:
+        self._found: list[DeviceInfo] = []
+
+    def find(self, info: DeviceInfo) -> DeviceInfo | None:
+        """Return what was said of a device up to now."""
+        keys = {*info.keys}
+        return next((each for each in self._found if not keys.isdisjoint(each.keys)), None)
+
+    def take(self, info: DeviceInfo) -> None:
+        """Take what is said of a device."""
+        earlier = self.find(info)
+        if earlier is not None:
+            self._found.remove(earlier)
+            info = DeviceInfo(
+                identifiers=tuple(dict.fromkeys((*earlier.identifiers, *info.identifiers))),
+                connections=tuple(dict.fromkeys((*earlier.connections, *info.connections))),
+                name=info.name or earlier.name,
+                manufacturer=info.manufacturer or earlier.manufacturer,
+                model=info.model or earlier.model,
+                via_device=info.via_device or earlier.via_device,
+            )
+        self._found.append(info)
+
+
 class Judge:
     """A module with all entities enabled, and a broker that keeps retained messages.
 
@@ -65,6 +96,7 @@ class Judge:
         self.module = HadiscoveryModule(HadiscoverySettings(**{**taken, **settings}), self.context)
         self.module.startService()
         self._retained: dict[str, bytes] = {}
+        self._devices = _Devices()
         self._known = len(self.context.subscriptions)
         self._holds_back = False
 
@@ -92,6 +124,9 @@ class Judge:
                 del self._retained[topic]
         if any(each.active and topic_matches(each.topic_filter, topic) for each in subscriptions):
             self.context.deliver(topic, payload)
+        for entity in self.module.registry.announced_on(topic):
+            if entity.config.device is not None:
+                self._devices.take(entity.config.device)
         self._deliver_retained()
         # What is due at once.
         self.context.advance(0)
@@ -156,7 +191,7 @@ class Judge:
                 continue
             if ours[name] != static.get(name):
                 yield f"{name} is {ours[name]!r}, expected {static.get(name)!r}"
-        yield from _device_differences(entity, static.get("device"))
+        yield from _device_differences(entity, static.get("device"), self._devices)
         now_s = self.context.reactor.seconds()
         available = entity.is_available(now_s)
         if available is not record["available"]:
@@ -184,13 +219,15 @@ def _static_of(entity: Entity) -> dict[str, Any]:
     }
 
 
-def _device_differences(entity: Entity, expected: Mapping[str, Any] | None) -> Iterator[str]:
-    assert entity.device is not None
+def _device_differences(
+    entity: Entity, expected: Mapping[str, Any] | None, devices: _Devices
+) -> Iterator[str]:
     if entity.config.device is None or expected is None:
         if (entity.config.device is None) is not (expected is None):
             yield f"device is {entity.config.device}, expected {expected}"
         return
-    info = entity.device.info
+    info = devices.find(entity.config.device)
+    assert info is not None
     ours = {
         "identifiers": sorted(info.identifiers),
         "manufacturer": info.manufacturer or None,

@@ -14,7 +14,11 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.interfaces import Message
-from metrics_agent.limits import HADISCOVERY_COMPONENTS, HADISCOVERY_ENTITIES_TOGETHER
+from metrics_agent.limits import (
+    HADISCOVERY_COMPONENTS,
+    HADISCOVERY_ENTITIES_TOGETHER,
+    HADISCOVERY_TEXT_CHARS,
+)
 from metrics_agent.modules.hadiscovery.config import HadiscoverySettings
 from metrics_agent.modules.hadiscovery.service import HadiscoveryModule
 from metrics_agent.testing import FakeContext, FakeSubscription
@@ -101,6 +105,11 @@ def configs() -> Iterator[Said]:
     yield topic("own"), sensor(state_topic=f"{PREFIX}/+/+/config")
     yield topic("long"), sensor(state_topic="x/" * 30_000 + "x")
     yield topic("number"), b'{"expire_after":' + b"9" * 200_000 + b"}"
+    yield topic("late"), sensor(expire_after="9" * 400)
+    yield topic("unit"), sensor(unit_of_measurement="x" * 200_000, device_class=None)
+    yield topic("text"), sensor(payload_available="x" * 200_000, availability_topic="a")
+    yield topic("o" * 60_000), sensor()
+    yield f"{PREFIX}/device/key/config", device(1, "k" * 200_000)
     yield f"{PREFIX}/device/many/config", device(2000)
     yield (
         f"{PREFIX}/device/templates/config",
@@ -150,6 +159,33 @@ class HostileTests(SynchronousTestCase):
         payload = json.dumps({"s": "a" * 60_000}).encode()
         self.assertLess(self.quickest(lambda: context.say("n1/t", payload)), LONGEST_S)
 
+    def test_numbers(self) -> None:
+        """One that no float or timer takes is refused; others on its topic go on."""
+        many = "9" * 400
+        position = {"state_topic": "n1/t", "reports_position": True, "position_open": many}
+        cover = {"position_topic": "n1/t", "position_open": 10**18, "command_topic": "c"}
+        plain = {"state_topic": "n1/t"}
+        cases = (
+            ("sensor", {**plain, "expire_after": many}),
+            ("sensor", {**plain, "suggested_display_precision": many}),
+            ("binary_sensor", {**plain, "off_delay": many}),
+            ("binary_sensor", {**plain, "expire_after": 1e300}),
+            ("binary_sensor", {**plain, "qos": many}),
+            ("valve", position),
+            ("valve", {**position, "position_open": 100, "position_closed": f"-{many}"}),
+            ("cover", cover),
+            ("cover", {**cover, "position_open": 100, "tilt_max": -(10**18)}),
+        )
+        for component, config in cases:
+            context = self.make()
+            context.say(topic(), sensor())
+            announcement = {"unique_id": "m", "device": {"identifiers": ["n1"]}, **config}
+            context.say(topic("m", component=component), json.dumps(announcement).encode())
+            [line] = context.logged()
+            self.assertIn("expected at most 2147483648", line)
+            context.say("n1/t", b"5")
+            self.assertEqual(len(context.lines()), 1)
+
     def test_renames(self) -> None:
         """A device with as many entities as there may be gets another name 30 times."""
         context = self.make()
@@ -158,14 +194,20 @@ class HostileTests(SynchronousTestCase):
             context.say(f"{PREFIX}/device/n{number}/config", payload)
         before = len(self.module.registry)
         self.assertEqual(before, HADISCOVERY_ENTITIES_TOGETHER)
-        named = sensor(unique_id="d0cc0", state_topic="n1/t")
+        context.say(topic(), b"")
 
         def rename(number: int) -> float:
-            changed = named.replace(b"Node", f"Node {number}".encode())
-            return context.say(f"{PREFIX}/sensor/other/config", changed)
+            components = json.loads(device(1, "d0c"))
+            components["dev"]["name"] = f"Node {number}"
+            took_s = context.say(f"{PREFIX}/device/n0/config", json.dumps(components).encode())
+            context.say("n1/t", json.dumps({f"k{number}": 5}).encode())
+            return took_s
 
         times = [rename(number) for number in range(30)]
         self.assertLess(sorted(times)[-TRIES], LONGEST_S)
+        # Two entities read each value.
+        names = [line.partition("friendly=")[2].partition(",")[0] for line in context.lines()]
+        self.assertEqual(names, [f"Node\\ {number // 2}" for number in range(60)])
 
     def test_names_with_metacharacters(self) -> None:
         """They are names, in the log and in what is written."""
@@ -199,28 +241,45 @@ class HostileTests(SynchronousTestCase):
             tracemalloc.start()
             try:
                 before = tracemalloc.get_traced_memory()[0]
-                for number in range(1000):
+                for number in range(700):
                     self.say_much(context, number)
                 gc.collect()
                 grown = tracemalloc.get_traced_memory()[0] - before
             finally:
                 tracemalloc.stop()
         self.assertLessEqual(len(self.module.registry), 200)
-        # 5 KiB an entity, 1 MiB each for long texts, templates and announcements.
-        self.assertLess(grown / MIB, 4)
+        # 8 KiB an entity, 1 MiB each for large entities, templates and announcements.
+        self.assertLess(grown / MIB, 5)
 
     def say_much(self, context: Broker, number: int) -> None:
         """Announce an entity in which everything is new, and as long as it may be."""
-        long = str(number) * (5000 if number % 7 == 0 else 40)
+        is_long = number % 7 == 0
+
+        def made_up(most: int) -> str:
+            return (f"{number}_" * 1000)[: most if is_long else 40]
+
+        ids = [made_up(250) + str(index) for index in range(32 if is_long else 1)]
+        wide = "\N{GRINNING FACE}" * (HADISCOVERY_TEXT_CHARS if is_long else 10)
         config = sensor(
-            unique_id=f"u{number}",
-            name=long,
-            device={"identifiers": [f"i{number}"], "name": f"n{number}"},
-            state_topic=f"t/{number}/{number}",
+            unique_id=made_up(255),
+            name=made_up(HADISCOVERY_TEXT_CHARS),
+            device={"identifiers": ids, "name": made_up(255)},
+            unit_of_measurement=made_up(255),
+            device_class=None,
+            state_topic=f"t/{number}/{made_up(400)}",
             value_template=f"{{{{ value_json.k{number} * {number} }}}}",
-            payload_available=long,
-            availability_topic=f"a/{number}",
+            payload_available=wide,
+            payload_not_available=made_up(HADISCOVERY_TEXT_CHARS),
+            availability=[{"topic": f"a/{number}/{each}"} for each in range(20 if is_long else 1)],
         )
-        context.say(topic(f"x{number}"), config)
+        context.say(topic(made_up(400)), config)
         if number % 3 == 0:
-            context.say(topic(f"x{number}"), b"")
+            context.say(topic(made_up(400)), b"")
+        # Beyond what a text may have: refused, and nothing is kept of it.
+        too_long = f"{number}_" * 10_000
+        context.say(topic("unit"), sensor(unit_of_measurement=too_long, device_class=None))
+        context.say(topic(too_long), sensor())
+        context.say(f"{PREFIX}/device/key/config", device(1, too_long))
+        # One that changes again and again.
+        ids = ["n1", *(f"{number}_{index}" for index in range(31))]
+        context.say(topic("same"), sensor(unique_id="same", device={"identifiers": ids}))

@@ -213,7 +213,7 @@ class LimitTests(ServiceCase):
     def test_long_texts(self) -> None:
         """Entities with long texts have a limit of their own; ordinary ones still have room."""
         context = self.make(texts=True)
-        with patch("metrics_agent.modules.hadiscovery.registry.HADISCOVERY_LONG_BYTES", 5000):
+        with patch("metrics_agent.modules.hadiscovery.registry.HADISCOVERY_LONG_BYTES", 18_000):
             for number in range(5):
                 options = [f"{number}{index}" * 10 for index in range(100)]
                 changes = {"device_class": "enum", "options": options, "unit_of_measurement": None}
