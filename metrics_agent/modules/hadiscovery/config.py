@@ -25,8 +25,8 @@ class HadiscoverySettings(MqttSettings):
     retained: Literal["ignore", "take"] = setting(
         default="ignore",
         doc=(
-            "take: values that the broker has stored count once, with the time at which they are "
-            "read; they may be days old."
+            "take: a value that the broker has stored counts once, with the time at which it is "
+            "read; it may be days old."
         ),
         choices=("ignore", "take"),
     )
@@ -44,7 +44,8 @@ class HadiscoverySettings(MqttSettings):
         default={},
         doc=(
             "The tag `sensor` by unique_id, for entities whose names clash or say too little; "
-            "an empty text for no such tag."
+            "an empty text for no such tag. Where components share a unique_id, put the component "
+            "and a dot before it: `number.calibration`."
         ),
         example={"0x00158d0001a2b3c4_power_l1_zigbee2mqtt": "l1"},
     )

@@ -231,12 +231,13 @@ class HostileTests(SynchronousTestCase):
         context.log = Logger(observer=lambda _event: None)  # type: ignore[arg-type]  # an observer
         with (
             patch(f"{REGISTRY}.HADISCOVERY_ENTITIES", 200),
-            patch(f"{REGISTRY}.HADISCOVERY_TOPICS", 200),
-            patch(f"{REGISTRY}.HADISCOVERY_LONG_BYTES", MIB),
+            patch(f"{REGISTRY}.HADISCOVERY_TOPICS", 2000),
+            patch(f"{REGISTRY}.HADISCOVERY_LONG_BYTES", MIB // 4),
             patch(
                 "metrics_agent.modules.hadiscovery.template_store.HADISCOVERY_TEMPLATE_BYTES", MIB
             ),
         ):
+            self.say_much(context, 1000)  # Jinja2 is loaded once
             gc.collect()
             tracemalloc.start()
             try:
@@ -248,7 +249,8 @@ class HostileTests(SynchronousTestCase):
             finally:
                 tracemalloc.stop()
         self.assertLessEqual(len(self.module.registry), 200)
-        # 8 KiB an entity, 1 MiB each for large entities, templates and announcements.
+        self.assertIn("too_many_entities", context.dropped)
+        # 8 KiB an entity, 1 KiB a topic, 1 MiB each for templates and announcements.
         self.assertLess(grown / MIB, 5)
 
     def say_much(self, context: Broker, number: int) -> None:
