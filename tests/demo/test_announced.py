@@ -77,7 +77,8 @@ class Announced(SynchronousTestCase):
             {
                 ("climate", "flow"): {"temperature"},
                 ("climate", "return"): {"temperature"},
-                ("device", ""): {"online", "signal"},
+                ("device", ""): {"online"},
+                ("device", "wifi"): {"signal"},
                 ("electricity", ""): {"power", "energy_total"},
                 ("state", "compressor"): {"running"},
             },

@@ -137,18 +137,20 @@ class Device:
         id: the tag ``device``, by which entities belong to it.
         said: what was said of it last.
         name, vendor: its tags; empty where none of its entities says so.
+        said_by: the entities that said these two.
         entities: its entities.
         online: what was last written; None for nothing.
         series: by measurement and sensor.
         taken: inputs by measurement, sensor and field, those with the same name in order.
     """
 
-    __slots__ = ("entities", "id", "name", "online", "said", "series", "taken", "vendor")
+    __slots__ = ("entities", "id", "name", "online", "said", "said_by", "series", "taken", "vendor")
 
     def __init__(self, info: DeviceInfo) -> None:
         self.id = info.id
         self.said = info
         self.name = self.vendor = ""
+        self.said_by: list[Entity | None] = [None, None]
         self.entities: dict[Entity, None] = {}
         self.online: bool | None = None
         self.series: dict[tuple[str, str], Series] = {}

@@ -63,19 +63,34 @@ class Names:
                 continue
             self._decide(device, point, each, add=False)
 
-    def describe(self, device: Device) -> None:
-        """Name a device after its entities, whichever came first.
+    def describe(self, device: Device, entity: Entity) -> None:
+        """Name a device after its entities, now that one has come, changed or gone.
 
-        Of those that say its name the one with the smallest unique id counts, and so with its
-        vendor. Publishers often say both with one entity only.
+        Of those that say its name the one with the smallest unique id counts, whichever came
+        first, and so with its vendor. Publishers often say both with one entity only.
         """
-        name, vendor = _said_by_first(device, _name), _said_by_first(device, _vendor)
+        is_there = entity in device.entities
+        found = []
+        for index, said in enumerate((_name, _vendor)):
+            first = device.said_by[index]
+            says = is_there and said(entity.config)
+            if first is entity and not says:
+                first = min(
+                    [each for each in device.entities if said(each.config)],
+                    key=_rank_of,
+                    default=None,
+                )
+            elif says and (first is None or _rank_of(entity) < _rank_of(first)):
+                first = entity
+            device.said_by[index] = first
+            found.append(said(first.config) if first is not None else "")
+        name, vendor = found
         if (name, vendor) == (device.name, device.vendor):
             return
         device.name, device.vendor = name, vendor
         device.series.clear()
-        for entity in device.entities:
-            for each in entity.inputs:
+        for one in device.entities:
+            for each in one.inputs:
                 if each.point is not None:
                     each.series = _series(device, each.point)
 
@@ -120,11 +135,6 @@ def _name(config: EntityConfig) -> str:
 def _vendor(config: EntityConfig) -> str:
     maker = config.device.manufacturer if config.device is not None else ""
     return (config.origin or maker).lower()
-
-
-def _said_by_first(device: Device, said: Callable[[EntityConfig], str]) -> str:
-    entities = [each for each in device.entities if said(each.config)]
-    return said(min(entities, key=_rank_of).config) if entities else ""
 
 
 def _rank_of(entity: Entity) -> tuple[str, str, str]:

@@ -317,7 +317,7 @@ class Registry:
         device.said = info
         device.entities[entity] = None
         entity.device = device
-        self._names.describe(device)
+        self._names.describe(device, entity)
         self._names.add(entity)
 
     def _leave_device(self, entity: Entity, *, stays: bool = False) -> None:
@@ -328,7 +328,7 @@ class Registry:
         entity.device = None
         del device.entities[entity]
         if device.entities:
-            self._names.describe(device)
+            self._names.describe(device, entity)
         else:
             del self._devices[device.id]
 

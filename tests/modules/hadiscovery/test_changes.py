@@ -157,6 +157,22 @@ class OrderTests(ServiceCase):
         tags = ("climate,device=n1,friendly=First", "vendor=z temperature=5.0")
         self.assertEqual(lines.splitlines(), [f"{tags[0]},sensor={x},{tags[1]}" for x in "abc"])
 
+    def test_the_one_that_named_a_device_goes(self) -> None:
+        """The next one's name counts, in the series of all."""
+        context = self.make()
+        for name in ("a", "b", "c"):
+            named = (
+                {"identifiers": ["n1"]} if name == "c" else {"identifiers": ["n1"], "name": name}
+            )
+            context.deliver(topic(name), sensor(unique_id=name, device=named, state_topic=name))
+        for payload in (b"", sensor(unique_id="a", device=named, state_topic="a")):
+            context.deliver(topic("a"), payload)
+            context.deliver("c", b"5")
+            self.assertIn("friendly=b,sensor=c", context.lines()[-1])
+        context.deliver(topic("b"), b"")
+        context.deliver("c", b"5")
+        self.assertIn("device=n1,sensor=c", context.lines()[-1])
+
     def test_two_components_with_one_id(self) -> None:
         """The same one has the name; `sensor_names` gives the other another."""
         number = {
