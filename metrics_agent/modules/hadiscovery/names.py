@@ -137,11 +137,14 @@ def _vendor(config: EntityConfig) -> str:
     return (config.origin or maker).lower()
 
 
-def _rank_of(entity: Entity) -> tuple[str, str, str]:
-    return (entity.config.unique_id or "", entity.key[1], entity.key[0])
+def _rank_of(entity: Entity) -> tuple[str, str, bool, str]:
+    component, discovery_id = entity.key
+    # What is measured comes before what is set.
+    is_set = component == "number"
+    return (entity.config.unique_id or "", discovery_id, is_set, component)
 
 
-def _rank(each: Input) -> tuple[str, ...]:
+def _rank(each: Input) -> tuple[str | bool, ...]:
     return (*_rank_of(each.entity), each.config.role)
 
 

@@ -190,6 +190,8 @@ class OrderTests(ServiceCase):
         ]
         [lines] = self.written(announcements)
         self.assertEqual(lines, "other,device=n1,friendly=Node cal=5.0")
+        for key, entity in self.module.registry.entities.items():
+            self.assertEqual(entity.inputs[0].point is not None, key[0] == "sensor")
         [lines] = self.written(announcements, sensor_names={"number.u": "set"})
         self.assertEqual(
             lines.splitlines(),

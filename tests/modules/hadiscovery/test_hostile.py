@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 from unittest.mock import patch
 
+from attrs import evolve, fields
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -20,6 +21,8 @@ from metrics_agent.limits import (
     HADISCOVERY_TEXT_CHARS,
 )
 from metrics_agent.modules.hadiscovery.config import HadiscoverySettings
+from metrics_agent.modules.hadiscovery.entity_config import EntityConfig
+from metrics_agent.modules.hadiscovery.footprint import footprint
 from metrics_agent.modules.hadiscovery.service import HadiscoveryModule
 from metrics_agent.testing import FakeContext, FakeSubscription
 from tests.modules.hadiscovery.test_service import PREFIX, sensor, topic
@@ -224,6 +227,34 @@ class HostileTests(SynchronousTestCase):
         self.assertIn("7*7", line)
         for text in (*context.logged(), *context.logged("info")):
             self.assertNotIn("49", text)
+
+    def test_all_that_is_kept_is_counted(self) -> None:
+        """Each text of an entity, in bytes; the ids, the topic, each member of a list."""
+        context = self.make()
+        context.say(topic(), sensor(availability_topic="a", origin={"name": "o"}, name="n"))
+        [entity] = self.module.registry.entities.values()
+        config, key = entity.config, entity.key
+        before = footprint(key, entity.topic, config)
+        wide = "\N{GRINNING FACE}" * 1000
+        assert config.device is not None
+        device = evolve(config.device, connections=(("mac", wide),))
+        available = evolve(config.availability.topics[0], available=wide)
+        grown = [
+            footprint((key[0], wide), entity.topic, config),
+            footprint(key, wide, config),
+            footprint(key, entity.topic, evolve(config, options=(wide,))),
+            footprint(key, entity.topic, evolve(config, device=device)),
+            footprint(
+                key,
+                entity.topic,
+                evolve(config, availability=evolve(config.availability, topics=(available,))),
+            ),
+        ]
+        texts = [each.name for each in fields(EntityConfig) if isinstance(each.default, str)]
+        for name in ("unique_id", "name", *texts):
+            grown.append(footprint(key, entity.topic, evolve(config, **{name: wide})))  # noqa: PERF401
+        self.assertGreater(len(texts), 8)
+        self.assertGreater(min(grown), before + 3900)
 
     def test_memory(self) -> None:
         """What is kept stays within its bounds, however much comes: in entities and in bytes."""
