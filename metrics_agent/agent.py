@@ -24,6 +24,7 @@ from metrics_agent.parts import Parts
 from metrics_agent.plan import ModulePlan, Plan, build
 from metrics_agent.preload import import_all, not_imported
 from metrics_agent.process.exit import ExitCode
+from metrics_agent.reload_report import ReloadReport, accepted, rejected
 from metrics_agent.shutdown import Shutdown
 from metrics_agent.steps import Steps
 from metrics_agent.supervision.group import ModuleGroup
@@ -63,6 +64,8 @@ class Agent(MultiService):
 
     Attributes:
         reloads: how often another configuration was put into force.
+        rejected_reloads: how often one could not be used, and nothing changed.
+        last_reload: what the last reload did.
     """
 
     def __init__(self, parts: Parts, plan: Plan, load: Callable[[], AgentConfig]) -> None:
@@ -74,6 +77,8 @@ class Agent(MultiService):
         self._plan = plan
         self._load = load
         self.reloads = 0
+        self.rejected_reloads = 0
+        self.last_reload: ReloadReport | None = None
         self._steps = Steps(parts.reactor, parts.guard)
         self._modules = ModuleGroup(parts.guard)
         self._modules.setServiceParent(self)
@@ -202,9 +207,12 @@ class Agent(MultiService):
     async def _reload_once(self) -> None:
         plan = self._guard.run("load", self._plan_or_reasons)
         if not isinstance(plan, Plan):
+            reasons = plan or "reading it failed, see the line above"
+            self.rejected_reloads += 1
+            self.last_reload = rejected(reasons, self._parts.reactor.seconds())
             self._log.error(
                 "Reload rejected; keeping the current configuration: {reasons}",
-                reasons=plan or "reading it failed, see the line above",
+                reasons=reasons,
                 fold=False,
             )
             return
@@ -219,16 +227,20 @@ class Agent(MultiService):
             await self._swap(plan)
 
     async def _swap(self, plan: Plan) -> None:
-        started_s = self._parts.reactor.seconds()
+        seconds = self._parts.reactor.seconds
+        started_s = seconds()
+        before = self._plan
         await self._apply(plan)
         if self.stopping:
             return
         self.reloads += 1
+        report = self.last_reload = accepted(before, plan, seconds())
         self._log.info(
-            "Reloaded {path}: modules {names} restarted in {ms:.0f} ms.",
+            "Reloaded {path}: modules {names} restarted in {ms:.0f} ms. {report}",
             path=str(plan.config.path),
             names=", ".join(module.name for module in plan.modules) or "(none)",
-            ms=(self._parts.reactor.seconds() - started_s) * 1000,
+            ms=(seconds() - started_s) * 1000,
+            report=report.describe(),
         )
         if not plan.modules:
             self._say_nothing_enabled()

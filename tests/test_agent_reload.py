@@ -42,7 +42,10 @@ class ReloadTests(AgentCase):
             ],
         )
         self.assertEqual((agent.reloads, self.instances()), (1, {"a": 2}))
-        self.assertIn("Reloaded agent.toml: modules a restarted in 0 ms.", self.logged("info"))
+        self.assertIn(
+            "Reloaded agent.toml: modules a restarted in 0 ms. Modules: 1 unchanged.",
+            self.logged("info"),
+        )
 
     def test_a_stop_while_what_ends_is_settled(self) -> None:
         """Nothing is put into force any more."""
@@ -65,6 +68,12 @@ class ReloadTests(AgentCase):
         self.assertEqual([each.module_name for each in agent.supervisors], ["b", "c"])
         self.assertEqual(self.configured[-1].config.settings.log_level, "debug")
         self.assertIs(agent.plan, self.configured[-1])
+        self.assertIn(
+            "Modules: c added, a removed, 1 unchanged. Global settings changed: log_level.",
+            self.logged("info")[-1],
+        )
+        report = agent.last_reload
+        self.assertEqual(report and report.modules.added, ("c",))
 
     def test_nothing_enabled(self) -> None:
         """A reload that leaves nothing to do says so, and the agent stays."""
@@ -122,6 +131,8 @@ class RefusedTests(AgentCase):
         self.assertIs(agent.plan, plan)
         self.assertEqual((before.started, before.stopped, agent.reloads), (1, 0, 0))
         self.assertEqual(len(self.configured), configured)
+        self.assertEqual(agent.rejected_reloads, 1)
+        self.assertTrue(agent.last_reload and agent.last_reload.reasons)
         # The next one is taken.
         self.clock.advance(0.2)
         self.loads = [self.config("a")]
