@@ -12,7 +12,7 @@ from twisted.logger import ILogObserver
 
 from metrics_agent.agent import Agent
 from metrics_agent.config import AgentConfig, AgentSettings, Fault, state_directory
-from metrics_agent.config.output import STDOUT, read_output
+from metrics_agent.config.output import STDOUT, read_output, without_query
 from metrics_agent.devices.book import DeviceBook
 from metrics_agent.diagnosis import Diagnosis
 from metrics_agent.encoding_log import log_clash, log_cut
@@ -45,6 +45,7 @@ from metrics_agent.supervision.liveness import Liveness
 from metrics_agent.supervision.notify import make_notifier
 from metrics_agent.supervision.policy import RestartPolicy
 from metrics_agent.supervision.reports import Reports
+from metrics_agent.supervision.sampler import Sampler
 from metrics_agent.supervision.self_metrics import SelfMetrics
 from metrics_agent.supervision.supervisor import Supervisor, Timeouts
 from metrics_agent.supervision.ticker import TickerLimits
@@ -169,7 +170,8 @@ class _Assembly:
             unset_stamp=self._point_clock.stamp,
             tags=self._start_settings.tags,
         )
-        self._guard = Guard(self._log, self._counters.of(AGENT).error)
+        own = self._counters.of(AGENT)
+        self._guard = Guard(self._log, own.error, own.note_error)
         self._versions = BrokerVersions()
         self._connections = Connections(
             self._make_connection, self._client_id, platform.make_logger(_MQTT)
@@ -194,6 +196,9 @@ class _Assembly:
             lambda reason: self._agent.emergency_stop(reason, self._watchdog.end_within)
         )
         contain_main_loop(reactor, self._memory_watch.fatal_error)
+        self._sampler = Sampler(
+            reactor, self._counters, lambda error: self._guard.caught("sampler", error)
+        )
         self._agent: Agent
         self._self_metrics: SelfMetrics
         self._liveness = Liveness(
@@ -232,6 +237,7 @@ class _Assembly:
             self._memory_watch,
             self._point_clock,
             notifier,
+            self._sampler,
             self._self_metrics,
             self._watchdog,
         ):
@@ -379,7 +385,10 @@ class _Assembly:
             sink=self._sink,
             encoder=self._encoder,
             observer=self._observer,
+            sampler=self._sampler,
+            usage=self._platform.usage,
             instance=self._start_settings.instance or self._platform.host_name(),
+            output=without_query(self._start_settings.output),
         )
         return SelfMetrics(
             self._reactor,
@@ -388,6 +397,7 @@ class _Assembly:
             modules=reports.of_modules,
             connections=reports.of_connections,
             agent=reports.of_agent,
+            output=reports.of_output,
             emit=self._make_own_emit(),
             guard=self._guard,
         )

@@ -23,9 +23,12 @@ class Batch:
             sends again to the next process.
         urgent: whoever sent it soon stops sending unless something is settled: an output that lets
             lines wait for others sends them now.
+
+    Attributes:
+        queued_s: when it came into the queue of the output, on the reactor's clock.
     """
 
-    __slots__ = ("count", "data", "kept", "settle", "urgent")
+    __slots__ = ("count", "data", "kept", "queued_s", "settle", "urgent")
 
     def __init__(
         self,
@@ -39,5 +42,6 @@ class Batch:
         self.data = data
         self.count = count
         self.kept = kept
+        self.queued_s = 0.0
         self.settle = settle
         self.urgent = urgent

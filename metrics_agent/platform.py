@@ -19,6 +19,7 @@ from metrics_agent.clock import wall_ns
 from metrics_agent.logs.logger import ModuleLogger, make_logger
 from metrics_agent.point_clock import steady_ns
 from metrics_agent.process.kernel import Kernel
+from metrics_agent.process.usage import Usage, usage
 from metrics_agent.state.files import Files
 
 __all__ = ["Platform"]
@@ -41,6 +42,7 @@ class Platform:
         random: floats from 0 to below 1.
         steady_ns: a clock that never jumps.
         stdin: the descriptor whose end means stop.
+        usage: what this process uses.
         wall_ns: the wall clock.
     """
 
@@ -52,4 +54,5 @@ class Platform:
     random: Callable[[], float] = random.random
     steady_ns: Callable[[], int] = steady_ns
     stdin: int = 0
+    usage: Callable[[], Usage] = usage
     wall_ns: Callable[[], int] = wall_ns

@@ -300,7 +300,14 @@ class SelfMetricsTests(AssemblyCase):
         self.started(DEMO + BAD + TASMOTA, self_metrics_interval='"5s"')
         self.reactor.pump([5, 1])
         modules = [row.split(" ")[0].split("module=")[1] for row in self.lines() if "state=" in row]
-        self.assertEqual(modules, ["demo", "tasmota", "demo:bad", "mqtt,module_instance=tasmota"])
+        self.assertEqual(
+            modules,
+            [
+                *("demo", "tasmota", "demo:bad", "mqtt,module_instance=tasmota"),
+                "output,output=stdout",
+            ],
+        )
+        self.assertIn(" last_error=", self.rows("demo:bad")[0].replace(",", " "))
         self.assertIn('state=5i,state_text="config_error"', self.rows("demo:bad")[0])
         [connection] = self.connection_rows()
         self.assertIn(",broker=tcp://127.0.0.1:1883,client_id=metrics-agent-", connection)

@@ -19,7 +19,7 @@ from metrics_agent.characters import visible
 from metrics_agent.clock import wall_s
 from metrics_agent.logs.levels import Level, Levels
 
-__all__ = ["AGENT", "DEFERRED", "LEGACY", "LogEntry", "read_event"]
+__all__ = ["AGENT", "DEFERRED", "LEGACY", "LogEntry", "describe", "read_event"]
 
 AGENT: Final = "agent"
 """The module that lines of the agent itself name."""
@@ -156,14 +156,14 @@ def _text_of(event: LogEvent, namespace: str) -> str:
 
 
 def _with_failure(text: str, namespace: str, failure: Failure) -> str:
-    error = _describe(failure)
+    error = describe(failure)
     if namespace == DEFERRED and (not text or text.startswith("(debug:")):
         text = "Unhandled error in Deferred"
     text = text.rstrip().removesuffix(":").removesuffix(".") or "Unhandled error"
     return text if error in text else f"{text}: {error}"
 
 
-def _describe(failure: Failure) -> str:
+def describe(failure: Failure) -> str:
     """Return type and text of an exception, on one line."""
     try:
         return visible(repr(failure.value)[:_MAX_TEXT])

@@ -94,6 +94,13 @@ class BatchQueue:
         return in_flight + sum(batch.kept for batch in self._queued)
 
     @property
+    def oldest(self) -> Batch | None:
+        """The oldest batch that the reader has not wholly taken, as far as that is known."""
+        if self._in_flight:
+            return self._in_flight[0][1]
+        return self._queued[0] if self._queued else None
+
+    @property
     def in_line(self) -> bool:
         """Whether what was passed on ends in mid-line."""
         return self._offset > 0 and self._queued[0].data[self._offset - 1] != _NEWLINE[0]

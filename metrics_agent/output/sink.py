@@ -137,11 +137,18 @@ class Sink(Service):
         """Metrics that were dropped, by reason."""
         return MappingProxyType(self._dropped)
 
+    def delivery_lag_s(self) -> float:
+        """Look what the reader has taken; return how long the oldest that it has not waits."""
+        self._look()
+        oldest = self._queue.oldest
+        return 0.0 if oldest is None else max(0.0, self._reactor.seconds() - oldest.queued_s)
+
     def write(self, batch: Batch) -> None:
         """Queue a batch; never raises, never blocks, and works before the start and after a loss.
 
         A dropped batch, this one or an older one, is settled before this returns.
         """
+        now_s = batch.queued_s = self._reactor.seconds()
         queue = self._queue
         if batch.urgent:
             self._urgent = True
@@ -159,7 +166,6 @@ class Sink(Service):
             # A full write is there: a burst in one turn must not fill the queue needlessly.
             writer.wake()
         elif not self._flushes.active:
-            now_s = self._reactor.seconds()
             if now_s - self._flushed_s >= FLUSH_GAP_S and not self._flushing:
                 self._flushed_s = now_s
                 self._flushes.run()

@@ -113,7 +113,7 @@ class Context:
         self._counters = counters
         self._on_fail = on_fail
         self._collected_elsewhere = collected_elsewhere
-        self._guard = Guard(log, counters.error)
+        self._guard = Guard(log, counters.error, counters.note_error)
         self._devices = resources.devices(name)
         self._emitter = Emitter(
             resources.reactor,
@@ -239,11 +239,17 @@ class Context:
         # wsproto is loaded only where a module needs it.
         from metrics_agent.transports.websocket.connection import WebSocketConnection
 
+        take = self.guarded(received, place=place)
+
+        def count_and_take(message: bytes) -> None:
+            self._counters.messages += 1
+            take(message)
+
         connection = WebSocketConnection(
             self.reactor,
             settings,
             log=self.log,
-            received=self.guarded(received, place=place),
+            received=count_and_take,
             random=self.random,
             now_ns=self.now_ns,
             changed=self.guarded(changed, place="connection"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from operator import index
 from typing import Final
 
@@ -11,6 +12,7 @@ MAX_NAMES: Final = 64
 """Different places or reasons of one module; a module may make them up."""
 
 LONGEST_NAME: Final = 64
+LONGEST_ERROR: Final = 300
 OTHER: Final = "other"
 """What is counted in place of a name beyond these."""
 
@@ -20,22 +22,30 @@ class Counters:
 
     Attributes:
         restarts: new instances after a failure.
+        messages: that the module was given: of MQTT brokers and WebSockets.
         metrics: lines that were accepted.
         errors: faults that were contained, by place.
         dropped: metrics and messages that were left, by reason.
+        last_error: the place and the text of the last fault, bounded; None if there was none.
     """
 
-    __slots__ = ("dropped", "errors", "metrics", "restarts")
+    __slots__ = ("dropped", "errors", "last_error", "messages", "metrics", "restarts")
 
     def __init__(self) -> None:
         self.restarts = 0
+        self.messages = 0
         self.metrics = 0
         self.errors: dict[str, int] = {}
         self.dropped: dict[str, int] = {}
+        self.last_error: tuple[str, str] | None = None
 
     def error(self, place: str) -> None:
         """Count a fault."""
         _add(self.errors, place, 1)
+
+    def note_error(self, place: str, text: str) -> None:
+        """Keep the text of the last fault; called after `error`."""
+        self.last_error = place[:LONGEST_NAME], text[:LONGEST_ERROR]
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count what was left.
@@ -67,3 +77,7 @@ class CountersByModule:
     def of(self, module: str) -> Counters:
         """Return the counters of a module, the same at each call."""
         return self._counters.setdefault(module, Counters())
+
+    def all(self) -> Iterator[tuple[str, Counters]]:
+        """Yield the name and the counters of each module that was asked for."""
+        yield from self._counters.items()

@@ -14,6 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from metrics_agent.logs.events import describe
 from metrics_agent.logs.logger import failure_of
 
 __all__ = ["Caught", "Guard"]
@@ -43,11 +44,18 @@ class Guard:
     Args:
         log: stamps the module on its lines.
         count: called with the place of each fault.
+        note: called with the place and the text of each fault that was logged.
     """
 
-    def __init__(self, log: Logger, count: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        log: Logger,
+        count: Callable[[str], object],
+        note: Callable[[str, str], object] = lambda _place, _text: None,
+    ) -> None:
         self._log = log
         self._count = count
+        self._note = note
 
     def run(self, place: str, call: Callable[..., T], *args: object) -> T | Caught:
         """Call, and return the result, or what it raised.
@@ -96,5 +104,7 @@ class Guard:
             )
         else:
             self._log.failure("Error in {place}", failure, place=place, fold=("place",))
+        text = describe(failure)
+        self._note(place, f"{text} in {detail!r}" if detail else text)
         assert failure.value is not None
         return Caught(failure.value)

@@ -74,6 +74,7 @@ class MessageHandlers:
         def deliver(message: Message, lines: list[bytes]) -> None:
             before = len(lines)
             heard_ns = message.received_ns
+            counters.messages += 1
             try:
                 for metric in handler(message):
                     try:

@@ -60,6 +60,10 @@ class RestartPolicy:
         self._restarts: deque[float] = deque()
         self._proven_at_s: float | None = None
 
+    def recent(self, now_s: float) -> int:
+        """Return how many restarts within the window there were."""
+        return sum(restart_s > now_s - self._window_s for restart_s in self._restarts)
+
     def failed(self, now_s: float) -> RestartDecision:
         """Record a failure and return what comes next.
 

@@ -1,9 +1,12 @@
-"""What the self-metrics say of the whole, its modules and its connections."""
+"""What self-metrics and status say of the whole, its modules, connections and output.
+
+The one place that looks at the parts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
 
@@ -13,15 +16,25 @@ from metrics_agent.logs.events import AGENT
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.metric import FieldValue
 from metrics_agent.output.sink import Sink
-from metrics_agent.supervision.counters import Counters, CountersByModule
+from metrics_agent.process.usage import Usage
+from metrics_agent.supervision.counters import LONGEST_ERROR, Counters, CountersByModule
 from metrics_agent.supervision.lifecycle import State
-from metrics_agent.supervision.self_metrics import CONFIG_ERROR, ConnectionReport, ModuleReport
+from metrics_agent.supervision.sampler import Sampler
+from metrics_agent.supervision.self_metrics import (
+    CONFIG_ERROR,
+    ConnectionReport,
+    ModuleReport,
+    OutputReport,
+)
 from metrics_agent.transports.mqtt.connections import Connections
 
 if TYPE_CHECKING:
     from metrics_agent.agent import Agent
 
 __all__ = ["Reports"]
+
+DEFAULT_INTERVAL_S: Final = 60.0
+"""The reactor's lag is that of the last so many seconds where there are no self-metrics."""
 
 
 @frozen(kw_only=True)
@@ -37,7 +50,10 @@ class Reports:
         sink: the output.
         encoder: what it had to change.
         observer: the log.
+        sampler: what only samples show.
+        usage: what the process uses.
         instance: the name of this agent.
+        output: the setting, without what may be secret.
         started_s: when the agent was made.
     """
 
@@ -49,7 +65,10 @@ class Reports:
     sink: Sink
     encoder: Encoder
     observer: StderrObserver
+    sampler: Sampler
+    usage: Callable[[], Usage]
     instance: str
+    output: str
     started_s: float = field(init=False)
 
     @started_s.default
@@ -60,9 +79,21 @@ class Reports:
         """Yield a report of each enabled module."""
         for supervisor in self.agent.supervisors:
             name = supervisor.module_name
-            yield ModuleReport(name, supervisor.state.value, self.counters.of(name))
-        for name, _faults in self.agent.plan.faulty:
-            yield ModuleReport(name, CONFIG_ERROR, self.counters.of(name))
+            counters = self.counters.of(name)
+            yield ModuleReport(
+                name,
+                supervisor.state.value,
+                counters,
+                state_since=self.clock.seconds() - supervisor.since_s,
+                restarts_recent=supervisor.recent_restarts,
+                last_metric=self.sampler.since_metric_s(name),
+                last_error=counters.last_error,
+                last_error_since=self.sampler.since_error_s(name),
+            )
+        for name, faults in self.agent.plan.faulty:
+            text = "; ".join(map(str, faults))[:LONGEST_ERROR]
+            counters = self.counters.of(name)
+            yield ModuleReport(name, CONFIG_ERROR, counters, last_error=("settings", text))
 
     def of_connections(self) -> Iterator[ConnectionReport]:
         """Yield a report of each MQTT connection."""
@@ -76,16 +107,37 @@ class Reports:
                 self.connection_counters.of(connection.client_id),
             )
 
-    def of_agent(self) -> tuple[Mapping[str, FieldValue], Counters]:
-        """Return values and counters of the whole."""
+    def of_output(self) -> OutputReport:
+        """Return the report of the output."""
+        state = State.BACKING_OFF if self.sink.problem else State.RUNNING
+        return OutputReport(
+            self.output,
+            state.value,
+            self.sink.problem,
+            self.sink.taken_metrics,
+            self.sink.dropped,
+        )
+
+    def of_agent(self) -> tuple[Mapping[str, FieldValue | None], Counters]:
+        """Return values, None for those that are unknown, and counters of the whole."""
         own = self.counters.of(AGENT)
         own.dropped.update(self.sink.dropped)
+        used = self.usage()
+        interval_s = self.agent.plan.config.settings.self_metrics_interval
+        lag_p99_s, lag_max_s = self.sampler.reactor_lag_s(interval_s or DEFAULT_INTERVAL_S)
         return {
             "uptime": float(self.clock.seconds() - self.started_s),
             "metrics": self.sink.written_metrics,
             "queue_metrics": self.sink.queued_metrics,
             "queue_bytes": self.sink.queued_bytes,
+            "delivery_lag": self.sink.delivery_lag_s(),
+            "reactor_lag_p99": lag_p99_s,
+            "reactor_lag_max": lag_max_s,
+            "cpu": used.cpu_s,
+            "memory": used.memory_bytes,
+            "open_files": used.open_files,
             "reloads": self.agent.reloads,
+            "reloads_rejected": self.agent.rejected_reloads,
             "replaced": self.encoder.replaced,
             "cut": self.encoder.cut,
             "left_out": self.encoder.left_out,

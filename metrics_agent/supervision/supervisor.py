@@ -60,6 +60,7 @@ class Supervisor(Service):
 
     Attributes:
         state: what it is doing.
+        since_s: when that began, on the clock.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Supervisor(Service):
         # Not Service's ``name``: two generations of a module may be children at the same time.
         self.module_name = name
         self.state = State.NEW
+        self.since_s = clock.seconds()
         self._clock = clock
         self._make_context = make_context
         self._make_module = make_module
@@ -101,6 +103,11 @@ class Supervisor(Service):
             Action.FINISH: self._finish,
             Action.NOTHING: lambda: None,
         }
+
+    @property
+    def recent_restarts(self) -> int:
+        """Restarts within the window of the policy."""
+        return self._policy.recent(self._clock.seconds())
 
     # -- IService ----------------------------------------------------------------------------
 
@@ -134,6 +141,8 @@ class Supervisor(Service):
         step = TRANSITIONS.get((self.state, event))
         if step is None:
             return
+        if step[0] is not self.state:
+            self.since_s = self._clock.seconds()
         self.state, action = step
         if action is Action.CLEAR:
             # Before the instance is touched: what is read for it from now on would be lost with it.

@@ -241,6 +241,26 @@ class DeliveryTests(SinkTestCase):
         self.reactor.advance(PATIENT_LOOK_S)
         self.assertEqual(self.settled, ["a", "b"])
 
+    def test_lag(self) -> None:
+        """How long the oldest line waits that the reader has not taken, queued or written."""
+        self.start()
+        self.assertEqual(self.sink.delivery_lag_s(), 0.0)
+        self.write("a")
+        self.reactor.advance(3)
+        self.write("b")
+        self.reactor.advance(2)
+        self.assertEqual(self.sink.delivery_lag_s(), 5.0)
+        self.writer.reader_takes(2)
+        self.assertEqual(self.sink.delivery_lag_s(), 2.0)
+        self.writer.reader_takes()
+        self.assertEqual(self.sink.delivery_lag_s(), 0.0)
+
+    def test_lag_before_the_start(self) -> None:
+        """What waits for the output waits from when it came."""
+        self.write("a")
+        self.reactor.advance(4)
+        self.assertEqual(self.sink.delivery_lag_s(), 4.0)
+
     def test_nobody_waits(self) -> None:
         """Without anybody waiting for delivery no timer runs."""
         self.start()

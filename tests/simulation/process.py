@@ -21,6 +21,7 @@ from metrics_agent.output.sink import QUEUE_FULL, REJECTED
 from metrics_agent.plan import build
 from metrics_agent.platform import Platform
 from metrics_agent.process.exit import ExitCode
+from metrics_agent.process.usage import Usage
 from tests.simulation.clock import SimClock
 from tests.simulation.disk import SimDisk
 from tests.simulation.invariants import Bounds, LogPairs
@@ -203,6 +204,7 @@ class AgentProcess:
             make_logger=self._make_logger,
             random=clock.random.random,
             steady_ns=lambda: round(clock.now_s * 1e9),
+            usage=Usage,
             wall_ns=clock.wall_ns,
         )
         self.agent: Agent = assemble(

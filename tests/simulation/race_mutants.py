@@ -265,8 +265,8 @@ RACES: Final = (
     _race(
         "a_lone_line_waits_for_others",
         _SINK,
-        "        elif not self._flushes.active:\n            now_s",
-        "        elif False:\n            now_s",
+        "        elif not self._flushes.active:\n            if now_s",
+        "        elif False:\n            if now_s",
     ),
     _race(
         "a_read_overtakes_reads_that_wait",

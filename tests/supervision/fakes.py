@@ -175,7 +175,7 @@ class SupervisionCase(SynchronousTestCase):
         self.events: list[dict[str, Any]] = []
         self.log = make_logger("demo", self.events.append)  # type: ignore[arg-type]  # takes an event
         self.counters = Counters()
-        self.guard = Guard(self.log, self.counters.error)
+        self.guard = Guard(self.log, self.counters.error, self.counters.note_error)
         self.addCleanup(self.check_no_calls)
 
     def check_no_calls(self) -> None:

@@ -34,6 +34,16 @@ class RunTests(SupervisionCase):
         line = "Error in message of 'tele/plug/SENSOR': ValueError('no')"
         self.assertEqual(self.logged(), [line])
         self.assertEqual(self.events[0]["fold"], ("place",))
+        self.assertEqual(
+            self.counters.last_error, ("message", "ValueError('no') in 'tele/plug/SENSOR'")
+        )
+
+    def test_last_error(self) -> None:
+        """Place and text are kept, bounded, on one line, whatever the exception holds."""
+        self.guard.caught("tick", ValueError("a\n" * 10_000))
+        assert self.counters.last_error is not None
+        place, text = self.counters.last_error
+        self.assertEqual((place, len(text), "\n" in text), ("tick", 300, False))
 
     def test_traceback_is_kept(self) -> None:
         """The event has the traceback, for the debug level."""

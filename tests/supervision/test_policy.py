@@ -51,6 +51,15 @@ class PolicyTests(SynchronousTestCase):
         self.assertFalse(policy.failed(WINDOW_S).parked)
         self.assertTrue(policy.failed(WINDOW_S + 5).parked)
 
+    def test_recent(self) -> None:
+        """Restarts within the window are counted also where there was no failure since."""
+        policy = make(limit=3)
+        policy.failed(0.0)
+        policy.failed(10.0)
+        self.assertEqual(
+            [policy.recent(now_s) for now_s in (10.0, WINDOW_S, WINDOW_S + 10.0)], [2, 1, 0]
+        )
+
     def test_edge_of_the_window(self) -> None:
         """A restart is forgotten when it is exactly as old as the window."""
         self.assertFalse(self.second_after(WINDOW_S).parked)

@@ -14,6 +14,7 @@ from metrics_agent.supervision.self_metrics import (
     CONFIG_ERROR,
     ConnectionReport,
     ModuleReport,
+    OutputReport,
     SelfMetrics,
 )
 from tests.supervision.fakes import SupervisionCase, raiser
@@ -27,7 +28,8 @@ class SelfMetricsTests(SupervisionCase):
         self.interval_s = 60.0
         self.reports = [ModuleReport("demo", State.RUNNING.value, self.counters)]
         self.connections: list[ConnectionReport] = []
-        self.values: dict[str, FieldValue] = {"uptime": 1.5, "metrics": 7, "reloads": 0}
+        self.values: dict[str, FieldValue | None] = {"uptime": 1.5, "metrics": 7, "memory": None}
+        self.output = OutputReport("stdout", State.RUNNING.value, "", 5, {})
         self.agent_counters = Counters()
         self.emitted: list[Metric] = []
         self.service = SelfMetrics(
@@ -37,6 +39,7 @@ class SelfMetricsTests(SupervisionCase):
             modules=lambda: iter(self.reports),
             connections=lambda: iter(self.connections),
             agent=lambda: (self.values, self.agent_counters),
+            output=lambda: self.output,
             emit=self.emit,
             guard=self.guard,
         )
@@ -59,18 +62,65 @@ class SelfMetricsTests(SupervisionCase):
         self.agent_counters.drop("queue_full", 5)
         self.service.startService()
         self.clock.advance(60)
-        agent, demo = self.lines()
+        agent, demo, output = self.lines()
         self.assertEqual(
             agent,
             "metrics_agent,module=agent dropped=5i,dropped_queue_full=5i,errors=0i,"
-            "metrics=7i,reloads=0i,uptime=1.5 17",
+            "metrics=7i,uptime=1.5 17",
         )
         self.assertEqual(
             demo,
             "metrics_agent,module=demo dropped=4i,dropped_oversized=4i,errors=3i,"
-            "errors_message=1i,errors_tick=2i,metrics=9i,restarts=2i,state=2i,"
+            "errors_message=1i,errors_tick=2i,messages=0i,metrics=9i,restarts=2i,"
+            'restarts_recent=0i,state=2i,state_text="running" 17',
+        )
+        self.assertEqual(
+            output,
+            "metrics_agent,module=output,output=stdout dropped=0i,metrics=5i,state=2i,"
             'state_text="running" 17',
         )
+
+    def test_health_of_a_module(self) -> None:
+        """Since when it is in its state, its last metric, and its last error with the place."""
+        self.reports = [
+            ModuleReport(
+                "demo",
+                State.BACKING_OFF.value,
+                self.counters,
+                state_since=3.21,
+                restarts_recent=2,
+                last_metric=70.0,
+                last_error=("tick", "ValueError('x')"),
+                last_error_since=4.0,
+            )
+        ]
+        self.service.startService()
+        self.clock.advance(60)
+        self.assertEqual(
+            self.lines()[1],
+            "metrics_agent,module=demo dropped=0i,errors=0i,last_error=\"ValueError('x')\","
+            'last_error_place="tick",last_error_since=4.0,last_metric=70.0,messages=0i,metrics=0i,'
+            'restarts=0i,restarts_recent=2i,state=3i,state_since=3.2,state_text="backing_off" 17',
+        )
+
+    def test_an_output_that_cannot_be_written_to(self) -> None:
+        """Why, and what was dropped meanwhile."""
+        state = State.BACKING_OFF.value
+        self.output = OutputReport("tcp://a:1", state, "refused", 5, {"queue_full": 2})
+        self.service.startService()
+        self.clock.advance(60)
+        self.assertEqual(
+            self.lines()[2],
+            "metrics_agent,module=output,output=tcp://a:1 dropped=2i,dropped_queue_full=2i,"
+            'last_error="refused",metrics=5i,state=3i,state_text="backing_off" 17',
+        )
+
+    def test_last_error_of_the_agent(self) -> None:
+        """A fault of its own is there like one of a module."""
+        self.agent_counters.note_error("load", "OSError(5)")
+        self.service.startService()
+        self.clock.advance(60)
+        self.assertIn('last_error="OSError(5)",last_error_place="load"', self.lines()[0])
 
     def test_a_row_for_each_connection(self) -> None:
         """Each with its broker, client id, module, state and its own counters."""
@@ -83,7 +133,7 @@ class SelfMetricsTests(SupervisionCase):
         self.service.startService()
         self.clock.advance(60)
         self.assertEqual(
-            self.lines()[2:],
+            self.lines()[2:-1],
             [
                 (
                     "metrics_agent,broker=tcp://a:1883,client_id=id-1,module=mqtt,"
@@ -102,6 +152,17 @@ class SelfMetricsTests(SupervisionCase):
         """Every field of a row is one that docs/metrics.md describes, with its type."""
         self.counters.error("tick")
         self.counters.drop("oversized")
+        self.reports = [
+            ModuleReport(
+                "demo",
+                State.RUNNING.value,
+                self.counters,
+                state_since=1.0,
+                last_metric=1.0,
+                last_error=("tick", "x"),
+                last_error_since=1.0,
+            )
+        ]
         self.service.startService()
         self.clock.advance(60)
         for row in self.emitted:
@@ -117,7 +178,7 @@ class SelfMetricsTests(SupervisionCase):
         ]
         self.service.startService()
         self.clock.advance(60)
-        fields = [dict(each.fields) for each in self.emitted[1:]]
+        fields = [dict(each.fields) for each in self.emitted[1:-1]]
         self.assertEqual(
             [(each["state"], each["state_text"]) for each in fields],
             [(4, "parked"), (5, "config_error")],
@@ -128,7 +189,7 @@ class SelfMetricsTests(SupervisionCase):
         self.service.startService()
         self.assertEqual(self.emitted, [])
         self.clock.pump([59, 1, 60, 60])
-        self.assertEqual(len(self.emitted), 6)
+        self.assertEqual(len(self.emitted), 9)
 
     def test_off(self) -> None:
         """With an interval of 0 there are none."""
@@ -145,7 +206,7 @@ class SelfMetricsTests(SupervisionCase):
             self.interval_s = interval_s
             self.service.reschedule()
             self.clock.advance(interval_s)
-            self.assertEqual(len(self.emitted), 2 * rounds)
+            self.assertEqual(len(self.emitted), 3 * rounds)
 
     def test_reschedule_when_it_does_not_run(self) -> None:
         """Before the start and after the stop a new interval starts nothing."""
@@ -173,4 +234,4 @@ class SelfMetricsTests(SupervisionCase):
         self.assertEqual((self.emitted, self.counters.errors), ([], {"self_metrics": 1}))
         self.service._modules = reports
         self.clock.advance(60)
-        self.assertEqual(len(self.emitted), 2)
+        self.assertEqual(len(self.emitted), 3)

@@ -36,6 +36,17 @@ class StartTests(SupervisorCase):
             self.assertEqual((self.logged("info"), self.logged()), (["Started."], []))
         self.assertEqual(self.counters.restarts, 0)
 
+    def test_since_when(self) -> None:
+        """A state has its time; restarts within the window are counted."""
+        supervisor = self.start(FakeModule(start=raiser(ValueError("why"))), FakeModule())
+        began_s = self.clock.seconds()
+        self.clock.advance(0.5)
+        self.assertIs(supervisor.state, State.BACKING_OFF)
+        self.assertEqual((supervisor.since_s, supervisor.recent_restarts), (began_s, 1))
+        self.clock.advance(0.5)
+        self.assertIs(supervisor.state, State.RUNNING)
+        self.assertEqual((supervisor.since_s, supervisor.recent_restarts), (began_s + 1, 1))
+
     def test_later(self) -> None:
         """A Deferred or coroutine is waited for."""
         for kind in ("Deferred", "coroutine"):

@@ -1,0 +1,109 @@
+"""Looks twice a second at what only a look shows: the reactor's lag, and which modules have news.
+
+That a module has emitted a metric is a number that grows. To write the time beside it would cost
+each message something; to look whether it has grown costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from math import ceil
+from typing import Any, Final
+
+from attrs import define
+from twisted.application.service import Service
+
+from metrics_agent.supervision.counters import CountersByModule
+from metrics_agent.timer import Timer
+
+__all__ = ["SAMPLE_S", "Sampler"]
+
+SAMPLE_S: Final = 0.5
+LONGEST_S: Final = 600.0
+"""Samples of the lag are kept for so long: 40 KB."""
+
+
+@define
+class _Seen:
+    """What was counted for a module at the last look, and when that had grown."""
+
+    metrics: int = 0
+    errors: int = 0
+    metric_s: float | None = None
+    error_s: float | None = None
+
+
+class Sampler(Service):
+    """Takes the samples.
+
+    Args:
+        clock: provides seconds and callLater.
+        counters: of all modules.
+        failed: called with a fault of our own.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        counters: CountersByModule,
+        failed: Callable[[BaseException], object],
+    ) -> None:
+        self._clock = clock
+        self._counters = counters
+        self._lags: deque[float] = deque(maxlen=round(LONGEST_S / SAMPLE_S))
+        self._seen: dict[str, _Seen] = {}
+        self._due_s = 0.0
+        self._timer = Timer(clock, self._sample, failed)
+
+    def startService(self) -> None:
+        """Look from now on."""
+        super().startService()
+        self._due_s = self._clock.seconds() + SAMPLE_S
+        self._timer.start(SAMPLE_S)
+
+    def stopService(self) -> None:
+        """Look no more; safe before start and twice."""
+        super().stopService()
+        self._timer.stop()
+
+    def reactor_lag_s(self, over_s: float) -> tuple[float, float]:
+        """Return by how much timers were late: the 99th percentile and the maximum.
+
+        Args:
+            over_s: of the last so many seconds, `LONGEST_S` at most.
+        """
+        count = max(1, ceil(over_s / SAMPLE_S))
+        lags = sorted(islice(reversed(self._lags), count))
+        if not lags:
+            return 0.0, 0.0
+        return lags[ceil(0.99 * len(lags)) - 1], lags[-1]
+
+    def since_metric_s(self, module: str) -> float | None:
+        """Return how long ago a module's last metric was; None if it has had none."""
+        seen = self._seen.get(module)
+        return None if seen is None else self._since_s(seen.metric_s)
+
+    def since_error_s(self, module: str) -> float | None:
+        """Return how long ago a module's last error was; None if it has had none."""
+        seen = self._seen.get(module)
+        return None if seen is None else self._since_s(seen.error_s)
+
+    def _since_s(self, at_s: float | None) -> float | None:
+        return None if at_s is None else max(0.0, self._clock.seconds() - at_s)
+
+    def _sample(self) -> float:
+        now_s = self._clock.seconds()
+        self._lags.append(max(0.0, now_s - self._due_s))
+        self._due_s = now_s + SAMPLE_S
+        for module, counters in self._counters.all():
+            seen = self._seen.get(module)
+            if seen is None:
+                seen = self._seen[module] = _Seen()
+            if counters.metrics != seen.metrics:
+                seen.metrics, seen.metric_s = counters.metrics, now_s
+            errors = sum(counters.errors.values())
+            if errors != seen.errors:
+                seen.errors, seen.error_s = errors, now_s
+        return SAMPLE_S
