@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import ILogObserver
+from twisted.logger import ILogObserver, Logger
 
 from metrics_agent.agent import Agent
 from metrics_agent.config import AgentConfig, AgentSettings, Fault, state_directory
@@ -34,6 +34,8 @@ from metrics_agent.process.running import contain_main_loop
 from metrics_agent.process.stdin import StdinService
 from metrics_agent.state.directory import Pace, StateDirectory, safe_name
 from metrics_agent.state.owner import give_to_owner
+from metrics_agent.status.serving import make_status_socket
+from metrics_agent.status.tapping import Tap
 from metrics_agent.supervision.connection_problems import ConnectionProblems
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters, CountersByModule
@@ -151,6 +153,7 @@ class _Assembly:
             state_dir = diagnosis.state_dir
             self._counters = diagnosis.counters
             self._problems = diagnosis.problems
+        self._own_problems = ConnectionProblems()
         self._connection_counters = CountersByModule()  # by client id
         self._log = platform.make_logger()
         pace = Pace(reactor, self._in_thread)
@@ -186,6 +189,7 @@ class _Assembly:
             on_pressure=lambda pressed: self._agent.set_back_pressure(pressed),  # noqa: PLW0108 - made below
             on_lost=lambda reason: self._agent.request_stop(reason),  # noqa: PLW0108 - as above
         )
+        self._tap = Tap(lambda error: self._guard.caught("tap", error))
         self._watchdog = Watchdog(
             reactor,
             dump_after_s=self._start_settings.watchdog_dump,
@@ -232,7 +236,8 @@ class _Assembly:
             on_imported=self._process.freeze_heap,
         )
         agent = self._agent = Agent(parts, self._plan, self._load)
-        self._self_metrics = self._make_self_metrics()
+        reports = self._make_reports()
+        self._self_metrics = self._make_self_metrics(reports)
         for service in (
             self._memory_watch,
             self._point_clock,
@@ -243,7 +248,18 @@ class _Assembly:
         ):
             service.setServiceParent(agent)
         if self._diagnosis is None:
+            self._liveness.keeps_lines = True
             self._liveness.setServiceParent(agent)
+            status = make_status_socket(
+                self._reactor,
+                reports,
+                self._state,
+                listen=partial(self._platform.listen, self._reactor),
+                tap=self._tap,
+                log=self._log,
+                guard=self._guard,
+            )
+            status.setServiceParent(agent)
             stdin = StdinService(
                 self._platform.kernel,
                 self._reactor,
@@ -290,7 +306,7 @@ class _Assembly:
             settings,
             client_id=name,
             noted=partial(self._problems.note, module),
-            write=self._sink.write,
+            write=self._tap.through(module, self._sink.write),
             log=self._platform.make_logger(f"{_MQTT}:{module}"),
             now_ns=self._point_clock.now_ns,
             random=self._platform.random,
@@ -314,17 +330,12 @@ class _Assembly:
         settings = plan.config.settings
         log = self._platform.make_logger(module.name)
         counters = self._counters.of(module.name)
-        resources = self._resources(settings)
+        resources = self._resources(module.name, settings)
         return Supervisor(
             module.name,
             clock=self._reactor,
-            make_context=lambda fail: Context(
-                module.name,
-                log,
-                resources,
-                counters,
-                fail,
-                collected_elsewhere=partial(plan.collected_elsewhere, module.name),
+            make_context=lambda fail: self._make_context(
+                module.name, plan, log, resources, counters, fail
             ),
             make_module=lambda context: module.kind.make(module.settings, context),
             policy=_policy(settings, self._platform.random),
@@ -334,12 +345,25 @@ class _Assembly:
             on_state=on_state,
         )
 
-    def _resources(self, settings: AgentSettings) -> Resources:
+    def _make_context(
+        self,
+        module: str,
+        plan: Plan,
+        log: Logger,
+        resources: Resources,
+        counters: Counters,
+        fail: Callable[[BaseException], None],
+    ) -> Context:
+        self._own_problems.begin(module)
+        elsewhere = partial(plan.collected_elsewhere, module)
+        return Context(module, log, resources, counters, fail, collected_elsewhere=elsewhere)
+
+    def _resources(self, module: str, settings: AgentSettings) -> Resources:
         return Resources(
             reactor=self._reactor,
             now_ns=self._point_clock.now_ns,
             encode=self._encoder.encode,
-            write=self._sink.write,
+            write=self._tap.through(module, self._sink.write),
             connection=self._connection,
             state=self._state,
             limits=TickerLimits(settings.failed_ticks_limit, settings.tick_timeout),
@@ -352,6 +376,7 @@ class _Assembly:
 
     def _note_connection(self, module: str, address: str, problem: str | None) -> None:
         self._problems.note(module, address, problem)
+        self._own_problems.note(module, address, problem)
         self._liveness.note_connection(module, address, problem)
 
     def _hearing(self) -> set[str]:
@@ -367,7 +392,7 @@ class _Assembly:
         emitter = Emitter(
             self._reactor,
             encode=self._encoder.encode,
-            write=self._sink.write,
+            write=self._tap.through(AGENT, self._sink.write),
             guard=self._guard,
             counters=Counters(),
             log=self._log,
@@ -375,13 +400,17 @@ class _Assembly:
         # After the drain nothing reaches the reader any more.
         return lambda metrics: None if self._agent.stopping else emitter.emit(metrics)
 
-    def _make_self_metrics(self) -> SelfMetrics:
-        reports = Reports(
+    def _make_reports(self) -> Reports:
+        return Reports(
             agent=self._agent,
             clock=self._reactor,
             counters=self._counters,
             connections=self._connections,
             connection_counters=self._connection_counters,
+            problems=self._problems,
+            own_problems=self._own_problems,
+            books=lambda: self._liveness.books,
+            now_ns=self._point_clock.now_ns,
             sink=self._sink,
             encoder=self._encoder,
             observer=self._observer,
@@ -390,6 +419,8 @@ class _Assembly:
             instance=self._start_settings.instance or self._platform.host_name(),
             output=without_query(self._start_settings.output),
         )
+
+    def _make_self_metrics(self, reports: Reports) -> SelfMetrics:
         return SelfMetrics(
             self._reactor,
             now_ns=self._point_clock.now_ns,

@@ -481,7 +481,11 @@ METRICS_AGENT: Final = Measurement(
             doc="accepted; of the whole, written; of the output, taken by its reader",
         ),
         Field("last_metric", "s", doc="since the module's last metric"),
-        Field("last_error", kind="str", doc="the module's last one; of the output while there is"),
+        Field(
+            "last_error",
+            kind="str",
+            doc="the last one; of a connection and the output why it does not work",
+        ),
         Field("last_error_place", kind="str", doc="where in the module: `message`, `tick` ..."),
         Field("last_error_since", "s", doc="since the module's last error"),
         Field("errors", kind="int", doc="all of them"),

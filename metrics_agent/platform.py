@@ -12,8 +12,11 @@ import os
 import random
 import socket
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from attrs import field, frozen
+from twisted.internet.protocol import Factory
 
 from metrics_agent.clock import wall_ns
 from metrics_agent.logs.logger import ModuleLogger, make_logger
@@ -21,6 +24,7 @@ from metrics_agent.point_clock import steady_ns
 from metrics_agent.process.kernel import Kernel
 from metrics_agent.process.usage import Usage, usage
 from metrics_agent.state.files import Files
+from metrics_agent.state.local_socket import Listening, listen
 
 __all__ = ["Platform"]
 
@@ -38,6 +42,7 @@ class Platform:
         files: the system calls for state files.
         host_name: the name of this host.
         kernel: the system calls for the output and stdin.
+        listen: takes connections on a Unix socket, of a reactor, a path and a factory.
         make_logger: the log of a module, by its name; of the agent without one.
         random: floats from 0 to below 1.
         steady_ns: a clock that never jumps.
@@ -50,6 +55,7 @@ class Platform:
     files: Files = field(factory=Files)
     host_name: Callable[[], str] = socket.gethostname
     kernel: Kernel = field(factory=Kernel)
+    listen: Callable[[Any, Path, Factory], Listening] = listen
     make_logger: Callable[..., ModuleLogger] = make_logger
     random: Callable[[], float] = random.random
     steady_ns: Callable[[], int] = steady_ns

@@ -26,6 +26,7 @@ from metrics_agent.process.boot import Process
 from metrics_agent.supervision.lifecycle import State
 from tests.agent_case import FakeExit
 from tests.logs.fakes import FakeTarget
+from tests.status.fakes import FakeSockets
 
 DEMO = '[modules.demo]\nenabled = true\ninterval = "10s"\n'
 TASMOTA = '[modules.tasmota]\nenabled = true\nbroker = "tcp://127.0.0.1:1883"\n'
@@ -89,7 +90,13 @@ class AssemblyCase(SynchronousTestCase):
         self.addCleanup(self.close_stdin)
         self.patch(self.process.signals, "install_early", lambda: None)
         environ = {"HOME": str(self.directory), "STATE_DIRECTORY": str(self.directory / "state")}
-        self.platform = Platform(environ=environ, make_logger=self.logger, stdin=reader)
+        self.sockets = FakeSockets()
+        self.platform = Platform(
+            environ=environ,
+            listen=self.sockets.listen,
+            make_logger=self.logger,
+            stdin=reader,
+        )
 
     def close_stdin(self) -> None:
         if self.stdin >= 0:

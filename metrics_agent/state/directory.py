@@ -328,10 +328,13 @@ class StateDirectory:
         log: where faults are reported.
         pace: when and where files are written.
         files: the system calls; the real ones if None.
+
+    Attributes:
+        root: as given.
     """
 
     def __init__(self, path: Path, log: Logger, pace: Pace, files: Files | None = None) -> None:
-        self._path = path
+        self.root = path
         self._pace = pace
         # One object a file: a new instance of a module has what the one before has not written yet.
         self._opened: dict[Path, StateFile] = {}
@@ -349,6 +352,10 @@ class StateDirectory:
         if path not in self._opened:
             self._opened[path] = StateFile(path, self._faults, self._pace, self._files)
         return self._opened[path]
+
+    def failed(self, path: Path, error: OSError) -> None:
+        """Report that something else in the directory cannot be made."""
+        self._faults.failed(path, error)
 
     def flush(self) -> Deferred[Any]:
         """Begin to write all that is pending; fires when that is over."""
@@ -372,4 +379,4 @@ class StateDirectory:
         return directory / name
 
     def _directory(self, part: str) -> Path:
-        return self._path / state_directory_name(part)
+        return self.root / state_directory_name(part)

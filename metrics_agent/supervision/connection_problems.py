@@ -24,6 +24,10 @@ class ConnectionProblems:
         if problem == "":
             self._worked.add(module)
 
+    def begin(self, module: str) -> None:
+        """Forget what was noted of a module: its connections are new ones."""
+        self._problems.pop(module, None)
+
     def only_failed(self, module: str) -> bool:
         """Say whether a module has connections and none of them has worked so far."""
         return module in self._problems and module not in self._worked

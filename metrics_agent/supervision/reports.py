@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import field, frozen
 
 from metrics_agent._version import __version__
+from metrics_agent.devices.book import DeviceBook
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.events import AGENT
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.metric import FieldValue
 from metrics_agent.output.sink import Sink
 from metrics_agent.process.usage import Usage
+from metrics_agent.supervision.connection_problems import ConnectionProblems
 from metrics_agent.supervision.counters import LONGEST_ERROR, Counters, CountersByModule
 from metrics_agent.supervision.lifecycle import State
 from metrics_agent.supervision.sampler import Sampler
@@ -47,6 +49,10 @@ class Reports:
         counters: of modules, and of the agent as `AGENT`.
         connections: the MQTT connections.
         connection_counters: theirs, by client id.
+        problems: what is known of them.
+        own_problems: what modules have noted of other connections.
+        books: gives the books of devices, by module.
+        now_ns: the wall clock.
         sink: the output.
         encoder: what it had to change.
         observer: the log.
@@ -62,6 +68,10 @@ class Reports:
     counters: CountersByModule
     connections: Connections
     connection_counters: CountersByModule
+    problems: ConnectionProblems
+    own_problems: ConnectionProblems
+    books: Callable[[], Mapping[str, DeviceBook]]
+    now_ns: Callable[[], int]
     sink: Sink
     encoder: Encoder
     observer: StderrObserver
@@ -105,7 +115,16 @@ class Reports:
                 module,
                 state.value,
                 self.connection_counters.of(connection.client_id),
+                self.problems.of(module).get(connection.broker) or "",
             )
+
+    def of_own_connections(self) -> Iterator[ConnectionReport]:
+        """Yield a report of each connection that a module has itself, such as a WebSocket."""
+        for supervisor in self.agent.supervisors:
+            module = supervisor.module_name
+            for address, problem in self.own_problems.of(module).items():
+                state = State.RUNNING if problem == "" else State.BACKING_OFF
+                yield ConnectionReport(address, "", module, state.value, Counters(), problem or "")
 
     def of_output(self) -> OutputReport:
         """Return the report of the output."""

@@ -70,6 +70,7 @@ class ConnectionReport:
         module_instance: the module whose connection it is.
         state: number and word, see `lifecycle.State`.
         counters: of this connection.
+        problem: why it does not work, a clause; empty while it does, or nothing is known yet.
     """
 
     broker: str
@@ -77,6 +78,7 @@ class ConnectionReport:
     module_instance: str
     state: tuple[int, str]
     counters: Counters
+    problem: str = ""
 
 
 @frozen
@@ -121,6 +123,8 @@ def connection_fields(report: ConnectionReport) -> dict[str, FieldValue]:
     code, word = report.state
     fields: dict[str, FieldValue] = {"state": code, "state_text": word}
     fields.update(_dropped(report.counters.dropped))
+    if report.problem:
+        fields["last_error"] = report.problem[:LONGEST_ERROR]
     return fields
 
 

@@ -30,6 +30,7 @@ from tests.simulation.reactor import ProcessReactor
 from tests.simulation.reader import Reader
 from tests.simulation.reading import Reading
 from tests.simulation.writing import Writing
+from tests.status.fakes import FakeListening
 
 __all__ = ["AgentProcess", "make_observer"]
 
@@ -201,6 +202,7 @@ class AgentProcess:
             files=disk,  # type: ignore[arg-type]  # a simulated one
             host_name=lambda: "simulated",
             kernel=kernel,
+            listen=lambda _reactor, _path, _factory: FakeListening(),
             make_logger=self._make_logger,
             random=clock.random.random,
             steady_ns=lambda: round(clock.now_s * 1e9),

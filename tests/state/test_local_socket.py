@@ -1,0 +1,136 @@
+"""A real socket in a directory: whose it is, and what may be in its place."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import tempfile
+from pathlib import Path
+
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from metrics_agent.state.local_socket import (
+    LONGEST_PATH_BYTES,
+    InUse,
+    Listening,
+    PathTooLong,
+    listen,
+)
+
+
+class ListenTests(SynchronousTestCase):
+    """On a reactor that is never run; the kernel accepts connections by itself."""
+
+    def setUp(self) -> None:
+        # Not below the directory of the test, whose path may be too long.
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = Path(directory.name) / "state" / "status.sock"
+        self.reactor = MemoryReactorClock()
+
+    def listen(self) -> Listening:
+        listening = listen(self.reactor, self.path, Factory.forProtocol(Protocol))
+        self.addCleanup(self.stop, listening)
+        return listening
+
+    def stop(self, listening: Listening) -> None:
+        listening.stop()
+        listening.stop()
+        self.reactor.advance(0)
+        self.assertEqual(self.reactor.getReaders(), [])
+
+    def connect(self) -> None:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.path))
+
+    def leave_behind(self) -> None:
+        """Leave a socket as a process does that is killed."""
+        self.path.parent.mkdir(mode=0o700)
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(self.path))
+
+    def test_for_the_owner_alone(self) -> None:
+        """Directory and socket; with whatever umask, which stays as it was."""
+        before = os.umask(0)
+        try:
+            self.listen()
+            self.assertEqual(os.umask(0), 0)
+        finally:
+            os.umask(before)
+        self.assertEqual(stat.S_IMODE(self.path.parent.stat().st_mode), 0o700)
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
+        self.connect()
+
+    def test_no_moment_of_other_rights(self) -> None:
+        """The kernel makes it with its mode: it is right before anything can change it."""
+        modes: list[int] = []
+        self.patch(
+            os, "chmod", lambda path, _mode: modes.append(Path(os.fsdecode(path)).stat().st_mode)
+        )
+        self.listen()
+        self.assertEqual(list(map(stat.S_IMODE, modes)), [0o600])
+
+    def test_stop(self) -> None:
+        """It removes the socket, and there is room for the next."""
+        self.stop(self.listen())
+        self.assertFalse(self.path.exists())
+        self.listen()
+        self.connect()
+
+    def test_gone_before_the_stop(self) -> None:
+        """That someone has removed it is no fault."""
+        listening = self.listen()
+        self.path.unlink()
+        self.stop(listening)
+
+    def test_of_a_dead_process(self) -> None:
+        """What a process has left behind that was killed is replaced."""
+        self.leave_behind()
+        self.assertRaises(ConnectionRefusedError, self.connect)
+        self.listen()
+        self.connect()
+
+    def test_of_a_live_process(self) -> None:
+        """It is left alone, and goes on to work."""
+        self.listen()
+        self.assertRaises(InUse, self.listen)
+        self.connect()
+
+    def test_something_else(self) -> None:
+        """A file or a link is not removed, nor what it points to."""
+        self.path.parent.mkdir(mode=0o700)
+        other = self.path.with_name("other")
+        with socket.socket(socket.AF_UNIX) as there:
+            there.bind(str(other))
+        self.path.symlink_to(other)
+        self.assertRaises(OSError, self.listen)
+        self.assertTrue(self.path.is_symlink())
+        self.assertTrue(other.is_socket())
+        self.path.unlink()
+        self.path.write_text("mine")
+        self.assertRaises(OSError, self.listen)
+        self.assertEqual(self.path.read_text(), "mine")
+        # The lock was given back.
+        self.path.unlink()
+        self.listen()
+
+    def test_too_long(self) -> None:
+        """Nothing is made."""
+        self.path = self.path.with_name("x" * LONGEST_PATH_BYTES)
+        self.assertRaises(PathTooLong, self.listen)
+        self.assertFalse(self.path.parent.exists())
+
+    def test_longest(self) -> None:
+        """What just fits works."""
+        room = LONGEST_PATH_BYTES - len(os.fsencode(self.path.parent)) - 1
+        self.path = self.path.with_name("x" * room)
+        self.listen()
+        self.connect()
+
+    def test_no_directory(self) -> None:
+        """A file in its place is an error of the system."""
+        self.path.parent.write_text("")
+        self.assertRaises(NotADirectoryError, self.listen)
