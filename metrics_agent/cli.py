@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from metrics_agent.commands.run import run
 
         return run(process, options.config)
+    if options.command in {"status", "tap"}:
+        return _ask(options, process)
     return _other_command(options, process)
 
 
@@ -73,6 +75,22 @@ def _other_command(options: Namespace, process: Process) -> int:
     from metrics_agent.commands.demo import demo
 
     return demo(process, options.seconds)
+
+
+def _ask(options: Namespace, process: Process) -> int:
+    if options.command == "tap":
+        from metrics_agent.commands.tap import tap
+
+        return tap(process, options.config, options.name)
+    from metrics_agent.commands.status import status
+
+    return status(
+        options.config,
+        module=options.module,
+        device=options.device,
+        as_json=options.json,
+        watch_s=options.watch,
+    )
 
 
 def _check(options: Namespace, process: Process) -> int:
@@ -124,11 +142,39 @@ def _parser() -> ArgumentParser:
     once.add_argument(
         "--seconds", type=_seconds, default=10.0, metavar="N", help="how long (default: 10)"
     )
+    status = commands.add_parser(
+        "status",
+        help="ask the running agent how it is: modules, brokers, output, devices, last values",
+        epilog="Exit codes: 0 all is well; 1 a module has failed or is parked, or a broker or the "
+        "output is away; with --device, the device is silent or offline; 3 no agent answers; 78 "
+        "the configuration cannot be used.",
+    )
+    status.add_argument("--module", metavar="NAME", help="show only this module")
+    status.add_argument(
+        "--device", metavar="NAME", help="show only this device, with all its values"
+    )
+    status.add_argument("--json", action="store_true", help="write one JSON object")
+    status.add_argument(
+        "--watch",
+        type=_seconds,
+        nargs="?",
+        const=2.0,
+        metavar="N",
+        help="ask again every N seconds (default: 2), until Ctrl-C",
+    )
+    tap = commands.add_parser(
+        "tap",
+        help="show the lines of the running agent as they go to its output",
+        epilog="Ends at Ctrl-C, or with the agent. What is not read fast enough is skipped and "
+        "counted, on stderr; the agent never waits. Exit codes: 0 the agent has ended, 3 no agent "
+        "answers, 78 the configuration cannot be used.",
+    )
+    tap.add_argument("name", nargs="?", metavar="MODULE|DEVICE", help="only those of one of them")
     login = commands.add_parser(
         "login", help="log in to the service of a module, on a terminal: netatmo"
     )
     login.add_argument("module", metavar="MODULE", help="its name, such as netatmo")
-    for command in (run, check, once, login):
+    for command in (run, check, once, status, tap, login):
         _add_config(command, SUPPRESS)
     modules = commands.add_parser(
         "modules", help="list the modules that can be enabled, or the settings of one"

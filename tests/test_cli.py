@@ -9,7 +9,18 @@ from typing import Any
 from metrics_agent import cli
 from metrics_agent._version import __version__
 from metrics_agent.cli import main
-from metrics_agent.commands import check, connect, demo, login, modules, once, run, sample_config
+from metrics_agent.commands import (
+    check,
+    connect,
+    demo,
+    login,
+    modules,
+    once,
+    run,
+    sample_config,
+    status,
+    tap,
+)
 from tests.commands.case import CommandCase
 
 
@@ -29,6 +40,8 @@ class CliTests(CommandCase):
             (once, "once"),
             (run, "run"),
             (sample_config, "sample_config"),
+            (status, "status"),
+            (tap, "tap"),
         ):
             self.patch(module, name, self.recorder(name))
 
@@ -60,6 +73,14 @@ class CliTests(CommandCase):
             ("sample-config demo netatmo", ("sample_config", ["demo", "netatmo"])),
             ("demo", ("demo", "process", None)),
             ("demo --seconds 3", ("demo", "process", 3.0)),
+            ("status", ("status", None, None, None, False, None)),
+            (
+                "status -c a.toml --module tasmota:b --device plug --json --watch",
+                ("status", "a.toml", "tasmota:b", "plug", True, 2.0),
+            ),
+            ("status --watch 0.5", ("status", None, None, None, False, 0.5)),
+            ("tap", ("tap", "process", None, None)),
+            ("tap -c a.toml plug", ("tap", "process", "a.toml", "plug")),
             ("login netatmo", ("login", "process", None, "netatmo")),
         ):
             self.ran.clear()
@@ -91,6 +112,9 @@ class CliTests(CommandCase):
             "once --seconds soon",
             "once --seconds nan",
             "demo --seconds inf",
+            "status --watch 0",
+            "status extra",
+            "tap a b",
             "login",
             "modules demo netatmo",
             "-c",
@@ -106,7 +130,17 @@ class CliTests(CommandCase):
         with self.assertRaises(SystemExit) as caught:
             main(["--help"])
         self.assertEqual(caught.exception.code, 0)
-        commands = ("run", "check", "once", "modules", "sample-config", "demo", "login")
+        commands = (
+            "run",
+            "check",
+            "once",
+            "modules",
+            "sample-config",
+            "demo",
+            "login",
+            "status",
+            "tap",
+        )
         for word in (*commands, "SIGHUP", "70", "78"):
             self.assertIn(word, self.stdout.getvalue())
 

@@ -11,7 +11,8 @@ from twisted.logger import Logger
 
 from metrics_agent.state.directory import StateDirectory
 from metrics_agent.state.local_socket import Listening
-from metrics_agent.status.socket import SOCKET, StatusSocket
+from metrics_agent.status.names import SOCKET
+from metrics_agent.status.socket import StatusSocket
 from metrics_agent.status.tapping import Tap
 from metrics_agent.supervision.guard import Guard
 from metrics_agent.supervision.reports import Reports

@@ -33,10 +33,8 @@ from metrics_agent.state.local_socket import InUse, Listening, PathTooLong
 from metrics_agent.status.tapping import Tap, matching
 from metrics_agent.timer import Timer
 
-__all__ = ["CLIENTS", "SOCKET", "StatusSocket"]
+__all__ = ["CLIENTS", "StatusSocket"]
 
-SOCKET: Final = "status.sock"
-"""Its name in the state directory."""
 CLIENTS: Final = 16
 """Connections at a time: more than people who look, and each may hold `TAP_BYTES`."""
 QUESTION_BYTES: Final = 1024
