@@ -6,10 +6,13 @@ import gc
 import re
 import tracemalloc
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -37,6 +40,8 @@ from metrics_agent.modules.tasmota.registry import Registry
 from metrics_agent.modules.tasmota.topics import DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES, TopicShape
 from metrics_agent.output.http.writer import ANSWER_BYTES, HttpWriter
 from metrics_agent.output.sink import Sink
+from metrics_agent.status.socket import CLIENTS, StatusSocket
+from metrics_agent.status.tapping import Tap
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.testing import FakeContext
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
@@ -44,13 +49,14 @@ from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
 from metrics_agent.transports.mqtt.topics import SubscriptionTable
 from tests.modules.tasmota.support import announcement, config_topic, make
 from tests.output.http.fakes import FakeClient
+from tests.status.fakes import FakeSockets
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "robustness.md"
 MIB: Final = 1024 * 1024
 WIDE: Final = "\N{SNOWMAN}"
 """A character of which Python keeps two bytes and line protocol three."""
 
-TOGETHER_MIB: Final = 55
+TOGETHER_MIB: Final = 57
 """What all may take beside the devices and the queue of the output."""
 
 
@@ -278,6 +284,38 @@ def http_output() -> Iterator[None]:
     yield
 
 
+def status_clients() -> Iterator[None]:
+    """Clients of the status socket that ask and never read, more than it takes."""
+    reactor = MemoryReactorClock()
+    sockets = FakeSockets()
+    tap = Tap(no_drop)
+    names = ({"device": f"{number}{'x' * 4000}"} for number in count())
+    server = StatusSocket(
+        reactor,
+        path=Path("status.sock"),
+        listen=lambda path, factory: sockets.listen(None, path, factory),
+        whole=dict,
+        devices=lambda _module, _name: names,
+        tap=tap,
+        log=Logger(),
+        failed=no_drop,
+        caught=no_drop,
+    )
+    server.startService()
+    [factory] = sockets.factories.values()
+    write = tap.through("m", no_drop)
+    for number in range(CLIENTS + 10):
+        protocol: Any = factory.buildProtocol(None)  # type: ignore[arg-type]  # no address
+        transport = FileDescriptor(reactor)  # type: ignore[arg-type]  # one of memory
+        transport.connected = 1
+        protocol.makeConnection(transport)
+        protocol.dataReceived(b'{"ask": "status"}\n' if number % 4 == 0 else b'{"ask": "tap"}\n')
+    for number in range(300):
+        yield
+        write(Batch(b"m,device=%d v=1 %d\n" % (number, 10**18) * 1000 * (number % 9 + 1), 1))
+    yield
+
+
 def counters() -> Iterator[None]:
     """Names that a module makes of what it gets."""
     counted = Counters()
@@ -303,6 +341,7 @@ ROWS: Final[tuple[tuple[str, Callable[[], Iterator[None]], float], ...]] = (
     ("MQTT: unacknowledged messages", in_flight, 3),
     ("output over HTTP", http_output, 5.5),
     ("counters", counters, 0.1),
+    ("clients of the status socket", status_clients, 3),
 )
 
 

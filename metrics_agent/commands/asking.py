@@ -17,6 +17,7 @@ from metrics_agent.commands.stdout import say_error
 from metrics_agent.config import state_directory
 from metrics_agent.errors import ConfigError
 from metrics_agent.process.exit import ExitCode
+from metrics_agent.process.socket_path import short_path
 from metrics_agent.status.names import SOCKET
 
 __all__ = [
@@ -131,7 +132,8 @@ def _connect(paths: list[Path]) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(ANSWER_S)
         try:
-            connection.connect(str(path))
+            with short_path(path) as address:
+                connection.connect(address)
         except OSError as error:
             connection.close()
             reasons.append(_reason(path, error))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -17,23 +16,18 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.tcp import Port as TcpPort
 from twisted.internet.unix import Port as UnixPort
 
+from metrics_agent.process.socket_path import short_path
 from metrics_agent.state.files import Files
 from metrics_agent.state.owner import acting_as_owner
 
-__all__ = ["LONGEST_PATH_BYTES", "InUse", "Listening", "PathTooLong", "listen"]
+__all__ = ["InUse", "Listening", "listen"]
 
-LONGEST_PATH_BYTES: Final = 107 if sys.platform == "linux" else 103
-"""What `sun_path` takes."""
 _BACKLOG: Final = 16
 _OWNER_ONLY: Final = 0o600
 
 
 class InUse(OSError):  # noqa: N818 - names what is wrong
     """Another process that lives has the socket."""
-
-
-class PathTooLong(OSError):  # noqa: N818 - as above
-    """The path does not fit into the address of a socket."""
 
 
 class Listening(Protocol):
@@ -87,9 +81,6 @@ def listen(reactor: Any, path: Path, factory: IProtocolFactory) -> Listening:
         PathTooLong: as it says.
         OSError: it cannot be made.
     """
-    size = len(os.fsencode(path))
-    if size > LONGEST_PATH_BYTES:
-        raise PathTooLong(errno.ENAMETOOLONG, f"{size} bytes, at most {LONGEST_PATH_BYTES}")
     files = Files()
     files.make_directory(path.parent)
     lock = files.lock(path.with_name(f"{path.name}.lock"))
@@ -105,11 +96,11 @@ def listen(reactor: Any, path: Path, factory: IProtocolFactory) -> Listening:
 def _open(reactor: Any, path: Path, factory: IProtocolFactory, files: Files) -> _Port:
     if _is_socket(path):
         files.remove(path)
-    port = _Port(os.fsencode(path), factory, _BACKLOG, _OWNER_ONLY, reactor)
     # The mode that the socket is made with: there is no moment in which others may connect.
     before = os.umask(0o777 & ~_OWNER_ONLY)
     try:
-        with acting_as_owner(path.parent):
+        with acting_as_owner(path.parent), short_path(path) as address:
+            port = _Port(os.fsencode(address), factory, _BACKLOG, _OWNER_ONLY, reactor)
             port.startListening()
     except Exception as error:
         # Twisted's error has the real one within.

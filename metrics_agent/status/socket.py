@@ -29,7 +29,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from metrics_agent.state.local_socket import InUse, Listening, PathTooLong
+from metrics_agent.process.socket_path import PathTooLong
+from metrics_agent.state.local_socket import InUse, Listening
 from metrics_agent.status.tapping import Tap, matching
 from metrics_agent.timer import Timer
 

@@ -12,13 +12,9 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.state.local_socket import (
-    LONGEST_PATH_BYTES,
-    InUse,
-    Listening,
-    PathTooLong,
-    listen,
-)
+from metrics_agent.process import socket_path
+from metrics_agent.process.socket_path import LONGEST_PATH_BYTES, PathTooLong, short_path
+from metrics_agent.state.local_socket import InUse, Listening, listen
 
 
 class ListenTests(SynchronousTestCase):
@@ -43,8 +39,8 @@ class ListenTests(SynchronousTestCase):
         self.assertEqual(self.reactor.getReaders(), [])
 
     def connect(self) -> None:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(self.path))
+        with socket.socket(socket.AF_UNIX) as client, short_path(self.path) as address:
+            client.connect(address)
 
     def leave_behind(self) -> None:
         """Leave a socket as a process does that is killed."""
@@ -117,15 +113,27 @@ class ListenTests(SynchronousTestCase):
         self.path.unlink()
         self.listen()
 
+    def test_long(self) -> None:
+        """A path that has no room in an address works, and goes at the stop."""
+        self.path = self.path.parent / ("x" * LONGEST_PATH_BYTES) / self.path.name
+        self.stop(self.listen())
+        self.assertFalse(self.path.exists())
+        self.listen()
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
+        self.connect()
+        self.assertRaises(InUse, self.listen)
+
     def test_too_long(self) -> None:
-        """Nothing is made."""
-        self.path = self.path.with_name("x" * LONGEST_PATH_BYTES)
-        self.assertRaises(PathTooLong, self.listen)
-        self.assertFalse(self.path.parent.exists())
+        """On a system without such descriptors it is an error of its own."""
+        self.patch(socket_path, "_DESCRIPTORS", Path("/nonexistent"))
+        self.path = self.path.parent / ("x" * LONGEST_PATH_BYTES) / self.path.name
+        error = self.assertRaises(PathTooLong, self.listen)
+        self.assertIn(f"at most {LONGEST_PATH_BYTES}", str(error))
 
     def test_longest(self) -> None:
-        """What just fits works."""
+        """What just fits is taken as it is."""
         room = LONGEST_PATH_BYTES - len(os.fsencode(self.path.parent)) - 1
+        self.patch(socket_path, "_DESCRIPTORS", Path("/nonexistent"))
         self.path = self.path.with_name("x" * room)
         self.listen()
         self.connect()

@@ -12,7 +12,8 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.batch import Batch
-from metrics_agent.state.local_socket import InUse, PathTooLong
+from metrics_agent.process.socket_path import PathTooLong
+from metrics_agent.state.local_socket import InUse
 from metrics_agent.status.socket import (
     CLIENTS,
     DEVICES_AT_ONCE,
