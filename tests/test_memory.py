@@ -40,6 +40,7 @@ from metrics_agent.modules.tasmota.registry import Registry
 from metrics_agent.modules.tasmota.topics import DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES, TopicShape
 from metrics_agent.output.http.writer import ANSWER_BYTES, HttpWriter
 from metrics_agent.output.sink import Sink
+from metrics_agent.state.directory import StateFaults
 from metrics_agent.status.socket import CLIENTS, StatusSocket
 from metrics_agent.status.tapping import Tap
 from metrics_agent.supervision.counters import Counters
@@ -298,7 +299,7 @@ def status_clients() -> Iterator[None]:
         devices=lambda _module, _name: names,
         tap=tap,
         log=Logger(),
-        failed=no_drop,
+        faults=StateFaults(Path(), Logger()),
         caught=no_drop,
     )
     server.startService()

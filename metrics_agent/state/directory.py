@@ -331,6 +331,7 @@ class StateDirectory:
 
     Attributes:
         root: as given.
+        faults: reports what cannot be read or written there.
     """
 
     def __init__(self, path: Path, log: Logger, pace: Pace, files: Files | None = None) -> None:
@@ -338,7 +339,7 @@ class StateDirectory:
         self._pace = pace
         # One object a file: a new instance of a module has what the one before has not written yet.
         self._opened: dict[Path, StateFile] = {}
-        self._faults = StateFaults(path, log)
+        self.faults = StateFaults(path, log)
         self._files = files or Files()
 
     def file(self, part: str, name: str) -> StateFile:
@@ -350,12 +351,8 @@ class StateDirectory:
         """
         path = self._directory(part) / name
         if path not in self._opened:
-            self._opened[path] = StateFile(path, self._faults, self._pace, self._files)
+            self._opened[path] = StateFile(path, self.faults, self._pace, self._files)
         return self._opened[path]
-
-    def failed(self, path: Path, error: OSError) -> None:
-        """Report that something else in the directory cannot be made."""
-        self._faults.failed(path, error)
 
     def flush(self) -> Deferred[Any]:
         """Begin to write all that is pending; fires when that is over."""
@@ -375,7 +372,7 @@ class StateDirectory:
         try:
             self._files.make_directory(directory)
         except (OSError, ValueError) as error:
-            self._faults.failed(directory, error)
+            self.faults.failed(directory, error)
         return directory / name
 
     def _directory(self, part: str) -> Path:

@@ -61,6 +61,6 @@ def make_status_socket(
         devices=devices,
         tap=tap,
         log=log,
-        failed=state.failed,
+        faults=state.faults,
         caught=lambda error: guard.caught("status", error),
     )

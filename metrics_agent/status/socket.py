@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
+from typing import Protocol as TypingProtocol
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IPullProducer, IPushProducer
@@ -41,6 +42,8 @@ CLIENTS: Final = 16
 QUESTION_BYTES: Final = 1024
 PATIENCE_S: Final = 10.0
 """A client that neither asks nor reads for so long is cut."""
+ATTEMPT_S: Final = 30.0
+"""Where the socket cannot be made it is tried again: another agent is about to end, as a rule."""
 DEVICES_AT_ONCE: Final = 50
 TAP_BYTES: Final = 64 * 1024
 """Lines of one batch that a tap is sent at most."""
@@ -191,6 +194,16 @@ class _Clients(Factory):
         return _Client(self._server)
 
 
+class Faults(TypingProtocol):
+    """What reports that something in the state directory cannot be made, and that it can again."""
+
+    def failed(self, path: Path, error: OSError) -> None:
+        """Report a fault, unless the same was reported."""
+
+    def worked(self, path: Path) -> None:
+        """Report the end of a fault, if there was one."""
+
+
 class StatusSocket(Service):
     """Listens while the agent runs; that it cannot costs a log line.
 
@@ -203,7 +216,7 @@ class StatusSocket(Service):
             other.
         tap: of the lines.
         log: the agent's.
-        failed: called with the path and a fault of the state directory, which it logs.
+        faults: of the state directory, see there.
         caught: called with a fault of our own.
     """
 
@@ -217,7 +230,7 @@ class StatusSocket(Service):
         devices: Callable[[str | None, str | None], Iterator[dict[str, Any]]],
         tap: Tap,
         log: Logger,
-        failed: Callable[[Path, OSError], object],
+        faults: Faults,
         caught: Callable[[BaseException], object],
     ) -> None:
         self.clock = clock
@@ -227,17 +240,21 @@ class StatusSocket(Service):
         self._devices = devices
         self._tap = tap
         self._log = log
-        self._failed = failed
+        self._faults = faults
         self._caught = caught
         self._clients: set[_Client] = set()
         self._listening: Listening | None = None
+        self._reason = ""
+        self._attempts = Timer(clock, self._attempt, caught)
 
     def startService(self) -> None:
-        """Listen."""
+        """Listen, now or as soon as it is possible."""
         super().startService()
-        factory = _Clients(self)
+        self._attempts.run()
+
+    def _attempt(self) -> float | None:
         try:
-            self._listening = self._listen(self._path, factory)
+            self._listening = self._listen(self._path, _Clients(self))
         except InUse:
             self._refused("another agent that runs has the same state directory")
         except PathTooLong as error:
@@ -246,11 +263,23 @@ class StatusSocket(Service):
             if error.errno == errno.EADDRINUSE:
                 self._refused("there is something else in its place, remove it")
             else:
-                self._failed(self._path, error)
+                self._faults.failed(self._path, error)
+        else:
+            self._faults.worked(self._path)
+            if self._reason:
+                self._reason = ""
+                self._log.info(
+                    "This agent can be asked by `metrics-agent status` at {path} now.",
+                    path=str(self._path),
+                    fold=False,
+                )
+            return None
+        return ATTEMPT_S
 
     def stopService(self) -> None:
         """Cut all clients and remove the socket; safe before start and twice."""
         super().stopService()
+        self._attempts.stop()
         for client in list(self._clients):
             client.end()
         listening, self._listening = self._listening, None
@@ -297,6 +326,10 @@ class StatusSocket(Service):
             yield _encoded({"error": "the agent failed to answer, see its log"})
 
     def _refused(self, reason: str) -> None:
+        """Report why the socket cannot be made; each reason once."""
+        if reason == self._reason:
+            return
+        self._reason = reason
         self._log.warn(
             "This agent cannot be asked by `metrics-agent status` at {path}: {reason}. Everything "
             "else works; set state_dir to a directory of its own.",

@@ -227,7 +227,7 @@ class WriteTests(StateCase):
     def test_short_writes(self) -> None:
         """All of a value is written, however little a call takes."""
         pace = Pace(self.clock, maybeDeferred)
-        file = StateFile(self.path / "a.json", self.state._faults, pace, HalfWriter())
+        file = StateFile(self.path / "a.json", self.state.faults, pace, HalfWriter())
         self.assertTrue(self.written(file, {"a": [1, 2, 3]}))
         self.assertEqual(file.read(), {"a": [1, 2, 3]})
 
@@ -255,7 +255,7 @@ class TwoThreadsTests(StateCase):
         """Neither takes away what the other is still writing."""
         files = Overtaken()
         pace = Pace(self.clock, maybeDeferred)
-        file = StateFile(self.path / "a.json", self.state._faults, pace, files)
+        file = StateFile(self.path / "a.json", self.state.faults, pace, files)
         files.replace = lambda: file._replace(b"[5]", sync=True)
         self.assertTrue(self.written(file, [5]))
         assert files.other is not None

@@ -214,7 +214,7 @@ class PaceTests(SynchronousTestCase):
         def refuse(_call: Callable[[], None]) -> Deferred[None]:
             raise RuntimeError("can't start new thread")
 
-        file = StateFile(self.file.path, self.state._faults, Pace(self.clock, refuse), self.files)
+        file = StateFile(self.file.path, self.state.faults, Pace(self.clock, refuse), self.files)
         file.write([1])
         self.clock.pump([1] * 10)
         self.assertIn("can't start new thread", self.logged()[0])

@@ -15,6 +15,7 @@ from metrics_agent.batch import Batch
 from metrics_agent.process.socket_path import PathTooLong
 from metrics_agent.state.local_socket import InUse
 from metrics_agent.status.socket import (
+    ATTEMPT_S,
     CLIENTS,
     DEVICES_AT_ONCE,
     PATIENCE_S,
@@ -50,10 +51,16 @@ class SocketCase(SynchronousTestCase):
             devices=self.devices,
             tap=self.tap,
             log=Logger(observer=self.events.append),  # type: ignore[arg-type]  # a list's method
-            failed=lambda path, error: self.failures.append((path, error)),
+            faults=self,
             caught=self.failures.append,
         )
         self.addCleanup(self.end)
+
+    def failed(self, path: Path, error: OSError) -> None:
+        self.failures.append((path, error))
+
+    def worked(self, path: Path) -> None:
+        self.failures.append((path, None))
 
     def end(self) -> None:
         self.socket.stopService()
@@ -123,7 +130,7 @@ class StatusTests(SocketCase):
         client = self.connect()
         client.ask(ask="status")
         self.assertIn("failed", client.objects()[-1]["error"])
-        self.assertIsInstance(self.failures[0], TypeError)
+        self.assertIsInstance(self.failures[-1], TypeError)
 
 
 class QuestionTests(SocketCase):
@@ -253,9 +260,10 @@ class TapTests(SocketCase):
         client.transport.write = None  # type: ignore[method-assign,assignment]
         self.emit(b"a f=1 1\n")
         self.assertEqual((len(self.written), other.read()), (1, b"a f=1 1\n"))
-        self.assertIsInstance(self.failures[0], TypeError)
+        self.assertIsInstance(self.failures[-1], TypeError)
+        failures = len(self.failures)
         self.emit(b"a f=1 1\n")
-        self.assertEqual(len(self.failures), 1)
+        self.assertEqual(len(self.failures), failures)
 
     def test_stop(self) -> None:
         """The stop of the agent ends it."""
@@ -272,6 +280,8 @@ class StartTests(SocketCase):
         self.sockets.error = error
         self.socket.startService()
         [event] = self.events
+        self.clock.advance(ATTEMPT_S)
+        self.assertEqual(len(self.events), 1)
         return str(event["log_format"].format_map(event))
 
     def test_another_agent(self) -> None:
@@ -296,3 +306,13 @@ class StartTests(SocketCase):
         self.socket.startService()
         self.assertEqual(self.failures, [(Path("/state/status.sock"), error)])
         self.assertEqual(self.events, [])
+
+    def test_again(self) -> None:
+        """What cannot be made is tried again; that it can be made is reported."""
+        self.refused(InUse())
+        self.sockets.error = None
+        self.clock.advance(ATTEMPT_S)
+        self.assertEqual(len(self.sockets.factories), 1)
+        self.assertIn("can be asked", self.events[-1]["log_format"])
+        self.assertEqual(self.failures, [(Path("/state/status.sock"), None)])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
