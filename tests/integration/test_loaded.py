@@ -25,6 +25,12 @@ TLS = {"cryptography", "metrics_agent.transports.tls"}
 NEVER = {
     *("hypothesis", "trial", "twisted.trial", "amqtt", "requests", "numpy"),
     *("metrics_agent.demo", "metrics_agent.testing", "metrics_agent.describe"),
+    # Where no one asks the agent.
+    *(
+        "metrics_agent.status.snapshot",
+        "metrics_agent.status.lines",
+        "metrics_agent.commands.asking",
+    ),
 }
 JINJA = {"jinja2", "metrics_agent.modules.hadiscovery.templates.jinja"}
 ALL = MQTT | TASMOTA | WEBSOCKET | OPENDTU | HTTP | NETATMO | TLS | JINJA
