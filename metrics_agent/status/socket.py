@@ -19,7 +19,6 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 from typing import Protocol as TypingProtocol
@@ -44,7 +43,8 @@ PATIENCE_S: Final = 10.0
 """A client that neither asks nor reads for so long is cut."""
 ATTEMPT_S: Final = 30.0
 """Where the socket cannot be made it is tried again: another agent is about to end, as a rule."""
-DEVICES_AT_ONCE: Final = 50
+PIECE_BYTES: Final = 16 * 1024
+"""Devices are sent in pieces of this size, some milliseconds of work each."""
 TAP_BYTES: Final = 64 * 1024
 """Lines of one batch that a tap is sent at most."""
 
@@ -313,10 +313,13 @@ class StatusSocket(Service):
 
     def _status(self, module: str | None, device: str | None) -> _Encoded:
         yield _encoded(self._whole())
-        found = self._devices(module, device)
-        while some := list(islice(found, DEVICES_AT_ONCE)):
-            yield b"".join(map(_encoded, some))
-        yield _encoded({"end": True})
+        piece = bytearray()
+        for each in self._devices(module, device):
+            piece += _encoded(each)
+            if len(piece) >= PIECE_BYTES:
+                yield bytes(piece)
+                piece.clear()
+        yield bytes(piece) + _encoded({"end": True})
 
     def _contained(self, pieces: _Encoded) -> _Encoded:
         try:

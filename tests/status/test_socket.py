@@ -17,8 +17,8 @@ from metrics_agent.state.local_socket import InUse
 from metrics_agent.status.socket import (
     ATTEMPT_S,
     CLIENTS,
-    DEVICES_AT_ONCE,
     PATIENCE_S,
+    PIECE_BYTES,
     QUESTION_BYTES,
     TAP_BYTES,
     StatusSocket,
@@ -27,6 +27,8 @@ from metrics_agent.status.tapping import Tap
 from tests.status.fakes import FakeClient, FakeSockets
 
 WHOLE = {"problems": [], "agent": {"uptime": 3.0}}
+LARGE = [{"device": f"{number:0{PIECE_BYTES // 10}}"} for number in range(100)]
+"""Ten of them are a piece."""
 
 
 class SocketCase(SynchronousTestCase):
@@ -113,13 +115,13 @@ class StatusTests(SocketCase):
 
     def test_made_as_it_is_read(self) -> None:
         """Devices that the client has not room for are not even looked at."""
-        self.names = [{"device": str(number)} for number in range(10 * DEVICES_AT_ONCE)]
+        self.names = LARGE
         client = self.connect()
         client.ask(ask="status")
         producer = client.transport.producer
         producer.resumeProducing()
         producer.resumeProducing()
-        self.assertLessEqual(self.taken, 2 * DEVICES_AT_ONCE)
+        self.assertEqual(self.taken, 10)
         self.assertEqual(len(client.objects()), 2 + len(self.names))
 
     def test_a_fault(self) -> None:
@@ -168,7 +170,7 @@ class QuestionTests(SocketCase):
 
     def test_never_reads(self) -> None:
         """Likewise, while it reads it has all the time it needs."""
-        self.names = [{"device": str(number)} for number in range(10 * DEVICES_AT_ONCE)]
+        self.names = LARGE
         client = self.connect()
         client.ask(ask="status")
         for _ in range(5):
