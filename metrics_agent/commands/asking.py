@@ -152,6 +152,8 @@ def _reason(path: Path, error: OSError) -> str:
         return f"there is no {path}, so that no agent with this state directory runs"
     if isinstance(error, ConnectionRefusedError):
         return f"the agent of {path} has ended without a stop"
+    if isinstance(error, BlockingIOError):
+        return f"too many ask the agent of {path} at the same time, or it hangs"
     if isinstance(error, TimeoutError):
         return f"the agent of {path} hangs, or is stopped"
     return f"{path}: {error.strerror or error}"

@@ -22,7 +22,7 @@ from metrics_agent.state.owner import acting_as_owner
 
 __all__ = ["InUse", "Listening", "listen"]
 
-_BACKLOG: Final = 16
+_BACKLOG: Final = 64
 _OWNER_ONLY: Final = 0o600
 
 

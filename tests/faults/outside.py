@@ -212,6 +212,18 @@ _ROWS: Final = (
         "SIGTERM while a module waits",
         "ends in order",
     ),
+    (
+        "status_never_reads",
+        "status socket",
+        "16 clients ask and never read, 15 of them taps",
+        "lines are skipped for them; everything keeps running",
+    ),
+    (
+        "status_crowd",
+        "status socket",
+        "200 connections",
+        "16 are taken, the others refused; everything keeps running",
+    ),
 )
 
 OUTSIDE: Final = tuple(Row(*values) for values in _ROWS)

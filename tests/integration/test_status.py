@@ -39,7 +39,7 @@ class StatusCase(AgentCase):
     def socket_path(self) -> Path:
         return self.directory / "state" / "status.sock"
 
-    def command(self, *words: str, user: tuple[str, ...] = (), **how: Any) -> Done[str]:
+    def run_command(self, *words: str, user: tuple[str, ...] = (), **how: Any) -> Done[str]:
         """Run a command to its end."""
         return subprocess.run(
             [*user, *argv("metrics-agent", *words, "-c", str(self.config_path))],
@@ -54,7 +54,7 @@ class StatusCase(AgentCase):
 
     async def status(self, *options: str, **how: Any) -> Done[str]:
         """Ask."""
-        return await deferToThread(self.command, "status", *options, **how)
+        return await deferToThread(self.run_command, "status", *options, **how)
 
     async def state(self) -> tuple[int, dict[str, Any]]:
         """Return the exit code and the state."""
@@ -224,11 +224,11 @@ class SocketTests(StatusCase):
         """One that stands still is reported, not waited for without end."""
         self.configure(DEMO)
         parent = await self.start()
-        parent.freeze()
+        parent.signal_agent(signal.SIGSTOP)
         try:
             done = await self.status()
         finally:
-            parent.thaw()
+            parent.signal_agent(signal.SIGCONT)
         self.assertEqual(done.returncode, NO_AGENT)
         self.assertIn("hangs, or is stopped", done.stderr)
 
@@ -252,7 +252,7 @@ class TapTests(StatusCase):
         """Those of one module, as the output has them, until the agent ends."""
         self.configure(f'self_metrics_interval = "200ms"\n{DEMO}')
         parent = await self.start()
-        tapping = deferToThread(self.command, "tap", "demo")
+        tapping = deferToThread(self.run_command, "tap", "demo")
         await pause(3)
         await parent.stop()
         done = await tapping
@@ -314,7 +314,7 @@ class BadClientTests(StatusCase):
             await pause(0.2)
             for _ in range(200 - CLIENTS):
                 clients.append(stack.enter_context(self.connect()))
-                await pause(0)
+                await pause(0.005)
             refused = await deferToThread(clients[-1].recv, 1000)
             self.assertIn(b"connected already", refused)
             count = len(parent.lines())
