@@ -13,7 +13,10 @@ from tests.simulation.kernel import SimKernel
 
 __all__ = ["READERS", "Reader", "is_line"]
 
-_LINE: Final = re.compile(rb"[a-z_]+(,[a-z_]+=[^ ,=\x00-\x1f]+)* [a-z_0-9]+=[^ \n\x00]+( -?\d+)?\n")
+_LINE: Final = re.compile(
+    rb"[a-z_]+(,[a-z_]+=[^ ,=\x00-\x1f]+)* "
+    rb'[a-z_0-9]+=(?:"(?:\\.|[^"\\\n\x00])*"|[^ \n\x00"])+( -?\d+)?\n'
+)
 _FAST: Final = 1 << 20
 _REPLACED: Final = -1
 _PAGES: Final = (4, 16, 16, 256)
