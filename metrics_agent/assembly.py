@@ -4,40 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import ILogObserver
 
 from metrics_agent.agent import Agent
-from metrics_agent.config import AgentConfig, AgentSettings, Fault, state_directory
-from metrics_agent.config.output import STDOUT, read_output, without_query
-from metrics_agent.devices.book import DeviceBook
+from metrics_agent.config import AgentConfig, state_directory
+from metrics_agent.config.output import without_query
 from metrics_agent.diagnosis import Diagnosis
 from metrics_agent.encoding_log import log_clash, log_cut
-from metrics_agent.errors import ConfigError, OutputError
 from metrics_agent.global_settings import put_into_force
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.events import AGENT
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.metric import Metric
+from metrics_agent.module_parts import ModuleParts
 from metrics_agent.output.sink import Sink
-from metrics_agent.output.target import make_output
-from metrics_agent.output.writer import MakeWriter
-from metrics_agent.parts import OnState, Parts
-from metrics_agent.plan import ModulePlan, Plan
+from metrics_agent.parts import Parts
+from metrics_agent.plan import Plan
+from metrics_agent.planned_output import check_stdout, make_planned_output
 from metrics_agent.platform import Platform
 from metrics_agent.point_clock import PointClock
 from metrics_agent.process.boot import Process
 from metrics_agent.process.running import contain_main_loop
 from metrics_agent.process.stdin import StdinService
-from metrics_agent.state.directory import Pace, StateDirectory, safe_name
-from metrics_agent.state.owner import give_to_owner
+from metrics_agent.state.directory import Pace, StateDirectory
 from metrics_agent.status.serving import make_status_socket
 from metrics_agent.status.tapping import Tap
 from metrics_agent.supervision.connection_problems import ConnectionProblems
-from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters, CountersByModule
 from metrics_agent.supervision.emitter import Emitter
 from metrics_agent.supervision.exhaustion import MemoryWatch
@@ -45,52 +41,15 @@ from metrics_agent.supervision.guard import Guard
 from metrics_agent.supervision.lifecycle import State
 from metrics_agent.supervision.liveness import Liveness
 from metrics_agent.supervision.notify import make_notifier
-from metrics_agent.supervision.policy import RestartPolicy
 from metrics_agent.supervision.reports import Reports
 from metrics_agent.supervision.sampler import Sampler
 from metrics_agent.supervision.self_metrics import SelfMetrics
-from metrics_agent.supervision.supervisor import Supervisor, Timeouts
-from metrics_agent.supervision.ticker import TickerLimits
 from metrics_agent.supervision.watchdog import Watchdog
-from metrics_agent.transports.mqtt.client_id import client_id
-from metrics_agent.transports.mqtt.connections import Connections
-from metrics_agent.transports.mqtt.listen_only import ListenOnly
-from metrics_agent.transports.mqtt.settings import MqttSettings
-from metrics_agent.transports.mqtt.versions import BrokerVersions
 
 if TYPE_CHECKING:
-    from metrics_agent.transports.mqtt.connection import MqttConnection
+    pass
 
-__all__ = ["assemble", "make_planned_output"]
-
-_MQTT: Final = "mqtt"
-
-
-def make_planned_output(
-    plan: Plan, reactor: Any, take_stdout: Callable[[], int], platform: Platform | None = None
-) -> MakeWriter:
-    """Return what makes the writer of the output; connects and opens nothing yet.
-
-    Raises:
-        ConfigError: Twisted cannot make the endpoint that ``output`` describes.
-    """
-    config = plan.config
-    platform = platform or Platform()
-    try:
-        state_dir = state_directory(config.settings, platform.environ)
-        own = partial(give_to_owner, directory=state_dir)
-        return make_output(
-            platform,
-            reactor,
-            config.settings.output,
-            take_stdout,
-            own,
-            config.settings.output_settings,
-            config.settings.instance,
-        )
-    except OutputError as error:
-        fault = Fault("output", str(error))
-        raise ConfigError([config.lines.locate(fault)]) from error
+__all__ = ["assemble"]
 
 
 def assemble(
@@ -153,8 +112,6 @@ class _Assembly:
             state_dir = diagnosis.state_dir
             self._counters = diagnosis.counters
             self._problems = diagnosis.problems
-        self._own_problems = ConnectionProblems()
-        self._connection_counters = CountersByModule()  # by client id
         self._log = platform.make_logger()
         pace = Pace(reactor, self._in_thread)
         self._state = StateDirectory(state_dir, self._log, pace, platform.files)
@@ -175,11 +132,7 @@ class _Assembly:
         )
         own = self._counters.of(AGENT)
         self._guard = Guard(self._log, own.error, own.note_error)
-        self._versions = BrokerVersions()
-        self._connections = Connections(
-            self._make_connection, self._client_id, platform.make_logger(_MQTT)
-        )
-        _check_stdout(process, plan)
+        check_stdout(plan, process.stdout_problem)
         self._sink = Sink(
             reactor,
             make_planned_output(plan, reactor, process.stdout, platform),
@@ -216,6 +169,20 @@ class _Assembly:
             emit=self._make_own_emit(),
             guard=self._guard,
         )
+        self._modules = ModuleParts(
+            reactor,
+            platform=platform,
+            settings=self._start_settings,
+            diagnosis=diagnosis,
+            counters=self._counters,
+            problems=self._problems,
+            state=self._state,
+            tap=self._tap,
+            sink=self._sink,
+            encoder=self._encoder,
+            now_ns=self._point_clock.now_ns,
+            liveness=self._liveness,
+        )
 
     def agent(self, log_with: ILogObserver | None) -> Agent:
         """Make the agent and what lives as long as it."""
@@ -224,8 +191,8 @@ class _Assembly:
         parts = Parts(
             reactor=self._reactor,
             sink=self._sink,
-            connections=self._connections,
-            make_supervisor=self._make_supervisor,
+            connections=self._modules.connections,
+            make_supervisor=self._modules.make_supervisor,
             exit_status=self._process.exit_status,
             configure=self._configure,
             log=self._log,
@@ -287,105 +254,15 @@ class _Assembly:
         )
         self._self_metrics.reschedule()
 
-    # -- connections -------------------------------------------------------------------------
-
-    def _client_id(self, module: str, settings: MqttSettings) -> str:
-        return client_id(
-            settings, self._platform.host_name(), self._start_settings.instance, module
-        )
-
-    def _make_connection(self, module: str, settings: MqttSettings, name: str) -> MqttConnection:
-        # Not loaded where no module uses MQTT.
-        from metrics_agent.transports.mqtt.connection import MqttConnection
-
-        if self._diagnosis is not None:
-            settings = self._diagnosis.connection_settings(settings)
-            name = settings.client_id
-        return MqttConnection(
-            self._reactor,
-            settings,
-            client_id=name,
-            noted=partial(self._problems.note, module),
-            write=self._tap.through(module, self._sink.write),
-            log=self._platform.make_logger(f"{_MQTT}:{module}"),
-            now_ns=self._point_clock.now_ns,
-            random=self._platform.random,
-            count=self._connection_counters.of(name).drop,
-            # By the client id: the broker keeps the session under it.
-            state=(
-                self._state.file(_MQTT, f"{safe_name(name)}.json")
-                if settings.persistent_session
-                else None
-            ),
-            versions=self._versions,
-        )
-
-    def _connection(self, module: str, settings: MqttSettings) -> MqttConnection | ListenOnly:
-        connection = self._connections.get(module, settings)
-        return connection if self._diagnosis is None else ListenOnly(connection)
-
-    # -- modules -----------------------------------------------------------------------------
-
-    def _make_supervisor(self, module: ModulePlan, plan: Plan, on_state: OnState) -> Supervisor:
-        settings = plan.config.settings
-        log = self._platform.make_logger(module.name)
-        counters = self._counters.of(module.name)
-        resources = self._resources(module.name, settings)
-        return Supervisor(
-            module.name,
-            clock=self._reactor,
-            make_context=lambda fail: self._make_context(
-                module.name, plan, log, resources, counters, fail
-            ),
-            make_module=lambda context: module.kind.make(module.settings, context),
-            policy=_policy(settings, self._platform.random),
-            timeouts=Timeouts(settings.module_start_timeout, settings.module_stop_timeout),
-            counters=counters,
-            log=log,
-            on_state=on_state,
-        )
-
-    def _make_context(
-        self,
-        module: str,
-        plan: Plan,
-        log: Logger,
-        resources: Resources,
-        counters: Counters,
-        fail: Callable[[BaseException], None],
-    ) -> Context:
-        self._own_problems.begin(module)
-        elsewhere = partial(plan.collected_elsewhere, module)
-        return Context(module, log, resources, counters, fail, collected_elsewhere=elsewhere)
-
-    def _resources(self, module: str, settings: AgentSettings) -> Resources:
-        return Resources(
-            reactor=self._reactor,
-            now_ns=self._point_clock.now_ns,
-            encode=self._encoder.encode,
-            write=self._tap.through(module, self._sink.write),
-            connection=self._connection,
-            state=self._state,
-            limits=TickerLimits(settings.failed_ticks_limit, settings.tick_timeout),
-            read_only=self._diagnosis is not None,
-            note_connection=self._note_connection,
-            random=self._platform.random,
-            output_topic=read_output(self._start_settings.output).topic,
-            devices=self._liveness.book if self._diagnosis is None else _unwatched,
-        )
-
-    def _note_connection(self, module: str, address: str, problem: str | None) -> None:
-        self._problems.note(module, address, problem)
-        self._own_problems.note(module, address, problem)
-        self._liveness.note_connection(module, address, problem)
+    # -- self-metrics ------------------------------------------------------------------------
 
     def _hearing(self) -> set[str]:
         """Return the modules that would get a message, if a device sent one."""
         supervisors = self._agent.supervisors
         running = {each.module_name for each in supervisors if each.state is State.RUNNING}
-        return running - {module for module, each in self._connections.named() if not each.hears}
-
-    # -- self-metrics ------------------------------------------------------------------------
+        return running - {
+            module for module, each in self._modules.connections.named() if not each.hears
+        }
 
     def _make_own_emit(self) -> Callable[[Iterable[Metric]], None]:
         """Return what takes the agent's own metrics."""
@@ -405,10 +282,10 @@ class _Assembly:
             agent=self._agent,
             clock=self._reactor,
             counters=self._counters,
-            connections=self._connections,
-            connection_counters=self._connection_counters,
+            connections=self._modules.connections,
+            connection_counters=self._modules.connection_counters,
             problems=self._problems,
-            own_problems=self._own_problems,
+            own_problems=self._modules.own_problems,
             books=lambda: self._liveness.books,
             now_ns=self._point_clock.now_ns,
             sink=self._sink,
@@ -432,30 +309,3 @@ class _Assembly:
             emit=self._make_own_emit(),
             guard=self._guard,
         )
-
-
-def _unwatched(_module: str) -> DeviceBook:
-    """Return the book of a command that only looks."""
-    return DeviceBook()
-
-
-def _check_stdout(process: Process, plan: Plan) -> None:
-    """Refuse a stdout that takes nothing: what went to its /dev/null would count as delivered."""
-    config = plan.config
-    problem = process.stdout_problem if config.settings.output == STDOUT else ""
-    if problem:
-        text = (
-            f'got "{STDOUT}", but {problem}: start the agent with a stdout, or set a file or socket'
-        )
-        raise ConfigError([config.lines.locate(Fault("output", text))])
-
-
-def _policy(settings: AgentSettings, random: Callable[[], float]) -> RestartPolicy:
-    return RestartPolicy(
-        limit=settings.module_restart_limit,
-        window_s=settings.module_restart_window,
-        backoff_min_s=settings.restart_backoff_min,
-        backoff_max_s=settings.restart_backoff_max,
-        park_s=settings.park_interval,
-        random=random,
-    )

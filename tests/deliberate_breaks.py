@@ -915,7 +915,7 @@ BREAKS: Final = (
     Break(
         "a_stdout_that_takes_nothing_is_not_refused",
         "assembly.py",
-        "        _check_stdout(process, plan)\n",
+        "        check_stdout(plan, process.stdout_problem)\n",
         "",
         "tests.test_assembly",
     ),

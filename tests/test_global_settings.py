@@ -47,7 +47,9 @@ class GlobalSettingsTests(SynchronousTestCase):
 
     def test_what_is_read_once_is_fixed(self) -> None:
         """A setting of the start that a reload does not put into force says so of itself."""
-        first = read(self.source("assembly"), "start_settings")
+        first = set().union(
+            *(read(self.source(name), "start_settings") for name in ("assembly", "module_parts"))
+        )
         fixed = {name for name, each in fields_dict(AgentSettings).items() if spec_of(each).fixed}
         self.assertIn("queue_limit", first)
         self.assertEqual(sorted(first - fixed - read(self.source("global_settings"))), [])

@@ -70,8 +70,8 @@ def _output(plan: Plan) -> Iterator[Fault]:
         if trouble:
             yield Fault("output", f"{target.path} cannot be written: {trouble}")
     elif target.kind in {"tls", "https", "mqtt", "endpoint"}:
-        from metrics_agent.assembly import make_planned_output
         from metrics_agent.commands.reactor import import_reactor
+        from metrics_agent.planned_output import make_planned_output
 
         try:
             make_planned_output(plan, import_reactor(plan), lambda: -1)

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.testing import MemoryReactorClock
 
-from metrics_agent.assembly import make_planned_output
 from metrics_agent.commands import check as check_module
 from metrics_agent.commands import reactor as reactor_module
 from metrics_agent.commands.check import check
 from metrics_agent.commands.loading import load_from
 from metrics_agent.plan import build
+from metrics_agent.planned_output import make_planned_output
 from tests.commands.case import GOOD, CommandCase
 from tests.integration.certificates import Authority
 
