@@ -57,7 +57,7 @@ MIB: Final = 1024 * 1024
 WIDE: Final = "\N{SNOWMAN}"
 """A character of which Python keeps two bytes and line protocol three."""
 
-TOGETHER_MIB: Final = 57
+TOGETHER_MIB: Final = 58
 """What all may take beside the devices and the queue of the output."""
 
 

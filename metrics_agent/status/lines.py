@@ -15,6 +15,7 @@ _TAG = re.compile(rf",({_NAME})=({_NAME})")
 _FIELD = re.compile(rf'[, ]({_NAME})=("(?:\\.|[^"\\])*"|[^, "\n]+)')
 _ESCAPED = re.compile(r"\\([,= ])")
 _ESCAPED_IN_TEXT = re.compile(r'\\(["\\])')
+_TO_ESCAPE = re.compile(r"([,= ])")
 _TIME = re.compile(r" (-?\d+)\n?\Z")
 
 
@@ -69,7 +70,7 @@ def device_filter(name: str) -> re.Pattern[bytes]:
     Args:
         name: as the tag has it, not escaped.
     """
-    escaped = re.escape(re.sub(r"([,= ])", r"\\\1", name).encode("utf-8", "replace"))
+    escaped = re.escape(_TO_ESCAPE.sub(r"\\\1", name).encode("utf-8", "replace"))
     return re.compile(rb"(?:\\.|[^ \\])*?,(?:device|friendly)=" + escaped + rb"[, ]")
 
 
