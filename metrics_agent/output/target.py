@@ -99,12 +99,8 @@ def _make_http(
 ) -> MakeWriter:
     # The client of HTTP is loaded for nothing else.
     from metrics_agent.backoff import Backoff
-    from metrics_agent.output.http.writer import (
-        ANSWER_BYTES,
-        RETRY_MAX_S,
-        RETRY_MIN_S,
-        HttpWriter,
-    )
+    from metrics_agent.output.http.writer import ANSWER_BYTES, HttpWriter
+    from metrics_agent.output.outgoing import RETRY_MAX_S, RETRY_MIN_S
     from metrics_agent.transports.http_post import Poster
 
     headers = {"Content-Type": "text/plain; charset=utf-8"}
@@ -145,7 +141,8 @@ def _make_mqtt(
     # Where no module uses MQTT this loads paho.
     from metrics_agent.backoff import Backoff
     from metrics_agent.output.mqtt.settings import OUTPUT, broker_settings
-    from metrics_agent.output.mqtt.writer import RETRY_MAX_S, RETRY_MIN_S, MqttWriter
+    from metrics_agent.output.mqtt.writer import MqttWriter
+    from metrics_agent.output.outgoing import RETRY_MAX_S, RETRY_MIN_S
     from metrics_agent.transports.mqtt.client_id import client_id
     from metrics_agent.transports.mqtt.publisher import Publisher
 

@@ -10,6 +10,7 @@ __all__ = ["HTTP_RACES"]
 
 _WRITER: Final = "output/http/writer.py"
 _ANSWERS: Final = "output/http/answers.py"
+_OUTGOING: Final = "output/outgoing.py"
 _SEARCH: Final = "output/search.py"
 _POST: Final = "transports/http_post.py"
 
@@ -21,16 +22,16 @@ def _race(name: str, path: str, old: str, new: str) -> Break:
 HTTP_RACES: Final = (
     _race(
         "lines_are_acknowledged_before_the_answer",
-        _WRITER,
-        "            self._untaken += len(data)\n",
+        _OUTGOING,
+        "            self.untaken_bytes += len(data)\n",
         "",
     ),
     _race(
         "a_request_is_sent_again_with_more_lines",
         _WRITER,
-        "        body = self._parts[0] if self._search is None else self._search.request()\n",
+        "        body = self._out.parts[0] if self._search is None else self._search.request()\n",
         "        self._grow() if self._search is None and self._source.queued_bytes else None\n"
-        "        body = self._parts[0] if self._search is None else self._search.request()\n",
+        "        body = self._out.parts[0] if self._search is None else self._search.request()\n",
     ),
     _race(
         "the_next_request_overtakes_one_that_failed",
@@ -38,13 +39,13 @@ HTTP_RACES: Final = (
         '        self._source.trouble(f"{self._name}: {cause.text}", cause.kind)\n',
         '        self._source.trouble(f"{self._name}: {cause.text}", cause.kind)\n'
         "        if self._search is None:\n"
-        "            self._take(self._limit_bytes)\n"
-        "            self._parts.rotate(1)\n",
+        "            self._out.take(self._out.limit_bytes)\n"
+        "            self._out.parts.rotate(1)\n",
     ),
     _race(
         "a_kept_connection_that_is_lost_counts_as_delivered",
         _WRITER,
-        "            self._reused = False\n            self._retries.start(0)\n",
+        "            self._reused = False\n            self._out.retries.start(0)\n",
         "            self._reused = False\n            self._accepted(Accepted())\n"
         "            self._continue()\n",
     ),
@@ -66,21 +67,21 @@ HTTP_RACES: Final = (
     _race(
         "retry_after_is_ignored",
         _WRITER,
-        "        self._retry_in(max(delay_s, cause.retry_after_s))\n",
-        "        self._retry_in(delay_s)\n",
+        "        self._out.retry_in(max(delay_s, cause.retry_after_s))\n",
+        "        self._out.retry_in(delay_s)\n",
     ),
     _race(
         "a_request_is_tried_again_at_once",
         _WRITER,
-        "        self._retry_in(max(delay_s, cause.retry_after_s))\n",
-        "        self._retry_in(0)\n",
+        "        self._out.retry_in(max(delay_s, cause.retry_after_s))\n",
+        "        self._out.retry_in(0)\n",
     ),
     _race(
         "a_failed_request_is_not_tried_again",
         _WRITER,
-        "        self._retry_in(max(delay_s, cause.retry_after_s))\n",
+        "        self._out.retry_in(max(delay_s, cause.retry_after_s))\n",
         "        if cause.kind != 'timeout':\n"
-        "            self._retry_in(max(delay_s, cause.retry_after_s))\n",
+        "            self._out.retry_in(max(delay_s, cause.retry_after_s))\n",
     ),
     _race(
         "an_error_of_the_server_drops_the_request",
@@ -140,39 +141,39 @@ HTTP_RACES: Final = (
     _race(
         "the_second_half_of_a_request_goes_first",
         _WRITER,
-        '        self._parts.extendleft((b"".join(lines[middle:]), b"".join(lines[:middle])))\n',
-        '        self._parts.extendleft((b"".join(lines[:middle]), b"".join(lines[middle:])))\n',
+        'extendleft((b"".join(lines[middle:]), b"".join(lines[:middle])))\n',
+        'extendleft((b"".join(lines[:middle]), b"".join(lines[middle:])))\n',
     ),
     _race(
         "a_request_that_is_too_large_is_cut_off",
         _WRITER,
-        '        self._parts.extendleft((b"".join(lines[middle:]), b"".join(lines[:middle])))\n',
-        '        self._parts.appendleft(b"".join(lines[:middle]))\n',
+        'extendleft((b"".join(lines[middle:]), b"".join(lines[:middle])))\n',
+        'appendleft(b"".join(lines[:middle]))\n',
     ),
     _race(
         "lines_that_wait_for_others_never_leave",
-        _WRITER,
+        _OUTGOING,
         "            if not self._leaves.active:\n                self._leaves.start(delay_s)\n",
         "",
     ),
     _race(
         "what_waits_when_an_answer_comes_stays",
         _WRITER,
-        "        else:\n            self._leave()\n\n    def _part_is_done",
+        "        else:\n            self._out.leave()\n\n    def _part_is_done",
         "\n    def _part_is_done",
     ),
     _race(
         "a_stop_waits_for_the_time_to_try_again",
-        _WRITER,
-        "elif self._lone_since_s is not None or (self._source.draining and not self._hurried):",
-        "elif self._lone_since_s is not None:",
+        _OUTGOING,
+        "elif hasten or (self._source.draining and not self._hurried):",
+        "elif hasten:",
     ),
     _race(
         "all_that_is_queued_is_taken_while_the_database_is_away",
         _WRITER,
         '        self._source.trouble(f"{self._name}: {cause.text}", cause.kind)\n',
         '        self._source.trouble(f"{self._name}: {cause.text}", cause.kind)\n'
-        "        self._take(self._limit_bytes)\n",
+        "        self._out.take(self._out.limit_bytes)\n",
     ),
     _race(
         "rejected_lines_are_not_counted",

@@ -141,7 +141,7 @@ class Bounds:
         ):
             self._violate(f"{queued} bytes are queued, {limit} may be")
         if isinstance(sink._writer, HttpWriter):
-            held, limit = sum(map(len, sink._writer._parts)), http_writer.FULL_BYTES
+            held, limit = sum(map(len, sink._writer._out.parts)), http_writer.FULL_BYTES
             if held > limit + _BATCH_BYTES:
                 self._violate(f"{held} bytes are held for a database, {limit} may be")
         for connection in agent._parts.connections.all():

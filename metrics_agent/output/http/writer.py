@@ -1,17 +1,16 @@
 """The writer for a database over HTTP: one request in flight, nothing given up.
 
-Theory of operation. Lines leave the sink's queue in whole batches (`pace` says when) and are then
-in `_parts`: what of them is not known to be stored. The first part is sent, with the same bytes
-each time, until its fate is known; so a point that was stored and not acknowledged is stored over
-itself. `answers` says what an answer means. A part that is too large is halved. A part that was
-rejected as a whole is searched for the bad lines by a `Search`. Where that finds no line that is
-accepted, nothing is dropped: it begins again after a while, together with the next lines, which
-show whether the lines are bad or the address is wrong.
+Theory of operation. Lines leave the sink's queue in whole batches (`pace` says when); `Outgoing`
+has what of them is not known to be stored. The first part is sent, with the same bytes each time,
+until its fate is known; so a point that was stored and not acknowledged is stored over itself.
+`answers` says what an answer means. A part that is too large is halved. A part that was rejected
+as a whole is searched for the bad lines by a `Search`. Where that finds no line that is accepted,
+nothing is dropped: it begins again after a while, together with the next lines, which show whether
+the lines are bad or the address is wrong.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -33,28 +32,18 @@ from metrics_agent.output.http.answers import (
     judge,
 )
 from metrics_agent.output.lines import split_lines
-from metrics_agent.output.pace import FULL_BYTES, wait_s
+from metrics_agent.output.outgoing import Outgoing
+from metrics_agent.output.pace import FULL_BYTES
 from metrics_agent.output.search import Search
 from metrics_agent.output.writer import BatchSource
-from metrics_agent.timer import Timer
 
-__all__ = ["ANSWER_BYTES", "LONE_LINE_S", "RETRY_MAX_S", "RETRY_MIN_S", "Client", "HttpWriter"]
+__all__ = ["ANSWER_BYTES", "LONE_LINE_S", "Client", "HttpWriter"]
 
 ANSWER_BYTES: Final = 64 * 1024
 """As much of an answer's body is read."""
 
-RETRY_MIN_S: Final = 0.5
-RETRY_MAX_S: Final = 30.0
-
 LONE_LINE_S: Final = 10.0
 """How long a line that was rejected alone waits for others to be searched with."""
-
-
-SMALL_S: Final = 600.0
-"""For how long requests stay smaller after one was too large."""
-
-_DRAIN_RETRY_S: Final = 0.5
-"""The longest wait before the next try during a stop."""
 
 
 class Client(Protocol):
@@ -96,49 +85,28 @@ class HttpWriter:
         self._source = source
         self._backoff = backoff
         self._wall_s = wall_s
-        self._limit_bytes = FULL_BYTES
-        self._small_until_s = 0.0
-        self._parts: deque[bytes] = deque()
-        self._untaken = 0
+        self._out = Outgoing(clock, source, self._ready, self._send, self._retry, FULL_BYTES)
         self._search: Search | None = None
         self._lone_since_s: float | None = None
         self._request: Deferred[Any] | None = None
-        self._leaves = Timer(clock, self._leave)
-        self._retries = Timer(clock, self._retry)
-        self._first_s: float | None = None
-        self._last_s = 0.0
         self._proven = False
         self._reused = False
-        self._hurried = False
-        self._closed = False
 
     # What the sink calls: `Writer`.
 
     def wake(self) -> None:
         """Send what waits, if it is time."""
-        if self._source.queued_bytes:
-            self._last_s = self._clock.seconds()
-            if self._first_s is None:
-                self._first_s = self._last_s
-        if self._closed or self._request is not None:
-            return
-        if not self._parts:
-            self._leave()
-        elif self._lone_since_s is not None or (self._source.draining and not self._hurried):
-            self._hurried = self._source.draining
-            self._retry()
+        self._out.wake(hasten=self._lone_since_s is not None)
 
     def untaken(self) -> int:
         """Return how many bytes are not known to be stored."""
-        return self._untaken
+        return self._out.untaken_bytes
 
     def close(self) -> Deferred[None]:
         """Stop, and end the connection."""
-        if self._closed:
+        if self._out.closed:
             return succeed(None)
-        self._closed = True
-        self._leaves.stop()
-        self._retries.stop()
+        self._out.close()
         request, self._request = self._request, None
         if request is not None:
             request.cancel()
@@ -146,42 +114,11 @@ class HttpWriter:
 
     # From the queue to a request.
 
-    def _leave(self) -> None:
-        """Take lines and send them, now or later."""
-        source = self._source
-        if self._closed or self._parts or not source.queued_bytes:
-            return
-        now_s = self._clock.seconds()
-        if now_s >= self._small_until_s:
-            self._limit_bytes = FULL_BYTES
-        first_s = now_s if self._first_s is None else self._first_s
-        delay_s = wait_s(
-            source.queued_bytes,
-            self._limit_bytes,
-            urgent=source.urgent,
-            first_s=now_s - first_s,
-            last_s=now_s - self._last_s,
-        )
-        if delay_s > 0:
-            if not self._leaves.active:
-                self._leaves.start(delay_s)
-            return
-        self._leaves.stop()
-        self._take(self._limit_bytes)
-        if self._parts:
-            self._send()
-
-    def _take(self, limit_bytes: int) -> None:
-        """Take whole batches from the queue as the last part; nothing while that is held."""
-        data = self._source.peek_batches(limit_bytes)
-        if data:
-            self._parts.append(data)
-            self._untaken += len(data)
-            self._source.advance(len(data))
-            self._first_s = self._last_s if self._source.queued_bytes else None
+    def _ready(self) -> bool:
+        return self._request is None and not self._out.closed
 
     def _send(self) -> None:
-        body = self._parts[0] if self._search is None else self._search.request()
+        body = self._out.parts[0] if self._search is None else self._search.request()
         request: Deferred[Any] = self._client.post(body)
         self._request = request
         request.addCallbacks(self._judge, self._failed, callbackArgs=(body,))
@@ -195,7 +132,7 @@ class HttpWriter:
         return verdict
 
     def _failed(self, failure: Failure) -> Verdict | None:
-        if self._closed:
+        if self._out.closed:
             return None
         if isinstance(failure.value, CauseError):
             return Again(failure.value.cause)
@@ -206,7 +143,7 @@ class HttpWriter:
     # From an answer to what comes next.
 
     def _go_on(self, verdict: Verdict | None, request: Deferred[Any]) -> None:
-        if self._closed or request is not self._request or verdict is None:
+        if self._out.closed or request is not self._request or verdict is None:
             return
         self._request = None
         if isinstance(verdict, Again):
@@ -236,18 +173,17 @@ class HttpWriter:
         elif isinstance(verdict, TooLarge) and self._halve():
             pass
         else:
-            self._search = Search(split_lines(self._parts[0]))
+            self._search = Search(split_lines(self._out.parts[0]))
 
     def _halve(self) -> bool:
         """Make two parts of the first; False if it is one line."""
-        lines = split_lines(self._parts[0])
+        lines = split_lines(self._out.parts[0])
         middle = len(lines) // 2
         if not middle:
             return False
-        part = self._parts.popleft()
-        self._limit_bytes = max(1, len(part) // 2)
-        self._small_until_s = self._clock.seconds() + SMALL_S
-        self._parts.extendleft((b"".join(lines[middle:]), b"".join(lines[:middle])))
+        self._out.shorten()
+        self._out.parts.popleft()
+        self._out.parts.extendleft((b"".join(lines[middle:]), b"".join(lines[:middle])))
         return True
 
     def _continue(self) -> None:
@@ -260,17 +196,16 @@ class HttpWriter:
         elif search is not None and search.failed:
             self._search_failed(search)
             return
-        if self._closed:
+        if self._out.closed:
             return
-        if self._parts:
+        if self._out.parts:
             self._send()
         else:
-            self._leave()
+            self._out.leave()
 
     def _part_is_done(self) -> None:
         self._search = self._lone_since_s = None
-        self._untaken -= len(self._parts.popleft())
-        self._source.taken()  # which may close us
+        self._out.first_is_done()  # which may close us
 
     # Failures.
 
@@ -278,23 +213,20 @@ class HttpWriter:
         if cause.kind == "cut" and self._reused:
             # The server has closed a connection that was kept for long.
             self._reused = False
-            self._retries.start(0)
+            self._out.retries.start(0)
             return
         self._reused = False
         self._source.trouble(f"{self._name}: {cause.text}", cause.kind)
         slow = cause.needs_user_action
         delay_s = self._backoff.longest_delay_s() if slow else self._backoff.next_delay_s()
-        self._retry_in(max(delay_s, cause.retry_after_s))
-
-    def _retry_in(self, delay_s: float) -> None:
-        self._retries.start(min(delay_s, _DRAIN_RETRY_S) if self._source.draining else delay_s)
+        self._out.retry_in(max(delay_s, cause.retry_after_s))
 
     def _broken(self, failure: Failure) -> None:
-        """Go on after a fault of our own: what is in `_parts` is not lost."""
+        """Go on after a fault of our own: what is in `Outgoing.parts` is not lost."""
         make_logger().failure("while handling the answer of the output", failure)
         self._request = None
-        if not self._closed:
-            self._retries.start(self._backoff.next_delay_s())
+        if not self._out.closed:
+            self._out.retries.start(self._backoff.next_delay_s())
 
     def _search_failed(self, search: Search) -> None:
         """Wait for other lines: is the address wrong, or are the lines bad?"""
@@ -310,29 +242,30 @@ class HttpWriter:
                 self._lone_since_s = now_s
             left_s = self._lone_since_s + LONE_LINE_S - now_s
             if left_s <= 0:
-                self._source.rejected(1, reason, self._parts[0])
+                self._source.rejected(1, reason, self._out.parts[0])
                 self._part_is_done()
-                if not self._closed:
-                    self._leave()
+                if not self._out.closed:
+                    self._out.leave()
             else:
-                self._retries.start(left_s)
+                self._out.retries.start(left_s)
             return
         self._lone_since_s = None
         text = f"it rejects every line, check output (one says: {reason})"
         self._source.trouble(f"{self._name}: {text}", "no_acceptable_line")
         # Soon at first: the next line may show that these are bad.
         first = search.rounds == 1
-        self._retry_in(self._backoff.next_delay_s() if first else self._backoff.longest_delay_s())
+        self._out.retry_in(
+            self._backoff.next_delay_s() if first else self._backoff.longest_delay_s()
+        )
 
     def _may_be_one_bad_line(self, search: Search) -> bool:
         """Return whether to wait for a line to search with; not at a stop, where none comes."""
-        lone = len(search) == 1 and len(self._parts) == 1
+        lone = len(search) == 1 and len(self._out.parts) == 1
         return lone and self._proven and not self._source.draining
 
     def _retry(self) -> None:
         """Send again what was not stored; a search that failed gets the next lines."""
-        self._retries.stop()
-        if self._closed or self._request is not None or not self._parts:
+        if not self._ready() or not self._out.parts:
             return
         search = self._search
         if search is not None and search.failed:
@@ -346,14 +279,14 @@ class HttpWriter:
 
     def _grow(self) -> bytes:
         """Add the next lines to the first part; no bytes if there are none."""
-        first = self._parts[0]
+        first = self._out.parts[0]
         # A single line may be longer than requests are just now, and must not wait alone.
         is_single = self._search is not None and len(self._search) == 1
-        if len(self._parts) == 1 and (is_single or len(first) < self._limit_bytes):
-            self._take(max(1, self._limit_bytes - len(first)))
-        if len(self._parts) == 1:
+        if len(self._out.parts) == 1 and (is_single or len(first) < self._out.limit_bytes):
+            self._out.take(max(1, self._out.limit_bytes - len(first)))
+        if len(self._out.parts) == 1:
             return b""
-        more = self._parts[1]
-        del self._parts[1]
-        self._parts[0] = first + more
+        more = self._out.parts[1]
+        del self._out.parts[1]
+        self._out.parts[0] = first + more
         return more

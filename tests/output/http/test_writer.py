@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.cause import Cause
 from metrics_agent.http_interface import HttpReply
-from metrics_agent.output.http.writer import LONE_LINE_S, SMALL_S
+from metrics_agent.output.http.writer import LONE_LINE_S
+from metrics_agent.output.outgoing import SMALL_S
 from metrics_agent.output.pace import FULL_BYTES, LONGEST_WAIT_S, QUIET_S
 from tests.output.http.fakes import OK, WriterCase
 

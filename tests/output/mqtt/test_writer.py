@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.backoff import Backoff
 from metrics_agent.cause import Cause
-from metrics_agent.output.mqtt.writer import FULL_BYTES, SMALL_S, MqttWriter
+from metrics_agent.output.mqtt.writer import FULL_BYTES, MqttWriter
+from metrics_agent.output.outgoing import SMALL_S
 from metrics_agent.output.pace import LONGEST_WAIT_S
 from tests.output.http.fakes import WriterCase
 
