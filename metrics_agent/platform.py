@@ -42,7 +42,7 @@ class Platform:
         files: the system calls for state files.
         host_name: the name of this host.
         kernel: the system calls for the output and stdin.
-        listen: takes connections on a Unix socket, of a reactor, a path and a factory.
+        listen: takes connections on a Unix socket, see `state.local_socket.listen`.
         make_logger: the log of a module, by its name; of the agent without one.
         random: floats from 0 to below 1.
         steady_ns: a clock that never jumps.
@@ -55,7 +55,7 @@ class Platform:
     files: Files = field(factory=Files)
     host_name: Callable[[], str] = socket.gethostname
     kernel: Kernel = field(factory=Kernel)
-    listen: Callable[[Any, Path, Factory], Listening] = listen
+    listen: Callable[[Any, Path, Factory, Callable[[], object]], Listening] = listen
     make_logger: Callable[..., ModuleLogger] = make_logger
     random: Callable[[], float] = random.random
     steady_ns: Callable[[], int] = steady_ns

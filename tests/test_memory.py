@@ -294,7 +294,7 @@ def status_clients() -> Iterator[None]:
     server = StatusSocket(
         reactor,
         path=Path("status.sock"),
-        listen=lambda path, factory: sockets.listen(None, path, factory),
+        listen=lambda *what: sockets.listen(None, *what),
         whole=dict,
         devices=lambda _module, _name: names,
         tap=tap,

@@ -2,6 +2,8 @@
 
 A lock says whether another process that lives has the socket; it ends with its process, however
 that ended. So a socket that a dead process has left is replaced, and never that of a live one.
+Whether the socket still has its name is looked at now and then, in a thread since the disk may be
+slow: whoever tidies up in the directory does not know what it is.
 """
 
 from __future__ import annotations
@@ -9,18 +11,25 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.tcp import Port as TcpPort
+from twisted.internet.threads import deferToThreadPool
 from twisted.internet.unix import Port as UnixPort
 
 from metrics_agent.process.socket_path import short_path
 from metrics_agent.state.files import Files
 from metrics_agent.state.owner import acting_as_owner
+from metrics_agent.timer import Timer
 
-__all__ = ["InUse", "Listening", "listen"]
+__all__ = ["LOOK_S", "InUse", "Listening", "listen"]
+
+LOOK_S: Final = 30.0
+"""How often is looked whether the socket still has its name."""
 
 _BACKLOG: Final = 64
 _OWNER_ONLY: Final = 0o600
@@ -48,13 +57,35 @@ class _Port(UnixPort):
 class _Listening:
     """See `Listening`."""
 
-    def __init__(self, port: Any, path: Path, lock: int, files: Files) -> None:
+    def __init__(
+        self, reactor: Any, port: Any, path: Path, lock: int, removed: Callable[[], object]
+    ) -> None:
+        self._reactor = reactor
         self._port = port
         self._path = path
         self._lock: int | None = lock
-        self._files = files
+        self._removed = removed
+        self._files = Files()
+        self._looks = Timer(reactor, self._look)
+        self._looks.start(LOOK_S)
+
+    def _look(self) -> None:
+        pool = self._reactor.getThreadPool()
+        # Where no thread can be made it raises.
+        looking = maybeDeferred(deferToThreadPool, self._reactor, pool, _is_removed, self._path)
+        looking.addBoth(self._looked)
+
+    def _looked(self, is_removed: object) -> None:
+        if self._lock is None:
+            return
+        if is_removed is True:
+            self.stop()
+            self._removed()
+        else:
+            self._looks.start(LOOK_S)
 
     def stop(self) -> None:
+        self._looks.stop()
         lock, self._lock = self._lock, None
         if lock is None:
             return
@@ -66,7 +97,9 @@ class _Listening:
             os.close(lock)
 
 
-def listen(reactor: Any, path: Path, factory: IProtocolFactory) -> Listening:
+def listen(
+    reactor: Any, path: Path, factory: IProtocolFactory, removed: Callable[[], object]
+) -> Listening:
     """Take connections on a Unix socket that only the owner of its directory may use.
 
     The directory is made if there is none. Beside the socket there is a file ``.lock``.
@@ -75,6 +108,7 @@ def listen(reactor: Any, path: Path, factory: IProtocolFactory) -> Listening:
         reactor: whose sockets these are.
         path: of the socket.
         factory: makes the protocols.
+        removed: called once the socket has lost its name, after which it has stopped.
 
     Raises:
         InUse: another process has it.
@@ -87,7 +121,8 @@ def listen(reactor: Any, path: Path, factory: IProtocolFactory) -> Listening:
     if lock is None:
         raise InUse(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), str(path))
     try:
-        return _Listening(_open(reactor, path, factory, files), path, lock, files)
+        port = _open(reactor, path, factory, files)
+        return _Listening(reactor, port, path, lock, removed)
     except BaseException:
         os.close(lock)
         raise
@@ -109,6 +144,17 @@ def _open(reactor: Any, path: Path, factory: IProtocolFactory, files: Files) -> 
     finally:
         os.umask(before)
     return port
+
+
+def _is_removed(path: Path) -> bool:
+    """Say whether a socket has surely lost its name; runs in any thread."""
+    try:
+        with acting_as_owner(path.parent):
+            return not stat.S_ISSOCK(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
 
 
 def _is_socket(path: Path) -> bool:

@@ -25,7 +25,7 @@ def make_status_socket(
     reports: Reports,
     state: StateDirectory,
     *,
-    listen: Callable[[Path, Factory], Listening],
+    listen: Callable[[Path, Factory, Callable[[], object]], Listening],
     tap: Tap,
     log: Logger,
     guard: Guard,

@@ -225,7 +225,7 @@ class StatusSocket(Service):
         clock: Any,
         *,
         path: Path,
-        listen: Callable[[Path, Factory], Listening],
+        listen: Callable[[Path, Factory, Callable[[], object]], Listening],
         whole: Callable[[], dict[str, Any]],
         devices: Callable[[str | None, str | None], Iterator[dict[str, Any]]],
         tap: Tap,
@@ -254,7 +254,7 @@ class StatusSocket(Service):
 
     def _attempt(self) -> float | None:
         try:
-            self._listening = self._listen(self._path, _Clients(self))
+            self._listening = self._listen(self._path, _Clients(self), self._removed)
         except InUse:
             self._refused("another agent that runs has the same state directory")
         except PathTooLong as error:
@@ -275,6 +275,12 @@ class StatusSocket(Service):
                 )
             return None
         return ATTEMPT_S
+
+    def _removed(self) -> None:
+        """Make the socket again, which someone has removed."""
+        self._listening = None
+        self._reason = "it was removed"
+        self._attempts.run()
 
     def stopService(self) -> None:
         """Cut all clients and remove the socket; safe before start and twice."""

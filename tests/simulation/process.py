@@ -202,7 +202,7 @@ class AgentProcess:
             files=disk,  # type: ignore[arg-type]  # a simulated one
             host_name=lambda: "simulated",
             kernel=kernel,
-            listen=lambda _reactor, _path, _factory: FakeListening(),
+            listen=lambda *_what: FakeListening(),
             make_logger=self._make_logger,
             random=clock.random.random,
             steady_ns=lambda: round(clock.now_s * 1e9),

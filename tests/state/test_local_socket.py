@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
@@ -14,7 +16,20 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.process import socket_path
 from metrics_agent.process.socket_path import LONGEST_PATH_BYTES, PathTooLong, short_path
-from metrics_agent.state.local_socket import InUse, Listening, listen
+from metrics_agent.state.local_socket import LOOK_S, InUse, Listening, listen
+
+
+class ThreadReactor(MemoryReactorClock):
+    """Runs what belongs into a thread at once."""
+
+    def getThreadPool(self) -> ThreadReactor:
+        return self
+
+    def callInThreadWithCallback(self, done: Any, call: Any, *args: Any) -> None:
+        done(True, call(*args))
+
+    def callFromThread(self, call: Any, *args: Any) -> None:
+        call(*args)
 
 
 class ListenTests(SynchronousTestCase):
@@ -25,10 +40,16 @@ class ListenTests(SynchronousTestCase):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.path = Path(directory.name) / "state" / "status.sock"
-        self.reactor = MemoryReactorClock()
+        self.reactor = ThreadReactor()
+        self.removals: list[None] = []
 
     def listen(self) -> Listening:
-        listening = listen(self.reactor, self.path, Factory.forProtocol(Protocol))
+        listening = listen(
+            self.reactor,
+            self.path,
+            Factory.forProtocol(Protocol),
+            lambda: self.removals.append(None),
+        )
         self.addCleanup(self.stop, listening)
         return listening
 
@@ -36,7 +57,7 @@ class ListenTests(SynchronousTestCase):
         listening.stop()
         listening.stop()
         self.reactor.advance(0)
-        self.assertEqual(self.reactor.getReaders(), [])
+        self.assertEqual((self.reactor.getReaders(), self.reactor.getDelayedCalls()), ([], []))
 
     def connect(self) -> None:
         with socket.socket(socket.AF_UNIX) as client, short_path(self.path) as address:
@@ -74,6 +95,35 @@ class ListenTests(SynchronousTestCase):
         self.stop(self.listen())
         self.assertFalse(self.path.exists())
         self.listen()
+        self.connect()
+
+    def test_removed(self) -> None:
+        """It is reported once; then another one may have the place, and it is not removed."""
+        for remove in (self.path.unlink, lambda: shutil.rmtree(self.path.parent)):
+            self.removals.clear()
+            self.listen()
+            self.reactor.pump([LOOK_S] * 3)
+            self.assertEqual(self.removals, [])
+            remove()
+            self.reactor.pump([LOOK_S] * 3)
+            self.assertEqual(self.removals, [None])
+            self.assertEqual(self.reactor.getReaders(), [])
+        self.listen()
+        self.connect()
+
+    def test_something_else_in_its_place(self) -> None:
+        """It is no socket any more, and not ours to remove."""
+        self.listen()
+        self.path.unlink()
+        self.path.write_text("mine")
+        self.reactor.advance(LOOK_S)
+        self.assertEqual((self.removals, self.path.read_text()), ([None], "mine"))
+
+    def test_no_threads(self) -> None:
+        """Where none can be made it is looked later; the socket works on."""
+        self.listen()
+        self.reactor.callInThreadWithCallback = lambda *_what: 1 / 0  # type: ignore[method-assign]
+        self.reactor.pump([LOOK_S] * 3)
         self.connect()
 
     def test_gone_before_the_stop(self) -> None:

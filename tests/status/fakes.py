@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,15 @@ __all__ = ["FakeClient", "FakeListening", "FakeSockets"]
 
 
 class FakeListening:
-    """A socket that is not there."""
+    """A socket that is not there.
+
+    Attributes:
+        stopped: it takes no more connections.
+        removed: to be called when its name is gone.
+    """
 
     stopped = False
+    removed: Callable[[], object] = staticmethod(lambda: None)
 
     def stop(self) -> None:
         """Take no more connections."""
@@ -35,11 +42,14 @@ class FakeSockets:
         self.listening = FakeListening()
         self.error: OSError | None = None
 
-    def listen(self, _reactor: object, path: Path, factory: Factory) -> FakeListening:
+    def listen(
+        self, _reactor: object, path: Path, factory: Factory, removed: Callable[[], object]
+    ) -> FakeListening:
         """Listen, as `Platform.listen` does."""
         if self.error is not None:
             raise self.error
         self.factories[path] = factory
+        self.listening.removed = removed
         return self.listening
 
     def connect(self) -> FakeClient:

@@ -48,7 +48,7 @@ class SocketCase(SynchronousTestCase):
         self.socket = StatusSocket(
             self.clock,
             path=Path("/state/status.sock"),
-            listen=lambda path, factory: self.sockets.listen(None, path, factory),
+            listen=lambda *what: self.sockets.listen(None, *what),
             whole=lambda: WHOLE,
             devices=self.devices,
             tap=self.tap,
@@ -273,6 +273,32 @@ class TapTests(SocketCase):
         self.socket.stopService()
         self.assertTrue(client.closed)
         self.assertTrue(self.sockets.listening.stopped)
+
+
+class RemovedTests(SocketCase):
+    """Someone has removed the socket."""
+
+    def remove(self, error: OSError | None = None) -> list[str]:
+        self.socket.startService()
+        self.sockets.factories.clear()
+        self.sockets.error = error
+        self.sockets.listening.removed()
+        return [str(event["log_format"].format_map(event)) for event in self.events]
+
+    def test_made_again(self) -> None:
+        """At once, and one line says so."""
+        [text] = self.remove()
+        self.assertIn("can be asked by `metrics-agent status` at /state/status.sock now", text)
+        self.assertEqual(list(self.sockets.factories), [Path("/state/status.sock")])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_not_at_once(self) -> None:
+        """It is tried as at the start where that fails, for instance for lack of space."""
+        self.assertEqual(self.remove(OSError(errno.ENOSPC, "full")), [])
+        self.sockets.error = None
+        self.clock.advance(ATTEMPT_S)
+        self.assertEqual(list(self.sockets.factories), [Path("/state/status.sock")])
+        self.assertEqual(len(self.events), 1)
 
 
 class StartTests(SocketCase):
