@@ -55,7 +55,7 @@ setup(
         *find_packages(include=["metrics_agent", "metrics_agent.*"]),
         "twisted.plugins",
     ],
-    package_data={"metrics_agent": ["py.typed", "modules/*/README.md"]},
+    package_data={"metrics_agent": ["py.typed", "modules/*/README.md", "status/page/*"]},
     install_requires=[
         "twisted>=24.7",
         "paho-mqtt>=2.1,<3",

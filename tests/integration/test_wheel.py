@@ -19,6 +19,12 @@ import twisted
 
 LIMIT_S = 120
 PLUGIN = "twisted/plugins/metrics_agent_plugin.py"
+DATA = (
+    "metrics_agent/py.typed",
+    "metrics_agent/modules/tasmota/README.md",
+    "metrics_agent/status/page/index.html",
+    "metrics_agent/status/page/page.js",
+)
 TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
@@ -34,9 +40,9 @@ class ContentTests(TestCase):
     """What is packed."""
 
     def test_the_wheel_has_the_plugin_and_nothing_of_others(self) -> None:
-        """The plugin, the types' marker, the guides; no file of Twisted's, no test."""
+        """The plugin, the types' marker, guides, the page; no file of Twisted's, no test."""
         names = zipfile.ZipFile(wheel_path()).namelist()
-        for wanted in (PLUGIN, "metrics_agent/py.typed", "metrics_agent/modules/tasmota/README.md"):
+        for wanted in (PLUGIN, *DATA):
             self.assertIn(wanted, names)
         self.assertEqual([name for name in names if name.startswith("twisted/")], [PLUGIN])
         self.assertEqual([name for name in names if name.startswith("tests/")], [])
