@@ -147,8 +147,8 @@ def _decode_top(
                 if each.__class__ is dict:
                     called = name if len(content) == 1 else f"{name}-{index}"
                     _decode_object(called, each, points, drop, units, meters)
-    if loose and has_meter_keys(loose):
-        decode_meter("", loose, points, drop, units)
+    if loose and ("" in meters or has_meter_keys(loose)):
+        decode_meter("", loose, points, drop, units, meters.get(""))
     elif loose:
         decode_sensor("", loose, points, drop, units)
 

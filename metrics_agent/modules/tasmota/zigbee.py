@@ -40,8 +40,8 @@ _ENERGY: Final = {
     "CurrentSummationDelivered": ELECTRICITY.key("energy_total"),
     "CurrentSummationReceived": ELECTRICITY.key("energy_exported_total"),
 }
-"""Counters of a plug. As the device sends them they are texts and in a unit of its own; a plugin of
-the bridge that knows the unit makes them numbers, in kWh."""
+"""Counters of a plug, in a unit of its own: texts as most devices send them, numbers of Xiaomi's plugs
+or by a plugin of the bridge. The unit is in neither."""
 
 _TABLE: Final = {
     **{
@@ -174,20 +174,16 @@ def _add_counter(
     key: str, value: object, points: PointBuilder, drop: Drop, sensor: str, mapped: MeterTable
 ) -> None:
     where = f"{sensor}.{key}"
-    raw = _COUNTED.fullmatch(value) if isinstance(value, str) else None
     meaning = mapped.get(key)
-    if raw is not None and meaning is None:
+    if meaning is None:
         drop(
             "unit_not_known",
             f'{where}: set its unit below [modules.tasmota.meters."{sensor}"], such as "{key}" = '
-            f'"{_ENERGY[key]} Wh"; the message does not give it',
+            f'"{_ENERGY[key]} Wh" (Wh or kWh); the message does not give it',
         )
         return
+    raw = _COUNTED.fullmatch(value) if isinstance(value, str) else None
     found = float(int(raw[1], 16)) if raw is not None else float_of(value, drop, where)
-    if found is None:
-        return
-    if meaning is None:
-        points.add(ELECTRICITY.name, _ENERGY[key], found, "", sensor)
-    else:
+    if found is not None:
         found = found if meaning.factor == 1 else round(found * meaning.factor, 9)
         points.add(meaning.measurement, meaning.field, found, meaning.channel, sensor)
