@@ -9,7 +9,7 @@ found in ``ZbReceived``, by the device's address or name (SetOption83), or witho
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from metrics_agent.catalogue import DEVICE, ELECTRICITY, STATE, SWITCH
@@ -18,12 +18,21 @@ from metrics_agent.modules.tasmota.sensor_table import READINGS, flag, reading
 from metrics_agent.modules.tasmota.sensors import decode_table
 from metrics_agent.modules.tasmota.values import Drop, PointBuilder, Units, float_of, short_enough
 
-__all__ = ["ZIGBEE", "decode_lorawan", "decode_zigbee", "is_lorawan", "is_zigbee"]
+__all__ = [
+    "ZIGBEE",
+    "decode_lorawan",
+    "decode_zigbee",
+    "is_lorawan",
+    "is_zigbee",
+    "names_device",
+]
 
 ZIGBEE: Final = "ZbReceived"
 """The object of what a Zigbee bridge passes on; with SetOption118 a subtopic of that name."""
 
 _SHORT_ADDRESS = re.compile(r"0x[0-9A-Fa-f]{4}")
+_OWN_ADDRESS = re.compile(rb'"Device":"0x([0-9A-F]{4})"')
+_OWN_NAME = re.compile(rb'"Name":"([^"]{1,128})"')
 # "0006!01" is a command, "0006/4000" an attribute without a name; each has a number of a cluster.
 _UNNAMED = re.compile(r"[0-9A-Fa-f]{4}[!/<?_].*")
 _COUNTED = re.compile(r"0x([0-9A-Fa-f]{1,16})")
@@ -101,6 +110,27 @@ def is_zigbee(name: str, content: Mapping[str, object]) -> bool:
         or _is_address(content.get("Device"))
         or _SHORT_ADDRESS.fullmatch(name) is not None
     )
+
+
+def names_device(payload: bytes, levels: Iterable[str]) -> bool:
+    """Say whether a level of a topic is the address or name of the device in a bridge's message.
+
+    An endpoint may follow it (SetOption120): ``5ADF_1``. The firmware replaces characters of a name
+    that cannot be in a topic.
+    """
+    address = _OWN_ADDRESS.search(payload)
+    if address is None:
+        return False
+    name = _OWN_NAME.search(payload)
+    known = _plain(name[1].decode("utf-8", "replace")) if name is not None else ""
+    return any(
+        level.startswith(address[1].decode("ascii")) or (known and _plain(level).startswith(known))
+        for level in levels
+    )
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name))
 
 
 def is_lorawan(content: Mapping[str, object]) -> bool:
