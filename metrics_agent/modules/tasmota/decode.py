@@ -25,6 +25,7 @@ from metrics_agent.modules.tasmota.sensor_table import ENVELOPE, IGNORED_OBJECTS
 from metrics_agent.modules.tasmota.sensors import (
     MAX_ITEMS,
     decode_sensor,
+    is_driver,
     is_sensor,
     is_shutter,
     stem_of,
@@ -208,6 +209,8 @@ def _decode_object(
         decode_meter(name, content, points, drop, units, meters[name])
     elif stem := teleinfo_stem(name, content):
         decode_sensor(name, content, points, drop, units, stem)
+    elif is_driver(name):
+        decode_sensor(name, content, points, drop, units)
     elif has_meter_keys(content):
         decode_meter(name, content, points, drop, units)
     elif is_sensor(name, content):
