@@ -13,7 +13,6 @@ from metrics_agent.limits import TASMOTA_MESSAGE_BYTES, TASMOTA_OBJECTS
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.device import Device
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
-from metrics_agent.modules.tasmota.driver_table import teleinfo_stem
 from metrics_agent.modules.tasmota.energy import decode_energy, decode_energy_fully
 from metrics_agent.modules.tasmota.meters import (
     MeterTable,
@@ -25,7 +24,7 @@ from metrics_agent.modules.tasmota.sensor_table import ENVELOPE, IGNORED_OBJECTS
 from metrics_agent.modules.tasmota.sensors import (
     MAX_ITEMS,
     decode_sensor,
-    is_driver,
+    driver_stem,
     is_sensor,
     is_shutter,
     stem_of,
@@ -207,10 +206,8 @@ def _decode_object(
         decode_zigbee(name, content, points, drop, meters)
     elif name in meters:
         decode_meter(name, content, points, drop, units, meters[name])
-    elif stem := teleinfo_stem(name, content):
+    elif stem := driver_stem(name, content):
         decode_sensor(name, content, points, drop, units, stem)
-    elif is_driver(name):
-        decode_sensor(name, content, points, drop, units)
     elif has_meter_keys(content):
         decode_meter(name, content, points, drop, units)
     elif is_sensor(name, content):

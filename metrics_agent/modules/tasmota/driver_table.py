@@ -109,7 +109,7 @@ DRIVERS: Final[Mapping[str, dict[str, SensorReading | None]]] = {
         "Export": reading(BATTERY, "energy_discharged_total", factor=_WH),
     },
     "GDK101": {"Status": None, "Vibration": flag(STATE, "vibration")},
-    **dict.fromkeys(("MAX31855", "MAX31865"), {"Error": None}),
+    **{name: {"Error": None} for name in ("MAX31855", "MAX31865")},
     # Of a pump the last dose; of a flow meter values in a unit that is set.
     "EZOPMP": {"Pump": None},
     "EZOFLO": {"Volume": None, "FlowRate": None},

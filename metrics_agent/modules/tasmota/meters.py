@@ -298,7 +298,7 @@ def _question(name: str, kind: tuple[str, ...], keys: list[str], first: MeterFie
         return f"{name}: {listed}: integers whose power of ten is another value of the message"
     setting = f'below [modules.tasmota.meters."{name}"], such as "{keys[0]}"'
     if kind == _NUMBERED:
-        return f'{name}: {listed}: names that are only numbered; set what each is {setting} = "power W"'
+        return f'{name}: {listed}: only numbered; set what each is {setting} = "power W"'
     at = f"@{first.channel}" if first.channel else ""
     return (
         f'{name}: set units {setting} = "{first.field}{at} {first.units[0]}" '

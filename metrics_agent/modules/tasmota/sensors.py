@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from metrics_agent.limits import TASMOTA_NAME_CHARS
-from metrics_agent.modules.tasmota.driver_table import DRIVERS, NESTED_DRIVERS, NUMBERED_DRIVERS
+from metrics_agent.modules.tasmota.driver_table import (
+    DRIVERS,
+    NESTED_DRIVERS,
+    NUMBERED_DRIVERS,
+    teleinfo_stem,
+)
 from metrics_agent.modules.tasmota.sensor_table import (
     FROM_ZERO,
     IGNORED_KEYS,
@@ -23,7 +28,7 @@ __all__ = [
     "MAX_ITEMS",
     "decode_sensor",
     "decode_table",
-    "is_driver",
+    "driver_stem",
     "is_sensor",
     "is_shutter",
     "stem_of",
@@ -56,9 +61,10 @@ def stem_of(name: str) -> str:
     return name.split("-", 1)[0].split("_", 1)[0]
 
 
-def is_driver(name: str) -> bool:
-    """Say whether an object is that of a driver whose keys mean something else than those of all."""
-    return stem_of(name) in DRIVERS
+def driver_stem(name: str, content: Mapping[str, object]) -> str:
+    """Return the stem of a driver whose keys have meanings of their own; empty for others."""
+    stem = stem_of(name)
+    return stem if stem in DRIVERS else teleinfo_stem(name, content)
 
 
 def is_sensor(name: str, sensor: Mapping[str, object]) -> bool:

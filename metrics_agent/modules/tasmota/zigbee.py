@@ -49,8 +49,8 @@ _ENERGY: Final = {
     "CurrentSummationDelivered": ELECTRICITY.key("energy_total"),
     "CurrentSummationReceived": ELECTRICITY.key("energy_exported_total"),
 }
-"""Counters of a plug, in a unit of its own: texts as most devices send them, numbers of Xiaomi's plugs
-or by a plugin of the bridge. The unit is in neither."""
+"""Counters of a plug, in a unit of its own: texts as most devices send them, numbers of Xiaomi's
+plugs or by a plugin of the bridge. The unit is in neither."""
 
 _TABLE: Final = {
     **{
