@@ -31,7 +31,8 @@ from metrics_agent.process.boot import Process
 from metrics_agent.process.running import contain_main_loop
 from metrics_agent.process.stdin import StdinService
 from metrics_agent.state.directory import Pace, StateDirectory
-from metrics_agent.status.serving import make_status_socket
+from metrics_agent.status.page_server import PageServer
+from metrics_agent.status.serving import make_page_server, make_status_socket
 from metrics_agent.status.tapping import Tap
 from metrics_agent.supervision.connection_problems import ConnectionProblems
 from metrics_agent.supervision.counters import Counters, CountersByModule
@@ -158,6 +159,7 @@ class _Assembly:
         )
         self._agent: Agent
         self._self_metrics: SelfMetrics
+        self._page: PageServer | None = None
         self._liveness = Liveness(
             reactor,
             now_ns=self._point_clock.now_ns,
@@ -217,16 +219,26 @@ class _Assembly:
         if self._diagnosis is None:
             self._liveness.keeps_lines = True
             self._liveness.setServiceParent(agent)
+            listen = partial(self._platform.listen, self._reactor)
             status = make_status_socket(
                 self._reactor,
                 reports,
                 self._state,
-                listen=partial(self._platform.listen, self._reactor),
+                listen=listen,
                 tap=self._tap,
                 log=self._log,
                 guard=self._guard,
             )
             status.setServiceParent(agent)
+            self._page = make_page_server(
+                self._reactor,
+                reports,
+                listen=listen,
+                random=self._platform.random,
+                log=self._log,
+                guard=self._guard,
+            )
+            self._page.setServiceParent(agent)
             stdin = StdinService(
                 self._platform.kernel,
                 self._reactor,
@@ -253,6 +265,8 @@ class _Assembly:
             plan, self._start_settings, self._observer, self._encoder.cardinality, self._log
         )
         self._self_metrics.reschedule()
+        if self._page is not None:
+            self._page.configure(plan.config.settings.status)
 
     # -- self-metrics ------------------------------------------------------------------------
 

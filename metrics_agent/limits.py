@@ -43,6 +43,10 @@ __all__ = [
     "SERIES_CACHE_BYTES",
     "SERIES_PER_DEVICE",
     "STATE_FILE_BYTES",
+    "STATUS_BODY_BYTES",
+    "STATUS_CONNECTIONS",
+    "STATUS_HEADERS",
+    "STATUS_HEADER_BYTES",
     "TAG_VALUE_BYTES",
     "TASMOTA_DEVICES",
     "TASMOTA_DEVICE_BYTES",
@@ -155,6 +159,18 @@ LOGIN_REQUESTS_PER_MINUTE: Final = 120
 
 LOGIN_PEERS: Final = 1024
 """Addresses whose requests are counted one by one; those beyond are counted together."""
+
+STATUS_BODY_BYTES: Final = 4096
+"""Body of a request to the status page, which is read and refused."""
+
+STATUS_CONNECTIONS: Final = 64
+"""Connections to the status page at a time: ten browsers."""
+
+STATUS_HEADERS: Final = 100
+"""Header lines of a request to the status page, as of one to the login page."""
+
+STATUS_HEADER_BYTES: Final = 16 * 1024
+"""All header lines of such a request."""
 
 HADISCOVERY_CONFIG_BYTES: Final = 256 * 1024
 """A discovery payload. One of an entity has some 1 KB; one of a device with 100 entities 40 KB."""

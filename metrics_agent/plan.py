@@ -61,7 +61,8 @@ class Plan:
     @property
     def needs(self) -> tuple[str, ...]:
         """All Python modules to import before the modules start."""
-        return tuple(name for module in self.modules for name in module.needs)
+        of_modules = (name for module in self.modules for name in module.needs)
+        return (*of_modules, *self.config.settings.status.needs)
 
     def collected_elsewhere(self, name: str, broker: MqttSettings) -> tuple[Collected, ...]:
         """Return what the modules beside one of that name collect at a broker."""

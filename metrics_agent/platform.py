@@ -12,11 +12,8 @@ import os
 import random
 import socket
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
 
 from attrs import field, frozen
-from twisted.internet.protocol import Factory
 
 from metrics_agent.clock import wall_ns
 from metrics_agent.logs.logger import ModuleLogger, make_logger
@@ -55,7 +52,7 @@ class Platform:
     files: Files = field(factory=Files)
     host_name: Callable[[], str] = socket.gethostname
     kernel: Kernel = field(factory=Kernel)
-    listen: Callable[[Any, Path, Factory, Callable[[], object]], Listening] = listen
+    listen: Callable[..., Listening] = listen
     make_logger: Callable[..., ModuleLogger] = make_logger
     random: Callable[[], float] = random.random
     steady_ns: Callable[[], int] = steady_ns

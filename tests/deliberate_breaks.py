@@ -966,7 +966,7 @@ BREAKS: Final = (
     Break(
         "others_may_use_the_status_socket",
         "state/local_socket.py",
-        "before = os.umask(0o777 & ~_OWNER_ONLY)",
+        "before = os.umask(0o777 & ~mode)",
         "before = os.umask(0)",
         "tests.state.test_local_socket",
     ),

@@ -31,7 +31,7 @@ ONE_SHOTS = {
     "transports/http_post.py": "the limit of one request",
     "transports/mqtt/link.py": "limits of CONNECT and the goodbye; acknowledgements of a turn",
     "oauth2/login_page.py": "the end of one page",
-    "oauth2/server.py": "the limit of one request to the page",
+    "limited_site.py": "the limit of one request to a page",
     "transports/websocket/link.py": "limits of the handshake and of the goodbye",
 }
 """Files that may use callLater: what fires once, and what each is."""

@@ -12,6 +12,7 @@ from attrs import frozen
 from metrics_agent.config.faults import Fault, join, quote
 from metrics_agent.config.output import OutputSettings, read_output
 from metrics_agent.config.setting import setting
+from metrics_agent.config.status import StatusSettings
 from metrics_agent.config.types import Duration, Size, format_duration, format_size
 from metrics_agent.errors import OutputError
 from metrics_agent.limits import SERIES_PER_DEVICE
@@ -180,6 +181,10 @@ class AgentSettings:
         default="",
         doc="The name of this agent; client ids are made of it, so no two agents at a broker may "
         "share one. Empty: the host's name.",
+    )
+    status: StatusSettings = setting(
+        default=StatusSettings(),
+        doc="The status page, for browsers and monitoring: see docs/deployment.md.",
     )
 
     def check(self) -> Iterator[Fault]:

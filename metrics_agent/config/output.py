@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from attrs import evolve, frozen
 
 from metrics_agent.broker_address import BrokerAddress, parse_address
+from metrics_agent.config.endpoint import endpoint_arguments
 from metrics_agent.config.faults import Fault
 from metrics_agent.config.secret import Secret
 from metrics_agent.config.setting import setting
@@ -52,8 +53,6 @@ _BROKERS: Final = frozenset({"mqtt", "mqtts"})
 _WEBSOCKETS: Final = frozenset({"ws", "wss"})
 _WRITE_PATHS: Final = "/write?db=NAME or /api/v2/write?org=NAME&bucket=NAME"
 _ENDPOINT = re.compile(r"([a-z][a-z0-9]*):(.*)", re.DOTALL)
-_ARGUMENT = re.compile(r"((?:\\.|[^:\\])*)(?::|\Z)", re.DOTALL)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 @frozen
@@ -312,7 +311,7 @@ def _from_description(kind: str, rest: str, setting: str) -> Target:
     where = HOST_PORT.fullmatch(rest)
     if kind in _SCHEMES and where and where["port"]:
         return _socket(_SCHEMES[kind], where, setting)
-    named, unnamed = _arguments(rest)
+    named, unnamed = endpoint_arguments(rest)
     if kind == "unix":
         path = _absolute(named.pop("path", unnamed[0] if unnamed else ""), setting)
         if not named:
@@ -328,19 +327,6 @@ def _from_description(kind: str, rest: str, setting: str) -> Target:
             raise OutputError(f"got {shown(setting)}, expected {_SCHEMES[kind]}://host:port")
         read_port(values["port"], 0)
     return Target("endpoint", description=setting)
-
-
-def _arguments(rest: str) -> tuple[dict[str, str], list[str]]:
-    """Split what follows the kind, the way Twisted does: named and unnamed arguments."""
-    named: dict[str, str] = {}
-    unnamed: list[str] = []
-    for part in _ARGUMENT.findall(rest):
-        name, equals, value = part.partition("=")
-        if equals and name.isidentifier():
-            named[name] = _ESCAPED.sub(r"\1", value)
-        elif part:
-            unnamed.append(_ESCAPED.sub(r"\1", part))
-    return named, unnamed
 
 
 def _absolute(path: str, setting: str) -> str:

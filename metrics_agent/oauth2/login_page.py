@@ -27,12 +27,13 @@ from twisted.web.server import NOT_DONE_YET
 
 from metrics_agent.deferreds import as_deferred
 from metrics_agent.errors import MetricsAgentError
+from metrics_agent.limited_site import LimitedSite
 from metrics_agent.limits import LOGIN_CONNECTIONS
 from metrics_agent.oauth2.gate import Gate, HostMatch
 from metrics_agent.oauth2.html import STYLE_SOURCE, Look, Page
 from metrics_agent.oauth2.logins import Granted, Logins, RedirectRefused, Unknown
 from metrics_agent.oauth2.provider import Provider
-from metrics_agent.oauth2.server import LoginSite, RequestCounter
+from metrics_agent.oauth2.requests import LOGIN_LIMITS, RequestCounter
 
 __all__ = ["CannotServe", "LoginPage"]
 
@@ -81,7 +82,7 @@ class LoginPage:
         self._port = port
         gate = Gate(provider.redirect_uri, port)
         root = _Root(self, gate, provider, look, logins, finish, log, reactor.seconds)
-        self._server = LoginSite(root, reactor)
+        self._server = LimitedSite(root, LOGIN_LIMITS, reactor)
         self._listening: Any = None
         self._end: Any = None
         self.address = gate.first_address

@@ -1,4 +1,4 @@
-"""A Unix socket in the state directory, for the owner alone.
+"""A Unix socket in the state directory or elsewhere, for the owner alone as a rule.
 
 A lock says whether another process that lives has the socket; it ends with its process, however
 that ended. So a socket that a dead process has left is replaced, and never that of a live one.
@@ -32,7 +32,7 @@ LOOK_S: Final = 30.0
 """How often is looked whether the socket still has its name."""
 
 _BACKLOG: Final = 64
-_OWNER_ONLY: Final = 0o600
+OWNER_ONLY: Final = 0o600
 
 
 class InUse(OSError):  # noqa: N818 - names what is wrong
@@ -98,9 +98,13 @@ class _Listening:
 
 
 def listen(
-    reactor: Any, path: Path, factory: IProtocolFactory, removed: Callable[[], object]
+    reactor: Any,
+    path: Path,
+    factory: IProtocolFactory,
+    removed: Callable[[], object],
+    mode: int = OWNER_ONLY,
 ) -> Listening:
-    """Take connections on a Unix socket that only the owner of its directory may use.
+    """Take connections on a Unix socket.
 
     The directory is made if there is none. Beside the socket there is a file ``.lock``.
 
@@ -109,6 +113,7 @@ def listen(
         path: of the socket.
         factory: makes the protocols.
         removed: called once the socket has lost its name, after which it has stopped.
+        mode: of the socket; as it is only the owner of the directory may use it.
 
     Raises:
         InUse: another process has it.
@@ -121,21 +126,21 @@ def listen(
     if lock is None:
         raise InUse(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), str(path))
     try:
-        port = _open(reactor, path, factory, files)
+        port = _open(reactor, path, factory, files, mode)
         return _Listening(reactor, port, path, lock, removed)
     except BaseException:
         os.close(lock)
         raise
 
 
-def _open(reactor: Any, path: Path, factory: IProtocolFactory, files: Files) -> _Port:
+def _open(reactor: Any, path: Path, factory: IProtocolFactory, files: Files, mode: int) -> _Port:
     if _is_socket(path):
         files.remove(path)
     # The mode that the socket is made with: there is no moment in which others may connect.
-    before = os.umask(0o777 & ~_OWNER_ONLY)
+    before = os.umask(0o777 & ~mode)
     try:
         with acting_as_owner(path.parent), short_path(path) as address:
-            port = _Port(os.fsencode(address), factory, _BACKLOG, _OWNER_ONLY, reactor)
+            port = _Port(os.fsencode(address), factory, _BACKLOG, mode, reactor)
             port.startListening()
     except Exception as error:
         # Twisted's error has the real one within.

@@ -14,6 +14,7 @@ from metrics_agent.config import AgentConfig, AgentSettings, Secret, load, setti
 from metrics_agent.config.declared import declared, needed
 from metrics_agent.config.output import OutputSettings
 from metrics_agent.config.sample import Subject, sample_file, sample_modules
+from metrics_agent.config.status import StatusSettings
 from metrics_agent.module_kind import ModuleKind
 from metrics_agent.modules import BUILT_IN, find_kind
 from metrics_agent.plan import build
@@ -95,7 +96,11 @@ class FileTests(SampleCase):
         nothing = OutputSettings(token=Secret(""), password=Secret(""), tls_key_password=Secret(""))
         self.assertEqual(
             config.settings,
-            AgentSettings(state_dir="/var/lib/metrics-agent", output_settings=nothing),
+            AgentSettings(
+                state_dir="/var/lib/metrics-agent",
+                output_settings=nothing,
+                status=StatusSettings(token=Secret("")),
+            ),
         )
 
     def test_a_module_that_cannot_be_used_says_so(self) -> None:

@@ -8,19 +8,18 @@ from itertools import count
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import Logger, formatEvent
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.errors import MetricsAgentError
 from metrics_agent.oauth2.html import Look, Page
 from metrics_agent.oauth2.login_page import CannotServe, LoginPage
 from metrics_agent.oauth2.logins import Logins
-from metrics_agent.oauth2.server import RequestCounter
+from metrics_agent.oauth2.requests import RequestCounter
+from tests.browser import HOST, Answer, Browser
 from tests.oauth2.support import PROVIDER, SECRET
 
 LOOK = Look(
@@ -28,85 +27,6 @@ LOOK = Look(
     gives=("read the values of your stations",),
     register=PROVIDER.redirect_uri,
 )
-HOST = "127.0.0.1:9127"
-
-
-@define
-class Answer:
-    """What a browser got."""
-
-    status: int
-    headers: dict[str, str]
-    body: str
-
-
-@define(eq=False)
-class Browser:
-    """Speaks HTTP with the server, and keeps its cookie.
-
-    Attributes:
-        token: of the form that it sends.
-    """
-
-    reactor: MemoryReactorClock
-    host: str = HOST
-    token: str = ""
-    cookie: str = ""
-    transport: Any = None
-
-    def ask(self, method: str, path: str, body: str = "", **headers: str) -> Answer | None:
-        """Send a request on a new connection; None without an answer."""
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}"]
-        if method == "POST":
-            lines.append("Content-Type: application/x-www-form-urlencoded")
-            body = body or f"token={self.token}"
-            headers = {"Origin": f"http://{self.host}", **headers}
-        if self.cookie:
-            lines.append(f"Cookie: {self.cookie}")
-        if body and not {"Content_Length", "Transfer_Encoding"} & {*headers}:
-            lines.append(f"Content-Length: {len(body)}")
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items() if value]
-        return self.send("\r\n".join([*lines, "", body]).encode())
-
-    def send(self, data: bytes, peer: str = "127.0.0.1") -> Answer | None:
-        """Send bytes on a new connection; None without an answer."""
-        factory = self.reactor.tcpServers[-1][1]
-        protocol = factory.buildProtocol(IPv4Address("TCP", peer, 4711))
-        if protocol is None:
-            self.transport = None
-            return None
-        self.transport = Transport()
-        self.transport.protocol = protocol
-        protocol.makeConnection(self.transport)
-        protocol.dataReceived(data)
-        return self.answer()
-
-    def answer(self) -> Answer | None:
-        """Return the answer on the last connection, if there is one."""
-        head, found, body = self.transport.value().decode().partition("\r\n\r\n")
-        if not found:
-            return None
-        first, *lines = head.split("\r\n")
-        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-        if "set-cookie" in headers:
-            self.cookie = headers["set-cookie"].partition(";")[0]
-        return Answer(int(first.split()[1]), headers, body)
-
-
-class Transport(StringTransport):
-    """One that can be aborted."""
-
-    protocol: Any = None
-    aborted = False
-
-    def abortConnection(self) -> None:
-        self.aborted = True
-        self.loseConnection()
-
-    def loseConnection(self) -> None:
-        if not self.disconnecting:
-            super().loseConnection()
-            self.protocol.connectionLost(Failure(ConnectionError()))
 
 
 @define(eq=False)

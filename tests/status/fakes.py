@@ -35,10 +35,12 @@ class FakeSockets:
     Attributes:
         factories: of those that listen, by path.
         error: what to raise instead; None to listen.
+        modes: of those that were asked for with one.
     """
 
     def __init__(self) -> None:
         self.factories: dict[Path, Factory] = {}
+        self.modes: dict[Path, int] = {}
         self.listening = FakeListening()
         self.error: OSError | None = None
 
@@ -51,6 +53,13 @@ class FakeSockets:
         self.factories[path] = factory
         self.listening.removed = removed
         return self.listening
+
+    def listen_unix(
+        self, path: Path, factory: Factory, removed: Callable[[], object], mode: int
+    ) -> FakeListening:
+        """Listen with a mode."""
+        self.modes[path] = mode
+        return self.listen(None, path, factory, removed)
 
     def connect(self) -> FakeClient:
         """Connect to the only one."""

@@ -1,67 +1,79 @@
-"""The login page's web server: one request a connection, and a limit on all that a client can do.
+"""A web server for a few browsers: one request a connection, and a limit on all a client can do.
 
-A connection has 10 s to send its request, however the bytes come. When there are too many
-connections, of all clients or of one, the oldest that is not being answered makes room, so that
-holding connections open keeps no other client out. Nothing of a request is logged, and no
-answer names a server or its version.
+A connection has some seconds to send its request, however the bytes come, and as many to take each
+part of the answer. When there are too many connections, of all clients or of one, the oldest that
+is not being answered makes room, so that holding connections open keeps no other client out.
+Nothing of a request is logged, and no answer names a server or its version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
+from attrs import frozen
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from metrics_agent.limits import (
-    LOGIN_BODY_BYTES,
-    LOGIN_CONNECTIONS,
-    LOGIN_CONNECTIONS_PER_PEER,
-    LOGIN_HEADER_BYTES,
-    LOGIN_HEADERS,
-    LOGIN_PEERS,
-    LOGIN_REQUESTS_PER_MINUTE,
-)
-
-__all__ = ["LoginSite", "RequestCounter"]
-
-_REQUEST_S: Final = 10.0
-"""How long a client may take to send its request, and to take the answer."""
-
-_MINUTE_S: Final = 60.0
+__all__ = ["LimitedSite", "SiteLimits"]
 
 
-class LoginSite(Site):
+@frozen
+class SiteLimits:
+    """What clients may do.
+
+    Attributes:
+        connections: at a time.
+        connections_per_peer: those from one address.
+        headers: lines of a request.
+        header_bytes: of all of them.
+        body_bytes: of a request.
+        patience_s: how long a client may take to send its request, and to take the answer.
+    """
+
+    connections: int
+    connections_per_peer: int
+    headers: int
+    header_bytes: int
+    body_bytes: int
+    patience_s: float = 10.0
+
+
+class LimitedSite(Site):
     """Makes the connections, and knows them.
 
     Args:
         root: answers all requests.
+        limits: see there.
         reactor: the clock.
     """
 
     noisy = False
     displayTracebacks = False
 
-    def __init__(self, root: Resource, reactor: Any) -> None:
+    def __init__(self, root: Resource, limits: SiteLimits, reactor: Any) -> None:
         # The deadline of `_Channel` takes the place of the timeout for silence.
         super().__init__(root, _Request, timeout=None, reactor=reactor)
         self.protocol = _Channel  # type: ignore[assignment]  # what Twisted uses chooses HTTP/2
+        self.limits = limits
         self._channels: dict[_Channel, str] = {}
 
+    def startFactory(self) -> None:
+        """Set no timer for the time in an access log that is not written."""
+
     def log(self, request: Any) -> None:
-        """Write nothing: an address may hold a code."""
+        """Write nothing: an address may hold a secret."""
 
     def buildProtocol(self, addr: Any) -> Any:
         """Make the protocol of a connection; None, which ends it, if there is no room for it."""
         peer = getattr(addr, "host", "")
         ours = [channel for channel, other in self._channels.items() if other == peer]
-        if len(ours) >= LOGIN_CONNECTIONS_PER_PEER and not _drop_oldest(ours):
+        if len(ours) >= self.limits.connections_per_peer and not _drop_oldest(ours):
             return None
-        if len(self._channels) >= LOGIN_CONNECTIONS and not _drop_oldest([*self._channels]):
+        if len(self._channels) >= self.limits.connections and not _drop_oldest([*self._channels]):
             return None
         channel: Any = super().buildProtocol(addr)
         self._channels[channel] = peer
@@ -76,6 +88,11 @@ class LoginSite(Site):
         for channel in [*self._channels]:
             channel.loseConnection()
 
+    def cut_connections(self) -> None:
+        """End what connections are left at once."""
+        for channel in [*self._channels]:
+            channel.drop()
+
 
 def _drop_oldest(channels: list[_Channel]) -> bool:
     """End the first connection of a list whose request is not being answered."""
@@ -89,17 +106,17 @@ def _drop_oldest(channels: list[_Channel]) -> bool:
 class _Channel(HTTPChannel):
     """A connection: one request, within limits."""
 
-    maxHeaders = LOGIN_HEADERS
-    totalHeadersSize = LOGIN_HEADER_BYTES
-    MAX_LENGTH = LOGIN_HEADER_BYTES
-    site: LoginSite
+    site: LimitedSite
     callLater: Callable[..., Any]
     is_answering = False
     _deadline: Any = None
 
     def connectionMade(self) -> None:
+        limits = self.site.limits
+        self.maxHeaders = limits.headers
+        self.totalHeadersSize = self.MAX_LENGTH = limits.header_bytes
         super().connectionMade()
-        self._set_deadline()
+        self.renew_deadline()
 
     def checkPersistence(self, request: Any, _version: bytes) -> bool:
         """End the connection after the answer: another request would need limits of its own."""
@@ -113,7 +130,7 @@ class _Channel(HTTPChannel):
 
     def requestDone(self, request: Any) -> None:
         self.is_answering = False
-        self._set_deadline()
+        self.renew_deadline()
         super().requestDone(request)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -126,8 +143,10 @@ class _Channel(HTTPChannel):
         self.site.ended(self)
         self.transport.abortConnection()  # type: ignore[union-attr]
 
-    def _set_deadline(self) -> None:
-        self._deadline = self.callLater(_REQUEST_S, self.drop)
+    def renew_deadline(self) -> None:
+        """Give the client its time again: to send its request, or to take what it was sent."""
+        self._cancel_deadline()
+        self._deadline = self.callLater(self.site.limits.patience_s, self.drop)
 
     def _cancel_deadline(self) -> None:
         deadline, self._deadline = self._deadline, None
@@ -141,7 +160,7 @@ class _Request(Request):
     channel: Any
 
     def gotLength(self, length: int | None) -> None:
-        if length is None or length > LOGIN_BODY_BYTES:
+        if length is None or length > self.channel.site.limits.body_bytes:
             self.channel.drop()
             length = 0
         super().gotLength(length)
@@ -156,27 +175,3 @@ class _Request(Request):
         """Set a header of the answer, but never the name and version of the server."""
         if name.lower() not in {b"server", "server"}:
             super().setHeader(name, value)
-
-
-class RequestCounter:
-    """Counts the requests of each client within a minute.
-
-    Args:
-        seconds: the reactor's clock.
-    """
-
-    def __init__(self, seconds: Callable[[], float]) -> None:
-        self._seconds = seconds
-        self._since_s = seconds()
-        self._counts: dict[str, int] = {}
-
-    def allows(self, peer: str) -> bool:
-        """Count a request; return whether it is within the limit."""
-        now_s = self._seconds()
-        if now_s - self._since_s >= _MINUTE_S:
-            self._since_s = now_s
-            self._counts.clear()
-        if peer not in self._counts and len(self._counts) >= LOGIN_PEERS:
-            peer = ""  # all further ones together
-        count = self._counts[peer] = self._counts.get(peer, 0) + 1
-        return count <= LOGIN_REQUESTS_PER_MINUTE

@@ -1,0 +1,176 @@
+"""Listens where `[status] listen` says, and has the page served there.
+
+Only here while there is no page: what serves it is loaded with the first address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from metrics_agent.backoff import Backoff
+from metrics_agent.config.status import Listen, StatusSettings, read_listen
+from metrics_agent.timer import Timer
+
+if TYPE_CHECKING:
+    from metrics_agent.status.web.page import Page
+
+__all__ = ["LONGEST_WAIT_S", "PageServer"]
+
+FIRST_WAIT_S: Final = 1.0
+LONGEST_WAIT_S: Final = 60.0
+_BACKLOG: Final = 64
+
+
+class _Port(Protocol):
+    """What listens."""
+
+    def stop(self) -> Any:
+        """Take no more connections; may return a Deferred."""
+
+
+class PageServer(Service):
+    """Serves the page while it is configured; that it cannot costs a log line.
+
+    Args:
+        reactor: the reactor.
+        make_page: makes what is served.
+        listen_unix: see `state.local_socket.listen`; without its reactor.
+        random: floats from 0 to below 1.
+        log: the agent's.
+        caught: called with a fault of our own.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        make_page: Callable[[], Page],
+        listen_unix: Callable[[Path, Any, Callable[[], object], int], _Port],
+        random: Callable[[], float],
+        log: Logger,
+        caught: Callable[[BaseException], object],
+    ) -> None:
+        self._reactor = reactor
+        self._make_page = make_page
+        self._listen_unix = listen_unix
+        self._log = log
+        self._settings = StatusSettings()
+        self._listen: Listen | None = None
+        self._page: Page | None = None
+        self._port: _Port | None = None
+        self._reason = ""
+        self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S, random)
+        self._attempts = Timer(reactor, self._attempt, caught)
+
+    def configure(self, settings: StatusSettings) -> None:
+        """Serve the page as the settings say from now on."""
+        if not self.running:
+            return
+        self._settings = settings
+        if self._page is not None:
+            self._page.configure(settings)
+        listen = read_listen(settings.listen) if settings.listen else None
+        if listen == self._listen:
+            return
+        self._listen = listen
+        self._reason = ""
+        self._backoff.reset()
+        closed = maybeDeferred(self._close)
+        if listen is None:
+            self._end()
+        else:
+            # The new address may be the old port.
+            closed.addBoth(lambda _result: self._begin(listen))
+
+    def stopService(self) -> Any:
+        """Take no more connections and cut those there are; safe before start and twice."""
+        super().stopService()
+        self._listen = None
+        closed = self._close()
+        self._end()
+        return closed
+
+    def _begin(self, listen: Listen) -> None:
+        if self._listen is listen:
+            self._attempts.run()
+
+    def _attempt(self) -> float | None:
+        listen = self._listen
+        if listen is None:
+            return None
+        try:
+            if self._page is None:
+                self._page = self._make_page()
+                self._page.configure(self._settings)
+            self._port, url = self._open(listen, self._page)
+        except (CannotListenError, OSError) as error:
+            self._cannot(_reason(error))
+            return self._backoff.next_delay_s()
+        self._reason = ""
+        self._log.info(
+            "Status page at {url}{hint}.",
+            url=url,
+            hint="; it asks for the token of [status]" if self._settings.needed_token else "",
+            fold=False,
+        )
+        return None
+
+    def _open(self, listen: Listen, page: Page) -> tuple[_Port, str]:
+        if listen.kind == "unix":
+            port = self._listen_unix(Path(listen.path), page.site, self._removed, listen.mode)
+            return port, listen.path
+        tcp = self._reactor.listenTCP(
+            listen.port, page.site, interface=listen.interface, backlog=_BACKLOG
+        )
+        return _TcpPort(tcp), listen.url(tcp.getHost().port)
+
+    def _removed(self) -> None:
+        """Make the socket again that has lost its name."""
+        self._port = None
+        self._attempts.run()
+
+    def _cannot(self, reason: str) -> None:
+        """Report why the page cannot be had; each reason once."""
+        if reason != self._reason:
+            self._reason = reason
+            self._log.warn(
+                "The status page cannot listen at {listen}: {reason}. It is tried again; "
+                "everything else works.",
+                listen=self._settings.listen,
+                reason=reason,
+                fold=False,
+            )
+
+    def _close(self) -> Any:
+        self._attempts.stop()
+        port, self._port = self._port, None
+        if self._page is not None:
+            self._page.cut()
+        return None if port is None else port.stop()
+
+    def _end(self) -> None:
+        page, self._page = self._page, None
+        if page is not None:
+            page.end()
+
+
+class _TcpPort:
+    """A port of Twisted as a `_Port`."""
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+
+    def stop(self) -> Any:
+        return self._port.stopListening()
+
+
+def _reason(error: CannotListenError | OSError) -> str:
+    inner = getattr(error, "socketError", error)
+    return str(getattr(inner, "strerror", None) or inner)
