@@ -27,7 +27,7 @@ from paho.mqtt.properties import Properties
 from metrics_agent.errors import ProtocolError
 from metrics_agent.limits import CONTROL_PACKET_BYTES
 from metrics_agent.transports.mqtt import broker_limits, packets
-from metrics_agent.transports.mqtt.packet_types import CONNACK
+from metrics_agent.transports.mqtt.packet_types import CONNACK, PUBACK
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
 __all__ = [
@@ -51,6 +51,11 @@ UNRELEASED_BYTES = 2 * 1024 * 1024
 _UNRELEASED_OVERHEAD = 1000
 """What paho's object for such a message takes beside topic and payload."""
 MAX_QUEUED_PUBLISHES = 1_000
+PUBACK_CODES = frozenset((0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99))
+"""Those of MQTT 5 (3.4.2.1); paho refuses others, such as mosquitto's 0x95."""
+UNSPECIFIED = 0x80
+PUBACK_CODE = 2
+"""Where the code is, behind the packet id."""
 
 
 class Accepted(NamedTuple):
@@ -242,6 +247,9 @@ class Engine:
                 f"{size_bytes} bytes in a packet of type {first >> 4} beside topic and payload, at "
                 f"most {CONTROL_PACKET_BYTES}",
             )
+        code = body[PUBACK_CODE] if self.v5 and first == PUBACK and len(body) > PUBACK_CODE else 0
+        if code not in PUBACK_CODES:
+            body = body[:PUBACK_CODE] + bytes([UNSPECIFIED]) + body[PUBACK_CODE + 1 :]
         self._pipe.put(packets.whole((first, body)))
         try:
             result = self._client.loop_read()
@@ -257,6 +265,8 @@ class Engine:
                 "malformed_packet",
                 f"a packet of type {first >> 4} was refused: {fault or result.name}",
             )
+        if code not in PUBACK_CODES:
+            return [Published(code) for _event in self._events]
         return self._events
 
     def _bound_qos2(self, size_bytes: int) -> None:

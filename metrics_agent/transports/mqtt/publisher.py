@@ -3,6 +3,10 @@
 Theory of operation. `Reconnecting` makes the attempts, each with a `MqttLink`, as for the
 connections of modules. The session ends with each connection: what was not acknowledged is the
 owner's to publish again, and nothing is left at the broker of an agent that never comes back.
+
+An answer that MQTT 5 does not know is followed by a new connection: mosquitto answers what is above
+its `message_size_limit` with 0x95, and with ``max_queued_messages 0`` it then ends the connection
+when the next message comes (2.0.11 and 2.0.21: "Quota exceeded").
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from metrics_agent.backoff import Backoff
 from metrics_agent.cause import Cause
 from metrics_agent.timer import Timer
 from metrics_agent.transports.mqtt import causes, packets
-from metrics_agent.transports.mqtt.engine import Published, Subscribed, Unsubscribed
+from metrics_agent.transports.mqtt.engine import PUBACK_CODES, Published, Subscribed, Unsubscribed
 from metrics_agent.transports.mqtt.intake import Intake
 from metrics_agent.transports.mqtt.link import MqttLink
 from metrics_agent.transports.mqtt.settings import MqttSettings
@@ -100,6 +104,7 @@ class Publisher:
         self._intake = Intake(table, _ignore, lambda: 0, _ignore, log, settings.max_payload)
         self._in_flight = False
         self._answers = False
+        self._renewing = False
         self._waits = Timer(reactor, self._answer_is_overdue)
         self._reconnecting: Reconnecting[MqttLink] = Reconnecting(
             reactor,
@@ -116,7 +121,8 @@ class Publisher:
     @property
     def ready(self) -> bool:
         """Whether a message may be published now."""
-        return self._reconnecting.connected and self._answers and not self._in_flight
+        fit = self._answers and not self._renewing
+        return fit and not self._in_flight and self._reconnecting.connected
 
     def start(self) -> None:
         """Begin to connect."""
@@ -163,6 +169,10 @@ class Publisher:
         if isinstance(answer, Published) and self._in_flight:
             self._in_flight = False
             self._waits.stop()
+            link = self._reconnecting.link
+            if answer.code not in PUBACK_CODES and link is not None:
+                self._renewing = True
+                link.disconnect()
             self._owner.answered(answer.code)
 
     def link_ended(self, link: MqttLink, cause: Cause) -> None:
@@ -171,7 +181,11 @@ class Publisher:
             self._in_flight = False
             self._waits.stop()
             self._owner.unanswered()
+        renewing, self._renewing = self._renewing, False
         if self._reconnecting.ended(link):
+            if renewing:
+                self._reconnecting.again()
+                return
             if cause.kind == causes.BAD_VERSION:
                 cause = evolve(cause, text=cause.text + _NEEDED)
             self._reconnecting.retry(cause)

@@ -19,6 +19,7 @@ from metrics_agent.transports.mqtt.engine import (
     Accepted,
     Disconnected,
     Engine,
+    Published,
     Refused,
     Subscribed,
     Unsubscribed,
@@ -241,6 +242,19 @@ class Mqtt5Tests(Cases, SynchronousTestCase):
                 self.assertTrue(made.publish("a", b"", 1))
             sent = PacketSplitter(1 << 10).feed(self.written)
             self.assertEqual([first for first, _ in sent], firsts)
+
+    def test_every_answer_to_a_message_comes_through(self) -> None:
+        """Also a code that MQTT 5 does not know there, as mosquitto's 0x95."""
+        made = self.make()
+        self.feed(made, connack(v5=True, properties=b"\x21\0\1"))
+        made.report_published()
+        made.publish("a", b"", 1)
+        for number, code in enumerate((0x00, 0x10, 0x80, 0x95, 0x97, 0xFF), 1):
+            made.publish("a", b"", 1)
+            self.written = b""
+            answer = bytes([0, number, code])
+            self.assertEqual(list(made.feed(0x40, answer)), [Published(code)])
+            self.assertEqual(self.written[:1], b"\x32", "the next message")
 
     def test_disconnect_from_the_broker(self) -> None:
         """Its reason becomes an event."""

@@ -109,6 +109,24 @@ class PublisherTests(SynchronousTestCase):
             self.send(puback(2, code))
         self.assertEqual(self.heard, ["answered 0", "answered 16"], "once")
 
+    def test_answer_that_mqtt_does_not_know(self) -> None:
+        """It is the answer, and the next message is for a new connection, which is made at once."""
+        transport = self.accept()
+        self.publisher.publish("a/b", b"m x=1 1\n")
+        transport.clear()
+        self.send(puback(1, 0x95))
+        self.assertEqual((self.heard, self.publisher.ready), (["answered 149"], False))
+        self.assertEqual(transport.value()[0], DISCONNECT)
+        transport.lost(ConnectionDone())
+        self.clock.advance(0)
+        self.assertEqual(self.heard, ["answered 149"], "nothing is reported as lost")
+        self.heard.clear()
+        self.accept()
+        self.assertTrue(self.publisher.ready)
+        self.transport.lost(ConnectionDone())
+        self.clock.advance(0)
+        self.assertEqual(len(self.attempts), 2, "only once")
+
     def test_session(self) -> None:
         """It is MQTT 5, and no session is kept."""
         self.accept()
