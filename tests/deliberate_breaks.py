@@ -87,16 +87,23 @@ BREAKS: Final = (
     ),
     Break(
         "a_wrong_path_drops_lines",
-        "output/http/writer.py",
-        "return lone and self._proven and",
-        "return lone and",
+        "output/outgoing.py",
+        "return self.proven and",
+        "return",
         "tests.output.http.test_writer",
     ),
     Break(
         "a_stop_drops_a_line_that_was_rejected_alone",
-        "output/http/writer.py",
-        "self._proven and not self._source.draining",
-        "self._proven",
+        "output/outgoing.py",
+        "== 1 and not self._source.draining",
+        "== 1",
+        "tests.output.http.test_writer",
+    ),
+    Break(
+        "a_wrong_path_drops_a_line_now_and_then",
+        "output/outgoing.py",
+        "        self.proven = False\n        return False",
+        "        return False",
         "tests.output.http.test_writer",
     ),
     Break(
@@ -130,7 +137,7 @@ BREAKS: Final = (
     Break(
         "what_comes_meanwhile_has_a_refused_message_tried_at_once",
         "output/outgoing.py",
-        "elif hasten or (self._source.draining and not self._hurried):",
+        "elif self._lone_since_s is not None or (self._source.draining and not self._hurried):",
         "else:",
         "tests.output.mqtt.test_writer",
     ),

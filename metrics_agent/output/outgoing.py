@@ -15,10 +15,13 @@ from metrics_agent.output.pace import QUIET_S, wait_s
 from metrics_agent.output.writer import BatchSource
 from metrics_agent.timer import Timer
 
-__all__ = ["RETRY_MAX_S", "RETRY_MIN_S", "SMALL_S", "Outgoing"]
+__all__ = ["LONE_LINE_S", "RETRY_MAX_S", "RETRY_MIN_S", "SMALL_S", "Outgoing"]
 
 RETRY_MIN_S: Final = 0.5
 RETRY_MAX_S: Final = 30.0
+
+LONE_LINE_S: Final = 10.0
+"""How long a line that was rejected alone waits for others to be searched with."""
 
 SMALL_S: Final = 600.0
 """For how long parts stay smaller after one was too large."""
@@ -45,6 +48,7 @@ class Outgoing:
         limit_bytes: what a part has at most, as far as batches are shorter.
         retries: the timer of the next try.
         closed: whether all is over.
+        proven: whether a line was accepted since one was dropped that was alone.
     """
 
     def __init__(
@@ -73,13 +77,11 @@ class Outgoing:
         self.limit_bytes = full_bytes
         self.retries = Timer(clock, retry)
         self.closed = False
+        self.proven = False
+        self._lone_since_s: float | None = None
 
-    def wake(self, *, hasten: bool = False) -> None:
-        """Send what waits, if it is time.
-
-        Args:
-            hasten: try again at once what is to be tried again.
-        """
+    def wake(self) -> None:
+        """Send what waits, if it is time."""
         if self._source.queued_bytes:
             self._last_s = self._clock.seconds()
             if self._first_s is None:
@@ -88,7 +90,7 @@ class Outgoing:
             return
         if not self.parts:
             self.leave()
-        elif hasten or (self._source.draining and not self._hurried):
+        elif self._lone_since_s is not None or (self._source.draining and not self._hurried):
             self._hurried = self._source.draining
             self.retries.run()
 
@@ -133,11 +135,44 @@ class Outgoing:
 
     def first_is_done(self) -> None:
         """Report that nothing of the first part is to be sent any more; may close the writer."""
+        self._lone_since_s = None
         self.untaken_bytes -= len(self.parts.popleft())
         self._source.taken()
 
+    def join(self, count: int | None = None) -> bytes:
+        """Move the second part, or so many bytes of it, to the end of the first; return them."""
+        self._lone_since_s = None
+        second = self.parts[1]
+        more, rest = second[:count], second[len(second[:count]) :]
+        self.parts[0] += more
+        if rest:
+            self.parts[1] = rest
+        else:
+            del self.parts[1]
+        return more
+
+    def may_be_one_bad_line(self) -> bool:
+        """Return whether a line that is rejected alone is to wait for others, see `waits_alone`.
+
+        Not at a stop, where none comes, nor where none was accepted since the last that was alone.
+        """
+        return self.proven and len(self.parts) == 1 and not self._source.draining
+
+    def waits_alone(self) -> bool:
+        """Have a retry when other lines come, or after a while; False if it is to be dropped."""
+        now_s = self._clock.seconds()
+        if self._lone_since_s is None:
+            self._lone_since_s = now_s
+        left_s = self._lone_since_s + LONE_LINE_S - now_s
+        if left_s > 0:
+            self.retries.start(left_s)
+            return True
+        self.proven = False
+        return False
+
     def retry_in(self, delay_s: float) -> None:
         """Have the next try after so many seconds, sooner during a stop."""
+        self._lone_since_s = None
         self.retries.start(min(delay_s, _DRAIN_RETRY_S) if self._source.draining else delay_s)
 
     def close(self) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from line_protocol_parser import parse_line
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from metrics_agent.batch import Batch
 from metrics_agent.config import Secret
@@ -255,6 +257,30 @@ class RefusalTests(NumberedCase):
             await self.all_settled(sink, 60)
             await self.all_there(telegraf)
             await sink.stopService()
+
+    async def test_a_line_above_message_size_limit(self) -> None:
+        """It is dropped and named with its cause; all others pass at once, without trouble."""
+        broker = Mosquitto.start(self, settings=[*KEPT, "message_size_limit 200"])
+        telegraf = await self.subscribe(broker)
+        events: list[LogEvent] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        sink = self.sink(f"{broker.url}/{TOPIC}")
+        passed: list[int] = []
+        for round_ in (1, 2):
+            self.write(sink, 100, urgent=True)
+            long = b'long text="%s" %d\n' % (b"x" * 233, 10**18 + round_)
+            self.assertEqual(len(long), 266)
+            sink.write(Batch(long, 1, partial(passed.append, round_), urgent=True))
+            self.write(sink, 100, urgent=True)
+            await self.all_settled(sink, 5)
+            self.assertEqual(passed, list(range(1, round_ + 1)))
+            self.assertEqual(sink.dropped, {"rejected": round_})
+        await self.all_there(telegraf)
+        [text] = [formatEvent(event) for event in events if event["log_level"] > LogLevel.info]
+        self.assertIn("the broker says that the message is too large", text)
+        self.assertIn('long text="xxx', text)
+        self.assertNotIn("due to malformed packet", broker.log)
 
     async def test_tls_and_websocket(self) -> None:
         """As for the connections of modules."""

@@ -135,8 +135,8 @@ HTTP_RACES: Final = (
     _race(
         "a_search_that_failed_loses_the_lines_that_came",
         _WRITER,
-        "            search.again(split_lines(more))\n        self._send()\n",
-        "            search.again()\n        self._send()\n",
+        "            search.again(split_lines(self._grow()))\n",
+        "            self._grow()\n            search.again()\n",
     ),
     _race(
         "the_second_half_of_a_request_goes_first",
@@ -165,8 +165,8 @@ HTTP_RACES: Final = (
     _race(
         "a_stop_waits_for_the_time_to_try_again",
         _OUTGOING,
-        "elif hasten or (self._source.draining and not self._hurried):",
-        "elif hasten:",
+        "elif self._lone_since_s is not None or (self._source.draining and not self._hurried):",
+        "elif self._lone_since_s is not None:",
     ),
     _race(
         "all_that_is_queued_is_taken_while_the_database_is_away",

@@ -37,13 +37,10 @@ from metrics_agent.output.pace import FULL_BYTES
 from metrics_agent.output.search import Search
 from metrics_agent.output.writer import BatchSource
 
-__all__ = ["ANSWER_BYTES", "LONE_LINE_S", "Client", "HttpWriter"]
+__all__ = ["ANSWER_BYTES", "Client", "HttpWriter"]
 
 ANSWER_BYTES: Final = 64 * 1024
 """As much of an answer's body is read."""
-
-LONE_LINE_S: Final = 10.0
-"""How long a line that was rejected alone waits for others to be searched with."""
 
 
 class Client(Protocol):
@@ -87,16 +84,14 @@ class HttpWriter:
         self._wall_s = wall_s
         self._out = Outgoing(clock, source, self._ready, self._send, self._retry, FULL_BYTES)
         self._search: Search | None = None
-        self._lone_since_s: float | None = None
         self._request: Deferred[Any] | None = None
-        self._proven = False
         self._reused = False
 
     # What the sink calls: `Writer`.
 
     def wake(self) -> None:
         """Send what waits, if it is time."""
-        self._out.wake(hasten=self._lone_since_s is not None)
+        self._out.wake()
 
     def untaken(self) -> int:
         """Return how many bytes are not known to be stored."""
@@ -157,7 +152,7 @@ class HttpWriter:
         self._continue()
 
     def _accepted(self, verdict: Accepted | Partly) -> None:
-        self._proven = True
+        self._out.proven = True
         self._backoff.reset()
         self._source.recovered()
         if isinstance(verdict, Partly):
@@ -204,7 +199,7 @@ class HttpWriter:
             self._out.leave()
 
     def _part_is_done(self) -> None:
-        self._search = self._lone_since_s = None
+        self._search = None
         self._out.first_is_done()  # which may close us
 
     # Failures.
@@ -231,25 +226,16 @@ class HttpWriter:
     def _search_failed(self, search: Search) -> None:
         """Wait for other lines: is the address wrong, or are the lines bad?"""
         _line, reason = search.rejected[-1]
-        if self._proven and len(search) == 1 and (more := self._grow()):
-            self._lone_since_s = None
+        if self._out.proven and len(search) == 1 and (more := self._grow()):
             search.again(split_lines(more))
             self._send()
             return
-        if self._may_be_one_bad_line(search):
-            now_s = self._clock.seconds()
-            if self._lone_since_s is None:
-                self._lone_since_s = now_s
-            left_s = self._lone_since_s + LONE_LINE_S - now_s
-            if left_s <= 0:
+        if len(search) == 1 and self._out.may_be_one_bad_line():
+            if not self._out.waits_alone():
                 self._source.rejected(1, reason, self._out.parts[0])
                 self._part_is_done()
-                if not self._out.closed:
-                    self._out.leave()
-            else:
-                self._out.retries.start(left_s)
+                self._out.leave()
             return
-        self._lone_since_s = None
         text = f"it rejects every line, check output (one says: {reason})"
         self._source.trouble(f"{self._name}: {text}", "no_acceptable_line")
         # Soon at first: the next line may show that these are bad.
@@ -258,23 +244,13 @@ class HttpWriter:
             self._backoff.next_delay_s() if first else self._backoff.longest_delay_s()
         )
 
-    def _may_be_one_bad_line(self, search: Search) -> bool:
-        """Return whether to wait for a line to search with; not at a stop, where none comes."""
-        lone = len(search) == 1 and len(self._out.parts) == 1
-        return lone and self._proven and not self._source.draining
-
     def _retry(self) -> None:
         """Send again what was not stored; a search that failed gets the next lines."""
         if not self._ready() or not self._out.parts:
             return
         search = self._search
         if search is not None and search.failed:
-            more = self._grow()
-            if self._lone_since_s is not None and not more:
-                self._search_failed(search)
-                return
-            self._lone_since_s = None
-            search.again(split_lines(more))
+            search.again(split_lines(self._grow()))
         self._send()
 
     def _grow(self) -> bytes:
@@ -286,7 +262,4 @@ class HttpWriter:
             self._out.take(max(1, self._out.limit_bytes - len(first)))
         if len(self._out.parts) == 1:
             return b""
-        more = self._out.parts[1]
-        del self._out.parts[1]
-        self._out.parts[0] = first + more
-        return more
+        return self._out.join()

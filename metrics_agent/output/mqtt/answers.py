@@ -11,14 +11,15 @@ from typing import Final
 
 from metrics_agent.cause import Cause
 
-__all__ = ["DELIVERED", "NO_SUBSCRIBER", "cause_of", "may_be_size"]
+__all__ = ["DELIVERED", "NO_SUBSCRIBER", "TOO_LARGE", "cause_of", "may_be_size"]
 
 DELIVERED: Final = 0x00
 NO_SUBSCRIBER: Final = 0x10
+TOO_LARGE: Final = 0x95
+"""Not a code of MQTT 5 for this; mosquitto's answer to what is above its `message_size_limit`."""
 
 _UNSPECIFIED: Final = 0x80
 _IMPLEMENTATION: Final = 0x83
-_TOO_LARGE: Final = 0x95
 _QUOTA: Final = 0x97
 _NOT_AUTHORISED: Final = 0x87
 _BAD_TOPIC: Final = 0x90
@@ -30,7 +31,7 @@ _TEXTS: Final[Mapping[int, str]] = {
     _IMPLEMENTATION: "the broker refuses the message for a reason of its own",
     _NOT_AUTHORISED: "the login may not publish to {topic!r}, check the broker's access list",
     _BAD_TOPIC: "the broker does not accept the topic {topic!r}, check output",
-    _TOO_LARGE: "the broker says that the message is too large",
+    TOO_LARGE: "the broker says that the message is too large",
     _QUOTA: "the broker says that a quota is exceeded",
     _BAD_FORMAT: "the broker says that line protocol is not the format of {topic!r}",
 }
@@ -53,5 +54,5 @@ def cause_of(code: int, topic: str) -> Cause:
 
 
 def may_be_size(code: int) -> bool:
-    """Return whether a smaller message may be accepted."""
-    return code in {_UNSPECIFIED, _IMPLEMENTATION, _TOO_LARGE, _QUOTA}
+    """Return whether a smaller message may be accepted; after `TOO_LARGE` it is."""
+    return code in {_UNSPECIFIED, _IMPLEMENTATION, TOO_LARGE, _QUOTA}

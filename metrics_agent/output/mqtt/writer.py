@@ -6,11 +6,15 @@ published, with the same bytes each time, until the broker answers with 0x00; so
 that was delivered and not acknowledged overwrites itself in the database. A part that is longer
 than a message may be is cut between lines. Where a message is refused in a way that may be due to
 its size, or the connection ends twice while it waits for the answer, the next ones are half as
-long: a broker can have a limit of which it does not speak (mosquitto's `message_size_limit`).
+long: a broker can have a limit of which it does not speak until then.
 
 A single line that is refused so is searched with the next ones by a `Search`, as the lines of a
 request over HTTP are: it is dropped only if it is refused alone and another one is delivered. Else
 the limit is not one on size, and nothing is dropped.
+
+`TOO_LARGE`, as of mosquitto with a `message_size_limit`, leaves no doubt. Then each step is taken
+at once, nothing is reported but the lines that are dropped, and a line that waits alone for another
+one is dropped after a while, as over HTTP.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from twisted.internet.defer import Deferred, succeed
 from metrics_agent.backoff import Backoff
 from metrics_agent.cause import Cause
 from metrics_agent.output.lines import split_lines
-from metrics_agent.output.mqtt.answers import DELIVERED, cause_of, may_be_size
+from metrics_agent.output.mqtt.answers import DELIVERED, TOO_LARGE, cause_of, may_be_size
 from metrics_agent.output.outgoing import Outgoing
 from metrics_agent.output.pace import LONGEST_WAIT_S
 from metrics_agent.output.search import PROBES, Search
@@ -90,7 +94,6 @@ class MqttWriter:
         source: BatchSource,
         backoff: Backoff,
     ) -> None:
-        self._clock = clock
         self._topic = topic
         self._name = name
         self._source = source
@@ -100,8 +103,9 @@ class MqttWriter:
         )
         self._search: Search | None = None
         self._in_flight = False
-        self._refused = False
+        self._doubtful = False
         self._known = False
+        self._too_large = False
         self._cuts = 0
         self._publisher = connect(self)
         self._publisher.start()
@@ -184,7 +188,7 @@ class MqttWriter:
         if code != DELIVERED:
             self._refuse(code)
             return
-        self._refused = False
+        self._doubtful, self._out.proven = False, True
         self._backoff.reset()
         self._source.recovered()
         if self._search is None:
@@ -194,8 +198,8 @@ class MqttWriter:
             self._look_at_search(self._search)
         if self._out.closed:
             return
-        if self._search is None:
-            self.ready()
+        if self._search is None or self._too_large:
+            self._go_on()
         else:
             # Slowly: a quota on messages for each second must not look like one bad line.
             self._out.retry_in(self._backoff.next_delay_s())
@@ -204,13 +208,14 @@ class MqttWriter:
         """Publish it again on the next connection."""
         self._in_flight = False
         self._cuts += 1
-        self._known = self._refused and self._search is not None
+        self._doubtful, self._too_large = True, False
+        self._known = self._search is not None
         if self._cuts >= _CUTS:
             self._shorten("the broker ends the connection when it gets it")
 
     def up(self) -> None:
-        """Report that it works, as far as is known."""
-        if not self._refused:
+        """Report that it works, unless only the answer to a message shows that."""
+        if not self._doubtful:
             self._source.recovered()
 
     def down(self, cause: Cause) -> None:
@@ -222,8 +227,14 @@ class MqttWriter:
     # Failures.
 
     def _refuse(self, code: int) -> None:
-        self._refused = True
         cause = cause_of(code, self._topic)
+        self._too_large = code == TOO_LARGE
+        if self._too_large:
+            self._shorten(cause.text)
+            if not self._out.closed and not self._out.retries.active:
+                self._go_on()
+            return
+        self._doubtful = True
         if self._search is None or not may_be_size(code):
             self._source.trouble(f"{self._name}: {cause.text}", cause.kind)
         if may_be_size(code):
@@ -270,14 +281,28 @@ class MqttWriter:
         if search.found:
             for line, reason in search.rejected:
                 self._source.rejected(1, reason, line)
-            self._search = None
-            self._out.first_is_done()  # which may close us
+            self._search_is_over()
+        elif search.failed and self._is_one_long_line(search):
+            if not self._out.waits_alone():
+                [(line, reason)] = search.rejected
+                self._source.rejected(1, reason, line)
+                self._search_is_over()
         elif search.failed:
             _line, reason = search.rejected[-1]
             text = f"the broker takes no line, not even a single one ({reason}), check its limits"
-            self._refused = True
+            self._doubtful = True
             self._source.trouble(f"{self._name}: {text}", "no_acceptable_line")
-            self._out.retry_in(self._backoff.longest_delay_s())
+            backoff = self._backoff
+            self._out.retry_in(
+                backoff.next_delay_s() if self._too_large else backoff.longest_delay_s()
+            )
+
+    def _is_one_long_line(self, search: Search) -> bool:
+        return self._too_large and len(search) == 1 and self._out.may_be_one_bad_line()
+
+    def _search_is_over(self) -> None:
+        self._search = None
+        self._out.first_is_done()  # which may close us
 
     def _grow(self, count: int) -> bytes:
         """Add the next lines to the first part, to be searched with it; return them."""
@@ -286,14 +311,9 @@ class MqttWriter:
             self._out.take(self._out.limit_bytes)
         if len(self._out.parts) == 1 or first.count(b"\n") >= _SEARCHED_LINES:
             return b""
-        more = next(_grouped(split_lines(self._out.parts[1])[:count], FULL_BYTES))
-        rest = self._out.parts[1][len(more) :]
-        self._out.parts[0] = first + more
-        if rest:
-            self._out.parts[1] = rest
-        else:
-            del self._out.parts[1]
-        return more
+        return self._out.join(
+            len(next(_grouped(split_lines(self._out.parts[1])[:count], FULL_BYTES)))
+        )
 
 
 def _grouped(lines: list[bytes], limit: int) -> Iterator[bytes]:

@@ -11,8 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.cause import Cause
 from metrics_agent.http_interface import HttpReply
-from metrics_agent.output.http.writer import LONE_LINE_S
-from metrics_agent.output.outgoing import SMALL_S
+from metrics_agent.output.outgoing import LONE_LINE_S, SMALL_S
 from metrics_agent.output.pace import FULL_BYTES, LONGEST_WAIT_S, QUIET_S
 from tests.output.http.fakes import OK, WriterCase
 
@@ -356,6 +355,40 @@ class BadLineTests(WriterCase):
         self.assertEqual(self.sink.dropped, {})
         self.advance(0.3)
         self.assertEqual((len(self.settled), self.sink.dropped), (2, {"rejected": 1}))
+
+    def test_lone_lines_one_after_the_other(self) -> None:
+        """Only one is dropped so until a line is accepted again: the address may be wrong now."""
+        self.client.answer = lambda _body: OK
+        self.write(D)
+        self.advance(1)
+        self.reject(A, B, C)
+        for line in (A, B, C):
+            self.write(line)
+            self.advance(LONE_LINE_S * 4)
+        self.assertEqual((self.settled, self.sink.dropped), ([D, A], {"rejected": 1}))
+        self.assertIn("it rejects every line, check output", self.sink.problem)
+        self.write(D)
+        self.advance(31)
+        self.assertEqual((len(self.settled), self.sink.dropped), (5, {"rejected": 3}))
+        self.reject(A)
+        self.write(A)
+        self.advance(LONE_LINE_S + 1)
+        self.assertEqual(self.sink.dropped, {"rejected": 4})
+
+    def test_database_away_while_a_line_waits_alone(self) -> None:
+        """What comes meanwhile does not have it tried without a pause."""
+        self.client.answer = lambda _body: OK
+        self.write(D)
+        self.advance(1)
+        self.reject(A)
+        self.write(A)
+        self.advance(1)
+        self.client.answer = lambda _body: Cause("refused", "connection refused")
+        count = len(self.client.requests)
+        for _ in range(20):
+            self.write(B)
+            self.advance(0.1)
+        self.assertLess(len(self.client.requests) - count, 5)
 
     def test_lone_line_at_an_address_that_took_none(self) -> None:
         """It is kept: the address may be wrong."""

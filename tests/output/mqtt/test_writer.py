@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis.strategies import lists, sampled_from
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.backoff import Backoff
@@ -257,9 +258,10 @@ class LossTests(MqttCase):
         self.assertIn("mqtt://b/t: the broker closed the connection", self.sink.problem)
         self.write(C, urgent=True)
         self.broker.connect()
-        self.assertEqual((self.sink.problem, self.settled), ("", []))
         self.assertEqual(self.broker.messages, [first, first])
+        self.assertNotEqual(self.sink.problem, "", "only the answer shows that it works again")
         self.broker.reply()
+        self.assertEqual(self.sink.problem, "")
         self.broker.reply()
         self.broker.reply()
         self.assertEqual(b"".join(self.broker.messages[1:]), A + B + C)
@@ -346,6 +348,94 @@ class SizeTests(MqttCase):
         self.broker.lose()
         self.broker.connect()
         self.assertEqual(self.broker.messages, [first, first])
+
+
+class TooLargeTests(MqttCase):
+    """A broker that says of a message that it is too large: 0x95, as mosquitto does."""
+
+    LONG = b"m a=%s 1\n" % (b"1" * 250)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.broker.answer = lambda payload: 0x95 if len(payload) > 200 else 0
+        self.logged: list[LogEvent] = []
+        globalLogPublisher.addObserver(self.logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)
+
+    @property
+    def texts(self) -> list[str]:
+        return [formatEvent(event) for event in self.logged]
+
+    def test_pace(self) -> None:
+        """Messages become shorter at once and stay so; nothing is logged."""
+        data = self.write_lines(40)
+        self.advance(0.1)
+        self.assertEqual(self.settled, [data])
+        for _ in range(100):
+            self.write(A, urgent=True)
+            self.advance(0.002)
+        self.assertEqual(self.settled, [data, *[A] * 100])
+        self.assertEqual(self.texts, [])
+
+    def test_long_line_among_others(self) -> None:
+        """It is dropped and named with its cause; those around it are delivered at once."""
+        self.write(A, B, self.LONG, C, D, urgent=True)
+        self.advance(0.1)
+        self.assertEqual(self.settled, [A, B, self.LONG, C, D])
+        self.assertEqual(dict(self.sink.dropped), {"rejected": 1})
+        [text] = self.texts
+        self.assertIn("the broker says that the message is too large", text)
+
+    def test_long_lines_now_and_then(self) -> None:
+        """Each waits for the next line and is dropped then, without other trouble."""
+        for number in range(1, 4):
+            self.write(A, urgent=True)
+            self.write(self.LONG, urgent=True)
+            self.advance(5)
+            self.assertEqual(self.sink.dropped.get("rejected", 0), number - 1)
+            self.write(B, urgent=True)
+            self.advance(0.1)
+            self.assertEqual(self.settled, [A, self.LONG, B] * number)
+            self.assertEqual(self.sink.dropped["rejected"], number)
+        self.assertEqual(len(self.texts), 1, self.texts)
+
+    def test_alone_for_long(self) -> None:
+        """After a while it is dropped, once: the next one needs another line that was taken."""
+        self.write(A, urgent=True)
+        self.write(self.LONG, urgent=True)
+        self.advance(9)
+        self.assertEqual(self.settled, [A])
+        self.advance(2)
+        self.assertEqual(self.settled, [A, self.LONG])
+        self.write(self.LONG, urgent=True)
+        self.advance(100)
+        self.assertEqual(self.settled, [A, self.LONG])
+        self.assertIn("the broker takes no line", self.sink.problem)
+        self.write(B, urgent=True)
+        self.advance(31)
+        self.assertEqual(self.settled, [A, self.LONG, self.LONG, B])
+
+    def test_no_line_is_small_enough(self) -> None:
+        """Nothing is dropped, it is logged once and tried slowly, whatever comes meanwhile."""
+        self.broker.answer = lambda _payload: 0x95
+        written = [b"m a=%d 1\n" % number for number in range(200)]
+        for line in written:
+            self.write(line, urgent=True)
+            self.advance(1)
+        self.assertEqual((self.settled, self.sink.dropped), ([], {}))
+        self.assertLess(len(self.broker.messages), 400)
+        self.assertEqual(len(self.texts), 1, self.texts)
+        self.broker.answer = lambda _payload: 0
+        self.advance(31)
+        self.assertEqual((self.settled, self.sink.dropped), (written, {}))
+
+    def test_stop(self) -> None:
+        """A line alone is kept."""
+        self.write(A, urgent=True)
+        self.write(self.LONG, urgent=True)
+        drained = self.sink.drain(20)
+        self.advance(20)
+        self.assertEqual((self.successResultOf(drained), self.settled), (1, [A]))
 
 
 class LoneLineTests(MqttCase):
