@@ -17,6 +17,7 @@ DEMO = ["amqtt>=0.11.3", "websockets>=13"]
 TEST = [
     "hypothesis>=6.100",
     "line-protocol-parser>=2.0",
+    "prometheus-client>=0.20",
     "coverage[toml]>=7.10",
     "selenium>=4.20",
     *HTTP,

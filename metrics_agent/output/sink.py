@@ -58,6 +58,7 @@ class Sink(Service):
 
     Attributes:
         problem: why writing does not work just now, empty when it does.
+        has_worked: it was opened, connected or written to; of stdout nothing is known.
     """
 
     _log = Logger()
@@ -99,6 +100,7 @@ class Sink(Service):
         self._next_example_s = 0.0
         self._overflow = 0  # metrics dropped since the queue was last known to have room
         self.problem = ""
+        self.has_worked = False
 
     # What the agent sees.
 
@@ -299,6 +301,7 @@ class Sink(Service):
 
     def recovered(self) -> None:
         """Log the end of a trouble once."""
+        self.has_worked = True
         if self.problem:
             self.problem = ""
             self._status.restored("output", count=self.left_metrics)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
@@ -65,6 +65,7 @@ class PageServer(Service):
         self._listen: Listen | None = None
         self._page: Page | None = None
         self._port: _Port | None = None
+        self._closing: Deferred[Any] = succeed(None)
         self._reason = ""
         self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S, random)
         self._attempts = Timer(reactor, self._attempt, caught)
@@ -82,14 +83,14 @@ class PageServer(Service):
         self._listen = listen
         self._reason = ""
         self._backoff.reset()
-        closed = maybeDeferred(self._close)
+        closed = self._close()
         if listen is None:
             self._end()
         else:
             # The new address may be the old port.
             closed.addBoth(lambda _result: self._begin(listen))
 
-    def stopService(self) -> Any:
+    def stopService(self) -> Deferred[None]:
         """Take no more connections and cut those there are; safe before start and twice."""
         super().stopService()
         self._listen = None
@@ -148,12 +149,17 @@ class PageServer(Service):
                 fold=False,
             )
 
-    def _close(self) -> Any:
+    def _close(self) -> Deferred[None]:
+        """Return what fires when no port is open any more."""
         self._attempts.stop()
-        port, self._port = self._port, None
         if self._page is not None:
             self._page.cut()
-        return None if port is None else port.stop()
+        port, self._port = self._port, None
+        if port is not None:
+            self._closing = maybeDeferred(port.stop)
+        closed: Deferred[None] = Deferred()
+        self._closing.addBoth(lambda _result: closed.callback(None))
+        return closed
 
     def _end(self) -> None:
         page, self._page = self._page, None

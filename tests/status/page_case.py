@@ -48,6 +48,8 @@ class PageCase(SynchronousTestCase):
         self.state: Mapping[str, Any] = whole()
         self.devices: list[dict[str, Any]] = [{"device": "a"}, {"device": "b"}]
         self.counted: list[Any] = []
+        self.has_output = True
+        self.pages = 0
         self.server = PageServer(
             self.reactor,
             make_page=self.make_page,
@@ -61,10 +63,12 @@ class PageCase(SynchronousTestCase):
         self.addCleanup(self.nothing_is_left)
 
     def make_page(self) -> Page:
+        self.pages += 1
         state = State(
             whole=lambda: dict(self.state),
             devices=self.each_device,
             more=lambda: {"more": 1},
+            has_output=lambda: self.has_output,
             metrics=exposition,
         )
         history = History(self.reactor, lambda: self.counted, self.faults.append)
@@ -74,7 +78,10 @@ class PageCase(SynchronousTestCase):
         yield from self.devices
 
     def configure(self, listen: str = LOOPBACK, token: str = "", **settings: Any) -> None:
-        self.server.configure(StatusSettings(listen=listen, token=Secret(token), **settings))
+        self.server.configure(self.settings(listen, token, **settings))
+
+    def settings(self, listen: str = LOOPBACK, token: str = "", **settings: Any) -> StatusSettings:
+        return StatusSettings(listen=listen, token=Secret(token), **settings)
 
     def get(self, path: str, **headers: str) -> Answer:
         """Get an answer, all of it."""

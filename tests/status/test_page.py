@@ -121,6 +121,8 @@ class AnswerTests(PageCase):
         self.state = whole(outputs=[output])
         expected = "output tcp://a:1 is not written to: refused\n"
         self.assertEqual(self.verdict("/readyz"), (503, expected))
+        self.state, self.has_output = whole(), False
+        self.assertEqual(self.verdict("/readyz"), (503, "output stdout has taken nothing yet\n"))
 
     def verdict(self, path: str) -> tuple[int, str]:
         answer = self.get(path)
@@ -242,12 +244,27 @@ class AccessTests(PageCase):
 
     def test_wrong_tokens_of_a_browser(self) -> None:
         self.configure(token=TOKEN)
-        for query in ("token=x", "token=", "", "a=b", f"token={TOKEN}&token={TOKEN}", "token=%fc"):
+        for query in ("token=x", "token=", f"token={TOKEN}&token={TOKEN}", "token=%fc"):
             answer = self.get(f"/?{query}")
             self.assertEqual(answer.status, 403, query)
             self.assertNotIn("set-cookie", answer.headers)
         self.browser.cookie = f"metrics_agent_status={TOKEN}"
         self.assertEqual(self.status_of(), 401)
+        self.assertEqual(self.status_of("/?other=1"), 200)
+
+    def test_headers_of_any_bytes(self) -> None:
+        """What is not ASCII is no name, no site, no token, and no fault."""
+        self.configure(token=TOKEN)
+        for line, status in (
+            (b"Host: \xff", 421),
+            (b"Host: localhost\r\nOrigin: \xff", 403),
+            (b"Host: localhost\r\nSec-Fetch-Site: \xff", 403),
+            (b"Host: localhost\r\nAuthorization: Bearer \xff", 401),
+            (b"Host: localhost\r\nCookie: metrics_agent_status=\xff", 401),
+        ):
+            answer = self.browser.send(b"GET /healthz HTTP/1.1\r\n" + line + b"\r\n\r\n")
+            self.assertEqual(answer.status, status, line)
+            self.browser.cookie = ""
 
     def test_a_new_token_counts_at_once(self) -> None:
         """Browsers that were let in with the old one are no longer known."""

@@ -19,18 +19,20 @@ POINTS: Final = 180
 class _Course:
     """How the counters of one module have grown."""
 
-    __slots__ = ("_counters", "_errors", "_metrics", "points")
+    __slots__ = ("_at_s", "_counters", "_errors", "_metrics", "points")
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, now_s: float) -> None:
         self._counters = counters
+        self._at_s = now_s
         self._metrics, self._errors = self._counted()
         self.points: deque[tuple[float, int]] = deque(maxlen=POINTS)
 
-    def look(self, elapsed_s: float) -> None:
+    def look(self, now_s: float) -> None:
         metrics, errors = self._counted()
-        rate = round((metrics - self._metrics) / elapsed_s, 3)
-        self.points.append((rate, errors - self._errors))
-        self._metrics, self._errors = metrics, errors
+        if now_s > self._at_s:
+            rate = round((metrics - self._metrics) / (now_s - self._at_s), 3)
+            self.points.append((rate, errors - self._errors))
+        self._at_s, self._metrics, self._errors = now_s, metrics, errors
 
     def _counted(self) -> tuple[int, int]:
         return self._counters.metrics, sum(self._counters.errors.values())
@@ -58,10 +60,10 @@ class History:
         self._timer = Timer(clock, self._look, caught)
 
     def start(self) -> None:
-        """Look from now on; harmless twice."""
+        """Look from now on; where that is so already, at the modules there are now."""
+        self._follow()
         if not self._timer.active:
-            self._at_s = self._clock.seconds()
-            self._follow()
+            self._at_s = float(self._clock.seconds())
             self._timer.start(self._until_next_s())
 
     def stop(self) -> None:
@@ -83,19 +85,20 @@ class History:
         }
 
     def _look(self) -> float:
-        now_s = self._clock.seconds()
-        elapsed_s, self._at_s = now_s - self._at_s, now_s
+        self._at_s = float(self._clock.seconds())
         for each in self._courses.values():
-            each.look(elapsed_s)
-        self._follow()
+            each.look(self._at_s)
         return self._until_next_s()
 
     def _follow(self) -> None:
-        """Keep the courses of the modules that are there."""
+        """Keep the courses of the modules that there are."""
+        now_s = float(self._clock.seconds())
         self._courses = {
-            name: self._courses.get(name) or _Course(counters) for name, counters in self._modules()
+            name: self._courses.get(name) or _Course(counters, now_s)
+            for name, counters in self._modules()
         }
 
     def _until_next_s(self) -> float:
-        """At whole multiples of the step, however late a look was."""
-        return STEP_S - float(self._clock.seconds()) % STEP_S
+        """Return the time to a whole multiple of the step, half a step at least."""
+        wait_s = STEP_S - float(self._clock.seconds()) % STEP_S
+        return wait_s if wait_s >= STEP_S / 2 else wait_s + STEP_S

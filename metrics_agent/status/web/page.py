@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from metrics_agent.catalogue import MEASUREMENTS
+from metrics_agent.config.output import read_output
 from metrics_agent.config.status import StatusSettings
 from metrics_agent.limited_site import LimitedSite, SiteLimits
 from metrics_agent.limits import (
@@ -99,10 +100,12 @@ def make_page(reactor: Any, reports: Reports, caught: Callable[[BaseException], 
             yield each.name, reports.counters.of(each.name)
 
     history = History(reactor, counters, caught)
+    opened_at_once = read_output(reports.output).kind in {"stdout", "file"}
     state = State(
         whole=lambda: snapshot.whole(reports),
         devices=lambda: snapshot.devices(reports),
         more=lambda: {"history": history.values(), "units": _UNITS},
+        has_output=lambda: opened_at_once or reports.sink.has_worked,
         metrics=exposition,
     )
     return Page(reactor, state, history, caught)

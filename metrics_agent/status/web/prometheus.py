@@ -42,6 +42,8 @@ COUNTERS: Final = frozenset(
 )
 """Fields that only grow; all others are gauges."""
 
+_NUMBERS: Final = {int, float}
+
 _Row = tuple[Mapping[str, str], Mapping[str, Any]]
 
 
@@ -81,7 +83,7 @@ def _field(field: Field, rows: list[_Row]) -> Iterator[str]:
     samples: dict[str, float] = {}
     for labels, fields in rows:
         for key, value in fields.items():
-            if field.covers(key) and isinstance(value, int | float):
+            if type(value) in _NUMBERS and field.covers(key):
                 more = {label: key.removeprefix(stem)} if label else {}
                 samples.setdefault(_series(name, {**labels, **more}), value)
     if samples:

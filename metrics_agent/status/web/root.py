@@ -5,8 +5,8 @@
     GET /               the page; its files beside it, such as /page.js
     GET /?token=...     the same, and the browser is known from then on
     GET /status.json    what `metrics-agent status --json` prints, with `history` and `units`
-    GET /healthz        200 if all is well, else 503, and why in one line
-    GET /readyz         200 if all modules run and the output works, else 503, and why
+    GET /healthz        200 if all is well, else 503 and why, in one line
+    GET /readyz         200 if all modules run and the output works, else 503 and why, in one line
     GET /metrics        the agent's own metrics, in Prometheus' text format
 
 The page itself has nothing of the state in it, so it needs no token. All else does, where one is
@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import parse_qs
 
 from attrs import frozen
 from twisted.web.resource import Resource
@@ -39,7 +38,6 @@ PIECE_BYTES: Final = 16 * 1024
 _TEXT: Final = b"text/plain; charset=utf-8"
 _METRICS: Final = b"text/plain; version=0.0.4; charset=utf-8"
 _JSON: Final = b"application/json"
-_MAX_FIELDS: Final = 8
 _HEADERS: Final = (
     (
         b"content-security-policy",
@@ -73,12 +71,14 @@ class State:
         whole: gives the state of all but devices.
         devices: gives all devices, one after the other.
         more: gives what the page shows beside that.
+        has_output: says whether the output has worked yet.
         metrics: makes lines for Prometheus of the first.
     """
 
     whole: Callable[[], dict[str, Any]]
     devices: Callable[[], Iterator[dict[str, Any]]]
     more: Callable[[], dict[str, Any]]
+    has_output: Callable[[], bool]
     metrics: Callable[[Mapping[str, Any]], Iterable[str]]
 
 
@@ -133,9 +133,9 @@ class Root(Resource):
         if refusal is not None:
             status, text = refusal
             return _text(request, status, text)
-        path = _header(request.path)
-        if path == "/" and b"?" in request.uri:
+        if request.path == b"/" and b"token" in request.args:
             return self._enter(request)
+        path = _text_of(request.path) or ""
         file = self._files.get(path)
         if file is not None:
             request.setHeader(b"cache-control", b"no-cache")
@@ -143,8 +143,8 @@ class Root(Resource):
         answer = self._data.get(path)
         if answer is None:
             return _text(request, 404, "There is nothing here.\n")
-        cookie = _header(request.getCookie(COOKIE) or b"")
-        if not self.access.knows(request.getHeader("authorization") or "", cookie):
+        cookie = _text_of(request.getCookie(COOKIE)) or ""
+        if not self.access.knows(_header(request, b"authorization") or "", cookie):
             request.setHeader(b"www-authenticate", b"Bearer")
             return _text(request, 401, _NOT_KNOWN)
         return answer(request)
@@ -154,24 +154,20 @@ class Root(Resource):
         if request.method not in {b"GET", b"HEAD"}:
             request.setHeader(b"allow", b"GET, HEAD")
             return 405, "Nothing can be changed here.\n"
-        hosts = [_header(each) for each in request.requestHeaders.getRawHeaders(b"host", [])]
+        hosts = [_text_of(each) or "" for each in request.requestHeaders.getRawHeaders(b"host", [])]
         if not self.access.is_our_name(hosts):
             return 421, _WRONG_NAME
-        origin, site = request.getHeader("origin"), request.getHeader("sec-fetch-site")
+        origin, site = _header(request, b"origin"), _header(request, b"sec-fetch-site")
         # A link on another site may lead to the page, which asks for the rest itself.
-        is_link = request.path == b"/" and request.getHeader("sec-fetch-mode") == "navigate"
+        is_link = request.path == b"/" and request.getHeader(b"sec-fetch-mode") == b"navigate"
         if not is_link and self.access.is_from_elsewhere(hosts[0], origin, site):
             return 403, _ELSEWHERE
         return None
 
     def _enter(self, request: Any) -> bytes:
         """Have the browser known from now on; its history gets an address without the token."""
-        query = _header(request.uri.partition(b"?")[2])
-        try:
-            [token] = parse_qs(query, max_num_fields=_MAX_FIELDS).get("token", [""])
-        except ValueError:
-            token = ""
-        if not self.access.fits(token):
+        tokens = request.args[b"token"]
+        if len(tokens) != 1 or not self.access.fits(_text_of(tokens[0]) or ""):
             return _text(request, 403, "This is not the token of the agent's configuration.\n")
         if self.access.needs_token:
             request.addCookie(
@@ -190,7 +186,8 @@ class Root(Resource):
         return _judgement(request, problems)
 
     def _readiness(self, request: Any) -> bytes:
-        return _judgement(request, list(_not_ready(self._state.whole())))
+        problems = _not_ready(self._state.whole(), has_output=self._state.has_output())
+        return _judgement(request, list(problems))
 
     def _metrics(self, request: Any) -> bytes:
         text = "".join(self._state.metrics(self._state.whole()))
@@ -202,7 +199,7 @@ class Root(Resource):
             return b""
         pieces = self._json()
         request.setHeader(b"vary", b"accept-encoding")
-        if "gzip" in (request.getHeader("accept-encoding") or ""):
+        if b"gzip" in (request.getHeader(b"accept-encoding") or b""):
             request.setHeader(b"content-encoding", b"gzip")
             pieces = gzipped(pieces)
         Pieces(self._clock, request, pieces, self._caught).start()
@@ -221,13 +218,15 @@ class Root(Resource):
         yield bytes(piece) + b"]}\n"
 
 
-def _not_ready(whole: Mapping[str, Any]) -> Iterator[str]:
+def _not_ready(whole: Mapping[str, Any], *, has_output: bool) -> Iterator[str]:
     for each in whole["modules"]:
         if each["state_text"] != "running":
             yield f"{each['module']} is {each['state_text'].replace('_', ' ')}"
     for each in whole["outputs"]:
         if each["state_text"] != "running":
             yield f"output {each['output']} is not written to: {each.get('last_error', '')}"
+        elif not has_output:
+            yield f"output {each['output']} has taken nothing yet"
 
 
 def _judgement(request: Any, problems: list[str]) -> bytes:
@@ -242,8 +241,12 @@ def _encoded(values: dict[str, Any]) -> bytes:
     return json.dumps(values, separators=(",", ":")).encode("ascii")
 
 
-def _header(value: bytes) -> str:
-    return value.decode("ascii", "replace")
+def _header(request: Any, name: bytes) -> str | None:
+    return _text_of(request.getHeader(name))
+
+
+def _text_of(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("ascii", "replace")
 
 
 def _text(request: Any, status: int, text: str) -> bytes:
@@ -254,4 +257,4 @@ def _body(request: Any, status: int, kind: bytes, body: bytes) -> bytes:
     request.setResponseCode(status)
     request.setHeader(b"content-type", kind)
     request.setHeader(b"content-length", str(len(body)).encode())
-    return body
+    return b"" if request.method == b"HEAD" else body
