@@ -5,12 +5,13 @@ What serves a page or a socket makes JSON of these values; nothing else looks at
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 from typing import Any, Final, TypeAlias
 
 from attrs import asdict
 
+from metrics_agent.catalogue import DEVICE, MEASUREMENTS
 from metrics_agent.devices.book import SWEEP_S
 from metrics_agent.devices.device import Device
 from metrics_agent.reload_report import ReloadReport
@@ -34,6 +35,14 @@ Values: TypeAlias = dict[str, Any]
 """What JSON can carry."""
 
 _WRONG: Final = {State.PARKED.value, State.BACKING_OFF.value, State.CLEARING.value, CONFIG_ERROR}
+_ORDER: Final[Mapping[str, tuple[int, Mapping[str, int]]]] = {
+    each.name: (
+        # What a device measures comes before how it is itself.
+        len(MEASUREMENTS) + 1 if each is DEVICE else number,
+        {field.name: place for place, field in enumerate(each.fields)},
+    )
+    for number, each in enumerate(MEASUREMENTS)
+}
 _OF_THE_DEVICE: Final = frozenset({"device", "vendor", "friendly"})
 
 
@@ -141,14 +150,20 @@ def _last_seen_s(known: Device, now_s: float, now_ns: int) -> float | None:
 
 
 def _series(lines: Iterable[bytes]) -> Iterator[Values]:
-    for line in lines:
-        read = read_line(line)
-        if read is not None:
-            yield {
-                "measurement": read.measurement,
-                "tags": {
-                    name: value for name, value in read.tags.items() if name not in _OF_THE_DEVICE
-                },
-                "fields": read.fields,
-                "time": read.time_ns,
-            }
+    read = sorted(filter(None, map(read_line, lines)), key=lambda each: _order(each.measurement)[0])
+    for each in read:
+        order = _order(each.measurement)[1]
+        names = sorted(each.fields, key=lambda name: order.get(name, len(order)))
+        yield {
+            "measurement": each.measurement,
+            "tags": {
+                name: value for name, value in each.tags.items() if name not in _OF_THE_DEVICE
+            },
+            "fields": {name: each.fields[name] for name in names},
+            "time": each.time_ns,
+        }
+
+
+def _order(measurement: str) -> tuple[int, Mapping[str, int]]:
+    """Return the place of a measurement, and of its fields, where one is looked at first."""
+    return _ORDER.get(measurement, (len(_ORDER), {}))

@@ -151,8 +151,10 @@ class DeviceTests(SynchronousTestCase):
         self.book = DeviceBook()
         self.book.keeps_lines = True
 
-    def note(self, at_ns: int, fields: dict[str, Any], **tags: str) -> None:
-        metric = Metric(Series("electricity", tags), fields, at_ns)
+    def note(
+        self, at_ns: int, fields: dict[str, Any], of: str = "electricity", **tags: str
+    ) -> None:
+        metric = Metric(Series(of, tags), fields, at_ns)
         self.book.note(metric, Encoder().encode(metric), at_ns)
 
     def test_values(self) -> None:
@@ -184,6 +186,17 @@ class DeviceTests(SynchronousTestCase):
                 ("electricity", {"channel": "2"}, {"power": 3.0}),
             ],
         )
+
+    def test_what_it_measures_comes_first(self) -> None:
+        """Then what is not in the catalogue, then how the device is; fields as there."""
+        for number, of in enumerate(("device", "own", "climate", "electricity")):
+            self.note(
+                number + 1, {"apparent_power": 1.0, "voltage": 2.0, "power": 3.0}, of, device="a"
+            )
+        series = device(self.book.devices["a"], 5.0, 1)["series"]
+        found = [each["measurement"] for each in series]
+        self.assertEqual(found, ["electricity", "climate", "own", "device"])
+        self.assertEqual(list(series[0]["fields"]), ["power", "voltage", "apparent_power"])
 
     def test_last_seen(self) -> None:
         """Between sweeps by the message's own time, then by the sweep; a clock may jump."""
