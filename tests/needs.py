@@ -77,6 +77,7 @@ NEEDS = {
     "chromium": Need(("chromium", "chromedriver"), "chromium chromium-driver"),
     "systemd": Need(("systemctl", "systemd-analyze", "/lib/systemd/systemd"), "systemd"),
     "procps": Need(("/bin/kill",), "procps"),
+    "curl": Need(("curl",), "curl"),
     "util-linux": Need(("flock", "nsenter", "setpriv", "unshare"), "util-linux"),
     "debootstrap": Need(("debootstrap",), "debootstrap"),
     "iproute2": Need(("ip",), "iproute2"),
