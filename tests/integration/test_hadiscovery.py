@@ -37,6 +37,9 @@ PRESSURE = sensor(
     "pressure", "atmospheric_pressure", "hPa", val_tpl="{{ value_json.pressure * 10 }}"
 )
 
+KEPT = 30
+"""More than a broker sends before it waits for acknowledgements."""
+
 
 @with_both_mosquittos
 class HadiscoveryTests(AgentCase):
@@ -113,3 +116,22 @@ class HadiscoveryTests(AgentCase):
             if ("climate", {"temperature": float(number)}) in self.points(parent):
                 break
         await self.wait_for(parent, {"temperature": float(number)})
+
+    async def test_values_that_the_broker_kept_while_the_agent_was_away(self) -> None:
+        """All of them count, also of a device that went meanwhile."""
+        broker = Mosquitto.start(self)
+        await publish(broker, *TEMPERATURE, "-r")
+        await publish(broker, BRIDGE["t"], b'{"state":"online"}', "-r")
+        parent = await self.begin(broker)
+        await self.wait_for(parent, {"online": True})
+        await parent.stop()
+        sent = [float(number) for number in range(KEPT)]
+        for number in sent:
+            await publish(broker, "zigbee2mqtt/room", b'{"temperature":%d}' % number, "-q", "1")
+        await publish(broker, BRIDGE["t"], b'{"state":"offline"}', "-r", "-q", "1")
+        parent.start()
+        await self.wait_for(parent, {"online": False})
+        found = [
+            fields["temperature"] for _, fields in self.points(parent) if "temperature" in fields
+        ]
+        self.assertEqual(found, sent)

@@ -7,7 +7,7 @@ came before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -53,21 +53,28 @@ class Route:
         said: the last message if it may say that to who joins; None for none or a long one.
     """
 
-    __slots__ = ("availabilities", "inputs", "said", "topic")
+    __slots__ = ("_is_from_earlier_run", "availabilities", "inputs", "said", "topic")
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, said_before: bytes | None = None) -> None:
         self.topic = topic
-        self.said: bytes | None = None
+        self.said = said_before
+        self._is_from_earlier_run = said_before is not None
         self.inputs: dict[Input, None] = {}
         self.availabilities: dict[Availability, None] = {}
 
-    def hear(self, message: Message) -> None:
-        """Keep a message for those who join: a broker sends what it has stored only once."""
+    def hear(self, message: Message) -> bool:
+        """Keep a message for those who join: a broker sends what it has stored only once.
+
+        Returns:
+            Whether it is the first one, and only an earlier run had one before.
+        """
         if not (self.availabilities or message.retain or self.said is not None):
-            return  # values that nothing else is read from
+            return False  # values that nothing else is read from
         if message.topic == self.topic:  # with a wildcard it says nothing, see Availability.receive
             is_short = len(message.payload) <= HADISCOVERY_STATUS_BYTES
             self.said = message.payload if is_short else None
+        is_first, self._is_from_earlier_run = self._is_from_earlier_run, False
+        return is_first
 
     def join(self, availability: Availability) -> None:
         """Take in who is there or not by its messages."""
@@ -86,6 +93,11 @@ class Registry:
         names: gives points their names.
         added: called with the route of each new topic.
         removed: called with the route of each topic that has no use any more.
+
+    Attributes:
+        templates: of all entities.
+        entities: by component and discovery id.
+        said_before: what the topics of availability said last in an earlier run.
     """
 
     def __init__(
@@ -93,6 +105,7 @@ class Registry:
     ) -> None:
         self.templates = TemplateStore()
         self.entities: dict[Key, Entity] = {}
+        self.said_before: dict[str, bytes] = {}
         self._names = names
         self._added = added
         self._removed = removed
@@ -110,6 +123,12 @@ class Registry:
     def topics(self) -> int:
         """How many topics there are."""
         return len(self._routes)
+
+    def said(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the topics of availability that have said something, and what they said last."""
+        for topic, route in self._routes.items():
+            if route.availabilities and route.said is not None:
+                yield topic, route.said
 
     def announced_on(self, topic: str) -> list[Entity]:
         """Return the entities that were announced on a discovery topic."""
@@ -256,7 +275,7 @@ class Registry:
     def _route(self, topic: str, new: list[Route]) -> Route:
         route = self._routes.get(topic)
         if route is None:
-            route = self._routes[topic] = Route(topic)
+            route = self._routes[topic] = Route(topic, self.said_before.pop(topic, None))
             new.append(route)
         return route
 

@@ -37,6 +37,7 @@ from metrics_agent.modules.hadiscovery.payload import Payload
 from metrics_agent.modules.hadiscovery.points import Points
 from metrics_agent.modules.hadiscovery.registry import Registry, Route
 from metrics_agent.modules.hadiscovery.remembered import Remembered
+from metrics_agent.modules.hadiscovery.remembered_words import RememberedWords
 from metrics_agent.modules.hadiscovery.templates import TemplateError, one_message
 from metrics_agent.modules.hadiscovery.topics import announcement_filters, check_topic
 
@@ -69,6 +70,7 @@ class HadiscoveryModule(Service):
         )
         self._arrivals = Arrivals(context, self._come_or_go)
         self._remembered = Remembered(context, self._forget)
+        self._remembered_words = RememberedWords(context, self._registry.said)
         # Devices come in bursts: one line for all of them.
         self._found = Burst(
             self._log,
@@ -90,12 +92,14 @@ class HadiscoveryModule(Service):
             self._context.subscribe(
                 self._broker, topic_filter, self._on_config, place="discovery", announcements=True
             )
+        self._registry.said_before = self._remembered_words.read()
         return self._context.watch(self._remembered.restore(self._restore), place="restore")
 
     def stopService(self) -> None:
         """Save what has changed."""
         super().stopService()
         self._remembered.close()
+        self._remembered_words.close()
         self._found.flush()
         self._gone.flush()
 
@@ -276,9 +280,11 @@ class HadiscoveryModule(Service):
     def _handle(self, route: Route, message: Message) -> Iterable[Metric]:
         payload = Payload(message.payload)
         points = Points()
-        route.hear(message)
+        is_first = route.hear(message)
         changed = [
-            each for each in route.availabilities if self._receive(each, message.topic, payload)
+            each
+            for each in route.availabilities
+            if self._receive(each, message.topic, payload) or is_first
         ]
         if route.inputs:
             if self._is_old(message):
@@ -289,6 +295,7 @@ class HadiscoveryModule(Service):
                 for each in route.inputs:
                     self._read(each, payload, message.received_ns, now_s, points)
         if changed:
+            self._remembered_words.change()
             self._arrivals.begin(changed, message.received_ns, points)
         return points.metrics()
 

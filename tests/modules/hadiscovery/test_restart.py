@@ -1,0 +1,132 @@
+"""Whether entities are there is known after a restart, before the broker says it again."""
+
+from __future__ import annotations
+
+import json
+from unittest.mock import patch
+
+from metrics_agent.modules.hadiscovery.remembered_words import SAVE_EVERY_S
+from metrics_agent.testing import FakeContext
+from tests.modules.hadiscovery.test_service import ServiceCase, sensor, topic
+
+AWAY, THERE = b"offline", b"online"
+FILE = "availability.json"
+
+
+class AvailabilityTests(ServiceCase):
+    """A node with a topic of availability, over a restart of the module."""
+
+    def begin(self, said: bytes = THERE) -> FakeContext:
+        """Start a module with a node that has said whether it is there."""
+        context = self.make()
+        context.deliver(topic(), sensor(availability_topic="n1/a"))
+        context.deliver("n1/a", said, retain=True)
+        return context
+
+    def restart(self, context: FakeContext) -> FakeContext:
+        """Stop the module and start another one with its state."""
+        self.module.stopService()
+        return self.make(context.state_path("x").parent)
+
+    def values(self, context: FakeContext) -> list[str]:
+        """Return the values that were written."""
+        return [line.split()[-2] for line in context.lines() if line.startswith("climate")]
+
+    def test_values_that_the_broker_kept_meanwhile(self) -> None:
+        """All of them count, though the stored message that says so comes last."""
+        again = self.restart(self.begin())
+        for number in range(3):
+            again.deliver("n1/t", b"%d" % number, qos=1)
+        again.deliver("n1/a", THERE, retain=True)
+        self.assertEqual(
+            self.values(again), ["temperature=0.0", "temperature=1.0", "temperature=2.0"]
+        )
+
+    def test_one_that_went_meanwhile(self) -> None:
+        """What it sent before it went counts; what is sent after that waits."""
+        again = self.restart(self.begin())
+        again.deliver("n1/t", b"1", qos=1)
+        again.deliver("n1/a", AWAY, qos=1)
+        again.deliver("n1/t", b"2", qos=1)
+        again.deliver("n1/a", AWAY, retain=True)
+        self.assertEqual(self.values(again), ["temperature=1.0"])
+
+    def test_one_that_was_away_before(self) -> None:
+        """Its values wait as before."""
+        again = self.restart(self.begin(AWAY))
+        again.deliver("n1/t", b"1", qos=1)
+        self.assertEqual(self.values(again), [])
+        again.deliver("n1/a", THERE, qos=1)
+        self.assertEqual(self.values(again), ["temperature=1.0"])
+
+    def test_an_announcement_of_the_broker_after_the_start(self) -> None:
+        """The file of announcements has no room for all of them, or is lost."""
+        context = self.begin()
+        self.module.stopService()
+        context.state_path("announcements.json").unlink()
+        again = self.make(context.state_path("x").parent)
+        again.deliver(topic(), sensor(availability_topic="n1/a"), retain=True)
+        again.deliver("n1/t", b"1", qos=1)
+        again.deliver("n1/t", b"2", qos=1)
+        self.assertEqual(len(self.values(again)), 2)
+
+    def test_online_is_written_when_it_is_said(self) -> None:
+        """Not from memory, and once."""
+        for said in (THERE, AWAY):
+            again = self.restart(self.begin(said))
+            again.deliver("n1/t", b"1")
+            online = [line for line in again.lines() if "online=" in line]
+            self.assertEqual(online, [])
+            for _ in range(2):
+                again.deliver("n1/a", said, retain=True)
+            online = [line for line in again.lines() if "online=" in line]
+            self.assertEqual(len(online), 1)
+            self.assertIn("online=true" if said == THERE else "online=false", online[0])
+
+    def test_saved_while_running(self) -> None:
+        """Soon after the first change, then once a minute at most."""
+        context = self.begin()
+        context.advance(3)
+        path = context.state_path(FILE)
+        self.assertEqual(json.loads(path.read_text()), {"n1/a": "online"})
+        context.deliver("n1/a", AWAY)
+        context.advance(SAVE_EVERY_S - 5)
+        self.assertEqual(json.loads(path.read_text()), {"n1/a": "online"})
+        context.advance(5)
+        self.assertEqual(json.loads(path.read_text()), {"n1/a": "offline"})
+
+    def test_removed_ones_are_not_kept(self) -> None:
+        """A topic that nothing has any more is not in the file."""
+        context = self.begin()
+        context.deliver(topic("other"), sensor(unique_id="o", availability_topic="n2/a"))
+        context.deliver("n2/a", THERE)
+        context.deliver(topic(), b"")
+        self.module.stopService()
+        self.assertEqual(json.loads(context.state_path(FILE).read_text()), {"n2/a": "online"})
+
+    def test_damaged_file(self) -> None:
+        """What is no message of a topic is ignored."""
+        context = self.make()
+        for text in ('{"n1/a": 5, "x": "y"}', "[]", "{", "null", '{"n1/a": "\\ud800"}'):
+            context.state_path(FILE).write_text(text)
+            again = self.restart(context)
+            again.deliver(topic(), sensor(availability_topic="n1/a"))
+            again.deliver("n1/t", b"1")
+            self.assertEqual(self.values(again), [])
+            self.module.stopService()
+            again.state_path("announcements.json").unlink()
+
+    def test_file_has_a_limit(self) -> None:
+        """As many topics as there is room for."""
+        context = self.make()
+        with patch("metrics_agent.modules.hadiscovery.remembered_words.STATE_FILE_BYTES", 1000):
+            for number in range(100):
+                name = f"n1/a\xe9{number}"
+                context.deliver(
+                    topic(f"x{number}"), sensor(unique_id=str(number), availability_topic=name)
+                )
+                context.deliver(name, THERE)
+            self.module.stopService()
+        path = context.state_path(FILE)
+        self.assertTrue(900 < path.stat().st_size <= 1000)
+        self.assertEqual(next(iter(json.loads(path.read_text()))), "n1/a\xe90")
