@@ -34,6 +34,7 @@ __all__ = ["Point", "name_point", "tokens"]
 _TOKEN: Final = re.compile(r"[a-z0-9]+")
 _NAME_START: Final = re.compile(r"[a-z]")
 _IDLE: Final = frozenset({"idle", "off"})
+_SET: Final = "set"
 _ACTIVE: Final = CLIMATE.key("active")
 
 
@@ -110,14 +111,22 @@ _SENSORS: Final[Mapping[str, _Class]] = {
     "absolute_humidity": _named(CLIMATE, "absolute_humidity"),
     "apparent_power": _named(ELECTRICITY, "apparent_power"),
     "aqi": _named(CLIMATE, "air_quality", "aqi,air quality,air quality index"),
+    "area": _named(CLIMATE, "area"),
     "atmospheric_pressure": _named(CLIMATE, "pressure", "pressure,barometer,barometric pressure"),
     "battery": _named(DEVICE, "battery", "battery,bat,batt,b"),
+    "blood_glucose_concentration": _named(
+        CLIMATE, "blood_glucose", "blood glucose concentration,blood glucose,glucose"
+    ),
     "carbon_dioxide": _named(CLIMATE, "co2", "co2,carbon dioxide"),
     "carbon_monoxide": _named(CLIMATE, "co", "co,carbon monoxide"),
     "conductivity": _named(CLIMATE, "conductivity", "conductivity,ec"),
     "current": _named(ELECTRICITY, "current", "current,i"),
+    "data_rate": _named(DEVICE, "data_rate"),
+    "data_size": _named(DEVICE, "data_size"),
     "distance": _named(CLIMATE, "distance"),
+    "duration": _named(COUNTER, "duration"),
     "energy": _named(ELECTRICITY, "energy"),
+    "energy_distance": _named(ELECTRICITY, "energy_distance"),
     "energy_storage": _named(BATTERY, "energy", "energy storage"),
     "frequency": _named(ELECTRICITY, "frequency", "frequency,freq,f"),
     "gas": _named(COUNTER, "gas"),
@@ -125,6 +134,7 @@ _SENSORS: Final[Mapping[str, _Class]] = {
     "illuminance": _named(CLIMATE, "illuminance", "illuminance,lux,lx"),
     "irradiance": _named(CLIMATE, "irradiance"),
     "moisture": _named(CLIMATE, "soil_moisture", "soil moisture,moisture"),
+    "monetary": _named(COUNTER, "monetary"),
     "nitrogen_dioxide": _named(CLIMATE, "no2", "no2,nitrogen dioxide"),
     "nitrogen_monoxide": _named(CLIMATE, "no", "no,nitrogen monoxide"),
     "nitrous_oxide": _named(CLIMATE, "n2o", "n2o,nitrous oxide"),
@@ -146,8 +156,10 @@ _SENSORS: Final[Mapping[str, _Class]] = {
     "reactive_power": _named(ELECTRICITY, "reactive_power"),
     "signal_strength": _named(DEVICE, "signal", "signal strength,signal,rssi"),
     "sound_pressure": _named(CLIMATE, "noise", "noise,sound pressure"),
+    "speed": _named(CLIMATE, "speed"),
     "sulphur_dioxide": _named(CLIMATE, "so2", "so2,sulphur dioxide"),
     "temperature": _named(CLIMATE, "temperature", "temperature,temp,tempc,t"),
+    "temperature_delta": _named(CLIMATE, "temperature_delta"),
     "volatile_organic_compounds": _named(CLIMATE, "voc", "voc,volatile organic compounds"),
     "volatile_organic_compounds_parts": _named(
         CLIMATE, "tvoc", "tvoc,voc,volatile organic compounds parts"
@@ -163,6 +175,11 @@ _SENSORS: Final[Mapping[str, _Class]] = {
     ),
     "wind_speed": _named(CLIMATE, "wind_speed", "wind speed,windspeed,ws"),
 }
+_BY_CLASS_AND_UNIT: Final[Mapping[tuple[str, str], _Class]] = {
+    ("signal_strength", "dB"): _named(DEVICE, "signal_relative", "signal strength,signal,rssi"),
+    ("sound_pressure", "dBA"): _named(CLIMATE, "noise_a_weighted", "noise,sound pressure"),
+}
+"""Classes with units that Home Assistant does not convert into each other."""
 _TOTALS: Final[Mapping[str, _Class]] = {
     "energy": _named(ELECTRICITY, "energy_total", "energy"),
     "precipitation": _named(CLIMATE, "rain_total", "precipitation"),
@@ -271,28 +288,31 @@ def name_point(
             # On is what the publisher says, and the catalogue's field of that name may be off then.
             return Point(STATE.name, f"{name}_on" if name in _INVERTED else name)
         return _point(found[0], words, config, inverted=found[1])
-    if config.component == "number":
-        return Point(OTHER.name, _field_of(words, object_id))
-    if config.component != "sensor":
+    if config.component not in {"number", "sensor"}:
         return _point(_ROLES[config.component, role], words, config)
-    if not config.numeric:
+    if config.component == "sensor" and not config.numeric:
         return Point(TEXT.name, _field_of(words, object_id))
-    return _name_sensor(config, words, object_id)
+    return _name_number(config, words, object_id)
 
 
-def _name_sensor(config: EntityConfig, words: list[str], object_id: str) -> Point:
-    name = config.device_class or _BY_UNIT.get(quantity_of(config.unit), "")
+def _name_number(config: EntityConfig, words: list[str], object_id: str) -> Point:
+    name, is_set = config.device_class, config.component == "number"
+    if not name and not is_set:
+        name = _BY_UNIT.get(quantity_of(config.unit), "")
     is_total = config.state_class.startswith("total")
-    known = (_TOTALS.get(name) if is_total else None) or _SENSORS.get(name)
-    if known is None and not name:
+    known = _BY_CLASS_AND_UNIT.get((name, config.unit))
+    known = known or (_TOTALS.get(name) if is_total else None) or _SENSORS.get(name)
+    if known is None and not name and not is_set:
         known = _BY_ODD_UNIT.get(config.unit)
     if known is None:
         return Point(OTHER.name, _field_of(words, object_id))
     try:
-        return _point(known, words, config)
+        point = _point(known, words, config)
     except LookupError:
-        # Such as dB for dBm, or no unit.
+        # No unit, or one that Home Assistant does not know.
         return Point(OTHER.name, _field_of(words, object_id))
+    # What a device is set to is never taken for what it measures.
+    return point.with_sensor(_SET) if is_set and not point.sensor else point
 
 
 def _point(
@@ -300,7 +320,7 @@ def _point(
 ) -> Point:
     unit, wanted = config.unit, known.unit
     convert = None
-    if config.component != "sensor":
+    if config.component not in {"number", "sensor"}:
         if wanted == "°C":
             convert = converter(unit, wanted)
     elif wanted and unit:

@@ -36,7 +36,7 @@ from metrics_agent.modules.hadiscovery.names import Names, online_series
 from metrics_agent.modules.hadiscovery.payload import Payload
 from metrics_agent.modules.hadiscovery.points import Points
 from metrics_agent.modules.hadiscovery.registry import Registry, Route
-from metrics_agent.modules.hadiscovery.remembered import Remembered
+from metrics_agent.modules.hadiscovery.remembered import FORGET_AFTER_S, Remembered
 from metrics_agent.modules.hadiscovery.remembered_words import RememberedWords
 from metrics_agent.modules.hadiscovery.templates import TemplateError, one_message
 from metrics_agent.modules.hadiscovery.topics import announcement_filters, check_topic
@@ -92,7 +92,9 @@ class HadiscoveryModule(Service):
             self._context.subscribe(
                 self._broker, topic_filter, self._on_config, place="discovery", announcements=True
             )
-        self._registry.said_before = self._remembered_words.read()
+        self._registry.said_before = said = self._remembered_words.read()
+        if said:
+            self._context.later(FORGET_AFTER_S, said.clear, place="forget")
         return self._context.watch(self._remembered.restore(self._restore), place="restore")
 
     def stopService(self) -> None:
@@ -388,7 +390,9 @@ def _write(each: Input, time_ns: int, points: Points) -> None:
     each.pending_ns = 0
     shown = each.shown
     if each.point is not None and each.series is not None and isinstance(shown, float | bool | str):
-        points.add(each.series, each.point.field, each.point.value(shown), time_ns)
+        value = each.point.value(shown)
+        if value == value:  # noqa: PLR0124 - not a number: the unit has none for it
+            points.add(each.series, each.point.field, value, time_ns)
 
 
 def _cancel_off(entity: Entity) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import lru_cache
+from math import nan
 from typing import Final
 
 __all__ = ["converter", "quantity_of"]
@@ -27,7 +28,21 @@ _LITRE: Final = Fraction(1, 1000)
 _CALORIE: Final = Fraction("4.184")
 
 _RATIOS: Final[Mapping[str, Mapping[str, Fraction | int]]] = {
+    "area": {
+        "mm²": Fraction(1, 10**6),
+        "cm²": Fraction(1, 10**4),
+        "m²": 1,
+        "m2": 1,
+        "km²": 10**6,
+        "ha": 10**4,
+        "in²": _INCH**2,
+        "ft²": _FOOT**2,
+        "yd²": 9 * _FOOT**2,
+        "ac": 43560 * _FOOT**2,
+        "mi²": _MILE**2,
+    },
     "apparent power": {"mVA": Fraction(1, 1000), "VA": 1, "kVA": 1000},
+    "blood glucose": {"mg/dL": 1, "mg/dl": 1, "mmol/L": Fraction("18.016")},
     "conductivity": {"μS/cm": 1, "uS/cm": 1, "mS/cm": 1000, "S/cm": 10**6},
     "concentration": {
         "μg/m³": 1,
@@ -38,6 +53,14 @@ _RATIOS: Final[Mapping[str, Mapping[str, Fraction | int]]] = {
         "g/m3": 10**6,
     },
     "current": {"μA": Fraction(1, 10**6), "mA": Fraction(1, 1000), "A": 1},
+    "data": {
+        unit: factor
+        for prefix, kilo in (("", 1), ("k", 10**3), ("M", 10**6), ("G", 10**9))
+        for unit, factor in ((f"{prefix}bit", Fraction(kilo, 8)), (f"{prefix}B", kilo))
+    }
+    | {f"{prefix}B": 10 ** (12 + 3 * step) for step, prefix in enumerate("TPEZY")}
+    | {f"{prefix}iB": 1024 ** (1 + step) for step, prefix in enumerate("KMGTPEZY")},
+    "energy of a distance": {"kWh/100km": 1, "Wh/km": Fraction(1, 10)},
     "energy": {
         "J": Fraction(1, 3600),
         "kJ": Fraction(1000, 3600),
@@ -139,6 +162,7 @@ _RATIOS: Final[Mapping[str, Mapping[str, Fraction | int]]] = {
         "in/h": _INCH / 3600,
         "in/d": _INCH / _DAY,
     },
+    "temperature difference": {"K": 1, "°C": 1, "°F": Fraction(5, 9)},
     "time": {
         "μs": Fraction(1, 10**6),
         "ms": Fraction(1, 1000),
@@ -161,6 +185,11 @@ _RATIOS: Final[Mapping[str, Mapping[str, Fraction | int]]] = {
     },
 }
 """Of each quantity its units, as multiples of one of them. Catalogue spellings are among them."""
+_DISTANCES: Final[Mapping[str, Fraction]] = {
+    "km/kWh": Fraction(100),
+    "mi/kWh": 100 / (_MILE / 1000),
+}
+"""How far an energy takes one: what is divided by it is kWh/100km."""
 
 # Of an ideal gas, in m³/mol, as Home Assistant has it: at 20 °C and 1 atm.
 _MOLAR_VOLUME: Final = Fraction("8.31446261815324") * Fraction("293.15") / 101325
@@ -221,10 +250,19 @@ def converter(unit: str, wanted: str, device_class: str = "") -> Convert | None:
         return _CELSIUS[unit]
     if unit == "Beaufort" and wanted == "km/h":
         return lambda value: _BEAUFORT * abs(value) ** 1.5 * _MS_TO_KMH
+    if unit in _DISTANCES and wanted == "kWh/100km":
+        return _by_inverse(float(_DISTANCES[unit]))
+    if unit.endswith("/s") and wanted == "B/s" and unit[:-2] in _RATIOS["data"]:
+        unit, wanted = unit[:-2], "B"
     for units in (*_RATIOS.values(), _GASES.get(device_class, {})):
         if unit in units and wanted in units:
             return _by_ratio(Fraction(units[unit]) / Fraction(units[wanted]))
     raise LookupError(f"no conversion from {unit!r:.40} to {wanted!r}")
+
+
+def _by_inverse(dividend: float) -> Convert:
+    # Who stands needs no energy for a distance: that is no number.
+    return lambda value: dividend / value if value else nan
 
 
 def _by_ratio(ratio: Fraction) -> Convert | None:
