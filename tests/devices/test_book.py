@@ -87,6 +87,14 @@ class SilenceTests(BookCase):
         self.assertFalse(self.device("a").is_stale)
         self.assertEqual(self.stale(self.live(1500)), ["a"])
 
+    def test_comes_and_goes(self) -> None:
+        """After three silences it is left alone: it is not as regular as it seemed."""
+        self.live(LEARN_S, "a")
+        for _ in range(3):
+            self.assertEqual(self.stale(self.live(1500)), ["a"])
+            self.assertEqual(self.back(self.live(600, "a")), ["a"])
+        self.assertEqual(self.stale(self.live(1500)), [])
+
     def test_last_will(self) -> None:
         """A device that is known to be offline is not overdue, nor is that silence learned."""
         self.live(LEARN_S, "a")

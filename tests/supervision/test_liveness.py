@@ -256,7 +256,7 @@ class StateTests(LivenessCase):
         self.teach("a")
         self.stop(self.liveness)
         self.liveness = self.make()
-        self.liveness.book("demo")
+        self.note("b", self.liveness.book("demo"))
         self.stop(self.liveness)
         self.assertEqual(self.document()["devices"][0][0], "a")
 
