@@ -224,6 +224,12 @@ _ROWS: Final = (
         "200 connections",
         "16 are taken, the others refused; everything keeps running",
     ),
+    (
+        "page_crowd",
+        "status page",
+        "200 connections: silent, slow, garbage, never reading",
+        "cut or refused; the page answers and everything keeps running",
+    ),
 )
 
 OUTSIDE: Final = tuple(Row(*values) for values in _ROWS)

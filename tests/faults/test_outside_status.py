@@ -1,4 +1,4 @@
-"""Clients of the status socket that would disturb the agent, if they could."""
+"""Clients of the status socket and page that would disturb the agent, if they could."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import socket
 import time
 from contextlib import ExitStack
 
+from twisted.internet.threads import deferToThread
+
+from tests.faults.case import TOP
 from tests.faults.outside_case import OutsideCase
-from tests.integration.broker import Mosquitto
+from tests.integration.broker import Mosquitto, free_port
 from tests.integration.watching import pause
 
 CLIENTS = 16
@@ -16,6 +19,7 @@ CROWD = 200
 LIMIT_S = 10
 TAP = b'{"ask": "tap"}\n'
 STATUS = b'{"ask": "status"}\n'
+ASKED = b"GET /status.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class StatusTests(OutsideCase):
@@ -64,3 +68,29 @@ class StatusTests(OutsideCase):
             recovered_ms = await self.works_again(parent, since_s)
             await pause(1)
         await self.finish("status_crowd", parent, recovered_ms=recovered_ms)
+
+
+class PageTests(OutsideCase):
+    """The same for the status page."""
+
+    async def test_page_crowd(self) -> None:
+        """Those that hold connections make room for one that asks."""
+        broker = Mosquitto.start(self)
+        port = free_port()
+        page = f'[status]\nlisten = "tcp:{port}:interface=127.0.0.1"\n'
+        self.at_broker(broker.url, broker, top=TOP + page)
+        parent = await self.start_beside()
+        await self.at_work(parent)
+        beginnings = (b"", b"GET /status.json HTTP/1.1\r\nHost: ", b"\x16\x03\x01\x02\0", ASKED)
+        with ExitStack() as stack:
+            since_s = time.monotonic()
+            for number in range(CROWD):
+                client = stack.enter_context(socket.create_connection(("127.0.0.1", port), LIMIT_S))
+                client.sendall(beginnings[number % len(beginnings)])
+                await pause(0.001)
+            recovered_ms = await self.works_again(parent, since_s)
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), LIMIT_S))
+            client.sendall(ASKED)
+            answer = await deferToThread(client.recv, 4096)
+            self.assertTrue(answer.startswith(b"HTTP/1.1 200"), answer)
+        await self.finish("page_crowd", parent, recovered_ms=recovered_ms)
