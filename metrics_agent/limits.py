@@ -163,8 +163,8 @@ LOGIN_PEERS: Final = 1024
 STATUS_BODY_BYTES: Final = 4096
 """Body of a request to the status page, which is read and refused."""
 
-STATUS_CONNECTIONS: Final = 64
-"""Connections to the status page at a time: ten browsers."""
+STATUS_CONNECTIONS: Final = 32
+"""Connections to the status page at a time: a browser has one, and six at first."""
 
 STATUS_HEADERS: Final = 100
 """Header lines of a request to the status page, as of one to the login page."""

@@ -20,8 +20,10 @@ from metrics_agent import limits
 from metrics_agent.backoff import Backoff
 from metrics_agent.batch import Batch
 from metrics_agent.cardinality import Cardinality
+from metrics_agent.config.status import StatusSettings
 from metrics_agent.devices.book import DeviceBook
 from metrics_agent.http_interface import HttpReply
+from metrics_agent.limits import STATUS_CONNECTIONS
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.events import LogEntry
 from metrics_agent.logs.folding import Folder
@@ -43,6 +45,9 @@ from metrics_agent.output.sink import Sink
 from metrics_agent.state.directory import StateFaults
 from metrics_agent.status.socket import CLIENTS, StatusSocket
 from metrics_agent.status.tapping import Tap
+from metrics_agent.status.web.history import POINTS, STEP_S, History
+from metrics_agent.status.web.page import Page
+from metrics_agent.status.web.root import State
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.testing import FakeContext
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
@@ -57,7 +62,7 @@ MIB: Final = 1024 * 1024
 WIDE: Final = "\N{SNOWMAN}"
 """A character of which Python keeps two bytes and line protocol three."""
 
-TOGETHER_MIB: Final = 58
+TOGETHER_MIB: Final = 62
 """What all may take beside the devices and the queue of the output."""
 
 
@@ -317,6 +322,41 @@ def status_clients() -> Iterator[None]:
     yield
 
 
+class Connection(FileDescriptor):
+    """One whose other side does not read."""
+
+    def getPeer(self) -> None:
+        """Return no address."""
+
+    getHost = getPeer
+
+
+def page_clients() -> Iterator[None]:
+    """Clients of the status page that ask and never read, more than it takes, and its history."""
+    reactor = MemoryReactorClock()
+    counted = [(f"module:{number}", Counters()) for number in range(20)]
+    history = History(reactor, lambda: counted, no_drop)
+    names = ({"device": f"{number}{'x' * 4000}"} for number in count())
+    state = State(
+        whole=dict, devices=lambda: names, more=dict, has_output=bool, metrics=lambda _whole: ()
+    )
+    page = Page(reactor, state, history, no_drop)
+    page.configure(StatusSettings())
+    for _ in range(POINTS + 10):
+        reactor.advance(STEP_S)
+    yield
+    for _ in range(STATUS_CONNECTIONS + 10):
+        protocol: Any = page.site.buildProtocol(None)
+        if protocol is not None:
+            transport = Connection(reactor)  # type: ignore[arg-type]  # one of memory
+            transport.connected = 1
+            protocol.makeConnection(transport)
+            protocol.dataReceived(b"GET /status.json HTTP/1.1\r\nHost: [::1]\r\n\r\n")
+        reactor.advance(0)
+        yield
+    page.end()
+
+
 def counters() -> Iterator[None]:
     """Names that a module makes of what it gets."""
     counted = Counters()
@@ -343,6 +383,7 @@ ROWS: Final[tuple[tuple[str, Callable[[], Iterator[None]], float], ...]] = (
     ("output over HTTP", http_output, 5.5),
     ("counters", counters, 0.1),
     ("clients of the status socket", status_clients, 3),
+    ("clients of the status page", page_clients, 4.5),
 )
 
 
