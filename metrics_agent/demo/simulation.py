@@ -17,16 +17,13 @@ from typing import Any, Final
 
 from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import Broker
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion
 from websockets.asyncio.server import broadcast, serve
 
-from metrics_agent.demo.announced import EspHomeNode, ZigbeeSensor, make_announced
+from metrics_agent.demo.announced import make_announced
 from metrics_agent.demo.configuration import HOST, READY
 from metrics_agent.demo.household import make_household
 from metrics_agent.demo.opendtu import Dtu
-from metrics_agent.demo.sent import Sent
-from metrics_agent.demo.tasmota import SimulatedDevice
+from metrics_agent.demo.publisher import Publisher
 
 __all__ = ["main"]
 
@@ -49,8 +46,15 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     loop.add_reader(0, lambda: os.read(0, 4096) or os._exit(0))
     mqtt_port = await _start_broker()
-    devices = _Devices(make_household(time.time()), make_announced(), mqtt_port)
-    await devices.connected.wait()
+    connected = asyncio.Event()
+    devices = Publisher(
+        make_household(time.time()),
+        make_announced(),
+        HOST,
+        mqtt_port,
+        lambda: loop.call_soon_threadsafe(connected.set),
+    )
+    await connected.wait()
     clients: set[Any] = set()
 
     async def talk(client: Any) -> None:
@@ -125,50 +129,6 @@ async def _start_broker() -> int:
     )
     port: int = server.sockets[0].getsockname()[1]
     return port
-
-
-class _Devices:
-    """All devices, at one connection of paho-mqtt; it has its own thread."""
-
-    def __init__(
-        self,
-        household: tuple[SimulatedDevice, ...],
-        announced: tuple[ZigbeeSensor | EspHomeNode, ...],
-        port: int,
-    ) -> None:
-        self.connected = asyncio.Event()
-        self._household = household
-        self._announced = announced
-        self._loop = asyncio.get_running_loop()
-        self._client = Client(CallbackAPIVersion.VERSION2, "metrics-agent-demo")
-        self._client.on_connect = self._on_connect
-        self._client.on_message = self._on_message
-        self._client.connect_async(HOST, port)
-        self._client.loop_start()
-
-    def send(self, interval: int) -> None:
-        """Send what is due at an interval."""
-        for device in (*self._household, *self._announced):
-            for message in device.due(interval, time.time()):
-                self._publish(message)
-
-    def _publish(self, message: Sent) -> None:
-        # All that a device sends on its own is QoS 0.
-        self._client.publish(message.topic, message.payload, retain=message.retain)
-
-    # Called by the client in its thread.
-
-    def _on_connect(self, client: Client, *_: object) -> None:
-        for device in self._household:
-            client.subscribe(device.topic_of("cmnd", "#"))
-        self._loop.call_soon_threadsafe(self.connected.set)
-
-    def _on_message(self, _client: object, _data: object, message: Any) -> None:
-        for device in self._household:
-            base = device.topic_of("cmnd", "")
-            if message.topic.startswith(base):
-                command = message.topic[len(base) :]
-                self._publish(device.answer(command, message.payload, time.time()))
 
 
 if __name__ == "__main__":
