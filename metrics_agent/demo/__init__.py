@@ -7,6 +7,9 @@
                                  themselves to Home Assistant (paho-mqtt), and a DTU with
                                  three inverters (websockets)
 
+`devices` is another process, which deploy/compose.yaml starts: the same devices at any broker, with
+the DTU by MQTT.
+
 The simulation is a process of its own, so that what the agent receives has come over a real
 socket, from programs that share no code with it. It ends with the pipe that is its standard input.
 """
