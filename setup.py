@@ -20,6 +20,9 @@ TEST = [
     "prometheus-client>=0.20",
     "coverage[toml]>=7.10",
     "selenium>=4.20",
+    "pyyaml>=6",
+    # Another version builds another dashboard.
+    "grafana-foundation-sdk==1759917919!11.6.0; python_version >= '3.11'",
     *HTTP,
     *DIGEST,
     *SPEED,

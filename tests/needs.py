@@ -65,6 +65,10 @@ NEEDS = {
         ("victoria-metrics",),
         how="go install github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics@v1.148.0",
     ),
+    "vmalert": Need(
+        ("vmalert",),
+        how="go install github.com/VictoriaMetrics/VictoriaMetrics/app/vmalert@v1.148.0",
+    ),
     "rtl_433": Need(("rtl_433", "/usr/share/doc/rtl-433/examples/rtl_433_mqtt_hass.py"), "rtl-433"),
     **{
         name: Need((file,), how='PATH="$(.ci/publishers):$PATH" in a checkout')
@@ -87,6 +91,8 @@ NEEDS = {
     "amqtt": Need(modules=("amqtt",), how=_TEST_EXTRA),
     "orjson": Need(modules=("orjson",), how=_TEST_EXTRA),
     "selenium": Need(modules=("selenium",), how=_TEST_EXTRA),
+    "grafana-foundation-sdk": Need(modules=("grafana_foundation_sdk",), how=_TEST_EXTRA),
+    "PyYAML": Need(modules=("yaml",), how=_TEST_EXTRA),
     "pyOpenSSL": Need(modules=("OpenSSL",), how=_TEST_EXTRA),
 }
 """By the name that a skip has."""

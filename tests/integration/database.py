@@ -84,14 +84,14 @@ class DatabaseServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
-    def _get(self, path: str) -> bytes:
-        request = urllib.request.Request(self.url + path)
+    def _get(self, path: str, body: bytes | None = None) -> bytes:
+        request = urllib.request.Request(self.url + path, body)
         if self.login is not None:
             word = b64encode(":".join(self.login).encode()).decode()
             request.add_header("Authorization", f"Basic {word}")
         with urllib.request.urlopen(request, timeout=60) as response:
-            body: bytes = response.read()
-        return body
+            answer: bytes = response.read()
+        return answer
 
     def _answers(self) -> bool:
         assert self._process is not None

@@ -68,12 +68,32 @@ class Influx(DatabaseServer):
         asked = urllib.parse.urlencode({"q": f"CREATE DATABASE {database}"})
         await deferToThread(self._get, f"/query?{asked}")
 
+    async def write(self, lines: str, database: str = "telegraf") -> None:
+        """Store lines; all of them or the test fails."""
+        await deferToThread(self._get, f"/write?db={database}", lines.encode())
+
     async def query(self, text: str, database: str = "telegraf") -> list[dict[str, Any]]:
-        """Return the rows of one SELECT, times in nanoseconds."""
+        """Return the rows of one SELECT, times in nanoseconds; none if it fails."""
+        (result,) = await self._results(text, database)
+        return _rows(result)
+
+    async def queries(self, text: str, database: str = "telegraf") -> list[list[dict[str, Any]]]:
+        """Return the rows of each statement, with the tags by which they are grouped."""
+        results = await self._results(text, database)
+        for result in results:
+            assert "error" not in result, f"{result['error']}: {text}"
+        return list(map(_rows, results))
+
+    async def _results(self, text: str, database: str) -> list[dict[str, Any]]:
         asked = urllib.parse.urlencode({"db": database, "epoch": "ns", "q": text})
         answer = await deferToThread(self._get, f"/query?{asked}")
-        (result,) = json.loads(answer)["results"]
-        rows = []
-        for series in result.get("series", []):
-            rows += [dict(zip(series["columns"], row, strict=True)) for row in series["values"]]
-        return rows
+        results: list[dict[str, Any]] = json.loads(answer)["results"]
+        return results
+
+
+def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {**series.get("tags", {}), **dict(zip(series["columns"], row, strict=True))}
+        for series in result.get("series", [])
+        for row in series["values"]
+    ]
