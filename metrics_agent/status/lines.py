@@ -13,7 +13,6 @@ _NAME: Final = r"(?:\\[,= ]|[^,= ])+"
 _SERIES = re.compile(r"((?:\\[, ]|[^, ])+)")
 _TAG = re.compile(rf",({_NAME})=({_NAME})")
 _FIELD = re.compile(rf'[, ]({_NAME})=("(?:\\.|[^"\\])*"|[^, "\n]+)')
-_ESCAPED = re.compile(r"\\([,= ])")
 _ESCAPED_IN_TEXT = re.compile(r'\\(["\\])')
 _TO_ESCAPE = re.compile(r"([,= ])")
 _TIME = re.compile(r" (-?\d+)\n?\Z")
@@ -75,7 +74,10 @@ def device_filter(name: str) -> re.Pattern[bytes]:
 
 
 def _plain(text: str) -> str:
-    return _ESCAPED.sub(r"\1", text) if "\\" in text else text
+    if "\\" not in text:
+        return text
+    # Faster than a pattern; no two of them overlap.
+    return text.replace("\\,", ",").replace("\\=", "=").replace("\\ ", " ")
 
 
 def _value(text: str) -> float | int | bool | str | None:

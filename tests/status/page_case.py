@@ -66,7 +66,7 @@ class PageCase(SynchronousTestCase):
         self.pages += 1
         state = State(
             whole=lambda: dict(self.state),
-            devices=self.each_device,
+            devices=lambda: self.each_device(),  # noqa: PLW0108 - a test may replace it
             more=lambda: {"more": 1},
             has_output=lambda: self.has_output,
             metrics=exposition,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from metrics_agent.status.web.root import PIECE_BYTES
@@ -55,6 +57,28 @@ class AnswerTests(PageCase):
         answer = self.get("/status.json", Accept_Encoding="br, gzip")
         self.assertEqual(answer.headers["content-encoding"], "gzip")
         self.assertEqual(json.loads(gzip.decompress(answer.data))["devices"], self.devices)
+
+    def test_gzip_makes_no_turn_longer(self) -> None:
+        """It keeps much back, so that it would ask for many pieces before it gives one."""
+        turns: list[int] = []
+        call_later = self.reactor.callLater
+
+        def counting(delay_s: float, *call: Any) -> Any:
+            turns.append(made)
+            return call_later(delay_s, *call)
+
+        made = 0
+
+        def devices() -> Iterator[dict[str, Any]]:
+            nonlocal made
+            for made in range(200):  # noqa: B007 - read above
+                yield {"device": "x" * (PIECE_BYTES // 10)}
+
+        self.each_device = devices  # type: ignore[method-assign]
+        self.reactor.callLater = counting  # type: ignore[method-assign]
+        self.get("/status.json", Accept_Encoding="gzip")
+        self.assertGreater(len(turns), 15)
+        self.assertLessEqual(max(after - before for before, after in pairwise(turns)), 10)
 
     def test_many_devices_come_in_pieces(self) -> None:
         """No turn of the reactor makes more than a piece."""

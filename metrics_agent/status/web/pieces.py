@@ -25,7 +25,7 @@ class Pieces:
     Args:
         clock: provides callLater.
         request: to answer; its headers are set.
-        pieces: of the answer.
+        pieces: of the answer; one without bytes is a turn of the reactor all the same.
         caught: called with a fault of them; the answer is cut then.
     """
 
@@ -73,16 +73,15 @@ class Pieces:
             self._request.unregisterProducer()
             self._request.finish()
             return None
-        self._request.channel.renew_deadline()
-        self._request.write(piece)
+        if piece:
+            self._request.channel.renew_deadline()
+            self._request.write(piece)
         return 0.0
 
 
 def gzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield pieces as gzip has them."""
+    """Yield pieces as gzip has them; where it keeps one back for the next, no bytes."""
     packer = zlib.compressobj(wbits=_GZIP)
     for piece in pieces:
-        packed = packer.compress(piece)
-        if packed:
-            yield packed
+        yield packer.compress(piece)
     yield packer.flush()

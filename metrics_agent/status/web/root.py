@@ -32,7 +32,7 @@ __all__ = ["COOKIE", "PIECE_BYTES", "Root", "State"]
 COOKIE: Final = b"metrics_agent_status"
 _COOKIE_DAYS: Final = 365
 _DAY_S: Final = 24 * 3600
-PIECE_BYTES: Final = 16 * 1024
+PIECE_BYTES: Final = 8 * 1024
 """Devices are sent in pieces of this size, some milliseconds of work each."""
 
 _TEXT: Final = b"text/plain; charset=utf-8"
