@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 import time
+from base64 import b64decode
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,8 +24,8 @@ from tests.needs import find, require
 __all__ = ["DESKTOP", "PHONE", "Chromium"]
 
 T = TypeVar("T")
-DESKTOP = (1280, 900)
-PHONE = (390, 844)
+DESKTOP = (1440, 900)
+PHONE = (360, 780)
 SCREENSHOTS_VARIABLE = "METRICS_AGENT_SCREENSHOTS"
 """Names a directory for the screenshots, for who wants to look at them."""
 
@@ -39,6 +40,8 @@ _FLAGS = (
     "--disable-sync",
 )
 _LIMIT_S = 30
+_TALLEST = 2600
+"""Pixels of a screenshot."""
 
 
 class Chromium:
@@ -87,6 +90,10 @@ class Chromium:
         """Click what a CSS selector finds."""
         await self.do(lambda: self.driver.find_element("css selector", selector).click())
 
+    async def type(self, keys: str) -> None:
+        """Press keys, as of W3C's WebDriver, where the focus is."""
+        await self.do(lambda: self.driver.switch_to.active_element.send_keys(keys))
+
     async def at(self, heading: str) -> None:
         """Wait for the page with a heading; it may be on its way."""
         from selenium.common.exceptions import StaleElementReferenceException
@@ -98,6 +105,14 @@ class Chromium:
                 raise AssertionError(f"the page has the heading {found!r}, expected {heading!r}")
             with suppress(StaleElementReferenceException):
                 found = await self.do(self._heading)
+
+    async def wait_for(self, condition: str) -> None:
+        """Wait until an expression of JavaScript is true in the page."""
+        deadline_s = time.monotonic() + _LIMIT_S
+        while not await self.script(f"return {condition}"):
+            if time.monotonic() > deadline_s:
+                text = await self.script("return document.body.innerText")
+                raise AssertionError(f"not so: {condition}; the page says:\n{text}")
 
     def _heading(self) -> str:
         return str(self.driver.find_element("css selector", "h1").text)
@@ -145,8 +160,12 @@ class Chromium:
     async def _shoot(self, name: str) -> None:
         directory = os.environ.get(SCREENSHOTS_VARIABLE)
         if directory:
-            path = Path(directory) / f"{name}.png"
-            await self.do(self.driver.save_screenshot, str(path))
+            height = await self.script("return document.documentElement.scrollHeight")
+            width = await self.script("return document.documentElement.clientWidth")
+            clip = {"x": 0, "y": 0, "width": width, "height": min(height, _TALLEST), "scale": 1}
+            how = {"captureBeyondViewport": True, "clip": clip}
+            shot = await self.do(self.driver.execute_cdp_cmd, "Page.captureScreenshot", how)
+            (Path(directory) / f"{name}.png").write_bytes(b64decode(shot["data"]))
 
     async def complaints(self) -> list[str]:
         """Return what the browser has complained of: blocked by a policy, broken, not found."""
@@ -170,7 +189,9 @@ const background = element => {
   return 'rgb(255, 255, 255)';
 };
 let smallest = 99, contrast = 99;
-for (const element of document.querySelectorAll('p, li, h1, button, a, code')) {
+for (const element of document.querySelectorAll('body *')) {
+  const shown = [...element.childNodes].some(each => each.nodeType === 3 && each.data.trim());
+  if (!shown || !element.checkVisibility()) continue;
   const style = getComputedStyle(element);
   smallest = Math.min(smallest, parseFloat(style.fontSize));
   const one = light(style.color), other = light(background(element));

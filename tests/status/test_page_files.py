@@ -17,8 +17,8 @@ PARSES_HTML = re.compile(
 )
 INLINE = re.compile(r"<style|<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=|javascript:")
 ELSEWHERE = re.compile(r"\b(?:https?|wss?|data|blob):(?!//www\.w3\.org/2000/svg\b)|[\"'(]//")
-REFERENCE = re.compile(r"(?:href|src)=\"([^\"]+)\"|from \"\./([^\"]+)\"|get\(\"([^\"]+)\"\)")
-MADE = {"status.json", "units.json"}
+REFERENCE = re.compile(r"(?:href|src)=\"([^\"]+)\"|from \"\./([^\"]+)\"|fetch\(\"([^\"]+)\"")
+MADE = {"status.json"}
 """What is no file."""
 
 

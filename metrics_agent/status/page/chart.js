@@ -43,11 +43,12 @@ export const chart = () => {
       const length = span(Math.max(points.length, 1) * step);
       // The newest point is at the right edge.
       setAttribute(svg, "viewBox", `${points.length - 1 - width} 0 ${width} ${HEIGHT}`);
-      const drawn = line(points, top);
+      // One point is a line too.
+      const drawn = points.length === 1 ? `${line(points, top)}h-1` : line(points, top);
       setAttribute(rates, "d", drawn);
       setAttribute(area, "d", drawn && `${drawn}V${HEIGHT}H0Z`);
       setAttribute(errors, "d", bars(points, most));
-      const peaks = points.length ? `at most ${number(Number(top.toPrecision(3)))}/s` : "no history yet";
+      const peaks = points.length ? `at most ${number(Number(top.toPrecision(3)))}/s` : `the first point comes within ${step} s`;
       setText(from, points.length ? `last ${length}` : "");
       setText(peak, failed ? `${peaks}, ${plural(failed, "error")}` : peaks);
       setAttribute(

@@ -145,7 +145,7 @@ const deviceRow = (units) => () => {
 };
 
 let devices = [];
-let units = {};
+let units = {}; // by measurement and field
 let limit = AT_A_TIME;
 const search = byId("search");
 const more = byId("more");
@@ -171,10 +171,9 @@ const show = () => {
   setText(more, `Show ${number(Math.min(AT_A_TIME, found.length - limit))} more of ${number(found.length - limit)}`);
 };
 
-// Show devices; the units are those of their values, by measurement and field.
-export const showDevices = (known, theirUnits) => {
-  units = theirUnits;
-  devices = [...known].sort(order);
+export const showDevices = (state) => {
+  units = state.units;
+  devices = [...state.devices].sort(order);
   show();
 };
 

@@ -37,7 +37,8 @@ const card = () => {
       setText(name, row.module);
       state.update(MOODS[row.state_text] ?? "idle", WORDS[row.state_text] ?? spaced(row.state_text));
       const restarts = row.restarts ? plural(row.restarts, "restart") : "no restarts";
-      const recent = row.restarts_recent ? `, ${number(row.restarts_recent)} of them lately` : "";
+      const all = row.restarts_recent === row.restarts;
+      const recent = !row.restarts_recent ? "" : all ? " lately" : `, ${number(row.restarts_recent)} of them lately`;
       const time = row.state_since === undefined ? "" : `for ${span(Math.round(row.state_since))}, `;
       setText(since, `${time}${restarts}${recent}`);
       const last = points.at(-1);

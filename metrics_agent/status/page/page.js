@@ -27,7 +27,6 @@ const setProblems = keyed(
 );
 const setAgent = facts(byId("agent"));
 
-let units = null; // of the values, by measurement and field; the same for one version
 let version = "";
 let answered = null; // when the agent answered last
 let failing = null; // since when it does not
@@ -78,7 +77,7 @@ const show = (state) => {
   showModules(state);
   showConnections(state);
   showOutput(state);
-  showDevices(state.devices, units);
+  showDevices(state);
   showAgent(state.agent);
   byId("content").hidden = false;
   setText(byId("updated"), `as of ${clock(answered)}`);
@@ -86,20 +85,17 @@ const show = (state) => {
 
 class Locked extends Error {}
 
-const get = async (path) => {
+const ask = async () => {
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), ANSWER_S * 1000);
   try {
-    return await take(await fetch(path, { cache: "no-store", signal: limit.signal }));
+    const response = await fetch("status.json", { cache: "no-store", signal: limit.signal });
+    if (response.status === 401) throw new Locked();
+    if (!response.ok) throw new Error(`it answers with the status ${response.status}`);
+    return await response.json();
   } finally {
     clearTimeout(timer);
   }
-};
-
-const take = (response) => {
-  if (response.status === 401) throw new Locked();
-  if (!response.ok) throw new Error(`it answers with the status ${response.status}`);
-  return response.json();
 };
 
 const reason = (error) => {
@@ -124,8 +120,7 @@ const refresh = async () => {
   const began = performance.now();
   let state = null;
   try {
-    units ??= await get("units.json");
-    state = await get("status.json");
+    state = await ask();
   } catch (error) {
     fail(error);
   }
