@@ -63,6 +63,7 @@ def assemble(
     log_with: ILogObserver | None = None,
     diagnosis: Diagnosis | None = None,
     platform: Platform | None = None,
+    reported: Callable[[Reports], object] = lambda _reports: None,
 ) -> Agent:
     """Make an agent that is not started.
 
@@ -76,12 +77,13 @@ def assemble(
         diagnosis: the rule to follow for a command that only looks; ``plan`` and ``load`` come
             from its `plan` and `loader`. None for the agent itself.
         platform: what to ask of the machine; None for the real one.
+        reported: called with what says how the agent is, before this returns.
 
     Raises:
         ConfigError: the setting ``output`` cannot be used, or it is stdout and that is closed.
     """
     parts = _Assembly(process, reactor, plan, load, observer, diagnosis, platform or Platform())
-    return parts.agent(log_with)
+    return parts.agent(log_with, reported)
 
 
 class _Assembly:
@@ -186,7 +188,7 @@ class _Assembly:
             liveness=self._liveness,
         )
 
-    def agent(self, log_with: ILogObserver | None) -> Agent:
+    def agent(self, log_with: ILogObserver | None, reported: Callable[[Reports], object]) -> Agent:
         """Make the agent and what lives as long as it."""
         environ = self._platform.environ if self._diagnosis is None else {}
         notifier = make_notifier(self._reactor, environ, log=self._log)
@@ -206,6 +208,7 @@ class _Assembly:
         )
         agent = self._agent = Agent(parts, self._plan, self._load)
         reports = self._make_reports()
+        reported(reports)
         self._self_metrics = self._make_self_metrics(reports)
         for service in (
             self._memory_watch,

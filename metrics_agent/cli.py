@@ -74,7 +74,7 @@ def _other_command(options: Namespace, process: Process) -> int:
         return login(process, options.config, options.module)
     from metrics_agent.commands.demo import demo
 
-    return demo(process, options.seconds)
+    return demo(process, options.seconds, lines=options.lines)
 
 
 def _ask(options: Namespace, process: Process) -> int:
@@ -198,6 +198,11 @@ def _parser() -> ArgumentParser:
     )
     show.add_argument(
         "--seconds", type=_seconds, default=None, metavar="N", help="end after N seconds"
+    )
+    show.add_argument(
+        "--lines",
+        action="store_true",
+        help="write the metrics to a terminal too, instead of a summary each 5 s",
     )
     return parser
 

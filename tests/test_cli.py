@@ -71,8 +71,9 @@ class CliTests(CommandCase):
             ("modules demo", ("modules", "demo")),
             ("sample-config", ("sample_config", [])),
             ("sample-config demo netatmo", ("sample_config", ["demo", "netatmo"])),
-            ("demo", ("demo", "process", None)),
-            ("demo --seconds 3", ("demo", "process", 3.0)),
+            ("demo", ("demo", "process", None, False)),
+            ("demo --seconds 3", ("demo", "process", 3.0, False)),
+            ("demo --lines", ("demo", "process", None, True)),
             ("status", ("status", None, None, None, False, None)),
             (
                 "status -c a.toml --module tasmota:b --device plug --json --watch",

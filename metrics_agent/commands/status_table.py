@@ -9,7 +9,7 @@ from unicodedata import combining, east_asian_width
 from metrics_agent.catalogue import MEASUREMENTS
 from metrics_agent.characters import visible
 
-__all__ = ["MOST_DEVICES", "table"]
+__all__ = ["MOST_DEVICES", "WIDTH", "fit", "table", "value_text"]
 
 WIDTH: Final = 80
 MOST_DEVICES: Final = 50
@@ -42,11 +42,11 @@ def table(state: Mapping[str, Any], *, all_of: bool = False) -> Iterator[str]:
 
 def _head(state: Mapping[str, Any]) -> Iterator[str]:
     agent = state["agent"]
-    yield _fit(
+    yield fit(
         f"metrics-agent {agent.get('version', '')} on {agent.get('instance', '')}, up "
         f"{_span(agent.get('uptime'))}" + (", stopping" if agent.get("stopping") else "")
     )
-    yield _fit(f"{agent.get('config', '')}")
+    yield fit(f"{agent.get('config', '')}")
     memory = agent.get("memory")
     parts = [
         f"reactor late by {_seconds(agent.get('reactor_lag_max'))} at most",
@@ -54,11 +54,11 @@ def _head(state: Mapping[str, Any]) -> Iterator[str]:
         f"{agent['open_files']} files" if agent.get("open_files") else "",
         f"{agent.get('errors', 0)} errors",
     ]
-    yield _fit(", ".join(filter(None, parts)))
+    yield fit(", ".join(filter(None, parts)))
     reload = agent.get("last_reload")
     if reload:
         word = "accepted" if reload["accepted"] else "REJECTED"
-        yield _fit(f"last reload {_span(reload['since'])} ago, {word} {_what(reload)}")
+        yield fit(f"last reload {_span(reload['since'])} ago, {word} {_what(reload)}")
     problems = state["problems"]
     if not problems:
         yield "All is well."
@@ -126,11 +126,11 @@ def _connections(connections: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _outputs(outputs: Sequence[Mapping[str, Any]], agent: Mapping[str, Any]) -> Iterator[str]:
     for each in outputs:
         works = "works" if each["state_text"] == "running" else "DOES NOT WORK"
-        yield _fit(f"OUTPUT {each['output']}: {works}, {each['metrics']} metrics taken")
+        yield fit(f"OUTPUT {each['output']}: {works}, {each['metrics']} metrics taken")
         if each.get("last_error"):
             yield from _wrapped(each["last_error"], "  ")
         if agent.get("queue_metrics") or agent.get("delivery_lag"):
-            yield _fit(
+            yield fit(
                 f"  {agent['queue_metrics']} metrics wait ({agent['queue_bytes'] / 1024:.0f} KiB), "
                 f"the oldest for {_seconds(agent['delivery_lag'])}"
             )
@@ -179,13 +179,14 @@ def _series_name(series: Mapping[str, Any]) -> str:
 
 def _values(series: Mapping[str, Any]) -> str:
     return ", ".join(
-        _value(series["measurement"], name, value)
+        value_text(series["measurement"], name, value)
         for name, value in series["fields"].items()
         if name not in _NOT_SHOWN
     )
 
 
-def _value(measurement: str, name: str, value: object) -> str:
+def value_text(measurement: str, name: str, value: object) -> str:
+    """Return a field with its value and the unit of the catalogue."""
     if isinstance(value, bool):
         return f"{name} {'yes' if value else 'no'}"
     if not isinstance(value, int | float):
@@ -215,7 +216,7 @@ def _seconds(seconds: float | None) -> str:
 def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
     parts = []
     for cell, width in zip(cells, widths, strict=True):
-        text = _fit(str(cell), width)
+        text = fit(str(cell), width)
         parts.append(text + " " * (width - _columns(text)))
     return " ".join(parts).rstrip()
 
@@ -233,7 +234,7 @@ def _wrapped(text: str, indent: str = "") -> Iterator[str]:
     yield line
 
 
-def _fit(text: str, width: int = WIDTH) -> str:
+def fit(text: str, width: int = WIDTH) -> str:
     """Return a text on one line, with what is too much cut off."""
     text = visible(text)
     if _columns(text) <= width:

@@ -23,6 +23,10 @@ state_dir = {state_dir}
 
 # More often than by default, so that they are seen.
 self_metrics_interval = "10s"
+{output}
+# The page that shows how the agent is.
+[status]
+listen = {listen}
 
 [modules.tasmota]
 enabled = true
@@ -48,9 +52,27 @@ trigger_file = {trigger_file}
 """
 
 
-def demo_configuration(port: int, dtu_port: int, directory: Path) -> str:
-    """Return the configuration as TOML, for the ports of broker and DTU and a directory."""
+_NO_LINES: Final = """
+# The terminal shows a summary; `metrics-agent demo --lines` shows the metrics.
+output = "/dev/null"
+"""
+
+
+def demo_configuration(
+    port: int, dtu_port: int, page_port: int, directory: Path, *, lines: bool = True
+) -> str:
+    """Return the configuration as TOML.
+
+    Args:
+        port: of the broker.
+        dtu_port: of the DTU.
+        page_port: of the status page.
+        directory: for state and the trigger file.
+        lines: write the metrics to stdout; else nowhere.
+    """
     return _TEXT.format(
+        output="" if lines else _NO_LINES,
+        listen=json.dumps(f"tcp:{page_port}:interface={HOST}"),
         broker=json.dumps(f"tcp://{HOST}:{port}"),
         dtu=json.dumps(f"http://{HOST}:{dtu_port}"),
         # JSON's texts are texts in TOML, too.

@@ -198,7 +198,7 @@ class Configuration(SynchronousTestCase):
         directory = Path(self.mktemp()).resolve() / 'a "quoted\\" nämé\x7f'
         directory.mkdir(parents=True)
         path = directory / "demo.toml"
-        path.write_text(demo_configuration(40123, 40124, directory), "utf-8")
+        path.write_text(demo_configuration(40123, 40124, 40125, directory), "utf-8")
         kinds = {
             "tasmota": TASMOTA,
             "hadiscovery": HADISCOVERY,
@@ -217,3 +217,14 @@ class Configuration(SynchronousTestCase):
         self.assertEqual(tasmota.settings.friendly_name_overrides, {})
         self.assertEqual(demo.settings.interval, 1)
         self.assertEqual(demo.settings.trigger_file, str(directory / TRIGGER_FILE))
+        self.assertEqual(config.settings.output, "stdout")
+        self.assertEqual(config.settings.status.listen, "tcp:40125:interface=127.0.0.1")
+
+    def test_without_lines(self) -> None:
+        """The metrics go nowhere."""
+        directory = Path(self.mktemp()).resolve()
+        directory.mkdir()
+        path = directory / "demo.toml"
+        path.write_text(demo_configuration(1, 2, 3, directory, lines=False), "utf-8")
+        kinds = {"tasmota": TASMOTA, "hadiscovery": HADISCOVERY, "opendtu": OPENDTU, "demo": DEMO}
+        self.assertEqual(load(path, kinds.get, list(kinds)).settings.output, "/dev/null")

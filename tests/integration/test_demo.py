@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 from line_protocol_parser import parse_line
 from twisted.trial.unittest import SynchronousTestCase
@@ -31,15 +33,15 @@ class DemoTests(SynchronousTestCase):
 
     skip = missing("amqtt")
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, *options: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
         """Start the demo in a process group of its own, as a shell does."""
         # A demo that is killed cannot clean up behind itself.
         directory = tempfile.mkdtemp(prefix="demo-")
         self.addCleanup(shutil.rmtree, directory)
         process = subprocess.Popen(
-            [sys.executable, "-m", "metrics_agent", "demo"],
+            [sys.executable, "-m", "metrics_agent", "demo", *options],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "TMPDIR": directory},
@@ -75,9 +77,18 @@ class DemoTests(SynchronousTestCase):
         return lines
 
     def test_metrics_of_all_devices_appear_and_ctrl_c_ends_it_cleanly(self) -> None:
-        """Lines are valid, Ctrl-C reaches the whole group, and nothing is left."""
+        """Lines are valid, Ctrl-C reaches the whole group, and nothing is left.
+
+        The address of the page comes first, and once more, and it works.
+        """
         process = self.start()
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        (address,) = re.findall(r"http://127\.0\.0\.1:\d+/", first)
         self.read_until(process, DEVICES)
+        for path, text in (("", b"<h1"), ("healthz", b"ok"), ("status.json", b'"Fridge"')):
+            with urlopen(address + path, timeout=LIMIT_S) as answer:
+                self.assertIn(text, answer.read())
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=LIMIT_S)
         self.assertEqual(process.returncode, 0, err)
@@ -90,6 +101,44 @@ class DemoTests(SynchronousTestCase):
         self.assertRaises(ProcessLookupError, os.killpg, process.pid, 0)
         (path,) = re.findall(r"The configuration is (\S+)\.", err)
         self.assertFalse(Path(path).parent.exists())
+
+    def test_terminal(self) -> None:
+        """It shows a summary, no lines, unless they are asked for; Ctrl-C ends it cleanly."""
+        process, terminal = self.start_on_terminal()
+        shown = self.read_terminal(terminal, r"(?s)metrics/s.*Fridge [\d.]+ W")
+        self.assertRegex(
+            shown,
+            r"\n\d+ metrics/s of \d+ devices; running: tasmota, hadiscovery, opendtu, demo\r\n",
+        )
+        self.assertNotIn("electricity,", shown)
+        os.killpg(process.pid, signal.SIGINT)
+        _out, err = process.communicate(timeout=LIMIT_S)
+        self.assertEqual(process.returncode, 0, err)
+        start, reminder = err.partition("Open http://")[::2]
+        for text in ("Started with modules", "Connected to ws:", "Discovered 6 devices"):
+            self.assertIn(text, start)
+        self.assertRegex(reminder, r"\A127\.0\.0\.1:\d+/ in a browser\. .* touch /\S+\n")
+        self.assertNotIn("Traceback", err)
+        process, terminal = self.start_on_terminal("--lines")
+        self.read_terminal(terminal, r"(?m)^electricity,")
+
+    def start_on_terminal(self, *options: str) -> tuple[subprocess.Popen[str], int]:
+        """Start the demo with a terminal as its stdout; return that too."""
+        ours, theirs = os.openpty()
+        self.addCleanup(os.close, ours)
+        process = self.start(*options, stdout=theirs)
+        os.close(theirs)
+        return process, ours
+
+    def read_terminal(self, terminal: int, wanted: str) -> str:
+        """Return what a terminal shows up to a pattern."""
+        shown = ""
+        deadline = time.monotonic() + LIMIT_S
+        while not re.search(wanted, shown):
+            self.assertLess(time.monotonic(), deadline, shown)
+            if select.select([terminal], [], [], 1)[0]:
+                shown += os.read(terminal, 65536).decode()
+        return shown
 
     def test_ctrl_c_while_it_connects(self) -> None:
         """What broker and DTU say of the connections that this cuts is not shown."""
@@ -125,12 +174,15 @@ class DemoTests(SynchronousTestCase):
     def test_the_failure_that_the_log_proposes_is_contained(self) -> None:
         """Touching the file that the log names shows an error, and the devices go on."""
         process = self.start()
-        assert process.stderr is not None
-        trigger = None
-        while trigger is None:
-            found = re.search(r"contained: touch (\S+)", process.stderr.readline())
-            trigger = found and found.group(1)
-        Path(trigger).touch()
-        while "Error in tick" not in process.stderr.readline():
-            pass
+        found = self.read_log_until(process, r"contained: touch (\S+)")
+        Path(found[1]).touch()
+        self.read_log_until(process, "Error in tick")
         self.read_until(process, DEVICES, MEASUREMENTS - {"demo"})
+
+    def read_log_until(self, process: subprocess.Popen[str], wanted: str) -> re.Match[str]:
+        """Return what a pattern finds in the next line that has it."""
+        assert process.stderr is not None
+        for line in process.stderr:
+            if found := re.search(wanted, line):
+                return found
+        raise AssertionError(f"the demo ended without {wanted!r} in its log")
