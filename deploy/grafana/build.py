@@ -11,6 +11,7 @@ every query against a real VictoriaMetrics that the simulated devices have fille
 from __future__ import annotations
 
 import sys
+from itertools import count
 from typing import Any, Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, DatasourceVariable, Row
@@ -232,6 +233,7 @@ def dashboard() -> str:
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .with_variable(DatasourceVariable("datasource").label("Database").type("prometheus"))
     )
+    ids = count(1)
     for title, panels in (
         ("Now", overview()),
         ("Energy", energy()),
@@ -239,9 +241,9 @@ def dashboard() -> str:
         ("Devices", devices()),
         ("The agent", agent()),
     ):
-        made = made.with_row(Row(title))
+        made = made.with_row(Row(title).id(next(ids)))
         for panel in panels:
-            made = made.with_panel(panel)
+            made = made.with_panel(panel.id(next(ids)))
     return JSONEncoder(sort_keys=True, indent=2, ensure_ascii=False).encode(made.build()) + "\n"
 
 

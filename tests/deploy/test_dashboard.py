@@ -38,6 +38,8 @@ class DashboardTests(SynchronousTestCase):
         """Each has a title, says what it shows, and asks the database that is chosen."""
         dashboard = json.loads(self.text)
         panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+        ids = [panel["id"] for panel in dashboard["panels"]]
+        self.assertEqual(len(set(ids)), len(ids))
         titles = [panel["title"] for panel in panels]
         self.assertEqual(len(set(titles)), len(titles) - 1, "solar power is a number and a graph")
         (variable,) = dashboard["templating"]["list"]

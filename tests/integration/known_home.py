@@ -143,7 +143,10 @@ class KnownHome:
             fields = f"state=2i,errors=0i,dropped={lost}i"
             yield self._ago(f"metrics_agent,{output}", fields, minutes * MINUTE_S)
             for host, values in WAITING.items():
-                fields = ",".join(f"{name}={value}" for name, value in values.items())
+                fields = ",".join(
+                    f"{name}={value}{'i' * isinstance(value, int)}"
+                    for name, value in values.items()
+                )
                 tags = f"metrics_agent,module=agent,host={host}"
                 yield self._ago(tags, f"uptime=9.0,errors=0i,{fields}", minutes * MINUTE_S)
             if minutes >= SILENT_AGENT_MINUTES:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+from line_protocol_parser import parse_line
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from metrics_agent.catalogue import MEASUREMENTS
 from tests.deploy.paths import CHECKOUT, DOCS
 from tests.integration.influxdb import Influx
 from tests.integration.known_home import (
@@ -111,6 +113,25 @@ class QueryCase(TestCase):
         fridge = [2.4] * WEEK
         fridge[-2] -= restart_costs
         return {"fridge": fridge, "laundry": [1.2] * WEEK, "house": [3.0] * WEEK}
+
+
+class DataTests(QueryCase):
+    """The data themselves."""
+
+    def test_they_are_what_the_agent_writes(self) -> None:
+        """Each measurement, tag and field is of the catalogue, and of its type."""
+        measurements = {each.name: each for each in MEASUREMENTS}
+        kinds = {float: "float", int: "int", bool: "bool"}
+        # One line of each kind is enough.
+        lines = {re.sub(r"=[^, ]+|\d+$", "", line): line for line in self.lines.splitlines()}
+        self.assertGreater(len(lines), 10)
+        for line in map(parse_line, lines.values()):
+            measurement = measurements[line["measurement"]]
+            # Telegraf adds the host.
+            tags = {tag.name for tag in measurement.tags} | {"host"}
+            self.assertLessEqual(set(line["tags"]), tags, line)
+            for name, value in line["fields"].items():
+                self.assertEqual(kinds[type(value)], measurement.field(name).kind, line)
 
 
 class MetricsqlTests(QueryCase):
