@@ -92,6 +92,9 @@ class KnownHome:
                 yield _line(f"electricity,{tags}", fields, time_s)
         for tags, watts in (
             ("device=fridge,friendly=Fridge,vendor=tasmota", 100),
+            ("device=laundry,friendly=Laundry,vendor=tasmota", 30),
+            ("channel=1,device=laundry,friendly=Washer,vendor=tasmota", 20),
+            ("channel=2,device=laundry,friendly=Dryer,vendor=tasmota", 10),
             ("channel=1,device=house,friendly=House,vendor=tasmota", 200),
             ("channel=2,device=house,friendly=House,vendor=tasmota", -300),
             ("channel=3,device=house,friendly=House,vendor=tasmota", 50),

@@ -167,7 +167,7 @@ class MetricsqlTests(QueryCase):
         this, last = (first_of_month(home.now_s, months).timestamp() for months in (0, 1))
         hour_s = home.now_s - home.now_s % HOUR_S
         return [
-            ("Power now", "device", {"fridge": 100, "house": -50, "total": 800}, 0),
+            ("Power now", "device", {"fridge": 100, "laundry": 30, "house": -50, "total": 800}, 0),
             # Between the last sample before the restart and the restart itself: 15 minutes.
             ("Consumption per day", "device", self.by_day(2.4 / 24 / 4), 1e-5),
             (
@@ -246,7 +246,7 @@ class InfluxqlTests(QueryCase):
         month = home.yielded(*(first_of_month(home.now_s, back).timestamp() for back in (1, 0)))
         cost = {"fridge": 0.3 * (30 * 2.4 - 2.4 / 48), "laundry": 0.3 * 30 * 1.2}
         return [
-            ("Power now", by("device", "W"), {"fridge": 100, "total": 800}, 0),
+            ("Power now", by("device", "W"), {"fridge": 100, "laundry": 30, "total": 800}, 0),
             ("Consumption per day", self.daily, consumed, 1e-5),
             ("Consumption per day", self.daily, house, 1e-5),
             ("Cost", by("device", "cost"), cost, 0.3 * NEAR_KWH),
