@@ -184,7 +184,7 @@ class AgentSettings:
     )
     status: StatusSettings = setting(
         default=StatusSettings(),
-        doc="The status page, for browsers and monitoring: see docs/deployment.md.",
+        doc="The status page, for browsers and monitoring; docs/deployment.md shows how to use it.",
     )
 
     def check(self) -> Iterator[Fault]:

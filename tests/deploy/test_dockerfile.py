@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.deploy.paths import CHECKOUT, DEPLOY
 
-KNOWN = {"FROM", "RUN", "COPY", "WORKDIR", "USER", "VOLUME", "ENTRYPOINT", "CMD"}
+KNOWN = {"FROM", "RUN", "COPY", "WORKDIR", "USER", "VOLUME", "ENTRYPOINT", "CMD", "HEALTHCHECK"}
 NOT_IN_THE_WORK_TREE = {"metrics_agent", "twisted", "setup.py"}
 """./run-tests runs beside the sources, so that the wheel is tested and not they."""
 
@@ -88,6 +88,21 @@ class DockerfileTests(SynchronousTestCase):
             self.assertEqual(users[-1], "900:900")
             volumes = [found.rest for found in self.words("VOLUME") if found.stage == stage]
             self.assertEqual(volumes, ["/var/lib/metrics-agent"])
+
+    def test_health(self) -> None:
+        """Both ask the agent, which a shell turns into 0 or 1, all that Docker knows."""
+        checks = {found.stage: found.rest for found in self.words("HEALTHCHECK")}
+        self.assertEqual([*checks], ["agent", "telegraf"])
+        for rest in checks.values():
+            options, _, command = rest.partition(" CMD ")
+            for option in options.split():
+                self.assertRegex(option, r"\A--(interval|timeout|start-period)=\d+s\Z")
+            subprocess.run(["sh", "-n", "-c", command], check=True, timeout=10)
+            self.assertEqual(shlex.split(command)[:2], ["metrics-agent", "status"])
+            for code, found in ((0, 0), (1, 1), (3, 1), (78, 1)):
+                shell = command.replace("metrics-agent status", f"(exit {code})")
+                done = subprocess.run(["sh", "-c", shell], check=False, timeout=10)
+                self.assertEqual(done.returncode, found)
 
     def test_owners(self) -> None:
         """The user may write the state and nothing else: not the configuration, not the code."""

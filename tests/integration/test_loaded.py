@@ -25,15 +25,16 @@ TLS = {"cryptography", "metrics_agent.transports.tls"}
 NEVER = {
     *("hypothesis", "trial", "twisted.trial", "amqtt", "requests", "numpy"),
     *("metrics_agent.demo", "metrics_agent.testing", "metrics_agent.describe"),
-    # Where no one asks the agent.
+    # Where no one asks the agent, and it has no status page.
     *(
         "metrics_agent.status.snapshot",
         "metrics_agent.status.lines",
         "metrics_agent.commands.asking",
     ),
 }
+PAGE = {"metrics_agent.status.web.root", "metrics_agent.limited_site"}
 JINJA = {"jinja2", "metrics_agent.modules.hadiscovery.templates.jinja"}
-ALL = MQTT | TASMOTA | WEBSOCKET | OPENDTU | HTTP | NETATMO | TLS | JINJA
+ALL = MQTT | TASMOTA | WEBSOCKET | OPENDTU | HTTP | NETATMO | TLS | JINJA | PAGE
 
 
 class LoadedTests(SynchronousTestCase):
@@ -65,6 +66,13 @@ class LoadedTests(SynchronousTestCase):
         """A module that talks to no one."""
         # Its service is imported by name, which -X importtime does not see.
         self.judge("", {"metrics_agent.modules.demo.config"}, ALL)
+
+    def test_status_page(self) -> None:
+        """A web server and what it shows; none of the clients."""
+        text = '[status]\nlisten = "tcp:0:interface=127.0.0.1"\n'
+        loaded = self.loaded(text)
+        self.assertEqual({"twisted.web", *PAGE} - loaded, set())
+        self.assertEqual((MQTT | TASMOTA | WEBSOCKET | NETATMO | TLS | JINJA) & loaded, set())
 
     def test_tasmota(self) -> None:
         """MQTT over TCP."""
