@@ -41,6 +41,7 @@ from metrics_agent.modules.tasmota.filters import MAX_SHAPES
 from metrics_agent.modules.tasmota.registry import Registry
 from metrics_agent.modules.tasmota.topics import DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES, TopicShape
 from metrics_agent.output.http.writer import ANSWER_BYTES, HttpWriter
+from metrics_agent.output.mqtt.writer import MqttWriter
 from metrics_agent.output.sink import Sink
 from metrics_agent.state.directory import StateFaults
 from metrics_agent.status.socket import CLIENTS, StatusSocket
@@ -55,6 +56,7 @@ from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
 from metrics_agent.transports.mqtt.topics import SubscriptionTable
 from tests.modules.tasmota.support import announcement, config_topic, make
 from tests.output.http.fakes import FakeClient
+from tests.output.mqtt.test_writer import FakePublisher
 from tests.status.fakes import FakeSockets
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "robustness.md"
@@ -290,6 +292,43 @@ def http_output() -> Iterator[None]:
     yield
 
 
+def mqtt_output() -> Iterator[None]:
+    """Long lines of which a broker takes none."""
+    clock = Clock()
+    publishers: list[FakePublisher] = []
+
+    def connect(writer: MqttWriter) -> FakePublisher:
+        publishers.append(FakePublisher(writer, clock))
+        return publishers[0]
+
+    sink = Sink(
+        clock,
+        lambda source: MqttWriter(
+            clock, connect, "t/agent", "mqtt://b/t", source, Backoff(0.5, 30, lambda: 1.0)
+        ),
+        limit_bytes=16 * MIB,
+        high_mark_bytes=MIB,
+        low_mark_bytes=MIB // 4,
+        on_pressure=no_drop,
+        on_lost=no_drop,
+    )
+    sink.startService()
+    [publisher] = publishers
+    publisher.answer = lambda _payload: 0x97
+    publisher.connect()
+    for number in range(100):
+        yield
+        if not sink.queued_bytes:
+            line = b'm,device=%d v="%s" 1\n' % (number, b"x" * 30_000)
+            sink.write(Batch(line * 8, 8))
+        for _try in range(40):
+            clock.advance(31)
+            clock.advance(1)
+        publisher.messages.clear()
+        publisher.times.clear()
+    yield
+
+
 def status_clients() -> Iterator[None]:
     """Clients of the status socket that ask and never read, more than it takes."""
     reactor = MemoryReactorClock()
@@ -380,7 +419,8 @@ ROWS: Final[tuple[tuple[str, Callable[[], Iterator[None]], float], ...]] = (
     ("Netatmo: devices", netatmo, 0.6),
     ("log lines that repeat", log, 2.5),
     ("MQTT: unacknowledged messages", in_flight, 3),
-    ("output over HTTP", http_output, 5.5),
+    ("output over HTTP", http_output, 5),
+    ("output to a broker", mqtt_output, 1),
     ("counters", counters, 0.1),
     ("clients of the status socket", status_clients, 3),
     ("clients of the status page", page_clients, 4.5),

@@ -43,7 +43,8 @@ _CUTS: Final = 2
 """So many connections that end one after the other while the same message is in flight: that is
 not the restart of a broker."""
 _SEARCHED_LINES: Final = 256
-"""A search that has failed gets more lines up to so many."""
+_SEARCHED_BYTES: Final = 4 * FULL_BYTES
+"""A search that has failed gets more lines up to so many, or until it has so much."""
 _FULL_S: Final = 0.05
 """When to look again whether the connection takes a message."""
 
@@ -309,7 +310,8 @@ class MqttWriter:
         first = self._out.parts[0]
         if len(self._out.parts) == 1:
             self._out.take(self._out.limit_bytes)
-        if len(self._out.parts) == 1 or first.count(b"\n") >= _SEARCHED_LINES:
+        is_long = len(first) >= _SEARCHED_BYTES or first.count(b"\n") >= _SEARCHED_LINES
+        if len(self._out.parts) == 1 or is_long:
             return b""
         return self._out.join(
             len(next(_grouped(split_lines(self._out.parts[1])[:count], FULL_BYTES)))
