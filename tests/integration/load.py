@@ -42,13 +42,14 @@ class Load(Protocol):
     Attributes:
         sent: by device, the number of its last message.
         acknowledged: how many PUBACKs came.
+        rate: see above; may change.
     """
 
     def __init__(self, devices: int, rate: float, qos: int, name: str) -> None:
         self.devices = [f"{name}{number:02d}" for number in range(devices)]
         self.sent = dict.fromkeys(self.devices, 0)
         self.acknowledged = 0
-        self._rate = rate
+        self.rate = rate
         self._qos = qos
         self._name = name
         self._packet_id = 0
@@ -123,7 +124,7 @@ class Load(Protocol):
 
     def _tick(self) -> None:
         now_s = time.monotonic()
-        self._owed += (now_s - self._last_s) * self._rate
+        self._owed += (now_s - self._last_s) * self.rate
         self._last_s = now_s
         count = int(self._owed)
         self._owed -= count

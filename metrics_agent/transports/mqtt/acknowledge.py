@@ -22,6 +22,10 @@ USUAL_WINDOW: Final = 20
 """Mosquitto's default: what a broker of unknown window is taken for once it has sent as many."""
 
 
+NARROW_WINDOW: Final = 100
+"""With a larger one the broker goes on for 40 ms at a few thousand messages a second."""
+
+
 class _Arrived:
     """The packet ids of one read and whether their lines have been settled."""
 
@@ -60,6 +64,11 @@ class AckWindow:
     def pressing(self) -> bool:
         """Whether half the window waits: the broker soon sends nothing until one is settled."""
         return 2 * self._count >= self._window
+
+    @property
+    def narrow(self) -> bool:
+        """Whether messages wait in a small window: the broker soon needs every acknowledgement."""
+        return self._count > 0 and self._window <= NARROW_WINDOW
 
     def __len__(self) -> int:
         """Return the number of messages that are not acknowledged."""

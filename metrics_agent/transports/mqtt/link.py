@@ -47,6 +47,7 @@ from metrics_agent.transports.mqtt.packet_types import CONNACK, PINGRESP, PUBLIS
 from metrics_agent.transports.mqtt.packets import PINGREQ
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.splitter import Frame, PacketSplitter, Skipped
+from metrics_agent.transports.quick_ack import acknowledge_now
 from metrics_agent.transports.write_gate import STUCK_S, WriteGate
 from metrics_agent.transports.write_now import write_now
 
@@ -225,6 +226,8 @@ class MqttLink(Protocol):
             if data[0] != CONNACK:
                 self.abort(causes.of_wrong_speech(data))
         self.inflow.data(data)
+        if self.acknowledgements.narrow:
+            acknowledge_now(self.transport)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End, as soon as what the broker had sent before is handled."""
