@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.parse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +41,26 @@ class Influx(DatabaseServer):
         disk: see the base.
         login: name and password, without which it takes nothing and answers no query; the user is
             made by `create`.
+        settings: more lines of the table ``[http]``.
     """
 
     program = "influxdb"
     health = "/ping"
 
     def __init__(
-        self, case: TestCase, disk: Path | None = None, *, login: tuple[str, str] | None = None
+        self,
+        case: TestCase,
+        disk: Path | None = None,
+        *,
+        login: tuple[str, str] | None = None,
+        settings: Sequence[str] = (),
     ) -> None:
         super().__init__(case, disk)
         self.login = login
         text = _CONFIG.format(rpc=free_port(), http=self.port, directory=self._directory)
         if login is not None:
-            text += "  auth-enabled = true\n"
+            settings = [*settings, "auth-enabled = true"]
+        text += "".join(f"  {line}\n" for line in settings)
         (self._directory / "conf").write_text(text, "utf-8")
 
     def arguments(self) -> list[str]:

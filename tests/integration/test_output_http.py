@@ -91,6 +91,21 @@ class SinkTests(SinkCase):
         [row] = await influx.query("SELECT count(value) FROM m")
         self.assertEqual((row["count"], dict(sink.dropped)), (11, {"rejected": 1}))
 
+    async def test_influxdb_1_body_that_is_too_large(self) -> None:
+        """413: the requests become smaller; a line that is too large for itself is dropped."""
+        influx = Influx(self, settings=["max-body-size = 2000"])
+        await influx.start()
+        await influx.create("telegraf")
+        sink = self.sink(f"{influx.url}/write?db=telegraf")
+        self.write(sink, 2500)
+        long = b'm text="%s" %d\n' % (b"x" * 2500, 2 * 10**18)
+        sink.write(Batch(long, 1, self.settle))
+        self.write(sink, 2500, first=2500)
+        await self.all_settled(sink, 3)
+        [row] = await influx.query("SELECT count(value) FROM m")
+        self.assertEqual((row["count"], dict(sink.dropped)), (5000, {"rejected": 1}))
+        self.assertEqual(sink.problem, "")
+
     async def test_influxdb_1_database_that_is_made_later(self) -> None:
         """Nothing is acknowledged until it is there."""
         influx = Influx(self)
