@@ -64,7 +64,7 @@ MIB: Final = 1024 * 1024
 WIDE: Final = "\N{SNOWMAN}"
 """A character of which Python keeps two bytes and line protocol three."""
 
-TOGETHER_MIB: Final = 62
+TOGETHER_MIB: Final = 63
 """What all may take beside the devices and the queue of the output."""
 
 
