@@ -230,6 +230,30 @@ _ROWS: Final = (
         "200 connections: silent, slow, garbage, never reading",
         "cut or refused; the page answers and everything keeps running",
     ),
+    (
+        "announced_publisher_dies",
+        "announcements",
+        "a publisher dies in the middle of one",
+        "what it said whole counts, and its will; it comes back as it was",
+    ),
+    (
+        "announced_renamed_in_backlog",
+        "announcements",
+        "broker restarted, keeps its sessions; a rename in the midst of 60 values",
+        "no value is lost, all have the new name; one line down, one up",
+    ),
+    (
+        "announced_broker_empty",
+        "announcements",
+        "broker restarted, has forgotten all",
+        "what is known goes on; one line down, one up",
+    ),
+    (
+        "announced_hostile",
+        "announcements",
+        "10,000 hostile ones at once, then 30 renames a second of 250 entities",
+        "a line each, memory bounded, no turn over 100 ms of the processor; a device works",
+    ),
 )
 
 OUTSIDE: Final = tuple(Row(*values) for values in _ROWS)
