@@ -262,6 +262,7 @@ class Devices:
         granted = (
             "tasmota/discovery/+/config",
             *(f"tele/+/{name}" for name in ("SENSOR", "STATE", "LWT", "ZbReceived")),
+            *(f"tele/+/+/{name}" for name in ("SENSOR", "ZbReceived")),
             *(f"stat/+/{name}" for name in ("RESULT", "ENERGYTOTAL")),
             *(f"stat/+/STATUS{number}" for number in (8, 10, 11)),
         )

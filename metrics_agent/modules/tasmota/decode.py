@@ -13,7 +13,6 @@ from metrics_agent.limits import TASMOTA_MESSAGE_BYTES, TASMOTA_OBJECTS
 from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.device import Device
 from metrics_agent.modules.tasmota.discovery import DeviceConfig
-from metrics_agent.modules.tasmota.driver_table import teleinfo_stem
 from metrics_agent.modules.tasmota.energy import decode_energy, decode_energy_fully
 from metrics_agent.modules.tasmota.meters import (
     MeterTable,
@@ -25,6 +24,7 @@ from metrics_agent.modules.tasmota.sensor_table import ENVELOPE, IGNORED_OBJECTS
 from metrics_agent.modules.tasmota.sensors import (
     MAX_ITEMS,
     decode_sensor,
+    driver_stem,
     is_sensor,
     is_shutter,
     stem_of,
@@ -147,8 +147,8 @@ def _decode_top(
                 if each.__class__ is dict:
                     called = name if len(content) == 1 else f"{name}-{index}"
                     _decode_object(called, each, points, drop, units, meters)
-    if loose and has_meter_keys(loose):
-        decode_meter("", loose, points, drop, units)
+    if loose and ("" in meters or has_meter_keys(loose)):
+        decode_meter("", loose, points, drop, units, meters.get(""))
     elif loose:
         decode_sensor("", loose, points, drop, units)
 
@@ -206,7 +206,7 @@ def _decode_object(
         decode_zigbee(name, content, points, drop, meters)
     elif name in meters:
         decode_meter(name, content, points, drop, units, meters[name])
-    elif stem := teleinfo_stem(name, content):
+    elif stem := driver_stem(name, content):
         decode_sensor(name, content, points, drop, units, stem)
     elif has_meter_keys(content):
         decode_meter(name, content, points, drop, units)

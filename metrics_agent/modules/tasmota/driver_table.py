@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from metrics_agent.catalogue import CLIMATE, COUNTER, DEVICE, ELECTRICITY, SWITCH
+from metrics_agent.catalogue import BATTERY, CLIMATE, COUNTER, DEVICE, ELECTRICITY, STATE, SWITCH
 from metrics_agent.modules.tasmota.sensor_table import SensorReading, flag, reading
 from metrics_agent.modules.tasmota.values import ChosenUnit
 
-__all__ = ["DRIVERS", "NUMBERED_DRIVERS", "teleinfo_stem"]
+__all__ = ["DRIVERS", "NESTED_DRIVERS", "NUMBERED_DRIVERS", "teleinfo_stem"]
 
 
 def _tic(field: str, factor: float = 1.0) -> SensorReading:
@@ -83,9 +83,67 @@ DRIVERS: Final[Mapping[str, dict[str, SensorReading | None]]] = {
         "Ambient": reading(CLIMATE, "temperature"),
         "Rssi": reading(DEVICE, "signal"),
     },
+    # A pool: what is installed, supplies, and scales of the controller's own.
+    "NeoPool": dict.fromkeys(
+        ("Modules", "Powerunit", "Connection", "Ionization", "Conductivity", "Light")
+    ),
+    # A boiler: degrees Celsius whatever TempUnit says. OT# are numbers of the protocol.
+    "OPENTHERM": {
+        "TB": reading(CLIMATE, "flow_temperature"),
+        "TRET": reading(CLIMATE, "return_temperature"),
+        "TDHW": reading(CLIMATE, "hot_water_temperature"),
+        "TOUT": reading(CLIMATE, "outdoor_temperature"),
+        "FLM": reading(CLIMATE, "modulation"),
+        # Bar.
+        "OT18": reading(CLIMATE, "pressure", factor=1000),
+        "OT19": reading(CLIMATE, "flow_rate"),
+        "OT33": reading(CLIMATE, "exhaust_temperature"),
+        **dict.fromkeys(("settings", "BTMP", "HWTMP", "ASFF", "OEMD", "DHWS", "TMAX", "BLOR")),
+        **dict.fromkeys(("OT10", "OT12", "OT14", "OT15", "OT116", "OT117", "OT120", "OT121")),
+    },
+    # A battery; its counters are in Wh.
+    "Wooliis": {
+        "Capacity": reading(BATTERY, "capacity_available"),
+        "Charging": flag(STATE, "charging"),
+        "Import": reading(BATTERY, "energy_charged_total", factor=_WH),
+        "Export": reading(BATTERY, "energy_discharged_total", factor=_WH),
+    },
+    "GDK101": {"Status": None, "Vibration": flag(STATE, "vibration")},
+    **{name: {"Error": None} for name in ("MAX31855", "MAX31865")},
+    # Of a pump the last dose; of a flow meter values in a unit that is set.
+    "EZOPMP": {"Pump": None},
+    "EZOFLO": {"Volume": None, "FlowRate": None},
     "TFAMarbella": {"Counter": None, "BatteryLow": flag(DEVICE, "battery_low"), "LQI": None},
 }
 """Stem -> a key's meaning in its objects; None: of no use."""
+
+_POOL: Final = ("Setpoint", "State", "Pump", "FL1", "Tank", "Low", "Redox", "Cover", "Boost")
+"""Settings and alarms of a pool's control."""
+_HYDROLYSIS: Final = dict.fromkeys((*_POOL, "Max"))
+
+NESTED_DRIVERS: Final[Mapping[str, Mapping[str, SensorReading | None]]] = {
+    "pH": {**dict.fromkeys(_POOL), "Data": reading(CLIMATE, "ph")},
+    "Redox": {**dict.fromkeys(_POOL), "Data": reading(CLIMATE, "redox")},
+    "Chlorine": {**dict.fromkeys(_POOL), "Data": reading(CLIMATE, "chlorine")},
+    "Filtration": {"State": flag(SWITCH, "state"), **dict.fromkeys(("Speed", "Mode"))},
+    "Hydrolysis %": {**_HYDROLYSIS, "Data": reading(CLIMATE, "hydrolysis")},
+    "Hydrolysis g/h": {**_HYDROLYSIS, "Data": reading(CLIMATE, "hydrolysis_rate")},
+    "Hydrolysis.Percent": {"Data": reading(CLIMATE, "hydrolysis"), "Setpoint": None},
+    "Hydrolysis.Runtime": dict.fromkeys(("Total", "Part", "Pol1", "Pol2", "Changes")),
+    # The others say of the same relays what they are for.
+    "Relay": {
+        "State": flag(SWITCH, "state"),
+        **dict.fromkeys(("Aux", "Acid", "Base", "Redox", "Chlorine", "Conductivity")),
+        **dict.fromkeys(("Heating", "UV", "Valve")),
+    },
+    "SLAVE": {
+        "FAULT": flag(STATE, "problem"),
+        "FL": flag(STATE, "running"),
+        "CH": flag(CLIMATE, "active"),
+        **dict.fromkeys(("DHW", "COOL", "CH2", "DIAG", "RAW")),
+    },
+}
+"""Objects within those of a driver, by their key, and by the unit that they name."""
 
 NUMBERED_DRIVERS: Final = {
     "TIC": {

@@ -59,7 +59,7 @@ _TARIFFS: Final = {
 _UNUSED: Final = frozenset(
     {
         *("Address", "Id", "Load", "Period", "ResetTotalActive", "TotalActive", "TotalReactive"),
-        "TotalStartTime",
+        *("TotalStartTime", "Runtime", "Error"),
     }
 )
 _PLAIN: Final[dict[str, str | None]] = {**dict.fromkeys(_UNUSED), **_FIELDS}

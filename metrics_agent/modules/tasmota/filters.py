@@ -46,6 +46,8 @@ BLUETOOTH: Final = "tasmota_ble"
 """Bridges with MI32Option6 1 send on tele/tasmota_ble/<name of the sensor>, as one device."""
 BLUETOOTH_FILTER: Final = f"{DEFAULT_PREFIXES[2]}/{BLUETOOTH}/+"
 _LONGEST_SUBTOPIC: Final = "ENERGYTOTAL"
+_BEHIND_BRIDGE: Final = ("SENSOR", "ZbReceived")
+"""What a bridge sends for each device behind it, on a topic of that device (SetOption89)."""
 _STATUS: Final = ("RESULT", "ENERGYTOTAL", "SENSOR", "STATUS8", "STATUS10", "STATUS11")
 """Replies; a Bluetooth bridge sends what it has just heard as SENSOR there."""
 
@@ -79,6 +81,9 @@ def shape_filters(shape: TopicShape) -> Iterator[str]:
     for base, subtopics in ((shape.telemetry, TELEMETRY), (shape.status, _STATUS)):
         for subtopic in subtopics:
             yield f"{base}/{subtopic}"
+    if shape.behind_bridge is not None:
+        for subtopic in _BEHIND_BRIDGE:
+            yield f"{shape.behind_bridge}/{subtopic}"
 
 
 def settings_filters(discovery_prefix: str, topics: Iterable[str]) -> Iterator[str]:

@@ -278,26 +278,32 @@ def _numbered(meter: Mapping[str, object], form_of: Mapping[str, str]) -> dict[s
 
 
 def _ask(name: str, unknown: Mapping[str, MeterField], drop: Drop) -> None:
-    """Leave out the values without a known unit; the first line in the log names them all."""
-    keys = [key for key, meaning in unknown.items() if meaning.units not in (_SCALED, _NUMBERED)]
-    listed = ", ".join(f'"{key}"' for key in keys[:_MOST_NAMED])
+    """Leave out the values without a known unit; one line in the log names up to 16 of a kind."""
+    kinds: dict[tuple[str, ...], list[str]] = {}
     for key, meaning in unknown.items():
-        if meaning.units == _SCALED:
-            where = f"{name}.{key}: an integer whose power of ten is another value of the message"
-        elif meaning.units == _NUMBERED:
-            where = (
-                f"{name}.{key}: a name that is only numbered; set what each is below "
-                f'[modules.tasmota.meters."{name}"], such as "{key}" = "power W"'
-            )
-        else:
-            at = f"@{meaning.channel}" if meaning.channel else ""
-            choices = " or ".join(meaning.units)
-            where = (
-                f'{name}: set units below [modules.tasmota.meters."{name}"], such as "{key}" = '
-                f'"{meaning.field}{at} {meaning.units[0]}" ({choices}); the message does not '
-                f"give them for {listed}"
-            )
-        drop("unit_not_known", where)
+        special = meaning.units in (_SCALED, _NUMBERED)
+        kinds.setdefault(meaning.units if special else (), []).append(key)
+    for kind, keys in kinds.items():
+        for start in range(0, len(keys), _MOST_NAMED):
+            several = keys[start : start + _MOST_NAMED]
+            where = _question(name, kind, several, unknown[several[0]])
+            for _ in several:
+                drop("unit_not_known", where)
+
+
+def _question(name: str, kind: tuple[str, ...], keys: list[str], first: MeterField) -> str:
+    """Return what the log says of some keys, with the first as an example."""
+    listed = ", ".join(f'"{key}"' for key in keys)
+    if kind == _SCALED:
+        return f"{name}: {listed}: integers whose power of ten is another value of the message"
+    setting = f'below [modules.tasmota.meters."{name}"], such as "{keys[0]}"'
+    if kind == _NUMBERED:
+        return f'{name}: {listed}: only numbered; set what each is {setting} = "power W"'
+    at = f"@{first.channel}" if first.channel else ""
+    return (
+        f'{name}: set units {setting} = "{first.field}{at} {first.units[0]}" '
+        f"({' or '.join(first.units)}); the message does not give them for {listed}"
+    )
 
 
 def _scaled(number: float, factor: float) -> float:

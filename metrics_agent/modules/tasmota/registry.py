@@ -214,6 +214,14 @@ class Registry:
         self._by_base[base] = stranger.device
         return stranger.device
 
+    def bridge(self, base: str) -> Device | None:
+        """Return the bridge that sends on a base for a device behind it; None for other bases."""
+        bridges = [
+            bridge for shape in self._shapes if (bridge := shape.bridge_of(base)) is not None
+        ]
+        known = next(filter(None, map(self.find, bridges)), None)
+        return self.stranger(bridges[0]) if known is None and bridges else known
+
     def _make_room(self, size_bytes: int) -> None:
         """Forget the oldest strangers until there is room for another."""
         most_bytes = TASMOTA_STRANGERS * TASMOTA_DEVICE_BYTES

@@ -8,17 +8,24 @@ from metrics_agent.interfaces import ModuleContext
 
 __all__ = ["REASONS", "Remarks"]
 
-REASONS: Final = frozenset({"unmapped_key", "unknown_object", "statistic"})
+_QUESTION: Final = "unit_not_known"
+"""The reason that asks for a setting."""
+REASONS: Final = frozenset(
+    {_QUESTION, "same_field_twice", "statistic", "unknown_object", "unmapped_key"}
+)
 """Reasons for which nothing is wrong with what a device sends."""
 _MOST: Final = 5_000
 """Keys that are remembered, of all devices together: some 0.5 MiB."""
 _MOST_OF_DEVICE: Final = 64
 _MOST_IN_LINE: Final = 16
 _KEY_CHARS: Final = 60
+_QUESTION_CHARS: Final = 800
 
 
 class Remarks:
     """Counts each key, and names it once for each device; the new ones of a message in one line.
+
+    What asks for a setting is a line for each meter, and a warning.
 
     What a device makes up is bounded: after 64 keys of a device, and 5,000 of all, further ones are
     only counted.
@@ -44,17 +51,21 @@ class Remarks:
             return
         self._of_device[hash(device)] = count + 1
         self._seen.add(key)
-        self._new.setdefault((device, reason), []).append(where[:_KEY_CHARS])
+        chars = _QUESTION_CHARS if reason == _QUESTION else _KEY_CHARS
+        self._new.setdefault((device, reason), []).append(where[:chars])
 
     def flush(self) -> None:
         """Log what is new in a message."""
         new, self._new = self._new, {}
         for (device, reason), keys in new.items():
-            for start in range(0, len(keys), _MOST_IN_LINE):
-                self._context.log.info(
+            asks = reason == _QUESTION
+            write = self._context.log.warn if asks else self._context.log.info
+            in_line = 1 if asks else _MOST_IN_LINE
+            for start in range(0, len(keys), in_line):
+                write(
                     "{device}: left out {where} ({reason}); counted from now on, not logged again.",
                     device=device,
                     reason=reason,
-                    where=", ".join(keys[start : start + _MOST_IN_LINE]),
+                    where=", ".join(keys[start : start + in_line]),
                     fold=("device", "where"),
                 )

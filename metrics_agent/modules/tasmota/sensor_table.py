@@ -46,7 +46,7 @@ class SensorReading:
         unit: the quantity, if the user chooses its unit.
         text: the firmware is known to quote this number.
         fraction: the field of a number with decimals, where an integer is something else.
-        factor: from the firmware's unit to ours.
+        factor, offset: from the firmware's unit to ours.
         flag: a state, 0 or 1, false or true; ``inverted`` where 1 is our false.
     """
 
@@ -56,6 +56,7 @@ class SensorReading:
     text: bool = False
     fraction: str = ""
     factor: float = 1.0
+    offset: float = 0.0
     flag: bool = False
     inverted: bool = False
 
@@ -68,11 +69,13 @@ def reading(
     text: bool = False,
     fraction: str = "",
     factor: float = 1.0,
+    offset: float = 0.0,
 ) -> SensorReading:
     """Describe a reading; its fields are those of the catalogue."""
     if fraction:
         measurement.key(fraction)
-    return SensorReading(measurement.name, measurement.key(field), unit, text, fraction, factor)
+    key = measurement.key(field)
+    return SensorReading(measurement.name, key, unit, text, fraction, factor, offset)
 
 
 def flag(measurement: Measurement, field: str, *, inverted: bool = False) -> SensorReading:
@@ -180,6 +183,8 @@ READINGS: Final = {
     "BattTemp": reading(BATTERY, "temperature"),
     "CellVoltMin": reading(BATTERY, "cell_voltage_min", factor=0.001),
     "CellVoltMax": reading(BATTERY, "cell_voltage_max", factor=0.001),
+    "CellTempLow": reading(BATTERY, "cell_temperature_min", offset=-273.15),
+    "CellTempHigh": reading(BATTERY, "cell_temperature_max", offset=-273.15),
     # Electricity beside ENERGY. "Energy" is read only where power or voltage are beside it.
     "Power": reading(ELECTRICITY, "power"),
     "Voltage": reading(ELECTRICITY, "voltage"),
@@ -262,14 +267,6 @@ OVERRIDES: Final[dict[str, dict[str, SensorReading | None]]] = {
     # The name is translated.
     "Flowrate": _FLOW_METER,
     "Durchflussmesser": _FLOW_METER,
-    # A boiler: degrees Celsius whatever TempUnit says.
-    "OPENTHERM": {
-        "TB": reading(CLIMATE, "flow_temperature"),
-        "TRET": reading(CLIMATE, "return_temperature"),
-        "TDHW": reading(CLIMATE, "hot_water_temperature"),
-        "TOUT": reading(CLIMATE, "outdoor_temperature"),
-        "FLM": reading(CLIMATE, "modulation"),
-    },
 }
 
 # Objects within objects: a prefix by the outer key, then what the inner key means.
@@ -284,11 +281,6 @@ NESTED: Final = {
         "Deg": reading(CLIMATE, "wind_angle", text=True),
         "Avg": reading(CLIMATE, "wind_angle_avg", text=True),
     },
-    # A pool's control.
-    "pH": {"Data": reading(CLIMATE, "ph")},
-    "Redox": {"Data": reading(CLIMATE, "redox")},
-    "Chlorine": {"Data": reading(CLIMATE, "chlorine")},
-    "Filtration": {"State": flag(SWITCH, "state")},
     "CTEnergy": {
         "Energy": reading(ELECTRICITY, "energy_total"),
         "Power": reading(ELECTRICITY, "power"),
@@ -326,6 +318,8 @@ IGNORED_KEYS: Final = frozenset(
         *("Id", "Model", "Raw", "WeightRaw", "AbsRaw", "Resistance", "UvIndexText", "Alert"),
         *("Firmware", "MAC", "Device", "Name", "Endpoint", "Group", "Direction", "Target", "Tilt"),
         *("Card", "AvgCard", "Min", "Max", "Range", "Update threshold", "Event", "Stage", "Time"),
+        *("Red", "Green", "Blue", "MaxVoltage", "MinVoltage", "MaxChargeAmp", "MaxDischargeAmp"),
+        *("ModulesOk", "ModulesBlockingCharge", "ModulesBlocking", "ModulesOffline"),
     }
 )
 """Known, and of no use as a field: texts, addresses, raw values of what is there in a unit."""

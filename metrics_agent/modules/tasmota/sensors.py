@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from metrics_agent.limits import TASMOTA_NAME_CHARS
-from metrics_agent.modules.tasmota.driver_table import DRIVERS, NUMBERED_DRIVERS
+from metrics_agent.modules.tasmota.driver_table import (
+    DRIVERS,
+    NESTED_DRIVERS,
+    NUMBERED_DRIVERS,
+    teleinfo_stem,
+)
 from metrics_agent.modules.tasmota.sensor_table import (
     FROM_ZERO,
     IGNORED_KEYS,
@@ -19,12 +24,21 @@ from metrics_agent.modules.tasmota.sensor_table import (
 )
 from metrics_agent.modules.tasmota.values import Drop, PointBuilder, Units, float_of
 
-__all__ = ["MAX_ITEMS", "decode_sensor", "decode_table", "is_sensor", "is_shutter", "stem_of"]
+__all__ = [
+    "MAX_ITEMS",
+    "decode_sensor",
+    "decode_table",
+    "driver_stem",
+    "is_sensor",
+    "is_shutter",
+    "stem_of",
+]
 
 MAX_ITEMS: Final = 32
 """The most that is taken from an array."""
 _OVERRIDES: Final = {**OVERRIDES, **DRIVERS}
 _NUMBERED: Final = {**NUMBERED, **NUMBERED_DRIVERS}
+_NESTED: Final = {**NESTED, **NESTED_DRIVERS}
 _DIGITS: Final = "0123456789"
 _NUMBERED_KEY = re.compile(r"(.*?)([0-9]{0,3})(?:_([0-9]{1,2}))?")
 
@@ -47,12 +61,18 @@ def stem_of(name: str) -> str:
     return name.split("-", 1)[0].split("_", 1)[0]
 
 
+def driver_stem(name: str, content: Mapping[str, object]) -> str:
+    """Return the stem of a driver whose keys have meanings of their own; empty for others."""
+    stem = stem_of(name)
+    return stem if stem in DRIVERS else teleinfo_stem(name, content)
+
+
 def is_sensor(name: str, sensor: Mapping[str, object]) -> bool:
     """Say whether an object has at least one key that the table knows."""
     stem = stem_of(name)
     if stem in _OVERRIDES or _numbered_table(stem) is not None:
         return True
-    return any(key in READINGS or key in NESTED for key in sensor)
+    return any(key in READINGS or key in _NESTED for key in sensor)
 
 
 def is_shutter(name: str) -> bool:
@@ -158,18 +178,22 @@ class _Reader:
         else:
             self._add(reading, key, value, siblings, channel)
 
-    def read_nested(self, key: str, value: Mapping[str, object]) -> None:
-        """Read an object within the object."""
-        inner = NESTED.get(key)
+    def read_nested(self, path: str, value: Mapping[str, object]) -> None:
+        """Read an object within the object; its meaning may depend on the unit that it names."""
+        unit = value.get("Unit")
+        inner = _NESTED.get(f"{path} {unit}" if isinstance(unit, str) else path)
         if inner is None:
-            self._drop("unmapped_key", self.where(key))
+            self._drop("unmapped_key", self.where(path))
             return
         for name, item in value.items():
+            if isinstance(item, dict):
+                self.read_nested(f"{path}.{name}", item)
+                continue
             reading = inner.get(name)
             if reading is not None:
-                self.read(reading, f"{key}.{name}", item, value)
-            elif name not in IGNORED_KEYS and not isinstance(item, str):
-                self._drop("unmapped_key", self.where(f"{key}.{name}"))
+                self.read(reading, f"{path}.{name}", item, value)
+            elif name not in inner and name not in IGNORED_KEYS and not isinstance(item, str):
+                self._drop("unmapped_key", self.where(f"{path}.{name}"))
 
     def read_numbered(
         self, numbered: Mapping[str, SensorReading], stem: str, key: str, value: object
@@ -191,7 +215,7 @@ class _Reader:
             number = str(int(number) + 1)
         if word == "CTEnergy" and isinstance(value, dict):
             for name, item in value.items():
-                if (reading := NESTED[word].get(name)) is not None:
+                if (reading := _NESTED[word].get(name)) is not None:
                     self.read(reading, f"{key}.{name}", item, value, number)
             return True
         if (reading := numbered.get(word)) is None:
@@ -223,8 +247,8 @@ class _Reader:
         ):
             self._drop("sentinel", where)
             return
-        if reading.factor != 1:
-            found = round(found * reading.factor, 6)
+        if reading.factor != 1 or reading.offset:
+            found = round(found * reading.factor + reading.offset, 6)
         field = reading.field
         if reading.fraction and isinstance(value, float):
             field = reading.fraction

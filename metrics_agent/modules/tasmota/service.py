@@ -12,7 +12,6 @@ an unknown base is that of a device without announcement, a stranger, and is tak
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -60,13 +59,12 @@ from metrics_agent.modules.tasmota.remarks import REASONS, Remarks
 from metrics_agent.modules.tasmota.silence import Silence
 from metrics_agent.modules.tasmota.topics import DEFAULT_PREFIXES, TopicShape
 from metrics_agent.modules.tasmota.totals import refuses, should_ask, sum_of
+from metrics_agent.modules.tasmota.zigbee import names_device
 from metrics_agent.topic_filters import covers
 
 __all__ = ["TasmotaModule"]
 
 _BLUETOOTH_BASE: Final = f"/{BLUETOOTH}"
-
-_ZIGBEE_ADDRESS: Final = re.compile(r"[0-9A-F]{4}(?:_[0-9]{1,3})?")
 
 _Read = Callable[[Device, Message], list[Metric]]
 
@@ -185,11 +183,10 @@ class TasmotaModule(Service):
                 topic=f"{message.topic:.80}",
             )
             return None
-        bridge, _, address = base.rpartition("/")
-        if _ZIGBEE_ADDRESS.fullmatch(address) and (known := self._registry.find(bridge)):
-            # SetOption89: a bridge's topic with the address of a device below it.
-            return known
-        return self._registry.stranger(base)
+        # SetOption89: a topic for each device behind a bridge. The bridge is the device.
+        behind = names_device(message.payload, base.split("/"))
+        bridge = self._registry.bridge(base) if behind else None
+        return bridge or self._registry.stranger(base)
 
     def _read(self, device: Device, subtopic: str, message: Message) -> Iterable[Metric]:
         """Decode a message of a device."""

@@ -91,6 +91,21 @@ class TopicShape(NamedTuple):
                 return "/".join(varying) or base
         return None
 
+    @property
+    def behind_bridge(self) -> str | None:
+        """The base filter of what a bridge sends for each device behind it (SetOption89).
+
+        The bridge puts the device's name behind its own topic: ``tele/+/+``. None where levels of
+        other tokens are between.
+        """
+        return _behind_bridge(self.telemetry)
+
+    def bridge_of(self, base: str) -> str | None:
+        """Return the base of the bridge that a base belongs to; None if it has another shape."""
+        behind = self.behind_bridge
+        varying = _varying(behind, base) if behind is not None else None
+        return None if varying is None else _fill(self.telemetry, varying[:-1])
+
     def bases(self, base: str) -> tuple[str, str, str] | None:
         """Return the bases for command, status and telemetry of the device that has one of them."""
         for mine in (self.telemetry, self.status):
@@ -118,6 +133,15 @@ def _shape_of(full_topic: str, prefixes: tuple[str, str, str], topic_levels: int
             for base in bases
         ]
     )
+
+
+@lru_cache(maxsize=256)
+def _behind_bridge(telemetry: str) -> str | None:
+    levels = telemetry.split("/")
+    wild = [index for index, level in enumerate(levels) if level == "+"]
+    if not wild or wild[-1] - wild[0] >= len(wild):
+        return None
+    return "/".join([*levels[: wild[0]], "+", *levels[wild[0] :]])
 
 
 def _varying(mine: str, base: str) -> list[str] | None:

@@ -9,7 +9,7 @@ found in ``ZbReceived``, by the device's address or name (SetOption83), or witho
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from metrics_agent.catalogue import DEVICE, ELECTRICITY, STATE, SWITCH
@@ -18,12 +18,21 @@ from metrics_agent.modules.tasmota.sensor_table import READINGS, flag, reading
 from metrics_agent.modules.tasmota.sensors import decode_table
 from metrics_agent.modules.tasmota.values import Drop, PointBuilder, Units, float_of, short_enough
 
-__all__ = ["ZIGBEE", "decode_lorawan", "decode_zigbee", "is_lorawan", "is_zigbee"]
+__all__ = [
+    "ZIGBEE",
+    "decode_lorawan",
+    "decode_zigbee",
+    "is_lorawan",
+    "is_zigbee",
+    "names_device",
+]
 
 ZIGBEE: Final = "ZbReceived"
 """The object of what a Zigbee bridge passes on; with SetOption118 a subtopic of that name."""
 
 _SHORT_ADDRESS = re.compile(r"0x[0-9A-Fa-f]{4}")
+_OWN_ADDRESS = re.compile(rb'"Device":"0x([0-9A-F]{4})"')
+_OWN_NAME = re.compile(rb'"Name":"([^"]{1,128})"')
 # "0006!01" is a command, "0006/4000" an attribute without a name; each has a number of a cluster.
 _UNNAMED = re.compile(r"[0-9A-Fa-f]{4}[!/<?_].*")
 _COUNTED = re.compile(r"0x([0-9A-Fa-f]{1,16})")
@@ -40,8 +49,8 @@ _ENERGY: Final = {
     "CurrentSummationDelivered": ELECTRICITY.key("energy_total"),
     "CurrentSummationReceived": ELECTRICITY.key("energy_exported_total"),
 }
-"""Counters of a plug. As the device sends them they are texts and in a unit of its own; a plugin of
-the bridge that knows the unit makes them numbers, in kWh."""
+"""Counters of a plug, in a unit of its own: texts as most devices send them, numbers of Xiaomi's
+plugs or by a plugin of the bridge. The unit is in neither."""
 
 _TABLE: Final = {
     **{
@@ -101,6 +110,27 @@ def is_zigbee(name: str, content: Mapping[str, object]) -> bool:
         or _is_address(content.get("Device"))
         or _SHORT_ADDRESS.fullmatch(name) is not None
     )
+
+
+def names_device(payload: bytes, levels: Iterable[str]) -> bool:
+    """Say whether a level of a topic is the address or name of the device in a bridge's message.
+
+    An endpoint may follow it (SetOption120): ``5ADF_1``. The firmware replaces characters of a name
+    that cannot be in a topic.
+    """
+    address = _OWN_ADDRESS.search(payload)
+    if address is None:
+        return False
+    name = _OWN_NAME.search(payload)
+    known = _plain(name[1].decode("utf-8", "replace")) if name is not None else ""
+    return any(
+        level.startswith(address[1].decode("ascii")) or (known and _plain(level).startswith(known))
+        for level in levels
+    )
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name))
 
 
 def is_lorawan(content: Mapping[str, object]) -> bool:
@@ -174,20 +204,16 @@ def _add_counter(
     key: str, value: object, points: PointBuilder, drop: Drop, sensor: str, mapped: MeterTable
 ) -> None:
     where = f"{sensor}.{key}"
-    raw = _COUNTED.fullmatch(value) if isinstance(value, str) else None
     meaning = mapped.get(key)
-    if raw is not None and meaning is None:
+    if meaning is None:
         drop(
             "unit_not_known",
             f'{where}: set its unit below [modules.tasmota.meters."{sensor}"], such as "{key}" = '
-            f'"{_ENERGY[key]} Wh"; the message does not give it',
+            f'"{_ENERGY[key]} Wh" (Wh or kWh); the message does not give it',
         )
         return
+    raw = _COUNTED.fullmatch(value) if isinstance(value, str) else None
     found = float(int(raw[1], 16)) if raw is not None else float_of(value, drop, where)
-    if found is None:
-        return
-    if meaning is None:
-        points.add(ELECTRICITY.name, _ENERGY[key], found, "", sensor)
-    else:
+    if found is not None:
         found = found if meaning.factor == 1 else round(found * meaning.factor, 9)
         points.add(meaning.measurement, meaning.field, found, meaning.channel, sensor)

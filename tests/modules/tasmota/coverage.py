@@ -149,9 +149,7 @@ def _judge_drops(drops: _Drops, meter: str, key: str) -> str:
 
 def _names(question: str, meter: str, key: str) -> bool:
     """Say whether a line of the log asks for the unit of a value."""
-    return question.startswith(f"{meter}.{key}:") or (
-        question.startswith(f"{meter}: ") and f'"{key}"' in question
-    )
+    return question.startswith((f"{meter}: ", f"{meter}.{key}: ")) and f'"{key}"' in question
 
 
 def _has_wrong_unit(value: _Value) -> bool:

@@ -177,13 +177,17 @@ SENSORS = {
         "ADS1115, Flowrate, Durchflussmesser, HRE, pH, ORP, EC, DisolvedOxygen, Oxygen, MS5837, "
         "Water Depth, RG-15, AlectoV2",
     ),
-    "NeoPool": _row("sensor_neopool", "NeoPool, Redox, Chlorine, Filtration"),
+    "NeoPool": _row(
+        "sensor_neopool", "NeoPool, Redox, Chlorine, Filtration, Hydrolysis, %, g/h, Relay"
+    ),
     "gases, radiation": _row(
         "sensor_gases", "MGS, LOX, GDK101, SI1145, US_EPA_AQI, TuyaSNS, Gas, SonoffSC"
     ),
     "port expanders": _row("sensor_expanders", "MCP230XX, PCF8574-1, D0"),
-    "batteries by CAN bus": _row("sensor_can_battery", "SOC, SOH, BattVolt, BattAmp, BattTemp"),
-    "OpenTherm": _row("sensor_opentherm", "OPENTHERM, TB, TRET, TDHW, TOUT, FLM"),
+    "batteries by CAN bus": _row(
+        "sensor_can_battery", "SOC, SOH, BattVolt, BattAmp, BattTemp, CellTempLow, Wooliis"
+    ),
+    "OpenTherm": _row("sensor_opentherm", "OPENTHERM, TB, TRET, TDHW, TOUT, FLM, SLAVE, OT18"),
     "Teleinfo, TIC": _row("sensor_teleinfo", "TIC, HCHC, HCHP, PAPP, EAST, SINSTS"),
     "Teleinfo, METER": _row("teleinfo_meter", "METER, PSUB, W1, C1, TDAY, CONTRACT, CONSO, PROD"),
     "SEN6x, STCC4, Marbella, Multical21, WTS01, MLX90640": _row(

@@ -280,6 +280,42 @@ class UnknownUnits(SynchronousTestCase):
         for text in ('[modules.tasmota.meters."SM"]', '"1_7_0" = "power W"', '"2_7_0"'):
             self.assertIn(text, where)
 
+    def test_each_meter_and_plug_has_its_line(self) -> None:
+        """One meter's question does not hide those of the others behind the same device."""
+        _, context = make()
+        for _ in range(2):
+            context.deliver("tele/plug/SENSOR", b'{"SM":{"1_7_0":412},"HT":{"1_7_0":9}}')
+            for name in (b"Lamp", b"Fan"):
+                context.deliver(
+                    "tele/plug/SENSOR",
+                    b'{"ZbReceived":{"0x0A11":{"Device":"0x0A11","Name":"%b",'
+                    b'"CurrentSummationDelivered":48213}}}' % name,
+                )
+        self.assertEqual(context.dropped, {"unit_not_known": 8})
+        lines = context.logged("warn")
+        self.assertEqual(len(lines), 4)
+        for name, line in zip(("SM", "HT", "Lamp", "Fan"), lines, strict=True):
+            self.assertIn(f'[modules.tasmota.meters."{name}"]', line)
+
+    def test_many_keys_are_all_named(self) -> None:
+        """A line names sixteen keys at most; no key is cut off or left out."""
+        _, context = make()
+        keys = [f"{code}_7_0" for code in (1, 2, 21, 41, 61)]
+        keys += [f"C{part}_{key}" for part in range(1, 5) for key in keys]
+        context.deliver("tele/plug/SENSOR", json.dumps({"SM": dict.fromkeys(keys, 1)}).encode())
+        lines = "".join(context.logged("warn"))
+        self.assertEqual([key for key in keys if f'"{key}"' not in lines], [])
+
+    def test_values_at_the_top_are_mapped_by_an_empty_name(self) -> None:
+        """The setting that the log names works for a meter without an object of its own."""
+        payload = b'{"1_7_0":412,"1_8_0":12.5}'
+        _, context = make()
+        context.deliver("tele/plug/SENSOR", payload)
+        self.assertIn('[modules.tasmota.meters.""]', context.logged("warn")[0])
+        _, context = make(meters={"": {"1_7_0": "power"}})
+        context.deliver("tele/plug/SENSOR", payload)
+        self.assertEqual(context.metrics[0].fields, {"energy_total": 12.5, "power": 412.0})
+
 
 class Values(SynchronousTestCase):
     """Times and durations."""

@@ -101,7 +101,7 @@ class StateFile(SynchronousTestCase):
         self.file.write_text(json.dumps([*shapes, ["h/cmnd/+", "h/stat/+", "h/tele/+"]]), "utf-8")
         _, context = make(state_dir=self.state)
         names = [each.topic_filter for each in context.subscriptions]
-        self.assertEqual(len([name for name in names if name.startswith("h/")]), 10)
+        self.assertEqual(len([name for name in names if name.startswith("h/")]), 12)
         self.assertEqual(context.dropped, {"bad_topic": len(bad) - 1})
         for text in ("\ufdd0", "$share", "x/x", "xx", "#"):
             self.assertNotIn(text, " ".join(names))

@@ -34,6 +34,8 @@ DEFAULT_FILTERS = [
     "stat/+/STATUS11",
     "stat/+/STATUS8",
     "tasmota/discovery/+/config",
+    "tele/+/+/SENSOR",
+    "tele/+/+/ZbReceived",
     "tele/+/LWT",
     "tele/+/SENSOR",
     "tele/+/STATE",
@@ -101,9 +103,9 @@ class Shapes(SynchronousTestCase):
                 config_topic(mac), announcement(t=topic, mac=mac, ft="home/%prefix%/%topic%/")
             )
         new = sorted(set(context.filters()) - set(DEFAULT_FILTERS))
-        self.assertEqual(len(new), 10)
+        self.assertEqual(len(new), 12)
         self.assertEqual(new[-1], "home/tele/+/ZbReceived")
-        self.assertEqual(len(context.subscriptions), len(DEFAULT_FILTERS) + 10)
+        self.assertEqual(len(context.subscriptions), len(DEFAULT_FILTERS) + 12)
 
     def test_replies_of_devices_with_setoption4(self) -> None:
         """Their topics are subscribed to once such a device is known, also from an earlier run."""
