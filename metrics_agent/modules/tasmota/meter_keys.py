@@ -199,7 +199,7 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
             "bezugsumme verbrauchsumme zaehlerstand180 zaehlerapos zaehleraplus poswirktariflos "
             "meterreadingtotal totalsumme timp energyactive eti180 energysum energytot ei "
             "realenergyconsumed energyforward plusa realenergy wtotal energynet tariflos "
-            "eccounterval 1.8.0",
+            "eccounterval einop 1.8.0",
         ),
         *_whole(
             ELECTRICITY,
@@ -214,16 +214,18 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
             "counterneg energyout enrgexp totaldeliveredkwh kwhout einspeisungsumme einspeisungges "
             "gesamteinspeisung zaehlerstand280 negwirktariflos totaleinsp exporttotalkwh texp "
             "enout eto280 minusa totalkwhout totalgesamtout energysupply realenergydelivered "
-            "energytotexport negactivetotal eo zaehleraminus tre 2.8.0",
+            "energytotexport negactivetotal eo zaehleraminus tre eoutop 2.8.0",
         ),
         *_whole(
             ELECTRICITY,
             "energy_total",
             "import inputtotal zaehlerstandtotal totalconsumption totalactiveenergy "
-            "wirkenergietotal",
+            "wirkenergietotal consumed imported",
             units=WATT_HOURS,
         ),
-        *_whole(ELECTRICITY, "energy_exported_total", "export outputtotal", units=WATT_HOURS),
+        *_whole(
+            ELECTRICITY, "energy_exported_total", "export exported outputtotal", units=WATT_HOURS
+        ),
         *_whole(ELECTRICITY, "energy_total_t1", "importht", units=WATT_HOURS),
         *_whole(ELECTRICITY, "energy_total_t2", "importnt", units=WATT_HOURS),
         *_whole(ELECTRICITY, "energy_exported_total_t1", "exportht", units=WATT_HOURS),

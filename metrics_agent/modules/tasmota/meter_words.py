@@ -17,6 +17,7 @@ __all__ = ["read_words"]
 
 _POWER, _ENERGY, _ACTIVE_ENERGY = "power", "energy", "active energy"
 _VOLTAGE, _CURRENT, _FREQUENCY = "voltage", "current", "frequency"
+_OF_PARTS: Final = frozenset({_POWER, _VOLTAGE, _CURRENT, _FREQUENCY})
 _NOTHING: Final = ("", "")
 
 
@@ -37,6 +38,7 @@ _WORDS: Final = {
     **_says("direction", "in", "pos positive 180"),
     **_says("direction", "out", "out exp export exported einspeisung lieferung reverse minus"),
     **_says("direction", "out", "neg negative 280"),
+    **_says("part", "", "grid load gen generator solar pv house home"),
     **_says("tariff", "1", "ht"),
     **_says("tariff", "2", "nt"),
     **dict.fromkeys(
@@ -47,7 +49,7 @@ _WORDS: Final = {
         _NOTHING,
     ),
 }
-"""Word -> what it says, and which."""
+"""Word -> what it says, and which; a part says its own word."""
 _PHASES: Final = frozenset({"l", "p", "phase"})
 _TARIFFS: Final = frozenset({"t", "r", "rate", "tarif", "tariff"})
 _SPELLING: Final = str.maketrans(
@@ -61,7 +63,7 @@ _DIGIT_ONLY = re.compile(r"[1-4]")
 
 def read_words(key: str) -> MeterField | None:
     """Return what a name means by its words; None if one of them is not known."""
-    words = [_SIGNS.get(word, word.lower()) for word in _WORD.findall(key.translate(_SPELLING))]
+    words = [_SIGNS.get(word, word) for word in _WORD.findall(key.translate(_SPELLING))]
     reader = _Words()
     index = 0
     while index < len(words):
@@ -85,12 +87,13 @@ class _Words:
         Returns:
             How many words that were; 0 if it is not known or contradicts another.
         """
-        if number and word in _PHASES and number != "4":
+        lower = word.lower()
+        if number and lower in _PHASES and number != "4":
             return 2 * self._say("phase", number)
-        if number and word in _TARIFFS:
+        if number and lower in _TARIFFS:
             return 2 * self._say("tariff", number)
-        what, value = _WORDS.get(word, ("unknown", ""))
-        return what != "unknown" and self._say(what, value)
+        what, value = _WORDS.get(lower, ("unknown", ""))
+        return what != "unknown" and self._say(what, word if what == "part" else value)
 
     def _say(self, what: str, value: str) -> bool:
         return self._said.setdefault(what, value) == value
@@ -100,8 +103,12 @@ class _Words:
         quantity = self._said.get("quantity", "")
         phase, tariff = self._said.get("phase", ""), self._said.get("tariff", "")
         direction = self._said.get("direction", "")
-        if not quantity and "present" in self._said and phase:
+        if not quantity and "present" in self._said and (phase or "part" in self._said):
             quantity = _CURRENT
+        part = self._said.get("part", "")
+        if part and (tariff or quantity not in _OF_PARTS):
+            # An energy of a part may have either direction.
+            return None
         # A tariff counts energy, also where it is called a power.
         if quantity in {_ENERGY, _ACTIVE_ENERGY} or (quantity == _POWER and tariff):
             name = "energy_exported_total" if direction == "out" else "energy_total"
@@ -111,9 +118,9 @@ class _Words:
         elif quantity == _POWER:
             names = {"in": "power_imported", "out": "power_exported"}
             field, units = names.get(direction, "power"), WATTS if direction else ()
-        elif quantity and not tariff and not direction and (phase or quantity != _CURRENT):
+        elif quantity and not tariff and not direction and (phase or part or quantity != _CURRENT):
             field, units = quantity, ()
         else:
             return None
         weak = not (phase or tariff or direction)
-        return MeterField(ELECTRICITY.name, ELECTRICITY.key(field), phase, 1.0, units, weak)
+        return MeterField(ELECTRICITY.name, ELECTRICITY.key(field), phase, 1.0, units, weak, part)

@@ -63,7 +63,7 @@ MQTT = {
     "last_update 0": ("mqtt_never_heard",),
     "the DTU's clock is not set, or wrong": ("mqtt_clock_of_the_dtu", "mqtt_clock_an_hour_off"),
     "limits of 0": ("mqtt_limit_zero",),
-    "ac/*, dc/*, while an inverter is out of reach": ("mqtt_total",),
+    "ac/*, dc/*, while an inverter is out of reach": ("mqtt_total", "mqtt_total_evening"),
     "ac/* with an inverter that is not polled": ("mqtt_total_unpolled",),
     "dtu/*": ("mqtt_dtu",),
     "battery/*, powermeter/*": ("mqtt_battery",),

@@ -6,7 +6,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.modules.opendtu.naming import InverterNames
-from metrics_agent.modules.opendtu.reading import Inverter, Part, String
+from metrics_agent.modules.opendtu.reading import Frame, Inverter, Part, String
 from metrics_agent.modules.opendtu.tracker import MAX_KNOWN, Tracker
 from tests.modules.opendtu.support import SERIAL
 
@@ -205,6 +205,18 @@ class TotalTests(Case):
         """A sum over nothing is no 0."""
         self.tracker.inverter(evolve(READING, heard=False), round(self.now_s * 1e9))
         self.assertEqual(self.total({"power": 0.0}), [])
+
+    def test_a_connection_that_ended_at_once(self) -> None:
+        """The next one has its own time for inverters that were not seen in it."""
+        values = {"power": 5.0, "energy_total": 2.0}
+        self.tracker.frame(Frame((READING,)), round(self.now_s * 1e9))
+        self.now_s += 30
+        self.tracker.restart()
+        self.tracker.frame(Frame((READING,)), round(self.now_s * 1e9))
+        self.assertEqual(self.total(values), [{"power": 5.0}])
+        self.now_s += 12
+        self.tracker.frame(Frame((READING,)), round(self.now_s * 1e9))
+        self.assertEqual(self.total(values), [values])
 
     def test_inverter_that_is_gone(self) -> None:
         """One that is not in the DTU any more holds nothing back."""

@@ -25,6 +25,8 @@ READ: Final = {
     "ActPowExp": ("power_exported", "", ("W", "kW")),
     "L1Wirkenergie": ("energy_total", "1", ("Wh", "kWh")),
     "Power_T1": ("energy_total_t1", "", ("Wh", "kWh")),
+    "Total_Grid_Power": ("power", "", ()),
+    "Grid_Energy": None,
     "Netz": None,
     "Reactive_Power": None,
     "BatteryVoltage": None,
