@@ -216,6 +216,7 @@ CLIMATE: Final = Measurement(
         Field("temperature_delta", "K", doc="between two temperatures"),
         Field("target_temperature", "°C", doc="that a thermostat is set to"),
         Field("humidity", "%", original_name="humidity", doc="relative"),
+        Field("heating_demand", "%", doc="how much a thermostat asks for"),
         Field("target_humidity", "%", doc="that a humidifier is set to"),
         Field("active", kind="bool", doc="a thermostat heats, cools or does else than wait"),
         Field("absolute_humidity", "g/m3"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final
@@ -55,6 +56,7 @@ __all__ = [
     "read_object",
 ]
 
+_NO_NUMBER = re.compile(rb"(?<=[:,\[])[ ]?-?(?:nan|inf)(?=[,}\]])")
 _BRIDGES: Final = (ZIGBEE, "LwReceived", "LwDecoded")
 _DEFAULT_CONFIG: Final = DeviceConfig("-")
 _ENERGY_REPLIES: Final = ("EnergyTotal", "EnergyToday", "EnergyYesterday")
@@ -70,7 +72,16 @@ def read_object(payload: bytes, inside: str = "") -> dict[str, object]:
     Raises:
         PayloadError: one of ``json_payload.REASONS``, or ``not_an_object``.
     """
-    document = loads(payload, max_bytes=TASMOTA_MESSAGE_BYTES)
+    try:
+        document = loads(payload, max_bytes=TASMOTA_MESSAGE_BYTES)
+    except PayloadError:
+        # Old versions print what C prints for no number: it costs the value, not the message.
+        repaired = (
+            _NO_NUMBER.sub(b"null", payload) if len(payload) <= TASMOTA_MESSAGE_BYTES else b""
+        )
+        if repaired == payload or not repaired:
+            raise
+        document = loads(repaired)
     if document.__class__ is dict and not inside:
         return document
     if inside and isinstance(document, dict):
@@ -213,7 +224,22 @@ def _decode_object(
     elif is_sensor(name, content):
         decode_sensor(name, content, points, drop, units)
     else:
+        _decode_several(name, content, points, drop, units)
+
+
+def _decode_several(
+    name: str, content: Mapping[str, object], points: PointBuilder, drop: Drop, units: Units
+) -> None:
+    """Read an object of several sensors of a kind, as versions of 2017 sent ``DS18x20``."""
+    sensors = {
+        key: child
+        for key, child in _members(content, drop)
+        if isinstance(child, dict) and is_sensor(name, child)
+    }
+    if not sensors:
         drop("unknown_object", name)
+    for key, child in sensors.items():
+        decode_sensor(f"{name}-{key}", child, points, drop, units)
 
 
 def _decode_bridged(

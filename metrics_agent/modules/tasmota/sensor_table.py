@@ -335,6 +335,7 @@ IGNORED_OBJECTS: Final = frozenset(
         *("PN532", "RDM6300", "RC522", "RfReceived", "IrReceived", "GM861", "MtrReceived"),
         # Of one beacon after another in one object.
         *("IBEACON", "Wiegand"),
+        *(f"Button{number}" for number in range(1, 33)),
         # What a Zigbee bridge says of itself, and what it remembers of its devices: of any age.
         *("ZbInfo", "ZbState", "ZbStatus1", "ZbStatus2", "ZbStatus3", "ZbResponse", "ZbLight"),
         *("ZbBind", "ZbUnbind", "ZbLeave", "ZbParent", "ZbMap", "ZbScan", "ZbData"),

@@ -44,7 +44,7 @@ _NUMBERED_KEY = re.compile(r"(.*?)([0-9]{0,3})(?:_([0-9]{1,2}))?")
 
 # DS18x20: the register's value at power-on, and what some versions print for "no answer". An alias
 # is recognised by the Id, an old version's single sensor, which has none, by its name.
-_ONE_WIRE: Final = frozenset({"DS18B20", "DS18S20", "DS1822", "MAX31850"})
+_ONE_WIRE: Final = frozenset({"DS18x20", "DS18B20", "DS18S20", "DS1822", "MAX31850"})
 _ONE_WIRE_SENTINELS: Final = (85.0, -127.0)
 _TOLERANCE: Final = 0.01
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from metrics_agent.catalogue import DEVICE, ELECTRICITY, STATE, SWITCH
+from metrics_agent.catalogue import CLIMATE, DEVICE, ELECTRICITY, STATE, SWITCH
 from metrics_agent.modules.tasmota.meters import MeterTable
 from metrics_agent.modules.tasmota.sensor_table import READINGS, flag, reading
 from metrics_agent.modules.tasmota.sensors import decode_table
@@ -34,7 +34,7 @@ _SHORT_ADDRESS = re.compile(r"0x[0-9A-Fa-f]{4}")
 _OWN_ADDRESS = re.compile(rb'"Device":"0x([0-9A-F]{4})"')
 _OWN_NAME = re.compile(rb'"Name":"([^"]{1,128})"')
 # "0006!01" is a command, "0006/4000" an attribute without a name; each has a number of a cluster.
-_UNNAMED = re.compile(r"[0-9A-Fa-f]{4}[!/<?_].*")
+_UNNAMED = re.compile(r"[0-9A-Fa-f]{4}[!/<?_].*|Xiaomi_[0-9A-F]{2}")
 _COUNTED = re.compile(r"0x([0-9A-Fa-f]{1,16})")
 
 _SWITCHED: Final = {
@@ -52,6 +52,15 @@ _ENERGY: Final = {
 """Counters of a plug, in a unit of its own: texts as most devices send them, numbers of Xiaomi's
 plugs or by a plugin of the bridge. The unit is in neither."""
 
+_CURRENT: Final = "RMSCurrent"
+_MOST_AMPERES: Final = 100
+"""No device has more; a bridge passes on mA until it has read what to divide by."""
+_ASKED: Final = {
+    **{key: f"{field} Wh" for key, field in _ENERGY.items()},
+    _CURRENT: f"{ELECTRICITY.key('current')} mA",
+}
+"""Examples of the setting that decides a unit."""
+
 _TABLE: Final = {
     **{
         key: READINGS[key]
@@ -61,9 +70,21 @@ _TABLE: Final = {
         )
     },
     "LocalTemperature": READINGS["Temperature"],
+    # Of thermostats and valves, in degrees and per cent.
+    "OutdoorTemperature": reading(CLIMATE, "outdoor_temperature"),
+    **dict.fromkeys(
+        ("OccupiedHeatingSetpoint", "TempTarget", "TuyaTempTarget", "CurrentTemperatureSetPoint"),
+        reading(CLIMATE, "target_temperature"),
+    ),
+    "PIHeatingDemand": reading(CLIMATE, "heating_demand"),
+    "TuyaValvePosition": reading(SWITCH, "position"),
+    # m3/h.
+    "FlowRate": reading(CLIMATE, "flow_rate", factor=1000 / 60),
+    # The device's own.
+    **dict.fromkeys(("CurrentTemperature", "AqaraTemperature"), reading(DEVICE, "temperature")),
     "ActivePower": reading(ELECTRICITY, "power"),
     "RMSVoltage": reading(ELECTRICITY, "voltage"),
-    "RMSCurrent": reading(ELECTRICITY, "current"),
+    _CURRENT: reading(ELECTRICITY, "current"),
     "BatteryVoltage": reading(DEVICE, "battery_voltage"),
     # Of a version before that name.
     "Voltage": reading(DEVICE, "battery_voltage"),
@@ -74,6 +95,7 @@ _TABLE: Final = {
     "Fire": flag(STATE, "smoke"),
     "Smoke": flag(STATE, "smoke"),
     "CO": flag(STATE, "carbon_monoxide"),
+    "GlassBreak": flag(STATE, "glass_break"),
     "Movement": flag(STATE, "vibration"),
     "Tamper": flag(STATE, "tamper"),
 }
@@ -97,6 +119,9 @@ _IGNORED: Final = frozenset(
         *("Device", "Name", "Endpoint", "Group", "IEEEAddr", "ModelId", "Manufacturer", "Time"),
         *("Cluster", "Read", "ReadNames", "ConfigResponse", "WriteResponse", "PressureUnit"),
         *("ZoneStatus", "ZoneStatusChange", "ZoneType", "ZoneState", "LastSeen", "LastSeenEpoch"),
+        # Of no use: colours, settings, how the network does.
+        *("Hue", "Sat", "X", "Y", "ColorMode", "OnTime", "OffWaitTime", "StartUpOnOff"),
+        *("SystemMode", "NumberOfResets", "LastMessageLQI", "LastMessageRSSI"),
     }
 )
 
@@ -176,7 +201,7 @@ def decode_zigbee(
     switched: dict[str, object] = {}
     rest: dict[str, object] = {}
     for key, value in content.items():
-        if key in mapped or key in _ENERGY:
+        if key in mapped or key in _ENERGY or _is_raw(key, value):
             _add_counter(key, value, points, drop, called, mapped)
         elif key in _SWITCHED:
             if key not in _COMMANDS or not any(each.startswith(_COMMANDS[key]) for each in content):
@@ -187,6 +212,11 @@ def decode_zigbee(
     units = Units({"PressureUnit": content.get("PressureUnit", "hPa")})
     decode_table(called, switched, points, drop, units, _SWITCHED, channel)
     decode_table(called, rest, points, drop, units, _TABLE)
+
+
+def _is_raw(key: str, value: object) -> bool:
+    """Say whether a current is in the device's own unit: the bridge has not read its divisor."""
+    return key == _CURRENT and isinstance(value, (int, float)) and value > _MOST_AMPERES
 
 
 def _called(name: str, content: Mapping[str, object]) -> str:
@@ -209,7 +239,7 @@ def _add_counter(
         drop(
             "unit_not_known",
             f'{where}: set its unit below [modules.tasmota.meters."{sensor}"], such as "{key}" = '
-            f'"{_ENERGY[key]} Wh" (Wh or kWh); the message does not give it',
+            f'"{_ASKED[key]}"; the message does not give it',
         )
         return
     raw = _COUNTED.fullmatch(value) if isinstance(value, str) else None

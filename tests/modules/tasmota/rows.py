@@ -155,11 +155,13 @@ SENSORS = {
     "Zigbee plugs and lamps": _row(
         "zigbee_plug",
         "Power, ActivePower, RMSVoltage, RMSCurrent, EnergyTotal, CurrentSummationDelivered, "
-        "Dimmer, CT, 0006!01, 0006/4001",
+        "Dimmer, CT, 0006!01, 0006/4001, Xiaomi",
     ),
     "Zigbee detectors": _row(
         "zigbee_detectors",
-        "Contact, Occupancy, Water, Fire, CO, BatteryVoltage, BatteryPercentage, LocalTemperature",
+        "Contact, Occupancy, Water, Fire, CO, BatteryVoltage, BatteryPercentage, LocalTemperature, "
+        "PIHeatingDemand, OccupiedHeatingSetpoint, TuyaTempTarget, TuyaValvePosition, FlowRate, "
+        "GlassBreak, AqaraTemperature",
     ),
     "Zigbee names, SetOption83, 100, 119": _row(
         "zigbee_names", "IEEEAddr, ZbInfo, ZbState, ReadNames, ConfigResponse"
@@ -169,7 +171,7 @@ SENSORS = {
     ),
     "Switch1..28, SwitchText": _row("sensor_switches", "Switch1, Switch28, Door"),
     "events": _row(
-        "sensor_events", "PN532, RDM6300, RC522, RfReceived, IrReceived, GM861, IBEACON"
+        "sensor_events", "PN532, RDM6300, RC522, RfReceived, IrReceived, GM861, IBEACON, Button1"
     ),
     "TuyaSNS and other mixed ones": _row("sensor_mixed", "TuyaSNS, MtrReceived, MCP230XX, PCF8574"),
     "water, rain": _row(
