@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from metrics_agent.devices.device import Device
+    from metrics_agent.devices.device import Device, KeptLine
 
 __all__ = ["FieldValue", "Metric", "Series", "metric"]
 
@@ -29,18 +29,20 @@ class Series:
         tags: tag names and values; a tag with an empty value is left out when encoded.
     """
 
-    __slots__ = ("_device", "_prefix", "measurement", "tags")
+    __slots__ = ("_device", "_kept", "_prefix", "measurement", "tags")
 
     measurement: str
     tags: Mapping[str, str]
     _prefix: bytes | None
     _device: Device | None
+    _kept: KeptLine | None
 
     def __init__(self, measurement: str, tags: Mapping[str, str]) -> None:
         object.__setattr__(self, "measurement", measurement)
         object.__setattr__(self, "tags", dict(tags))
         object.__setattr__(self, "_prefix", None)
         object.__setattr__(self, "_device", None)
+        object.__setattr__(self, "_kept", None)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Series is immutable, cannot set {name!r}")

@@ -20,7 +20,7 @@ from typing import Final
 from attrs import Factory, define, frozen
 
 from metrics_agent.catalogue import DEVICE
-from metrics_agent.devices.device import LONGEST_NAME, Device
+from metrics_agent.devices.device import LONGEST_NAME, Device, KeptLine
 from metrics_agent.devices.listening import ListeningClock
 from metrics_agent.limits import DEVICE_BOOK_BYTES, LAST_LINES_BYTES
 from metrics_agent.metric import Metric, Series
@@ -33,7 +33,9 @@ FORGET_AFTER_S: Final = 30 * 24 * 3600.0
 _DAY_S: Final = 24 * 3600.0
 _DEVICES_A_TURN: Final = 500
 _LONGEST_LINE: Final = 4096
-_LINE_BYTES: Final = 200
+_SPARE_BYTES: Final = 16
+"""A number may have more digits the next time."""
+_LINE_BYTES: Final = 250
 """What a last line takes beside its text, with what begins it."""
 _SAME_BURST_S: Final = 1.0
 """Messages that come so soon after each other are one."""
@@ -116,6 +118,7 @@ class DeviceBook:
         device = self._of(series)
         if series.measurement != DEVICE.name:
             object.__setattr__(series, "_device", device)
+            object.__setattr__(series, "_kept", None)
             return device
         online = fields.get(_ONLINE)
         if device is self._no_device or not isinstance(online, bool):
@@ -152,21 +155,36 @@ class DeviceBook:
             device = self.find(metric)
         device.heard_ns = heard_ns
         if self.keeps_lines:
-            self.keep(device, metric[0], line)
+            kept = metric[0]._kept  # noqa: SLF001 - as above
+            if kept is not None and len(line) <= kept.room:
+                kept.line = line
+            else:
+                self.keep(device, metric[0], line)
 
     def keep(self, device: Device, series: Series, line: bytes) -> None:
-        """Keep a line as the last one of its series."""
+        """Keep a line as the last one of its series, and its place in the series.
+
+        Called for the first line, for one that has no room in that place, and for points of the
+        measurement `device`.
+        """
         if device.book is None or device is self._no_device:
             return
         if device.lines is None:
             device.lines = {}
         prefix = series._prefix or b""  # noqa: SLF001 - the encoder's note on the series
-        known = device.lines.get(prefix)
-        more_bytes = len(line) - len(known) if known else len(line) + len(prefix) + _LINE_BYTES
-        if len(line) > _LONGEST_LINE or more_bytes > self._lines_room:
-            return
-        self._lines_room -= more_bytes
-        device.lines[prefix] = line
+        kept = device.lines.get(prefix)
+        if kept is None or len(line) > kept.room:
+            room = len(line) + _SPARE_BYTES
+            more_bytes = room - kept.room if kept else room + len(prefix) + _LINE_BYTES
+            if room > _LONGEST_LINE or more_bytes > self._lines_room:
+                return
+            self._lines_room -= more_bytes
+            if kept is None:
+                kept = device.lines[prefix] = KeptLine()
+            kept.room = room
+        kept.line = line
+        if series._device is device:  # noqa: SLF001 - as above
+            object.__setattr__(series, "_kept", kept)
 
     def expect(self, name: str, shortest_s: float, longest_s: float) -> None:
         """Note what a device has announced of its silence; see `ModuleContext.expect`."""
@@ -301,8 +319,8 @@ class DeviceBook:
         device.book = None
         del self.devices[device.name]
         self._room += device.size_bytes
-        for prefix, line in (device.lines or {}).items():
-            self._lines_room += len(line) + len(prefix) + _LINE_BYTES
+        for prefix, kept in (device.lines or {}).items():
+            self._lines_room += kept.room + len(prefix) + _LINE_BYTES
 
     def _compare(self, news: News, now_s: float) -> None:
         """Find out whether those that are overdue are alone with it."""

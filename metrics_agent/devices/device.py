@@ -12,7 +12,7 @@ from metrics_agent.devices.rhythm import FLOOR_S, Rhythm
 if TYPE_CHECKING:
     from metrics_agent.devices.book import DeviceBook
 
-__all__ = ["LONGEST_NAME", "Device"]
+__all__ = ["LONGEST_NAME", "Device", "KeptLine"]
 
 DEVICE_BYTES: Final = 400
 """What a device takes beside its names."""
@@ -20,6 +20,20 @@ LONGEST_NAME: Final = 256
 _NEVER_NS: Final = 0
 _NOTHING_ANNOUNCED: Final = (0.0, 0.0)
 _SHOWN: Final = 80
+
+
+class KeptLine:
+    """The last line of a series.
+
+    Attributes:
+        line: itself.
+        room: bytes that it may have; they are accounted for.
+    """
+
+    __slots__ = ("line", "room")
+
+    line: bytes
+    room: int
 
 
 class Device:
@@ -62,7 +76,7 @@ class Device:
         self.announced_s = _NOTHING_ANNOUNCED
         self.online: bool | None = None
         self.is_stale = False
-        self.lines: dict[bytes, bytes] | None = None
+        self.lines: dict[bytes, KeptLine] | None = None
 
     @property
     def rhythm(self) -> Rhythm:

@@ -51,7 +51,10 @@ _WEEK_S: Final = 7 * _DAY_S
 _STRIKE_GAPS: Final = 20
 
 
-_PACKED: Final = Struct("<6f3B")
+_PACKED: Final = Struct("<6f2B?")
+_NOTHING: Final = bytes(_PACKED.size)
+_unpack: Final = _PACKED.unpack
+_pack: Final = _PACKED.pack
 _MOST_S: Final = 1e9
 _MOST_RUN: Final = 255
 
@@ -84,21 +87,28 @@ class Rhythm:
     )
 
     def __init__(self, packed: bytes = b"") -> None:
-        *times, self.run, self.strikes, regular = _PACKED.unpack(packed or bytes(_PACKED.size))
-        self.interval_s, self.gap_s, self.support_s, self.total_s = times[:4]
-        self.clean_s, self.long_ago_s = times[4:]
-        self.is_regular = bool(regular)
-
-    def packed(self) -> bytes:
-        """Return all of it."""
-        return _PACKED.pack(
+        (
             self.interval_s,
             self.gap_s,
             self.support_s,
             self.total_s,
-            min(self.clean_s, _MOST_S),
-            min(self.long_ago_s, _MOST_S),
-            min(self.run, _MOST_RUN),
+            self.clean_s,
+            self.long_ago_s,
+            self.run,
+            self.strikes,
+            self.is_regular,
+        ) = _unpack(packed or _NOTHING)
+
+    def packed(self) -> bytes:
+        """Return all of it."""
+        return _pack(
+            self.interval_s,
+            self.gap_s,
+            self.support_s,
+            self.total_s,
+            min(_MOST_S, self.clean_s),
+            min(_MOST_S, self.long_ago_s),
+            min(_MOST_RUN, self.run),
             self.strikes,
             self.is_regular,
         )
@@ -129,7 +139,8 @@ class Rhythm:
         weight_s = min(gap_s, limit_s)
         self.total_s += weight_s
         self.long_ago_s += weight_s
-        if _are_alike(shown_s, interval_s):
+        is_usual = _are_alike(shown_s, interval_s)
+        if is_usual:
             self.interval_s += 0.1 * (shown_s - interval_s)
             self.support_s += weight_s
         if shown_s >= interval_s * (1 - _ALIKE):
@@ -137,7 +148,7 @@ class Rhythm:
         if self.total_s > max(2 * _DAY_S, _MOST_GAPS * interval_s):
             self.total_s /= 2
             self.support_s /= 2
-        if self.run >= _RUN and not _are_alike(shown_s, self.interval_s):
+        if self.run >= _RUN and not is_usual:
             self._consider(shown_s)
         self._judge()
 
@@ -182,4 +193,5 @@ class Rhythm:
 
 
 def _are_alike(one_s: float, other_s: float) -> bool:
-    return abs(one_s - other_s) <= _ALIKE * max(one_s, other_s)
+    more_s, less_s = (one_s, other_s) if one_s > other_s else (other_s, one_s)
+    return more_s - less_s <= _ALIKE * more_s

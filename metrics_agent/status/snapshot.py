@@ -93,7 +93,7 @@ def device(known: Device, now_s: float, now_ns: int) -> Values:
         "online": known.online,
         "stale": known.is_stale,
         "interval": known.rhythm.interval_s or None,
-        "series": list(_series((known.lines or {}).values())),
+        "series": list(_series(kept.line for kept in (known.lines or {}).values())),
     }
 
 

@@ -78,14 +78,20 @@ class MessageHandlers:
             try:
                 for metric in handler(message):
                     try:
-                        lines.append(encode(metric))
+                        line = encode(metric)
+                        lines.append(line)
                         # What `DeviceBook.note` does.
-                        device = metric[0]._device  # noqa: SLF001 - the book's note on the series
+                        series = metric[0]
+                        device = series._device  # noqa: SLF001 - the book's note on the series
                         if device is None or device.book is not devices:
                             device = find(metric)
                         device.heard_ns = heard_ns
                         if keep is not None:
-                            keep(device, metric[0], lines[-1])
+                            kept = series._kept  # noqa: SLF001 - as above
+                            if kept is not None and len(line) <= kept.room:
+                                kept.line = line
+                            else:
+                                keep(device, series, line)
                     except MetricRefused as refusal:  # noqa: PERF203 - the others go on
                         refused(refusal, metric)
             except BaseException as error:

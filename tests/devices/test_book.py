@@ -293,12 +293,32 @@ class BoundTests(BookCase):
         lines = self.device("a").lines
         assert lines is not None
         self.assertEqual(
-            [line.split(b",")[0] for line in lines.values()], [b"climate", b"electricity"]
+            [kept.line.split(b",")[0] for kept in lines.values()], [b"climate", b"electricity"]
         )
-        self.assertIn(b"%d" % self.now_ns(), lines[b"climate,device=a,vendor=v "])
+        kept = lines[b"climate,device=a,vendor=v "]
+        self.assertIn(b"%d" % self.now_ns(), kept.line)
+        for length in (100, 4, 90):
+            text = "x" * length
+            self.note("a", text=text)
+            self.assertIn(text.encode(), kept.line)
+            self.assertGreaterEqual(kept.room, len(kept.line))
+        self.note("a", text="y" * 1000)
+        self.assertIn(b"x" * 90, kept.line)
         for number in range(10):
             self.note("a", f"m{number}")
-        self.assertEqual(len(lines), 3)
+        self.assertEqual(len(lines), 2)
+        self.assertGreaterEqual(self.book._lines_room, 0)
+
+    def test_lines_of_two_books(self) -> None:
+        """A series that two instances share has its last line with whoever writes it."""
+        self.book.keeps_lines = True
+        self.note("a", temperature=1.5)
+        other, self.book = self.book, DeviceBook()
+        self.book.keeps_lines = True
+        self.note("a", temperature=2.5)
+        for book, value in ((other, b"1.5"), (self.book, b"2.5")):
+            [kept] = (book.devices["a"].lines or {}).values()
+            self.assertIn(value, kept.line)
 
     def test_series_of_two_books(self) -> None:
         """A series that two instances of a module share counts for whoever uses it."""

@@ -409,7 +409,8 @@ class DeviceTests(ContextCase):
         self.context.subscribe(BROKER, "#", lambda _message: [point])
         lines: list[bytes] = []
         self.connection.subscriptions[-1].deliver(MESSAGE, lines)
-        self.assertEqual(list((self.book.devices["a"].lines or {}).values()), lines)
+        kept = (self.book.devices["a"].lines or {}).values()
+        self.assertEqual([each.line for each in kept], lines)
 
     def test_emitted(self) -> None:
         """So do metrics that are emitted, at the time of that."""
