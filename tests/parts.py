@@ -16,8 +16,8 @@ __all__ = ["broad", "lanes", "main"]
 _WAITING = ("bare", "deploy", "faults", "hostile")
 """Packages that wait most of the time: the second lane. Each lane takes about as long."""
 
-_NOT_BROAD = (*_WAITING, "benchmarks", "fuzz", "integration")
-"""Packages that take long and depend little on the version of Python; without the following."""
+_NOT_BROAD = (*_WAITING, "benchmarks", "fuzz", "integration", "test_breaks")
+"""What takes long and depends little on the version of Python; without the following."""
 
 _BROAD = (
     # TLS and HTTP
