@@ -1,6 +1,6 @@
-"""The parts of the tests that `./run-tests` runs: everything in two lanes, or the broad part.
+"""The parts of the tests that `./run-tests` runs: everything in three lanes, or the broad part.
 
-    python -m tests.parts lanes    two lines: what runs at the same time
+    python -m tests.parts lanes    a line for each lane; they run at the same time
     python -m tests.parts broad    one line: what CI runs on every other Python
 
 Each line has targets for trial.
@@ -13,10 +13,13 @@ from pathlib import Path
 
 __all__ = ["broad", "lanes", "main"]
 
-_WAITING = ("bare", "deploy", "faults", "hostile")
-"""Packages that wait most of the time: the second lane. Each lane takes about as long."""
+_WAITING = (("integration",), ("faults", "hostile"))
+"""Packages that wait most of the time: the lanes beside that of all others."""
 
-_NOT_BROAD = (*_WAITING, "benchmarks", "fuzz", "integration", "test_breaks")
+_NOT_BROAD = (
+    *("bare", "deploy", "faults", "hostile"),
+    *("benchmarks", "fuzz", "integration", "test_breaks"),
+)
 """What takes long and depends little on the version of Python; without the following."""
 
 _BROAD = (
@@ -42,11 +45,13 @@ def _top(directory: Path) -> list[str]:
     return sorted([*packages, *(path.stem for path in directory.glob("test_*.py"))])
 
 
-def lanes(directory: Path) -> tuple[list[str], list[str]]:
-    """Return the targets of both lanes; together they are all tests."""
+def lanes(directory: Path) -> list[list[str]]:
+    """Return the targets of each lane; together they are all tests."""
+    waiting = {name for lane in _WAITING for name in lane}
     names = _top(directory)
-    first = [f"tests.{name}" for name in names if name not in _WAITING]
-    return first, [f"tests.{name}" for name in names if name in _WAITING]
+    parts = [[name for name in names if name not in waiting]]
+    parts += [[name for name in names if name in lane] for lane in _WAITING]
+    return [[f"tests.{name}" for name in part] for part in parts if part]
 
 
 def broad(directory: Path) -> list[str]:
