@@ -64,7 +64,7 @@ setup(
         "twisted>=24.7",
         "paho-mqtt>=2.1,<3",
         "zope.interface>=6",
-        "attrs>=23.2",
+        "attrs>=24.1",
         "wsproto>=1.2",
         "tomli>=2; python_version < '3.11'",
     ],
