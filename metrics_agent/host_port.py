@@ -7,7 +7,16 @@ from typing import Final
 
 from metrics_agent.pem import hide_keys
 
-__all__ = ["HOST_PORT", "NAME", "SCHEME", "UNPRINTABLE", "read_host", "read_port", "shown"]
+__all__ = [
+    "HOST_PORT",
+    "NAME",
+    "SCHEME",
+    "UNPRINTABLE",
+    "is_address",
+    "read_host",
+    "read_port",
+    "shown",
+]
 
 SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 HOST_PORT: Final = re.compile(
@@ -60,6 +69,17 @@ def read_port(text: str | None, default: int) -> int:
     if not 1 <= port <= _MAX_PORT:
         raise ValueError(f"got the port {port}, expected 1 to {_MAX_PORT}")
     return port
+
+
+def is_address(host: str) -> bool:
+    """Return whether a host is an IP address, without brackets: no DNS can point that elsewhere."""
+    from ipaddress import ip_address
+
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def shown(text: str) -> str:

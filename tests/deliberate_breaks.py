@@ -1001,7 +1001,7 @@ BREAKS: Final = (
     Break(
         "any_name_leads_to_the_status_page",
         "status/web/access.py",
-        "        return host in self._hosts or _is_address(host)",
+        "        return host in self._hosts or is_address(host)",
         "        return True",
         "tests.status.test_page",
     ),

@@ -14,9 +14,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from enum import Enum
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
+
+from metrics_agent.host_port import is_address
 
 __all__ = ["Gate", "HostMatch"]
 
@@ -124,10 +125,4 @@ class Gate:
 def _is_literal(parts: SplitResult) -> bool:
     """Return whether a host is an IP address or this machine: no DNS can point that elsewhere."""
     host = parts.hostname or ""
-    if host == _LOCAL_NAME:
-        return True
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return host == _LOCAL_NAME or is_address(host)

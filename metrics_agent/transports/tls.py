@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import signature
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from metrics_agent.cause import Cause, CauseError
 from metrics_agent.config import Secret
 from metrics_agent.config.regular import read_regular
 from metrics_agent.errors import MissingDependency, how_to_install
+from metrics_agent.host_port import is_address
 from metrics_agent.process.openssl import allow_openssl
 from metrics_agent.transports.settings import TlsSettings
 
@@ -206,7 +206,7 @@ class VerifyingCreator:
         self._options = options
         self._insecure = insecure
         self._host = host
-        self._is_address = _is_address(host)
+        self._is_address = is_address(host)
         self.why: Cause | None = None
 
     def clientConnectionForTLS(self, _protocol: Any) -> SSL.Connection:
@@ -262,11 +262,3 @@ def _names(shown: crypto.X509) -> list[str]:
     except (x509.ExtensionNotFound, ValueError):
         return []
     return [str(name.value) for name in extension.value]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

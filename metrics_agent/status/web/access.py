@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
-from ipaddress import ip_address
 from typing import Final
 
-from metrics_agent.host_port import HOST_PORT
+from metrics_agent.host_port import HOST_PORT, is_address
 
 __all__ = ["Access"]
 
@@ -54,7 +53,7 @@ class Access:
         if where is None:
             return False
         host = _plain(where["v6"] or where["host"])
-        return host in self._hosts or _is_address(host)
+        return host in self._hosts or is_address(host)
 
     def is_from_elsewhere(self, host: str, origin: str | None, fetch_site: str | None) -> bool:
         """Return whether the page of another site has sent a request.
@@ -89,12 +88,3 @@ class Access:
 
 def _plain(host: str) -> str:
     return host.lower().removesuffix(".")
-
-
-def _is_address(host: str) -> bool:
-    """Return whether a host is an IP address: no DNS can point that elsewhere."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
