@@ -58,7 +58,8 @@ def _head(state: Mapping[str, Any]) -> Iterator[str]:
     reload = agent.get("last_reload")
     if reload:
         word = "accepted" if reload["accepted"] else "REJECTED"
-        yield fit(f"last reload {_span(reload['since'])} ago, {word} {_what(reload)}")
+        # Why it was rejected is worth some lines.
+        yield from _wrapped(f"last reload {_span(reload['since'])} ago, {word} {_what(reload)}")
     problems = state["problems"]
     if not problems:
         yield "All is well."

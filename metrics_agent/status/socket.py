@@ -6,7 +6,7 @@ One question a connection: a line of JSON, and its answer is lines of JSON or of
         -> one object with all but devices, one object a device, {"end": true}
     {"ask": "tap", "name": NAME}
         -> lines of line protocol as they go to the output, until one side closes;
-           a line that begins with # is a remark
+           a line that begins with # is a remark, such as that the name is not known
     anything else -> {"error": TEXT}
 
 The names are optional. Nothing here may slow the agent: devices are sent some at a time, as the
@@ -29,6 +29,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from metrics_agent.logs.events import AGENT
 from metrics_agent.process.socket_path import PathTooLong
 from metrics_agent.state.local_socket import InUse, Listening
 from metrics_agent.status.tapping import Tap, matching
@@ -314,6 +315,8 @@ class StatusSocket(Service):
             client.hand_out(self._contained(self._status(module, device)))
         elif ask == "tap":
             client.show(self._tap, name)
+            if name is not None and not self._knows(name):
+                client.send(b"# nothing is known of this name yet: it may be misspelt\n")
         else:
             client.fail(f"got the question {str(ask)[:80]!r}, expected status or tap")
 
@@ -326,6 +329,15 @@ class StatusSocket(Service):
                 yield bytes(piece)
                 piece.clear()
         yield bytes(piece) + _encoded({"end": True})
+
+    def _knows(self, name: str) -> bool:
+        """Say whether there is a module or a device of a name; so too where that fails."""
+        try:
+            modules = {AGENT, *(each["module"] for each in self._whole()["modules"])}
+            return name in modules or next(self._devices(None, name), None) is not None
+        except Exception as error:
+            self._caught(error)
+            return True
 
     def _contained(self, pieces: _Encoded) -> _Encoded:
         try:

@@ -226,6 +226,15 @@ class TableTests(SynchronousTestCase):
         ):
             self.assertIn(line, self.shown(agent={**agent, "last_reload": reload}))
 
+    def test_why_a_reload_was_rejected(self) -> None:
+        """All of it: the next start will not accept that file either."""
+        reasons = "/etc/metrics-agent/metrics-agent.toml:15: modules.demo.intervall: unknown key, "
+        reasons += "did you mean `interval`?"
+        reload = {"accepted": False, "since": 5.0, "modules": {}, "reasons": reasons}
+        lines = self.shown(agent={**state()["agent"], "last_reload": reload})
+        self.assertIn(f"REJECTED ({reasons})", " ".join(line.strip() for line in lines))
+        self.assertLessEqual(max(map(len, lines)), WIDTH)
+
     @given(st.text(max_size=200), st.text(max_size=200))
     def test_any_name(self, name: str, text: str) -> None:
         """Names are texts: a row stays a row, as wide as a terminal, whatever they hold."""

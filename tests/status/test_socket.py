@@ -26,7 +26,7 @@ from metrics_agent.status.socket import (
 from metrics_agent.status.tapping import Tap
 from tests.status.fakes import FakeClient, FakeSockets
 
-WHOLE = {"problems": [], "agent": {"uptime": 3.0}}
+WHOLE = {"problems": [], "agent": {"uptime": 3.0}, "modules": [{"module": "demo"}]}
 LARGE = [{"device": f"{number:0{PIECE_BYTES // 10}}"} for number in range(100)]
 """Ten of them are a piece."""
 
@@ -225,6 +225,19 @@ class TapTests(SocketCase):
         client = self.tapped("my plug")
         self.emit(b"a,device=x f=1 1\na,device=my\\ plug f=2 1\nb,friendly=my\\ plug f=3 1\n")
         self.assertEqual(client.read(), b"a,device=my\\ plug f=2 1\nb,friendly=my\\ plug f=3 1\n")
+
+    def test_unknown(self) -> None:
+        """A name that no module or device has may be misspelt; it may also send later."""
+        self.names = []
+        client = self.tapped("dmeo")
+        self.emit(b"a,device=dmeo f=1 1\n")
+        remark = b"# nothing is known of this name yet: it may be misspelt\n"
+        self.assertEqual(client.read(), remark + b"a,device=dmeo f=1 1\n")
+        for name in ("demo", "agent"):
+            self.assertEqual(self.tapped(name).read(), b"")
+        self.socket._devices = lambda *_names: 1 / 0  # type: ignore[assignment,return-value]
+        self.assertEqual(self.tapped("x").read(), b"")
+        self.assertIsInstance(self.failures[-1], ZeroDivisionError)
 
     def test_no_one(self) -> None:
         """Nothing is done for those that are gone."""
