@@ -189,14 +189,16 @@ class MqttWriter:
         if code != DELIVERED:
             self._refuse(code)
             return
-        self._doubtful, self._out.proven = False, True
+        self._out.proven = True
         self._backoff.reset()
-        self._source.recovered()
         if self._search is None:
             self._out.first_is_done()  # which may close us
         else:
             self._search.accepted()
             self._look_at_search(self._search)
+        if not self._out.parts:  # with the rest of a message that was refused it would fail again
+            self._doubtful = False
+            self._source.recovered()
         if self._out.closed:
             return
         if self._search is None or self._too_large:

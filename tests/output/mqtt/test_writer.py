@@ -470,6 +470,26 @@ class LoneLineTests(MqttCase):
                 self.assertEqual(dict(self.sink.dropped), {"rejected": number})
                 self.assertEqual(self.sink.problem, "")
 
+    def test_trouble_is_logged_once(self) -> None:
+        """That it works again is not reported before all of the message has passed."""
+        for how in (0x97, CUT):
+            with self.subTest(how):
+                logged: list[LogEvent] = []
+                globalLogPublisher.addObserver(logged.append)
+                self.addCleanup(globalLogPublisher.removeObserver, logged.append)
+                self.broker.answer = None
+                self.write(A)
+                self.write(self.LONG, urgent=True)
+                self.write(B, C)
+                self.refuse(how)
+                self.advance(60)
+                texts = [formatEvent(event).split(":")[0] for event in logged]
+                rejects = [text for text in texts if text.startswith("The output rejects")]
+                wanted = ["Cannot write to the output", *rejects]
+                self.assertEqual(texts[:-1], wanted)
+                self.assertIn("The output works again", texts[-1])
+                self.assertEqual(self.sink.problem, "")
+
     def test_is_sought_in_a_long_message(self) -> None:
         """So is one among many, and what follows is as long as before."""
         lines = [b"m a=%04d,b=%s 1\n" % (n, b"1" * 84) for n in range(200)]
