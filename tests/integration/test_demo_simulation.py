@@ -27,7 +27,8 @@ from metrics_agent.demo.household import make_household
 from metrics_agent.demo.tasmota import SimulatedDevice
 from metrics_agent.transports.mqtt.engine import Engine
 from metrics_agent.transports.mqtt.settings import MqttSettings
-from tests.needs import missing
+from tests.integration.broker import Mosquitto
+from tests.needs import find, missing
 
 DEVICES = make_household(0)
 PLUG, LAUNDRY, *_, CISTERN = DEVICES
@@ -202,6 +203,51 @@ class Program(SynchronousTestCase):
                 client.sendall(piece)
                 time.sleep(0.05)
             return client.recv(100)
+
+
+class DevicesAtABroker(SynchronousTestCase):
+    """``python -m metrics_agent.demo.devices``, as deploy/compose.yaml runs it."""
+
+    def test_it_waits_for_the_broker_and_announces_again(self) -> None:
+        """It may start first; a broker that has forgotten everything gets all of it again."""
+        broker = Mosquitto()
+        self.addCleanup(broker.remove)
+        where = ["127.0.0.1", "--port", str(broker.port), "--interval", "0.5"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "metrics_agent.demo.devices", *where],
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+        )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        topics = [f"tasmota/discovery/{device.mac}/config" for device in DEVICES]
+        topics += ["homeassistant/sensor/heat-pump/power/config", "solar/dtu/status"]
+        for _ in range(2):
+            broker.start_again()
+            wait_for(lambda: _retained(broker.port) >= set(topics), "all announcements")
+            listener = Listener(self, broker.port)
+            for topic in ("tele/tasmota_0A0E01/SENSOR", "solar/ac/power", "heat-pump/status"):
+                wait_for(
+                    lambda: topic in {*listener.live, *listener.retained},  # noqa: B023 - now
+                    topic,
+                )
+            broker.kill()
+        self.assertIsNone(process.poll())
+
+
+def _retained(port: int) -> set[str]:
+    """Return the topics of all retained messages."""
+    found = subprocess.run(
+        [
+            *(find("mosquitto", "mosquitto_sub"), "-p", str(port), "-t", "#"),
+            *("-F", "%t", "--retained-only", "-W", "1"),
+        ],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    return set(found.stdout.split())
 
 
 class Demo(TestCase):
