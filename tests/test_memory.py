@@ -379,8 +379,7 @@ def page_clients() -> Iterator[None]:
     state = State(
         whole=dict, devices=lambda: names, more=dict, has_output=bool, metrics=lambda _whole: ()
     )
-    page = Page(reactor, state, history, no_drop)
-    page.configure(StatusSettings())
+    page = Page(reactor, state, history, StatusSettings(), no_drop)
     for _ in range(POINTS + 10):
         reactor.advance(STEP_S)
     yield

@@ -40,7 +40,7 @@ class PageServer(Service):
 
     Args:
         reactor: the reactor.
-        make_page: makes what is served.
+        make_page: makes what is served, of the settings.
         listen_unix: see `state.local_socket.listen`; without its reactor.
         random: floats from 0 to below 1.
         log: the agent's.
@@ -51,7 +51,7 @@ class PageServer(Service):
         self,
         reactor: Any,
         *,
-        make_page: Callable[[], Page],
+        make_page: Callable[[StatusSettings], Page],
         listen_unix: Callable[[Path, Any, Callable[[], object], int], _Port],
         random: Callable[[], float],
         log: Logger,
@@ -108,8 +108,7 @@ class PageServer(Service):
             return None
         try:
             if self._page is None:
-                self._page = self._make_page()
-                self._page.configure(self._settings)
+                self._page = self._make_page(self._settings)
             self._port, url = self._open(listen, self._page)
         except (CannotListenError, OSError) as error:
             self._cannot(_reason(error))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from metrics_agent.config.status import StatusSettings
 from metrics_agent.state.directory import StateDirectory
 from metrics_agent.state.local_socket import Listening
 from metrics_agent.status.names import SOCKET
@@ -93,10 +94,10 @@ def make_page_server(
     def caught(error: BaseException) -> None:
         guard.caught("status", error)
 
-    def page() -> Page:
+    def page(settings: StatusSettings) -> Page:
         from metrics_agent.status.web.page import make_page
 
-        return make_page(reactor, reports, caught)
+        return make_page(reactor, reports, settings, caught)
 
     return PageServer(
         reactor, make_page=page, listen_unix=listen, random=random, log=log, caught=caught

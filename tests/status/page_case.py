@@ -62,7 +62,7 @@ class PageCase(SynchronousTestCase):
         self.browser = Browser(self.reactor)
         self.addCleanup(self.nothing_is_left)
 
-    def make_page(self) -> Page:
+    def make_page(self, settings: StatusSettings) -> Page:
         self.pages += 1
         state = State(
             whole=lambda: dict(self.state),
@@ -72,7 +72,7 @@ class PageCase(SynchronousTestCase):
             metrics=exposition,
         )
         history = History(self.reactor, lambda: self.counted, self.faults.append)
-        return Page(self.reactor, state, history, self.faults.append)
+        return Page(self.reactor, state, history, settings, self.faults.append)
 
     def each_device(self) -> Iterator[dict[str, Any]]:
         yield from self.devices

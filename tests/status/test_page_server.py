@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
@@ -13,6 +15,25 @@ from metrics_agent.status.page_server import LONGEST_WAIT_S
 from tests.browser import HOST
 from tests.status.page_case import LOOPBACK, TOKEN, PageCase
 
+TOKENS = [
+    *(b"GET ", b"POST ", b"HEAD ", b"/", b"/?token=", b"*", b" HTTP/1.1\r\n", b" HTTP/1.0\r\n"),
+    *(b"Host: localhost\r\n", b"Cookie: ", b"metrics_agent_status", b"Authorization: Bearer "),
+    *(b"Content-Length: ", b"5\r\n", b"-", b"Content-Type: ", b"multipart/form-data; boundary="),
+    *(b"application/x-www-form-urlencoded", b"Transfer-Encoding: chunked\r\n", b"Expect: "),
+    *(
+        b"100-continue\r\n",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"\n",
+        b" ",
+        b":",
+        b"=",
+        b";",
+        b"%",
+        b"\xff",
+        b"\0",
+    ),
+]
 AGAIN = "It is tried again; everything else works."
 GET = f"GET /healthz HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
 
@@ -244,4 +265,14 @@ class ClientTests(PageCase):
             self.reactor.advance(10)
             self.assertTrue(self.browser.transport.disconnecting, data[:30])
         self.assertEqual(len(self.events), 1)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.lists(st.sampled_from(TOKENS) | st.binary(max_size=8), max_size=14).map(b"".join))
+    def test_any_bytes(self, data: bytes) -> None:
+        """Nor do pieces of HTTP in any order."""
+        self.browser.send(data)
+        self.reactor.advance(11)
+        self.assertTrue(self.browser.transport.disconnecting)
+        self.assertEqual((len(self.events), self.faults), (1, []))
         self.assertEqual(self.flushLoggedErrors(), [])

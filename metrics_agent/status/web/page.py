@@ -49,6 +49,7 @@ class Page:
         reactor: the clock.
         state: where the answers come from.
         history: of the modules.
+        settings: who may see what.
         caught: called with a fault of our own.
 
     Attributes:
@@ -63,15 +64,17 @@ class Page:
         reactor: Any,
         state: State,
         history: History,
+        settings: StatusSettings,
         caught: Callable[[BaseException], object],
     ) -> None:
         self._history = history
-        self._root = Root(reactor, state, page_files(), caught)
+        self._root = Root(reactor, state, page_files(), _access(settings), caught)
         self.site = LimitedSite(self._root, _LIMITS, reactor)
+        history.start()
 
     def configure(self, settings: StatusSettings) -> None:
         """Put settings into force, and take note of the modules that there are."""
-        self._root.access = Access(settings.needed_token, settings.hosts)
+        self._root.access = _access(settings)
         self._history.start()
 
     def cut(self) -> None:
@@ -83,12 +86,18 @@ class Page:
         self._history.stop()
 
 
-def make_page(reactor: Any, reports: Reports, caught: Callable[[BaseException], object]) -> Page:
+def make_page(
+    reactor: Any,
+    reports: Reports,
+    settings: StatusSettings,
+    caught: Callable[[BaseException], object],
+) -> Page:
     """Make the page of an agent.
 
     Args:
         reactor: the clock.
         reports: of the agent.
+        settings: who may see what.
         caught: called with a fault of our own.
 
     Raises:
@@ -108,4 +117,8 @@ def make_page(reactor: Any, reports: Reports, caught: Callable[[BaseException], 
         has_output=lambda: opened_at_once or reports.sink.has_worked,
         metrics=exposition,
     )
-    return Page(reactor, state, history, caught)
+    return Page(reactor, state, history, settings, caught)
+
+
+def _access(settings: StatusSettings) -> Access:
+    return Access(settings.needed_token, settings.hosts)

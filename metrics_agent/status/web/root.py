@@ -89,10 +89,11 @@ class Root(Resource):
         clock: provides callLater.
         state: of the agent.
         files: of the page, by path.
+        access: who may see what.
         caught: called with a fault of our own.
 
     Attributes:
-        access: who may see what.
+        access: the same; it may be replaced.
     """
 
     isLeaf = True
@@ -102,6 +103,7 @@ class Root(Resource):
         clock: Any,
         state: State,
         files: Mapping[str, File],
+        access: Access,
         caught: Callable[[BaseException], object],
     ) -> None:
         super().__init__()
@@ -109,7 +111,7 @@ class Root(Resource):
         self._state = state
         self._files = files
         self._caught = caught
-        self.access = Access("", ())
+        self.access = access
         self._data: dict[str, Callable[[Any], Any]] = {
             "/status.json": self._status,
             "/healthz": self._health,
