@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Final
 
 from metrics_agent.interfaces import ModuleContext
-from metrics_agent.limits import HADISCOVERY_STATUS_BYTES, STATE_FILE_BYTES
+from metrics_agent.limits import HADISCOVERY_STATUS_BYTES, HADISCOVERY_TOPICS, STATE_FILE_BYTES
 
 __all__ = ["RememberedWords"]
 
@@ -49,9 +50,10 @@ class RememberedWords:
     def read(self) -> dict[str, bytes]:
         """Return what was said in an earlier run, by topic."""
         stored = self._file.read()
+        found = stored.items() if isinstance(stored, dict) else ()
         return {
             topic: text.encode("utf-8", "replace")[:HADISCOVERY_STATUS_BYTES]
-            for topic, text in (stored.items() if isinstance(stored, dict) else ())
+            for topic, text in islice(found, HADISCOVERY_TOPICS)
             if isinstance(text, str)
         }
 

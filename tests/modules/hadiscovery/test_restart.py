@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from unittest.mock import patch
 
+from metrics_agent.limits import HADISCOVERY_STATUS_BYTES
+from metrics_agent.modules.hadiscovery.remembered import FORGET_AFTER_S
 from metrics_agent.modules.hadiscovery.remembered_words import SAVE_EVERY_S
 from metrics_agent.testing import FakeContext
 from tests.modules.hadiscovery.test_service import ServiceCase, sensor, topic
@@ -115,6 +117,26 @@ class AvailabilityTests(ServiceCase):
             self.assertEqual(self.values(again), [])
             self.module.stopService()
             again.state_path("announcements.json").unlink()
+
+    def test_what_is_read_has_a_limit(self) -> None:
+        """No more topics than there may be, and nothing longer than what is kept of a message."""
+        context = self.make()
+        context.state_path(FILE).write_text(json.dumps({str(n): "x" * 999 for n in range(900)}))
+        module = "metrics_agent.modules.hadiscovery.remembered_words"
+        with patch(f"{module}.HADISCOVERY_TOPICS", 100):
+            self.restart(context)
+        said = self.module.registry.said_before
+        self.assertEqual(len(said), 100)
+        self.assertEqual({len(payload) for payload in said.values()}, {HADISCOVERY_STATUS_BYTES})
+
+    def test_forgotten_after_a_day(self) -> None:
+        """What no announcement has asked for by then."""
+        again = self.restart(self.begin())
+        again.state_path(FILE).write_text('{"n2/a": "online"}')
+        later = self.restart(again)
+        self.assertEqual(list(self.module.registry.said_before), ["n2/a"])
+        later.advance(FORGET_AFTER_S)
+        self.assertEqual(self.module.registry.said_before, {})
 
     def test_file_has_a_limit(self) -> None:
         """As many topics as there is room for."""
