@@ -6,8 +6,7 @@ import { ago, number, plural, spaced, span } from "./words.js";
 
 const AT_A_TIME = 50;
 const HEADLINES = 4;
-// What people look for first; all else follows.
-const MEASUREMENTS = ["electricity", "climate", "battery", "counter", "state", "switch", "other", "text", "inverter", "device"];
+// What people look for first, in a row.
 const FIELDS = ["power", "temperature", "humidity", "co2", "charge", "energy_today", "state", "contact", "battery", "pressure"];
 // Shown in a column of its own, or not as it was when it was written.
 const NOT_SHOWN = new Set(["last_seen", "stale", "online"]);
@@ -16,7 +15,10 @@ const NOTHING = [{ name: "no values yet", text: "" }];
 
 const compare = new Intl.Collator("en", { numeric: true }).compare;
 const nameOf = (device) => device.friendly || device.device;
-const rank = (list, word) => (list.indexOf(word) + list.length + 1) % (list.length + 1);
+const rank = (name) => (FIELDS.includes(name) ? FIELDS.indexOf(name) : FIELDS.length);
+
+// Return what an object has under a name that a device may have chosen, such as "constructor".
+const own = (object, name) => (object && Object.hasOwn(object, name) ? object[name] : undefined);
 
 const moodOf = (device) => {
   if (device.stale) return ["wait", "silent"];
@@ -30,24 +32,26 @@ const shown = (value, unit, measurement) => {
   return unit ? `${number(value)} ${unit}` : number(value);
 };
 
-// Return the series in the order in which people look at them, each with its values as texts.
-const valuesOf = (device, units) =>
-  [...device.series]
-    .sort(
-      (a, b) =>
-        rank(MEASUREMENTS, a.measurement) - rank(MEASUREMENTS, b.measurement) ||
-        Object.keys(a.tags).length - Object.keys(b.tags).length ||
-        compare(Object.values(a.tags).join(" "), Object.values(b.tags).join(" ")),
-    )
+// Return the series as they come, the whole device before its channels, each with its values as
+// texts.
+const valuesOf = (device, units) => {
+  const places = device.series.map(({ measurement }) => measurement);
+  const order = (a, b) =>
+    places.indexOf(a.measurement) - places.indexOf(b.measurement) ||
+    Object.keys(a.tags).length - Object.keys(b.tags).length ||
+    compare(Object.values(a.tags).join(" "), Object.values(b.tags).join(" "));
+  return [...device.series]
+    .sort(order)
     .map(({ measurement, tags, fields }) => ({
       measurement,
       title: [measurement, ...Object.entries(tags).map(([name, value]) => (name === "channel" ? `channel ${value}` : value))].join(", "),
       tags: Object.values(tags).join(" "),
       values: Object.entries(fields)
         .filter(([name]) => !NOT_SHOWN.has(name))
-        .map(([name, value]) => [name, shown(value, units[measurement]?.[name], measurement)]),
+        .map(([name, value]) => [name, shown(value, own(own(units, measurement), name), measurement)]),
     }))
     .filter(({ values }) => values.length);
+};
 
 // Return the values that a row shows: each field once, those that people look for first.
 const headlines = (series) => {
@@ -57,7 +61,7 @@ const headlines = (series) => {
   const seen = new Set();
   return all
     .filter(({ first, aside }) => first || !aside || all.length <= HEADLINES)
-    .sort((a, b) => rank(FIELDS, a.name) - rank(FIELDS, b.name))
+    .sort((a, b) => rank(a.name) - rank(b.name))
     .filter(({ name }) => !seen.has(name) && seen.add(name))
     .slice(0, HEADLINES);
 };
