@@ -52,6 +52,8 @@ const card = () => {
         ["Dropped", dropped(row) || null],
       ]);
       error.hidden = row.last_error === undefined;
+      // One that is over is worth a look, no more.
+      error.classList.toggle("over", row.state_text === "running");
       if (!error.hidden) {
         const when = row.last_error_since === undefined ? "" : `, ${ago(row.last_error_since)}`;
         setText(error, `Last error in ${row.last_error_place}${when}: ${row.last_error}`);
