@@ -33,6 +33,7 @@ from metrics_agent.logs.logger import make_logger
 from metrics_agent.logs.observer import StderrObserver
 from metrics_agent.plan import build
 from metrics_agent.process.boot import Process
+from metrics_agent.process.descriptors import STDOUT
 from metrics_agent.process.exit import ExitCode
 from metrics_agent.process.running import run_service, use_monotonic_clock
 from metrics_agent.supervision.reports import Reports
@@ -64,8 +65,7 @@ def demo(process: Process, for_s: float | None, *, lines: bool = False) -> ExitC
     bridge_logging(observer)
     contain_observers()
     redirect_stdout()
-    stdout = process.stdout()
-    terminal = Descriptor(stdout) if os.isatty(stdout) and not lines else None
+    terminal = Descriptor(STDOUT) if os.isatty(STDOUT) and not lines else None
     try:
         with tempfile.TemporaryDirectory(prefix="metrics-agent-demo-") as directory:
             service = DemoService(
