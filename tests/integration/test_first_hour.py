@@ -32,13 +32,17 @@ class FirstHourTests(SynchronousTestCase):
 
     def follow(self, page: list[Block]) -> None:
         """Do what the blocks of a page say."""
-        shown = ""
+        commands = shown = ""
         for block in page:
             if block.language == "text":
+                # Once more: the plug may have sent half of its messages when they were looked at.
+                if differs(block.text, shown):
+                    shown = self.house.run(commands)
                 difference = differs(block.text, shown)
                 self.assertFalse(difference, difference)
             elif block.language == "sh":
-                shown = self.house.run(block.text)
+                commands = block.text
+                shown = self.house.run(commands)
             elif block.language == "console":
                 self.addCleanup(Plug(block.text, self.house).end)
             else:
