@@ -17,8 +17,9 @@ from metrics_agent.host_port import NAME, shown
 __all__ = ["Listen", "StatusSettings", "read_listen"]
 
 _EXPECTED: Final = "tcp:PORT:interface=ADDRESS or unix:PATH, such as tcp:8686:interface=127.0.0.1"
-_TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]{16,128}")
-_FORM: Final = "16 to 128 letters, digits, dots, dashes, tildes or underscores"
+_SHORTEST, _LONGEST = 16, 128
+_TOKEN: Final = re.compile(rf"[A-Za-z0-9._~-]{{{_SHORTEST},{_LONGEST}}}")
+_FORM: Final = f"{_SHORTEST} to {_LONGEST} letters, digits, dots, dashes, tildes or underscores"
 _HINT: Final = "make one with `openssl rand -hex 16`"
 _MAX_PORT: Final = 65_535
 _MODE: Final = re.compile(r"[0-7]{3,4}")
@@ -71,7 +72,8 @@ class StatusSettings:
     listen: str = setting(
         default="",
         doc="Where the status page listens, as Twisted describes a server: `tcp:PORT` with "
-        "`:interface=ADDRESS`, or `unix:PATH` (with `:mode=660` for a proxy of another user). "
+        r"`:interface=ADDRESS` (IPv6: `'tcp:8686:interface=\:\:1'`), or `unix:PATH` (with "
+        "`:mode=660` for a proxy of another user). "
         "Empty: there is no page.",
         example="tcp:8686:interface=127.0.0.1",
     )
@@ -122,8 +124,11 @@ class StatusSettings:
                 )
 
     def _check_token(self) -> Iterator[Fault]:
-        if self.needed_token and not _TOKEN.fullmatch(self.needed_token):
-            yield Fault("token", "another text", _FORM, _HINT)
+        token = self.needed_token
+        if token and not _TOKEN.fullmatch(token):
+            has_length = _SHORTEST <= len(token) <= _LONGEST
+            got = "a text with other characters" if has_length else f"{len(token)} characters"
+            yield Fault("token", got, _FORM, _HINT)
 
 
 def read_listen(text: str) -> Listen:
@@ -151,6 +156,11 @@ def read_listen(text: str) -> Listen:
 def _tcp(text: str, named: dict[str, str], unnamed: list[str]) -> Listen:
     port = named.pop("port", "") or (unnamed.pop(0) if unnamed else "")
     interface = named.pop("interface", "")
+    if unnamed and "interface=" in text and "::" in text:
+        raise ValueError(
+            f"got {shown(text)}, expected a backslash before each colon of an IPv6 address, and in "
+            r"TOML single quotes around all of it: 'tcp:8686:interface=\:\:1'"
+        )
     if unnamed or not port.isascii() or not port.isdecimal():
         raise ValueError(f"got {shown(text)}, expected {_EXPECTED}")
     if int(port) > _MAX_PORT:

@@ -37,7 +37,8 @@ class ListenTests(SynchronousTestCase):
             ("tcp:65536", "a port of at most 65535"),
             ("tcp:²", "expected tcp:PORT"),
             ("tcp:1:interface=localhost", "an address of this machine"),
-            ("tcp:1:interface=::1", "expected"),
+            ("tcp:1:interface=::1", "a backslash before each colon"),
+            ("tcp:1:interface=fd00::1:2", "a backslash before each colon"),
             ("tcp:1:backlog=5", "backlog has no effect"),
             ("ssl:8686", "expected tcp:PORT"),
             ("systemd:domain=INET:index=0", "expected tcp:PORT"),
@@ -97,9 +98,16 @@ class SettingsTests(SynchronousTestCase):
 
     def test_tokens(self) -> None:
         """Long enough not to be guessed, and of what an address and a header can carry."""
-        for token in ("short", "x" * 15, "x" * 129, "with space in it ok", "ü" * 16, "a&b=c" * 4):
+        for token, got in (
+            ("short", "5 characters"),
+            ("x" * 15, "15 characters"),
+            ("x" * 129, "129 characters"),
+            ("with space in it ok", "a text with other characters"),
+            ("ü" * 16, "a text with other characters"),
+            ("a&b=c" * 4, "a text with other characters"),
+        ):
             [fault] = self.faults(listen="tcp:1:interface=127.0.0.1", token=token)
-            self.assertIn("status.token: got another text, expected 16 to 128", fault)
+            self.assertIn(f"status.token: got {got}, expected 16 to 128 letters", fault)
             self.assertNotIn(token, fault)
         self.assertEqual(self.faults(token=TOKEN), [])
         self.assertNotIn(TOKEN, repr(StatusSettings(token=Secret(TOKEN))))
