@@ -26,8 +26,8 @@ def _says(what: str, value: str, words: str) -> dict[str, tuple[str, str]]:
 
 
 _WORDS: Final = {
-    **_says("quantity", _POWER, "power pow pwr watt watts w leistung wirkleistung potencia"),
-    **_says("quantity", _ENERGY, "energy ene enrg energie zaehlerstand kwh energia"),
+    **_says("quantity", _POWER, "power pow pwr p watt watts w leistung wirkleistung potencia"),
+    **_says("quantity", _ENERGY, "energy ene enrg e energie zaehlerstand kwh energia"),
     **_says("quantity", _ACTIVE_ENERGY, "wirkenergie wirkarbeit"),
     **_says("quantity", _VOLTAGE, "voltage volt volts vol v spannung tensao"),
     **_says("quantity", _CURRENT, "amperage ampere amp amps a strom corrente i"),

@@ -171,6 +171,7 @@ class _Reader:
         """Read a value, or an array of them, which gives a channel each."""
         is_energy = key == "Energy" and reading is READINGS[key]
         if is_energy and not any(beside in siblings for beside in _BESIDE_ENERGY):
+            self._drop("unmapped_key", self.where(key))
             return
         if isinstance(value, list):
             for index, item in enumerate(value[:MAX_ITEMS], 1):
