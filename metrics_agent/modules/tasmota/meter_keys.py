@@ -334,6 +334,8 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
             )
         ),
         *_whole(COUNTER, "volume", "count", weak=True),
+        # By itself a sensor's resistance.
+        *_whole(COUNTER, "volume", "gas", units=("m3", "l"), weak=True),
         *_whole(ELECTRICITY, "phase_angle", "phaseangle", weak=True),
         *_phases("phase_angle", "phaseanglep# phaseanglel# phaseangle#"),
         *(

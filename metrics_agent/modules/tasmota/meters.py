@@ -72,8 +72,6 @@ _FLUIDS: Final = ("wasser", "water", "gas", "wmz", "waerme", "heat")
 _TARIFF_CODES: Final = frozenset({"1.8.1", "1.8.2"})
 # The firmware's own begin with a capital.
 _SCRIPTS_OWN: Final = frozenset({"power", "voltage"})
-# A sensor's resistance, but beside a meter's values what it counts.
-_GAS: Final = "Gas"
 # Codes of a meter, also those that mean nothing here: "C.8.0", ".8.1".
 _SOME_CODE = re.compile(r"[0-9CFL]{0,3}(?:\.[0-9F]{1,2}){1,2}")
 _CODE_CHARS: Final = 12
@@ -217,8 +215,6 @@ def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> di
     # One key alone has no part.
     if len(known) + 1 < len(meter):
         known.update(find_parts([key for key in meter if key not in known]))
-    if _GAS in meter:
-        known[_GAS] = MeterField(COUNTER.name, COUNTER.key("volume"), units=("m3", "l"))
     form_of = {key: normalised(key)[0] for key in meter}
     known.update(_numbered(meter, form_of))
     forms = set(form_of.values())

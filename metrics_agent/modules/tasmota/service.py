@@ -209,7 +209,7 @@ class TasmotaModule(Service):
             return ()
         if self._has_remarks:
             self._has_remarks = False
-            self._remarks.flush()
+            self._remarks.flush(device.topic)
         return to_original(metrics, device) if self._original else metrics
 
     def _first(self, reader: _Read) -> _Read:
@@ -376,7 +376,7 @@ class TasmotaModule(Service):
 
     def _drop(self, reason: str, where: str) -> None:
         if reason in REASONS:
-            self._remarks.add(self._current_device, reason, where)
+            self._remarks.add(reason, where)
             self._has_remarks = True
         else:
             self._context.left_out(self._current_device, reason, where)
