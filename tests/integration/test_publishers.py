@@ -309,5 +309,6 @@ class PublisherTests(AgentCase):
             },
         )
         # What Home Assistant alone can render is left out, and the log says so.
+        await self.said(parent, "left out the announcement", "W")
         (line,) = self.lines_with(parent, "left out the announcement")
         self.assertIn("network_map", line.text)
