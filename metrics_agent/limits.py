@@ -31,6 +31,7 @@ __all__ = [
     "HADISCOVERY_TOPICS",
     "HADISCOVERY_TOPIC_CHARS",
     "HADISCOVERY_TOPIC_LEVELS",
+    "HADISCOVERY_WILDCARDS_TOGETHER",
     "LAST_LINES_BYTES",
     "LOGIN_BODY_BYTES",
     "LOGIN_CONNECTIONS",
@@ -189,6 +190,9 @@ HADISCOVERY_ENTITIES: Final = 50_000
 
 HADISCOVERY_ENTITIES_TOGETHER: Final = 500
 """Entities of one device, and entities that read one topic: they are handled at once."""
+
+HADISCOVERY_WILDCARDS_TOGETHER: Final = 64
+"""Entities that read filters with wildcards which may have a topic in common."""
 
 HADISCOVERY_TOPICS: Final = 20_000
 """Distinct topics of theirs."""

@@ -21,6 +21,7 @@ from metrics_agent.limits import (
     HADISCOVERY_LONG_BYTES,
     HADISCOVERY_STATUS_BYTES,
     HADISCOVERY_TOPICS,
+    HADISCOVERY_WILDCARDS_TOGETHER,
 )
 from metrics_agent.modules.hadiscovery.discovery import Announced
 from metrics_agent.modules.hadiscovery.entity import Availability, Device, Entity, Input
@@ -34,6 +35,7 @@ from metrics_agent.modules.hadiscovery.names import Names
 from metrics_agent.modules.hadiscovery.payload import Payload
 from metrics_agent.modules.hadiscovery.template_store import TemplateStore
 from metrics_agent.modules.hadiscovery.templates import TemplateError, one_message
+from metrics_agent.modules.hadiscovery.topics import wildcard_group
 
 __all__ = ["Key", "Registry", "Route"]
 
@@ -112,6 +114,7 @@ class Registry:
         self._by_unique_id: dict[Key, Entity] = {}
         self._by_topic: dict[str, tuple[Key, ...]] = {}
         self._routes: dict[str, Route] = {}
+        self._wildcards: dict[tuple[int, str], dict[Route, None]] = {}
         self._availabilities: dict[AvailabilityConfig, Availability] = {}
         self._devices: dict[str, Device] = {}
         self._long_bytes = 0
@@ -246,10 +249,25 @@ class Registry:
                 "too_many_entities", f"limit {HADISCOVERY_ENTITIES_TOGETHER} of one device"
             )
         topics = {each.topic for each in config.sources}
-        new = sum(topic not in self._routes for topic in topics)
+        for one in topics:
+            self._check_wildcards(one, entity)
+        new = sum(one not in self._routes for one in topics)
         if len(self._routes) + new > HADISCOVERY_TOPICS:
             raise PayloadError("too_many_topics", f"limit {HADISCOVERY_TOPICS}")
         return long_bytes
+
+    def _check_wildcards(self, topic: str, entity: Entity | None) -> None:
+        """Refuse a filter with a wildcard where too much may come by one message already."""
+        group = wildcard_group(topic)
+        if group is None or (entity and any(one.topic == topic for one in entity.config.sources)):
+            return
+        together = sum(max(1, len(route.inputs)) for route in self._wildcards.get(group, ()))
+        if together >= HADISCOVERY_WILDCARDS_TOGETHER:
+            limit = HADISCOVERY_WILDCARDS_TOGETHER
+            raise PayloadError(
+                "too_many_entities",
+                f"limit {limit} with wildcards that may have a topic in common, as {topic!r:.80}",
+            )
 
     # Topics.
 
@@ -276,6 +294,9 @@ class Registry:
         route = self._routes.get(topic)
         if route is None:
             route = self._routes[topic] = Route(topic, self.said_before.pop(topic, None))
+            group = wildcard_group(topic)
+            if group is not None:
+                self._wildcards.setdefault(group, {})[route] = None
             new.append(route)
         return route
 
@@ -324,6 +345,11 @@ class Registry:
     def _drop_route(self, route: Route) -> None:
         if not route.inputs and not route.availabilities:
             del self._routes[route.topic]
+            group = wildcard_group(route.topic)
+            if group is not None:
+                del self._wildcards[group][route]
+                if not self._wildcards[group]:
+                    del self._wildcards[group]
             self._removed(route)
 
     # Devices.

@@ -64,6 +64,8 @@ class HadiscoveryModule(Service):
         self._ignored = frozenset(map(str.lower, settings.ignore))
         self._taken: dict[int, int] = {}
         self._changed: dict[Device, None] = {}
+        self._message: Message | None = None
+        self._payload = Payload(b"")
         self._subscriptions: dict[str, Cancellable] = {}
         self._registry = Registry(
             Names(settings.sensor_names, self._log_clash), self._subscribe, self._unsubscribe
@@ -276,11 +278,14 @@ class HadiscoveryModule(Service):
     # Messages.
 
     def _on_message(self, route: Route, message: Message) -> Iterable[Metric]:
-        with one_message():
-            return self._handle(route, message)
+        # Filters with wildcards may have it in common with others.
+        again = message is self._message
+        if not again:
+            self._message, self._payload = message, Payload(message.payload)
+        with one_message(again=again):
+            return self._handle(route, message, self._payload)
 
-    def _handle(self, route: Route, message: Message) -> Iterable[Metric]:
-        payload = Payload(message.payload)
+    def _handle(self, route: Route, message: Message, payload: Payload) -> Iterable[Metric]:
         points = Points()
         is_first = route.hear(message)
         changed = [

@@ -19,6 +19,7 @@ from metrics_agent.limits import (
     HADISCOVERY_COMPONENTS,
     HADISCOVERY_ENTITIES_TOGETHER,
     HADISCOVERY_TEXT_CHARS,
+    HADISCOVERY_WILDCARDS_TOGETHER,
 )
 from metrics_agent.modules.hadiscovery.config import HadiscoverySettings
 from metrics_agent.modules.hadiscovery.entity_config import EntityConfig
@@ -161,6 +162,52 @@ class HostileTests(SynchronousTestCase):
             context.say(f"{PREFIX}/device/n{number}/config", payload)
         payload = json.dumps({"s": "a" * 60_000}).encode()
         self.assertLess(self.quickest(lambda: context.say("n1/t", payload)), LONGEST_S)
+
+    def test_filters_with_a_topic_in_common(self) -> None:
+        """Thousands can have one; a message is for as many as may have it, and no more."""
+        context = self.make()
+        levels = [f"l{index}" for index in range(12)]
+        template = "{{ (value_json.s * 3) | replace('a', 'bb') | upper | length + # }}"
+        for number in range(2 ** len(levels) - 1):
+            if number % 10:  # a part of them is enough
+                continue
+            filtered = ["+" if number >> index & 1 else level for index, level in enumerate(levels)]
+            text = template.replace("#", str(number))
+            one = {"unique_id": str(number), "value_template": text}
+            context.say(topic(f"x{number}"), sensor(**one, state_topic="/".join(filtered)))
+        handlers = list(context.handlers.items())[2:]
+        self.assertLessEqual(len(handlers), 2 * HADISCOVERY_WILDCARDS_TOGETHER + 1)
+        self.assertGreaterEqual(len(handlers), HADISCOVERY_WILDCARDS_TOGETHER)
+        payload = json.dumps({"s": "a" * 10_000}).encode()
+
+        def say() -> float:
+            message = Message("/".join(levels), payload, 0, False, context.now_ns())
+            began_s = time.thread_time()
+            for _filter, handler in handlers:
+                handler(message)
+            return time.thread_time() - began_s
+
+        self.assertLess(self.quickest(say), LONGEST_S)
+        shared = [line for line in context.logged() if "it takes more than 2,000 steps" in line]
+        self.assertGreater(len(shared), len(handlers) // 2)
+        # Others are not kept out, and who is removed makes room.
+        context.say(topic("y"), sensor(unique_id="y", state_topic="+/+/BTtoMQTT/A4C138"))
+        self.assertIn("+/+/BTtoMQTT/A4C138", context.handlers)
+        for number in range(2 ** len(levels)):
+            context.say(topic(f"x{number}"), b"")
+        context.say(topic("z"), sensor(unique_id="z", state_topic="+/l1/l2/l11"))
+        self.assertIn("+/l1/l2/l11", context.handlers)
+
+    def test_availability_by_very_many_templates(self) -> None:
+        """Each other than the others, on one topic: of one message only so many are rendered."""
+        context = self.make()
+        for number in range(150):
+            text = f"{{{{ value | length + {number} }}}}"
+            one = {"availability_topic": "a", "availability_template": text}
+            context.say(topic(f"x{number}"), sensor(unique_id=str(number), **one))
+        context.say("a", b"12345")
+        [line] = context.logged()
+        self.assertIn("over 100 other templates read this message", line)
 
     def test_numbers(self) -> None:
         """One that no float or timer takes is refused; others on its topic go on."""

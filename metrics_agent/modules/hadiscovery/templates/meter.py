@@ -36,11 +36,12 @@ _PARTS: Final = (list, tuple, *VIEWS)
 class Meter:
     """Counts down the steps of a render."""
 
-    __slots__ = ("_given", "_left", "_shared")
+    __slots__ = ("_given", "_left", "_of_message", "_shared")
 
     def __init__(self) -> None:
         self._given = self._left = STEPS
         self._shared: float = inf
+        self._of_message: float = 0
 
     def restart(self) -> None:
         """Begin a render."""
@@ -48,13 +49,19 @@ class Meter:
         self._given = self._left = int(min(STEPS, _OWN_STEPS + max(0, self._shared)))
 
     @contextmanager
-    def one_message(self) -> Iterator[None]:
-        """Let the renders that begin now share the steps of one message."""
+    def one_message(self, *, again: bool = False) -> Iterator[None]:
+        """Let the renders that begin now share the steps of one message.
+
+        Args:
+            again: it is the message of the last time.
+        """
         self._given = self._left = 0
-        self._shared = _SHARED_STEPS
+        self._shared = self._of_message if again else _SHARED_STEPS
         try:
             yield
         finally:
+            self.restart()
+            self._of_message = self._shared
             self._given = self._left = 0
             self._shared = inf
 
