@@ -110,6 +110,7 @@ READINGS: Final = {
     **dict.fromkeys(("HCHO", "Formaldehyde"), reading(CLIMATE, "hcho")),
     "Gas": reading(CLIMATE, "gas_resistance"),
     "AQIS": reading(CLIMATE, "air_quality"),
+    "AirQuality": reading(CLIMATE, "air_quality"),
     "US_AQI": reading(CLIMATE, "air_quality"),
     "US_EPA_AQI": reading(CLIMATE, "air_quality_epa"),
     "Oxygen": reading(CLIMATE, "oxygen"),
@@ -246,7 +247,6 @@ OVERRIDES: Final[dict[str, dict[str, SensorReading | None]]] = {
         "H2": reading(CLIMATE, "hydrogen"),
         "C2H5OH": reading(CLIMATE, "ethanol"),
     },
-    "SonoffSC": {"AirQuality": reading(CLIMATE, "air_quality")},
     # Rain.
     "RG": {
         "Active": reading(CLIMATE, "rain"),

@@ -34,7 +34,8 @@ _SHORT_ADDRESS = re.compile(r"0x[0-9A-Fa-f]{4}")
 _OWN_ADDRESS = re.compile(rb'"Device":"0x([0-9A-F]{4})"')
 _OWN_NAME = re.compile(rb'"Name":"([^"]{1,128})"')
 # "0006!01" is a command, "0006/4000" an attribute without a name; each has a number of a cluster.
-_UNNAMED = re.compile(r"[0-9A-Fa-f]{4}[!/<?_].*|Xiaomi_[0-9A-F]{2}")
+# Those of Tuya's cluster are readings, of which the log says the number.
+_UNNAMED = re.compile(r"(?!EF00/)[0-9A-Fa-f]{4}[!/<?_].*|Xiaomi_[0-9A-F]{2}")
 _COUNTED = re.compile(r"0x([0-9A-Fa-f]{1,16})")
 
 _SWITCHED: Final = {

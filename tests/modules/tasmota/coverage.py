@@ -3,24 +3,29 @@
 ``python -m tests.modules.tasmota.coverage FOLDER`` reads each file below the folder. A script says
 the unit of each of its values, so each is judged right, wrong, asked for (the log asks for the
 unit), left out on purpose (statistics and limits, see ``meter_statistics``, and a second value of
-one field) or not known. A recorded payload, one JSON object a line, does not: its values are taken,
-left out on purpose or not known. Only kWh, W, V, A and Hz (and their multiples) are judged.
+one field) or not known. Only kWh, W, V, A and Hz (and their multiples) are judged. A recorded
+payload, one JSON object a line, perhaps behind its topic (``mosquitto_sub -v``), does not say
+units: its numbers are taken, asked for, left out on purpose, ignored (known, and of no use) or not
+known.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from metrics_agent.errors import PayloadError
+from metrics_agent.metric import FieldValue
 from metrics_agent.modules.tasmota.decode import decode_document, read_object
 from metrics_agent.modules.tasmota.device import Device, DeviceNaming
+from metrics_agent.modules.tasmota.sensor_table import ENVELOPE
 
 __all__ = ["ValueOutcome", "judge_payload", "judge_script", "main", "scripts_of"]
 
@@ -43,6 +48,8 @@ _HEX_CODE = re.compile(r"^7707(?:0100)([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})ff"
 _TEXT_CODE = re.compile(r"^1-[01]:([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{1,2})")
 _PURPOSES: Final = frozenset({"statistic", "same_field_twice"})
 """Reasons of the module for what it leaves out on purpose."""
+# As `mosquitto_sub -v` writes it, or without the topic.
+_RECORDED = re.compile(r"(?:\S*/(?:SENSOR|STATUS8|STATUS10|ZbReceived) )?(\{.*)")
 _INSTANT: Final = 7
 _COUNTED: Final = 8
 
@@ -120,7 +127,8 @@ def judge_script(values: Iterable[_Value]) -> Iterator[ValueOutcome]:
         made = [
             (field, channel, found)
             for field, channel, found, sensor in points
-            if sensor.startswith("" if meter == "ENERGY" else meter or "meter")
+            if isinstance(found, float)
+            and sensor.startswith("" if meter == "ENERGY" else meter or "meter")
             and _is_multiple(found, number)
         ]
         if not made:
@@ -178,7 +186,7 @@ def _agrees(code: tuple[int, int, int] | None, field: str, channel: str) -> bool
     return True
 
 
-def _points(document: object) -> tuple[list[tuple[str, str, float, str]], _Drops]:
+def _points(document: object) -> tuple[list[tuple[str, str, FieldValue, str]], _Drops]:
     """Return field, channel, value and sensor of all that comes out, and what is left out."""
     device = Device("plug", DeviceNaming({}, original=False))
     drops: _Drops = set()
@@ -190,25 +198,67 @@ def _points(document: object) -> tuple[list[tuple[str, str, float, str]], _Drops
         (field, metric.series.tags.get("channel", ""), value, metric.series.tags.get("sensor", ""))
         for metric in metrics
         for field, value in metric.fields.items()
-        if isinstance(value, float)
     ], drops
 
 
 def judge_payload(payload: bytes) -> Iterator[ValueOutcome]:
-    """Yield what becomes of each number of a recorded payload.
+    """Yield what becomes of each number of a recorded payload, wherever it is.
+
+    A number is taken if another one in its place changes what comes out. One that changes nothing
+    and is not counted as left out is ignored: it is known to be of no use.
 
     Raises:
         PayloadError: it is not a JSON object.
     """
     document = read_object(payload)
     inner = document.get("StatusSNS", document)
-    for name, content in inner.items() if isinstance(inner, dict) else ():
-        for key, value in content.items() if isinstance(content, dict) else ():
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                made, drops = _points({name: {**content, key: 101.0}})
-                hits = [each for each in made if each[2] and _is_multiple(each[2], 101.0)]
-                verdict = "taken" if hits else _judge_drops(drops, name, key)
-                yield ValueOutcome(verdict, "", f"{name}.{key}")
+    for path in _numbers(inner):
+        if path[0] not in ENVELOPE:
+            yield ValueOutcome(_judge_number(inner, path), "", ".".join(map(str, path)))
+
+
+_Path = tuple[str | int, ...]
+_OTHERS: Final = ((101.0, 103.0), (0, 1))
+"""Numbers that are tried in a place: two readings, and two states."""
+
+
+def _numbers(content: object, path: _Path = ()) -> Iterator[_Path]:
+    """Yield the places of all numbers in a document."""
+    if isinstance(content, (dict, list)):
+        items = content.items() if isinstance(content, dict) else enumerate(content)
+        for key, value in items:
+            yield from _numbers(value, (*path, key))
+    elif isinstance(content, (int, float)) and not isinstance(content, bool):
+        yield path
+
+
+def _judge_number(document: object, path: _Path) -> str:
+    for one, other in _OTHERS:
+        if _points(_with(document, path, one))[0] != _points(_with(document, path, other))[0]:
+            return "taken"
+    drops = _points(document)[1]
+    around = {".".join(map(str, path[:length])) for length in range(1, len(path))}
+    left_out = drops - _points(_with(document, path, None))[1]
+    left_out |= {drop for drop in drops if drop[1] in around}
+    reasons = {reason for reason, _ in left_out} - {"null_value"}
+    if "unit_not_known" in reasons:
+        return "asked"
+    if reasons & _PURPOSES:
+        return "on purpose"
+    return "not known" if reasons else "ignored"
+
+
+def _with(document: Any, path: _Path, value: float | None) -> object:
+    """Return a copy of a document with another value in a place; None: with nothing there."""
+    copied = copy.deepcopy(document)
+    holder = copied
+    for key in path[:-1]:
+        holder = holder[key]
+    if value is None and isinstance(holder, dict):
+        del holder[path[-1]]
+    else:
+        holder[path[-1]] = value
+    return copied
 
 
 def _judge_file(path: Path) -> Iterator[tuple[str, list[ValueOutcome]]]:
@@ -219,9 +269,9 @@ def _judge_file(path: Path) -> Iterator[tuple[str, list[ValueOutcome]]]:
         yield f"{path.name}: {', '.join(meters)}", list(judge_script(script))
     recorded: list[ValueOutcome] = []
     for line in text.splitlines():
-        if line.startswith("{"):
+        if match := _RECORDED.fullmatch(line):
             with contextlib.suppress(PayloadError):
-                recorded += judge_payload(line.encode())
+                recorded += judge_payload(match[1].encode())
     if recorded:
         yield f"{path.name}: recordings", recorded
 

@@ -56,7 +56,8 @@ class CoverageTests(SynchronousTestCase):
         """Numbers of a payload are taken, left out on purpose or not known."""
         payload = (
             b'{"Time":"2025-02-11T07:30:00","AM2301":{"Temperature":21.5,"Odd":1},'
-            b'"SM":{"Total_in":1,"Power_max":2,"Power":3}}'
+            b'"SM":{"Total_in":1,"Power_max":2,"Power":3,"1_7_0":4},"Light":5,'
+            b'"ADS1115":[{"A0":6}],"XY":{"odd":7},"ZbReceived":{"Door":{"Device":"0x0A11","Contact":1,"Sat":9}}}'
         )
         self.assertEqual(
             [(each.verdict, each.key) for each in coverage.judge_payload(payload)],
@@ -66,6 +67,12 @@ class CoverageTests(SynchronousTestCase):
                 ("taken", "SM.Total_in"),
                 ("on purpose", "SM.Power_max"),
                 ("taken", "SM.Power"),
+                ("asked", "SM.1_7_0"),
+                ("not known", "Light"),
+                ("taken", "ADS1115.0.A0"),
+                ("not known", "XY.odd"),
+                ("taken", "ZbReceived.Door.Contact"),
+                ("ignored", "ZbReceived.Door.Sat"),
             ],
         )
 
@@ -74,12 +81,14 @@ class CoverageTests(SynchronousTestCase):
         folder = Path(self.mktemp())
         folder.mkdir()
         (folder / "meter.tas").write_text(SCRIPT)
+        (folder / "log.txt").write_text('tele/plug/SENSOR {"AM2301":{"Humidity":41}}\nother {}\n')
         with mock.patch("sys.stdout") as out:
             self.assertEqual(coverage.main([str(folder)]), 1)
         printed = out.write.call_args[0][0]
         sums = "1 asked, 1 not known, 2 on purpose, 2 right, 1 wrong\n"
-        self.assertTrue(printed.endswith(sums), printed)
+        self.assertTrue(printed.endswith(sums.replace("right", "right, 1 taken")), printed)
+        self.assertIn("log.txt: recordings: 1 taken\n", printed)
         self.assertIn(f"meter.tas: Meter: {sums}", printed)
-        self.assertIn("1 scripts, 0 of them without a value that is wrong or not known", printed)
+        self.assertIn("2 scripts, 1 of them without a value that is wrong or not known", printed)
         with mock.patch("sys.stderr"):
             self.assertEqual(coverage.main([]), 2)
