@@ -185,8 +185,8 @@ HADISCOVERY_PAYLOAD_BYTES: Final = 256 * 1024
 HADISCOVERY_STATUS_BYTES: Final = 256
 """A message that says who is there, kept for entities that are announced later: most have 20."""
 
-HADISCOVERY_ENTITIES: Final = 50_000
-"""Entities that announce themselves: 2,500 Zigbee devices with 20 each."""
+HADISCOVERY_ENTITIES: Final = 20_000
+"""Entities that announce themselves: 1,000 Zigbee devices with 20 each."""
 
 HADISCOVERY_ENTITIES_TOGETHER: Final = 500
 """Entities of one device, and entities that read one topic: they are handled at once."""
