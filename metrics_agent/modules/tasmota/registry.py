@@ -216,11 +216,14 @@ class Registry:
 
     def bridge(self, base: str) -> Device | None:
         """Return the bridge that sends on a base for a device behind it; None for other bases."""
-        bridges = [
-            bridge for shape in self._shapes if (bridge := shape.bridge_of(base)) is not None
-        ]
-        known = next(filter(None, map(self.find, bridges)), None)
-        return self.stranger(bridges[0]) if known is None and bridges else known
+        unknown = ""
+        for shape in self._shapes:
+            bridge = shape.bridge_of(base)
+            known = self.find(bridge) if bridge is not None else None
+            if known is not None:
+                return known
+            unknown = unknown or bridge or ""
+        return self.stranger(unknown) if unknown else None
 
     def _make_room(self, size_bytes: int) -> None:
         """Forget the oldest strangers until there is room for another."""
