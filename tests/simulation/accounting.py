@@ -36,6 +36,8 @@ _MAY_COST_NAMES: Final = frozenset(
         "session_expired",
         "packet_size",
         "stop_while_stalled",
+        "stop_in_reload",
+        "subscribe_cut",
         NO_RETAINED,
     }
 )

@@ -51,6 +51,8 @@ class ModelBroker:
         silent: it accepts connections and never answers CONNECT.
         refusal: why it refuses to accept a connection, a key of `broker_client.REFUSALS`.
         refused_filters: filters that no client may subscribe to.
+        cuts_at_subscribe: how many more SUBSCRIBEs end their connection unread.
+        refused_v5: the last connection of each client that it has refused for MQTT 5.
         unreadable: filters of topics whose messages no client gets, without an error.
         unwritable: filters of topics that no client may publish to.
         on_drop: called with a publication that the broker drops because of a limit, and why.
@@ -73,6 +75,8 @@ class ModelBroker:
         self.silent = False
         self.refusal = ""
         self.refused_filters: set[str] = set()
+        self.refused_v5: dict[str, BrokerClient] = {}
+        self.cuts_at_subscribe = 0
         self.unreadable: set[str] = set()
         self.unwritable: set[str] = set()
         self.on_drop: Callable[[Publication, str], object] = lambda _publication, _why: None
@@ -199,6 +203,8 @@ class ModelBroker:
         session = self.sessions.get(name)
         if session is not None:
             before, session.client = session.client, None
+            if before is not None and before.is_ours and before.is_open and holder.is_ours:
+                self.on_fault(f"two connections of the agent have the client id {name}")
             goes_on = not connect.clean and session.expiry_s > 0
             if before is not None:
                 before.taken_over(with_will=connect.clean or not session.expiry_s)

@@ -93,6 +93,16 @@ class BrokerClient:
 
     # -- the connection ----------------------------------------------------------------------
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the client's own end is open, and not lost without a word."""
+        return self.connection.open and not self.connection.vanished
+
+    def was_read_by(self, process: object) -> bool:
+        """Say whether a process, given as what runs its calls, has read all that was sent."""
+        connection = self.connection
+        return connection.guarded == process and connection.from_peer.delivered >= self._given
+
     def leave_will(self) -> None:
         """Publish the client's will now."""
         will, self._will = self._will, None
@@ -213,7 +223,9 @@ class BrokerClient:
     def _connect(self, connect: Connect) -> None:
         broker, options = self._broker, self._broker.options
         self._v5 = connect.v5
+        self._check_connect(connect)
         if self._v5 and not options.speaks_v5:
+            broker.refused_v5[connect.client_id] = self
             self._write(0x20, b"\0\x01")
             self.cut(in_order=True)
             return
@@ -253,6 +265,16 @@ class BrokerClient:
         self._write(0x20, bytes((present, 0)) + properties)
         session.resumed(self, window)
 
+    def _check_connect(self, connect: Connect) -> None:
+        if self._v5 and RECEIVE_MAXIMUM not in connect.properties:
+            self._broker.on_fault("a CONNECT of MQTT 5 without Receive Maximum")
+        if not (self._v5 or self._broker.refused_v5):
+            self._broker.on_fault("MQTT 3.1.1 is spoken, although MQTT 5 was never refused")
+        before = self._broker.refused_v5.get(connect.client_id)
+        is_known = before is not None and before.was_read_by(self.connection.guarded)
+        if self._v5 and is_known:
+            self._broker.on_fault("MQTT 5 is spoken again, although it was refused")
+
     def _refuse(self, why: str) -> None:
         code = REFUSALS[why][self._v5]
         self._write(0x20, bytes((0, code)) + (b"\0" if self._v5 else b""))
@@ -282,6 +304,10 @@ class BrokerClient:
     def _subscribe(self, body: bytes) -> None:
         session, broker = self.session, self._broker
         assert session is not None
+        if broker.cuts_at_subscribe:
+            broker.cuts_at_subscribe -= 1
+            self.cut()
+            return
         packet_id, rest = body[:2], body[2:]
         if self._v5:
             _values, rest = read_properties(rest)

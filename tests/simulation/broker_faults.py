@@ -75,6 +75,18 @@ def expire_sessions(world: World, broker: ModelBroker) -> None:
             broker.end_session(session, "session_expired")
 
 
+def _subscribe_cut(world: World) -> Callable[[], None]:
+    """End connections as they subscribe: the session is there then, without the filters."""
+    broker = world.chance.choice(world.scoped_brokers)
+    broker.cuts_at_subscribe = world.chance.choice((1, 2, 5))
+    expire_sessions(world, broker)
+
+    def heal() -> None:
+        broker.cuts_at_subscribe = 0
+
+    return heal
+
+
 def _queue_limit(world: World) -> Callable[[], None]:
     broker = world.chance.choice(world.scoped_brokers)
     options, usual = broker.options, broker.usual
@@ -110,6 +122,7 @@ BROKER_KINDS: Final = {
     "connect_refused": _connect_refused,
     "access_withdrawn": _access_withdrawn,
     "session_expired": _session_expired,
+    "subscribe_cut": _subscribe_cut,
     "queue_limit": _queue_limit,
     "packet_size": _packet_size,
 }

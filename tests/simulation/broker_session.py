@@ -125,6 +125,11 @@ class Holder(Protocol):
         """Whether it is the agent."""
         ...
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not closed its end of the connection."""
+        ...
+
     def send_qos0(self, publication: Publication) -> None:
         """Send a message at QoS 0."""
         ...

@@ -13,7 +13,9 @@ __all__ = [
     "GLOBALS",
     "INSTANCES",
     "NUMBERED",
+    "PARK_S",
     "PORTS",
+    "RESTART_LIMIT",
     "ConfigFile",
     "module_of",
     "owner_of",
@@ -45,7 +47,11 @@ NUMBERED: Final = ("a", "b", "c")
 """The instances of the test module."""
 INSTANCES: Final = tuple(f"numbered:{name}" if name in NUMBERED else name for name in PORTS)
 """How the agent names the modules, unless they are renamed."""
-_HEADER: Final = """\
+RESTART_LIMIT: Final = 3
+PARK_S: Final = 20
+_HEADER: Final = f"""\
+module_restart_limit = {RESTART_LIMIT}
+park_interval = "{PARK_S}s"
 watchdog_dump = "0s"
 watchdog_exit = "0s"
 state_dir = "/simulated/state"
@@ -53,10 +59,7 @@ self_metrics_interval = "10s"
 drain_timeout = "5s"
 module_start_timeout = "3s"
 module_stop_timeout = "1s"
-module_restart_limit = 3
-module_restart_window = "60s"
 restart_backoff_max = "5s"
-park_interval = "20s"
 tick_timeout = "5s"
 """
 _TASMOTA: Final = 'silent_after = "0s"\nrequest_channel_totals = false\n'
@@ -110,6 +113,7 @@ class ConfigFile:
         settings: further global settings.
         output_settings: of the output.
         topics: the topic below which each of the test modules subscribes.
+        restart_window_s: in which restarts of a module count.
     """
 
     def __init__(self, path: Path, random: Random, output: str) -> None:
@@ -121,9 +125,11 @@ class ConfigFile:
         self.output_settings = ""
         self.topics = {module: module for module in NUMBERED}
         self._variants: dict[str, str] = {}
+        self.restart_window_s = random.choice((8, 60))
         high = random.choice((1 << 13, 1 << 16, 1 << 16, 1 << 20))
         self._header = (
             f'{_HEADER}output = "{output}"\n'
+            f'module_restart_window = "{self.restart_window_s}s"\n'
             f'queue_limit = "{random.choice((high * 2, 1 << 24)) >> 10}KiB"\n'
             f'queue_high_mark = "{high >> 10}KiB"\n'
             f'queue_low_mark = "{random.choice((high >> 1, high - 1024)) >> 10}KiB"\n'

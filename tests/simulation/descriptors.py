@@ -413,7 +413,7 @@ class File(Description):
     Attributes:
         room: bytes until the disk is full; None: it is not.
         cut: the last write was taken in part.
-        size: bytes that were written.
+        size: of what it holds.
     """
 
     def __init__(self, take: Callable[[bytes], Any]) -> None:
@@ -434,3 +434,7 @@ class File(Description):
         self.size += len(data)
         self._take(data)
         return len(data)
+
+    def empty(self) -> None:
+        """Lose the content."""
+        self.size = 0

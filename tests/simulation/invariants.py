@@ -18,6 +18,7 @@ from metrics_agent.state import directory
 from metrics_agent.transports.mqtt import announcement_gate, inflow
 from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
 from tests.simulation import network
+from tests.simulation.configuration import PARK_S, RESTART_LIMIT
 
 __all__ = ["DOWNS", "UPS", "Bounds", "LogPairs", "small_limits"]
 
@@ -39,11 +40,12 @@ UPS: Final = {
     "The output works again, {count} metrics waited.": "output",
     "The queue has room again, {count} metrics were dropped.": "queue",
 }
+_PARKED: Final = "Parked after too many restarts; next attempt in {seconds:g} s."
 DOWNS: Final = {
     "Cannot connect to {subject}: {cause}. Trying again.": "connection",
     "Lost the connection to {subject}: {cause}. Trying again.": "connection",
     "Restart {restart} in {seconds:.1f} s.": "module",
-    "Parked after too many restarts; next attempt in {seconds:g} s.": "module",
+    _PARKED: "module",
     "Cannot write to the output: {cause}. Metrics are kept within the queue's bound, "
     "trying again.": "output",
     "The queue is full, the output is not read fast enough: the oldest metrics are dropped from "
@@ -85,12 +87,25 @@ def small_limits(random: Random) -> Iterator[None]:
 class LogPairs:
     """Checks that one logger reports down once and up once, in turn.
 
+    It also checks that a module is parked only after too many restarts within the window.
+
     Args:
         violate: called with what must not happen.
+        seconds: the clock.
+        window_s: in which restarts count.
     """
 
-    def __init__(self, violate: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        violate: Callable[[str], object],
+        seconds: Callable[[], float] = lambda: 0.0,
+        window_s: float = 0.0,
+    ) -> None:
         self._violate = violate
+        self._seconds = seconds
+        self._window_s = window_s
+        self._restarts_s: list[float] = []
+        self._proven_s = 0.0
         self._is_up = dict.fromkeys(_UP_AT_FIRST, True)
         self._said: set[tuple[str, str]] = set()
 
@@ -114,10 +129,22 @@ class LogPairs:
             self._said = {each for each in self._said if each[0] != subject}
         elif (subject := DOWNS.get(text)) is not None:
             self._is_up[subject] = False
+            if subject == "module":
+                self._count_restart(parked=text == _PARKED)
             line = subject, formatEvent(event)
             if line in self._said and subject not in _REPEATS:
                 self._violate(f"logged twice of one outage: {line[1]}")
             self._said.add(line)
+
+    def _count_restart(self, *, parked: bool) -> None:
+        now_s = self._seconds()
+        if not parked:
+            self._restarts_s.append(now_s)
+            return
+        recent = sum(each > now_s - self._window_s for each in self._restarts_s)
+        if self._window_s and recent < RESTART_LIMIT and now_s >= self._proven_s:
+            self._violate(f"parked after {recent} restarts within {self._window_s:g} s")
+        self._proven_s = now_s + PARK_S + self._window_s
 
 
 class Bounds:
@@ -131,6 +158,7 @@ class Bounds:
     def __init__(self, violate: Callable[[str], object], folder: Any) -> None:
         self._violate = violate
         self._folder = folder
+        self._parts: list[bytes] = []
 
     def check(self, agent: Agent) -> None:
         """Compare now."""
@@ -141,15 +169,21 @@ class Bounds:
         ):
             self._violate(f"{queued} bytes are queued, {limit} may be")
         if isinstance(sink._writer, HttpWriter):
-            held, limit = sum(map(len, sink._writer._out.parts)), http_writer.FULL_BYTES
-            if held > limit + _BATCH_BYTES:
-                self._violate(f"{held} bytes are held for a database, {limit} may be")
+            self._check_held(list(sink._writer._out.parts))
         for connection in agent._parts.connections.all():
             link = connection._link
             if link is not None:
                 self._check_link(link)
         if len(self._folder._windows) > _KINDS_OF_LOG_LINES:
             self._violate("the log keeps too many kinds of lines")
+
+    def _check_held(self, parts: list[bytes]) -> None:
+        held, limit = sum(map(len, parts)), http_writer.FULL_BYTES
+        if held > limit + _BATCH_BYTES:
+            self._violate(f"{held} bytes are held for a database, {limit} may be")
+        before, self._parts = self._parts, parts
+        if before and parts and parts[0] is before[0] and held > sum(map(len, before)):
+            self._violate("more lines are taken for a database that has not got those before")
 
     def _check_link(self, link: Any) -> None:
         unread, limit = link.inflow._bytes, inflow.READ_AHEAD_BYTES

@@ -10,7 +10,7 @@ from typing import Final
 from tests.simulation.broker import Publication
 from tests.simulation.configuration import module_of, owner_of
 
-__all__ = ["Key", "Ledger", "key_of"]
+__all__ = ["BYSTANDER_S", "Key", "Ledger", "key_of"]
 
 _NUMBER: Final = re.compile(rb"number,module=(\w+),qos=(\d) n=(\d+)i")
 _TASMOTA: Final = re.compile(

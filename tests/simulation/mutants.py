@@ -104,7 +104,7 @@ def try_one(group: str, each: Break, limit_s: float = LIMIT_S) -> Result:
         return Result(group, each.name, False, cpu_s)
     found = re.search(r"^seed (\d+): (.*)", out, re.MULTILINE)
     if found is None:
-        return Result(group, each.name, True, cpu_s, (out.splitlines() or [""])[-1])
+        raise RuntimeError(f"{each.name}: the simulation does not run: {out[-500:]}")
     return Result(group, each.name, True, cpu_s, found[2], int(found[1]))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from traceback import format_exception
 from typing import Any, Final
 
@@ -18,11 +17,12 @@ from metrics_agent.modules.hadiscovery import MODULE as HADISCOVERY
 from metrics_agent.modules.opendtu import MODULE as OPENDTU
 from metrics_agent.modules.tasmota import MODULE as TASMOTA
 from metrics_agent.output.sink import QUEUE_FULL, REJECTED
-from metrics_agent.plan import build
+from metrics_agent.plan import Plan, build
 from metrics_agent.platform import Platform
 from metrics_agent.process.exit import ExitCode
 from metrics_agent.process.usage import Usage
 from tests.simulation.clock import SimClock
+from tests.simulation.configuration import ConfigFile
 from tests.simulation.disk import SimDisk
 from tests.simulation.invariants import Bounds, LogPairs
 from tests.simulation.kernel import SimKernel
@@ -144,6 +144,7 @@ class AgentProcess:
     Attributes:
         has_started: the first start is over.
         on_stop: called when a stop begins.
+        last_plan: what runs when it begins.
 
     Raises:
         ConfigError: it cannot start with that file.
@@ -155,7 +156,7 @@ class AgentProcess:
         listeners: Any,
         reader: Reader,
         kind: ModuleKind,
-        config: Path,
+        config: ConfigFile,
         observer: StderrObserver,
         disk: SimDisk,
         *,
@@ -165,8 +166,11 @@ class AgentProcess:
         self._clock = clock
         self._observer = observer
         self._on_log = on_log
+        self._restart_window_s = config.restart_window_s
         self.has_started = False
         self.on_stop: Callable[[], None] = lambda: None
+        self.last_plan: Plan | None = None
+        self._stop_s = 0.0
         self._violation = violation
         self.bounds = Bounds(violation, observer._folder)
         self.reading = Reading(violation)
@@ -180,7 +184,7 @@ class AgentProcess:
         self.exit = _Exit(
             clock,
             reactor,
-            lambda: self.on_stop(),  # noqa: PLW0108 - it is set later
+            self._stop_begins,
             lambda: violation("a stop did not end in time"),
         )
         kernel = reactor.kernel = SimKernel(reactor, reader, violation)
@@ -194,7 +198,7 @@ class AgentProcess:
                 violation("the configuration is read during a stop")
             clock.boundary("config")
             kinds = {each.name: each for each in (kind, TASMOTA, OPENDTU, HADISCOVERY)}
-            return load(config, kinds.get, list(kinds), {})
+            return load(config.path, kinds.get, list(kinds), {})
 
         plan = build(read_config())
         platform = Platform(
@@ -222,6 +226,24 @@ class AgentProcess:
     def start(self) -> None:
         """Start the agent."""
         self.reactor.run(self.agent.startService)
+
+    def _stop_begins(self) -> None:
+        self._stop_s = self._ran_s
+        self.on_stop()
+
+    @property
+    def _ran_s(self) -> float:
+        """A clock that stops while the process is frozen."""
+        return self._clock.now_s - self.reactor.stood_s
+
+    def check_end(self) -> None:
+        """See whether a stop that leaves something has waited for as long as it may."""
+        shutdown, stopped, sink = self.agent._shutdown, self.agent._stopped, self.agent._parts.sink
+        if shutdown is None or stopped is None or not stopped.called or sink._is_lost:
+            return
+        ran_s = self._ran_s - self._stop_s
+        if sink.left_metrics and ran_s < shutdown._drain_timeout_s - _HANDLING_S:
+            self._violation(f"a stop leaves {sink.left_metrics} metrics after {ran_s:.1f} s")
 
     @property
     def alive(self) -> bool:
@@ -264,7 +286,7 @@ class AgentProcess:
         return "reload" in self.agent._parts.connections._pause_reasons
 
     def _make_logger(self, name: str = "agent") -> ModuleLogger:
-        pairs = LogPairs(self._violation)
+        pairs = LogPairs(self._violation, lambda: self._clock.now_s, self._restart_window_s)
 
         def observe(event: Any) -> None:
             if self.alive:

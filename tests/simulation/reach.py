@@ -14,6 +14,9 @@ _PROCESS: Final = (
     "descriptors 0 to 2, threads, signal handlers and the watchdog are the process's own"
 )
 _WEB: Final = "WebSocket, TLS, logins and the HTTP of modules are not simulated"
+_MQTT_OUTPUT: Final = "the output to a broker is not simulated"
+_SILENT: Final = "a run is shorter than the day after which a device may be overdue"
+_STATUS: Final = "the status socket, the status page and their clients are not simulated"
 _ONE_VERSION: Final = "all modules leave the version of MQTT to the default"
 
 OUT_OF_REACH: Final[dict[str, str]] = {
@@ -64,53 +67,80 @@ OUT_OF_REACH: Final[dict[str, str]] = {
     "time_in_which_the_process_stands_still_counts": _PROCESS,
     "an_alarm_finds_its_default_action": _PROCESS,
     "a_child_inherits_the_private_output": _PROCESS,
+    "a_message_that_no_one_gets_counts_as_delivered": _MQTT_OUTPUT,
+    "a_refused_message_counts_as_delivered": _MQTT_OUTPUT,
+    "lines_count_as_delivered_when_they_are_published": _MQTT_OUTPUT,
+    "what_was_not_answered_is_not_published_again": _MQTT_OUTPUT,
+    "what_comes_meanwhile_has_a_refused_message_tried_at_once": _MQTT_OUTPUT,
+    "a_single_line_that_is_refused_is_dropped": _MQTT_OUTPUT,
+    "a_restart_of_a_broker_makes_messages_shorter": _MQTT_OUTPUT,
+    "a_connection_that_ends_takes_the_message_with_it": _MQTT_OUTPUT,
+    "a_broker_that_does_not_answer_messages_is_taken": _MQTT_OUTPUT,
+    "a_device_makes_us_read_our_own_output": _MQTT_OUTPUT,
+    "a_tap_that_is_not_read_fills_the_memory": _STATUS,
+    "others_may_use_the_status_socket": _STATUS,
+    "the_status_socket_of_another_agent_is_taken": _STATUS,
+    "a_parked_module_is_no_problem": _STATUS,
+    "the_age_of_the_oldest_line_is_forgotten": _STATUS,
+    "a_text_hides_the_last_number": _TEXT,
+    "who_came_first_has_the_name": _TEXT,
+    "what_an_answer_quotes_decides_what_is_stored": _TEXT,
+    "more_lines_are_counted_than_were_sent": "no database counts more lines than it was sent",
+    "values_that_the_broker_stored_are_new": "no device retains its values",
+    "a_publisher_may_have_announcements_as_states": "no device announces a topic of announcements",
+    "what_a_module_collects_at_another_broker_is_left_out": "no device is known to two modules",
+    "a_message_for_all_entities_takes_one_turn": _COST,
+    "templates_of_removed_entities_stay": _COST,
+    "entities_that_went_silent_are_kept_for_good": _COST,
+    "what_another_connection_learned_of_a_broker_is_undone": (
+        "each connection waits a little, within the time to recover"
+    ),
+    "a_status_socket_that_was_removed_stays_away": _STATUS,
+    "any_name_leads_to_the_status_page": _STATUS,
+    "pages_of_other_sites_may_ask_for_the_state": _STATUS,
+    "any_cookie_is_that_of_a_known_browser": _STATUS,
+    "any_token_lets_a_browser_in": _STATUS,
+    "a_status_page_beyond_loopback_needs_no_token": _STATUS,
+    "the_status_page_takes_any_method": _STATUS,
+    "a_client_that_does_not_read_stays": _STATUS,
+    "gzip_gathers_many_pieces_in_one_turn": _STATUS,
+    "a_name_forges_a_metric": _STATUS,
+    "a_device_that_is_known_to_be_offline_is_overdue": _SILENT,
+    "a_device_on_events_is_overdue": _SILENT,
+    "a_device_that_was_overdue_three_times_is_reported_on": _SILENT,
+    "what_a_device_announced_of_its_silence_does_not_count": _SILENT,
+    "silence_counts_while_the_connection_is_down": _SILENT,
+    "silence_counts_while_the_process_stands_still": _SILENT,
+    "the_clock_of_silence_goes_on_as_soon_as_there_is_a_connection": _SILENT,
+    "a_fleet_that_is_silent_is_a_line_for_each_device": _SILENT,
+    "two_silent_devices_are_taken_for_a_broker_that_is_away": _SILENT,
+    "the_end_of_a_silence_is_learned_as_an_interval": _SILENT,
+    "a_restart_is_silence": _SILENT,
+    "what_was_learned_of_devices_is_not_saved_at_the_stop": _SILENT,
+    "an_unread_file_of_devices_is_replaced": _SILENT,
+    "stale_is_not_written": _SILENT,
+    "each_copy_of_a_message_is_handled": "no module's filters overlap",
+    "pressure_is_lifted_although_it_is_back": (
+        "what a connection has held is handed on in a turn of its own, after all have resumed"
+    ),
 }
 """Deliberate breaks that are not tried, each with the reason."""
 
 WHY_MISSED: Final[dict[str, str]] = {
-    "an_acknowledgement_follows_disconnect": (
-        "a connection is left when all is acknowledged, or after drain_timeout"
-    ),
-    "a_stop_keeps_the_pressure": (
-        "the pressure ends as the output is drained; if it is not, what is queued is lost too; "
-        "tests.test_agent_stop finds it"
-    ),
-    "pressure_is_lifted_although_it_is_back": (
-        "what a connection has held is handed on in a turn of its own, after all have resumed"
-    ),
-    "two_ticks_at_the_same_moment": (
-        "a tick would have to end late by whole intervals, but for a rounding error"
-    ),
-    "restarts_are_never_forgotten": "a module that is parked sooner is tried again all the same",
-    "a_stop_right_after_a_reload_drops_what_was_set_aside": (
-        "it needs a stop that comes while a reload swaps the modules, where losses at QoS 0 are "
-        "excused; test_announcement_gate finds it"
-    ),
-    "each_copy_of_a_message_is_handled": "each copy counts as a message that was sent",
-    "a_connection_that_a_reload_ends_is_read_on": (
-        "the reload has paused it, or the end of its module; test_connections finds it"
-    ),
-    "names_are_not_waited_for": (
-        "names are known from the first start on, unless a kill or the disk costs the state; where "
-        "faults make announcements late, lines without names are excused; test_announcement_gate "
-        "finds it"
-    ),
-    "a_hundred_messages_wait_for_names_and_no_more": "as above",
-    "a_stop_waits_for_the_time_to_try_again": (
-        "what a stop does not deliver is logged, and stays at the broker at QoS 1; "
-        "tests.output.http.test_writer finds it"
-    ),
-    "all_that_is_queued_is_taken_while_the_database_is_away": (
-        "of what is held for a database one batch may have 1 MiB; tests.output.http.test_writer "
-        "finds it"
-    ),
     "a_wrong_path_drops_lines": (
         "a line would have to be alone for 10 s at a wrong address that has taken none since the "
-        "start; tests.output.http.test_writer finds it"
+        "start, but the agent's own metrics come each 10 s"
     ),
-    "filters_are_not_subscribed_again": (
-        "a session keeps its filters; only a SUBSCRIBE that is lost with its connection would be "
-        "missing; test_connection finds it"
+    "a_wrong_path_drops_a_line_now_and_then": (
+        "a line would have to be alone for 10 s at a wrong address, but the agent's own metrics "
+        "come each 10 s"
+    ),
+    "a_stop_drops_a_line_that_was_rejected_alone": (
+        "such a line is bad all the same, unless the address became wrong meanwhile"
+    ),
+    "what_came_on_a_connection_that_ends_is_left": (
+        "losses at QoS 0 on a connection that a reload ends are excused, since back-pressure may "
+        "cause them"
     ),
 }
 """Mutants that are tried and may not be found, each with the reason."""

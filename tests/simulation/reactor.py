@@ -51,6 +51,7 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         alive: the process has not ended.
         connections: of the process.
         kernel: of the process.
+        stood_s: for how long it was frozen.
     """
 
     _POLL_IN, _POLL_OUT = POLLIN, POLLOUT
@@ -73,6 +74,7 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         self._frozen: list[tuple[Callable[..., object], Any, Any]] | None = None
         self._frozen_at_s = 0.0
         self._left_out_s = 0.0
+        self.stood_s = 0.0
         self.leaves_out_standstill = False
         self.nameResolver = _Names()
         self.calls: dict[DelayedCall, Event] = {}
@@ -108,6 +110,7 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         if self._frozen is None:
             return
         calls, self._frozen = self._frozen, None
+        self.stood_s += self.clock.now_s - self._frozen_at_s
         if self.leaves_out_standstill:
             self._left_out_s += self.clock.now_s - self._frozen_at_s
             for delayed in list(self.calls):

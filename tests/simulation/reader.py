@@ -20,7 +20,7 @@ _LINE: Final = re.compile(
 _FAST: Final = 1 << 20
 _REPLACED: Final = -1
 _PAGES: Final = (4, 16, 16, 256)
-_SEND_BUFFERS: Final = (65536, 212992)
+_SEND_BUFFERS: Final = (40960, 65536, 212992)
 """The smallest takes the longest line whole: a longer line would be written in parts."""
 
 
@@ -298,6 +298,11 @@ class PathReader(FileReader):
     def die(self) -> None:
         """Have the file renamed: the old one is written until that is noticed."""
         self.inode = _REPLACED
+
+    def cut(self) -> None:
+        """Have the file emptied, which keeps its identity."""
+        self._file.empty()
+        self._rest = b""
 
 
 class TcpReader(Reader):

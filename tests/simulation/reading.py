@@ -1,7 +1,7 @@
 """Connections are read only for modules that run, while the output has room.
 
-What a connection has brought is handled before the next one begins, and filters that a broker has
-refused are asked for again.
+What a connection has brought is handled before the next one begins, what a module wants is
+subscribed on each connection, and filters that a broker has refused are asked for again.
 """
 
 from __future__ import annotations
@@ -68,6 +68,14 @@ class Reading:
         if may_retry and not connection._resubscribes.active:
             names = ", ".join(sorted(subscriber._to_retry))
             self._violate(f"{instance} does not ask again for {names}, which were refused")
+        handled = {*subscriber._granted, *subscriber._refused}
+        missing = [
+            name
+            for name in connection._table.wanted()
+            if name not in handled and subscriber._suspects.allows(name)
+        ]
+        if missing and not subscriber.pending_any(missing):
+            self._violate(f"{instance} does not subscribe to {', '.join(sorted(missing))}")
 
     def _check_end(self, link: Any) -> None:
         inflow = link.inflow

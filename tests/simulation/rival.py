@@ -26,6 +26,7 @@ class Rival:
     """
 
     is_ours = False
+    is_open = True
 
     def __init__(
         self, broker: ModelBroker, client_id: str, *, clean: bool, returns_after_s: float

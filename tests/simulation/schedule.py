@@ -14,6 +14,7 @@ from tests.simulation.broker_faults import BROKER_KINDS
 from tests.simulation.configuration import PORTS
 from tests.simulation.faults import KINDS
 from tests.simulation.http_faults import HTTP_KINDS
+from tests.simulation.ledger import BYSTANDER_S
 from tests.simulation.states import states_of
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ BOUNDARIES: Final = {
 """Where a fault may strike, each with the largest number of times that it waits for."""
 LONGEST_S: Final = 15.0
 """How long a fault lasts at most."""
-_NAMES_SHARE: Final = 0.2
+_NAMES_SHARE: Final = 0.25
 """The share of runs in which no fault excuses lines without a device's name."""
 _DATABASE_SHARE: Final = 0.4
 """Of the kinds that concern the database, a run with one has this share at least."""
@@ -141,14 +142,22 @@ class Faults:
         self._world = world
         random = Random(f"{world.seed} faults")
         possible: Collection[str] = CONTAINED if world.scope.bystanders else KINDS
-        if random.random() < _NAMES_SHARE:
+        judges_names = random.random() < _NAMES_SHARE
+        if judges_names:
             possible = _without_cost(possible, random)
+            for broker in world.brokers.values():
+                broker.options.retained_for_wildcards = True
         # Many kinds meet in more ways; a few excuse less.
         share = random.choice((0.06, 0.15, 0.5, 0.5))
         # Those of a database strike only where the output is one.
         shares = {kind: max(share, _DATABASE_SHARE) for kind in HTTP_KINDS}
+        shares[FORGOTTEN] = 1.0 if judges_names else share
         chosen = [kind for kind in possible if random.random() < shares.get(kind, share)]
-        kinds = [kind for kind in chosen if kind not in world.without] or ["clock_jump"]
+        left_out = {*world.without}
+        if world.scope.bystanders and world.reader.patience_s > BYSTANDER_S:
+            # Where the output takes short requests only, all messages wait behind a burst.
+            left_out.add("burst")
+        kinds = [kind for kind in chosen if kind not in left_out] or ["clock_jump"]
         mean_s = random.choice((0.1, 0.5, 2.0, 5.0))
         time_s = 0.0
         self.plan: list[tuple[int, float, str]] = []

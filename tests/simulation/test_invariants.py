@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +14,13 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 import metrics_agent
+from metrics_agent.output.http.writer import HttpWriter
 from metrics_agent.supervision.lifecycle import State
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
-from tests.simulation.broker import Publication
+from metrics_agent.transports.mqtt.versions import BrokerVersions
+from tests.simulation.broker import ModelBroker, Publication
+from tests.simulation.broker_packets import NEVER_S, Connect
+from tests.simulation.clock import SimClock
 from tests.simulation.invariants import DOWNS, UPS, Bounds, LogPairs
 from tests.simulation.ledger import BYSTANDER_S, Ledger
 from tests.simulation.reading import Reading
@@ -23,6 +28,7 @@ from tests.simulation.steps import Steps
 from tests.simulation.world import Violation, World
 from tests.simulation.writing import Writing
 
+PARKED = "Parked after too many restarts; next attempt in {seconds:g} s."
 UP = "Connected to {address}."
 DOWN = "Cannot connect to {subject}: {cause}. Trying again."
 
@@ -76,6 +82,25 @@ class LogPairsTests(SynchronousTestCase):
         self.down("refused")
         self.assertEqual(len(self.violations), 1)
 
+    def test_parked_too_early(self) -> None:
+        """A module is parked after three restarts within the window, or again after it was."""
+        now_s = [0.0]
+        pairs = LogPairs(self.violations.append, lambda: now_s[0], 10.0)
+        log = Logger(observer=pairs.take)  # type: ignore[arg-type]  # takes any event
+
+        def fails(at_s: float, restart: int) -> None:
+            now_s[0] = at_s
+            if restart:
+                log.warn("Restart {restart} in {seconds:.1f} s.", restart=restart, seconds=1.0)
+            else:
+                log.error(PARKED, seconds=20)
+
+        for at_s, restart in ((0.0, 1), (1.0, 2), (2.0, 3), (3.0, 0), (25.0, 0), (60.0, 1)):
+            fails(at_s, restart)
+        self.assertEqual(self.violations, [])
+        fails(61.0, 0)
+        self.assertEqual(self.violations, ["parked after 1 restarts within 10 s"])
+
     def test_the_output_works_again_without_trouble(self) -> None:
         """An output that was not lost cannot be restored."""
         self.log.info("The output works again, {count} metrics waited.", count=1)
@@ -120,6 +145,51 @@ class BoundsTests(SynchronousTestCase):
         self.assertIn("queued", self.check(queued=1001)[0])
         self.assertIn("read ahead", self.check(read_ahead=5 * 1024 * 1024)[0])
         self.assertIn("set aside", self.check(set_aside=9 * 1024 * 1024)[0])
+
+
+class HeldTests(SynchronousTestCase):
+    """What is held for a database."""
+
+    def test_more_is_taken(self) -> None:
+        """Nothing joins lines that are not known to be stored, unless they are sent with it."""
+        violations: list[str] = []
+        bounds = Bounds(violations.append, SimpleNamespace(_windows=[]))
+        first = b"a n=1i 1\n"
+        for parts in ([first], [first], [first + b"b n=2i 2\n"], [b"c n=3i 3\n"], []):
+            bounds._check_held(parts)
+        self.assertEqual(violations, [])
+        bounds._check_held([first])
+        bounds._check_held([first, b"b n=2i 2\n"])
+        self.assertEqual(len(violations), 1)
+
+
+class BrokerTests(SynchronousTestCase):
+    """What brokers see of the agent."""
+
+    def test_two_connections(self) -> None:
+        """One takes the other's session over; not from a connection that is lost or another's."""
+        violations: list[str] = []
+        broker = ModelBroker(SimClock(Random(0)))
+        broker.on_fault = violations.append
+        connect = Connect(4, False, 60, "agent", NEVER_S)
+        for is_ours, is_open in ((True, False), (False, True), (True, True)):
+            before: Any = SimpleNamespace(
+                is_ours=is_ours, is_open=is_open, taken_over=lambda **_named: None
+            )
+            ours: Any = SimpleNamespace(is_ours=True)
+            broker.open_session(connect, before)
+            self.assertEqual(violations, [])
+            broker.open_session(connect, ours)
+            broker.close_session(broker.sessions["agent"])
+        self.assertEqual(violations, ["two connections of the agent have the client id agent"])
+
+    def test_another_version(self) -> None:
+        """MQTT 3.1.1 is spoken only with brokers that have refused MQTT 5."""
+        self.patch(BrokerVersions, "to_try", lambda *_args: "3.1.1")
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        with self.assertRaisesRegex(Violation, "MQTT 5 was never refused"):
+            World(1, directory).run(10.0)
 
 
 class LedgerTests(SynchronousTestCase):
@@ -207,11 +277,45 @@ class WritingTests(SynchronousTestCase):
         self.assertEqual(self.violations, [])
 
 
+class StopTests(SynchronousTestCase):
+    """A stop tries a failed request again."""
+
+    def test_what_waits(self) -> None:
+        """Each half second, unless a request is under way or the process does not run."""
+        violations: list[str] = []
+        clock: Any = SimpleNamespace(now_s=0.0)
+        writing = Writing(violations.append, clock, SimpleNamespace())  # type: ignore[arg-type]
+        writer = HttpWriter.__new__(HttpWriter)
+        writer._out = SimpleNamespace(parts=[b"a n=1i 1\n"])  # type: ignore[assignment]
+        writer._request = None
+        sink = SimpleNamespace(_writer=writer, _draining=False)
+
+        def look(now_s: float, *, runs: bool = True) -> None:
+            clock.now_s = now_s
+            writing._look_at_stop(sink, runs=runs)
+
+        look(0.0)
+        look(1.0)
+        sink._draining = True
+        look(1.5)
+        look(2.0, runs=False)
+        look(2.1)
+        look(2.6)
+        self.assertEqual(violations, [])
+        look(2.8)
+        self.assertEqual(len(violations), 1)
+
+
 class ReadingTests(SynchronousTestCase):
     """What a connection has brought is handled before the next one."""
 
     def check(
-        self, *reads: bytes, state: State = State.RUNNING, refused: Collection[str] = ()
+        self,
+        *reads: bytes,
+        state: State = State.RUNNING,
+        refused: Collection[str] = (),
+        pending: Collection[str] = (),
+        wanted: Collection[str] = (),
     ) -> list[str]:
         """Return what is wrong when a link with some unhandled reads gives way to another."""
         inflow = SimpleNamespace(
@@ -219,7 +323,15 @@ class ReadingTests(SynchronousTestCase):
         )
         connection = SimpleNamespace(
             _link=SimpleNamespace(alive=True, inflow=inflow),
-            _subscriber=SimpleNamespace(_to_retry=refused, _retries=0),
+            _subscriber=SimpleNamespace(
+                _to_retry=refused,
+                _retries=0,
+                _granted=(),
+                _refused=refused,
+                _suspects=SimpleNamespace(allows=lambda _name: True),
+                pending_any=lambda names: not set(names).isdisjoint(pending),
+            ),
+            _table=SimpleNamespace(wanted=lambda: wanted),
             _resubscribes=SimpleNamespace(active=False),
         )
         connections = SimpleNamespace(named=lambda: [("numbered:a", connection)])
@@ -247,6 +359,11 @@ class ReadingTests(SynchronousTestCase):
     def test_refused(self) -> None:
         """A filter that was refused is asked for again, after a time."""
         self.assertIn("does not ask again for a/#", self.check(refused=["a/#"])[0])
+
+    def test_not_subscribed(self) -> None:
+        """What a module wants is granted, refused, or asked for."""
+        self.assertEqual(self.check(wanted=["a/#"], pending=["a/#"]), [])
+        self.assertIn("does not subscribe to a/#", self.check(wanted=["a/#"], pending=["b/#"])[0])
 
 
 class StepsTests(SynchronousTestCase):

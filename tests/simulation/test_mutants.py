@@ -53,7 +53,7 @@ class TableTests(SynchronousTestCase):
             [
                 Result("race", "it_comes_late", True, 3.4, "a | b <c>"),
                 Result("fix", "it_never_comes", False, 120.2),
-                Result("break", "restarts_are_never_forgotten", False, 120.2),
+                Result("break", "a_wrong_path_drops_lines", False, 120.2),
             ],
             date(2026, 11, 28),
             "2 cores",
@@ -61,4 +61,4 @@ class TableTests(SynchronousTestCase):
         self.assertIn("1 of 3 found", text)
         self.assertIn("| it comes late | race | 3 s | a \\| b &lt;c> |", text)
         self.assertIn("| it never comes | fix | not in 120 s |", text)
-        self.assertRegex(text, r"never forgotten \| break .* all the same; tests\.\S+ finds it \|")
+        self.assertRegex(text, r"path drops lines \| break .* each 10 s; tests\.\S+ finds it \|")

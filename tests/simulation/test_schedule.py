@@ -28,6 +28,7 @@ class FakeWorld:
         self.seed = seed
         self.scope = Scope(tuple(PORTS), (1883,))
         self.without = ()
+        self.brokers: dict[int, Any] = {}
         self.clock = SimClock(Random(seed))
         self.chance = Random(seed)
         self.episodes: Counter[str] = Counter()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from random import Random
+from traceback import format_exception
 from typing import Any, Final
 
 from twisted.logger import globalLogPublisher
@@ -45,6 +46,8 @@ BACKLOG_S: Final = 0.02
 """For each message that waits at a broker then: it may send them one by one."""
 _DATABASES: Final = 0.3
 """The share of the runs whose output is one."""
+_ANNOUNCEMENTS: Final = "/announcements.json"
+"""Without it a process does not know what devices have announced to the one before."""
 DELIVERY_S: Final = 10.0
 """How long a message may take where all works; one may wait for announcements."""
 
@@ -137,6 +140,7 @@ class World:
         self._pairs = LogPairs(self.violate)
         self._faults: Faults | None = None
         self._in_turn = False
+        self._swaps_in_stop = False
         self._healed_s = 0.0
         clock.on_turn = self._turn
         clock.boundary = self.boundary
@@ -169,6 +173,8 @@ class World:
                 self._run(seconds)
         except RuntimeError as error:
             self.violate(str(error))
+        except Exception as error:
+            self.violate(f"the simulation fails: {''.join(format_exception(error)[-4:])}")
         finally:
             # Twisted reports an unhandled failure when its Deferred is collected.
             gc.collect()
@@ -180,12 +186,12 @@ class World:
             raise Violation(self.violations[0])
 
     def _run(self, seconds: float) -> None:
+        faults = self._faults = Faults(self, seconds, self._only)
+        self.plan = faults.plan
         self.devices.announce()
         self.start_agent()
         self.clock.run(self.random.choice((0.0, 0.05, 1.0)))
         self.devices.begin()
-        faults = self._faults = Faults(self, seconds, self._only)
-        self.plan = faults.plan
         faults.begin()
         self.clock.run(seconds)
         self.devices.publishing = False
@@ -335,7 +341,7 @@ class World:
                 self._listeners,
                 self.reader,
                 self._kind,
-                self.config.path,
+                self.config,
                 self._observer,
                 self.disk,
                 violation=self.violate,
@@ -354,6 +360,8 @@ class World:
         """Send SIGKILL."""
         if self.process is not None and self.process.alive:
             self.excuse("", 0.1)
+            if not self.disk.has(_ANNOUNCEMENTS):
+                self.devices.announced.may_be_unknown()
             self.process.reactor.kill()
 
     def lose_power(self) -> None:
@@ -366,8 +374,20 @@ class World:
     def _stop_begins(self, process: AgentProcess) -> None:
         """Excuse what a stop leaves unread."""
         if process.swaps_modules:
-            self.excuse("", 30.0)
+            self._swaps_in_stop = True
+        else:
+            process.last_plan = process.agent.plan
         self.excuse_unconnected(process, 1.0)
+
+    def _look_at_swap(self, process: AgentProcess) -> None:
+        """Excuse what is lost of modules that a swap leaves out, since a stop has come."""
+        if process.alive and process.swaps_modules:
+            return
+        self._swaps_in_stop = False
+        parts = process.agent._parts
+        for instance, _connection in parts.connections.named():
+            if not process.alive or instance not in parts.connections._running:
+                self.excuse(module_of(instance), 30.0)
 
     def excuse_unconnected(self, process: AgentProcess, for_s: float) -> None:
         """Excuse what a broker sends with its CONNACK on connections that are being made.
@@ -381,6 +401,7 @@ class World:
     def _ended(self) -> None:
         self.note("agent has ended")
         assert self.process is not None
+        self.process.check_end()
         self.accounting.dropped += self.process.dropped
         self.accounting.rejected += self.process.rejected
         self.accounting.unread += self.process.unread
@@ -491,7 +512,11 @@ class World:
 
     def _check_bounds(self) -> None:
         process = self.process
+        if process is not None and self._swaps_in_stop:
+            self._look_at_swap(process)
         if process is not None and process.alive:
             process.bounds.check(process.agent)
+            if process.last_plan is not None and process.last_plan is not process.agent.plan:
+                self.violate("a reload replaces what runs although a stop has begun")
             process.reading.look(process.agent)
             process.writing.look(process.agent, runs=not process.reactor.is_frozen)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any, Final
 
 from metrics_agent.agent import Agent
+from metrics_agent.output.http.writer import HttpWriter
 from tests.simulation.clock import SimClock
 from tests.simulation.reader import Reader
 
 __all__ = ["Writing"]
+
+_RETRY_S: Final = 0.6
+"""During a stop a request is tried again after half a second at most."""
 
 
 class Writing:
@@ -26,6 +32,7 @@ class Writing:
         self._reader = reader
         self._position = -1
         self._since_s = 0.0
+        self._idle_since_s = math.inf
 
     def look(self, agent: Agent, *, runs: bool) -> None:
         """Look now.
@@ -36,6 +43,7 @@ class Writing:
         """
         sink = agent._parts.sink
         queue, reader = sink._queue, self._reader
+        self._look_at_stop(sink, runs=runs)
         may_write = runs and sink._writer is not None and sink._finish_held is None
         if not (queue.queued_bytes and may_write and not sink._is_lost and reader.ready):
             self._position = -1
@@ -49,3 +57,14 @@ class Writing:
                     f"{queue.queued_bytes} bytes wait for {waits_s:.1f} s, although the reader of "
                     "the output has taken all that was written"
                 )
+
+    def _look_at_stop(self, sink: Any, *, runs: bool) -> None:
+        """See whether a stop tries again what a database has not taken."""
+        writer, now_s = sink._writer, self._clock.now_s
+        is_http = isinstance(writer, HttpWriter)
+        if not (runs and is_http and sink._draining and writer._out.parts and not writer._request):
+            self._idle_since_s = math.inf
+            return
+        self._idle_since_s = min(self._idle_since_s, now_s)
+        if now_s - self._idle_since_s > _RETRY_S:
+            self._violate(f"a stop does not try a request again for {_RETRY_S:g} s")
