@@ -26,7 +26,12 @@ def _takes(topics: tuple[str, ...], topic: str) -> bool:
     from metrics_agent.modules.tasmota.filters import user_filters
 
     shapes, plain = user_filters(topics)
-    bases = [f"{base}/+" for shape in shapes for base in (shape.telemetry, shape.status)]
+    bases = [
+        f"{base}/+"
+        for shape in shapes
+        for base in (shape.telemetry, shape.status, shape.behind_bridge)
+        if base is not None
+    ]
     return any(covers(each, topic) for each in (*bases, *plain))
 
 

@@ -555,6 +555,7 @@ class ElsewhereTests(ServiceCase):
         self.addCleanup(context.stop)
         for maker, object_id, state_topic in (
             ("Tasmota", "plug", "tele/plug/SENSOR"),
+            ("Tasmota", "behind", "tele/plug/5ADF/SENSOR"),
             ("Tasmota", "odd", "house/plug/SENSOR"),
             ("OpenDTU", "inverter", "solar/116180123456/0/power"),
             ("OpenDTU", "dtu", "solar/dtu/rssi"),
@@ -570,7 +571,8 @@ class ElsewhereTests(ServiceCase):
     def left_out(self) -> set[str]:
         """Return the entities that are not there."""
         there = {entity.object_id for entity in self.module.registry.entities.values()}
-        return {"plug", "odd", "inverter", "dtu", "other", "limiter", "node"} - there
+        names = {"plug", "behind", "odd", "inverter", "dtu", "other", "limiter", "node"}
+        return names - there
 
     def test_nothing_is_lost_without_the_modules(self) -> None:
         """Also where they are at other brokers, or read their device without a broker."""
@@ -590,9 +592,9 @@ class ElsewhereTests(ServiceCase):
             ("tasmota", TASMOTA, TasmotaSettings(topics=("%topic%/%prefix%/",))),
             ("opendtu:roof", OPENDTU, OpenDtuSettings(mqtt=OpenDtuMqttSettings())),
         )
-        self.assertEqual(self.left_out(), {"plug", "inverter", "dtu"})
+        self.assertEqual(self.left_out(), {"plug", "behind", "inverter", "dtu"})
         lines = [line for line in context.logged("info") if "collects them" in line]
         self.assertEqual(len(lines), 2)
         self.assertIn("Tasmota", lines[0])
         self.assertIn("module opendtu:roof collects them", lines[1])
-        self.assertEqual(context.dropped, {"ignored_publisher": 3})
+        self.assertEqual(context.dropped, {"ignored_publisher": 4})
