@@ -124,8 +124,8 @@ class _StalledStop:
     def _go_on(self) -> None:
         slow = self._chance.choice(((0.05, 200), None))
         for stream in self._streams:
-            stream.stalled, stream.slow = False, slow
-            stream.resume()
+            stream.free()
+            stream.slow = slow
 
     def heal(self) -> None:
         """Let everything go on."""
