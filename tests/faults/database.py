@@ -68,8 +68,14 @@ _ON_REQUEST: Final = (
     (
         "victoria_bad_line",
         "VictoriaMetrics",
-        "400 for all of a request with one bad line",
+        "its own 400 for all of a request with one bad line",
         _FOUND,
+    ),
+    (
+        "influxdb_own_bad_line",
+        "InfluxDB",
+        "its own 400 for one bad line; it stores the others",
+        "the bad lines are dropped and counted; none sent again",
     ),
     ("victoria_disk_full", "VictoriaMetrics", "its disk is full", _SAME),
     ("telegraf_killed", "Telegraf", "killed (-9) five times", "-"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.client
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +20,11 @@ from twisted.web.server import NOT_DONE_YET, Site
 
 from tests.integration.broker import free_port
 
-__all__ = ["Front", "answer", "bad_lines", "garbage", "nothing", "wrong_path"]
+__all__ = ["Front", "answer", "bad_lines", "garbage", "nothing", "spoilt_lines", "wrong_path"]
 
 _PASSED_ON: Final = ("authorization", "content-encoding", "content-type", "user-agent")
 _NUMBER: Final = re.compile(rb"^numbers,\S+ number=(\d+)i", re.MULTILINE)
+_LINE: Final = re.compile(rb"^numbers,\S+ number=(\d+)i.*$", re.MULTILINE)
 
 Act = Callable[["Front", Any], Any]
 """What is done with a request instead of passing it on; returns what a Resource renders."""
@@ -149,10 +151,7 @@ def bad_lines(every: int) -> Act:
     """Reject each request with a line whose number is a multiple, as InfluxDB 2 does: all of it."""
 
     def act(front: Front, request: Any) -> Any:
-        body = request.content.read()
-        request.content.seek(0)
-        if request.getHeader("content-encoding") == "gzip":
-            body = gzip.decompress(body)
+        body = _plain(request)
         bad = [found[0] for found in _NUMBER.finditer(body) if not int(found[1]) % every]
         if not bad:
             return front.pass_on(request, request.uri)
@@ -163,3 +162,25 @@ def bad_lines(every: int) -> Act:
         return b'{"error":"unable to parse \'%s\': bad"}' % said.encode()
 
     return act
+
+
+def spoilt_lines(every: int) -> Act:
+    """Make no line of each whose number is a multiple, and leave the answer to the database."""
+
+    def spoil(found: re.Match[bytes]) -> bytes:
+        return found[0] if int(found[1]) % every else b"this is no line"
+
+    def act(front: Front, request: Any) -> Any:
+        body = _LINE.sub(spoil, _plain(request))
+        is_gzip = request.getHeader("content-encoding") == "gzip"
+        request.content = io.BytesIO(gzip.compress(body) if is_gzip else body)
+        return front.pass_on(request, request.uri)
+
+    return act
+
+
+def _plain(request: Any) -> bytes:
+    """Return the body of a request, and leave it to be read."""
+    body: bytes = request.content.read()
+    request.content.seek(0)
+    return gzip.decompress(body) if request.getHeader("content-encoding") == "gzip" else body
