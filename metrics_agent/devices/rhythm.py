@@ -34,6 +34,8 @@ later than it ever was."""
 FLOOR_S: Final = 60.0
 """No device is overdue sooner: a reboot, or a Wi-Fi that connects again, takes half of it."""
 _FASTEST_S: Final = FLOOR_S / MISSED
+_ALL_ALIKE_S: Final = 1.001 * _FASTEST_S
+"""More than it can be after it was packed."""
 _ALIKE: Final = 0.12
 """The part by which gaps of one interval differ at most."""
 _RUN: Final = 3
@@ -112,6 +114,11 @@ class Rhythm:
             self.strikes,
             self.is_regular,
         )
+
+    @property
+    def known_interval_s(self) -> float:
+        """Seconds from one message to the next; 0 if it is unknown, or too short to be learned."""
+        return self.interval_s if self.interval_s > _ALL_ALIKE_S else 0.0
 
     @property
     def overdue_s(self) -> float:

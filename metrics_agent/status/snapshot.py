@@ -92,7 +92,7 @@ def device(known: Device, now_s: float, now_ns: int) -> Values:
         "last_seen": _last_seen_s(known, now_s, now_ns),
         "online": known.online,
         "stale": known.is_stale,
-        "interval": known.rhythm.interval_s or None,
+        "interval": known.rhythm.known_interval_s or None,
         "series": list(_series(kept.line for kept in (known.lines or {}).values())),
     }
 

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.catalogue import METRICS_AGENT
 from metrics_agent.devices.book import DeviceBook
+from metrics_agent.devices.rhythm import Rhythm
 from metrics_agent.line_protocol import Encoder
 from metrics_agent.metric import Metric, Series
 from metrics_agent.status.snapshot import device
@@ -186,6 +187,17 @@ class DeviceTests(SynchronousTestCase):
                 ("electricity", {"channel": "2"}, {"power": 3.0}),
             ],
         )
+
+    def test_interval(self) -> None:
+        """It is shown once it is known; nothing is learned of how short a short one is."""
+        self.note(1, {"power": 1.0}, device="p")
+        known = self.book.devices["p"]
+        for gap_s, expected in ((2.0, None), (300.0, 300.0)):
+            rhythm = Rhythm()
+            for _ in range(4):
+                rhythm.learn(gap_s)
+            known.learned = rhythm.packed()
+            self.assertEqual(device(known, 5.0, 1)["interval"], expected)
 
     def test_what_it_measures_comes_first(self) -> None:
         """Then what is not in the catalogue, then how the device is; fields as there."""
