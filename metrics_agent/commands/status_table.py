@@ -17,6 +17,7 @@ MOST_DEVICES: Final = 50
 _CUT: Final = ".."
 _NOT_SHOWN: Final = frozenset({"last_seen", "stale"})
 _STATES: Final = {"running": "connected", "backing_off": "not connected"}
+_UNHEARD: Final = {None: "never", True: "online", False: "offline"}
 _UNITS: Final = {each.name: each for each in MEASUREMENTS}
 
 
@@ -145,10 +146,11 @@ def _devices(devices: Sequence[Mapping[str, Any]], *, all_of: bool) -> Iterator[
     widths = (26, 12, 40)
     yield _row(("DEVICE", "LAST SEEN", "LAST VALUES"), widths)
     for each in shown:
-        seen = _span(each["last_seen"]) or "never"
+        heard = _span(each["last_seen"])
+        seen = heard or _UNHEARD[each["online"]]
         if each["stale"]:
             seen += " !"
-        elif each["online"] is False:
+        elif heard and each["online"] is False:
             seen += " off"
         if all_of:
             yield _row((_shown_name(each), seen, _about(each)), widths)
@@ -163,7 +165,7 @@ def _devices(devices: Sequence[Mapping[str, Any]], *, all_of: bool) -> Iterator[
 
 
 def _shown_name(device: Mapping[str, Any]) -> str:
-    return str(device["friendly"] or device["device"])
+    return str(device["friendly"].strip() or device["device"])
 
 
 def _about(device: Mapping[str, Any]) -> str:

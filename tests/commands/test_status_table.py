@@ -169,6 +169,8 @@ class TableTests(SynchronousTestCase):
             device(device="c", last_seen=None),
             device(device="a", friendly="Zoo", stale=True, last_seen=400_000.0),
             device(device="d", series=[series("device", {}, online=True, last_seen=3.0)]),
+            device(device="e", friendly=" ", last_seen=None, online=True),
+            device(device="f", last_seen=None, online=False),
         ]
         lines = self.shown(devices=devices)
         at = lines.index("DEVICE                     LAST SEEN    LAST VALUES")
@@ -179,6 +181,8 @@ class TableTests(SynchronousTestCase):
                 "b                          3 s off      power 230.123 W, voltage 1e+09 V",
                 "c                          never",
                 "d                          3 s          online yes",
+                "e                          online",
+                "f                          offline",
             ],
         )
 

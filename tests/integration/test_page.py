@@ -33,6 +33,14 @@ for (let code = 0; code <= 0x10ffff; code++) {
 return changed;
 """
 
+UNHEARD = """
+const { showDevices } = await import('/devices.js');
+const device = { module: 'opendtu', device: 'dtu', friendly: ' ', online: true, series: [] };
+showDevices({ units: {}, devices: [{ ...device, last_seen: null, stale: false }] });
+const row = document.getElementById('devices').children[0];
+return ['.name', '.headlines', '.seen'].map((each) => row.querySelector(each).innerText.trim());
+"""
+
 TIMES = """
 const input = document.getElementById('search');
 const begun = performance.now();
@@ -110,13 +118,16 @@ class PageTests(PageCase):
         config = {**json.loads(announcement("plug")), "dn": name, "fn": [name]}
         topic = f"tasmota/discovery/{config['mac']}/config"
         await publish(broker, topic, json.dumps(config).encode(), "-r")
-        await publish(broker, "tele/plug/SENSOR", b'{"ENERGY":{"Power":42,"Voltage":230}}')
+        await publish(
+            broker, "tele/plug/SENSOR", b'{"ENERGY":{"Power":42,"Voltage":230,"Total":1e308}}'
+        )
         await until(lambda: b"power=42" in bytes(parent.output), "the metric")
         browser = await self.look_at()
         await browser.wait_for(f"{ROWS}.length == 1")
         row = await browser.script(f"return {ROWS}[0].innerText")
         self.assertIn("<img src=x onerror=pwned=1>", row)
         self.assertIn("42 W", row)
+        self.assertIn("1e+308 kWh", row)
         self.assertEqual(await browser.script("return document.images.length"), 0)
         self.assertTrue(await browser.script("return typeof pwned == 'undefined'"))
         found = await browser.script(f"return (async () => {{{CHANGED}}})()")
@@ -134,6 +145,9 @@ class PageTests(PageCase):
         broker.start_again()
         await browser.at(WELL)
         self.assertTrue(await browser.script(f"return {ROWS}[0].querySelector('details').open"))
+        # The next answer of the agent takes it away again.
+        found = await browser.script(f"return (async () => {{{UNHEARD}}})()")
+        self.assertEqual(found, ["dtu", "no values", "online"])
         await self.assert_quiet(browser)
 
     def unsafe(self) -> dict[int, str]:

@@ -11,10 +11,10 @@ const FIELDS = ["power", "temperature", "humidity", "co2", "charge", "energy_tod
 // Shown in a column of its own, or not as it was when it was written.
 const NOT_SHOWN = new Set(["last_seen", "stale", "online"]);
 
-const NOTHING = [{ name: "no values yet", text: "" }];
+const NOTHING = [{ name: "no values", text: "" }];
 
 const compare = new Intl.Collator("en", { numeric: true }).compare;
-const nameOf = (device) => device.friendly || device.device;
+const nameOf = (device) => device.friendly.trim() || device.device;
 const rank = (name) => (FIELDS.includes(name) ? FIELDS.indexOf(name) : FIELDS.length);
 
 // Return what an object has under a name that a device may have chosen, such as "constructor".
@@ -22,7 +22,9 @@ const own = (object, name) => (object && Object.hasOwn(object, name) ? object[na
 
 const moodOf = (device) => {
   if (device.stale) return ["wait", "silent"];
-  return device.online === false ? ["idle", "offline"] : ["good", ""];
+  if (device.online === false) return ["idle", "offline"];
+  // That it is online is all that is known of a device without messages of its own.
+  return ["good", device.online && device.last_seen === null ? "online" : ""];
 };
 
 const shown = (value, unit, measurement) => {
@@ -136,12 +138,12 @@ const deviceRow = (units) => () => {
     node,
     update: (device) => {
       setText(name, nameOf(device));
-      const id = device.friendly ? `${device.device}, ` : "";
+      const id = nameOf(device) === device.device ? "" : `${device.device}, `;
       setText(about, `${id}${device.module}`);
       const [mood, word] = moodOf(device);
       state.update(mood, word);
       state.node.hidden = !word;
-      setText(seen, device.last_seen === null ? "never" : ago(device.last_seen));
+      setText(seen, device.last_seen === null ? (word ? "" : "never") : ago(device.last_seen));
       setText(every, device.interval ? `every ${span(device.interval)}` : "");
       view.update(device, units());
     },

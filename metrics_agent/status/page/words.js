@@ -34,9 +34,12 @@ const escape = (character) => {
 // Return a text in which such characters are escapes.
 export const visible = (text) => String(text).replace(UNSAFE, escape);
 
-// Return a number with at most six digits that count.
-export const number = (value) =>
-  value.toLocaleString("en-US", { maximumSignificantDigits: 6, useGrouping: Math.abs(value) >= 10000 });
+// Return a number with at most six digits that count; with an exponent where it had many zeros.
+export const number = (value) => {
+  const size = Math.abs(value);
+  if (size >= 1e15 || (size > 0 && size < 1e-6)) return Number(value.toPrecision(6)).toExponential();
+  return value.toLocaleString("en-US", { maximumSignificantDigits: 6, useGrouping: size >= 10000 });
+};
 
 // Return a time span, the largest unit that gives at least two of it.
 export const span = (seconds) => {
