@@ -55,6 +55,7 @@ __all__ = [
     "TASMOTA_MESSAGE_BYTES",
     "TASMOTA_NAME_CHARS",
     "TASMOTA_OBJECTS",
+    "TASMOTA_PLANS_BYTES",
     "TASMOTA_POINTS",
     "TASMOTA_REMEMBERED_DEVICES",
     "TASMOTA_STRANGERS",
@@ -111,6 +112,9 @@ LAST_LINES_BYTES: Final = 4 * 1024 * 1024
 
 SERIES_CACHE_BYTES: Final = 7 * 1024 * 1024
 """Memory of a module for series that were made, beyond the first of each device: some 11,000."""
+
+TASMOTA_PLANS_BYTES: Final = 256 * 1024
+"""Memory of a module for the shapes of messages that it has seen: some 150 of them."""
 
 TASMOTA_DEVICES: Final = 100_000
 """Devices that announce themselves: more than one broker or database serves."""

@@ -54,6 +54,7 @@ __all__ = [
     "decode_reply",
     "decode_state_document",
     "read_object",
+    "states_of",
 ]
 
 _NO_NUMBER = re.compile(rb"(?<=[:,\[])[ ]?-?(?:nan|inf)(?=[,}\]])")
@@ -130,7 +131,7 @@ def decode_document(
     if points is None:
         return metrics
     _decode_top(document, points, drop, meters)
-    decode_inputs(document, points, _states(device))
+    decode_inputs(document, points, states_of(device))
     return metrics + points.metrics(device, time_ns)
 
 
@@ -266,7 +267,7 @@ def decode_state_document(
 ) -> list[Metric]:
     """Return the points of a STATE message, or of ``StatusSTS``."""
     points = PointBuilder(drop)
-    decode_state(document, points, drop, _states(device))
+    decode_state(document, points, drop, states_of(device))
     return points.metrics(device, point_time(document, received_ns))
 
 
@@ -282,7 +283,7 @@ def decode_reply(
         content = document.get(key)
         if isinstance(content, dict):
             decode_energy_fully(content, points, drop, reply=True)
-    decode_switched(document, points, drop, _states(device))
+    decode_switched(document, points, drop, states_of(device))
     return points.metrics(device, received_ns)
 
 
@@ -317,5 +318,6 @@ def decode_availability(
     return [Metric(device.series(DEVICE.name), {DEVICE.key("online"): online}, received_ns)]
 
 
-def _states(device: Device) -> tuple[str, str]:
+def states_of(device: Device) -> tuple[str, str]:
+    """Return a device's texts for off and on."""
     return (device.config or _DEFAULT_CONFIG).states

@@ -54,6 +54,7 @@ from metrics_agent.modules.tasmota.filters import (
 from metrics_agent.modules.tasmota.go_compat import to_original
 from metrics_agent.modules.tasmota.known import KnownDevices
 from metrics_agent.modules.tasmota.meters import MeterTable, parse_meter_field
+from metrics_agent.modules.tasmota.plans import Plans
 from metrics_agent.modules.tasmota.registry import Registry
 from metrics_agent.modules.tasmota.remarks import REASONS, Remarks
 from metrics_agent.modules.tasmota.silence import Silence
@@ -111,6 +112,7 @@ class TasmotaModule(Service):
             name: {key: parse_meter_field(text) for key, text in keys.items()}
             for name, keys in settings.meters.items()
         }
+        self._plans = Plans(self._meters)
         self._remarks = Remarks(context)
         self._silence = Silence(settings, context, self._registry)
         self._usual_readers: Mapping[str, _Read] = {
@@ -226,7 +228,7 @@ class TasmotaModule(Service):
 
     def _read_sensor(self, device: Device, message: Message) -> list[Metric]:
         document = read_object(message.payload)
-        metrics = decode_document(document, device, message.received_ns, self._drop, self._meters)
+        metrics = self._plans.decode(document, device, message.received_ns, self._drop)
         # Only several channels give several points, so most messages skip this.
         if len(metrics) > 1 and self._settings.request_channel_totals:
             self._ask_totals(device, document)
