@@ -114,7 +114,7 @@ SERIES_CACHE_BYTES: Final = 7 * 1024 * 1024
 """Memory of a module for series that were made, beyond the first of each device: some 11,000."""
 
 TASMOTA_PLANS_BYTES: Final = 256 * 1024
-"""Memory of a module for the shapes of messages that it has seen: some 150 of them."""
+"""Memory of a module for the shapes of messages that it has seen: some 70 of them."""
 
 TASMOTA_DEVICES: Final = 100_000
 """Devices that announce themselves: more than one broker or database serves."""

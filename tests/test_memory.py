@@ -35,9 +35,10 @@ from metrics_agent.modules.netatmo.status import Status
 from metrics_agent.modules.opendtu.naming import InverterNames
 from metrics_agent.modules.opendtu.topics import Gathering
 from metrics_agent.modules.opendtu.tracker import Tracker
-from metrics_agent.modules.tasmota.device import DeviceNaming
+from metrics_agent.modules.tasmota.device import Device, DeviceNaming
 from metrics_agent.modules.tasmota.discovery import parse_config
 from metrics_agent.modules.tasmota.filters import MAX_SHAPES
+from metrics_agent.modules.tasmota.plans import Plans
 from metrics_agent.modules.tasmota.registry import Registry
 from metrics_agent.modules.tasmota.topics import DEFAULT_FULL_TOPIC, DEFAULT_PREFIXES, TopicShape
 from metrics_agent.output.http.writer import ANSWER_BYTES, HttpWriter
@@ -167,6 +168,22 @@ def tasmota_series() -> Iterator[None]:
         assert device is not None
         series = device.series("climate", sensor=f"{number:0128}")
         made.encode(Metric(series, {"temperature": 1.0}, 1))
+    yield
+
+
+def tasmota_plans() -> Iterator[None]:
+    """Messages of ever new shapes, each of as many values as a plan may have."""
+    plans = Plans({})
+    for number in range(600):
+        yield
+        # Its series have a bound of their own.
+        device = Device("plug", DeviceNaming({}))
+        document: dict[str, object] = {
+            f"AM2301-{number:03}{each:05}": {"Temperature": 1.0} for each in range(1 + number % 60)
+        }
+        document |= {"A": "x" * 100, "B": "x"}
+        for _ in range(2):
+            plans.decode(document, device, 1, no_drop)
     yield
 
 
@@ -413,6 +430,7 @@ ROWS: Final[tuple[tuple[str, Callable[[], Iterator[None]], float], ...]] = (
     ("devices: when they were heard, last lines", device_book, 10.5),
     ("Tasmota: long names", tasmota_long_names, 2.5),
     ("Tasmota: series", tasmota_series, 6.8),
+    ("Tasmota: shapes of messages", tasmota_plans, 0.3),
     ("Tasmota: filters", tasmota_filters, 6.5),
     ("OpenDTU: inverters, names", opendtu, 1),
     ("Netatmo: devices", netatmo, 0.6),

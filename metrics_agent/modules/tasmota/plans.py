@@ -39,7 +39,7 @@ _FEW_MEMBERS: Final = 2
 """Time and one object, most often a plain ENERGY: ``decode_document`` is fast enough."""
 _MOST_VALUES: Final = 128
 _ENTRY_BYTES: Final = 600
-_VALUE_BYTES: Final = 60
+_VALUE_BYTES: Final = 200
 _NUMBERS: Final = frozenset({int, float})
 _TEXTS: Final = frozenset({str})
 _ORDINARY: Final = (0.0, 1, -1.0, 1e6)
