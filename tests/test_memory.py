@@ -430,7 +430,7 @@ ROWS: Final[tuple[tuple[str, Callable[[], Iterator[None]], float], ...]] = (
     ("devices: when they were heard, last lines", device_book, 10.5),
     ("Tasmota: long names", tasmota_long_names, 2.5),
     ("Tasmota: series", tasmota_series, 6.8),
-    ("Tasmota: shapes of messages", tasmota_plans, 0.3),
+    ("Tasmota: shapes of messages", tasmota_plans, 0.4),
     ("Tasmota: filters", tasmota_filters, 6.5),
     ("OpenDTU: inverters, names", opendtu, 1),
     ("Netatmo: devices", netatmo, 0.6),
