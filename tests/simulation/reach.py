@@ -127,6 +127,56 @@ OUT_OF_REACH: Final[dict[str, str]] = {
 """Deliberate breaks that are not tried, each with the reason."""
 
 WHY_MISSED: Final[dict[str, str]] = {
+    "a_stop_right_after_a_reload_drops_what_was_set_aside": (
+        "a stop would have to come in the few turns between a module's start and its SUBSCRIBE; "
+        "test_announcement_gate finds it"
+    ),
+    "a_connection_that_a_reload_ends_is_read_on": (
+        "such a connection ends at once unless the reader of the output stalls; test_connections "
+        "finds it"
+    ),
+    "an_acknowledgement_follows_disconnect": (
+        "the reader would have to go on in the 0.15 s after the drain_timeout in which a stalled "
+        "broker has not closed yet"
+    ),
+    "two_ticks_at_the_same_moment": (
+        "the process would have to stand still for whole intervals less a rounding error"
+    ),
+    "restarts_are_never_forgotten": (
+        "four restarts, the first longer ago than the window, are seldom without a reload or a new "
+        "process between them, which begin the count again"
+    ),
+    "tcp_is_written_without_room": (
+        "the agent would have to be killed while TCP has less room than a chunk; faults that fill "
+        "the output on purpose are newer than the search"
+    ),
+    "the_rest_of_a_line_goes_to_a_file_that_was_emptied": (
+        "a file is emptied on purpose only since this search"
+    ),
+    "a_stop_keeps_the_pressure": (
+        "the reader would have to go on after the stop has read and before its time is over"
+    ),
+    "a_writer_writes_to_a_number_that_it_has_closed": (
+        "the reader of a Unix socket as stdout would have to end while the socket is full; faults "
+        "that fill the output on purpose are newer than this search"
+    ),
+    "a_ping_answers_for_another": (
+        "a stop would have to begin within the answer time of an ordinary PING, with messages "
+        "behind it in another read"
+    ),
+    "all_that_is_queued_is_taken_while_the_database_is_away": (
+        "the check that no more lines are taken is newer than this search; "
+        "tests.output.http.test_writer finds it"
+    ),
+    "the_ping_goes_out_before_the_suback": (
+        "brokers answer in order, so that announcements come before the PINGRESP all the same"
+    ),
+    "timers_of_a_stop_count_standing_still": (
+        "a stop would have to stand still while the reader stalls, and the reader go on meanwhile"
+    ),
+    "announcements_are_not_awaited_after_a_pause": (
+        "a pause would have to begin and end within the wait for announcements, which takes 0.1 s"
+    ),
     "a_wrong_path_drops_lines": (
         "a line would have to be alone for 10 s at a wrong address that has taken none since the "
         "start, but the agent's own metrics come each 10 s"
