@@ -160,6 +160,9 @@ WHY_MISSED: Final[dict[str, str]] = {
         "the reader of a Unix socket as stdout would have to end while the socket is full; faults "
         "that fill the output on purpose are newer than this search"
     ),
+    "a_full_disk_is_tried_again_without_a_look_at_the_path": (
+        "what is written to a file that was renamed counts as read"
+    ),
     "a_ping_answers_for_another": (
         "a stop would have to begin within the answer time of an ordinary PING, with messages "
         "behind it in another read"
