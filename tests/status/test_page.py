@@ -58,6 +58,15 @@ class AnswerTests(PageCase):
         self.assertEqual(answer.headers["content-encoding"], "gzip")
         self.assertEqual(json.loads(gzip.decompress(answer.data))["devices"], self.devices)
 
+    def test_who_takes_gzip(self) -> None:
+        """What a client refuses, or does not name, it does not get."""
+        for accepted, packed in (
+            *(("gzip", True), ("GZIP;q=0.5,br", True), ("br, gzip ; q=1.0", True)),
+            *(("gzip;q=0", False), ("gzip; q=0.000, br", False), ("x-gzip, notgzip", False)),
+        ):
+            answer = self.get("/status.json", Accept_Encoding=accepted)
+            self.assertEqual("content-encoding" in answer.headers, packed, accepted)
+
     def test_gzip_makes_no_turn_longer(self) -> None:
         """It keeps much back, so that it would ask for many pieces before it gives one."""
         turns: list[int] = []

@@ -16,6 +16,7 @@ set: the cookie that `/?token=...` gives, or `Authorization: Bearer ...`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -52,6 +53,9 @@ _HEADERS: Final = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
+_TAKES_GZIP: Final = re.compile(rb"(?:^|,)\s*gzip\s*(?:,|$|;\s*q=(?:1|0\.0*[1-9]))", re.IGNORECASE)
+_REASONS: Final = {421: b"Misdirected Request"}
+"""Those that Twisted does not know."""
 _WRONG_NAME: Final = (
     "This name is not known here. Use the IP address, or add the name to hosts in [status] of the "
     "agent's configuration.\n"
@@ -201,7 +205,7 @@ class Root(Resource):
             return b""
         pieces = self._json()
         request.setHeader(b"vary", b"accept-encoding")
-        if b"gzip" in (request.getHeader(b"accept-encoding") or b""):
+        if _TAKES_GZIP.search(request.getHeader(b"accept-encoding") or b""):
             request.setHeader(b"content-encoding", b"gzip")
             pieces = gzipped(pieces)
         Pieces(self._clock, request, pieces, self._caught).start()
@@ -256,7 +260,7 @@ def _text(request: Any, status: int, text: str) -> bytes:
 
 
 def _body(request: Any, status: int, kind: bytes, body: bytes) -> bytes:
-    request.setResponseCode(status)
+    request.setResponseCode(status, _REASONS.get(status))
     request.setHeader(b"content-type", kind)
     request.setHeader(b"content-length", str(len(body)).encode())
     return b"" if request.method == b"HEAD" else body
