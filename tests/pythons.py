@@ -108,7 +108,8 @@ def run(pythons: dict[str, Path], root: Path) -> bool:
     passed = True
     try:
         while waiting or running:
-            while waiting and len(running) < (os.cpu_count() or 1):
+            # One more than there are cores: each waits now and then.
+            while waiting and len(running) <= (os.cpu_count() or 1):
                 running.append(_BroadPart(*waiting.pop(0), root))
             for part in [part for part in running if part.has_ended()]:
                 running.remove(part)

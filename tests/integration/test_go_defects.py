@@ -255,6 +255,8 @@ class Installing(SynchronousTestCase):
         self.assertTrue(files, f"there is nothing to look at in {ROOT}")
         for path in [*files, ROOT / "README.md"]:
             text = path.read_bytes()
+            if text.startswith(b"\x89PNG"):
+                continue
             self.assertNotIn(b"\0", text, f"{path} is a binary")
             self.assertNotRegex(text, rb"(curl|wget)[^\n]*\|\s*(sudo\s+)?(ba|da)?sh", str(path))
 
