@@ -129,7 +129,7 @@ class DemoService(Service):
         self._process.signals.attach(
             self._reactor, lambda name: self.request_stop(f"got {name}"), lambda: None
         )
-        self._log.info("In a few seconds {page} shows in a browser how it goes.", page=self._page)
+        self._log.info("The status page will be at {page} in a few seconds.", page=self._page)
         self._log.info(
             "Starting a broker, eight devices and a DTU with three inverters, all simulated."
         )
