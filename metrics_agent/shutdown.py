@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from metrics_agent.output.sink import QUEUE_FULL, REJECTED
@@ -75,7 +76,8 @@ class Shutdown:
         parts.connections.resume("reload")
         parts.connections.resume("pressure")
         wait_s = self._remaining_s() / 2
-        await take("deliveries", lambda: parts.connections.handle_delivered(wait_s), wait_s)
+        handle = partial(parts.connections.handle_delivered, wait_s, comes_back=True)
+        await take("deliveries", handle, wait_s)
         parts.connections.pause("stop")
         await take("stop modules", stop_modules, self._remaining_s() / 2)
         # While the output drains: a slow disk must not take its time.

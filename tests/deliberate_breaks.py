@@ -733,8 +733,15 @@ BREAKS: Final = (
     Break(
         "a_stop_waits_for_announcements",
         "transports/mqtt/connection.py",
-        "        self._link.inflow.announcement_gate.end()\n",
-        "",
+        "            gate.leave()\n        else:\n            gate.end()\n",
+        "            pass\n",
+        "tests.transports.mqtt.test_announcement_gate",
+    ),
+    Break(
+        "a_stop_hands_on_what_waits_for_announcements",
+        "transports/mqtt/connection.py",
+        "            gate.leave()\n",
+        "            gate.end()\n",
         "tests.transports.mqtt.test_announcement_gate",
     ),
     Break(

@@ -85,10 +85,6 @@ class SimDisk:
         self._stored = names
         self._files = dict(names)
 
-    def has(self, suffix: str) -> bool:
-        """Say whether there is a file whose path has this end."""
-        return any(path.endswith(suffix) for path in self._files)
-
     def remove_all(self, suffix: str) -> None:
         """Remove every file whose path ends so, from the disk too."""
         for names in (self._files, self._stored):

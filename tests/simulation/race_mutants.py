@@ -80,8 +80,8 @@ RACES: Final = (
     _race(
         "a_stop_does_not_settle",
         _SHUTDOWN,
-        "lambda: parts.connections.handle_delivered(wait_s), wait_s)",
-        "lambda: None, wait_s)",
+        '"deliveries", handle, wait_s',
+        '"deliveries", lambda: None, wait_s',
     ),
     _race(
         "a_stop_does_not_drain",

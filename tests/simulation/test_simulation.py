@@ -82,7 +82,7 @@ class WorldTests(SynchronousTestCase):
 
     def test_notices_a_slow_stop(self) -> None:
         """A stop that waits although there is nothing to wait for is a violation."""
-        self.patch(Connections, "handle_delivered", lambda *_args: Deferred())
+        self.patch(Connections, "handle_delivered", lambda *_args, **_more: Deferred())
         with self.assertRaisesRegex(Violation, "a stop takes longer than 2 s"):
             self.world(1).run(SECONDS)
 
@@ -112,10 +112,10 @@ class WorldTests(SynchronousTestCase):
         ended_s: list[float] = []
         handle_delivered = connections.handle_delivered
 
-        def handle(timeout_s: float) -> Deferred[None]:
+        def handle(timeout_s: float, *, comes_back: bool) -> Deferred[None]:
             for connection in process.reactor.connections:
                 connection.from_peer.stalled = True
-            ended = handle_delivered(timeout_s)
+            ended = handle_delivered(timeout_s, comes_back=comes_back)
             return ended.addCallback(lambda _none: ended_s.append(world.clock.now_s))
 
         self.patch(connections, "handle_delivered", handle)

@@ -46,8 +46,6 @@ BACKLOG_S: Final = 0.02
 """For each message that waits at a broker then: it may send them one by one."""
 _DATABASES: Final = 0.3
 """The share of the runs whose output is one."""
-_ANNOUNCEMENTS: Final = "/announcements.json"
-"""Without it a process does not know what devices have announced to the one before."""
 DELIVERY_S: Final = 10.0
 """How long a message may take where all works; one may wait for announcements."""
 
@@ -360,8 +358,6 @@ class World:
         """Send SIGKILL."""
         if self.process is not None and self.process.alive:
             self.excuse("", 0.1)
-            if not self.disk.has(_ANNOUNCEMENTS):
-                self.devices.announced.may_be_unknown()
             self.process.reactor.kill()
 
     def lose_power(self) -> None:

@@ -10,8 +10,8 @@ That ends by a barrier, not by waiting. A PING is sent after the SUBACK: a broke
 order has sent the retained messages before the PINGRESP. Measured on mosquitto, all of 10,000 come
 before it, also behind a backlog of unacknowledged messages, but only if the filter is subscribed to
 at QoS 0. Other brokers send them a moment later, so the wait goes on until none came for a while.
-Nothing depends on it: when a limit is reached first, messages are handed on, and at worst lack a
-name.
+When a limit is reached first, messages are handed on: they lack a name, or are of a device that is
+not known yet. A stop does not wait; but what the broker keeps is left to it, for the next start.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ SET_ASIDE_BYTES: Final = 8 * 1024 * 1024
 _FRAME_BYTES: Final = 150
 """What Python adds to a packet."""
 _RETAIN: Final = 0x01
+_QOS: Final = 0x06
 _TOPIC_AT: Final = 2
 
 
@@ -75,6 +76,7 @@ class AnnouncementGate:
         self._due_s = 0.0
         self._looked_again = False
         self._over = False
+        self._leaves = False
         self._timer = Timer(reactor, self._turn)
         self.active = False
 
@@ -119,7 +121,7 @@ class AnnouncementGate:
     def resume(self) -> None:
         """Go on with the time that was left."""
         self._paused = False
-        if self.active:
+        if self.active and not self._leaves:
             paused_s = self._reactor.seconds() - self._paused_at_s
             self._quiet_since_s += paused_s
             self._latest_s += paused_s
@@ -131,6 +133,15 @@ class AnnouncementGate:
         self.clear()
         if frames:
             self._release(frames)
+
+    def leave(self) -> None:
+        """Wait no longer; messages that the broker keeps are not handed on, those at QoS 0 are."""
+        if self.active:
+            frames = [each for each in self._frames if not _is_kept(each)]
+            self.clear()
+            self.active = self._leaves = True
+            if frames:
+                self._release(frames)
 
     def end_for_good(self) -> None:
         """Release what was set aside, and set nothing aside any more: the socket is gone."""
@@ -148,7 +159,10 @@ class AnnouncementGate:
     def sift(self, packets: Iterator[Frame | Skipped]) -> Iterator[Frame | Skipped]:
         """Yield what is to be handed on now; when the wait ends, the rest stays in the iterator."""
         for packet in packets:
-            if self._may_pass(packet):
+            if self._leaves:
+                if not _is_kept(packet):
+                    yield packet
+            elif self._may_pass(packet):
                 yield packet
             else:
                 self._frames.append(packet)
@@ -203,3 +217,11 @@ class AnnouncementGate:
             return None
         self._due_s = self._end_s()
         return self._due_s - now_s
+
+
+def _is_kept(packet: Frame | Skipped) -> bool:
+    """Say whether a broker sends it again unless it is acknowledged."""
+    if isinstance(packet, Skipped):
+        return False
+    first, _body = packet
+    return first & TYPE_MASK == PUBLISH and bool(first & _QOS)

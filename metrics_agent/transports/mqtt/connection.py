@@ -213,11 +213,16 @@ class MqttConnection(Service):
         if self._link is not None:
             self._link.inflow.resume(reason)
 
-    def handle_delivered(self, timeout_s: float) -> Deferred[bool]:
+    def handle_delivered(self, timeout_s: float, *, comes_back: bool = False) -> Deferred[bool]:
         """Wait until what the broker has delivered so far was handled.
 
         Never passes while reading is paused: resume first. For a connection that is about
         to end: nothing waits for announcements any more.
+
+        Args:
+            timeout_s: at most.
+            comes_back: the session will be read again; what it keeps and waits for announcements
+                is left there.
 
         Returns:
             A Deferred of True; of False after the timeout, or when there is no connection.
@@ -225,7 +230,11 @@ class MqttConnection(Service):
         if self._link is None or not self._link.accepted:
             return succeed(False)
         self._awaits_announcements = False
-        self._link.inflow.announcement_gate.end()
+        gate = self._link.inflow.announcement_gate
+        if comes_back and self.settings.persistent_session:
+            gate.leave()
+        else:
+            gate.end()
         return at_most(self._reactor, timeout_s, self._link.barrier(), otherwise=False)
 
     def acknowledged(self, timeout_s: float) -> Deferred[bool]:

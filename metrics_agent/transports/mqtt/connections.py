@@ -147,7 +147,9 @@ class Connections(MultiService):
                 return
             connection.resume_reading(reason)
 
-    def handle_delivered(self, timeout_s: float, kept: Iterable[Wanted] = ()) -> Deferred[None]:
+    def handle_delivered(
+        self, timeout_s: float, kept: Iterable[Wanted] = (), *, comes_back: bool = False
+    ) -> Deferred[None]:
         """Wait until what the brokers have delivered so far was handled, or for the timeout.
 
         What waits for a module that does not run stays unread: its broker has it still.
@@ -155,11 +157,12 @@ class Connections(MultiService):
         Args:
             timeout_s: at most.
             kept: connections that do not end, and so need not be waited for.
+            comes_back: see `Connection.handle_delivered`.
         """
         not_ending = self._distinct(kept)
         return self._gather(
             [
-                connection.handle_delivered(timeout_s)
+                connection.handle_delivered(timeout_s, comes_back=comes_back)
                 for (module, settings), connection in self._connections.items()
                 if module in self._running
                 if (module, settings) not in not_ending

@@ -528,8 +528,32 @@ class ConnectionTests(SynchronousTestCase):
         self.script.clock.advance(0)
         self.assertEqual(self.topics, ["tele/a", "tele/b"])
 
+    def test_stop(self) -> None:
+        """What a session keeps and waits for announcements is left to it; QoS 0 is handled."""
+        self.connect()
+        self.script.send(self.publish(b"tele/b"))
+        settled = self.script.connection.handle_delivered(5, comes_back=True)
+        self.script.connection.pause_reading("pressure")
+        self.script.connection.resume_reading("pressure")
+        self.script.send(self.publish(b"tele/c", 2) + self.publish(b"tele/d") + PINGRESP)
+        self.script.clock.pump([0, 0])
+        self.assertTrue(self.successResultOf(settled))
+        self.script.clock.advance(ANSWER_S)
+        self.assertEqual(self.topics, ["tele/b", "tele/d"])
+        self.script.written()
+        self.script.clock.advance(0)
+        self.assertEqual(self.script.transport.value(), b"", "acknowledged")
+
+    def test_stop_of_what_nothing_keeps(self) -> None:
+        """Without a session all is handled."""
+        self.script = Scripted(self.protocol, persistent_session=False)
+        self.connect()
+        self.script.connection.handle_delivered(5, comes_back=True)
+        self.script.clock.pump([0, 0])
+        self.assertEqual(self.topics, ["tele/a"])
+
     def test_settle(self) -> None:
-        """A stop does not wait for announcements: what the broker has sent is handled before."""
+        """A reload does not wait for announcements: what the broker has sent is handled before."""
         self.connect()
         settled = self.script.connection.handle_delivered(5)
         self.script.send(PINGRESP)

@@ -55,8 +55,8 @@ class FakeConnection(Service):
     def unsubscribe_unwanted(self) -> None:
         self.calls.append("unsubscribe")
 
-    def handle_delivered(self, timeout_s: float) -> Deferred:
-        self.calls.append(f"deliveries {timeout_s}")
+    def handle_delivered(self, timeout_s: float, *, comes_back: bool) -> Deferred:
+        self.calls.append(f"deliveries {timeout_s}{' comes back' * comes_back}")
         return self.settled
 
     def acknowledged(self, timeout_s: float) -> Deferred:
@@ -313,6 +313,8 @@ class ReadingTests(ConnectionsCase):
         self.successResultOf(self.connections.handle_delivered(3.0))
         a, b = self.connections.all()
         self.assertEqual((a.calls, b.calls), ([], ["unsubscribe", "deliveries 3.0"]))
+        self.successResultOf(self.connections.handle_delivered(2.0, comes_back=True))
+        self.assertEqual(b.calls[2:], ["deliveries 2.0 comes back"])
 
     def test_settle_what_ends(self) -> None:
         """Before a reload only what it ends is waited for."""
