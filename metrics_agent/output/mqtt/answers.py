@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from metrics_agent.cause import Cause
+from metrics_agent.transports.mqtt.engine import TOO_LARGE
 
 __all__ = ["DELIVERED", "NO_SUBSCRIBER", "TOO_LARGE", "cause_of", "may_be_size"]
 
 DELIVERED: Final = 0x00
 NO_SUBSCRIBER: Final = 0x10
-TOO_LARGE: Final = 0x95
-"""Not a code of MQTT 5 for this; mosquitto's answer to what is above its `message_size_limit`."""
 
 _UNSPECIFIED: Final = 0x80
 _IMPLEMENTATION: Final = 0x83

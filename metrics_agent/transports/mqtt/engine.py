@@ -53,6 +53,8 @@ _UNRELEASED_OVERHEAD = 1000
 MAX_QUEUED_PUBLISHES = 1_000
 PUBACK_CODES = frozenset((0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99))
 """Those of MQTT 5 (3.4.2.1); paho refuses others, such as mosquitto's 0x95."""
+TOO_LARGE = 0x95
+"""Not a code of MQTT 5 for this; mosquitto's answer to what is above its `message_size_limit`."""
 UNSPECIFIED = 0x80
 PUBACK_CODE = 2
 """Where the code is, behind the packet id."""

@@ -4,9 +4,10 @@ Theory of operation. `Reconnecting` makes the attempts, each with a `MqttLink`, 
 connections of modules. The session ends with each connection: what was not acknowledged is the
 owner's to publish again, and nothing is left at the broker of an agent that never comes back.
 
-An answer that MQTT 5 does not know is followed by a new connection: mosquitto answers what is above
-its `message_size_limit` with 0x95, and with ``max_queued_messages 0`` it then ends the connection
-when the next message comes (2.0.11 and 2.0.21: "Quota exceeded").
+0x95 is followed by a new connection: so mosquitto answers what is above its `message_size_limit`,
+and with ``max_queued_messages 0`` it then ends the connection when the next message comes (2.0.11
+and 2.0.21: "Quota exceeded"). After other answers, known to MQTT 5 or not, the connection stays: on
+a new one the owner would publish at once what it wants to publish after a pause.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from metrics_agent.backoff import Backoff
 from metrics_agent.cause import Cause
 from metrics_agent.timer import Timer
 from metrics_agent.transports.mqtt import causes, packets
-from metrics_agent.transports.mqtt.engine import PUBACK_CODES, Published, Subscribed, Unsubscribed
+from metrics_agent.transports.mqtt.engine import TOO_LARGE, Published, Subscribed, Unsubscribed
 from metrics_agent.transports.mqtt.intake import Intake
 from metrics_agent.transports.mqtt.link import MqttLink
 from metrics_agent.transports.mqtt.settings import MqttSettings
@@ -170,7 +171,7 @@ class Publisher:
             self._in_flight = False
             self._waits.stop()
             link = self._reconnecting.link
-            if answer.code not in PUBACK_CODES and link is not None:
+            if answer.code == TOO_LARGE and link is not None:
                 self._renewing = True
                 link.disconnect()
             self._owner.answered(answer.code)

@@ -127,6 +127,16 @@ class PublisherTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(len(self.attempts), 2, "only once")
 
+    def test_another_answer_that_mqtt_does_not_know(self) -> None:
+        """The connection stays: with a new one the owner would publish again without a pause."""
+        self.accept()
+        for number, code in enumerate((0x93, 0xFF), 1):
+            self.publisher.publish("a/b", b"m x=1 1\n")
+            self.send(puback(number, code))
+            self.assertEqual((self.heard, self.publisher.ready), ([f"answered {code}"], True))
+            self.heard.clear()
+        self.assertEqual(len(self.attempts), 1)
+
     def test_session(self) -> None:
         """It is MQTT 5, and no session is kept."""
         self.accept()
