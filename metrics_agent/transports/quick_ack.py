@@ -20,8 +20,11 @@ def acknowledge_now(transport: Any) -> None:
     """Have the kernel acknowledge what was read; it goes back to its own ways by itself.
 
     Args:
-        transport: of any kind; without a socket of TCP, or without one any more, nothing happens.
+        transport: of any kind, also TLS or a WebSocket above one; without a socket of TCP, or
+            without one any more, nothing happens.
     """
+    while (below := getattr(transport, "transport", None)) is not None:
+        transport = below
     handle = getattr(transport, "getHandle", None)
     if _OPTION is not None and handle is not None:
         with suppress(AttributeError, OSError):

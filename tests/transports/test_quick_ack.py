@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from OpenSSL import SSL
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -32,6 +33,26 @@ class QuickAckTests(SynchronousTestCase):
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
             acknowledge_now(Transport(client))
             self.assertEqual(client.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK), 1)
+
+    def test_tls_and_websocket(self) -> None:
+        """It is done on the socket below, whatever is above it."""
+
+        class Above:
+            """As TLS, whose handle has no socket, or as a WebSocket, which has no handle."""
+
+            def __init__(self, transport: object, handle: object = None) -> None:
+                self.transport = transport
+                if handle is not None:
+                    self.getHandle = lambda: handle
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            client = socket.create_connection(server.getsockname())
+            self.addCleanup(client.close)
+            tls = Above(Transport(client), SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None))
+            for top in (tls, Above(Transport(client)), Above(tls)):
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+                acknowledge_now(top)
+                self.assertEqual(client.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK), 1)
 
     def test_others(self) -> None:
         """Nothing happens without a socket, without TCP, and on a closed one."""
