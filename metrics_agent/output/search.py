@@ -9,7 +9,8 @@ lines, spread over all of them, are sent until one is accepted; if none of `PROB
 has failed, and begins again later, with the lines that have come meanwhile. Once a line was
 accepted, the stretches between those that were tried are sent, and each that is rejected is
 halved; those that were tried are sent once more, alone. An accepted line is never sent again. For
-each bad line this costs some ``2 log2(n)`` requests, and never more than ``3 n`` in all.
+each bad line this costs some ``2 log2(n)`` requests, and never more than ``3 n`` in all. A fault in
+between may change what the address is: then a line of the rest has to be accepted again.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Search:
         lines: rejected together; one at least.
 
     Attributes:
-        rejected: the bad lines with the reasons, once `found`; before that the suspected ones.
+        rejected: the bad lines with the reasons, once `found`; before that also suspected ones.
     """
 
     def __init__(self, lines: Sequence[bytes]) -> None:
@@ -44,11 +45,12 @@ class Search:
         self._probes: list[int] = []
         self._tried: list[int] = []
         self._whole = False
+        self._bad: list[tuple[bytes, str]] = []
         self.rejected: list[tuple[bytes, str]] = []
         self._begin_round()
 
     def __len__(self) -> int:
-        """Return the number of lines."""
+        """Return the number of lines that are searched."""
         return len(self._lines)
 
     @property
@@ -79,7 +81,7 @@ class Search:
         """Take that the request was accepted."""
         if self._whole:
             self._anchored, self._whole = True, False
-            self.rejected = []
+            self.rejected = list(self._bad)
         elif self._anchored:
             del self._stretches[0]
         else:
@@ -89,7 +91,7 @@ class Search:
             self._stretches = [range(a + 1, b) for a, b in ends if b - a > 1]
             # These were rejected when nothing was accepted yet, and may not be bad.
             self._stretches += [range(each, each + 1) for each in self._tried]
-            self.rejected = []
+            self.rejected = list(self._bad)
 
     def refused(self, reason: str) -> None:
         """Take that the request was rejected."""
@@ -118,6 +120,15 @@ class Search:
         self._round += 1
         self._whole = True
 
+    def doubt(self) -> None:
+        """Take that a request was not answered: what is not known yet is searched anew."""
+        if self._anchored:
+            self._anchored = False
+            self._bad = self.rejected
+            self._lines = [self._lines[at] for stretch in self._stretches for at in stretch]
+            self._stretches = []
+            self._begin_round()
+
     def _begin_round(self) -> None:
         count = len(self._lines)
         probes = min(PROBES, count)
@@ -125,4 +136,4 @@ class Search:
         # From the end: what has come meanwhile is there.
         self._probes = [int((each + shift) * count / probes) for each in reversed(range(probes))]
         self._tried = []
-        self.rejected = []
+        self.rejected = list(self._bad)

@@ -185,8 +185,7 @@ class HttpWriter:
         """Send the next request, if one is due."""
         search = self._search
         if search is not None and search.found:
-            for line, reason in search.rejected:
-                self._source.rejected(1, reason, line)
+            self._drop(search)
             self._part_is_done()
         elif search is not None and search.failed:
             self._search_failed(search)
@@ -198,6 +197,10 @@ class HttpWriter:
         else:
             self._out.leave()
 
+    def _drop(self, search: Search) -> None:
+        for line, reason in search.rejected:
+            self._source.rejected(1, reason, line)
+
     def _part_is_done(self) -> None:
         self._search = None
         self._out.first_is_done()  # which may close us
@@ -205,6 +208,8 @@ class HttpWriter:
     # Failures.
 
     def _again(self, cause: Cause) -> None:
+        if self._search is not None:
+            self._search.doubt()
         if cause.kind == "cut" and self._reused:
             # The server has closed a connection that was kept for long.
             self._reused = False
@@ -232,7 +237,7 @@ class HttpWriter:
             return
         if len(search) == 1 and self._out.may_be_one_bad_line():
             if not self._out.waits_alone():
-                self._source.rejected(1, reason, self._out.parts[0])
+                self._drop(search)
                 self._part_is_done()
                 self._out.leave()
             return

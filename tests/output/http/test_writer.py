@@ -313,6 +313,34 @@ class BadLineTests(WriterCase):
         stored = self.settled
         self.assertEqual((stored, self.sink.dropped), ([A, B, C, D], {"rejected": 1}))
 
+    def test_address_that_becomes_wrong_during_a_search(self) -> None:
+        """After a fault a line has to be accepted again before another one is dropped."""
+        lines = [b"m a=%d 1\n" % number for number in range(100)]
+        bad, stored = lines[50], []
+
+        def begin(body: bytes) -> HttpReply:
+            if bad in body:
+                return BAD
+            if stored:
+                return HttpReply(503, b"")
+            stored.append(body)
+            return OK
+
+        self.client.answer = begin
+        self.write(*lines)
+        self.advance(60)
+        self.client.answer = lambda _body: BAD
+        self.advance(120)
+        self.assertEqual((self.settled, self.sink.dropped), ([], {}))
+        self.assertIn("it rejects every line, check output", self.sink.problem)
+        self.client.requests.clear()
+        self.reject(bad)
+        self.advance(31)
+        stored += [body for body in self.client.requests if bad not in body]
+        found = b"".join(stored).splitlines(keepends=True)
+        self.assertEqual(sorted(found), sorted({*lines} - {bad}), "each once")
+        self.assertEqual((self.settled, self.sink.dropped), (lines, {"rejected": 1}))
+
     def test_wrong_path(self) -> None:
         """Where every line is rejected none is dropped, and what comes later waits too."""
         self.client.answer = lambda _body: BAD
@@ -547,13 +575,16 @@ class AnyTroubleTests(SynchronousTestCase):
         for line in lines:
             case.write(line)
             case.clock.pump([0.01] * 3)
-        case.write(b"m last=1 1\n")
+        last = [b"m last=%d 1\n" % number for number in range(len(faults) + 1)]
+        for line in last:  # each fault may leave bad lines that wait for another one
+            case.write(line)
+            case.clock.advance(31)
         for _ in range(1000):
-            if len(case.settled) > len(lines):
+            if len(case.settled) == len(lines) + len(last):
                 break
             calls = case.clock.getDelayedCalls()
             case.clock.advance(min(call.getTime() for call in calls) - case.clock.seconds() + 1e-6)
-        self.assertEqual(set(case.settled), {*lines, b"m last=1 1\n"})
-        self.assertEqual(sorted(stored), sorted({*lines, b"m last=1 1\n"} - bad_lines))
+        self.assertEqual(set(case.settled), {*lines, *last})
+        self.assertEqual(sorted(stored), sorted({*lines, *last} - bad_lines))
         self.assertEqual(case.sink.dropped.get("rejected", 0), len(bad_lines))
         case.sink.stopService()
