@@ -45,10 +45,10 @@ class Outgoing:
     Attributes:
         parts: the first is sent until its fate is known.
         untaken_bytes: what is not known to be delivered.
-        limit_bytes: what a part has at most, as far as batches are shorter.
+        limit_bytes: what a part has at most, unless one batch is longer.
         retries: the timer of the next try.
         closed: whether all is over.
-        proven: whether a line was accepted since one was dropped that was alone.
+        proven: whether a line was accepted since a lone line was last dropped.
     """
 
     def __init__(
@@ -152,14 +152,20 @@ class Outgoing:
         return more
 
     def may_be_one_bad_line(self) -> bool:
-        """Return whether a line that is rejected alone is to wait for others, see `waits_alone`.
+        """Return whether a line that is rejected alone is to wait for others.
 
-        Not at a stop, where none comes, nor where none was accepted since the last that was alone.
+        Not at a stop, where none comes, nor where none was accepted since a lone line was last
+        dropped. See `wait_for_others`.
         """
         return self.proven and len(self.parts) == 1 and not self._source.draining
 
-    def waits_alone(self) -> bool:
-        """Have a retry when other lines come, or after a while; False if it is to be dropped."""
+    def wait_for_others(self) -> bool:
+        """Have a retry when other lines come, or after a while.
+
+        Returns:
+            False once it has waited for long enough: drop it. The next one is dropped only after
+            a line was accepted.
+        """
         now_s = self._clock.seconds()
         if self._lone_since_s is None:
             self._lone_since_s = now_s

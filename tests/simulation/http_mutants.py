@@ -159,8 +159,8 @@ HTTP_RACES: Final = (
     _race(
         "what_waits_when_an_answer_comes_stays",
         _WRITER,
-        "        else:\n            self._out.leave()\n\n    def _part_is_done",
-        "\n    def _part_is_done",
+        "        else:\n            self._out.leave()\n\n    def _drop",
+        "\n    def _drop",
     ),
     _race(
         "a_stop_waits_for_the_time_to_try_again",

@@ -226,7 +226,7 @@ class HttpWriter:
         make_logger().failure("while handling the answer of the output", failure)
         self._request = None
         if not self._out.closed:
-            self._out.retries.start(self._backoff.next_delay_s())
+            self._out.retry_in(self._backoff.next_delay_s())
 
     def _search_failed(self, search: Search) -> None:
         """Wait for other lines: is the address wrong, or are the lines bad?"""
@@ -236,7 +236,7 @@ class HttpWriter:
             self._send()
             return
         if len(search) == 1 and self._out.may_be_one_bad_line():
-            if not self._out.waits_alone():
+            if not self._out.wait_for_others():
                 self._drop(search)
                 self._part_is_done()
                 self._out.leave()

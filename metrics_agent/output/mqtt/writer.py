@@ -105,7 +105,7 @@ class MqttWriter:
         self._search: Search | None = None
         self._in_flight = False
         self._doubtful = False
-        self._known = False
+        self._lost_in_search = False
         self._too_large = False
         self._cuts = 0
         self._publisher = connect(self)
@@ -141,17 +141,12 @@ class MqttWriter:
         longest = self._publisher.longest_payload(self._topic)
         payload = self._fit(longest) if self._search is None else self._searched(longest)
         if self._out.closed or not payload:
-            self._go_on_without_parts()
+            if not self._out.closed and not self._out.parts:
+                self._out.retries.start(0)  # all lines were too long, the queue is next
             return
         self._in_flight = self._publisher.publish(self._topic, payload)
         if not self._in_flight:
             self._out.retries.start(_FULL_S)
-
-    def _go_on_without_parts(self) -> None:
-        if (
-            not self._out.closed and not self._out.parts
-        ):  # all lines were too long, the queue is next
-            self._out.retries.start(0)
 
     def _fit(self, longest: int) -> bytes:
         """Return the first part, cut if it is longer than a message may be."""
@@ -212,7 +207,7 @@ class MqttWriter:
         self._in_flight = False
         self._cuts += 1
         self._doubtful, self._too_large = True, False
-        self._known = self._search is not None
+        self._lost_in_search = self._search is not None
         if self._cuts >= _CUTS:
             self._shorten("the broker ends the connection when it gets it")
 
@@ -223,9 +218,9 @@ class MqttWriter:
 
     def down(self, cause: Cause) -> None:
         """Report that it does not, unless that is why a line is searched."""
-        if not self._known:
+        if not self._lost_in_search:
             self._source.trouble(f"{self._name}: {cause.text}", cause.kind)
-        self._known = False
+        self._lost_in_search = False
 
     # Failures.
 
@@ -286,7 +281,7 @@ class MqttWriter:
                 self._source.rejected(1, reason, line)
             self._search_is_over()
         elif search.failed and self._is_one_long_line(search):
-            if not self._out.waits_alone():
+            if not self._out.wait_for_others():
                 [(line, reason)] = search.rejected
                 self._source.rejected(1, reason, line)
                 self._search_is_over()

@@ -495,6 +495,21 @@ class StopTests(WriterCase):
         self.advance(1)
         self.assertEqual(self.successResultOf(drained), 0)
 
+    def test_own_fault(self) -> None:
+        """After a fault of our own the next try is soon too."""
+        self.client.answer = lambda _body: HttpReply(500, b"")
+        self.write(A)
+        self.advance(60)
+        self.client.answer = None
+        drained = self.sink.drain(4)
+        assert self.client.waiting is not None
+        self.client.waiting.callback(None)
+        self.client.waiting = None
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+        self.client.answer = lambda _body: OK
+        self.advance(1)
+        self.assertEqual(self.successResultOf(drained), 0)
+
     def test_what_is_left(self) -> None:
         """What is not stored in time is counted, and settles nothing."""
         self.client.answer = lambda _body: HttpReply(500, b"")
