@@ -121,7 +121,7 @@ class Search:
         self._whole = True
 
     def doubt(self) -> None:
-        """Take that a request was not answered: a line has to be accepted again before one is bad."""
+        """Take that a request failed: a line has to be accepted again before another one is bad."""
         if self._anchored:
             self._anchored = False
             self._bad = self.rejected

@@ -144,6 +144,10 @@ class Way:
         """How many lines were dropped since the database rejected them, as the log has it."""
         return 0
 
+    def is_connected(self) -> bool:
+        """Whether messages pass, as far as its logs say."""
+        return True
+
     def start(self) -> None:
         """Start it."""
         raise NotImplementedError
@@ -179,6 +183,9 @@ class Http(Way):
     @property
     def rejected(self) -> int:
         return sum(int(match[1]) for match in _REJECTED.finditer(self.log()))
+
+    def is_connected(self) -> bool:
+        return _is_connected(self.parent)
 
     def start(self) -> None:
         self.parent.start()
@@ -301,6 +308,10 @@ class Mqtt(Consumer):
         text = _CONSUMER.format(broker=self.broker, name=TELEGRAF, topic=TOPIC)
         return f"{text}  max_undelivered_messages = 100\n"
 
+    def is_connected(self) -> bool:
+        # Without a subscriber the agent publishes again only after a while.
+        return "mqtt_consumer] Connected" in super().log() and _is_connected(self.parent)
+
     def start(self) -> None:
         super().start()
         if not self.parent.starts:
@@ -338,6 +349,13 @@ class Execd(Telegraf):
         pid = self.process.pid
         await until(lambda: children(pid), "the agent")
         await _kill(children(pid)[0])
+
+
+def _is_connected(parent: HarnessParent) -> bool:
+    """Return whether an agent is connected to the broker and can write to its output."""
+    said = "\n".join(each.text for each in parent.log)
+    is_up = said.rfind("The output works again") >= said.rfind("Cannot write to the output")
+    return "Connected to" in said and is_up
 
 
 async def _kill(pid: int) -> None:
