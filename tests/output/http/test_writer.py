@@ -385,7 +385,7 @@ class BadLineTests(WriterCase):
         self.assertEqual((len(self.settled), self.sink.dropped), (2, {"rejected": 1}))
 
     def test_lone_lines_one_after_the_other(self) -> None:
-        """Only one is dropped so until a line is accepted again: the address may be wrong now."""
+        """Only one is dropped until a line is accepted again: the address may be wrong now."""
         self.client.answer = lambda _body: OK
         self.write(D)
         self.advance(1)
