@@ -9,7 +9,7 @@ from typing import Final
 
 from metrics_agent.errors import PayloadError
 from metrics_agent.json_payload import loads
-from metrics_agent.limits import HADISCOVERY_PAYLOAD_BYTES
+from metrics_agent.limits import HADISCOVERY_ENTITIES_TOGETHER, HADISCOVERY_PAYLOAD_BYTES
 from metrics_agent.modules.hadiscovery.templates import MISSING, Template, TemplateError
 
 __all__ = ["Payload"]
@@ -17,8 +17,6 @@ __all__ = ["Payload"]
 _UTF8: Final = "utf-8"
 _MOST_DEPTH: Final = 256
 """Nothing here works through nested values one level after the other."""
-_MOST_RENDERED: Final = 100
-"""Templates of availability of one message, each other than the others; publishers have one."""
 _UNKNOWN: Final = object()
 _EXPONENT: Final = re.compile(rb"[0-9.][eE]")
 
@@ -61,8 +59,10 @@ class Payload:
         """
         key = (id(template), encoding)
         if key not in self._rendered:
-            if len(self._rendered) >= _MOST_RENDERED:
-                raise TemplateError(f"over {_MOST_RENDERED} other templates read this message")
+            # EMS-ESP has one for each of the up to 250 values of a boiler.
+            if len(self._rendered) >= HADISCOVERY_ENTITIES_TOGETHER:
+                limit = HADISCOVERY_ENTITIES_TOGETHER
+                raise TemplateError(f"over {limit} other templates read this message")
             self._rendered[key] = None
             self._rendered[key] = render(template, self, encoding)
         return self._rendered[key]

@@ -294,7 +294,7 @@ class HadiscoveryModule(Service):
             if self._receive(each, message.topic, payload) or is_first
         ]
         if route.inputs:
-            if self._is_old(message):
+            if self._is_old(route, message):
                 # Stored at the broker, perhaps for days: its time of receipt would be a lie.
                 self._context.drop("retained")
             else:
@@ -306,12 +306,13 @@ class HadiscoveryModule(Service):
             self._arrivals.begin(changed, message.received_ns, points)
         return points.metrics()
 
-    def _is_old(self, message: Message) -> bool:
+    def _is_old(self, route: Route, message: Message) -> bool:
         """Say whether a message is one that the broker has stored and is not to be taken."""
         if self._settings.retained == "ignore":
             return message.retain
-        # The broker sends it after each subscription without a session.
-        topic, payload = hash(message.topic), hash(message.payload)
+        # The broker sends it after each subscription without a session, and it is for each filter
+        # that it matches.
+        topic, payload = hash((route.topic, message.topic)), hash(message.payload)
         is_old = message.retain and self._taken.get(topic) == payload
         self._taken[topic] = payload
         if len(self._taken) > HADISCOVERY_TOPICS:

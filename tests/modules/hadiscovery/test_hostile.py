@@ -201,13 +201,16 @@ class HostileTests(SynchronousTestCase):
     def test_availability_by_very_many_templates(self) -> None:
         """Each other than the others, on one topic: of one message only so many are rendered."""
         context = self.make()
-        for number in range(150):
+        for number in range(HADISCOVERY_ENTITIES_TOGETHER + 50):
             text = f"{{{{ value | length + {number} }}}}"
             one = {"availability_topic": "a", "availability_template": text}
-            context.say(topic(f"x{number}"), sensor(unique_id=str(number), **one))
+            device_of = {"identifiers": [str(number)]}
+            own = {"unique_id": str(number), "state_topic": f"t/{number}", "device": device_of}
+            context.say(topic(f"x{number}"), sensor(**own, **one))
         context.say("a", b"12345")
         [line] = context.logged()
-        self.assertIn("over 100 other templates read this message", line)
+        self.assertIn("over 500 other templates read this message", line)
+        self.assertEqual(context.dropped, {"template_error": 50})
 
     def test_numbers(self) -> None:
         """One that no float or timer takes is refused; others on its topic go on."""

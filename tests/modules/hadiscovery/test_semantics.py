@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from metrics_agent.limits import HADISCOVERY_COMPONENTS
 from tests.modules.hadiscovery.test_service import PREFIX, ServiceCase, sensor, topic
 
 COMMAND: Final = {"command_topic": "n1/set"}
@@ -297,3 +298,38 @@ class ValueTests(ServiceCase):
         self.assertEqual(len(context.lines()), 3)
         context.deliver(topic(), b"")
         self.assertEqual(len(self.module.registry.templates), 0)
+
+    def test_availability_of_each_value_of_a_boiler(self) -> None:
+        """EMS-ESP has one topic for all values, and each has a template of availability."""
+        context = self.make()
+        names = [f"v{number}" for number in range(HADISCOVERY_COMPONENTS)]
+        for name in names:
+            one = f"{{{{'online' if value_json['{name}'] is defined else 'offline'}}}}"
+            config = sensor(
+                unique_id=name,
+                state_topic="ems-esp/boiler_data",
+                value_template=f"{{{{ value_json['{name}'] }}}}",
+                availability=[
+                    {"topic": "ems-esp/boiler_data", "value_template": one},
+                    {"topic": "ems-esp/status"},
+                ],
+                availability_mode="all",
+            )
+            context.deliver(topic(name), config)
+        context.deliver("ems-esp/status", b"online")
+        context.deliver("ems-esp/boiler_data", json.dumps(dict.fromkeys(names, 5)).encode())
+        values = [line for line in context.lines() if "temperature=" in line]
+        self.assertEqual(len(values), len(names))
+        self.assertEqual(context.dropped, {})
+
+    def test_a_stored_value_is_for_each_filter_that_has_it(self) -> None:
+        """Once, though the broker sends it for each of them; also for one that comes later."""
+        context = self.make(retained="take")
+        for number, state_topic in enumerate(("n1/t", "+/t", "n1/+")):
+            one = {"unique_id": str(number), "device": {"identifiers": [str(number)]}}
+            context.deliver(topic(f"x{number}"), sensor(**one, state_topic=state_topic))
+            if number > 0:
+                for _ in range(2):
+                    context.deliver("n1/t", b"5", retain=True)
+        devices = [line.partition("device=")[2][0] for line in context.lines()]
+        self.assertEqual(devices, ["0", "1", "2"])
