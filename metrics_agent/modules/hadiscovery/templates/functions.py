@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Any, Final
 
 from jinja2 import filters as of_jinja
-from jinja2.exceptions import UndefinedError
+from jinja2.exceptions import FilterArgumentError, UndefinedError
 from jinja2.runtime import Undefined
 from jinja2.tests import TESTS
 from jinja2.utils import pass_environment
@@ -169,7 +169,11 @@ class _Making:
 
     def reverse(self, value: Any) -> Any:
         self._meter.read(value)
-        return value[::-1] if isinstance(value, str) else self.listed(value)[::-1]
+        if isinstance(value, str):
+            return value[::-1]
+        if not isinstance(value, Iterable):
+            raise FilterArgumentError("argument must be iterable")
+        return self.listed(value)[::-1]
 
     def sort(self, value: Any, reverse: Any = False, case_sensitive: Any = False) -> list[Any]:
         self._meter.spend(3 * self._meter.read(value))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import BuiltinMethodType
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jinja2 import TemplateError as JinjaError
 from jinja2 import Undefined
@@ -324,6 +324,7 @@ class OracleTests(SynchronousTestCase):
 
     @settings(max_examples=600, deadline=None, report_multiple_bugs=False)
     @given(SECOND_TIER, PAYLOADS)
+    @example("{{ 0 | reverse | string }}", "")
     def test_expressions(self, text: str, payload: str) -> None:
         """All that is allowed gives what plain Jinja2 gives."""
         self.assertEqual(outcome(compile_jinja(text), payload), plain_outcome(text, payload), text)
