@@ -62,7 +62,9 @@ class Payload:
             # EMS-ESP has one for each of the up to 250 values of a boiler.
             if len(self._rendered) >= HADISCOVERY_ENTITIES_TOGETHER:
                 limit = HADISCOVERY_ENTITIES_TOGETHER
-                raise TemplateError(f"over {limit} other templates read this message")
+                raise TemplateError(
+                    f"more than {limit} different availability templates read this message"
+                )
             self._rendered[key] = None
             self._rendered[key] = render(template, self, encoding)
         return self._rendered[key]
