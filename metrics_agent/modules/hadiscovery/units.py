@@ -261,7 +261,7 @@ def converter(unit: str, wanted: str, device_class: str = "") -> Convert | None:
 
 
 def _by_inverse(dividend: float) -> Convert:
-    # Who stands needs no energy for a distance: that is no number.
+    # At rest no energy is used: there is no distance to divide by.
     return lambda value: dividend / value if value else nan
 
 
