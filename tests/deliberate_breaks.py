@@ -830,7 +830,7 @@ BREAKS: Final = (
     ),
     Break(
         "silence_of_a_device_means_offline",
-        "modules/hadiscovery/entity.py",
+        "modules/hadiscovery/availability.py",
         "return None if None in said else not one_is_enough",
         "return not one_is_enough",
         "tests.modules.hadiscovery.test_service",
@@ -851,7 +851,7 @@ BREAKS: Final = (
     ),
     Break(
         "an_update_forgets_who_is_there",
-        "modules/hadiscovery/entity.py",
+        "modules/hadiscovery/availability.py",
         "if earlier is not None:",
         "if False:",
         "tests.modules.hadiscovery.test_semantics",
@@ -879,9 +879,9 @@ BREAKS: Final = (
     ),
     Break(
         "a_device_is_online_because_it_was",
-        "modules/hadiscovery/registry.py",
-        "is_first, self._is_from_earlier_run = self._is_from_earlier_run, False",
-        "is_first = False",
+        "modules/hadiscovery/entity.py",
+        "            if heard:\n                return True\n",
+        "            if availability.verdict:\n                return True\n",
         "tests.modules.hadiscovery.test_restart",
     ),
     Break(

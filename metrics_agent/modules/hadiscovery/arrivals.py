@@ -1,4 +1,4 @@
-"""Who comes and who goes, some in each turn.
+"""Entities that become available or go away, a limited number per turn.
 
 One message of a bridge may say of tens of thousands of entities that they are there. Whether one
 is there, its `Availability` knows at once; what follows from it, values that were waiting and
@@ -12,7 +12,8 @@ from itertools import islice
 from typing import Final
 
 from metrics_agent.interfaces import ModuleContext
-from metrics_agent.modules.hadiscovery.entity import Availability, Entity
+from metrics_agent.modules.hadiscovery.availability import Availability
+from metrics_agent.modules.hadiscovery.entity import Entity
 from metrics_agent.modules.hadiscovery.points import Points
 
 __all__ = ["PER_TURN", "Arrivals"]

@@ -1,11 +1,9 @@
-"""The state of entities: what they stand by, when they are there, when they expire.
+"""The state of entities: what they say, what is shown of it, when it expires.
 
-Theory of operation. Messages that say whether an entity is there come on topics that most entities
-of a device, and often those of hundreds of devices, have in common. So entities with equal
-`AvailabilityConfig` share one `Availability`. A value has two places, as in Home Assistant: what
-the last message said (``native``), and what is shown (``shown``). What is refused, such as a text
-that is no number, takes the first place but never the second, and nothing is shown of an entity
-that is not there. Expiry needs no timer: it is looked at when there is a reason to look.
+Theory of operation. A value has two places, as in Home Assistant: what the last message said
+(``native``), and what is shown (``shown``). What is refused, such as a text that is no number,
+takes the first place but never the second, and nothing is shown of an entity that is not there.
+Expiry needs no timer: it is looked at when there is a reason to look.
 """
 
 from __future__ import annotations
@@ -14,22 +12,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from metrics_agent.metric import Series
-from metrics_agent.modules.hadiscovery.entity_config import (
-    AvailabilityConfig,
-    AvailabilityTopic,
-    DeviceInfo,
-    EntityConfig,
-    InputConfig,
-)
+from metrics_agent.modules.hadiscovery.availability import Availability, render_or_raw
+from metrics_agent.modules.hadiscovery.entity_config import DeviceInfo, EntityConfig, InputConfig
 from metrics_agent.modules.hadiscovery.naming import Point
 from metrics_agent.modules.hadiscovery.payload import Payload
-from metrics_agent.modules.hadiscovery.templates import Template, TemplateError
+from metrics_agent.modules.hadiscovery.templates import TemplateError
 from metrics_agent.modules.hadiscovery.values import IGNORED, Odd, Read, Value, reader_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
-__all__ = ["UNAVAILABLE", "Availability", "Device", "Entity", "Input"]
+__all__ = ["UNAVAILABLE", "Device", "Entity", "Input"]
 
 
 class _Unavailable:
@@ -41,93 +34,6 @@ class _Unavailable:
 
 UNAVAILABLE: Final = _Unavailable()
 """What is shown of an entity that is not there."""
-
-
-class Availability:
-    """Whether the entities with one `AvailabilityConfig` are there.
-
-    Args:
-        config: theirs.
-        earlier: of an entity that gets another config: what is known of its topics stays known.
-
-    Attributes:
-        entities: who shares it.
-        seen: what its topics said last.
-        latest: what the last message of any of them said; None for nothing.
-        verdict: what that comes to; None while it depends on topics that said nothing yet.
-    """
-
-    __slots__ = ("config", "entities", "latest", "seen", "verdict")
-
-    def __init__(self, config: AvailabilityConfig, earlier: Availability | None = None) -> None:
-        self.config = config
-        self.entities: dict[Entity, None] = {}
-        self.seen: dict[str, bool] = {}
-        self.latest: bool | None = None
-        if earlier is not None:
-            self.latest = earlier.latest
-            self.seen = {
-                each.topic: earlier.seen[each.topic]
-                for each in config.topics
-                if each.topic in earlier.seen
-            }
-        self.verdict = self._evaluate()
-
-    def _evaluate(self) -> bool | None:
-        topics = self.config.topics
-        if not topics:
-            return True
-        if self.config.mode == "latest":
-            return self.latest
-        said = {self.seen.get(each.topic) for each in topics}
-        one_is_enough = self.config.mode == "any"
-        if one_is_enough in said:
-            return one_is_enough
-        return None if None in said else not one_is_enough
-
-    def receive(self, topic: str, payload: Payload) -> bool:
-        """Take a message on one of the topics.
-
-        Returns:
-            Whether the entities have come or gone, or are known to be away.
-
-        Raises:
-            TemplateError: the template failed; nothing has changed.
-        """
-        each = next((each for each in self.config.topics if each.topic == topic), None)
-        if each is None:
-            return False  # a topic with a wildcard, of which Home Assistant knows no state either
-        said = self._read(each, payload)
-        if said is None:
-            return False
-        before = self.verdict
-        self.seen[topic] = self.latest = said
-        self.verdict = self._evaluate()
-        return self.verdict is not before
-
-    def _read(self, each: AvailabilityTopic, payload: Payload) -> bool | None:
-        encoding = self.config.encoding
-        if each.template is not None:
-            # Hundreds of devices have the same template for the topic of their bridge.
-            text = payload.rendered(each.template, encoding, _render_or_raw)
-        else:
-            text = payload.text(encoding)
-        if text == each.available:
-            return True
-        return False if text == each.not_available else None
-
-
-def _render_or_raw(template: Template, payload: Payload, encoding: str) -> str | None:
-    """Render; where something is undefined Home Assistant takes the payload itself."""
-    variables = payload.variables(encoding)
-    if variables is None:
-        return None
-    try:
-        return template.render(*variables)
-    except TemplateError as error:
-        if not error.undefined:
-            raise
-        return payload.text(encoding)
 
 
 class Device:
@@ -157,14 +63,26 @@ class Device:
         self.taken: dict[tuple[str, str, str], tuple[Input, ...]] = {}
 
     def is_online(self) -> bool | None:
-        """Say whether any of its entities is there; None if no topic says so or the opposite."""
+        """Say whether any of its entities is there.
+
+        Returns:
+            None if no topic says so or the opposite, or one that may say so is only remembered.
+        """
         online: bool | None = None
+        may_be_there = False
         for entity in self.entities:
-            verdict = entity.availability.verdict
-            if verdict is not None and entity.availability.config.topics:
-                if verdict:
-                    return True
+            availability = entity.availability
+            if not availability.config.topics:
+                continue
+            heard = availability.heard()
+            if heard:
+                return True
+            if heard is False:
                 online = False
+            elif availability.verdict:
+                may_be_there = True
+        if may_be_there:
+            return None
         if self.online is not None and all(
             not each.availability.config.topics for each in self.entities
         ):
@@ -181,6 +99,7 @@ class Input:
         native: what the last message said.
         shown: what Home Assistant shows.
         pending_ns: when a value came that could not be shown yet; 0 if none did.
+        is_stored: the value is one that the broker had stored, perhaps for days.
         wanted: what its values would be called.
         point: what they are called; None if they are not written.
         series: of that point.
@@ -194,6 +113,7 @@ class Input:
             "_template",
             "config",
             "entity",
+            "is_stored",
             "native",
             "pending_ns",
             "point",
@@ -207,6 +127,7 @@ class Input:
         self.native: Value | Odd = None
         self.shown: Value | _Unavailable = UNAVAILABLE
         self.pending_ns = 0
+        self.is_stored = False
         self.wanted: Point | None = None
         self.point: Point | None = None
         self.series: Series | None = None
@@ -246,7 +167,7 @@ class Input:
                     raise
                 return False  # the message does not concern it
         else:
-            text = _render_or_raw(template, payload, self._encoding)
+            text = render_or_raw(template, payload, self._encoding)
         if text is None:
             return False
         value = self._read(self.entity.config, text)
@@ -375,9 +296,16 @@ class Entity:
 
     def show(self, now_s: float) -> Iterable[Input]:
         """Show all values, as they are; returns those that were waiting for it."""
-        is_available = self.is_available(now_s)
-        return [
-            each
-            for each in self.inputs
-            if each.show(is_available=is_available) and is_available and each.pending_ns
-        ]
+        shown = []
+        for each in self.inputs:
+            may_show = self.may_show(each, now_s)
+            if each.show(is_available=may_show) and may_show and each.pending_ns:
+                shown.append(each)
+        return shown
+
+    def may_show(self, each: Input, now_s: float) -> bool:
+        """Say whether a value can be shown now."""
+        # A stored value may be as old as what is remembered: the stored availability decides.
+        if each.is_stored and not self.availability.heard():
+            return False
+        return self.is_available(now_s)

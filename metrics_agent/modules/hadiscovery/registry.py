@@ -8,7 +8,6 @@ came before.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
 from typing import Final
 
 from attrs import evolve
@@ -23,8 +22,9 @@ from metrics_agent.limits import (
     HADISCOVERY_TOPICS,
     HADISCOVERY_WILDCARDS_TOGETHER,
 )
+from metrics_agent.modules.hadiscovery.availability import Availability
 from metrics_agent.modules.hadiscovery.discovery import Announced
-from metrics_agent.modules.hadiscovery.entity import Availability, Device, Entity, Input
+from metrics_agent.modules.hadiscovery.entity import Device, Entity, Input
 from metrics_agent.modules.hadiscovery.entity_config import (
     AvailabilityConfig,
     DeviceInfo,
@@ -55,37 +55,37 @@ class Route:
         said: the last message if it may say that to who joins; None for none or a long one.
     """
 
-    __slots__ = ("_is_from_earlier_run", "availabilities", "inputs", "said", "topic")
+    __slots__ = ("_is_remembered", "availabilities", "inputs", "said", "topic")
 
     def __init__(self, topic: str, said_before: bytes | None = None) -> None:
         self.topic = topic
         self.said = said_before
-        self._is_from_earlier_run = said_before is not None
+        self._is_remembered = said_before is not None
         self.inputs: dict[Input, None] = {}
         self.availabilities: dict[Availability, None] = {}
 
-    def hear(self, message: Message) -> bool:
-        """Keep a message for those who join: a broker sends what it has stored only once.
-
-        Returns:
-            Whether it is the first one, and only an earlier run had one before.
-        """
+    def hear(self, message: Message) -> None:
+        """Keep a message for those who join: a broker sends what it has stored only once."""
         if not (self.availabilities or message.retain or self.said is not None):
-            return False  # values that nothing else is read from
+            return  # values that nothing else is read from
         if message.topic == self.topic:  # with a wildcard it says nothing, see Availability.receive
             is_short = len(message.payload) <= HADISCOVERY_STATUS_BYTES
             self.said = message.payload if is_short else None
-        is_first, self._is_from_earlier_run = self._is_from_earlier_run, False
-        return is_first
+        self._is_remembered = False
 
     def join(self, availability: Availability) -> None:
-        """Take in who is there or not by its messages."""
+        """Take in who is there or not by its messages.
+
+        Raises:
+            TemplateError: its template failed with the last one.
+        """
         if availability in self.availabilities:
             return
         self.availabilities[availability] = None
         if self.said is not None and self.topic not in availability.seen:
-            with suppress(TemplateError), one_message():
-                availability.receive(self.topic, Payload(self.said))
+            with one_message():
+                said = Payload(self.said)
+                availability.receive(self.topic, said, is_remembered=self._is_remembered)
 
 
 class Registry:
@@ -95,6 +95,7 @@ class Registry:
         names: gives points their names.
         added: called with the route of each new topic.
         removed: called with the route of each topic that has no use any more.
+        failed: called with an availability, a topic and why its template failed.
 
     Attributes:
         templates: of all entities.
@@ -103,7 +104,11 @@ class Registry:
     """
 
     def __init__(
-        self, names: Names, added: Callable[[Route], object], removed: Callable[[Route], object]
+        self,
+        names: Names,
+        added: Callable[[Route], object],
+        removed: Callable[[Route], object],
+        failed: Callable[[Availability, str, TemplateError], object],
     ) -> None:
         self.templates = TemplateStore()
         self.entities: dict[Key, Entity] = {}
@@ -111,6 +116,7 @@ class Registry:
         self._names = names
         self._added = added
         self._removed = removed
+        self._failed = failed
         self._by_unique_id: dict[Key, Entity] = {}
         self._by_topic: dict[str, tuple[Key, ...]] = {}
         self._routes: dict[str, Route] = {}
@@ -286,7 +292,11 @@ class Registry:
         availability = entity.availability
         availability.entities[entity] = None
         for topic in availability.config.topics:
-            self._route(topic.topic, new).join(availability)
+            route = self._route(topic.topic, new)
+            try:
+                route.join(availability)
+            except TemplateError as error:
+                self._failed(availability, topic.topic, error)
         for route in new:
             self._added(route)
 

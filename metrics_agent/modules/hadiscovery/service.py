@@ -23,6 +23,7 @@ from metrics_agent.limits import HADISCOVERY_TOPICS
 from metrics_agent.logs.burst import Burst
 from metrics_agent.metric import Metric
 from metrics_agent.modules.hadiscovery.arrivals import Arrivals
+from metrics_agent.modules.hadiscovery.availability import Availability
 from metrics_agent.modules.hadiscovery.components import SUPPORTED, read_entity
 from metrics_agent.modules.hadiscovery.config import HadiscoverySettings
 from metrics_agent.modules.hadiscovery.discovery import (
@@ -30,20 +31,23 @@ from metrics_agent.modules.hadiscovery.discovery import (
     parse_discovery,
     parse_topic,
 )
-from metrics_agent.modules.hadiscovery.entity import Availability, Device, Entity, Input
+from metrics_agent.modules.hadiscovery.entity import Device, Entity, Input
 from metrics_agent.modules.hadiscovery.entity_config import EntityConfig
+from metrics_agent.modules.hadiscovery.log_names import device_name, entity_name
 from metrics_agent.modules.hadiscovery.names import Names, online_series
 from metrics_agent.modules.hadiscovery.payload import Payload
 from metrics_agent.modules.hadiscovery.points import Points
 from metrics_agent.modules.hadiscovery.registry import Registry, Route
 from metrics_agent.modules.hadiscovery.remembered import FORGET_AFTER_S, Remembered
-from metrics_agent.modules.hadiscovery.remembered_words import RememberedWords
+from metrics_agent.modules.hadiscovery.remembered_availability import RememberedAvailability
 from metrics_agent.modules.hadiscovery.templates import TemplateError, one_message
 from metrics_agent.modules.hadiscovery.topics import announcement_filters, check_topic
 
 __all__ = ["HadiscoveryModule"]
 
 _ONLINE: Final = "online"
+_LARGE_BYTES: Final = 4096
+"""A message is kept until the next one; a larger one, with its JSON, for this turn only."""
 
 
 @implementer(IModule)
@@ -66,13 +70,19 @@ class HadiscoveryModule(Service):
         self._changed: dict[Device, None] = {}
         self._message: Message | None = None
         self._payload = Payload(b"")
+        self._will_forget = False
         self._subscriptions: dict[str, Cancellable] = {}
         self._registry = Registry(
-            Names(settings.sensor_names, self._log_clash), self._subscribe, self._unsubscribe
+            Names(settings.sensor_names, self._log_clash),
+            self._subscribe,
+            self._unsubscribe,
+            self._leave_out,
         )
         self._arrivals = Arrivals(context, self._come_or_go)
         self._remembered = Remembered(context, self._forget)
-        self._remembered_words = RememberedWords(context, self._registry.said)
+        self._remembered_availability = RememberedAvailability(
+            context, map(str, self._broker.brokers), self._registry.said
+        )
         # Devices come in bursts: one line for all of them.
         self._found = Burst(
             self._log,
@@ -94,7 +104,7 @@ class HadiscoveryModule(Service):
             self._context.subscribe(
                 self._broker, topic_filter, self._on_config, place="discovery", announcements=True
             )
-        self._registry.said_before = said = self._remembered_words.read()
+        self._registry.said_before = said = self._remembered_availability.read()
         if said:
             self._context.later(FORGET_AFTER_S, said.clear, place="forget")
         return self._context.watch(self._remembered.restore(self._restore), place="restore")
@@ -103,7 +113,7 @@ class HadiscoveryModule(Service):
         """Save what has changed."""
         super().stopService()
         self._remembered.close()
-        self._remembered_words.close()
+        self._remembered_availability.close()
         self._found.flush()
         self._gone.flush()
 
@@ -181,7 +191,8 @@ class HadiscoveryModule(Service):
                 check_topic(one.topic, self._settings.discovery_prefix)
             changed = self._registry.announce(topic, each, config, self._context.reactor.seconds())
         except PayloadError as error:
-            self._refuse(f"{topic} {each.object}" if each.object not in topic else topic, error)
+            place = f"{topic} {each.object}" if each.object not in topic else topic
+            self._refuse(place, error, device_name(each.payload))
             return False
         if changed and known is None:
             self._found.add(each.id)
@@ -248,16 +259,18 @@ class HadiscoveryModule(Service):
             expiring_s = [float(each) for each in all_s if each] or [0.0]
             self._context.expect(device.id, min(expiring_s), max(expiring_s))
 
-    def _refuse(self, topic: str, error: PayloadError) -> None:
-        self._context.left_out(topic[:200], error.reason, f"the announcement: {error.detail}")
+    def _refuse(self, topic: str, error: PayloadError, device: str = "") -> None:
+        of = f" of {device:.40}" if device else ""
+        where = f"the announcement{of}: {error.detail}"
+        self._context.left_out(topic[:200], error.reason, where)
 
     def _log_clash(self, entity: Entity, other: Entity) -> None:
         self._context.drop("same_name")
         self._log.warn(
             "Entities {entity} and {other} of a device have the same name: the first is left out. "
             "Rename one of them with sensor_names.",
-            entity=_shown(entity),
-            other=_shown(other),
+            entity=entity_name(entity),
+            other=entity_name(other),
             fold=("entity", "other"),
         )
 
@@ -282,16 +295,21 @@ class HadiscoveryModule(Service):
         again = message is self._message
         if not again:
             self._message, self._payload = message, Payload(message.payload)
+            if len(message.payload) > _LARGE_BYTES and not self._will_forget:
+                self._will_forget = True
+                self._context.later(0, self._forget_message, place="forget")
         with one_message(again=again):
             return self._handle(route, message, self._payload)
 
+    def _forget_message(self) -> None:
+        self._will_forget = False
+        self._message, self._payload = None, Payload(b"")
+
     def _handle(self, route: Route, message: Message, payload: Payload) -> Iterable[Metric]:
         points = Points()
-        is_first = route.hear(message)
+        route.hear(message)
         changed = [
-            each
-            for each in route.availabilities
-            if self._receive(each, message.topic, payload) or is_first
+            each for each in route.availabilities if self._receive(each, message.topic, payload)
         ]
         if route.inputs:
             if self._is_old(route, message):
@@ -300,9 +318,9 @@ class HadiscoveryModule(Service):
             else:
                 now_s = self._context.reactor.seconds()
                 for each in route.inputs:
-                    self._read(each, payload, message.received_ns, now_s, points)
+                    self._read(each, payload, message, now_s, points)
         if changed:
-            self._remembered_words.change()
+            self._remembered_availability.change()
             self._arrivals.begin(changed, message.received_ns, points)
         return points.metrics()
 
@@ -323,18 +341,24 @@ class HadiscoveryModule(Service):
         try:
             return availability.receive(topic, payload)
         except TemplateError as error:
-            self._context.left_out(topic[:200], "template_error", f"its availability: {error}")
+            self._leave_out(availability, topic, error)
             return False
 
+    def _leave_out(self, availability: Availability, topic: str, error: TemplateError) -> None:
+        """Log an availability that is not known, with the first of the entities that share it."""
+        entity = entity_name(next(iter(availability.entities)))
+        where = f"the availability of {entity}: {error}"
+        self._context.left_out(topic[:200], "template_error", where)
+
     def _read(
-        self, each: Input, payload: Payload, received_ns: int, now_s: float, points: Points
+        self, each: Input, payload: Payload, message: Message, now_s: float, points: Points
     ) -> None:
         entity = each.entity
         had_expired = entity.touch(now_s)
         try:
             has_value = each.read(payload)
         except TemplateError as error:
-            self._context.left_out(_shown(entity), "template_error", f"its value: {error}")
+            self._context.left_out(entity_name(entity), "template_error", f"its value: {error}")
             return
         if not has_value:
             if had_expired:
@@ -342,13 +366,14 @@ class HadiscoveryModule(Service):
             return
         if entity.config.off_delay is not None:
             self._switch_off_later(each, entity.config.off_delay)
-        if not entity.is_available(now_s):
+        each.is_stored = message.retain
+        if not entity.may_show(each, now_s):
             each.show(is_available=False)
-            each.pending_ns = received_ns
+            each.pending_ns = message.received_ns
         elif each.show(is_available=True):
-            _write(each, received_ns, points)
+            _write(each, message.received_ns, points)
         else:
-            self._context.left_out(_shown(entity), "invalid_value", f"{payload.data!r:.60}")
+            self._context.left_out(entity_name(entity), "invalid_value", f"{payload.data!r:.60}")
 
     def _come_or_go(
         self,
@@ -385,7 +410,7 @@ class HadiscoveryModule(Service):
         each.entity.off_call = None
         each.native = False
         each.pending_ns = self._context.now_ns()
-        if each.entity.is_available(self._context.reactor.seconds()):
+        if each.entity.may_show(each, self._context.reactor.seconds()):
             each.show(is_available=True)
             points = Points()
             _write(each, each.pending_ns, points)
@@ -405,10 +430,3 @@ def _cancel_off(entity: Entity) -> None:
     if entity.off_call is not None and entity.off_call.active():
         entity.off_call.cancel()
     entity.off_call = None
-
-
-def _shown(entity: Entity) -> str:
-    """Name an entity for a log line."""
-    device = entity.device
-    name = "" if device is None else device.name or device.id
-    return f"{name:.60} {entity.key[0]} {entity.key[1]:.80}".strip()

@@ -94,7 +94,7 @@ class ArrivalTests(ServiceCase):
         """However many devices have the template of their bridge."""
         context = self.announce(300)
         with patch(
-            "metrics_agent.modules.hadiscovery.entity._render_or_raw", return_value="online"
+            "metrics_agent.modules.hadiscovery.availability.render_or_raw", return_value="online"
         ) as render:
             context.deliver("bridge", ONLINE)
         self.assertEqual(render.call_count, 1)

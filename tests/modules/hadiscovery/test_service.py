@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent.config import AgentConfig, AgentSettings, ModuleConfig
 from metrics_agent.interfaces import ModuleKind
 from metrics_agent.modules.hadiscovery.config import HadiscoverySettings
+from metrics_agent.modules.hadiscovery.payload import Payload
 from metrics_agent.modules.hadiscovery.remembered import FORGET_AFTER_S
 from metrics_agent.modules.hadiscovery.service import HadiscoveryModule
 from metrics_agent.modules.opendtu import MODULE as OPENDTU
@@ -378,6 +380,62 @@ class MessageTests(ServiceCase):
         self.assertEqual(len(context.lines()), 2)
         self.assertEqual(context.dropped, {"template_error": 2})
         self.assertEqual(len(context.logged()), 1)
+
+    def test_what_is_logged_of_a_template(self) -> None:
+        """Device, entity and reason: of a value, of an availability, of one that is refused."""
+        fails, loops = "{{ 1 / 0 }}", "{% for x in value %}{% endfor %}"
+        of_availability = {"availability_topic": "n1/a", "availability_template": fails}
+        cases: tuple[tuple[dict[str, Any], str], ...] = (
+            ({"value_template": fails}, "ZeroDivisionError"),
+            (of_availability, "ZeroDivisionError"),
+            ({"value_template": loops}, "template_not_allowed"),
+            ({**of_availability, "availability_template": loops}, "template_not_allowed"),
+        )
+        for config, reason in cases:
+            context = self.make()
+            context.deliver(topic(), sensor(**config))
+            for name in {"n1/t", "n1/a"}.intersection(context.filters()):
+                context.deliver(name, b"1")
+            [line] = context.logged()
+            for part in ("Node", "sensor", "temperature", reason):
+                self.assertIn(part, line)
+
+    def test_a_template_that_fails_with_an_earlier_message(self) -> None:
+        """Counted and logged as well: the broker sends what it has stored only once."""
+        context = self.make()
+        context.deliver(topic(), sensor(availability_topic="n1/a"))
+        context.deliver("n1/a", b"online", retain=True)
+        fails = {"availability_topic": "n1/a", "availability_template": "{{ 1 / 0 }}"}
+        context.deliver(topic("other"), sensor(unique_id="o", **fails))
+        [line] = context.logged()
+        self.assertIn("n1/a: left out the availability of Node sensor n1 other: Zero", line)
+        self.assertEqual(context.dropped, {"template_error": 1})
+
+    def test_device_of_a_refused_template(self) -> None:
+        """By its name, or else by what identifies it, whatever has the place of these."""
+        loops = "{% for x in value %}{% endfor %}"
+        for device, expected in (
+            ({"identifiers": ["a", "b"]}, "announcement of a: "),
+            ({"identifiers": "a"}, "announcement of a: "),
+            ({"identifiers": []}, "announcement: "),
+            ({"name": 5, "identifiers": ["a"]}, "announcement: "),
+            (None, "announcement: "),
+        ):
+            context = self.make()
+            context.deliver(topic(), sensor(device=device, value_template=loops))
+            [line] = context.logged()
+            self.assertIn(expected, line)
+
+    def test_large_messages_are_not_kept(self) -> None:
+        """Nor their JSON, longer than for the turn in which they come."""
+        context = self.make()
+        context.deliver(topic(), sensor(value_template="{{ value_json.a }}"))
+        for _ in range(2):
+            context.deliver("n1/t", json.dumps({"a": 5, "b": "x" * 10_000}).encode())
+            context.advance(0)
+        kept = [each for each in gc.get_objects() if isinstance(each, Payload)]
+        self.assertEqual([each for each in kept if len(each.data) > 10_000], [])
+        self.assertEqual(len(context.lines()), 2)
 
     def test_templates_share_the_steps_of_a_message(self) -> None:
         """However many take long, the message is soon done; the others have their values."""

@@ -1,9 +1,8 @@
 """What the topics of availability said last, over a restart.
 
-Values that the broker has kept for our session come in order, and what was announced of their
-availability since comes among them. What was said before only we know; the broker's stored copy of
-it comes behind them. So it is kept in a file: without it all of these values would be those of
-entities that may not be there, of which only the last is kept.
+Values that the broker has kept for our session come in order. Messages about availability since
+then are among them. What was said before, only this file knows: the broker sends its retained copy
+last. Without the file all of these values would wait for that copy, and only the last would count.
 """
 
 from __future__ import annotations
@@ -11,36 +10,42 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from metrics_agent.interfaces import ModuleContext
 from metrics_agent.limits import HADISCOVERY_STATUS_BYTES, HADISCOVERY_TOPICS, STATE_FILE_BYTES
 
-__all__ = ["RememberedWords"]
+__all__ = ["RememberedAvailability"]
 
 _FIRST_S: Final = 2.0
 """Stored messages come in a burst after the start."""
-SAVE_EVERY_S: Final = 60.0
-"""The least time between two looks at all topics; the file itself is written less often."""
+SAVE_EVERY_S: Final = 30.0
+"""The least time between two writes of the file: changes are rare."""
 _STATE_FILE: Final = "availability.json"
 _PER_ITEM: Final = 2
 """What stands between two members."""
+_END: Final = "}}"
 _encode: Final = json.JSONEncoder().encode
 """As `json.dumps`, at a third of its time."""
 
 
-class RememberedWords:
+class RememberedAvailability:
     """Keeps messages of availability topics by topic, as far as there is room.
 
     Args:
         context: of the module.
+        broker: its addresses: the topics of another one are not those of the file.
         said: gives the topics and their last messages.
     """
 
     def __init__(
-        self, context: ModuleContext, said: Callable[[], Iterable[tuple[str, bytes]]]
+        self,
+        context: ModuleContext,
+        broker: Iterable[str],
+        said: Callable[[], Iterable[tuple[str, bytes]]],
     ) -> None:
         self._context = context
+        self._broker = list(broker)
         self._said = said
         self._file = context.state_file(_STATE_FILE)
         self._changed = False
@@ -48,9 +53,12 @@ class RememberedWords:
         self._is_due = False
 
     def read(self) -> dict[str, bytes]:
-        """Return what was said in an earlier run, by topic."""
-        stored = self._file.read()
-        found = stored.items() if isinstance(stored, dict) else ()
+        """Return what was said at this broker in an earlier run, by topic."""
+        stored: Any = self._file.read()
+        if not isinstance(stored, dict) or stored.get("broker") != self._broker:
+            return {}
+        topics = stored.get("topics")
+        found = topics.items() if isinstance(topics, dict) else ()
         return {
             topic: text.encode("utf-8", "replace")[:HADISCOVERY_STATUS_BYTES]
             for topic, text in islice(found, HADISCOVERY_TOPICS)
@@ -76,7 +84,8 @@ class RememberedWords:
 
     def _save(self) -> None:
         self._changed = False
-        left = STATE_FILE_BYTES
+        start = f'{{"broker": {_encode(self._broker)}, "topics": {{'
+        left = STATE_FILE_BYTES - len(start) - len(_END)
         members: list[str] = []
         for topic, payload in self._said():
             member = f"{_encode(topic)}: {_encode(payload.decode('utf-8', 'replace'))}"
@@ -84,4 +93,6 @@ class RememberedWords:
             if left < 0:
                 break
             members.append(member)
-        self._file.write_encoded(f"{{{', '.join(members)}}}".encode("ascii"))
+        data = f"{start}{', '.join(members)}{_END}".encode("ascii")
+        # With the usual pace a process that is killed would leave what was so minutes ago.
+        self._file.write_encoded(data, at_once=True)
