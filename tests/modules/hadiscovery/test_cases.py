@@ -3,7 +3,7 @@
 The files are described in `tests.modules.golden`. What programs really sent is in ``recorded_*``:
 Zigbee2MQTT 2.14.1, Theengs gateway 1.8.0, rtl_433 22.11, ecowitt2mqtt 2026.1.0, linux2mqtt 1.9.0;
 the devices are made up. `tests.integration.test_publishers` runs the first four programs. In the
-other cases 118 values were written by hand. The lines of the remaining ones were written by the
+other cases 125 values were written by hand. The lines of the remaining ones were written by the
 program, and each value was compared with one that had been worked out by hand.
 """
 
