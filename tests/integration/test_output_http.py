@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -211,10 +211,14 @@ class DatabaseCase(AgentCase):
     timeout = 180
 
     async def run_agent(
-        self, influx: Influx, settings: Mapping[str, Any] | None = None, **load: Any
+        self,
+        influx: Influx,
+        settings: Mapping[str, Any] | None = None,
+        broker: Sequence[str] = (),
+        **load: Any,
     ) -> Any:
         """Start broker, load and agent, with InfluxDB as its output."""
-        self.broker = Mosquitto.start(self, settings=[*QUIET, "max_queued_messages 0"])
+        self.broker = Mosquitto.start(self, settings=[*QUIET, "max_queued_messages 0", *broker])
         self.load = await Load.connect(self, self.broker.port, qos=1, **load)
         top = (
             f'output = "{influx.url}/write?db=telegraf"\nself_metrics_interval = "1s"\n'
@@ -298,12 +302,12 @@ class AgentTests(DatabaseCase):
 class WindowTests(DatabaseCase):
     """The rate of a load is reached, however few messages a broker sends unacknowledged."""
 
-    async def check_window(self, *rates: int, **settings: Any) -> None:
+    async def check_window(self, *rates: int, broker: Sequence[str] = (), **settings: Any) -> None:
         """Send for 3 s at each rate: nearly all is stored then, and the rest in a moment."""
         influx = Influx(self)
         await influx.start()
         await influx.create("telegraf")
-        parent = await self.run_agent(influx, settings)
+        parent = await self.run_agent(influx, settings, broker)
         for rate in rates:
             since_s = time.monotonic()
             self.load.rate = rate
@@ -336,3 +340,7 @@ class WindowTests(DatabaseCase):
     async def test_mqtt_3(self) -> None:
         """Ten messages leave at once: mosquitto sends twenty."""
         await self.check_window(100, 1000, protocol="3.1.1")
+
+    async def test_mqtt_3_and_window_of_1(self) -> None:
+        """Each message leaves at once too where mosquitto sends one at a time by itself."""
+        await self.check_window(100, broker=["max_inflight_messages 1"], protocol="3.1.1")
