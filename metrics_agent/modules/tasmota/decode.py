@@ -232,13 +232,18 @@ def _decode_several(
     name: str, content: Mapping[str, object], points: PointBuilder, drop: Drop, units: Units
 ) -> None:
     """Read an object of several sensors of a kind, as versions of 2017 sent ``DS18x20``."""
-    sensors = {
-        key: child
-        for key, child in _members(content, drop)
-        if isinstance(child, dict) and is_sensor(name, child)
-    }
-    if not sensors:
-        drop("unknown_object", name)
+    sensors: dict[str, Mapping[str, object]] = {}
+    others: list[tuple[str, str]] = []
+    for key, child in _members(content, drop):
+        if isinstance(child, dict):
+            if is_sensor(name, child):
+                sensors[key] = child
+            else:
+                others.append(("unknown_object", f"{name}.{key}"))
+        elif not isinstance(child, str):
+            others.append(("unmapped_key", f"{name}.{key}"))
+    for reason, where in others if sensors else [("unknown_object", name)]:
+        drop(reason, where)
     for key, child in sensors.items():
         decode_sensor(f"{name}-{key}", child, points, drop, units)
 

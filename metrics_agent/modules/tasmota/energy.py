@@ -17,6 +17,7 @@ from metrics_agent.metric import Metric
 from metrics_agent.modules.tasmota.device import Device
 from metrics_agent.modules.tasmota.meter_field import MeterField
 from metrics_agent.modules.tasmota.meter_keys import find
+from metrics_agent.modules.tasmota.meters import ask_units
 from metrics_agent.modules.tasmota.values import ChosenUnit, Drop, PointBuilder, Units, float_of
 
 __all__ = ["MAX_CHANNELS", "decode_energy", "decode_energy_fully"]
@@ -128,13 +129,14 @@ def decode_energy_fully(
         reply: the object is the answer to EnergyTotal, whose ``Total`` has channels, no tariffs.
     """
     shared: list[tuple[str, float]] = []
+    unknown: dict[str, MeterField] = {}
     channels = 0
     tariffs_in_total = not reply and not isinstance(energy.get("Power"), list)
     for key, value in energy.items():
         where = f"ENERGY.{key}"
         field = _FIELDS.get(key)
         if field is None:
-            _other(key, value, points, drop, units)
+            _other(key, value, points, drop, units, unknown)
         elif isinstance(value, list):
             if key == "Total" and tariffs_in_total and len(value) == _OLD_TOTAL_LENGTH:
                 _several(value, (field, *_TARIFFS["TotalTariff"]), points, drop, where)
@@ -149,6 +151,7 @@ def decode_energy_fully(
                 shared.append((field, found))
             elif found is not None:
                 points.add(_NAME, field, found)
+    ask_units("ENERGY", unknown, drop)
     for field, found in shared:
         for channel in map(str, range(1, channels + 1)) if channels else ("",):
             points.add(_NAME, field, found, channel)
@@ -189,8 +192,18 @@ def _several(
             points.add(_NAME, field, found)
 
 
-def _other(key: str, value: object, points: PointBuilder, drop: Drop, units: Units | None) -> None:
-    """Read other values: tariffs, a chip's own object, a solar inverter's inputs."""
+def _other(
+    key: str,
+    value: object,
+    points: PointBuilder,
+    drop: Drop,
+    units: Units | None,
+    unknown: dict[str, MeterField],
+) -> None:
+    """Read other values: tariffs, a chip's own object, a solar inverter's inputs.
+
+    Numbers whose unit cannot be known are added to `unknown`.
+    """
     where = f"ENERGY.{key}"
     if key in _TARIFFS and isinstance(value, list):
         _several(value, _TARIFFS[key], points, drop, where)
@@ -202,11 +215,13 @@ def _other(key: str, value: object, points: PointBuilder, drop: Drop, units: Uni
         _temperature(value, where, "", points, drop, units)
     else:
         meaning = _meaning(key)
-        if meaning is None or meaning.units or isinstance(value, list):
+        if meaning is None or isinstance(value, list):
             drop("unmapped_key", where)
             return
         found = float_of(value, drop, where)
-        if found is not None:
+        if found is not None and meaning.units:
+            unknown[key] = meaning
+        elif found is not None:
             points.add(meaning.measurement, meaning.field, found, meaning.channel, meaning.part)
 
 

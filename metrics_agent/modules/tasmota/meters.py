@@ -24,6 +24,7 @@ from metrics_agent.modules.tasmota.values import Drop, PointBuilder, Units, floa
 __all__ = [
     "MeterField",
     "MeterTable",
+    "ask_units",
     "decode_mapped",
     "decode_meter",
     "has_meter_keys",
@@ -164,14 +165,14 @@ def decode_meter(
             elif key.lower() not in _TEXTS:
                 rest[key] = value
         elif meaning.units:
-            if value.__class__ in (int, float):
+            if float_of(value, drop, where) is not None:
                 unknown[key] = meaning
         else:
             # Who names a key knows what it is: Teleinfo (TIC) quotes its numbers.
             number = float_of(value, drop, where, text=key in (mapping or ()))
             if number is not None:
                 found.append((meaning, _scaled(number, meaning.factor), where))
-    _ask(name, unknown, drop)
+    ask_units(name, unknown, drop)
     _add(found, points, drop, name or "meter")
     if rest:
         decode_sensor(name or "meter", rest, points, drop, units)
@@ -277,7 +278,7 @@ def _numbered(meter: Mapping[str, object], form_of: Mapping[str, str]) -> dict[s
     return {key: meaning for key, (word, _) in found.items() if word in no_phases}
 
 
-def _ask(name: str, unknown: Mapping[str, MeterField], drop: Drop) -> None:
+def ask_units(name: str, unknown: Mapping[str, MeterField], drop: Drop) -> None:
     """Leave out the values without a known unit; one line in the log names up to 16 of a kind."""
     kinds: dict[tuple[str, ...], list[str]] = {}
     for key, meaning in unknown.items():

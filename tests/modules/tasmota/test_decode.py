@@ -180,6 +180,20 @@ class Robust(SynchronousTestCase):
             values_found = [value for metric in metrics for value in metric.fields.values()]
             self.assertEqual(sorted(values_found), [1.0, 2.0, 40.0], absurd[:5])
 
+    def test_what_is_beside_several_sensors_in_an_object_is_named(self) -> None:
+        """One sensor in an object does not hide what else is in it."""
+        _, context = make()
+        context.deliver(
+            "tele/plug/SENSOR",
+            b'{"Foo":{"A":{"Temperature":1.5},"B":{"Odd":2},"x":5,"Type":"any"}}',
+        )
+        context.advance(2)
+        self.assertEqual(len(context.metrics), 1)
+        self.assertEqual(context.dropped, {"unknown_object": 1, "unmapped_key": 1})
+        named = " ".join(context.logged("info"))
+        self.assertIn("Foo.B (unknown_object)", named)
+        self.assertIn("Foo.x (unmapped_key)", named)
+
     def test_many_items(self) -> None:
         """The number of channels a payload can make has a bound, per array."""
         many = b",".join([b"1"] * 10_000)
@@ -305,6 +319,25 @@ class UnknownUnits(SynchronousTestCase):
         context.deliver("tele/plug/SENSOR", json.dumps({"SM": dict.fromkeys(keys, 1)}).encode())
         lines = "".join(context.logged("warn"))
         self.assertEqual([key for key in keys if f'"{key}"' not in lines], [])
+
+    def test_no_number_is_counted(self) -> None:
+        """A null or a text in place of such a value does not vanish without a count."""
+        payload = b'{"SM":{"1_7_0":null,"2_7_0":"3","E_in":1},"ENERGY":{"1_7_0":null}}'
+        _, context = make()
+        context.deliver("tele/plug/SENSOR", payload)
+        self.assertEqual(context.dropped, {"null_value": 2, "not_a_number": 1})
+
+    def test_keys_of_energy_are_asked_for(self) -> None:
+        """A script may call its meter ENERGY: its keys get the question, not just a remark."""
+        payload = b'{"ENERGY":{"Power":412,"1_7_0":3,"E_in":12.5,"Odd":1}}'
+        _, context = make()
+        context.deliver("tele/plug/SENSOR", payload)
+        self.assertEqual(context.dropped, {"unit_not_known": 1, "unmapped_key": 1})
+        self.assertIn('[modules.tasmota.meters."ENERGY"]', context.logged("warn")[0])
+        _, context = make(meters={"ENERGY": {"1_7_0": "power_imported kW"}})
+        context.deliver("tele/plug/SENSOR", payload)
+        self.assertEqual(context.dropped, {"unmapped_key": 1})
+        self.assertEqual(context.metrics[0].fields["power_imported"], 3000.0)
 
     def test_values_at_the_top_are_mapped_by_an_empty_name(self) -> None:
         """The setting that the log names works for a meter without an object of its own."""
