@@ -30,7 +30,8 @@ class Remarks:
     """Counts each key, and names it once for each device; the new ones of a message in one line.
 
     What asks for a setting is a line for each meter, and a warning. What a device makes up is
-    bounded: after 64 keys of a device, and 5,000 of all, further ones are only counted.
+    bounded: after 64 keys and 64 questions of a device, and 5,000 of all, further ones are only
+    counted.
 
     Args:
         context: of the module.
@@ -83,9 +84,11 @@ class Remarks:
 
     def _is_new(self, device: str, reason: str, where: str) -> bool:
         key = hash((device, reason, where))
-        count = self._of_device.get(hash(device), 0)
+        # Behind a bridge keys of many devices must not keep out a question.
+        kind = hash((device, reason == _QUESTION))
+        count = self._of_device.get(kind, 0)
         if key in self._seen or len(self._seen) >= _MOST or count >= _MOST_OF_DEVICE:
             return False
-        self._of_device[hash(device)] = count + 1
+        self._of_device[kind] = count + 1
         self._seen.add(key)
         return True

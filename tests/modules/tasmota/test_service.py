@@ -277,6 +277,18 @@ class LogTests(SynchronousTestCase):
         self.assertEqual(context.dropped, {"unmapped_key": 200})
         self.assertEqual(sum("left out" in text for text in context.logged("info")), 64)
 
+    def test_keys_do_not_take_the_place_of_questions(self) -> None:
+        """A bridge with forty plugs: the unit of each is asked for, whatever else they send."""
+        _, context = make()
+        for plug in range(40):
+            context.deliver(
+                "tele/bridge/SENSOR",
+                b'{"ZbReceived":{"0x0A11":{"Device":"0x0A11","Name":"Plug%d","PowerFactor":1,'
+                b'"ACFrequency":50,"CurrentSummationDelivered":5}}}' % plug,
+            )
+        self.assertEqual(context.dropped, {"unit_not_known": 40, "unmapped_key": 80})
+        self.assertEqual(len(context.logged("warn")), 40)
+
     def test_bursts_are_one_line(self) -> None:
         """5,000 discovered devices are one line, and 5,000 removed ones."""
         _, context = make()
