@@ -35,6 +35,7 @@ from metrics_agent.modules.tasmota.values import (
     Drop,
     PointBuilder,
     Units,
+    is_reading,
     point_time,
     short_enough,
 )
@@ -155,6 +156,8 @@ def _decode_top(
     for name, content in list(loose.items()):
         if content.__class__ is list and any(each.__class__ is dict for each in content):
             del loose[name]
+            if len(content) > MAX_ITEMS:
+                drop("too_many_channels", name)
             for index, each in enumerate(content[:MAX_ITEMS], 1):
                 if each.__class__ is dict:
                     called = name if len(content) == 1 else f"{name}-{index}"
@@ -240,10 +243,14 @@ def _decode_several(
                 sensors[key] = child
             else:
                 others.append(("unknown_object", f"{name}.{key}"))
-        elif not isinstance(child, str):
+        elif is_reading(child):
             others.append(("unmapped_key", f"{name}.{key}"))
-    for reason, where in others if sensors else [("unknown_object", name)]:
+    if not sensors:
+        drop("unknown_object", name)
+    for reason, where in others[:MAX_ITEMS]:
         drop(reason, where)
+    if len(others) > MAX_ITEMS:
+        drop("too_many_keys", f"{name}, {len(others)} keys, limit {MAX_ITEMS}")
     for key, child in sensors.items():
         decode_sensor(f"{name}-{key}", child, points, drop, units)
 

@@ -43,7 +43,7 @@ DRIVERS: Final[Mapping[str, dict[str, SensorReading | None]]] = {
         "EASF03": _tic("energy_total_t3", _WH),
         "EASF04": _tic("energy_total_t4", _WH),
         "EAIT": _tic("energy_exported_total", _WH),
-        **dict.fromkeys(("ADCO", "ADSC", "ISOUSC", "IMAX", "MOTDETAT")),
+        **dict.fromkeys(("ADCO", "ADSC", "ISOUSC", "IMAX", "MOTDETAT", "VTIC")),
     },
     # The other firmware for Teleinfo: what the meter measures, beside what the contract allows.
     _METER: {

@@ -18,7 +18,14 @@ from metrics_agent.modules.tasmota.device import Device
 from metrics_agent.modules.tasmota.meter_field import MeterField
 from metrics_agent.modules.tasmota.meter_keys import find
 from metrics_agent.modules.tasmota.meters import ask_units
-from metrics_agent.modules.tasmota.values import ChosenUnit, Drop, PointBuilder, Units, float_of
+from metrics_agent.modules.tasmota.values import (
+    ChosenUnit,
+    Drop,
+    PointBuilder,
+    Units,
+    float_of,
+    is_reading,
+)
 
 __all__ = ["MAX_CHANNELS", "decode_energy", "decode_energy_fully"]
 
@@ -150,11 +157,11 @@ def decode_energy_fully(
             if found is not None and key in _SHARED:
                 shared.append((field, found))
             elif found is not None:
-                points.add(_NAME, field, found)
+                points.add(_NAME, field, found, where=where)
     ask_units("ENERGY", unknown, drop)
     for field, found in shared:
         for channel in map(str, range(1, channels + 1)) if channels else ("",):
-            points.add(_NAME, field, found, channel)
+            points.add(_NAME, field, found, channel, where=f"ENERGY.{field}")
 
 
 def _channels(
@@ -165,7 +172,7 @@ def _channels(
     for index, value in enumerate(values[:MAX_CHANNELS], 1):
         found = float_of(value, drop, where)
         if found is not None:
-            points.add(_NAME, field, found, str(index))
+            points.add(_NAME, field, found, str(index), where=where)
 
 
 def _phases(
@@ -179,17 +186,19 @@ def _phases(
             continue
         found = float_of(value, drop, where)
         if found is not None:
-            points.add(_NAME, field, found, match[1])
+            points.add(_NAME, field, found, match[1], where=where)
 
 
 def _several(
     values: list[object], fields: tuple[str, ...], points: PointBuilder, drop: Drop, where: str
 ) -> None:
     """Read an array whose items have different meanings."""
+    if len(values) > len(fields):
+        drop("too_many_channels", where)
     for field, value in zip(fields, values, strict=False):
         found = float_of(value, drop, where)
         if found is not None:
-            points.add(_NAME, field, found)
+            points.add(_NAME, field, found, where=where)
 
 
 def _other(
@@ -209,20 +218,27 @@ def _other(
         _several(value, _TARIFFS[key], points, drop, where)
     elif isinstance(value, dict):
         _chip(key, value, points, drop, units)
-    elif key in _UNUSED or isinstance(value, str):
+    elif key in _UNUSED or not is_reading(value):
         return
     elif key == "Temperature" and units is not None:
         _temperature(value, where, "", points, drop, units)
     else:
         meaning = _meaning(key)
-        if meaning is None or isinstance(value, list):
+        if meaning is None or isinstance(value, (list, str)):
             drop("unmapped_key", where)
             return
         found = float_of(value, drop, where)
         if found is not None and meaning.units:
             unknown[key] = meaning
         elif found is not None:
-            points.add(meaning.measurement, meaning.field, found, meaning.channel, meaning.part)
+            points.add(
+                meaning.measurement,
+                meaning.field,
+                found,
+                meaning.channel,
+                meaning.part,
+                where=where,
+            )
 
 
 def _meaning(key: str) -> MeterField | None:
@@ -250,4 +266,4 @@ def _temperature(
     if found is not None:
         found = units.convert(found, ChosenUnit.TEMPERATURE, drop, where)
     if found is not None:
-        points.add(DEVICE.name, DEVICE.key("temperature"), found, sensor=sensor)
+        points.add(DEVICE.name, DEVICE.key("temperature"), found, sensor=sensor, where=where)

@@ -181,19 +181,17 @@ def decode_meter(
 def _add(
     found: list[tuple[MeterField, float, str]], points: PointBuilder, drop: Drop, sensor: str
 ) -> None:
-    """Add what was found, but zeros before the first telegram and what is there twice."""
-    taken: set[tuple[str, str, str]] = set()
+    """Add what was found, but zeros before the first telegram."""
     totals = [number for meaning, number, _ in found if meaning.field in _TOTALS]
     waiting = bool(totals) and not any(totals)
     for meaning, number, where in found:
         if waiting and not number:
             drop("zero_total", where)
-        elif (meaning.field, meaning.channel, meaning.part) in taken:
-            drop("same_field_twice", f"{where}, which is {meaning.field} too")
         else:
             called = f"{sensor}-{meaning.part}" if meaning.part else sensor
-            taken.add((meaning.field, meaning.channel, meaning.part))
-            points.add(meaning.measurement, meaning.field, number, meaning.channel, called)
+            points.add(
+                meaning.measurement, meaning.field, number, meaning.channel, called, where=where
+            )
 
 
 def decode_mapped(
@@ -203,10 +201,11 @@ def decode_mapped(
     for key in content:
         meaning = mapping.get(key)
         if meaning is not None:
-            number = float_of(content[key], drop, f"{name}.{key}", text=True)
+            where = f"{name}.{key}"
+            number = float_of(content[key], drop, where, text=True)
             if number is not None:
                 number = _scaled(number, meaning.factor)
-                points.add(meaning.measurement, meaning.field, number, meaning.channel)
+                points.add(meaning.measurement, meaning.field, number, meaning.channel, where=where)
     return {key: value for key, value in content.items() if key not in mapping}
 
 

@@ -22,7 +22,7 @@ from metrics_agent.modules.tasmota.sensor_table import (
     READINGS,
     SensorReading,
 )
-from metrics_agent.modules.tasmota.values import Drop, PointBuilder, Units, float_of
+from metrics_agent.modules.tasmota.values import Drop, PointBuilder, Units, float_of, is_reading
 
 __all__ = [
     "MAX_ITEMS",
@@ -114,7 +114,7 @@ def decode_sensor(
             reader.read_nested(key, value)
         elif key in READINGS:
             reader.read(READINGS[key], key, value, sensor)
-        elif key not in IGNORED_KEYS and not isinstance(value, str):
+        elif key not in IGNORED_KEYS and is_reading(value):
             drop("unmapped_key", reader.where(key))
 
 
@@ -132,7 +132,7 @@ def decode_table(
     for key, value in values.items():
         if key in table:
             reader.read(table[key], key, value, values, channel)
-        elif not isinstance(value, str):
+        elif is_reading(value):
             drop("unmapped_key", reader.where(key))
 
 
@@ -174,6 +174,8 @@ class _Reader:
             self._drop("unmapped_key", self.where(key))
             return
         if isinstance(value, list):
+            if len(value) > MAX_ITEMS:
+                self._drop("too_many_channels", self.where(key))
             for index, item in enumerate(value[:MAX_ITEMS], 1):
                 self._add(reading, key, item, siblings, str(index))
         else:
@@ -193,7 +195,7 @@ class _Reader:
             reading = inner.get(name)
             if reading is not None:
                 self.read(reading, f"{path}.{name}", item, value)
-            elif name not in inner and name not in IGNORED_KEYS and not isinstance(item, str):
+            elif name not in inner and name not in IGNORED_KEYS and is_reading(item):
                 self._drop("unmapped_key", self.where(f"{path}.{name}"))
 
     def read_numbered(
@@ -218,6 +220,8 @@ class _Reader:
             for name, item in value.items():
                 if (reading := _NESTED[word].get(name)) is not None:
                     self.read(reading, f"{key}.{name}", item, value, number)
+                elif name not in IGNORED_KEYS and is_reading(item):
+                    self._drop("unmapped_key", self.where(f"{key}.{name}"))
             return True
         if (reading := numbered.get(word)) is None:
             return False
@@ -253,7 +257,7 @@ class _Reader:
         field = reading.field
         if reading.fraction and isinstance(value, float):
             field = reading.fraction
-        self._points.add(reading.measurement, field, found, channel, self._name)
+        self._points.add(reading.measurement, field, found, channel, self._name, where=where)
 
     def _add_flag(self, reading: SensorReading, value: object, where: str, channel: str) -> None:
         if value is None:

@@ -79,7 +79,8 @@ def decode_switched(
         if key in document:
             found = float_of(document[key], drop, key)
             if found is not None:
-                points.add(SWITCH.name, field, found, channel=key[-1] if key[-1].isdigit() else "1")
+                channel = key[-1] if key[-1].isdigit() else "1"
+                points.add(SWITCH.name, field, found, channel, where=key)
 
 
 def _add(points: PointBuilder, field: str, value: float | None) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "Units",
     "duration_s",
     "float_of",
+    "is_reading",
     "point_time",
     "short_enough",
 ]
@@ -90,6 +91,11 @@ def float_of(value: object, drop: Drop, where: str, *, text: bool = False) -> fl
         drop("null_value" if value is None else "not_a_number", where)
         return None
     return result + 0.0
+
+
+def is_reading(value: object) -> bool:
+    """Say whether a value may be a reading: anything but a text that is no number."""
+    return value.__class__ is not str or text_number(value) is not None
 
 
 def short_enough(name: str, drop: Drop) -> bool:
@@ -187,9 +193,29 @@ class PointBuilder:
         self._fields: dict[tuple[str, str, str], dict[str, FieldValue]] = {}
 
     def add(
-        self, measurement: str, field: str, value: FieldValue, channel: str = "", sensor: str = ""
+        self,
+        measurement: str,
+        field: str,
+        value: FieldValue,
+        channel: str = "",
+        sensor: str = "",
+        *,
+        where: str = "",
     ) -> None:
-        """Add a field to the point of a series; of two of one name the first counts."""
+        """Add a field to the point of a series.
+
+        Of two numbers of one field the first is taken; the other, unless it is the same, is dropped
+        as ``same_field_twice``. Of two states one that is true is enough, as of two detectors'
+        alarms.
+
+        Args:
+            measurement: where it goes.
+            field: likewise.
+            value: what goes there.
+            channel: of the series.
+            sensor: likewise.
+            where: its place in the payload, for the log.
+        """
         key = (measurement, channel, sensor)
         fields = self._fields.get(key)
         if fields is None:
@@ -199,7 +225,12 @@ class PointBuilder:
                 self._note_full(sensor or measurement)
                 return
             fields = self._fields[key] = {}
-        fields.setdefault(field, value)
+        if field not in fields:
+            fields[field] = value
+        elif value.__class__ is bool:
+            fields[field] = fields[field] or value
+        elif fields[field] != value:
+            self._drop("same_field_twice", f"{where or sensor}, which is {field} too")
 
     def _note_full(self, where: str) -> None:
         if not self._full:

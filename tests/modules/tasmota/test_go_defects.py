@@ -52,7 +52,7 @@ class GoDefects(SynchronousTestCase):
         self.assertEqual(
             [metric.series.tags["sensor"] for metric in metrics], ["BME280", "SML", "MT175"]
         )
-        self.assertEqual(context.dropped, {"unknown_object": 1})
+        self.assertEqual(context.dropped, {"unknown_object": 1, "unmapped_key": 1})
 
     def test_no_http(self) -> None:
         """B17: each message of a device with channels waited for a GET to an address it named."""

@@ -245,13 +245,14 @@ class LogTests(SynchronousTestCase):
         context.deliver(config_topic(), announcement())
         context.deliver("tele/plug/SENSOR", b'{"WAT":{"x":1},"SML":{"E_in":1,"Foo":2}}')
         context.advance(2)
-        self.assertEqual(context.dropped, {"unknown_object": 1, "unmapped_key": 1})
+        self.assertEqual(context.dropped, {"unknown_object": 1, "unmapped_key": 2})
         self.assertEqual(context.logged("warn"), [])
         self.assertEqual(
             [text for text in context.logged("info") if "left out" in text],
             [
                 "plug: left out WAT (unknown_object); counted from now on, not logged again.",
-                "plug: left out SML.Foo (unmapped_key); counted from now on, not logged again.",
+                "plug: left out WAT.x, SML.Foo (unmapped_key); counted from now on, not logged "
+                "again.",
             ],
         )
 
