@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from metrics_agent.catalogue import CLIMATE, DEVICE, ELECTRICITY, STATE, SWITCH
+from metrics_agent.json_payload import number
 from metrics_agent.modules.tasmota.meters import MeterTable
 from metrics_agent.modules.tasmota.sensor_table import READINGS, flag, reading
 from metrics_agent.modules.tasmota.sensors import decode_table
@@ -56,6 +57,11 @@ plugs or by a plugin of the bridge. The unit is in neither."""
 _CURRENT: Final = "RMSCurrent"
 _MOST_AMPERES: Final = 100
 """No device has more; a bridge passes on mA until it has read what to divide by."""
+_LEAST_VOLTS: Final = 120.0
+"""Of the mains, where a message has no voltage."""
+_RAW_RATIO: Final = 20
+_IDLE_WATTS: Final = 50
+"""No device has a power factor below 0.05, but one that is idle."""
 _ASKED: Final = {
     **{key: f"{field} Wh" for key, field in _ENERGY.items()},
     _CURRENT: f"{ELECTRICITY.key('current')} mA",
@@ -202,7 +208,7 @@ def decode_zigbee(
     switched: dict[str, object] = {}
     rest: dict[str, object] = {}
     for key, value in content.items():
-        if key in mapped or key in _ENERGY or _is_raw(key, value):
+        if key in mapped or key in _ENERGY or _is_raw(key, value, content):
             _add_counter(key, value, points, drop, called, mapped)
         elif key in _SWITCHED:
             if key not in _COMMANDS or not any(each.startswith(_COMMANDS[key]) for each in content):
@@ -215,9 +221,19 @@ def decode_zigbee(
     decode_table(called, rest, points, drop, units, _TABLE)
 
 
-def _is_raw(key: str, value: object) -> bool:
-    """Say whether a current is in the device's own unit: the bridge has not read its divisor."""
-    return key == _CURRENT and isinstance(value, (int, float)) and value > _MOST_AMPERES
+def _is_raw(key: str, value: object, content: Mapping[str, object]) -> bool:
+    """Say whether a current is in the device's own unit: the bridge has not read its divisor.
+
+    It is if no device has so much, or if the power beside it is out of all proportion.
+    """
+    current = number(value) if key == _CURRENT else None
+    if current is None:
+        return False
+    if current > _MOST_AMPERES:
+        return True
+    power = number(content.get("ActivePower"))
+    voltage = number(content.get("RMSVoltage")) or _LEAST_VOLTS
+    return power is not None and current * voltage > _RAW_RATIO * (abs(power) + _IDLE_WATTS)
 
 
 def _called(name: str, content: Mapping[str, object]) -> str:
@@ -247,4 +263,4 @@ def _add_counter(
     found = float(int(raw[1], 16)) if raw is not None else float_of(value, drop, where)
     if found is not None:
         found = found if meaning.factor == 1 else round(found * meaning.factor, 9)
-        points.add(meaning.measurement, meaning.field, found, meaning.channel, sensor)
+        points.add(meaning.measurement, meaning.field, found, meaning.channel, sensor, where=where)

@@ -104,3 +104,26 @@ class UnknownTests(SynchronousTestCase):
             ('{"ENERGY":{"Power":1,"TotalTariff":[1,2,3]}}', "ENERGY.TotalTariff"),
         ):
             self.assertEqual(decode(payload)[1], [("too_many_channels", where)])
+
+
+class RawCurrentTests(SynchronousTestCase):
+    """A Zigbee plug's current that its bridge has not divided yet."""
+
+    def test_power_shows_that_it_is_raw(self) -> None:
+        for others in (
+            '"RMSVoltage":231,"RMSCurrent":60,"ActivePower":13',
+            '"RMSCurrent":60,"ActivePower":13',
+        ):
+            found, drops = decode(f'{{"ZbReceived":{{"0x5ADF":{{"Device":"0x5ADF",{others}}}}}}}')
+            self.assertNotIn("current", found)
+            self.assertEqual([reason for reason, _ in drops], ["unit_not_known"])
+
+    def test_amperes(self) -> None:
+        """Poor power factors, a power that is fed in, and no power at all leave it as it is."""
+        for others, current in (
+            ('"RMSVoltage":231,"RMSCurrent":0.4,"ActivePower":0', 0.4),
+            ('"RMSVoltage":231,"RMSCurrent":10,"ActivePower":-2300', 10.0),
+            ('"RMSVoltage":231,"RMSCurrent":60', 60.0),
+        ):
+            found, drops = decode(f'{{"ZbReceived":{{"0x5ADF":{{"Device":"0x5ADF",{others}}}}}}}')
+            self.assertEqual((found["current"], drops), (current, []))
