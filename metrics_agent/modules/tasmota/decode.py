@@ -20,6 +20,7 @@ from metrics_agent.modules.tasmota.meters import (
     decode_mapped,
     decode_meter,
     has_meter_keys,
+    may_be_meter,
 )
 from metrics_agent.modules.tasmota.sensor_table import ENVELOPE, IGNORED_OBJECTS
 from metrics_agent.modules.tasmota.sensors import (
@@ -234,7 +235,13 @@ def _decode_object(
 def _decode_several(
     name: str, content: Mapping[str, object], points: PointBuilder, drop: Drop, units: Units
 ) -> None:
-    """Read an object of several sensors of a kind, as versions of 2017 sent ``DS18x20``."""
+    """Read an object of several sensors of a kind, as versions of 2017 sent ``DS18x20``.
+
+    Of one that is unknown, what a meter may have is asked for.
+    """
+    if may_be_meter(content):
+        decode_meter(name, content, points, drop, units)
+        return
     sensors: dict[str, Mapping[str, object]] = {}
     others: list[tuple[str, str]] = []
     for key, child in _members(content, drop):

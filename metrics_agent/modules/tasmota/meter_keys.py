@@ -311,9 +311,10 @@ TABLE: Final[dict[tuple[str, str], MeterField]] = dict(
         *_phases("voltage", "u# ul# volt# v# l#v l#volt l#voltage l#spannung l#nvoltage"),
         *_whole(ELECTRICITY, "voltage", "spannung ddmvoltage voltageavg lnvoltage mainsv 12.7.0"),
         *_between_phases("voltage", "u v ul volt voltage spannung"),
-        *_whole(ELECTRICITY, "voltage", "voltage volt", weak=True),
+        *_whole(ELECTRICITY, "voltage", "voltage volt u v", weak=True),
         *_each_phase("current", "curr current i amperage amp amps a strom ampere", "31.7.0"),
         *_phases("current", "i# il# curr# amp# l#i l#a l#amp l#current l#strom"),
+        *_whole(ELECTRICITY, "current", "i", weak=True),
         *_whole(ELECTRICITY, "current", "amperage accurrent ddmcurrent currenttotal mainsc 11.7.0"),
         *_whole(ELECTRICITY, "current_neutral", "in 91.7.0"),
         *_whole(

@@ -13,6 +13,7 @@ from typing import Final
 from attrs import evolve
 
 from metrics_agent.catalogue import COUNTER, ELECTRICITY
+from metrics_agent.modules.tasmota.meter_doubt import doubtful_keys, is_code
 from metrics_agent.modules.tasmota.meter_field import WATTS, MeterField
 from metrics_agent.modules.tasmota.meter_keys import DAYS_AND_NIGHTS, ENERGY, find, normalised
 from metrics_agent.modules.tasmota.meter_parts import find_parts
@@ -28,6 +29,7 @@ __all__ = [
     "decode_mapped",
     "decode_meter",
     "has_meter_keys",
+    "may_be_meter",
     "parse_meter_field",
 ]
 
@@ -69,18 +71,28 @@ def parse_meter_field(text: str) -> MeterField:
 
 # Keys of meters that count something other than electricity, or heat: W and kW, kWh and MWh occur.
 _FLOWS: Final = ("volume", "flow", "m3")
-_FLUIDS: Final = ("wasser", "water", "gas", "wmz", "waerme", "heat")
+_VOLUMES: Final = frozenset({"volume", "volumen", "m3"})
+_FLUIDS: Final = ("wasser", "water", "gas")
+_HEAT: Final = ("wmz", "waerme", "heat")
 _TARIFF_CODES: Final = frozenset({"1.8.1", "1.8.2"})
 # The firmware's own begin with a capital.
 _SCRIPTS_OWN: Final = frozenset({"power", "voltage"})
-# Codes of a meter, also those that mean nothing here: "C.8.0", ".8.1".
-_SOME_CODE = re.compile(r"[0-9CFL]{0,3}(?:\.[0-9F]{1,2}){1,2}")
-_CODE_CHARS: Final = 12
 # Fewer keys are not those of several parts.
 _SEVERAL: Final = 3
 # More does not fit a line of the log.
 _MOST_NAMED: Final = 16
+_VOLUME: Final = MeterField(COUNTER.name, COUNTER.key("volume"), units=("m3", "l"), weak=True)
 _SCALED: Final = ("a power of ten",)
+_ALONE: Final = ("any quantity",)
+_UNIT_OF: Final = {
+    "energy": "kWh",
+    "power": "W",
+    "voltage": "V",
+    "current": "A",
+    "frequency": "Hz",
+    "volume": "m3",
+}
+"""First word of a field -> its unit, for an example of the setting."""
 _NUMBERED: Final = ("anything",)
 # "v1" is a phase's voltage, but not beside "v4".
 _NUMBERED_NAME = re.compile(r"([A-Za-z]{1,2})([0-9]{1,2})")
@@ -118,7 +130,7 @@ def has_meter_keys(meter: Mapping[str, object]) -> bool:
             return True
     if volume:
         return bool(weak)
-    if weak and sum(map(_is_code, meter)) > 1:
+    if weak and sum(map(is_code, meter)) > 1:
         return True
     if len(names) > _SEVERAL and find_parts(names):
         return True
@@ -126,8 +138,14 @@ def has_meter_keys(meter: Mapping[str, object]) -> bool:
     return bool(weak - {""}) and (not unknown or len(weak) > 1)
 
 
-def _is_code(key: str) -> bool:
-    return len(key) <= _CODE_CHARS and _SOME_CODE.fullmatch(key) is not None
+def may_be_meter(meter: Mapping[str, object]) -> bool:
+    """Say whether an object that nothing else is has a key that a meter may have."""
+    if any(isinstance(value, dict) for value in meter.values()):
+        return False
+    return any(
+        isinstance(value, (int, float)) and (find(key) is not None or key.lower() in _VOLUMES)
+        for key, value in meter.items()
+    )
 
 
 def decode_meter(
@@ -218,8 +236,9 @@ def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> di
     form_of = {key: normalised(key)[0] for key in meter}
     known.update(_numbered(meter, form_of))
     forms = set(form_of.values())
+    known = _in_doubt(name, meter, known, form_of, mapping)
     fields = {(each.field, each.channel) for each in known.values() if not each.units}
-    flows = name.lower().startswith(_FLUIDS) or any(
+    flows = name.lower().startswith((*_FLUIDS, *_HEAT)) or any(
         word in form for form in forms for word in _FLOWS
     )
     raw = any(form.endswith("sf") for form in forms)
@@ -236,8 +255,8 @@ def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> di
         for key, each in doubtful
     )
     if not forms.isdisjoint(DAYS_AND_NIGHTS):
-        alone = {day for day, night in DAYS_AND_NIGHTS.items() if night not in forms}
-        known = {key: meaning for key, meaning in known.items() if form_of[key] not in alone}
+        days = {day for day, night in DAYS_AND_NIGHTS.items() if night not in forms}
+        known = {key: meaning for key, meaning in known.items() if form_of[key] not in days}
     for key, meaning in known.items():
         form = form_of[key]
         doubt = meaning.units
@@ -248,7 +267,7 @@ def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> di
         elif meaning.field.startswith("energy") and (
             (flows and not form.endswith("kwh")) or (tariffs and form[0].isdigit())
         ):
-            doubt = ("kWh", "m3") if name.lower().startswith(_FLUIDS) else ENERGY
+            doubt = ENERGY
         elif meaning.field == "power" and called_power:
             doubt = ("W", "kWh")
         elif meaning.field == "power" and (flows or (kilowatts and not form[0].isdigit())):
@@ -259,6 +278,34 @@ def _meanings(name: str, meter: Mapping[str, object], mapping: MeterTable) -> di
         if doubt != meaning.units:
             known[key] = evolve(meaning, units=doubt)
     return {**known, **{key: mapping[key] for key in meter if key in mapping}}
+
+
+def _in_doubt(
+    name: str,
+    meter: Mapping[str, object],
+    known: Mapping[str, MeterField],
+    form_of: Mapping[str, str],
+    mapping: MeterTable,
+) -> dict[str, MeterField]:
+    """Return what keys mean, those in doubt that nothing else in the object confirms.
+
+    A meter of water or gas counts a volume; so may any key that is called one.
+    """
+    fluid = name.lower().startswith(_FLUIDS)
+    volumes = {key for key in meter if key not in known and key.lower() in _VOLUMES}
+    if fluid:
+        volumes |= {
+            key
+            for key, each in known.items()
+            if each.field.startswith("energy") and not form_of[key].endswith("kwh")
+        }
+    doubtful = doubtful_keys({**known, **mapping}, meter, form_of) - mapping.keys()
+    found = {**known, **dict.fromkeys(volumes, _VOLUME)}
+    for key in doubtful:
+        meaning = found[key]
+        if not meaning.units and not (fluid and meaning.measurement == COUNTER.name):
+            found[key] = evolve(meaning, units=_ALONE)
+    return found
 
 
 def _numbered(meter: Mapping[str, object], form_of: Mapping[str, str]) -> dict[str, MeterField]:
@@ -281,7 +328,7 @@ def ask_units(name: str, unknown: Mapping[str, MeterField], drop: Drop) -> None:
     """Leave out the values without a known unit; one line in the log names up to 16 of a kind."""
     kinds: dict[tuple[str, ...], list[str]] = {}
     for key, meaning in unknown.items():
-        special = meaning.units in (_SCALED, _NUMBERED)
+        special = meaning.units in (_SCALED, _NUMBERED, _ALONE)
         kinds.setdefault(meaning.units if special else (), []).append(key)
     for kind, keys in kinds.items():
         for start in range(0, len(keys), _MOST_NAMED):
@@ -300,6 +347,12 @@ def _question(name: str, kind: tuple[str, ...], keys: list[str], first: MeterFie
     if kind == _NUMBERED:
         return f'{name}: {listed}: only numbered; set what each is {setting} = "power W"'
     at = f"@{first.channel}" if first.channel else ""
+    if kind == _ALONE:
+        unit = _UNIT_OF[first.field.split("_", 1)[0]]
+        return (
+            f"{name}: {listed}: not clear by the name what is measured; set what each is "
+            f'{setting} = "{first.field}{at} {unit}"'
+        )
     return (
         f'{name}: set units {setting} = "{first.field}{at} {first.units[0]}" '
         f"({' or '.join(first.units)}); the message does not give them for {listed}"

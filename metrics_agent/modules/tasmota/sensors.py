@@ -64,7 +64,9 @@ def stem_of(name: str) -> str:
 def driver_stem(name: str, content: Mapping[str, object]) -> str:
     """Return the stem of a driver whose keys have meanings of their own; empty for others."""
     stem = stem_of(name)
-    return stem if stem in DRIVERS else teleinfo_stem(name, content)
+    if stem in DRIVERS or any(key in content for key in OVERRIDES.get(stem, ())):
+        return stem
+    return teleinfo_stem(name, content)
 
 
 def is_sensor(name: str, sensor: Mapping[str, object]) -> bool:

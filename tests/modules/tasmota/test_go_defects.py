@@ -47,7 +47,7 @@ class GoDefects(SynchronousTestCase):
         context.deliver(config_topic(), announcement())
         metrics = context.deliver(
             "tele/plug/SENSOR",
-            b'{"BME280":{"Temperature":20},"SML":{"Total_in":5},"MT175":{"P":1},"WAT":{"a":1}}',
+            b'{"BME280":{"Temperature":20},"SML":{"Total_in":5},"MT175":{"P":1,"E_in":2},"WAT":{"a":1}}',
         )
         self.assertEqual(
             [metric.series.tags["sensor"] for metric in metrics], ["BME280", "SML", "MT175"]
@@ -98,4 +98,4 @@ class GoDefects(SynchronousTestCase):
         _, context = make()
         context.deliver(config_topic(), announcement())
         self.assertEqual(len(context.deliver("tele/plug/SENSOR", b'{"ENERGY":{"Voltage":1}}')), 1)
-        self.assertEqual(len(context.deliver("tele/plug/SENSOR", b'{"MT175":{"P":1}}')), 1)
+        self.assertEqual(len(context.deliver("tele/plug/SENSOR", b'{"MT175":{"P":1,"E_in":2}}')), 1)

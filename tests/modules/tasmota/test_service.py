@@ -251,8 +251,10 @@ class LogTests(SynchronousTestCase):
             [text for text in context.logged("info") if "left out" in text],
             [
                 "plug: left out WAT (unknown_object); counted from now on, not logged again.",
-                "plug: left out WAT.x, SML.Foo (unmapped_key); "
-                + "counted from now on, not logged again.",
+                (
+                    "plug: left out WAT.x, SML.Foo (unmapped_key); counted from now on, "
+                    "not logged again."
+                ),
             ],
         )
 
