@@ -1,6 +1,6 @@
 """Messages of the socket -> readings; pure: no clock, no log, no socket.
 
-Four forms are about. Since v2024.02.19 a message has one inverter, its values in the groups
+There are four forms. Since v2024.02.19 a message has one inverter, its values in the groups
 ``AC``, ``DC`` and ``INV``, the yields in ``INV``; before, it had all of them, the yields in ``AC``.
 Before 2023.04 there were no groups: channel ``"0"`` was the inverter and ``"1"`` ... the strings.
 Before November 2022 the message was the list of inverters itself, and values had no ``d``.

@@ -1,13 +1,13 @@
 """Messages of several objects, read by a plan that was made once for all messages of their shape.
 
 Theory of operation. ``decode_document`` finds out for each object and key what it means. A device
-sends the same objects and keys each time, so what comes of them is noted by the message's *shape*:
+sends the same objects and keys each time, so the result is kept under the message's *shape*:
 all names, the texts at its top (a switch's state among them), and the device's own words for on
 and off. A plan has the series of each point, and for each field the number of the message that it
 is.
 
-A plan is not made from the tables but from what ``decode_document`` returns for messages of that
-shape that are made up: with a different number in each place it shows where each goes, with the
+A plan is not made from the tables but from what ``decode_document`` returns for made-up messages of
+that shape: with a different number in each place it shows where each goes, with the
 same number in all places that no field is computed, left out, or dependent on another. A field
 that only special temperatures change (a sensor's "no answer") is marked, and such values are read
 by ``decode_document``, as is everything that does not fit a plan: a null, another text, an array of
