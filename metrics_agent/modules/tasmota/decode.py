@@ -132,7 +132,7 @@ def decode_document(
         _decode_object(name, content, points, drop, Units(document), meters)
     if points is None:
         return metrics
-    _decode_top(document, points, drop, meters)
+    _decode_top(document, points, drop, meters, states_of(device))
     decode_inputs(document, points, states_of(device))
     return metrics + points.metrics(device, time_ns)
 
@@ -142,12 +142,17 @@ def _decode_top(
     points: PointBuilder,
     drop: Drop,
     meters: Mapping[str, MeterTable],
+    states: tuple[str, str],
 ) -> None:
     """Read the values beside a message's objects, as scripts and some drivers send them."""
     loose = {
         name: content
         for name, content in _members(document, _ignore)
-        if name not in ENVELOPE and content.__class__ not in (dict, str)
+        if name not in ENVELOPE
+        and content.__class__ is not dict
+        and is_reading(content)
+        # A state is read as an input.
+        and not (content.__class__ is str and content in states)
     }
     if is_zigbee("", document):
         # With SetOption119 the message is the device's own object.
@@ -160,9 +165,11 @@ def _decode_top(
             if len(content) > MAX_ITEMS:
                 drop("too_many_channels", name)
             for index, each in enumerate(content[:MAX_ITEMS], 1):
+                called = name if len(content) == 1 else f"{name}-{index}"
                 if each.__class__ is dict:
-                    called = name if len(content) == 1 else f"{name}-{index}"
                     _decode_object(called, each, points, drop, units, meters)
+                elif is_reading(each):
+                    drop("unmapped_key", called)
     if loose and ("" in meters or has_meter_keys(loose)):
         decode_meter("", loose, points, drop, units, meters.get(""))
     elif loose:

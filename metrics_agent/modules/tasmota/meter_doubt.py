@@ -12,6 +12,7 @@ from typing import Final
 
 from metrics_agent.catalogue import COUNTER
 from metrics_agent.modules.tasmota.meter_field import MeterField
+from metrics_agent.modules.tasmota.meter_keys import normalised
 
 __all__ = ["doubtful_keys", "is_code"]
 
@@ -64,7 +65,9 @@ def doubtful_keys(
         meter: all keys of the object.
         form_of: their normalised forms.
     """
-    short = [key for key in meter if key in known and _is_short(form_of[key])]
+    short = [
+        key for key in meter if key in known and _is_short(_form(key, known[key].part, form_of))
+    ]
     if not short:
         return frozenset()
     counts = {key for key in short if known[key].measurement == COUNTER.name}
@@ -84,6 +87,14 @@ def doubtful_keys(
         if key in counts
         or (kind not in certain and kinds.isdisjoint(_SUPPORT.get(kind, frozenset())))
     )
+
+
+def _form(key: str, part: str, form_of: Mapping[str, str]) -> str:
+    """Return a key's form, without the name of a part."""
+    if not part:
+        return form_of[key]
+    rest = key[len(part) :] if key.startswith(part) else key.removesuffix(part)
+    return normalised(rest.strip("_-. "))[0]
 
 
 def _is_short(form: str) -> bool:

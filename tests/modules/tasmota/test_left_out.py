@@ -10,19 +10,22 @@ from metrics_agent.json_payload import loads
 from metrics_agent.metric import FieldValue
 from metrics_agent.modules.tasmota.decode import decode_document
 from metrics_agent.modules.tasmota.device import Device, DeviceNaming
+from metrics_agent.modules.tasmota.discovery import DeviceConfig
 
 RECEIVED_NS = 1_700_000_000_000_000_000
 Fields = dict[str, FieldValue]
 
 
-def decode(payload: str) -> tuple[Fields, list[tuple[str, str]]]:
+def decode(
+    payload: str, states: tuple[str, str] = ("OFF", "ON")
+) -> tuple[Fields, list[tuple[str, str]]]:
     """Return all fields of a message's points, and reason and place of what is left out."""
     drops: list[tuple[str, str]] = []
     document = loads(payload.encode())
     assert isinstance(document, dict)
     metrics = decode_document(
         document,
-        Device("plug", DeviceNaming({})),
+        Device("plug", DeviceNaming({}), DeviceConfig("plug", states=states)),
         RECEIVED_NS,
         lambda reason, where: drops.append((reason, where)),
         {},
@@ -78,6 +81,12 @@ class UnknownTests(SynchronousTestCase):
         ):
             drops = decode(f'{{"{name}":{{{content}}}}}')[1]
             self.assertEqual(drops, [("unmapped_key", f"{name}.Odd")])
+
+    def test_values_at_the_top(self) -> None:
+        """Numbers in quotes and items of an array are named there too; states are no numbers."""
+        drops = decode('{"Odd":"12.5","Serial":"AB12","Switch1":"ON","X":[{"Temperature":1},5]}')[1]
+        self.assertEqual(drops, [("unmapped_key", "X-2"), ("unmapped_key", "Odd")])
+        self.assertEqual(decode('{"Switch1":"1"}', states=("0", "1")), ({"state": True}, []))
 
     def test_keys_of_an_unknown_object(self) -> None:
         """The object is named and each of its readings, up to a limit."""
