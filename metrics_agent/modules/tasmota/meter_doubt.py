@@ -28,15 +28,14 @@ _SHORT = re.compile(r"[a-z]#?|[uv][1-3][1-3]")
 _SOME_CODE = re.compile(r"[0-9CFL]{0,3}(?:\.[0-9F]{1,2}){1,2}")
 _CODE_CHARS: Final = 12
 _ENERGY, _POWER, _VOLTAGE, _CURRENT = "energy", "power", "voltage", "current"
-_FREQUENCY, _PHASES = "frequency", "phases"
 _SUPPORT: Final = {
     # A voltage may be that of a battery.
     _ENERGY: frozenset({_POWER, _CURRENT}),
-    _POWER: frozenset({_ENERGY, _VOLTAGE, _CURRENT, _PHASES}),
+    _POWER: frozenset({_ENERGY, _VOLTAGE, _CURRENT}),
     # Both may be in thousandths, as of a charge controller.
     _VOLTAGE: frozenset({_POWER}),
     _CURRENT: frozenset({_ENERGY, _POWER}),
-    _FREQUENCY: frozenset({_POWER, _VOLTAGE, _CURRENT}),
+    "frequency": frozenset({_POWER, _VOLTAGE, _CURRENT}),
 }
 """Quantity -> those of which one beside it shows that both are of electricity."""
 _READINGS: Final = {
@@ -102,5 +101,5 @@ def _is_short(form: str) -> bool:
 
 
 def _kind(meaning: MeterField, form: str) -> str:
-    """Return the quantity: the first word of the field."""
-    return _PHASES if form == "l#" else meaning.field.split("_", 1)[0]
+    """Return the quantity: the first word of the field; that of ``L1`` is not known."""
+    return "" if form == "l#" else meaning.field.split("_", 1)[0]

@@ -40,6 +40,7 @@ class DoubtTests(SynchronousTestCase):
             ("X", {"U1": 1}),
             ("X", {"I1": 1}),
             ("X", {"V": 13250, "I": 8900}),
+            ("Tank", {"L1": 5, "P": 3}),
             ("Rain", {"M1_Total": 5, "M2_Total": 6}),
             ("Rain", {"A_Total": 1, "B_Total": 2, "C_Total": 3, "D_Total": 4}),
         ):
