@@ -14,7 +14,7 @@ from metrics_agent.catalogue import COUNTER
 from metrics_agent.modules.tasmota.meter_field import MeterField
 from metrics_agent.modules.tasmota.meter_keys import normalised
 
-__all__ = ["doubtful_keys", "is_code"]
+__all__ = ["ELECTRIC_READINGS", "doubtful_keys", "is_code"]
 
 _DOUBTFUL: Final = frozenset(
     {
@@ -38,7 +38,7 @@ _SUPPORT: Final = {
     "frequency": frozenset({_POWER, _VOLTAGE, _CURRENT}),
 }
 """Quantity -> those of which one beside it shows that both are of electricity."""
-_READINGS: Final = {
+ELECTRIC_READINGS: Final = {
     "ApparentPower": _POWER,
     "Current": _CURRENT,
     "Factor": _POWER,
@@ -77,7 +77,7 @@ def doubtful_keys(
     if any(strong) or sum(map(is_code, meter)) > 1:
         return frozenset(counts)
     certain = {_kind(known[key], "") for key in others if key != _OF_SENSORS}
-    certain.update(_READINGS[key] for key in meter if key in _READINGS)
+    certain.update(ELECTRIC_READINGS[key] for key in meter if key in ELECTRIC_READINGS)
     kind_of = {key: _kind(known[key], form_of[key]) for key in short}
     kinds = certain.union(kind_of.values())
     return frozenset(

@@ -13,7 +13,7 @@ from typing import Final
 from attrs import evolve
 
 from metrics_agent.catalogue import COUNTER, ELECTRICITY
-from metrics_agent.modules.tasmota.meter_doubt import doubtful_keys, is_code
+from metrics_agent.modules.tasmota.meter_doubt import ELECTRIC_READINGS, doubtful_keys, is_code
 from metrics_agent.modules.tasmota.meter_field import WATTS, MeterField
 from metrics_agent.modules.tasmota.meter_keys import DAYS_AND_NIGHTS, ENERGY, find, normalised
 from metrics_agent.modules.tasmota.meter_parts import find_parts
@@ -108,7 +108,7 @@ def has_meter_keys(meter: Mapping[str, object]) -> bool:
     ``Count``) make a meter if they are of two kinds, or if the table knows all its numbers.
     A volume beside one is that of a meter of heat.
     """
-    weak: set[str] = set()
+    weak: set[str] = set() if ELECTRIC_READINGS.keys().isdisjoint(meter) else {""}
     volume = False
     unknown = False
     names: list[str] = []

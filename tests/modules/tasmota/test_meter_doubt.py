@@ -61,6 +61,8 @@ class DoubtTests(SynchronousTestCase):
             (b'"E":5,"P":230', {"energy_total": 5.0, "power": 230.0}),
             (b'"Total":5,"1_8_0":7.5', {"energy_total": 5.0}),
             (b'"kWh":5', {"energy_total": 5.0}),
+            (b'"P":230,"Current":1.2', {"power": 230.0, "current": 1.2}),
+            (b'"Total_in":5,"Count":3', {"energy_total": 5.0}),
             (b'"Imp":5,"Volt_L1":231', {"energy_total": 5.0, "voltage": 231.0}),
         ):
             self.assertEqual(self.read(b'{"SM":{%b}}' % content)[0], fields, content)
@@ -82,6 +84,10 @@ class DoubtTests(SynchronousTestCase):
         fields, dropped, asked = self.read(b'{"Haus":{"Total":5,"P":7}}', meters=meters)
         self.assertEqual((fields, dropped), ({"energy_total": 5.0, "power": 7.0}, {}))
         self.assertEqual(asked, "")
+        meters = {"Haus": {"Count": "volume m3", "X": "volume l"}}
+        fields, dropped, _ = self.read(b'{"Haus":{"Count":5,"P":7}}', meters=meters)
+        self.assertEqual((fields, dropped), ({"volume": 5.0}, {"unit_not_known": 1}))
+        self.assertEqual(self.read(b'{"Haus":{"X":5}}', meters=meters)[0], {"volume": 0.005})
 
     def test_unknown_keys_beside_it(self) -> None:
         """The question is asked in an object of which nothing else is known too."""
