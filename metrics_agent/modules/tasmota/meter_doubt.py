@@ -64,18 +64,18 @@ def doubtful_keys(
         meter: all keys of the object.
         form_of: their normalised forms.
     """
-    short = [
+    # A set: a message may have thousands of keys.
+    short = {
         key for key in meter if key in known and _is_short(_form(key, known[key].part, form_of))
-    ]
+    }
     if not short:
         return frozenset()
-    counts = {key for key in short if known[key].measurement == COUNTER.name}
     others = [key for key in meter if key in known and key not in short]
     strong = (
         key for key in others if not known[key].weak and known[key].measurement != COUNTER.name
     )
     if any(strong) or sum(map(is_code, meter)) > 1:
-        return frozenset(counts)
+        return frozenset(key for key in short if known[key].measurement == COUNTER.name)
     certain = {_kind(known[key], "") for key in others if key != _OF_SENSORS}
     certain.update(ELECTRIC_READINGS[key] for key in meter if key in ELECTRIC_READINGS)
     kind_of = {key: _kind(known[key], form_of[key]) for key in short}
@@ -83,8 +83,7 @@ def doubtful_keys(
     return frozenset(
         key
         for key, kind in kind_of.items()
-        if key in counts
-        or (kind not in certain and kinds.isdisjoint(_SUPPORT.get(kind, frozenset())))
+        if kind not in certain and kinds.isdisjoint(_SUPPORT.get(kind, frozenset()))
     )
 
 
