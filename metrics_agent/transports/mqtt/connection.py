@@ -353,6 +353,7 @@ class MqttConnection(Service):
                 self._table.wanted(),
                 self.broker,
                 more_may_be_wanted=self._link.inflow.announcement_gate.active,
+                learned=self._table.learned(),
             )
             if kept and not self._later_flushes.active:
                 self._later_flushes.start(_LOOK_AGAIN_S)

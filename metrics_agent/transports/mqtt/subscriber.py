@@ -17,7 +17,7 @@ which the broker ends the connection is found and set aside, see `suspects`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from itertools import chain, repeat
 from typing import Final
 
@@ -143,6 +143,7 @@ class Subscriber:
         broker: str,
         *,
         more_may_be_wanted: bool = False,
+        learned: Container[str] = (),
     ) -> bool:
         """Subscribe to what is queued, and unsubscribe from unwanted filters as far as is safe now.
 
@@ -151,14 +152,24 @@ class Subscriber:
             wanted: filters and QoS that are wanted now.
             broker: its name, for the log.
             more_may_be_wanted: announcements are on their way that bring filters of the session
-                back: what is not wanted is kept until they are here.
+                back: what is not wanted is kept until they are here. What is learned from them is
+                not asked for before either: a broker drops retained messages at QoS 0 while those
+                for us pile up.
+            learned: contains those filters.
 
         Returns:
-            Whether filters were kept for that reason alone.
+            Whether filters wait for that reason alone.
         """
         suspects = self._suspects
-        asked = [name for name in self._queued if name in wanted and suspects.allows(name)]
-        self._queued = {}
+        queued, self._queued = self._queued, {}
+        if more_may_be_wanted:
+            self._queued = {name: None for name in queued if name in learned}
+        waiting = self._queued
+        asked = [
+            name
+            for name in queued
+            if name in wanted and name not in waiting and suspects.allows(name)
+        ]
         if not asked and not self._unanswered and (name := suspects.next(wanted)) is not None:
             asked = [name]
         most_bytes = engine.filters_bytes
@@ -192,7 +203,7 @@ class Subscriber:
                 filters=", ".join(sorted(unwanted)),
                 broker=broker,
             )
-        return bool(kept)
+        return bool(kept or waiting)
 
     def unsubscribed(self, answer: Unsubscribed) -> None:
         """Take an UNSUBACK: the broker has forgotten these filters."""

@@ -477,6 +477,18 @@ class ConnectionTests(SynchronousTestCase):
         self.script.clock.pump([QUIET_S, 0, 1])
         self.assertEqual(self.script.filters(self.script.written(), UNSUBSCRIBE), ["gone"])
 
+    def test_what_is_learned_is_asked_for_afterwards(self) -> None:
+        """While announcements pile up a broker drops what is retained of other topics."""
+        self.connect()
+        self.script.written()
+        self.script.connection.subscribe("home/a", 1, self.note, learned=True)
+        self.script.clock.advance(0)
+        self.script.send(suback(self.script.v5, 1, 0, 1) + PINGRESP)
+        written = self.script.written()
+        self.assertEqual(self.script.filters(written, SUBSCRIBE), [])
+        self.script.clock.pump([QUIET_S, 0, 1])
+        self.assertEqual(self.script.filters(self.script.written(), SUBSCRIBE), ["home/a"])
+
     def test_refused(self) -> None:
         """Where the login may not read announcements nothing waits longer for that."""
         self.connect()
