@@ -41,6 +41,7 @@ class Search:
         self._lines = list(lines)
         self._round = 0
         self._anchored = False
+        self._doubted = False
         self._stretches: list[range] = []
         self._probes: list[int] = []
         self._tried: list[int] = []
@@ -83,6 +84,7 @@ class Search:
             self._anchored, self._whole = True, False
             self.rejected = list(self._bad)
         elif self._anchored:
+            self._doubted = False
             del self._stretches[0]
         else:
             self._anchored = True
@@ -102,6 +104,13 @@ class Search:
             index = self._probes.pop(0)
             self._tried.append(index)
             self.rejected.append((self._lines[index], reason))
+        elif self._doubted:
+            # The lines, or the address? What is not known yet is searched anew.
+            self._anchored = self._doubted = False
+            self._bad = self.rejected
+            self._lines = [self._lines[at] for stretch in self._stretches for at in stretch]
+            self._stretches = []
+            self._begin_round()
         else:
             stretch = self._stretches.pop(0)
             if len(stretch) == 1:
@@ -122,12 +131,7 @@ class Search:
 
     def doubt(self) -> None:
         """Take that a request failed: a line has to be accepted again before another one is bad."""
-        if self._anchored:
-            self._anchored = False
-            self._bad = self.rejected
-            self._lines = [self._lines[at] for stretch in self._stretches for at in stretch]
-            self._stretches = []
-            self._begin_round()
+        self._doubted = self._anchored
 
     def _begin_round(self) -> None:
         count = len(self._lines)

@@ -121,6 +121,25 @@ class SearchTests(SynchronousTestCase):
         self.assertEqual((search.found, search.rejected), (True, [(b"bad\n", "bad")]))
         self.assertEqual(server.stored, [b"good\n"])
 
+    def test_a_request_that_fails_is_repeated(self) -> None:
+        """The same bytes; only when they are rejected the address is in doubt."""
+        lines = numbered(10)
+        search = Search(lines)
+        search.accepted()
+        search.refused("bad")
+        for is_accepted in (True, False):
+            failed = search.request()
+            search.doubt()
+            self.assertEqual(search.request(), failed)
+            if is_accepted:
+                search.accepted()
+            else:
+                search.refused("bad")
+        self.assertEqual(search.rejected, [])
+        server = Server(set(), wrong_path=True)
+        server.run(search)
+        self.assertTrue(search.failed)
+
     def test_rounds_try_other_lines(self) -> None:
         """The one good line among a thousand is found after a while."""
         lines = numbered(1000)
