@@ -430,11 +430,13 @@ class MessageTests(ServiceCase):
         """Nor their JSON, longer than for the turn in which they come."""
         context = self.make()
         context.deliver(topic(), sensor(value_template="{{ value_json.a }}"))
+        # Modules of other tests that are not collected yet may have some.
+        ours = json.dumps({"a": 5, "b": "large" * 2000}).encode()
         for _ in range(2):
-            context.deliver("n1/t", json.dumps({"a": 5, "b": "x" * 10_000}).encode())
+            context.deliver("n1/t", ours)
             context.advance(0)
         kept = [each for each in gc.get_objects() if isinstance(each, Payload)]
-        self.assertEqual([each for each in kept if len(each.data) > 10_000], [])
+        self.assertEqual([each for each in kept if each.data == ours], [])
         self.assertEqual(len(context.lines()), 2)
 
     def test_templates_share_the_steps_of_a_message(self) -> None:
