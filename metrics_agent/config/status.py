@@ -9,7 +9,7 @@ from typing import Final, Literal
 from attrs import frozen
 
 from metrics_agent.config.endpoint import endpoint_arguments
-from metrics_agent.config.faults import Fault, join, quote
+from metrics_agent.config.faults import Fault, quote
 from metrics_agent.config.secret import Secret
 from metrics_agent.config.setting import setting
 from metrics_agent.host_port import NAME, shown
@@ -107,7 +107,7 @@ class StatusSettings:
         for index, host in enumerate(self.hosts):
             if not NAME.fullmatch(host):
                 expected = "a name alone, without scheme and port"
-                yield Fault(f"{join('', 'hosts')}[{index}]", quote(host), expected)
+                yield Fault(f"hosts[{index}]", quote(host), expected)
         if not self.listen:
             return
         try:
