@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -46,9 +46,6 @@ from metrics_agent.supervision.reports import Reports
 from metrics_agent.supervision.sampler import Sampler
 from metrics_agent.supervision.self_metrics import SelfMetrics
 from metrics_agent.supervision.watchdog import Watchdog
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["assemble"]
 

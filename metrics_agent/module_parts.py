@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.logger import Logger
-
 from metrics_agent.config import AgentSettings
 from metrics_agent.config.output import read_output
 from metrics_agent.devices.book import DeviceBook
@@ -21,7 +19,7 @@ from metrics_agent.state.directory import StateDirectory, safe_name
 from metrics_agent.status.tapping import Tap
 from metrics_agent.supervision.connection_problems import ConnectionProblems
 from metrics_agent.supervision.context import Context, Resources
-from metrics_agent.supervision.counters import Counters, CountersByModule
+from metrics_agent.supervision.counters import CountersByModule
 from metrics_agent.supervision.liveness import Liveness
 from metrics_agent.supervision.policy import RestartPolicy
 from metrics_agent.supervision.supervisor import Supervisor, Timeouts
@@ -143,12 +141,18 @@ class ModuleParts:
         log = self._platform.make_logger(module.name)
         counters = self._counters.of(module.name)
         resources = self._resources(module.name, settings)
+        elsewhere = partial(plan.collected_elsewhere, module.name)
+
+        def make_context(fail: Callable[[BaseException], None]) -> Context:
+            self.own_problems.begin(module.name)
+            return Context(
+                module.name, log, resources, counters, fail, collected_elsewhere=elsewhere
+            )
+
         return Supervisor(
             module.name,
             clock=self._reactor,
-            make_context=lambda fail: self._make_context(
-                module.name, plan, log, resources, counters, fail
-            ),
+            make_context=make_context,
             make_module=lambda context: module.kind.make(module.settings, context),
             policy=_policy(settings, self._platform.random),
             timeouts=Timeouts(settings.module_start_timeout, settings.module_stop_timeout),
@@ -156,19 +160,6 @@ class ModuleParts:
             log=log,
             on_state=on_state,
         )
-
-    def _make_context(
-        self,
-        module: str,
-        plan: Plan,
-        log: Logger,
-        resources: Resources,
-        counters: Counters,
-        fail: Callable[[BaseException], None],
-    ) -> Context:
-        self.own_problems.begin(module)
-        elsewhere = partial(plan.collected_elsewhere, module)
-        return Context(module, log, resources, counters, fail, collected_elsewhere=elsewhere)
 
     def _resources(self, module: str, settings: AgentSettings) -> Resources:
         return Resources(
