@@ -148,9 +148,8 @@ def judge(answer: HttpReply, now_s: float) -> Verdict:
         header = {"error": answer.headers.get("x-influxdb-error", "")}
         for said in (document, header):
             if _is_partly(said):
-                reason = _reason(text) if said is document else _bounded(header["error"])
-                return Partly(_left_out(said, text), reason)
-        return Rejected(_reason(text) or f"it answered {status}")
+                return Partly(_left_out(said, text), _reason(said, text))
+        return Rejected(_reason(document, text) or f"it answered {status}")
     if status == _TOO_LARGE:
         return TooLarge(f"the request is too large for it ({_said(status, text)})")
     wait_s = retry_after_s(answer.headers.get("retry-after", ""), now_s)
@@ -177,7 +176,7 @@ def _fault(answer: HttpReply, text: str) -> str:
 
 
 def _said(status: int, text: str) -> str:
-    reason = _reason(text)
+    reason = _reason(_document(text), text)
     return f"HTTP {status}: {reason}" if reason else f"HTTP {status}"
 
 
@@ -210,19 +209,14 @@ def _left_out(document: Mapping[str, Any], text: str) -> int:
     return max(counts)
 
 
-def _reason(text: str) -> str:
+def _reason(document: Mapping[str, Any], text: str) -> str:
     """Return what an answer says in words, bounded."""
-    document = _document(text)
     words = [document.get(key) for key in _PARTLY]
     listed = document.get("data")
     if isinstance(listed, list):
         words += [each.get("error_message") for each in listed[:1] if isinstance(each, dict)]
     said = ": ".join(word for word in words if isinstance(word, str))
-    if text.lstrip().startswith("<"):
-        said = "a page of HTML"
-    return _bounded(said or text)
-
-
-def _bounded(text: str) -> str:
-    text = " ".join(text[: 4 * _SHOWN].split())
+    if not said:
+        said = "a page of HTML" if text.lstrip().startswith("<") else text
+    text = " ".join(said[: 4 * _SHOWN].split())
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
