@@ -277,14 +277,10 @@ class MqttWriter:
     def _look_at_search(self, search: Search) -> None:
         """Drop what is found, or wait if no line is accepted."""
         if search.found:
-            for line, reason in search.rejected:
-                self._source.rejected(1, reason, line)
-            self._search_is_over()
+            self._drop_rejected(search)
         elif search.failed and self._is_one_long_line(search):
             if not self._out.wait_for_others():
-                [(line, reason)] = search.rejected
-                self._source.rejected(1, reason, line)
-                self._search_is_over()
+                self._drop_rejected(search)
         elif search.failed:
             _line, reason = search.rejected[-1]
             text = f"the broker takes no line, not even a single one ({reason}), check its limits"
@@ -298,7 +294,9 @@ class MqttWriter:
     def _is_one_long_line(self, search: Search) -> bool:
         return self._too_large and len(search) == 1 and self._out.may_be_one_bad_line()
 
-    def _search_is_over(self) -> None:
+    def _drop_rejected(self, search: Search) -> None:
+        for line, reason in search.rejected:
+            self._source.rejected(1, reason, line)
         self._search = None
         self._out.first_is_done()  # which may close us
 
