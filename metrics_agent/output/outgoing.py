@@ -143,9 +143,9 @@ class Outgoing:
         """Move the second part, or so many bytes of it, to the end of the first; return them."""
         self._lone_since_s = None
         second = self.parts[1]
-        more, rest = second[:count], second[len(second[:count]) :]
+        more = second[:count]
         self.parts[0] += more
-        if rest:
+        if rest := second[len(more) :]:
             self.parts[1] = rest
         else:
             del self.parts[1]
