@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from contextlib import ExitStack
 
 from twisted.internet.threads import deferToThread
 
+from metrics_agent.process.socket_path import short_path
 from tests.faults.case import TOP
 from tests.faults.outside_case import OutsideCase
 from tests.integration.broker import Mosquitto, free_port
@@ -27,14 +27,10 @@ class StatusTests(OutsideCase):
 
     def connect(self) -> socket.socket:
         """Connect, by a path that is short enough for an address."""
-        path = self.directory / "state" / "status.sock"
-        descriptor = os.open(path.parent, os.O_PATH)
-        try:
-            client = socket.socket(socket.AF_UNIX)
-            client.settimeout(LIMIT_S)
-            client.connect(f"/proc/self/fd/{descriptor}/{path.name}")
-        finally:
-            os.close(descriptor)
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(LIMIT_S)
+        with short_path(self.directory / "state" / "status.sock") as address:
+            client.connect(address)
         return client
 
     async def test_status_never_reads(self) -> None:
