@@ -19,7 +19,7 @@ from tests.hostile.scale import ALL, count
 from tests.integration.broker import Mosquitto
 from tests.integration.case import QUIET, logged
 from tests.integration.load import Load
-from tests.integration.watching import memory_bytes, until
+from tests.integration.watching import memory_bytes, peak_bytes, until
 
 __all__ = ["ATTEMPTS", "GAP_LIMIT_MS", "MEBI", "HostileCase", "Toll"]
 
@@ -214,7 +214,7 @@ class HostileCase(FaultCase):
         began_ns = time.monotonic_ns()
         await attack()
         ended_ns = time.monotonic_ns()
-        grown = _peak(pid) - before if parent.agent_pid == pid else 0
+        grown = peak_bytes(pid) - before if parent.agent_pid == pid else 0
         # A stall that the attack began may not have ended.
         await self._beat(parent, ended_ns)
         return Toll(
@@ -282,13 +282,6 @@ class HostileCase(FaultCase):
 
 def _forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
-
-
-def _peak(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("no VmHWM")
 
 
 def _toml(value: Any) -> str:

@@ -21,6 +21,7 @@ __all__ = [
     "is_alive",
     "memory_bytes",
     "pause",
+    "peak_bytes",
     "python_path",
     "sequences",
     "until",
@@ -122,6 +123,12 @@ def memory_bytes(pid: int) -> int:
     """Return the resident memory of a process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the most resident memory that a process has had."""
+    status = Path(f"/proc/{pid}/status").read_text("utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def sequences(lines: Iterable[bytes]) -> dict[str, list[int]]:
