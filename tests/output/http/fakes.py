@@ -105,6 +105,11 @@ class WriterCase(SynchronousTestCase):
         for _ in range(max(1, round(seconds / 0.001))):
             self.clock.advance(0.001 if seconds else 0)
 
+    def advance_to_next(self) -> None:
+        """Let time pass until the next timer is due."""
+        due_s = min(call.getTime() for call in self.clock.getDelayedCalls())
+        self.clock.advance(due_s - self.clock.seconds() + 1e-6)
+
     def write(self, *lines: bytes, urgent: bool = False) -> None:
         """Write a batch of a line for each."""
         for line in lines:
