@@ -98,7 +98,7 @@ class StatusSettings:
 
     @property
     def needed_token(self) -> str:
-        """What whoever wants to see the state needs to know; empty: nothing. Secret."""
+        """The token that a reader of the state has to send, in plain text; empty: none."""
         return "" if self.token is None else self.token.reveal()
 
     def check(self) -> Iterator[Fault]:

@@ -47,7 +47,7 @@ class Outgoing:
         untaken_bytes: what is not known to be delivered.
         limit_bytes: what a part has at most, unless one batch is longer.
         retries: the timer of the next try.
-        closed: whether all is over.
+        closed: whether `close` was called.
         proven: whether a line was accepted since a lone line was last dropped.
     """
 

@@ -105,7 +105,7 @@ class Search:
             self._tried.append(index)
             self.rejected.append((self._lines[index], reason))
         elif self._doubted:
-            # The lines, or the address? What is not known yet is searched anew.
+            # The lines, or the address? What is not known yet is searched again.
             self._anchored = self._doubted = False
             self._bad = self.rejected
             self._lines = [self._lines[at] for stretch in self._stretches for at in stretch]

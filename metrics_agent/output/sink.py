@@ -140,7 +140,7 @@ class Sink(Service):
         return MappingProxyType(self._dropped)
 
     def delivery_lag_s(self) -> float:
-        """Look what the reader has taken; return how long the oldest that it has not waits."""
+        """Look at what the reader has taken; return how long the oldest of the rest has waited."""
         self._look()
         oldest = self._queue.oldest
         return 0.0 if oldest is None else max(0.0, self._reactor.seconds() - oldest.queued_s)

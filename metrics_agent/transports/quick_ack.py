@@ -17,7 +17,7 @@ _OPTION: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
 
 def acknowledge_now(transport: Any) -> None:
-    """Have the kernel acknowledge what was read; it goes back to its own ways by itself.
+    """Have the kernel acknowledge what was read; the option resets itself afterwards.
 
     Args:
         transport: of any kind, also TLS or a WebSocket above one; without a socket of TCP, or

@@ -29,7 +29,7 @@ class TurnsSettings:
 
 @implementer(IModule)
 class Turns(Service):
-    """Writes what the reactor has worked between two looks, whenever it is more than ever."""
+    """Writes how long the reactor worked between two looks, whenever that is a new maximum."""
 
     def __init__(self, _settings: TurnsSettings, context: ModuleContext) -> None:
         self._context = context

@@ -19,7 +19,7 @@ _KNOWN_DEVICES: Final = "/devices.json"
 _FILL_EVERY_S: Final = 0.05
 _FILLS: Final = 20
 _FROZEN_SHARE: Final = 0.2
-"""Of the stops, a process stands still for some seconds in these."""
+"""In this share of stops the process is frozen for some seconds."""
 _IN_STOP_S: Final = ((0.0, 0.3), (0.0, 2.3), (2.5, 5.0), (5.0, 5.2), (9.0, 9.0))
 """When something recovers in a stop: soon, before the output is drained, meanwhile, when the time
 for that is over, or after the stop."""

@@ -74,7 +74,7 @@ LONGEST_S: Final = 15.0
 _NAMES_SHARE: Final = 0.25
 """The share of runs in which no fault excuses lines without a device's name."""
 _DATABASE_SHARE: Final = 0.4
-"""Of the kinds that concern the database, a run with one has this share at least."""
+"""A run with a database has at least this share of the kinds that concern it."""
 INSIDE: Final = frozenset({"disk"})
 """Boundaries where a fault strikes amid the agent's turn; elsewhere it strikes right after it."""
 

@@ -168,7 +168,7 @@ class MqttWriter:
     def ready(self) -> None:
         """Publish what waits."""
         if self._search is not None and self._search.failed and self._out.retries.active:
-            return  # a new connection is no reason to hurry
+            return  # a new connection does not make this urgent
         self._go_on()
 
     def _go_on(self) -> None:

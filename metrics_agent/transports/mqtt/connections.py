@@ -157,7 +157,7 @@ class Connections(MultiService):
         Args:
             timeout_s: at most.
             kept: connections that do not end, and so need not be waited for.
-            comes_back: see `Connection.handle_delivered`.
+            comes_back: see `MqttConnection.handle_delivered`.
         """
         not_ending = self._distinct(kept)
         return self._gather(
