@@ -747,8 +747,8 @@ BREAKS: Final = (
     Break(
         "learned_topics_are_subscribed_to_while_announcements_pile_up",
         "transports/mqtt/connection.py",
-        "                learned=self._table.learned(),\n",
-        "",
+        "awaited=self._table.learned() if awaits else None",
+        "awaited=() if awaits else None",
         "tests.transports.mqtt.test_announcement_gate",
     ),
     Break(

@@ -39,7 +39,7 @@ from metrics_agent.transports.reconnecting import Dial, Reconnecting
 __all__ = ["MqttConnection"]
 
 _LOOK_AGAIN_S: Final = 0.5
-"""While announcements are awaited: how often to look whether filters can be given up."""
+"""While announcements are awaited: how often to look whether filters need not wait any more."""
 
 
 class MqttConnection(Service):
@@ -348,14 +348,14 @@ class MqttConnection(Service):
     def _flush(self) -> None:
         if self._link is not None and self._link.accepted:
             self._await_announcements()
-            kept = self._subscriber.flush(
+            awaits = self._link.inflow.announcement_gate.active
+            some_wait = self._subscriber.flush(
                 self._link.engine,
                 self._table.wanted(),
                 self.broker,
-                more_may_be_wanted=self._link.inflow.announcement_gate.active,
-                learned=self._table.learned(),
+                awaited=self._table.learned() if awaits else None,
             )
-            if kept and not self._later_flushes.active:
+            if some_wait and not self._later_flushes.active:
                 self._later_flushes.start(_LOOK_AGAIN_S)
             self._await_announcements()
             if self._subscriber.waits_for_an_answer and not self._answers.active:

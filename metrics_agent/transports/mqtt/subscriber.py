@@ -142,8 +142,7 @@ class Subscriber:
         wanted: Mapping[str, int],
         broker: str,
         *,
-        more_may_be_wanted: bool = False,
-        learned: Container[str] = (),
+        awaited: Container[str] | None = None,
     ) -> bool:
         """Subscribe to what is queued, and unsubscribe from unwanted filters as far as is safe now.
 
@@ -151,19 +150,17 @@ class Subscriber:
             engine: of a connection that the broker accepted.
             wanted: filters and QoS that are wanted now.
             broker: its name, for the log.
-            more_may_be_wanted: announcements are on their way that bring filters of the session
-                back: what is not wanted is kept until they are here. What is learned from them is
-                not asked for before either: a broker drops retained messages at QoS 0 while those
-                for us pile up.
-            learned: contains those filters.
+            awaited: while announcements are on their way: the filters learned from them. They are
+                asked for later, since a broker drops retained messages at QoS 0 while those for us
+                pile up; and no filter is given up, since an announcement may bring it back.
 
         Returns:
-            Whether filters wait for that reason alone.
+            Whether filters wait for announcements alone.
         """
         suspects = self._suspects
         queued, self._queued = self._queued, {}
-        if more_may_be_wanted:
-            self._queued = {name: None for name in queued if name in learned}
+        if awaited is not None:
+            self._queued = {name: None for name in queued if name in awaited}
         waiting = self._queued
         asked = [
             name
@@ -191,7 +188,7 @@ class Subscriber:
         in_force = [name for name in wanted if name in self._granted]
         doubled = {name for name in stale if any(covers(wide, name) for wide in in_force)}
         unwanted = stale - doubled if self._may_unsubscribe else set()
-        kept = unwanted if more_may_be_wanted else set()
+        kept = set() if awaited is None else unwanted
         unwanted = unwanted - kept
         for names in _pieces(sorted(doubled | unwanted), most_bytes):
             packet_id = engine.unsubscribe(names)
