@@ -146,7 +146,7 @@ _SENSORS: Final[Mapping[str, _Class]] = {
     "pm4": _named(CLIMATE, "pm4", "pm4,pm 4,pm4 0,pm 4 0"),
     "power": _named(ELECTRICITY, "power"),
     "power_factor": _named(ELECTRICITY, "power_factor", "power factor,powerfactor,pf"),
-    "precipitation": _named(CLIMATE, "precipitation", "precipitation"),
+    "precipitation": _named(CLIMATE, "precipitation"),
     "precipitation_intensity": _named(
         CLIMATE, "rain_rate", "rain rate,precipitation intensity,precipitation rate"
     ),
@@ -200,9 +200,9 @@ _BY_UNIT: Final[Mapping[str, str]] = {
 }
 """The class of a sensor without one, by the quantity of its unit."""
 _BY_ODD_UNIT: Final[Mapping[str, _Class]] = {
-    "dBm": _named(DEVICE, "signal", "signal strength,signal,rssi"),
+    "dBm": _SENSORS["signal_strength"],
     "lqi": _named(DEVICE, "link_quality", "link quality,linkquality,lqi"),
-    "lx": _named(CLIMATE, "illuminance", "illuminance,lux,lx"),
+    "lx": _SENSORS["illuminance"],
 }
 _BINARY: Final[Mapping[str, tuple[_Class, bool]]] = {
     **{
