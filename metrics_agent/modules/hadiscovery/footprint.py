@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from sys import getsizeof
 from typing import Final
 
@@ -43,10 +44,6 @@ def _bytes_of(value: object) -> int:
     return getsizeof(value) + sum([_bytes_of(getattr(value, name)) for name in _names(kind)])
 
 
-_KNOWN: dict[type, tuple[str, ...]] = {}
-
-
+@cache
 def _names(kind: type) -> tuple[str, ...]:
-    if kind not in _KNOWN:
-        _KNOWN[kind] = tuple(each.name for each in fields(kind))
-    return _KNOWN[kind]
+    return tuple(each.name for each in fields(kind))
