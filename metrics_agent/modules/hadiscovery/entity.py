@@ -69,11 +69,12 @@ class Device:
             None if no topic says so or the opposite, or one that may say so is only remembered.
         """
         online: bool | None = None
-        may_be_there = False
+        has_topics = may_be_there = False
         for entity in self.entities:
             availability = entity.availability
             if not availability.config.topics:
                 continue
+            has_topics = True
             heard = availability.heard()
             if heard:
                 return True
@@ -83,9 +84,7 @@ class Device:
                 may_be_there = True
         if may_be_there:
             return None
-        if self.online is not None and all(
-            not each.availability.config.topics for each in self.entities
-        ):
+        if self.online is not None and not has_topics:
             return True  # what was away is there: nothing says any more when it is not
         return online
 
@@ -106,19 +105,19 @@ class Input:
     """
 
     __slots__ = (
-        *(
-            "_encoding",
-            "_is_sensor",
-            "_read",
-            "_template",
-            "config",
-            "entity",
-            "is_stored",
-            "native",
-            "pending_ns",
-            "point",
-        ),
-        *("series", "shown", "wanted"),
+        "_encoding",
+        "_is_sensor",
+        "_read",
+        "_template",
+        "config",
+        "entity",
+        "is_stored",
+        "native",
+        "pending_ns",
+        "point",
+        "series",
+        "shown",
+        "wanted",
     )
 
     def __init__(self, entity: Entity, config: InputConfig) -> None:
