@@ -227,8 +227,8 @@ class Registry:
         info = config.device
         if info is not None:
             device = self._devices.get(info.id)
-            if device is not None:
-                info = device.said if device.said == info else info
+            if device is not None and device.said == info:
+                info = device.said
         return evolve(config, availability=availability.config, device=info)
 
     def _check_room(self, key: Key, topic: str, config: EntityConfig, entity: Entity | None) -> int:
