@@ -6,6 +6,7 @@ import json
 from itertools import permutations
 from typing import Any, Final
 
+from metrics_agent.testing import FakeContext
 from tests.modules.hadiscovery.test_service import ServiceCase, sensor, topic
 
 HUMIDITY: Final = {"device_class": "humidity", "unit_of_measurement": "%"}
@@ -13,6 +14,16 @@ HUMIDITY: Final = {"device_class": "humidity", "unit_of_measurement": "%"}
 
 class UpdateTests(ServiceCase):
     """An entity is announced once more, with something else."""
+
+    def two_entities(self) -> FakeContext:
+        """Start a module with two entities of a device: `a` is there, `b` is not."""
+        context = self.make()
+        for name in ("a", "b"):
+            changes = {"unique_id": name, "availability_topic": name, "state_topic": f"{name}/t"}
+            context.deliver(topic(name), sensor(**changes))
+        context.deliver("a", b"online")
+        context.deliver("b", b"offline")
+        return context
 
     def test_availability_taken_away(self) -> None:
         """A value that waited is written, with its time; the device is there."""
@@ -34,24 +45,14 @@ class UpdateTests(ServiceCase):
 
     def test_removal(self) -> None:
         """Whether a device is there is what the entities say that are left."""
-        context = self.make()
-        for name in ("a", "b"):
-            changes = {"unique_id": name, "availability_topic": name, "state_topic": f"{name}/t"}
-            context.deliver(topic(name), sensor(**changes))
-        context.deliver("a", b"online")
-        context.deliver("b", b"offline")
+        context = self.two_entities()
         self.assertIn("online=true", context.lines()[-1])
         context.deliver(topic("a"), b"")
         self.assertIn("online=false", context.lines()[-1])
 
     def test_entity_of_another_device(self) -> None:
         """So is it when one moves to another device."""
-        context = self.make()
-        for name in ("a", "b"):
-            changes = {"unique_id": name, "availability_topic": name, "state_topic": f"{name}/t"}
-            context.deliver(topic(name), sensor(**changes))
-        context.deliver("a", b"online")
-        context.deliver("b", b"offline")
+        context = self.two_entities()
         moved = {"unique_id": "a", "availability_topic": "a", "device": {"identifiers": ["n2"]}}
         context.deliver(topic("a"), sensor(**moved))
         found = {line.rpartition(" ")[0] for line in context.lines()[-2:]}
