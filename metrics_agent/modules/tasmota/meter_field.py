@@ -30,6 +30,11 @@ class MeterField:
     weak: bool = False
     part: str = ""
 
+    def scaled(self, number: float) -> float:
+        """Return a number of the meter in our unit."""
+        # Nine decimals: 1 mWh as kWh, and no 12.700000000000001.
+        return number if self.factor == 1 else round(number * self.factor, 9)
+
 
 WATTS: Final = ("W", "kW")
 """Units of power between which scripts differ."""

@@ -189,7 +189,7 @@ def decode_meter(
             # Who names a key knows what it is: Teleinfo (TIC) quotes its numbers.
             number = float_of(value, drop, where, text=key in (mapping or ()))
             if number is not None:
-                found.append((meaning, _scaled(number, meaning.factor), where))
+                found.append((meaning, meaning.scaled(number), where))
     ask_units(name, unknown, drop)
     _add(found, points, drop, name or "meter")
     if rest:
@@ -222,7 +222,7 @@ def decode_mapped(
             where = f"{name}.{key}"
             number = float_of(content[key], drop, where, text=True)
             if number is not None:
-                number = _scaled(number, meaning.factor)
+                number = meaning.scaled(number)
                 points.add(meaning.measurement, meaning.field, number, meaning.channel, where=where)
     return {key: value for key, value in content.items() if key not in mapping}
 
@@ -357,8 +357,3 @@ def _question(name: str, kind: tuple[str, ...], keys: list[str], first: MeterFie
         f'{name}: set units {setting} = "{first.field}{at} {first.units[0]}" '
         f"({' or '.join(first.units)}); the message does not give them for {listed}"
     )
-
-
-def _scaled(number: float, factor: float) -> float:
-    # Nine decimals: 1 mWh as kWh, and no 12.700000000000001.
-    return number if factor == 1 else round(number * factor, 9)

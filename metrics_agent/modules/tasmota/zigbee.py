@@ -262,5 +262,5 @@ def _add_counter(
     raw = _COUNTED.fullmatch(value) if isinstance(value, str) else None
     found = float(int(raw[1], 16)) if raw is not None else float_of(value, drop, where)
     if found is not None:
-        found = found if meaning.factor == 1 else round(found * meaning.factor, 9)
+        found = meaning.scaled(found)
         points.add(meaning.measurement, meaning.field, found, meaning.channel, sensor, where=where)
