@@ -207,15 +207,13 @@ class _Model:
         self._meters = meters
         self._values = values.copy()
         self._lists: list[tuple[int, int]] = []
+        self._arrays: list[tuple[int, slice]] = []
         for place, items in enumerate(values):
             if isinstance(items, list):
-                self._lists.append((place, len(items)))
+                start = len(self._values)
                 self._values += items
-        self._arrays: list[tuple[int, slice]] = []
-        start = len(values)
-        for place, length in self._lists:
-            self._arrays.append((place, slice(start, start + length)))
-            start += length
+                self._lists.append((place, len(items)))
+                self._arrays.append((place, slice(start, len(self._values))))
         kinds = [value.__class__ for value in self._values]
         self._numbers = [place for place, kind in enumerate(kinds) if kind in _NUMBERS]
         self._texts = [place for place, kind in enumerate(kinds) if kind is str]
