@@ -78,11 +78,11 @@ def read_object(payload: bytes, inside: str = "") -> dict[str, object]:
     try:
         document = loads(payload, max_bytes=TASMOTA_MESSAGE_BYTES)
     except PayloadError:
-        # Old versions print what C prints for no number: it costs the value, not the message.
-        repaired = (
-            _NO_NUMBER.sub(b"null", payload) if len(payload) <= TASMOTA_MESSAGE_BYTES else b""
-        )
-        if repaired == payload or not repaired:
+        if len(payload) > TASMOTA_MESSAGE_BYTES:
+            raise
+        # Old versions print nan and inf as C does: only the value is lost, not the message.
+        repaired = _NO_NUMBER.sub(b"null", payload)
+        if repaired == payload:
             raise
         document = loads(repaired)
     if document.__class__ is dict and not inside:
