@@ -36,6 +36,7 @@ from metrics_agent.modules.tasmota.values import (
     Drop,
     PointBuilder,
     Units,
+    ignore_drop,
     is_reading,
     point_time,
     short_enough,
@@ -147,7 +148,7 @@ def _decode_top(
     """Read the values beside a message's objects, as scripts and some drivers send them."""
     loose = {
         name: content
-        for name, content in _members(document, _ignore)
+        for name, content in _members(document, ignore_drop)
         if name not in ENVELOPE
         and content.__class__ is not dict
         and is_reading(content)
@@ -174,10 +175,6 @@ def _decode_top(
         decode_meter("", loose, points, drop, units, meters.get(""))
     elif loose:
         decode_sensor("", loose, points, drop, units)
-
-
-def _ignore(_reason: str, _where: str) -> None:
-    """Take what was counted already."""
 
 
 def _texts(document: Mapping[str, object]) -> dict[str, object]:

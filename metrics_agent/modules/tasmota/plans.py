@@ -31,7 +31,7 @@ from metrics_agent.metric import FieldValue, Metric, Series
 from metrics_agent.modules.tasmota.decode import decode_document, states_of
 from metrics_agent.modules.tasmota.device import Device, DeviceNaming
 from metrics_agent.modules.tasmota.meters import MeterTable
-from metrics_agent.modules.tasmota.values import Drop, point_time
+from metrics_agent.modules.tasmota.values import Drop, ignore_drop, point_time
 
 __all__ = ["Plans"]
 
@@ -227,7 +227,7 @@ class _Model:
         if not points:
             return None
         place_of = {_marker(place): place for place in self._numbers}
-        specials = [(n, dict(self._points(_always(n), drop=_ignore))) for n in _SPECIAL]
+        specials = [(n, dict(self._points(_always(n), drop=ignore_drop))) for n in _SPECIAL]
         planned: list[_Point] = []
         used: list[int] = []
         sensitive: list[int] = []
@@ -296,10 +296,6 @@ class _DroppedError(Exception):
 
 def _refuse(_reason: str, _where: str) -> None:
     raise _DroppedError
-
-
-def _ignore(_reason: str, _where: str) -> None:
-    """Take what is left out."""
 
 
 def _marker(place: int) -> float:

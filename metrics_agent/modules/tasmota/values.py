@@ -20,6 +20,7 @@ __all__ = [
     "Units",
     "duration_s",
     "float_of",
+    "ignore_drop",
     "is_reading",
     "point_time",
     "short_enough",
@@ -96,6 +97,10 @@ def float_of(value: object, drop: Drop, where: str, *, text: bool = False) -> fl
 def is_reading(value: object) -> bool:
     """Say whether a value may be a reading: anything but a text that is no number."""
     return value.__class__ is not str or text_number(value) is not None
+
+
+def ignore_drop(_reason: str, _where: str) -> None:
+    """Ignore what is left out: it was counted already, or comes from a made-up message."""
 
 
 def short_enough(name: str, drop: Drop) -> bool:
