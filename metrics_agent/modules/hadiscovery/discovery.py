@@ -112,7 +112,7 @@ def parse_topic(prefix: str, topic: str) -> Place:
         topic: below it.
 
     Raises:
-        PayloadError: it is none of Home Assistant's, or too long to be kept.
+        PayloadError: it is not one of Home Assistant's, or too long to be kept.
     """
     if len(topic) > HADISCOVERY_TOPIC_CHARS:
         raise PayloadError(

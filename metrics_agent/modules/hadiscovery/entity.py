@@ -1,7 +1,7 @@
 """The state of entities: what they say, what is shown of it, when it expires.
 
 Theory of operation. A value has two places, as in Home Assistant: what the last message said
-(``native``), and what is shown (``shown``). What is refused, such as a text that is no number,
+(``native``), and what is shown (``shown``). What is refused, such as a text that is not a number,
 takes the first place but never the second, and nothing is shown of an entity that is not there.
 Expiry needs no timer: it is looked at when there is a reason to look.
 """

@@ -86,7 +86,7 @@ class _Class:
         return self.measurement.field(self.field).unit
 
     def without_name(self, words: list[str]) -> list[str]:
-        """Take the name away once; what else there is tells this value from others."""
+        """Take the name away once; the rest distinguishes this value from others."""
         for name in self.names:
             for start in range(len(words) - len(name) + 1):
                 if tuple(words[start : start + len(name)]) == name:

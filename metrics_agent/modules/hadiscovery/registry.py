@@ -52,7 +52,7 @@ class Route:
         topic: a filter.
         inputs: values that come on it.
         availabilities: who is there or not by its messages.
-        said: the last message if it may say that to who joins; None for none or a long one.
+        said: the last message, for availabilities that join later; None for none or a long one.
     """
 
     __slots__ = ("_is_remembered", "availabilities", "inputs", "said", "topic")

@@ -23,7 +23,7 @@ SAVE_EVERY_S: Final = 30.0
 """The least time between two writes of the file: changes are rare."""
 _STATE_FILE: Final = "availability.json"
 _PER_ITEM: Final = 2
-"""What stands between two members."""
+"""Comma and blank between two members."""
 _END: Final = "}}"
 _encode: Final = json.JSONEncoder().encode
 """As `json.dumps`, at a third of its time."""

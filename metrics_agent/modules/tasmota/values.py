@@ -95,7 +95,7 @@ def float_of(value: object, drop: Drop, where: str, *, text: bool = False) -> fl
 
 
 def is_reading(value: object) -> bool:
-    """Say whether a value may be a reading: anything but a text that is no number."""
+    """Say whether a value may be a reading: anything but a text that is not a number."""
     return value.__class__ is not str or text_number(value) is not None
 
 

@@ -61,7 +61,7 @@ class UpdateTests(ServiceCase):
         )
 
     def test_the_same_with_another_unique_id(self) -> None:
-        """The second time it is no change: what has not expired has not expired."""
+        """The second time nothing changes: what has not expired has not expired."""
         context = self.make()
         context.deliver(topic(), sensor(expire_after=60))
         context.deliver(topic(), sensor(expire_after=60, unique_id="new"))
@@ -272,7 +272,7 @@ class RetainedTests(ServiceCase):
     """What the broker has stored, with ``retained = "take"``."""
 
     def test_once(self) -> None:
-        """It comes again after a connection without a session, and is no new value then."""
+        """It comes again after a connection without a session, and is not a new value then."""
         context = self.make(retained="take")
         context.deliver(topic(), sensor())
         for _ in range(3):

@@ -190,7 +190,7 @@ class HostileTests(SynchronousTestCase):
         self.assertLess(self.quickest(say), LONGEST_S)
         shared = [line for line in context.logged() if "it takes more than 2,000 steps" in line]
         self.assertGreater(len(shared), len(handlers) // 2)
-        # Others are not kept out, and who is removed makes room.
+        # Others are not kept out, and one that is removed makes room.
         context.say(topic("y"), sensor(unique_id="y", state_topic="+/+/BTtoMQTT/A4C138"))
         self.assertIn("+/+/BTtoMQTT/A4C138", context.handlers)
         for number in range(2 ** len(levels)):

@@ -51,7 +51,7 @@ class AvailabilityTests(ServiceCase):
         return self.make(context.state_path("x").parent, **settings)
 
     def online(self, context: FakeContext) -> list[str]:
-        """Return what was written of who is there."""
+        """Return what was written of `online`."""
         return [line.split()[-2] for line in context.lines() if "online=" in line]
 
     def topics(self, context: FakeContext) -> object:
@@ -188,7 +188,7 @@ class AvailabilityTests(ServiceCase):
         self.assertEqual(self.topics(context), {"n2/a": "online"})
 
     def test_damaged_file(self) -> None:
-        """What is no message of a topic is ignored."""
+        """Contents that are not messages of topics are ignored."""
         context = self.make()
         inner = ('{"n1/a": 5, "x": "y"}', "[]", "null", '{"n1/a": "\\ud800"}')
         for text in ("[]", "{", "null", '{"n1/a": "online"}', *map(file_with, inner)):

@@ -83,7 +83,7 @@ class UnknownTests(SynchronousTestCase):
             self.assertEqual(drops, [("unmapped_key", f"{name}.Odd")])
 
     def test_values_at_the_top(self) -> None:
-        """Numbers in quotes and items of an array are named there too; states are no numbers."""
+        """Numbers in quotes and items of an array are named there too; states are not numbers."""
         drops = decode('{"Odd":"12.5","Serial":"AB12","Switch1":"ON","X":[{"Temperature":1},5]}')[1]
         self.assertEqual(drops, [("unmapped_key", "X-2"), ("unmapped_key", "Odd")])
         self.assertEqual(decode('{"Switch1":"1"}', states=("0", "1")), ({"state": True}, []))

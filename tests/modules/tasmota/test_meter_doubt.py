@@ -108,5 +108,5 @@ class DoubtTests(SynchronousTestCase):
             self.assertIn(f'"{key}" = "volume m3"', asked)
 
     def test_rain_gauge(self) -> None:
-        """A driver's own object is no meter, whatever keys are left of it."""
+        """A driver's own object is not a meter, whatever keys are left of it."""
         self.assertEqual(self.read(b'{"RG-15":{"Total":26.8}}')[0], {"rain_total": 26.8})

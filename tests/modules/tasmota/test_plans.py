@@ -156,7 +156,7 @@ class SameAsTheGeneralWay(SynchronousTestCase):
             self.check(document)
 
     def test_a_text_that_changes(self) -> None:
-        """A text at the top that is another each time costs no plan."""
+        """No plan is made where a text at the top is another each time."""
         made: list[object] = []
         self.patch(plans, "_Model", lambda *what: made.append(what))
         document = json.loads(CLIMATE)
