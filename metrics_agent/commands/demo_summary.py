@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from metrics_agent.commands.status_table import WIDTH, fit, value_text
+from metrics_agent.commands.status_table import WIDTH, fit, shown_name, value_text
 
 __all__ = ["Summary"]
 
@@ -76,5 +76,5 @@ def _value_of(device: _State) -> str:
         for series in sorted(device["series"], key=lambda each: len(each["tags"])):
             if name in series["fields"]:
                 text = value_text(series["measurement"], name, series["fields"][name])
-                return f"{device['friendly'] or device['device']} {text.removeprefix(f'{name} ')}"
+                return f"{shown_name(device)} {text}"
     return ""

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from unicodedata import combining, east_asian_width
 
-from metrics_agent.catalogue import MEASUREMENTS
+from metrics_agent.catalogue import UNITS
 from metrics_agent.characters import visible
 
-__all__ = ["MOST_DEVICES", "WIDTH", "fit", "table", "value_text"]
+__all__ = ["MOST_DEVICES", "WIDTH", "fit", "shown_name", "table", "value_text"]
 
 WIDTH: Final = 80
 MOST_DEVICES: Final = 50
@@ -18,7 +18,6 @@ _CUT: Final = ".."
 _NOT_SHOWN: Final = frozenset({"last_seen", "stale"})
 _STATES: Final = {"running": "connected", "backing_off": "not connected"}
 _UNHEARD: Final = {None: "never", True: "online", False: "offline"}
-_UNITS: Final = {each.name: each for each in MEASUREMENTS}
 
 
 def table(state: Mapping[str, Any], *, all_of: bool = False) -> Iterator[str]:
@@ -141,7 +140,7 @@ def _outputs(outputs: Sequence[Mapping[str, Any]], agent: Mapping[str, Any]) -> 
 
 
 def _devices(devices: Sequence[Mapping[str, Any]], *, all_of: bool) -> Iterator[str]:
-    ordered = sorted(devices, key=lambda each: (not each["stale"], _shown_name(each).casefold()))
+    ordered = sorted(devices, key=lambda each: (not each["stale"], shown_name(each).casefold()))
     shown = ordered if all_of else ordered[:MOST_DEVICES]
     widths = (26, 12, 40)
     yield _row(("DEVICE", "LAST SEEN", "LAST VALUES"), widths)
@@ -153,18 +152,19 @@ def _devices(devices: Sequence[Mapping[str, Any]], *, all_of: bool) -> Iterator[
         elif heard and each["online"] is False:
             seen += " off"
         if all_of:
-            yield _row((_shown_name(each), seen, _about(each)), widths)
+            yield _row((shown_name(each), seen, _about(each)), widths)
             for series in each["series"]:
                 yield from _wrapped(f"{_series_name(series)}: {_values(series)}", "    ")
         else:
             values = ", ".join(filter(None, map(_values, each["series"])))
-            yield _row((_shown_name(each), seen, values), widths)
+            yield _row((shown_name(each), seen, values), widths)
     if len(shown) < len(ordered):
         more = len(ordered) - len(shown)
         yield f"{more} more; --module, --device and --json show them"
 
 
-def _shown_name(device: Mapping[str, Any]) -> str:
+def shown_name(device: Mapping[str, Any]) -> str:
+    """Return what people call a device, else its id."""
     return str(device["friendly"].strip() or device["device"])
 
 
@@ -182,22 +182,20 @@ def _series_name(series: Mapping[str, Any]) -> str:
 
 def _values(series: Mapping[str, Any]) -> str:
     return ", ".join(
-        value_text(series["measurement"], name, value)
+        f"{name} {value_text(series['measurement'], name, value)}"
         for name, value in series["fields"].items()
         if name not in _NOT_SHOWN
     )
 
 
 def value_text(measurement: str, name: str, value: object) -> str:
-    """Return a field with its value and the unit of the catalogue."""
+    """Return the value of a field with the unit of the catalogue."""
     if isinstance(value, bool):
-        return f"{name} {'yes' if value else 'no'}"
+        return "yes" if value else "no"
     if not isinstance(value, int | float):
-        return f"{name} {value}"
-    known = _UNITS.get(measurement)
-    units = [each.unit for each in known.fields if each.name == name] if known else []
-    unit = f" {units[0]}" if units and units[0] else ""
-    return f"{name} {value:.6g}{unit}"
+        return str(value)
+    unit = UNITS.get(measurement, {}).get(name)
+    return f"{value:.6g} {unit}" if unit else f"{value:.6g}"
 
 
 def _span(seconds: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from metrics_agent.catalogue import MEASUREMENTS
+from metrics_agent.catalogue import UNITS
 from metrics_agent.config.output import read_output
 from metrics_agent.config.status import StatusSettings
 from metrics_agent.limited_site import LimitedSite, SiteLimits
@@ -25,12 +25,6 @@ from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.reports import Reports
 
 __all__ = ["Page", "make_page"]
-
-_UNITS: Final = {
-    each.name: {field.name: field.unit for field in each.fields if field.unit}
-    for each in MEASUREMENTS
-}
-"""By measurement and field."""
 
 _LIMITS: Final = SiteLimits(
     connections=STATUS_CONNECTIONS,
@@ -113,7 +107,7 @@ def make_page(
     state = State(
         whole=lambda: snapshot.whole(reports),
         devices=lambda: snapshot.devices(reports),
-        more=lambda: {"history": history.values(), "units": _UNITS},
+        more=lambda: {"history": history.values(), "units": UNITS},
         has_output=lambda: opened_at_once or reports.sink.has_worked,
         metrics=exposition,
     )
