@@ -1,13 +1,13 @@
 """Listens where `[status] listen` says, and has the page served there.
 
-Only here while there is no page: what serves it is loaded with the first address.
+All that is loaded while there is no page; what serves it is imported with the first address.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from metrics_agent.backoff import Backoff
 from metrics_agent.config.status import Listen, StatusSettings, read_listen
+from metrics_agent.state.local_socket import Listening
 from metrics_agent.timer import Timer
 
 if TYPE_CHECKING:
@@ -26,13 +27,6 @@ __all__ = ["LONGEST_WAIT_S", "PageServer"]
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 60.0
 _BACKLOG: Final = 64
-
-
-class _Port(Protocol):
-    """What listens."""
-
-    def stop(self) -> Any:
-        """Take no more connections; may return a Deferred."""
 
 
 class PageServer(Service):
@@ -52,7 +46,7 @@ class PageServer(Service):
         reactor: Any,
         *,
         make_page: Callable[[StatusSettings], Page],
-        listen_unix: Callable[[Path, Any, Callable[[], object], int], _Port],
+        listen_unix: Callable[[Path, Any, Callable[[], object], int], Listening],
         random: Callable[[], float],
         log: Logger,
         caught: Callable[[BaseException], object],
@@ -64,7 +58,8 @@ class PageServer(Service):
         self._settings = StatusSettings()
         self._listen: Listen | None = None
         self._page: Page | None = None
-        self._port: _Port | None = None
+        # Takes no more connections; may return a Deferred.
+        self._stop_listening: Callable[[], Any] | None = None
         self._closing: Deferred[Any] = succeed(None)
         self._reason = ""
         self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S, random)
@@ -109,7 +104,7 @@ class PageServer(Service):
         try:
             if self._page is None:
                 self._page = self._make_page(self._settings)
-            self._port, url = self._open(listen, self._page)
+            self._stop_listening, url = self._open(listen, self._page)
         except (CannotListenError, OSError) as error:
             self._cannot(_reason(error))
             return self._backoff.next_delay_s()
@@ -122,18 +117,18 @@ class PageServer(Service):
         )
         return None
 
-    def _open(self, listen: Listen, page: Page) -> tuple[_Port, str]:
+    def _open(self, listen: Listen, page: Page) -> tuple[Callable[[], Any], str]:
         if listen.kind == "unix":
             port = self._listen_unix(Path(listen.path), page.site, self._removed, listen.mode)
-            return port, listen.path
+            return port.stop, listen.path
         tcp = self._reactor.listenTCP(
             listen.port, page.site, interface=listen.interface, backlog=_BACKLOG
         )
-        return _TcpPort(tcp), listen.url(tcp.getHost().port)
+        return tcp.stopListening, listen.url(tcp.getHost().port)
 
     def _removed(self) -> None:
         """Make the socket again that has lost its name."""
-        self._port = None
+        self._stop_listening = None
         self._attempts.run()
 
     def _cannot(self, reason: str) -> None:
@@ -153,9 +148,9 @@ class PageServer(Service):
         self._attempts.stop()
         if self._page is not None:
             self._page.cut()
-        port, self._port = self._port, None
-        if port is not None:
-            self._closing = maybeDeferred(port.stop)
+        stop, self._stop_listening = self._stop_listening, None
+        if stop is not None:
+            self._closing = maybeDeferred(stop)
         closed: Deferred[None] = Deferred()
         self._closing.addBoth(lambda _result: closed.callback(None))
         return closed
@@ -164,16 +159,6 @@ class PageServer(Service):
         page, self._page = self._page, None
         if page is not None:
             page.end()
-
-
-class _TcpPort:
-    """A port of Twisted as a `_Port`."""
-
-    def __init__(self, port: Any) -> None:
-        self._port = port
-
-    def stop(self) -> Any:
-        return self._port.stopListening()
 
 
 def _reason(error: CannotListenError | OSError) -> str:
