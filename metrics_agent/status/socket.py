@@ -128,7 +128,7 @@ class _Client(Protocol):
         self._server = server
         self._received = b""
         self._asked = False
-        self._patience = Timer(server.clock, self._cut)
+        self._patience = Timer(server.clock, self.end)
 
     def connectionMade(self) -> None:
         self._patience.start(PATIENCE_S)
@@ -178,9 +178,6 @@ class _Client(Protocol):
     def end(self) -> None:
         """Close now."""
         self.transport.abortConnection()
-
-    def _cut(self) -> None:
-        self.end()
 
 
 class _Clients(Factory):
