@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import time
 from typing import Any
 
@@ -17,9 +16,8 @@ from tests.integration.mqtt_agent import MqttCase, OldBroker, announcement, publ
 from tests.integration.netatmo import NetatmoPeer
 from tests.integration.opendtu_simulator import Simulator
 from tests.integration.test_once import listing
-from tests.integration.watching import argv, environment, python_path, until
+from tests.integration.watching import argv, python_path, run_to_end, until
 
-LIMIT_S = 60
 USERS = {"anna": "secret"}
 LOGIN = {"username": "anna", "password": "secret"}
 
@@ -30,17 +28,8 @@ class ConnectCase(MqttCase):
     async def connect(self, **env: str) -> Any:
         """Run it to its end, with stdout and stderr as text."""
         words = ("check", "--connect", "-c", str(self.config_path))
-        return await deferToThread(
-            subprocess.run,
-            argv("metrics-agent", *words),
-            cwd=self.directory,
-            env=environment(env),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=LIMIT_S,
-        )
+        command = argv("metrics-agent", *words)
+        return await deferToThread(run_to_end, command, env, cwd=self.directory)
 
     def found(self, done: Any) -> list[str]:
         """Return the lines about connections; ports are written N."""

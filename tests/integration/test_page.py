@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 
 from metrics_agent.characters import visible
-from tests.integration.broker import Mosquitto
+from tests.integration.broker import Mosquitto, free_port
 from tests.integration.chromium import Chromium
 from tests.integration.load import Load
 from tests.integration.mqtt_agent import MqttCase, announcement, publish
+from tests.integration.test_status import DEMO, QUICK
 from tests.integration.watching import until
 
-DEMO = '[modules.demo]\nenabled = true\ninterval = "100ms"\n'
-QUICK = 'module_restart_limit = 1\nfailed_ticks_limit = 1\nrestart_backoff_min = "10ms"\n'
 TOKEN = "0123456789abcdef-token"
 DEVICES = 1000
 AT_A_TIME = 50
@@ -58,9 +56,7 @@ class PageCase(MqttCase):
 
     def setUp(self) -> None:
         super().setUp()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}/"
         self.status = f'[status]\nlisten = "tcp:{port}:interface=127.0.0.1"\n'
 

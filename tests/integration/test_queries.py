@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
@@ -27,7 +26,7 @@ from tests.integration.known_home import (
     KnownHome,
 )
 from tests.integration.victoria import Victoria
-from tests.integration.watching import argv, environment
+from tests.integration.watching import argv, environment, run_to_end
 from tests.needs import find, require
 
 PAGE = DOCS / "queries.md"
@@ -300,7 +299,7 @@ class AlertTests(QueryCase):
             *(f"-remoteWrite.url={victoria.url}", "-replay.rulesDelay=0s"),
             *(f"-replay.timeFrom={start}", f"-replay.timeTo={end}", "-replay.disableProgressBar"),
         ]
-        done = await deferToThread(run, command)
+        done = await deferToThread(run_to_end, command)
         self.assertEqual(done.returncode, 0, done.stderr)
         await victoria.flush()
         text = 'last_over_time(ALERTS{alertstate="firing"}[1h])'
@@ -337,10 +336,10 @@ class AlertTests(QueryCase):
         await influx.create("telegraf")
         (block,) = blocks("sh")
         command = ["sh", "-c", block.text.replace("http://localhost:8086", influx.url)]
-        path = f"{Path(argv('metrics-agent')[0]).parent}:{environment()['PATH']}"
-        nothing = await deferToThread(run, command, PATH=path)
+        path = {"PATH": f"{Path(argv('metrics-agent')[0]).parent}:{environment()['PATH']}"}
+        nothing = await deferToThread(run_to_end, command, path)
         await influx.write(self.lines)
-        something = await deferToThread(run, command, PATH=path)
+        something = await deferToThread(run_to_end, command, path)
         for done in (nothing, something):
             self.assertIn("metrics-agent: something is wrong", done.stdout)
         self.assertEqual(len(nothing.stdout.splitlines()), 1)
@@ -362,16 +361,3 @@ def open_all_the_time(results: list[list[Row]]) -> Values:
     """Return what is in the first of two answers alone."""
     before, since = (by("device", "contact")(each) for each in ([results[0]], [results[1]]))
     return {name: value for name, value in before.items() if name not in since}
-
-
-def run(command: list[str], **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        command,
-        env=environment(env),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=LIMIT_S,
-    )

@@ -21,7 +21,7 @@ from tests.integration.case import AgentCase
 from tests.integration.load import Load
 from tests.integration.mqtt_agent import announcement, publish
 from tests.integration.test_users import AS_NOBODY, NOBODY, UserCase
-from tests.integration.watching import argv, environment, memory_bytes, pause, until
+from tests.integration.watching import argv, memory_bytes, pause, run_to_end, until
 
 LIMIT_S = 60
 DEMO = '[modules.demo]\nenabled = true\ninterval = "100ms"\n'
@@ -39,22 +39,13 @@ class StatusCase(AgentCase):
     def socket_path(self) -> Path:
         return self.directory / "state" / "status.sock"
 
-    def run_command(self, *words: str, user: tuple[str, ...] = (), **how: Any) -> Done[str]:
+    def run_command(self, *words: str, user: tuple[str, ...] = ()) -> Done[str]:
         """Run a command to its end."""
-        return subprocess.run(
-            [*user, *argv("metrics-agent", *words, "-c", str(self.config_path))],
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=LIMIT_S,
-            **how,
-        )
+        return run_to_end([*user, *argv("metrics-agent", *words, "-c", str(self.config_path))])
 
-    async def status(self, *options: str, **how: Any) -> Done[str]:
+    async def status(self, *options: str, user: tuple[str, ...] = ()) -> Done[str]:
         """Ask."""
-        return await deferToThread(self.run_command, "status", *options, **how)
+        return await deferToThread(self.run_command, "status", *options, user=user)
 
     async def state(self) -> tuple[int, dict[str, Any]]:
         """Return the exit code and the state."""
@@ -179,16 +170,7 @@ class StatusTests(StatusCase):
         await self.start()
         words = " ".join(argv("metrics-agent", "status", "-c", str(self.config_path)))
         for shell in (f"{words} | head -1; exit ${{PIPESTATUS[0]}}", f"{words} >&-"):
-            done = await deferToThread(
-                subprocess.run,
-                ["bash", "-c", shell],
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=LIMIT_S,
-            )
+            done = await deferToThread(run_to_end, ["bash", "-c", shell])
             self.assertEqual((done.returncode, done.stderr), (0, ""), shell)
 
 
@@ -269,16 +251,7 @@ class TapTests(StatusCase):
         self.configure(DEMO)
         await self.start()
         words = " ".join(argv("metrics-agent", "tap", "-c", str(self.config_path)))
-        done = await deferToThread(
-            subprocess.run,
-            ["bash", "-c", f"{words} | head -2"],
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=LIMIT_S,
-        )
+        done = await deferToThread(run_to_end, ["bash", "-c", f"{words} | head -2"])
         self.assertEqual(len(done.stdout.splitlines()), 2)
         self.assertNotIn("Traceback", done.stderr)
 

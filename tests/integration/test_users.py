@@ -14,12 +14,11 @@ from twisted.trial.unittest import SkipTest
 from tests.integration.broker import Mosquitto
 from tests.integration.case import AgentCase
 from tests.integration.load import Load
-from tests.integration.watching import argv, environment, until
+from tests.integration.watching import argv, environment, run_to_end, until
 from tests.needs import require
 
 NOBODY = 65534
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-LIMIT_S = 60
 DEMO = "[modules.demo]\nenabled = true\ninterval = '100ms'\n"
 
 
@@ -113,16 +112,7 @@ class SearchTests(UserCase):
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command at a shell in the directory."""
-        return subprocess.run(
-            words,
-            cwd=self.directory,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=LIMIT_S,
-        )
+        return run_to_end(words, cwd=self.directory)
 
     async def check(self, *user: str) -> tuple[int, str]:
         """Return the exit code of `metrics-agent check`, and what it says."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -23,11 +24,13 @@ __all__ = [
     "pause",
     "peak_bytes",
     "python_path",
+    "run_to_end",
     "sequences",
     "until",
 ]
 
 POLL_S = 0.02
+_LIMIT_S = 60
 
 _SEQUENCE = re.compile(rb"electricity,(?:\S+,)?device=([^, ]+).* (?:\S+,)?energy_total=(\d+)")
 
@@ -94,6 +97,28 @@ _TWISTD = "from twisted.scripts.twistd import run; run()"
 def _script(name: str, *instead: str) -> list[str]:
     path = Path(sys.executable).with_name(name)
     return [str(path)] if path.exists() else [sys.executable, *instead]
+
+
+def run_to_end(
+    command: Sequence[str], more: Mapping[str, str] | None = None, *, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, a minute at most, without stdin; its output is text.
+
+    Args:
+        command: the program and its arguments.
+        more: variables beside those of `environment`.
+        cwd: where, None for here.
+    """
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment(more),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=_LIMIT_S,
+    )
 
 
 def children(pid: int) -> list[int]:
