@@ -165,7 +165,7 @@ class StatusTests(StatusCase):
         self.assertEqual((await self.status("--device", "none")).returncode, 1)
 
     async def test_head(self) -> None:
-        """A closed pipe and a closed stdout are no error; the code stays."""
+        """A closed pipe and a closed stdout are not errors; the exit code stays."""
         self.configure(DEMO)
         await self.start()
         words = " ".join(argv("metrics-agent", "status", "-c", str(self.config_path)))
@@ -203,7 +203,7 @@ class SocketTests(StatusCase):
         self.assertGreater(again["agent"]["uptime"], state["agent"]["uptime"])
 
     async def test_stopped_process(self) -> None:
-        """One that stands still is reported, not waited for without end."""
+        """An agent that is stopped is reported; the command does not wait without end."""
         self.configure(DEMO)
         parent = await self.start()
         parent.signal_agent(signal.SIGSTOP)

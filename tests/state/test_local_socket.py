@@ -112,7 +112,7 @@ class ListenTests(SynchronousTestCase):
         self.connect()
 
     def test_something_else_in_its_place(self) -> None:
-        """It is no socket any more, and not ours to remove."""
+        """It is not a socket any more, so it is not ours to remove."""
         self.listen()
         self.path.unlink()
         self.path.write_text("mine")
@@ -127,7 +127,7 @@ class ListenTests(SynchronousTestCase):
         self.connect()
 
     def test_gone_before_the_stop(self) -> None:
-        """That someone has removed it is no fault."""
+        """It is not a fault that someone has removed it."""
         listening = self.listen()
         self.path.unlink()
         self.stop(listening)

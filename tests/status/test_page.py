@@ -286,7 +286,7 @@ class AccessTests(PageCase):
         self.assertEqual(self.status_of("/?other=1"), 200)
 
     def test_headers_of_any_bytes(self) -> None:
-        """What is not ASCII is no name, no site, no token, and no fault."""
+        """Text that is not ASCII is never a name, site or token, and never causes a fault."""
         self.configure(token=TOKEN)
         for line, status in (
             (b"Host: \xff", 421),

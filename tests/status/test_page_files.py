@@ -19,7 +19,7 @@ INLINE = re.compile(r"<style|<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=|javascript
 ELSEWHERE = re.compile(r"\b(?:https?|wss?|data|blob):(?!//www\.w3\.org/2000/svg\b)|[\"'(]//")
 REFERENCE = re.compile(r"(?:href|src)=\"([^\"]+)\"|from \"\./([^\"]+)\"|fetch\(\"([^\"]+)\"")
 MADE = {"status.json"}
-"""What is no file."""
+"""What is not a file."""
 
 
 class PageFilesTests(SynchronousTestCase):
@@ -29,7 +29,7 @@ class PageFilesTests(SynchronousTestCase):
         self.texts = {path.name: path.read_text("utf-8") for path in PAGE.iterdir()}
 
     def test_kinds(self) -> None:
-        """There is a page, and nothing that is no part of it."""
+        """There is a page, and nothing that does not belong to it."""
         self.assertIn("index.html", self.texts)
         self.assertEqual({Path(name).suffix for name in self.texts} - SUFFIXES, set())
 

@@ -181,7 +181,7 @@ class QuestionTests(SocketCase):
         self.assertTrue(client.closed)
 
     def test_many(self) -> None:
-        """Those beyond the limit are told so at once, and there is room again when one goes."""
+        """Those beyond the limit are refused at once, and there is room again when one goes."""
         clients = [self.connect() for _ in range(CLIENTS)]
         for _ in range(200):
             extra = self.connect()
