@@ -31,7 +31,6 @@ __all__ = [
     "STATE",
     "SWITCH",
     "TEXT",
-    "UNITS",
     "Field",
     "Kind",
     "Measurement",
@@ -556,12 +555,6 @@ MEASUREMENTS: Final = (
     DEMO,
 )
 """All of them, in the order of docs/metrics.md."""
-
-UNITS: Final = {
-    each.name: {field.name: field.unit for field in each.fields if field.unit}
-    for each in MEASUREMENTS
-}
-"""By measurement and field."""
 
 _NOT_WRITTEN: Final = "not written yet"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from unicodedata import combining, east_asian_width
 
-from metrics_agent.catalogue import UNITS
 from metrics_agent.characters import visible
+from metrics_agent.status.units import UNITS
 
 __all__ = ["MOST_DEVICES", "WIDTH", "fit", "shown_name", "table", "value_text"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from metrics_agent.catalogue import UNITS
 from metrics_agent.config.output import read_output
 from metrics_agent.config.status import StatusSettings
 from metrics_agent.limited_site import LimitedSite, SiteLimits
@@ -16,6 +15,7 @@ from metrics_agent.limits import (
     STATUS_HEADERS,
 )
 from metrics_agent.status import snapshot
+from metrics_agent.status.units import UNITS
 from metrics_agent.status.web.access import Access
 from metrics_agent.status.web.files import page_files
 from metrics_agent.status.web.history import History
