@@ -58,7 +58,7 @@ _ROWS: Final = (
     (
         "broker_sends_half_packets",
         "broker",
-        "sends half a packet and stops",
+        "sends half a packet, and stops or sends a byte of it now and then",
         "given up by the keepalive; one line down, one up, each time",
     ),
     (

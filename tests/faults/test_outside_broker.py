@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
 from tests.faults.broker_log import BrokerLog
@@ -24,7 +25,8 @@ PINGRESP = b"\xd0\x00"
 GARBAGE = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 RIVAL_KEEPALIVE_S = 61
 SUBSCRIBE = b"\x82"
-MESSAGE = b'\x30\x16\x00\x0btele/p/STATE{"a":1}'
+HALF_A_PACKET = b'\x30\xff\x7f\x00\x0btele/p/STATE{"a":1'
+"""Of 16 KiB."""
 
 
 @with_both_mosquittos
@@ -266,10 +268,15 @@ class FakeBrokerTests(OutsideCase):
         await self.finish("broker_sends_garbage", parent, down=1, up=1, recovered_ms=recovered_ms)
 
     async def test_broker_sends_half_packets(self) -> None:
-        """Half a packet and nothing more, twice: given up by the keepalive, and tried again.
+        """Half a packet, and then nothing more or a byte now and then: given up by the keepalive.
 
         Until then the connection has lasted, so each loss is news.
         """
+
+        def drip(peer: FakeBroker) -> None:
+            if peer is made[1] and peer.transport.connected:
+                peer.transport.write(b"x")
+                reactor.callLater(0.2, drip, peer)
 
         def answer(peer: FakeBroker, data: bytes) -> None:
             is_whole = len(made) > 2
@@ -278,7 +285,8 @@ class FakeBrokerTests(OutsideCase):
             elif data[:1] == SUBSCRIBE:
                 peer.grant(data)
                 if not is_whole:
-                    peer.transport.write(MESSAGE[:12])
+                    peer.transport.write(HALF_A_PACKET)
+                    drip(peer)
             elif data == PINGREQ and is_whole:
                 peer.transport.write(PINGRESP)
 

@@ -58,8 +58,9 @@ PUBLISH_HEADER_BYTES: Final = 64 * 1024 + 1024
 QOS_0_OR_1_MASK: Final = 0xF4
 SILENT_TICKS: Final = 3
 """Half keepalives without a whole packet after which the broker is taken for dead."""
-SLOWEST_BYTES_A_S: Final = 2048
-"""What comes of a large packet at this pace is a sign of life too."""
+SLOWEST_BYTES_A_S: Final = 512
+"""What comes of a large packet at this pace is a sign of life too, half of a line of 9,600 baud. So
+a payload of 1 MiB is here after 34 minutes at most, or the connection ends."""
 GOODBYE_S: Final = 0.15
 """How long the broker has to close after DISCONNECT before we do."""
 _UNREAD: Final = "unread"

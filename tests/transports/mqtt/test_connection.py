@@ -708,14 +708,18 @@ class Cases:
         self.assertIn("no answer to PINGREQ within 45 s", script.logged(LogLevel.warn)[0])
 
     def test_a_large_packet_on_a_slow_line_is_a_sign_of_life(self) -> None:
-        """What comes at 2 KiB a second is waited for until it is whole."""
-        script = self.make(keepalive=30.0)
+        """What comes at the pace of a line of 9,600 baud is waited for until it is whole."""
+        script = self.make(keepalive=30.0, max_payload=300_000)
         transport = script.start()
-        script.send(b"\x30\xff\xff\x3f\0\x05tele/")
-        for _ in range(10):
-            script.clock.advance(15)
-            script.send(b"x" * 2048 * 15)
+        script.connection.subscribe("tele/a", 0, script.lines_of)
+        payload = b"x" * 200_000
+        rest = publish(script.v5, b"tele/a", payload)
+        while rest:
+            script.clock.advance(5)
+            script.send(rest[: 5 * 800])
+            rest = rest[5 * 800 :]
         self.assertFalse(transport.aborted)
+        self.assertEqual([len(each.data) for each in script.batches], [len(payload) + 8])
 
     def test_a_subscribe_without_an_answer(self) -> None:
         """It is logged once, and no problem any more when the answer comes."""
