@@ -274,7 +274,7 @@ class FakeBrokerTests(OutsideCase):
         """
 
         def drip(peer: FakeBroker) -> None:
-            if peer is made[1] and peer.transport.connected:
+            if made.index(peer) == 1 and peer.transport.connected:
                 peer.transport.write(b"x")
                 reactor.callLater(0.2, drip, peer)
 
