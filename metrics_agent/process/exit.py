@@ -14,10 +14,11 @@ import os
 import threading
 from contextlib import suppress
 from enum import IntEnum
+from functools import partial
 from typing import Any, Final
 
 from metrics_agent.process.descriptors import STDERR
-from metrics_agent.process.last_words import wait_until_read
+from metrics_agent.process.last_words import say, wait_until_read
 from metrics_agent.process.standstill import STEP_S, RunningClock
 
 __all__ = ["ExitCode", "ExitStatus"]
@@ -82,8 +83,13 @@ class ExitStatus:
             self._clock = RunningClock()
             self._clock.drive(reactor)
 
-    def end_within(self, seconds: float) -> None:
-        """End the process after that long, however it hangs; a later call replaces this one."""
+    def end_within(self, seconds: float, why: str) -> None:
+        """End the process after that long, however it hangs; a later call replaces this one.
+
+        Args:
+            seconds: from now.
+            why: a clause for the log, see `now`.
+        """
         self.cancel_deadline()
         if not self._may_start_threads:
             return
@@ -95,7 +101,7 @@ class ExitStatus:
             while (left_s := end_s - clock.seconds()) > 0:
                 if cancelled.wait(min(left_s, STEP_S)):
                     return
-            self.now()
+            self.now(why)
 
         threading.Thread(target=wait, name="deadline", daemon=True).start()
 
@@ -105,6 +111,22 @@ class ExitStatus:
             self._cancelled.set()
             self._cancelled = None
 
-    def now(self) -> None:
-        """End the process at once, with the code so far."""
-        self._hard_exit(int(self.code))
+    def now(self, why: str) -> None:
+        """End the process at once, with the code so far, and log why: a clause.
+
+        Also called by signal handlers.
+        """
+        try:
+            if self._may_start_threads:
+                say(partial(_log_the_end, why, self.code))
+        finally:
+            self._hard_exit(int(self.code))
+
+
+def _log_the_end(why: str, code: ExitCode) -> None:
+    # Not imported at the start: signals are taken before anything slow.
+    from metrics_agent.logs.logger import make_logger
+
+    make_logger().error(
+        "{why}: this process ends now, with status {status}.", why=why, status=int(code)
+    )

@@ -1,4 +1,4 @@
-"""The wait until the last lines of the log are read.
+"""The last lines of the log: said even where the process hangs, and waited for by whom ends.
 
 Telegraf closes its end of the log's pipe when we have ended, and what it has not read by then is
 lost: the very lines that say why. So the last thing that a process does is to wait until they are
@@ -7,16 +7,38 @@ read.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from metrics_agent.process.descriptors import unread_bytes
+from metrics_agent.process.descriptors import STDERR, unread_bytes
 from metrics_agent.process.standstill import RunningClock
 
-__all__ = ["wait_until_read"]
+__all__ = ["say", "wait_until_read"]
 
 _LOOK_S: Final = 0.005
+_SAY_S: Final = 1.0
+_READER_WAIT_S: Final = 0.2
+
+
+def say(words: Callable[[], object]) -> None:
+    """Call ``words``, which log, and wait for their reader, no longer than a second in all.
+
+    In a thread of its own: the log may be what hangs, and its locks may be held by whom a signal
+    has interrupted.
+
+    Raises:
+        RuntimeError: there are no more threads; MemoryError is possible too.
+    """
+
+    def run() -> None:
+        words()
+        wait_until_read(STDERR, _READER_WAIT_S)
+
+    speaker = threading.Thread(target=run, name="last words", daemon=True)
+    speaker.start()
+    speaker.join(_SAY_S)
 
 
 def wait_until_read(

@@ -28,13 +28,13 @@ class Signals:
     """SIGHUP, SIGTERM and SIGINT; early ones are kept until the reactor runs.
 
     Args:
-        exit_now: called, in the handler itself, for the second request to stop: the reactor may
-            be the thing that hangs.
+        exit_now: called with the reason, in the handler itself, for the second request to stop: the
+            reactor may be the thing that hangs.
         seconds: a monotonic clock.
     """
 
     def __init__(
-        self, exit_now: Callable[[], object], seconds: Callable[[], float] = time.monotonic
+        self, exit_now: Callable[[str], object], seconds: Callable[[], float] = time.monotonic
     ) -> None:
         self._exit_now = exit_now
         self._seconds = seconds
@@ -78,7 +78,7 @@ class Signals:
         stops = number in _STOPPING
         if stops and self._asked_to_stop_s is not None:
             if self._seconds() - self._asked_to_stop_s >= _SAME_REQUEST_S:
-                self._exit_now()
+                self._exit_now(f"A second request to stop ({signal.Signals(number).name})")
             return
         if stops:
             self._asked_to_stop_s = self._seconds()

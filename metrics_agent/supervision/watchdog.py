@@ -42,6 +42,7 @@ from twisted.logger import Logger
 from metrics_agent.logs.descriptor import Descriptor
 from metrics_agent.logs.logger import make_logger
 from metrics_agent.process.exit import ExitCode
+from metrics_agent.process.last_words import say
 
 __all__ = ["LastResort", "StackDump", "Watchdog"]
 
@@ -49,7 +50,6 @@ _FRAMES: Final = 100
 """Of a stack: a recursion has a thousand."""
 _LONGEST_TICK_S: Final = 1.0
 _TICKS_A_LIMIT: Final = 5
-_LAST_WORDS_S: Final = 1.0
 _WORTH_TELLING_S: Final = 5.0
 """A block that long is logged afterwards where no stack is dumped."""
 
@@ -301,11 +301,9 @@ class Watchdog(Service):
                 status=int(ExitCode.HUNG),
             )
 
-        # The log may be what hangs, and memory what is missing; the end must come all the same.
+        # Memory may be what is missing; the end must come all the same.
         try:
-            speaker = threading.Thread(target=last_words, daemon=True)
-            speaker.start()
-            speaker.join(_LAST_WORDS_S)
+            say(last_words)
         finally:
             self._exit(ExitCode.HUNG)
 

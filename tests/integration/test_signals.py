@@ -207,6 +207,7 @@ class SignalTests(AgentCase):
             parent.signal_agent(second)
             await until(lambda pid=pid: not is_alive(pid), "its end", 1)
             self.assertLess(time.monotonic() - began_s, 0.5)
+            await self.said(parent, "A second request to stop", "E")
             await until(lambda parent=parent: parent.exits, "the exit")
             self.assertEqual(parent.exits, [0])
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.process import exit as exit_module
@@ -91,10 +92,11 @@ class ExitStatusTests(SynchronousTestCase):
     def test_the_first_fault_is_kept(self) -> None:
         ended: list[int] = []
         status = ExitStatus(ended.append)
+        self.patch(exit_module, "say", lambda _words: None)
         status.set(ExitCode.STOPPED)
         status.set(ExitCode.FAILED)
         status.set(ExitCode.CONFIG)
-        status.now()
+        status.now("It hangs")
         self.assertEqual(ended, [1])
 
     def test_at_the_end_of_the_process(self) -> None:
@@ -142,6 +144,10 @@ class DeadlineTests(SynchronousTestCase):
         self.threads: list[FakeThread] = []
         self.ended: list[tuple[int, float]] = []
         self.patch(exit_module, "threading", self)
+        self.patch(exit_module, "say", lambda words: words())
+        self.events: list[LogEvent] = []
+        globalLogPublisher.addObserver(self.events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
         self.patch(exit_module, "RunningClock", lambda: RunningClock(lambda: self.now_s))
         self.status = ExitStatus(lambda code: self.ended.append((code, round(self.now_s - 100, 1))))
 
@@ -158,25 +164,40 @@ class DeadlineTests(SynchronousTestCase):
 
     def test_ends_with_the_code(self) -> None:
         """When the time is over the process ends with the code so far, from another thread."""
-        self.status.end_within(6)
+        self.status.end_within(6, "It hangs")
         self.status.set(ExitCode.FAILED)
         (thread,) = self.threads
         self.assertTrue(thread.daemon)
         thread.target()
         self.assertEqual(self.ended, [(1, 6.0)])
+        self.assertEqual(
+            [formatEvent(event) for event in self.events],
+            ["It hangs: this process ends now, with status 1."],
+        )
+
+    def test_ends_without_words(self) -> None:
+        """What hangs or is missing may be what the words need."""
+
+        def fails(_words: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+        self.patch(exit_module, "say", fails)
+        with self.assertRaises(RuntimeError):
+            self.status.now("It hangs")
+        self.assertEqual(self.ended, [(0, 0.0)])
 
     def test_time_in_which_the_process_stands_still_does_not_count(self) -> None:
         """A stop that was interrupted for a minute has its six seconds all the same."""
         self.standing_s = 60.0
-        self.status.end_within(6)
+        self.status.end_within(6, "It hangs")
         self.threads[0].target()
         ((_code, after_s),) = self.ended
         self.assertAlmostEqual(after_s, 65.9, places=1)  # a step of 60.1 s counts as 0.2 s
 
     def test_a_later_one_replaces_it(self) -> None:
         """There is one deadline at a time."""
-        self.status.end_within(6)
-        self.status.end_within(0.5)
+        self.status.end_within(6, "It hangs")
+        self.status.end_within(0.5, "It hangs")
         for thread in self.threads:
             thread.target()
         self.assertEqual(self.ended, [(0, 0.5)])
@@ -184,7 +205,7 @@ class DeadlineTests(SynchronousTestCase):
     def test_taken_back(self) -> None:
         """Nothing ends when it was taken back; twice, and without one, is harmless."""
         self.status.cancel_deadline()
-        self.status.end_within(6)
+        self.status.end_within(6, "It hangs")
         self.status.cancel_deadline()
         self.status.cancel_deadline()
         self.threads[0].target()
@@ -193,7 +214,7 @@ class DeadlineTests(SynchronousTestCase):
     def test_no_thread_where_memory_is_short(self) -> None:
         """There the kernel has the deadline."""
         self.status.start_no_threads()
-        self.status.end_within(6)
+        self.status.end_within(6, "It hangs")
         self.assertEqual(self.threads, [])
 
     def test_timers_of_a_stop(self) -> None:
@@ -204,7 +225,7 @@ class DeadlineTests(SynchronousTestCase):
         self.assertEqual(len(reactor.getDelayedCalls()), 1)
         self.now_s += 60
         self.assertAlmostEqual(reactor.seconds(), 100.2)
-        self.status.end_within(6)
+        self.status.end_within(6, "It hangs")
         self.threads[0].target()
         self.assertAlmostEqual(reactor.seconds(), 106.2, places=2)
 

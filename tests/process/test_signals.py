@@ -44,7 +44,7 @@ class SignalsTests(SynchronousTestCase):
         self.reactor = FakeReactor()
         self.seen: list[str] = []
         self.clock = Clock()
-        self.signals = Signals(lambda: self.seen.append("exit now"), self.clock.seconds)
+        self.signals = Signals(lambda why: self.seen.append(f"exit now: {why}"), self.clock.seconds)
 
     def attach(self) -> None:
         self.signals.attach(self.reactor, self.seen.append, lambda: self.seen.append("reload"))
@@ -84,7 +84,8 @@ class SignalsTests(SynchronousTestCase):
                 self.send(first)
                 self.clock.advance(1)
                 self.send(second)
-                self.assertEqual(self.seen, ["exit now"])
+                name = signal.Signals(second).name
+                self.assertEqual(self.seen, [f"exit now: A second request to stop ({name})"])
 
     def test_one_request_sent_twice(self) -> None:
         """``timeout`` signals its child and the child's group: one request."""
@@ -97,7 +98,7 @@ class SignalsTests(SynchronousTestCase):
         # Counted from the first: who goes on asking is heard.
         self.clock.advance(0.01)
         self.send(TERM)
-        self.assertEqual(self.seen, ["SIGTERM", "exit now"])
+        self.assertEqual(self.seen, ["SIGTERM", "exit now: A second request to stop (SIGTERM)"])
 
     def test_any_number_of_reloads(self) -> None:
         """SIGHUPs are never a reason to end."""
@@ -134,14 +135,14 @@ class SignalsTests(SynchronousTestCase):
         self.send(TERM)
         self.clock.advance(1)
         self.send(INT)
-        self.assertEqual(self.seen, ["exit now"])
+        self.assertEqual(self.seen, ["exit now: A second request to stop (SIGINT)"])
         self.setUp()
         self.signals.install_early()
         self.send(TERM)
         self.attach()
         self.clock.advance(1)
         self.send(TERM)
-        self.assertEqual(self.seen, ["exit now"])
+        self.assertEqual(self.seen, ["exit now: A second request to stop (SIGTERM)"])
 
     def test_early_request_counts_as_the_first(self) -> None:
         """One SIGTERM early and one when it runs are two."""
@@ -151,7 +152,7 @@ class SignalsTests(SynchronousTestCase):
         self.reactor.start()
         self.clock.advance(1)
         self.send(TERM)
-        self.assertEqual(self.seen, ["SIGTERM", "exit now"])
+        self.assertEqual(self.seen, ["SIGTERM", "exit now: A second request to stop (SIGTERM)"])
 
     def test_installed_again(self) -> None:
         """The reactor takes SIGTERM when it starts to run; it is taken back."""

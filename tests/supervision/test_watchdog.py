@@ -12,6 +12,7 @@ from typing import Any
 from twisted.logger import Logger, LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.process import last_words
 from metrics_agent.supervision import watchdog as watchdog_module
 from metrics_agent.supervision.watchdog import LastResort, StackDump, Watchdog
 
@@ -133,7 +134,7 @@ class WatchdogTest(SynchronousTestCase):
         hangs = threading.Event()
         over: list[bool] = []
         self.addCleanup(hangs.set)
-        self.patch(watchdog_module, "_LAST_WORDS_S", 0.0)
+        self.patch(last_words, "_SAY_S", 0.0)
         watchdog = self.started(exit_after_s=1.0)
         watchdog._log = Logger("test", observer=lambda _event: over.append(hangs.wait(5)))
         self.tick(watchdog, 5)
