@@ -175,7 +175,7 @@ class ListenTests(SynchronousTestCase):
 
     def test_too_long(self) -> None:
         """On a system without such descriptors it is an error of its own."""
-        self.patch(socket_path, "_DESCRIPTORS", Path("/nonexistent"))
+        self.patch(socket_path, "_DESCRIPTORS", self.path / "missing")
         self.path = self.path.parent / ("x" * LONGEST_PATH_BYTES) / self.path.name
         error = self.assertRaises(PathTooLong, self.listen)
         self.assertIn(f"at most {LONGEST_PATH_BYTES}", str(error))
@@ -183,7 +183,7 @@ class ListenTests(SynchronousTestCase):
     def test_longest(self) -> None:
         """What just fits is taken as it is."""
         room = LONGEST_PATH_BYTES - len(os.fsencode(self.path.parent)) - 1
-        self.patch(socket_path, "_DESCRIPTORS", Path("/nonexistent"))
+        self.patch(socket_path, "_DESCRIPTORS", self.path / "missing")
         self.path = self.path.with_name("x" * room)
         self.listen()
         self.connect()

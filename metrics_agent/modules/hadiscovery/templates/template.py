@@ -23,6 +23,7 @@ Render = Callable[[str | bytes, object], str]
 
 _MARK: Final = re.compile(r"\{[{%#]")
 _PATH_BYTES: Final = 1200
+_PATH_BYTES_PER_CHAR: Final = 55
 _JINJA_BYTES: Final = 4000
 _JINJA_BYTES_PER_CHAR: Final = 30
 
@@ -46,7 +47,7 @@ class Template:
         """Return at least the memory it takes, to bound many of them."""
         if self.needs_jinja:
             return _JINJA_BYTES + _JINJA_BYTES_PER_CHAR * len(self.text)
-        return _PATH_BYTES + len(self.text)
+        return _PATH_BYTES + _PATH_BYTES_PER_CHAR * len(self.text)
 
 
 def compile_template(text: str) -> Template:

@@ -227,10 +227,17 @@ class TemplateTests(SynchronousTestCase):
 
     def test_memory(self) -> None:
         """The estimate of the memory is more than what a template takes."""
+        import gc
         import tracemalloc
 
-        for text in ("{{{{ value_json.k{} }}}}", "{{{{ value_json.k{} + 1 }}}}"):
-            compile_template(text.format("x"))
+        filters = "|d(7)" * 8
+        for text in (
+            "{{{{ value_json.k{} }}}}",
+            f"{{{{{{{{value.k{{}}{filters}}}}}}}}}",
+            "{{{{ value_json.k{} + 1 }}}}",
+        ):
+            self.assertEqual(compile_template(text.format("x")).needs_jinja, "+" in text)
+            gc.collect()
             tracemalloc.start()
             self.addCleanup(tracemalloc.stop)
             templates = [compile_template(text.format(index)) for index in range(200)]
