@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from typing import Final
+
 from attrs import evolve, frozen
 
 from metrics_agent.errors import MetricsAgentError
 
-__all__ = ["Cause", "CauseError"]
+__all__ = ["OPEN_FILES_ADVICE", "Cause", "CauseError", "system_reason"]
+
+OPEN_FILES_ADVICE: Final = "raise the limit of open files (`ulimit -n`, in systemd LimitNOFILE)"
 
 
 @frozen
@@ -37,3 +43,13 @@ class CauseError(MetricsAgentError):
     def __init__(self, cause: Cause) -> None:
         self.cause = cause
         super().__init__(cause.text)
+
+
+def system_reason(number: int) -> str:
+    """Return what the system says of a call that failed, with advice where no descriptor is left.
+
+    Args:
+        number: an `errno`.
+    """
+    text = os.strerror(number)
+    return f"{text}, {OPEN_FILES_ADVICE}" if number in {errno.EMFILE, errno.ENFILE} else text

@@ -9,7 +9,8 @@ from pathlib import Path
 from attrs import evolve
 from twisted.logger import Logger
 
-from metrics_agent.config import AgentConfig, Found, find, load
+from metrics_agent.cause import system_reason
+from metrics_agent.config import AgentConfig, Fault, Found, find, load
 from metrics_agent.errors import ConfigError
 from metrics_agent.modules import find_kind, known_kinds
 from metrics_agent.plan import Plan, build
@@ -54,7 +55,13 @@ def load_from(path: Path) -> AgentConfig:
     Raises:
         ConfigError: it cannot be read, or a global key is wrong.
     """
-    return load(path, find_kind, known_kinds())
+    try:
+        known = known_kinds()
+    except OSError as error:
+        reason = system_reason(error.errno or 0)
+        fault = Fault(str(path), f"the installed packages cannot be read: {reason}")
+        raise ConfigError([fault]) from error
+    return load(path, find_kind, known)
 
 
 def plan_or_complain(config: str | None, log: Logger) -> tuple[Plan, Load] | ExitCode:

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from attrs import evolve, frozen
 
+from metrics_agent.cause import system_reason
 from metrics_agent.config.faults import Fault, describe_type, join, quote
 from metrics_agent.config.toml_parser import toml_parser
 from metrics_agent.errors import ConfigError
@@ -114,7 +115,7 @@ def _content(path: Path) -> tuple[bytes, int]:
     except FileNotFoundError:
         raise _error(path, "no such file") from None
     except OSError as error:
-        raise _error(path, f"cannot be read: {error.strerror}") from None
+        raise _error(path, f"cannot be read: {system_reason(error.errno or 0)}") from None
     except ValueError:
         raise _error(path, "no valid path") from None
     if len(content) > _LIMIT_BYTES:

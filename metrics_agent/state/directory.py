@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succe
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from metrics_agent.cause import OPEN_FILES_ADVICE
 from metrics_agent.limits import STATE_FILE_BYTES
 from metrics_agent.state.files import Files, NotRegular
 from metrics_agent.timer import Timer
@@ -138,7 +139,7 @@ class StateFaults:
         if number in {errno.ENOSPC, errno.EDQUOT}:
             return " Free space or inodes there, or set state_dir to a directory on another disk."
         if number in {errno.EMFILE, errno.ENFILE}:
-            return " Raise the limit of open files (`ulimit -n`, in systemd LimitNOFILE)."
+            return f" {OPEN_FILES_ADVICE[0].upper()}{OPEN_FILES_ADVICE[1:]}."
         if number == errno.EISDIR:
             return f" Remove the directory {path}."
         return ""

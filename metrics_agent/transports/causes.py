@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from twisted.internet import defer, error
 from twisted.python.failure import Failure
 
-from metrics_agent.cause import Cause, CauseError
+from metrics_agent.cause import Cause, CauseError, system_reason
 from metrics_agent.errors import MetricsAgentError
 
 __all__ = ["of_connect_failure", "of_error"]
@@ -72,7 +71,7 @@ def of_error(failure: Failure) -> Cause:
         return _of_tls_alert(failure)
     number = getattr(failure.value, "osError", None) or getattr(failure.value, "errno", None)
     if isinstance(number, int):
-        return Cause(f"errno_{number}", os.strerror(number))
+        return Cause(f"errno_{number}", system_reason(number))
     name = type(failure.value).__name__
     return Cause(name, f"{name}: {failure.value}")
 

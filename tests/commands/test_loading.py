@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,23 @@ class LoadingTests(CommandCase):
             self.patch(loading, "kind_of", lambda _fd, kind=kind: kind)
             loading.locate(None)
         self.assertEqual(seen, [True, True, False, False, False])
+
+    def test_no_descriptors(self) -> None:
+        """What cannot be read for lack of them is named, with the limit to raise."""
+        load = self.load(self.write(GOOD))
+
+        def refuse(*_args: object, **_how: object) -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        for owner, name in ((loading, "known_kinds"), (Path, "open")):
+            patched = self.patch(owner, name, refuse)
+            with self.assertRaises(ConfigError) as raised:
+                load()
+            patched.restore()
+            self.assertRegex(
+                str(raised.exception),
+                r"agent\.toml: .*cannot be read: Too many open files, raise the limit of open",
+            )
 
     def test_nothing_enabled(self) -> None:
         """Nothing to do is a plan: an exit would be a restart loop."""

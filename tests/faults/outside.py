@@ -137,7 +137,7 @@ _ROWS: Final = (
         "no_descriptors",
         "process",
         "no file descriptor left",
-        "two lines for the loss, one for state, two for the reload, one up; the rest keeps running",
+        "two lines for the loss, one for the reload, one up; the rest keeps running",
     ),
     (
         "memory_limit",

@@ -18,7 +18,7 @@ from twisted.internet.threads import deferToThread
 
 from tests.faults.case import TOP
 from tests.faults.disk import mount
-from tests.faults.news import assert_news
+from tests.faults.news import assert_news, downs
 from tests.faults.outside import outside
 from tests.faults.outside_case import OutsideCase
 from tests.integration.broker import Mosquitto
@@ -38,6 +38,14 @@ def limit_memory(pid: int, more: int) -> None:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
     limit = pages * os.sysconf("SC_PAGE_SIZE") + more
     resource.prlimit(pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+
+
+# The loss, why it lasts, that nothing was reloaded.
+NO_DESCRIPTORS = (
+    r"W! \[mqtt:numbered:agent\] Lost the connection to .* Trying again\.",
+    r"W! \[mqtt:numbered:agent\] Cannot connect to .*: {0}, raise the {1}\. Trying again\.",
+    r"E! \[agent\] Reload rejected; .* the installed packages cannot be read: {0}, raise the {1}",
+)
 
 
 class MachineTests(OutsideCase):
@@ -230,6 +238,10 @@ class MachineTests(OutsideCase):
         self.at_broker(broker.url, broker)
         parent = await self.start_beside()
         await self.at_work(parent)
+        # State is written once more a second later, and then not for minutes.
+        state = list((self.directory / "state/mqtt").glob("*.json"))
+        self.assertEqual(len(state), len(self.messages))
+        await until(lambda: max(each.stat().st_mtime for each in state) < time.time() - 2, "state")
         pid = parent.agent_pid
         broker.kill()
         await self.said(parent, "Lost the connection", "W")
@@ -245,9 +257,12 @@ class MachineTests(OutsideCase):
         since_s = time.monotonic()
         await self.said(parent, "again after", "I")
         recovered_ms = await self.works_again(parent, since_s)
-        # The loss, why it lasts, that no state is kept for lack of descriptors, why nothing was
-        # read, that nothing was reloaded.
-        await self.finish("no_descriptors", parent, down=5, up=1, recovered_ms=recovered_ms)
+        found = downs(parent)
+        self.assertEqual(len(found), len(NO_DESCRIPTORS), found)
+        for expected in NO_DESCRIPTORS:
+            line = expected.format("Too many open files", r"limit of open files \(.*\)")
+            self.assertEqual(sum(re.fullmatch(line, each) is not None for each in found), 1, found)
+        await self.finish("no_descriptors", parent, down=3, up=1, recovered_ms=recovered_ms)
 
     async def test_memory_limit(self) -> None:
         """A module asks for more than there is: its fault, and no other's."""
