@@ -28,6 +28,8 @@ __all__ = ["DemoError", "Simulation"]
 READY_TIMEOUT_S: Final = 30.0
 
 _MAX_LINE: Final = 4096
+_OURS: Final = {signal.SIGINT, signal.SIGTERM}
+"""Signals that are for us; we end the child ourselves."""
 _NEEDED: Final = {"amqtt": "MQTT broker", "websockets": "DTU"}
 
 
@@ -83,9 +85,10 @@ class Simulation(ProcessProtocol):
                 )
         # Warnings of the libraries are for those who write them.
         command = [self._python, "-W", "ignore", "-m", "metrics_agent.demo.simulation"]
-        # Ctrl-C reaches every process of a terminal, and would show a traceback of the child's.
-        # That a signal is blocked outlasts exec; that it is ignored does not.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # Ctrl-C reaches every process of a terminal, and a supervisor's SIGTERM every one of its
+        # group; we stop in order, and the child must not end before. That a signal is blocked
+        # outlasts exec; that it is ignored does not.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
         try:
             self._reactor.spawnProcess(self, self._python, command, env=dict(os.environ))
         finally:

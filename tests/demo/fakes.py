@@ -20,7 +20,7 @@ class FakeProcess:
         self.command = command
         self.signals: list[str] = []
         self.exited = False
-        self.interrupt_blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
     def signalProcess(self, name: str) -> None:
         if self.exited:

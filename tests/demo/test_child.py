@@ -41,8 +41,9 @@ class Life(SynchronousTestCase):
         self.assertEqual(
             process.command, ["/python", "-W", "ignore", "-m", "metrics_agent.demo.simulation"]
         )
-        self.assertTrue(process.interrupt_blocked)
-        self.assertNotIn(signal.SIGINT, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.assertIn(number, process.blocked)
+            self.assertNotIn(number, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
         process.say("ready 40")
         self.assertNoResult(started)
         process.say("123 40124\n")

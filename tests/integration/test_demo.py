@@ -140,9 +140,12 @@ class DemoTests(SynchronousTestCase):
                 shown += os.read(terminal, 65536).decode()
         return shown
 
-    def test_ctrl_c_while_it_connects(self) -> None:
-        """What broker and DTU say of the connections that this cuts is not shown."""
-        for _ in range(4):
+    def test_a_stop_while_it_connects(self) -> None:
+        """By Ctrl-C, or SIGTERM to the whole group, as a supervisor may send it.
+
+        What broker and DTU say of the connections that this cuts is not shown.
+        """
+        for number in 2 * (signal.SIGINT, signal.SIGTERM):
             process = self.start()
             assert process.stderr is not None
             said = ""
@@ -150,7 +153,7 @@ class DemoTests(SynchronousTestCase):
                 line = process.stderr.readline()
                 self.assertTrue(line, said)
                 said += line
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, number)
             _out, err = process.communicate(timeout=LIMIT_S)
             self.assertEqual(process.returncode, 0, err)
             self.assertRegex(err, r"I! \[agent\] Stopped: \d+ metrics written, none lost\.\n\Z")

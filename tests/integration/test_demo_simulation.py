@@ -303,13 +303,14 @@ class Demo(TestCase):
         await self.demo.stop()
         self.assertFalse(alive(pid))
 
-    async def test_sigint_does_not_end_it(self) -> None:
+    async def test_signals_to_the_group_do_not_end_it(self) -> None:
         """Nor keep it from starting: Ctrl-C may come at any time, from the first moment."""
         started = self.demo.start()
         pid = self.demo.transport.pid
 
         def interrupt() -> bool:
-            os.kill(pid, signal.SIGINT)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                os.kill(pid, number)
             return started.called
 
         await until(interrupt, "the start")
