@@ -15,6 +15,7 @@ from benchmarks.rows import (
     sharing,
     signals,
     startup,
+    status,
     sustained,
     templates,
 )
@@ -37,4 +38,5 @@ ROWS: Final[tuple[Row, ...]] = (
     signals.ROW,
     discovery.ROW,
     sharing.ROW,
+    status.ROW,
 )

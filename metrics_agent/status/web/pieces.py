@@ -14,6 +14,8 @@ from metrics_agent.timer import Timer
 __all__ = ["Pieces", "gzipped"]
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
+_QUICKLY: Final = 1
+"""A quarter of the usual time, for a sixth more bytes."""
 
 
 @implementer(IPushProducer)
@@ -81,7 +83,7 @@ class Pieces:
 
 def gzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Yield pieces as gzip has them; where it keeps one back for the next, no bytes."""
-    packer = zlib.compressobj(wbits=_GZIP)
+    packer = zlib.compressobj(_QUICKLY, wbits=_GZIP)
     for piece in pieces:
         yield packer.compress(piece)
     yield packer.flush()
