@@ -309,6 +309,7 @@ class _Assembly:
             usage=self._platform.usage,
             instance=self._start_settings.instance or self._platform.host_name(),
             output=without_query(self._start_settings.output),
+            page_problem=lambda: self._page.problem if self._page is not None else "",
         )
 
     def _make_self_metrics(self, reports: Reports) -> SelfMetrics:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -12,9 +13,12 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, Final
 
-from metrics_agent.commands.loading import load_found, locate
+from attrs import frozen
+
+from metrics_agent.commands.loading import load_from, locate
 from metrics_agent.commands.stdout import say_error
-from metrics_agent.config import state_directory
+from metrics_agent.config import AgentSettings, state_directory
+from metrics_agent.config.faults import Fault
 from metrics_agent.errors import ConfigError
 from metrics_agent.process.exit import ExitCode
 from metrics_agent.process.socket_path import short_path
@@ -24,11 +28,12 @@ __all__ = [
     "ANSWER_S",
     "NO_AGENT",
     "NoAnswerError",
+    "Places",
     "answer_lines",
     "ask",
     "end_like_a_tool",
+    "find_places",
     "refuse",
-    "sockets",
     "values",
 ]
 
@@ -37,6 +42,11 @@ NO_AGENT: Final = 3
 ANSWER_S: Final = 10.0
 _SYSTEM_STATE: Final = Path("/var/lib/metrics-agent")
 _PIECE_BYTES: Final = 64 * 1024
+_MOST_BYTES: Final = 1024 * 1024
+# In TOML or JSON, on a line of its own, an absolute path or one that starts with ~/.
+_STATE_DIR: Final = re.compile(
+    r"""^[{\s]*"?state_dir"?[ \t]*[=:][ \t]*["']((?:/|~/)[^"'\\\0\n]*)["']""", re.MULTILINE
+)
 
 
 class NoAnswerError(Exception):
@@ -56,37 +66,75 @@ def refuse(error: ConfigError) -> ExitCode:
     return ExitCode.CONFIG
 
 
-def sockets(config: str | None) -> list[Path]:
-    """Return where the agent of a configuration may listen, the likeliest place first.
+@frozen
+class Places:
+    """Where the agent of a configuration may listen.
+
+    Attributes:
+        paths: of its socket, the likeliest first.
+        faults: why the configuration cannot be used; an agent that read it before may still run.
+    """
+
+    paths: tuple[Path, ...]
+    faults: tuple[Fault, ...] = ()
+
+
+def find_places(config: str | None) -> Places:
+    """Return where the agent of a configuration may listen.
 
     Where `state_dir` is not set, the agent of systemd has another directory than one that this
     user would start.
 
     Args:
         config: the configuration file, None to look for it.
-
-    Raises:
-        ConfigError: it cannot be used.
     """
-    settings = load_found(locate(config)).settings
+    path = None
+    faults: tuple[Fault, ...] = ()
+    try:
+        path = locate(config).path
+        settings = load_from(path).settings
+    except ConfigError as error:
+        faults = tuple(error.faults)
+        settings = AgentSettings(state_dir=_state_dir_of(path))
     places = [state_directory(settings, os.environ)]
     if settings.state_dir is None and _SYSTEM_STATE not in places:
         places.append(_SYSTEM_STATE)
-    return [place / SOCKET for place in places]
+    return Places(tuple(place / SOCKET for place in places), faults)
+
+
+def _state_dir_of(path: Path | None) -> str | None:
+    """Return the state directory of a file that cannot be used; None if it does not say."""
+    with suppress(OSError, ValueError):
+        if path is not None and path.is_file():
+            with path.open("rb") as file:
+                found = _STATE_DIR.search(file.read(_MOST_BYTES).decode("utf-8", "replace"))
+            return found[1] if found else None
+    return None
 
 
 @contextmanager
-def ask(paths: list[Path], **question: str | None) -> Iterator[socket.socket]:
+def ask(places: Places, **question: str | None) -> Iterator[socket.socket]:
     """Ask the first agent that answers; give the connection to read its answer from.
 
     Args:
-        paths: see `sockets`.
+        places: where it may listen; their faults are warned of.
         question: see `status.socket`; what is None is left out.
 
     Raises:
         NoAnswerError: there is none.
+        ConfigError: there is none, and the configuration cannot be used.
     """
-    with _connect(paths) as connection:
+    try:
+        connection = _connect(places.paths)
+    except NoAnswerError:
+        if places.faults:
+            raise ConfigError(places.faults) from None
+        raise
+    for fault in places.faults:
+        say_error(f"warning: {fault}")
+    if places.faults:
+        say_error("warning: the agent runs with what it read before; it could not start again")
+    with connection:
         asked = {name: value for name, value in question.items() if value is not None}
         # It may have answered already, and closed.
         with suppress(OSError):
@@ -126,7 +174,7 @@ def _error(line: bytes) -> str:
         return line.decode("utf-8", "replace")
 
 
-def _connect(paths: list[Path]) -> socket.socket:
+def _connect(paths: tuple[Path, ...]) -> socket.socket:
     reasons: list[str] = []
     for path in paths:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -6,16 +6,16 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from metrics_agent.commands.asking import (
     NO_AGENT,
     NoAnswerError,
+    Places,
     ask,
     end_like_a_tool,
+    find_places,
     refuse,
-    sockets,
     values,
 )
 from metrics_agent.commands.status_table import table
@@ -46,30 +46,30 @@ def status(
         watch_s: ask again after so many seconds, until this process is ended.
 
     Returns:
-        0 if all is well, 1 if something is wrong, 3 if no agent answers, 78 if the configuration
-        cannot be used.
+        0 if all is well, 1 if something is wrong, 3 if no agent answers, 78 if so and the
+        configuration cannot be used.
     """
-    try:
-        paths = sockets(config)
-    except ConfigError as error:
-        return refuse(error)
     if watch_s is None:
-        return _once(paths, module, device, as_json=as_json)
+        return _once(find_places(config), module, device, as_json=as_json)
     end_like_a_tool()
     while True:
+        places = find_places(config)
         if not as_json:
             _clear()
-        _once(paths, module, device, as_json=as_json)
+        if _once(places, module, device, as_json=as_json) == ExitCode.CONFIG:
+            return ExitCode.CONFIG
         time.sleep(watch_s)
 
 
-def _once(paths: list[Path], module: str | None, device: str | None, *, as_json: bool) -> int:
+def _once(places: Places, module: str | None, device: str | None, *, as_json: bool) -> int:
     try:
-        with ask(paths, ask="status", module=module, device=device) as connection:
+        with ask(places, ask="status", module=module, device=device) as connection:
             found = values(connection)
     except NoAnswerError as error:
         say_error(f"error: {error}")
         return NO_AGENT
+    except ConfigError as error:
+        return refuse(error)
     state = _selected(found, module)
     for missing in _missing(state, module, device):
         say_error(f"error: {missing}")

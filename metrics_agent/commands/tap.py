@@ -8,8 +8,8 @@ from metrics_agent.commands.asking import (
     answer_lines,
     ask,
     end_like_a_tool,
+    find_places,
     refuse,
-    sockets,
 )
 from metrics_agent.commands.stdout import say, say_error
 from metrics_agent.errors import ConfigError
@@ -30,19 +30,15 @@ def tap(process: Process, config: str | None, name: str | None) -> int:
         name: of a module or a device; None for all.
 
     Returns:
-        0 when the agent has ended, 1 without a stdout, 3 if no agent answers, 78 if the
-        configuration cannot be used.
+        0 when the agent has ended, 1 without a stdout, 3 if no agent answers, 78 if so and
+        the configuration cannot be used.
     """
     if process.stdout_problem:
         say_error(f"error: {process.stdout_problem}")
         return ExitCode.FAILED
-    try:
-        paths = sockets(config)
-    except ConfigError as error:
-        return refuse(error)
     end_like_a_tool()
     try:
-        with ask(paths, ask="tap", name=name) as connection:
+        with ask(find_places(config), ask="tap", name=name) as connection:
             connection.settimeout(None)
             say_error(f"# lines of {name or 'all modules'} as they are written; Ctrl-C ends this")
             for line in answer_lines(connection):
@@ -51,5 +47,7 @@ def tap(process: Process, config: str | None, name: str | None) -> int:
     except NoAnswerError as error:
         say_error(f"error: {error}")
         return NO_AGENT
+    except ConfigError as error:
+        return refuse(error)
     say_error("# the agent has ended")
     return ExitCode.STOPPED

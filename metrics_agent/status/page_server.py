@@ -65,6 +65,11 @@ class PageServer(Service):
         self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S, random)
         self._attempts = Timer(reactor, self._attempt, caught)
 
+    @property
+    def problem(self) -> str:
+        """Why there is no page although one is configured, and where; empty if all is well."""
+        return f"{self._settings.listen}: {self._reason}" if self._reason else ""
+
     def configure(self, settings: StatusSettings) -> None:
         """Serve the page as the settings say from now on."""
         if not self.running:
@@ -89,6 +94,7 @@ class PageServer(Service):
         """Take no more connections and cut those there are; safe before start and twice."""
         super().stopService()
         self._listen = None
+        self._reason = ""
         closed = self._close()
         self._end()
         return closed

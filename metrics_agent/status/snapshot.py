@@ -35,14 +35,24 @@ Values: TypeAlias = dict[str, Any]
 """What JSON can carry."""
 
 _WRONG: Final = {State.PARKED.value, State.BACKING_OFF.value, State.CLEARING.value, CONFIG_ERROR}
-_ORDER: Final[Mapping[str, tuple[int, Mapping[str, int]]]] = {
+
+
+class _Places(dict[str, int]):
+    """The place of each field, where one is looked at first; unknown ones come last."""
+
+    def __missing__(self, name: str) -> int:
+        return len(self)
+
+
+_ORDER: Final[Mapping[str, tuple[int, _Places]]] = {
     each.name: (
         # What a device measures comes before how it is itself.
         len(MEASUREMENTS) + 1 if each is DEVICE else number,
-        {field.name: place for place, field in enumerate(each.fields)},
+        _Places((field.name, place) for place, field in enumerate(each.fields)),
     )
     for number, each in enumerate(MEASUREMENTS)
 }
+_UNKNOWN: Final = (len(_ORDER), _Places())
 _OF_THE_DEVICE: Final = frozenset({"device", "vendor", "friendly"})
 
 
@@ -57,7 +67,7 @@ def whole(reports: Reports) -> Values:
     connections = [*reports.of_connections(), *reports.of_own_connections()]
     output = reports.of_output()
     return {
-        "problems": list(_problems(modules, connections, output)),
+        "problems": list(_problems(modules, connections, output, reports.page_problem())),
         "agent": _agent(reports),
         "modules": [{"module": each.name, **module_fields(each)} for each in modules],
         "connections": [_connection(each) for each in connections],
@@ -127,6 +137,7 @@ def _problems(
     modules: Iterable[ModuleReport],
     connections: Iterable[ConnectionReport],
     output: OutputReport,
+    page_problem: str,
 ) -> Iterator[Values]:
     for module in modules:
         if module.state in _WRONG:
@@ -141,6 +152,8 @@ def _problems(
             yield {"module": each.module_instance, "text": text}
     if output.problem:
         yield {"module": "output", "text": f"{output.output} is not written to: {output.problem}"}
+    if page_problem:
+        yield {"module": "status", "text": f"page cannot listen at {page_problem}"}
 
 
 def _last_seen_s(known: Device, now_s: float, now_ns: int) -> float | None:
@@ -152,8 +165,7 @@ def _last_seen_s(known: Device, now_s: float, now_ns: int) -> float | None:
 def _series(lines: Iterable[bytes]) -> Iterator[Values]:
     read = sorted(filter(None, map(read_line, lines)), key=lambda each: _order(each.measurement)[0])
     for each in read:
-        order = _order(each.measurement)[1]
-        names = sorted(each.fields, key=lambda name: order.get(name, len(order)))
+        names = sorted(each.fields, key=_order(each.measurement)[1].__getitem__)
         yield {
             "measurement": each.measurement,
             "tags": {
@@ -164,6 +176,6 @@ def _series(lines: Iterable[bytes]) -> Iterator[Values]:
         }
 
 
-def _order(measurement: str) -> tuple[int, Mapping[str, int]]:
+def _order(measurement: str) -> tuple[int, _Places]:
     """Return the place of a measurement, and of its fields, where one is looked at first."""
-    return _ORDER.get(measurement, (len(_ORDER), {}))
+    return _ORDER.get(measurement, _UNKNOWN)

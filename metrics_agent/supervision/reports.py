@@ -60,6 +60,7 @@ class Reports:
         usage: what the process uses.
         instance: the name of this agent.
         output: the setting, without what may be secret.
+        page_problem: gives why the status page cannot be had; empty if it can, or is not wanted.
         started_s: when the agent was made.
     """
 
@@ -79,6 +80,7 @@ class Reports:
     usage: Callable[[], Usage]
     instance: str
     output: str
+    page_problem: Callable[[], str] = lambda: ""
     started_s: float = field(init=False)
 
     @started_s.default

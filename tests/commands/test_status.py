@@ -174,6 +174,35 @@ class StatusTests(AskCase):
         self.serve(answer())
         self.assertEqual(status(self.write(text)), 0)
 
+    def test_configuration_that_broke(self) -> None:
+        """The agent that read it before is found and asked, with a warning."""
+        broken = (
+            ("agent.toml", 'state_dir = "{}"\nunheard = 1\n', "unheard"),
+            ("agent.toml", "output = \n state_dir = '{}' # there\n", "not valid TOML"),
+            ("agent.json", '{{"state_dir": "{}",\n"modules": \n', "not valid JSON"),
+        )
+        for name, text, reason in broken:
+            self.serve(answer())
+            config = self.write(text.format(self.state_dir), name)
+            self.assertEqual(status(config), 0, self.errors())
+            self.assertIn("All is well.", self.said())
+            self.assertIn("warning: ", self.errors())
+            self.assertIn(reason, self.errors())
+            self.assertIn("could not start again", self.errors())
+            self.stderr.truncate(0)
+            (self.state_dir / "status.sock").unlink()
+
+    def test_configuration_that_is_gone(self) -> None:
+        """The usual state directory is tried."""
+        self.serve(answer())
+        self.patch(os, "environ", {"STATE_DIRECTORY": str(self.state_dir)})
+        self.assertEqual(status(str(self.directory / "gone.toml")), 0)
+        self.assertIn("no such file", self.errors())
+
+    def test_configuration_while_watching(self) -> None:
+        """78 ends it."""
+        self.assertEqual(status(self.write(GLOBAL_FAULT), watch_s=0), 78)
+
     def test_permission(self) -> None:
         """What another user's agent needs is said."""
 

@@ -154,9 +154,11 @@ class RetryTests(PageCase):
             self.logged(),
             [f"The status page cannot listen at {LOOPBACK}: Address already in use. {AGAIN}"],
         )
+        self.assertEqual(self.server.problem, f"{LOOPBACK}: Address already in use")
         self.error = None
         self.reactor.advance(LONGEST_WAIT_S)
         self.assertEqual(self.logged()[1:], ["Status page at http://127.0.0.1:9127/."])
+        self.assertEqual(self.server.problem, "")
         self.configure()
         self.assertEqual(len(self.attempts), 10)
 
@@ -174,6 +176,7 @@ class RetryTests(PageCase):
         self.assertEqual((len(self.attempts), len(self.events)), (2, 2))
         self.configure("")
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertEqual(self.server.problem, "")
 
 
 class UnixTests(PageCase):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest import mock
 
+from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.catalogue import METRICS_AGENT
@@ -58,6 +60,28 @@ class WholeTests(AssemblyCase):
         self.assertEqual(problem["module"], "demo:bad")
         self.assertTrue(problem["text"].startswith("is config error: "), problem)
         self.assertIn("interval", problem["text"])
+
+    def test_a_page_that_cannot_listen(self) -> None:
+        """It is a problem until it can, or is not wanted any more."""
+
+        def refuse(*_args: object, **_kw: object) -> None:
+            raise CannotListenError("127.0.0.1", 8686, OSError(98, "Address already in use"))
+
+        listen = '[status]\nlisten = "tcp:8686:interface=127.0.0.1"\n'
+        with mock.patch.object(self.reactor, "listenTCP", refuse):
+            agent = self.started(listen + DEMO)
+        self.assertEqual(
+            self.ask()["problems"],
+            [
+                {
+                    "module": "status",
+                    "text": "page cannot listen at tcp:8686:interface=127.0.0.1: Address already "
+                    "in use",
+                }
+            ],
+        )
+        self.reload(agent, DEMO)
+        self.assertEqual(self.ask()["problems"], [])
 
     def test_a_broker_that_is_away(self) -> None:
         """It is a problem once an attempt has failed, not before; the address has no secret."""
