@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -25,6 +25,7 @@ from benchmarks.clients import REPORT_TOPIC
 from benchmarks.collector import Collector, Piece, Tally, tally
 from benchmarks.generator import Load, Sent
 from benchmarks.subjects import Agent, Setup, Subject
+from benchmarks.system_calls import SystemCalls
 
 __all__ = ["ROOT", "Bench", "Options", "Outcome", "Running", "scratch"]
 
@@ -66,10 +67,12 @@ class Outcome:
         load: what was sent.
         sent: what the load generator tells.
         arrived: messages that the subject has handed on, or counted.
+        asked: messages beside these that have asked it for its count.
         seconds: from the first message sent to the last one read from the subject.
         cpu_s: CPU time of the subject for it.
         broker_cpu_s: that of the broker.
         wakeups: how often the subject has waited and been woken up.
+        calls: its system calls, where they were counted.
         pieces: what was read from the subject.
         before, after: memory of the subject.
     """
@@ -77,10 +80,12 @@ class Outcome:
     load: Load
     sent: Sent
     arrived: int
+    asked: int
     seconds: float
     cpu_s: float
     broker_cpu_s: float
     wakeups: int
+    calls: int | None
     pieces: Sequence[Piece]
     before: Memory
     after: Memory
@@ -88,7 +93,12 @@ class Outcome:
     @property
     def cpu_us(self) -> float:
         """CPU time of the subject for one message, us."""
-        return self.cpu_s / max(1, self.arrived) * 1e6
+        return self.cpu_s / self.taken * 1e6
+
+    @property
+    def taken(self) -> int:
+        """Messages that have cost the subject something; at least 1."""
+        return max(1, self.arrived + self.asked)
 
     @property
     def rate(self) -> float:
@@ -217,6 +227,7 @@ class Running:
         self.mixed = mixed
         self.database: Child | None = None
         self._next_round = 0
+        self._asked = 0
 
     def warm_up(self) -> None:
         """Send rounds until one has arrived in whole: the subject is connected and knows all.
@@ -241,7 +252,13 @@ class Running:
         self.send(self.load(2, rate=min(20_000.0, 4.0 * self.devices + 200)))
 
     def load(
-        self, rounds: int, *, rate: float = 0, backlog: int = 0, limit_s: float = 180.0
+        self,
+        rounds: int,
+        *,
+        rate: float = 0,
+        backlog: int = 0,
+        limit_s: float = 180.0,
+        only: int = 0,
     ) -> Load:
         """Make a load of the devices; sequence numbers go on where they stopped."""
         first = self._next_round
@@ -252,6 +269,7 @@ class Running:
             rounds=rounds,
             qos=self.qos,
             rate=rate,
+            only=only,
             first_round=first,
             origin_us=time.monotonic_ns() // 1000,
             mixed=self.mixed,
@@ -260,25 +278,35 @@ class Running:
             limit_s=limit_s,
         )
 
+    def load_for(self, seconds: float, *, rate: float) -> Load:
+        """Make a load of so many seconds; it may end within a round."""
+        messages = max(1, round(seconds * rate))
+        return self.load(-(-messages // self.devices), rate=rate, only=messages)
+
     def send(
         self,
         load: Load,
         meanwhile: Callable[[float], None] = lambda _elapsed_s: None,
+        *,
+        calls: SystemCalls | None = None,
     ) -> Outcome:
         """Send a load, and wait for what comes of it.
 
         Args:
             load: made by `load`.
             meanwhile: called again and again with the seconds since the start.
+            calls: counts the subject's system calls.
         """
         collector, child = self.collector, self.child
         collector.drain(self.subject.quiet_s)
+        self._asked = 0
         collector.begin()
         before = child.memory
         cpu_s, broker_cpu_s = child.cpu_s, cpu_s_of(self.broker.pid)
         wakeups = child.wakeups
-        sent = generate(load, collector, meanwhile)
-        self._await(load.messages, idle_s=_IDLE_S, limit_s=load.limit_s)
+        with calls or nullcontext():
+            sent = generate(load, collector, meanwhile)
+            self._await(load.messages, idle_s=_IDLE_S, limit_s=load.limit_s)
         if not child.alive:
             raise child.explain(f"{self.subject.name} ended under load")
         last_ns = max(collector.last_ns, sent.ended_ns)
@@ -286,10 +314,12 @@ class Running:
             load=load,
             sent=sent,
             arrived=collector.total,
+            asked=self._asked,
             seconds=(last_ns - sent.started_ns) / 1e9,
             cpu_s=child.cpu_s - cpu_s,
             broker_cpu_s=cpu_s_of(self.broker.pid) - broker_cpu_s,
             wakeups=child.wakeups - wakeups,
+            calls=calls and calls.count,
             pieces=list(collector.pieces[0]),
             before=before,
             after=child.memory,
@@ -305,6 +335,7 @@ class Running:
             while self.collector.total < expected:
                 before = self.collector.total
                 box.publish(REPORT_TOPIC, b"")
+                self._asked += 1
                 self.collector.until(expected, idle_s=0.2, limit_s=0.2)
                 now_s = time.monotonic()
                 if self.collector.total > before:

@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
 from attrs import evolve
@@ -15,10 +16,18 @@ from benchmarks.bench import Bench, Options
 from benchmarks.broker import find_mosquitto, mosquitto_version
 from benchmarks.figures import Figure, Note
 from benchmarks.machine import describe, load_average
-from benchmarks.report import BEGIN, Report, update
+from benchmarks.report import FIGURES, Report, has_block, read
 from benchmarks.rows import ROWS, Row
 from benchmarks.rows.base import Notebook
-from benchmarks.subjects import CLIENTS, Agent, CommandSubject, ParsingClient, Subject, Telegraf
+from benchmarks.subjects import (
+    BEFORE,
+    CLIENTS,
+    Agent,
+    CommandSubject,
+    ParsingClient,
+    Subject,
+    Telegraf,
+)
 
 __all__ = ["choose_brokers", "choose_peers", "main", "not_updatable"]
 
@@ -37,11 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for row in ROWS:
             sys.stdout.write(f"{row.name:10} {row.about}\n")
         return 0
-    if given.update and (reason := not_updatable(Path(given.update), given.rows)):
+    try:
+        earlier = read(Path(given.result).read_text("utf-8")) if given.result else None
+    except (OSError, ValueError) as error:
+        parser.error(f"--from: {error}")
+    rows = list(earlier.about) if earlier else given.rows
+    if given.update and (reason := not_updatable(Path(given.update), rows)):
         parser.error(f"--update: {reason}")
+    if earlier:
+        return _publish(earlier, given)
     try:
         brokers = choose_brokers(given.mosquitto or ["mosquitto"])
-        peers = choose_peers(given.peers, given.command, given.peer_json)
+        peers = choose_peers(given.peers, given.command, given.peer_json, given.before)
     except ValueError as error:
         parser.error(str(error))
     options = Options(
@@ -50,26 +66,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         repeat=given.repeat,
         quick=given.quick,
     )
-    reason = options.agent.missing()
-    if reason:
-        parser.error(reason)
+    for agent in (options.agent, *peers):
+        if isinstance(agent, Agent) and (reason := agent.missing()):
+            parser.error(reason)
     wanted = [row for row in ROWS if not given.rows or row.name in given.rows]
     report, failed = _run(wanted, options, brokers)
+    return _publish(report, given) or int(failed)
+
+
+def _publish(report: Report, given: argparse.Namespace) -> int:
+    """Print the tables, and put them where they are wanted; return 1 if a floor was missed."""
     sys.stdout.write(report.as_text())
     if given.json:
         Path(given.json).write_text(report.as_json(), "utf-8")
     if given.update:
-        update(Path(given.update), report.as_markdown())
-    missed = [figure for figure in report.figures if _below_floor(figure)]
-    return 1 if failed or missed else 0
+        report.update(Path(given.update))
+    return int(any(_below_floor(figure) for figure in report.figures))
 
 
 def not_updatable(document: Path, rows: Sequence[str]) -> str:
     """Return why the tables of a run cannot be put into a document; empty if they can."""
-    if rows:
-        return "it takes all rows, the document would lose the others"
-    if not document.is_file() or BEGIN not in document.read_text("utf-8"):
-        return f"expected a document with a line {BEGIN}, got {document}"
+    text = document.read_text("utf-8") if document.is_file() else ""
+    if not has_block(text, FIGURES):
+        return f"expected a document with a block {FIGURES!r}, got {document}"
+    without = [name for name in rows if not has_block(text, name)]
+    if without and set(rows) != {row.name for row in ROWS}:
+        return (
+            f"{', '.join(without)} {'has' if len(without) == 1 else 'have'} no block in {document} "
+            f"and the block {FIGURES!r} takes all rows: it would lose the others"
+        )
     return ""
 
 
@@ -104,6 +129,7 @@ def _run(rows: Sequence[Row], options: Options, brokers: Mapping[str, str]) -> t
             else:
                 notes.append(result)
     report = Report(
+        taken=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         machine=describe([options.agent, *options.peers], list(brokers)),
         load_average=(before, load_average()),
         figures=figures,
@@ -146,13 +172,15 @@ def choose_brokers(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def choose_peers(names: str, commands: Sequence[str], json_module: str) -> tuple[Subject, ...]:
-    """Return the peers that are asked for.
+def choose_peers(
+    names: str, commands: Sequence[str], json_module: str, before: str = ""
+) -> tuple[Subject, ...]:
+    """Return the peers that are asked for, an earlier agent first.
 
     Raises:
         ValueError: one is unknown, or a command has no name.
     """
-    peers: list[Subject] = []
+    peers: list[Subject] = [Agent(shlex.split(before), BEFORE)] if before else []
     for name in filter(None, names.split(",")):
         if name in CLIENTS:
             peers.append(ParsingClient(name, json_module))
@@ -210,6 +238,12 @@ def _parser() -> argparse.ArgumentParser:
         help="how to start the agent (this Python with -m metrics_agent)",
     )
     parser.add_argument(
+        "--before",
+        default="",
+        metavar="LINE",
+        help="how to start an earlier version of the agent, which is a peer then",
+    )
+    parser.add_argument(
         "--mosquitto",
         action="append",
         default=[],
@@ -218,7 +252,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", metavar="FILE", help="write all values to a file as well")
     parser.add_argument(
-        "--update", metavar="FILE", help="put the tables into the generated block of a document"
+        "--from",
+        dest="result",
+        metavar="FILE",
+        help="measure nothing: take the result of an earlier run, written by --json",
+    )
+    parser.add_argument(
+        "--update", metavar="FILE", help="put the tables into the generated blocks of a document"
     )
     return parser
 

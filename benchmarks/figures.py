@@ -25,6 +25,7 @@ class Figure:
         floor: what must hold whatever happens; None: nothing beside the target.
         more_is_better: the target is the smallest value.
         broker: with which it was measured, and its version; empty where there was none.
+        column: of a table with a line for each subject; empty: it has a line by itself.
     """
 
     row: str
@@ -36,6 +37,7 @@ class Figure:
     floor: float | None = None
     more_is_better: bool = False
     broker: str = ""
+    column: str = ""
 
     @property
     def median(self) -> float:
@@ -66,6 +68,7 @@ class Figure:
             "broker": self.broker,
             "what": self.what,
             "subject": self.subject,
+            "column": self.column,
             "unit": self.unit,
             "median": self.median,
             "smallest": low,
@@ -73,6 +76,7 @@ class Figure:
             "values": list(self.values),
             "target": self.target,
             "floor": self.floor,
+            "more_is_better": self.more_is_better,
             "verdict": self.verdict,
         }
 

@@ -50,6 +50,7 @@ class Load:
         qos: 0 or 1.
         rate: messages a second of all together; 0: as fast as the broker takes them.
         connections: how many share the devices between them.
+        only: messages to send of these, when they shall end within a round; 0: all.
         first_round: number of the first round, for the sequence numbers.
         first_device: number of the first device, for two generators beside each other.
         origin_us: what stamps count from, microseconds of the monotonic clock; now.
@@ -66,6 +67,7 @@ class Load:
     qos: int = 0
     rate: float = 0
     connections: int = 8
+    only: int = 0
     first_round: int = 0
     first_device: int = 0
     origin_us: int = attrs.field(factory=lambda: time.monotonic_ns() // 1000)
@@ -78,7 +80,7 @@ class Load:
     @property
     def messages(self) -> int:
         """All messages together."""
-        return self.devices * self.rounds
+        return self.only or self.devices * self.rounds
 
 
 @frozen

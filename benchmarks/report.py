@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, fields_dict, frozen
 
 from benchmarks.figures import Figure, Note
+from metrics_agent.describe import update as replace_block
 
-__all__ = ["BEGIN", "END", "Report", "update"]
+__all__ = ["FIGURES", "Report", "has_block", "read"]
 
-BEGIN: Final = "<!-- generated: figures -->"
-END: Final = "<!-- end: figures -->"
+FIGURES: Final = "figures"
+"""The block of a document for all rows that have no block of their own, named as the row."""
 
 BUSY: Final = 0.5
 """A load average before the run above which it is said that something else was running."""
 
 _Block: TypeAlias = tuple[str, str]
 """The name of a row, and the broker that it was measured with."""
+
+_Cells: TypeAlias = tuple[str, ...]
+"""A line of a table."""
 
 _HEAD: Final = ("what", "subject", "median", "smallest to largest", "n", "target", "")
 
@@ -31,6 +34,7 @@ class Report:
     """All that a run has found.
 
     Attributes:
+        taken: when, ISO 8601.
         machine: names and values of what it was taken on.
         load_average: of the machine before and after the run.
         figures: in the order of the rows.
@@ -39,6 +43,7 @@ class Report:
         quick: the loads were small, so the figures are rough.
     """
 
+    taken: str
     machine: Mapping[str, str]
     load_average: tuple[float, float]
     figures: Sequence[Figure]
@@ -49,12 +54,13 @@ class Report:
     def as_json(self) -> str:
         """Return all of it as a JSON document."""
         document = {
-            "taken": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "taken": self.taken,
             "machine": dict(self.machine),
             "load_average": self.load_average,
             "quick": self.quick,
             "figures": [figure.as_json() for figure in self.figures],
             "notes": [asdict(note) for note in self.notes],
+            "about": dict(self.about),
         }
         return json.dumps(document, indent=1) + "\n"
 
@@ -63,32 +69,51 @@ class Report:
         parts = [*self._head(), ""]
         for block in self._blocks():
             parts.append(self._title(block))
-            cells = [_HEAD, *map(_cells, self._figures(block))]
-            widths = [max(len(line[column]) for line in cells) for column in range(len(_HEAD))]
-            parts += [
-                "  "
-                + "  ".join(
-                    cell.ljust(width) if column < 2 else cell.rjust(width)
-                    for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-                ).rstrip()
-                for line in cells
-            ]
+            for cells in _tables(self._figures(block)):
+                widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+                parts += [
+                    "  "
+                    + "  ".join(
+                        cell.ljust(width) if column < 2 else cell.rjust(width)
+                        for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+                    ).rstrip()
+                    for line in cells
+                ]
             parts += [f"  note: {text}" for text in self._notes(block)]
             parts.append("")
         return "\n".join(parts)
 
     def as_markdown(self) -> str:
         """Return it as tables of a document."""
-        parts = [f"Taken on {datetime.now(timezone.utc):%Y-%m-%d} UTC.", ""]
+        parts = [f"Taken on {self.taken[:10]} UTC.", ""]
         parts += [f"- {line}" for line in self._head()]
         for block in self._blocks():
-            parts += ["", f"### {self._title(block)}", ""]
-            parts.append("| " + " | ".join(_HEAD) + " |")
-            parts.append("|---|---|---:|---:|---:|---:|---|")
-            parts += ["| " + " | ".join(_cells(figure)) + " |" for figure in self._figures(block)]
+            parts += ["", f"### {self._title(block)}"]
+            for head, *lines in _tables(self._figures(block)):
+                parts += ["", _markdown(head), _alignment(head)]
+                parts += map(_markdown, lines)
             notes = self._notes(block)
             parts += ["", *[f"- {text}" for text in notes]] if notes else []
         return "\n".join(parts) + "\n"
+
+    def update(self, path: Path) -> None:
+        """Replace the generated blocks of a document for which there is something.
+
+        Raises:
+            ValueError: the document has no block for a row.
+        """
+        document = path.read_text("utf-8")
+        for name, rows in _by_block(document, self.about).items():
+            part = evolve(
+                self,
+                figures=[each for each in self.figures if each.row in rows],
+                notes=[each for each in self.notes if each.row in rows],
+            )
+            try:
+                document = replace_block(document, name, part.as_markdown().rstrip())
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from None
+        path.write_text(document, "utf-8")
 
     def _head(self) -> list[str]:
         lines = [f"{name}: {value}" for name, value in self.machine.items()]
@@ -120,21 +145,79 @@ class Report:
         return [each.text for each in self.notes if (each.row, each.broker) == block]
 
 
-def update(path: Path, text: str) -> None:
-    """Replace the generated block of a document.
+def read(text: str) -> Report:
+    """Read what `Report.as_json` has written.
 
     Raises:
-        ValueError: the document has no such block.
+        ValueError: it is not that.
     """
-    document = path.read_text("utf-8")
-    head, begin, rest = document.partition(BEGIN)
-    _old, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path} has no block between {BEGIN!r} and {END!r}")
-    path.write_text(f"{head}{BEGIN}\n{text}{END}{tail}", "utf-8")
+    try:
+        document = json.loads(text)
+        return Report(
+            taken=document["taken"],
+            machine=document["machine"],
+            load_average=tuple(document["load_average"]),
+            figures=[_figure(values) for values in document["figures"]],
+            notes=[Note(**values) for values in document["notes"]],
+            about=document["about"],
+            quick=document["quick"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"got no result of a run: {error!r}") from error
 
 
-def _cells(figure: Figure) -> tuple[str, ...]:
+def _figure(values: Mapping[str, Any]) -> Figure:
+    known = {name: values[name] for name in fields_dict(Figure) if name != "values"}
+    return Figure(**known, values=tuple(values["values"]))
+
+
+def has_block(document: str, name: str) -> bool:
+    """Return whether a document has a generated block of that name."""
+    return f"<!-- generated: {name} -->" in document
+
+
+def _by_block(document: str, rows: Iterable[str]) -> Mapping[str, Sequence[str]]:
+    """Return the rows of each block: that of their name, or the one for all others."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row if has_block(document, row) else FIGURES, []).append(row)
+    return found
+
+
+def _tables(figures: Sequence[Figure]) -> Iterator[Sequence[_Cells]]:
+    """Yield the tables of a row with their heads: single figures, then those in columns."""
+    alone = [_cells(figure) for figure in figures if not figure.column]
+    if alone:
+        yield [_HEAD, *alone]
+    in_columns = [figure for figure in figures if figure.column]
+    columns = list(dict.fromkeys(figure.column for figure in in_columns))
+    lines: dict[str, dict[str, dict[str, str]]] = {}
+    for figure in in_columns:
+        what = f"{figure.what}, {figure.unit}" if figure.unit else figure.what
+        subjects = lines.setdefault(what, {})
+        subjects.setdefault(figure.subject, {})[figure.column] = _number(figure.median)
+    if columns:
+        yield [
+            ("what, medians", "subject", *columns),
+            *(
+                (what, subject, *(cells.get(column, "") for column in columns))
+                for what, subjects in lines.items()
+                for subject, cells in subjects.items()
+            ),
+        ]
+
+
+def _markdown(cells: _Cells) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _alignment(head: _Cells) -> str:
+    """Return the line below a head: what is named is at the left, numbers are at the right."""
+    at_left = {*_HEAD[:2], _HEAD[-1], head[0]}
+    return f"|{'|'.join('---' if name in at_left else '---:' for name in head)}|"
+
+
+def _cells(figure: Figure) -> _Cells:
     low, high = figure.spread
     target = ""
     if figure.target is not None:

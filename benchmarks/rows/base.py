@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from attrs import define, field, frozen
 
@@ -17,6 +17,7 @@ __all__ = ["Notebook", "Row", "present"]
 class _Entry:
     """A figure under construction."""
 
+    column: str
     unit: str
     target: float | None
     floor: float | None
@@ -35,7 +36,7 @@ class Notebook:
     def __init__(self, row: str, broker: str = "") -> None:
         self._row = row
         self._broker = broker
-        self._entries: dict[tuple[str, str], _Entry] = {}
+        self._entries: dict[tuple[str, str, str], _Entry] = {}
         self._notes: list[Note] = []
 
     def add(
@@ -45,13 +46,14 @@ class Notebook:
         value: float,
         unit: str = "",
         *,
+        column: str = "",
         target: float | None = None,
         floor: float | None = None,
         more_is_better: bool = False,
     ) -> None:
         """Write down the value of one repetition."""
         entry = self._entries.setdefault(
-            (what, subject), _Entry(unit, target, floor, more_is_better)
+            (what, subject, column), _Entry(column, unit, target, floor, more_is_better)
         )
         entry.values.append(value)
 
@@ -61,6 +63,7 @@ class Notebook:
         ours: tuple[str, str],
         theirs: tuple[str, str],
         *,
+        column: str = "",
         target: float | None = None,
         floor: float | None = None,
         more_is_better: bool = False,
@@ -71,11 +74,12 @@ class Notebook:
             what: its name.
             ours: quantity and subject of the numerators.
             theirs: of the denominators; nothing is added where it was not measured.
+            column: of both; the ratio itself is in none.
             target: see `Figure`.
             floor: see `Figure`.
             more_is_better: see `Figure`.
         """
-        above, below = self._entries.get(ours), self._entries.get(theirs)
+        above, below = self._entries.get((*ours, column)), self._entries.get((*theirs, column))
         if above is None or below is None or len(above.values) != len(below.values):
             return
         subject = ours[1] if ours[1] == theirs[1] else f"{ours[1]} / {theirs[1]}"
@@ -92,11 +96,12 @@ class Notebook:
 
     def results(self) -> Iterator[Figure | Note]:
         """Give out the figures, then the notes."""
-        for (what, subject), entry in self._entries.items():
+        for (what, subject, _column), entry in self._entries.items():
             yield Figure(
                 row=self._row,
                 what=what,
                 subject=subject,
+                column=entry.column,
                 unit=entry.unit,
                 values=tuple(entry.values),
                 target=entry.target,
@@ -124,10 +129,18 @@ class Row:
     needs_broker: bool = True
 
 
-def present(bench: Bench, notebook: Notebook) -> list[Subject]:
-    """Return the agent and the peers that can be measured here; note the others."""
+def present(
+    bench: Bench, notebook: Notebook, peers: Iterable[Subject] | None = None
+) -> list[Subject]:
+    """Return the agent and the peers that can be measured here; note the others.
+
+    Args:
+        bench: of the row.
+        notebook: of the row.
+        peers: those of the options without any.
+    """
     subjects: list[Subject] = [bench.agent]
-    for peer in bench.options.peers:
+    for peer in bench.options.peers if peers is None else peers:
         reason = peer.missing()
         if reason:
             notebook.note(f"{peer.name} was left out: {reason}.")

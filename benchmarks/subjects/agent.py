@@ -6,11 +6,15 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from benchmarks.collector import count_marks
 from benchmarks.subjects.base import Setup
 
-__all__ = ["Agent", "demo_config", "write_config"]
+__all__ = ["BEFORE", "Agent", "demo_config", "write_config"]
+
+BEFORE: Final = "metrics-agent before"
+"""The name of an earlier version, measured beside the one of today."""
 
 
 class Agent:
@@ -18,13 +22,14 @@ class Agent:
 
     Args:
         argv: how to start it, up to ``run``; by default this Python with ``-m metrics_agent``.
+        name: for the table.
     """
 
-    name = "metrics-agent"
     asks = False
     quiet_s = 0.2
 
-    def __init__(self, argv: Sequence[str] = ()) -> None:
+    def __init__(self, argv: Sequence[str] = (), name: str = "metrics-agent") -> None:
+        self.name = name
         self.argv = tuple(argv) or (sys.executable, "-m", "metrics_agent")
 
     def missing(self) -> str:

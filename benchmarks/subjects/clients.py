@@ -23,12 +23,16 @@ class ParsingClient:
     Args:
         name: a key of `CLIENTS`.
         json_module: what parses the payload, ``json`` or ``orjson``.
+
+    Attributes:
+        library: the same key, whatever it parses with.
     """
 
     asks = True
     quiet_s = 0.2
 
     def __init__(self, name: str, json_module: str = "json") -> None:
+        self.library = name
         self.name = name if json_module == "json" else f"{name} + {json_module}"
         self._module = f"benchmarks.clients.{name}_client"
         self._distribution = CLIENTS[name]

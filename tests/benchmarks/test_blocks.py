@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from metrics_agent.describe import update
 
 DOCS = Path(__file__).parents[2] / "docs"
-BLOCKS = {"robustness.md": ("leaks", "soak"), "performance.md": ("figures",)}
+BLOCKS = {"robustness.md": ("leaks", "soak"), "performance.md": ("figures", "pace")}
 
 
 class BlockTests(SynchronousTestCase):

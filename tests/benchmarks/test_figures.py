@@ -89,6 +89,16 @@ class NotebookTests(SynchronousTestCase):
         notebook.ratio("ratio", ("cpu", "us"), ("cpu", "them"))
         self.assertEqual(len(list(notebook.results())), 2)
 
+    def test_columns_are_figures_of_their_own(self) -> None:
+        notebook = Notebook("pace")
+        for column, value in (("10/s", 1.0), ("50/s", 2.0)):
+            notebook.add("cpu", "us", value, column=column)
+            notebook.add("cpu", "them", 4.0, column=column)
+        notebook.ratio("ratio", ("cpu", "us"), ("cpu", "them"), column="50/s")
+        *_in_columns, ratio = notebook.results()
+        assert isinstance(ratio, Figure)
+        self.assertEqual((ratio.values, ratio.column), ((0.5,), ""))
+
     def test_the_same_note_stands_once(self) -> None:
         notebook = Notebook("cost")
         notebook.note("x")

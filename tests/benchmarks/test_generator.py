@@ -55,6 +55,10 @@ class LaneTests(SynchronousTestCase):
         found = tally([(0, b"".join(lines))], devices=3, rounds=4, first_round=100)
         self.assertEqual((found.distinct, found.duplicates, found.misplaced), (12, 0, 0))
 
+    def test_a_load_may_end_within_a_round(self) -> None:
+        self.assertEqual(Load(port=1, devices=500, rounds=2, only=600).messages, 600)
+        self.assertEqual(Load(port=1, devices=500, rounds=2).messages, 1000)
+
     def test_no_placeholder_is_left(self) -> None:
         lane, sock = make_lane(range(5), rounds=1, mixed=True)
         lane.send(5)
