@@ -52,10 +52,10 @@ class _Pace:
 
 
 _PACES: Final = (
-    _Pace(10, 4, 2),
-    _Pace(50, 4, 2, is_judged=True),
-    _Pace(200, 3, 1),
-    _Pace(1_000, 3, 1, is_judged=True),
+    _Pace(10, 3, 1.5),
+    _Pace(50, 4, 1, is_judged=True),
+    _Pace(200, 2, 0.5),
+    _Pace(1_000, 2, 0.5, is_judged=True),
     _Pace(10_000, 2, 0.5),
 )
 _JUDGED: Final = tuple(pace for pace in _PACES if pace.is_judged)
@@ -68,7 +68,7 @@ def measure(bench: Bench, notebook: Notebook) -> None:
     reason = SystemCalls.missing()
     if reason:
         notebook.note(f"System calls were not counted: {reason}.")
-    for repetition in range(bench.repeat(4)):
+    for repetition in range(bench.repeat(3)):
         for qos in (0, 1):
             for subject in list(subjects):
                 if repetition and not _is_judged(subject):
@@ -144,8 +144,10 @@ def _time(bench: Bench, notebook: Notebook, running: Running, pace: _Pace) -> No
     found = outcome.tally()
     notebook.add("lost", name, outcome.sent.messages - found.distinct, target=0, floor=0)
     if pace.is_judged:
-        p99_ms = percentile(found.latencies_us, 0.99) / 1000
-        notebook.add(f"p99, QoS {qos}, {column}", name, p99_ms, "ms", target=5)
+        for share, target in ((50, None), (99, 5)):
+            delay_ms = percentile(found.latencies_us, share / 100) / 1000
+            what = f"p{share} of the delay, QoS {qos}, {column}"
+            notebook.add(what, name, delay_ms, "ms", target=target)
     if qos == 1 and pace is _JUDGED[0]:
         notebook.add(f"{_of(_WAKEUPS, qos)}, {column}", name, wakeups, target=1.1)
 
