@@ -131,7 +131,7 @@ class Broker:
     def counters(self) -> dict[str, int]:
         """Return the broker's own counts of messages: received, sent, dropped.
 
-        They are renewed each second, so this takes a little more than one.
+        They are renewed every second, so this takes a little more than one.
         """
         prefix = "$SYS/broker/publish/messages/"
         wanted = ("received", "sent", "dropped")

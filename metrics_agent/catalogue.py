@@ -316,7 +316,7 @@ DEVICE: Final = Measurement(
         Field(
             "last_seen",
             "s",
-            doc="since anything came from the device; by the agent, each `last_seen_interval`",
+            doc="since anything came from the device; by the agent, every `last_seen_interval`",
         ),
         Field(
             "stale",

@@ -202,7 +202,7 @@ def _parser() -> ArgumentParser:
     show.add_argument(
         "--lines",
         action="store_true",
-        help="write the metrics to a terminal too, instead of a summary each 5 s",
+        help="write the metrics to a terminal too, instead of a summary every 5 s",
     )
     return parser
 

@@ -250,7 +250,7 @@ class ModuleContext(Protocol):
     def every(
         self, interval_s: float, collect: Collect, *, now: bool = True, place: str = "tick"
     ) -> Cancellable:
-        """Call collect each interval; ticks in a row that fail restart the module."""
+        """Call collect every interval; ticks in a row that fail restart the module."""
         ...
 
     def later(

@@ -37,11 +37,11 @@ from panels import (
 from metrics_agent.catalogue import BATTERY, CLIMATE, DEVICE, ELECTRICITY, METRICS_AGENT
 
 RECENT: Final = "[15m]"
-"""Devices may report each 5 minutes only, which is as far as an instant query sees back."""
+"""Devices may report every 5 minutes only, which is as far as an instant query sees back."""
 LONG: Final = "[1d]"
 """Sensors on batteries may report a few times a day only."""
 OVER: Final = "[5m]"
-"""The span of rates; the agent reports about itself each minute."""
+"""The span of rates; the agent reports about itself every minute."""
 
 STATES: Final = (
     ("stopped", "text"),
@@ -172,7 +172,7 @@ def agent() -> list[Any]:
         ),
         graph(
             "Metrics",
-            "Each second, by module.",
+            "Per second, by module.",
             "short",
             f"rate({field('metrics', MODULES, OVER)})",
             legend="{{module}}",

@@ -49,7 +49,7 @@ SUMMARY_S: Final = 5.0
 def demo(process: Process, for_s: float | None, *, lines: bool = False) -> ExitCode:
     """Run the demo until it is asked to stop.
 
-    A terminal shows a summary each few seconds; scripts that read stdout get the metrics.
+    A terminal shows a summary every few seconds; scripts that read stdout get the metrics.
 
     Args:
         process: what `boot` made.

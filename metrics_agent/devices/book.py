@@ -2,7 +2,7 @@
 
 Theory of operation. A device is the tag `device` of a series. What each line does is little: it
 writes the time of its message into its `Device`, which the `Series` has at hand. Everything else
-is done in a sweep each ten seconds: it sees who was heard since the last one, has `Rhythm` learn
+is done in a sweep every ten seconds: it sees who was heard since the last one, has `Rhythm` learn
 the gaps, and finds who is overdue. The time of a message says when within the ten seconds it came,
 so that a wall clock that jumps makes an error of ten seconds at most.
 
@@ -234,7 +234,7 @@ class DeviceBook:
         self._room -= device.size_bytes
         return device
 
-    # What is done each ten seconds.
+    # What is done every ten seconds.
 
     @property
     def listened_s(self) -> float:

@@ -4,7 +4,7 @@ A broker that is away, a module that waits for its restart, a full output that s
 process that stands still: none of that is the silence of a device. So silence is measured on a
 clock of each module that goes on only while it hears. What devices sent meanwhile may be lost,
 therefore the clock goes on only after as long again, for ten minutes at most: of a connection
-that comes and goes each few minutes nothing can be concluded.
+that comes and goes every few minutes nothing can be concluded.
 """
 
 from __future__ import annotations

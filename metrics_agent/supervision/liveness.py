@@ -165,7 +165,7 @@ class Liveness(Service):
         for watched in self._watched.values():
             self._leave(watched)
 
-    # What is done each ten seconds.
+    # What is done every ten seconds.
 
     def _tick(self) -> float:
         if not self._jobs:

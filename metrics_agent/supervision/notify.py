@@ -158,7 +158,7 @@ class Notifier(Service):
         if not self._in_trouble:
             self._in_trouble = True
             self._log.warn(
-                "Cannot notify systemd at {address!r}: {reason}; retrying each second.",
+                "Cannot notify systemd at {address!r}: {reason}; retrying every second.",
                 address=self._address,
                 reason=reason,
             )

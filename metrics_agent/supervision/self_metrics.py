@@ -165,7 +165,7 @@ def _dropped(dropped: Mapping[str, int]) -> Iterator[tuple[str, FieldValue]]:
 
 
 class SelfMetrics(Service):
-    """Writes the rows each interval; the interval is asked for each time.
+    """Writes the rows every interval; the interval is asked for each time.
 
     Args:
         clock: provides seconds and callLater.

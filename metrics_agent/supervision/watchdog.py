@@ -3,7 +3,7 @@
 Nothing in the process can heal that, only a new process can; the parent starts one. Three layers,
 each for what the one before cannot reach:
 
-1. **The stacks**, after ``dump_after_s``. A Python thread that asks the reactor each second for a
+1. **The stacks**, after ``dump_after_s``. A Python thread that asks the reactor every second for a
    sign of life writes those of the other threads to stderr. faulthandler's own thread
    (``dump_traceback_later``) does not help: it reads the frames of threads that run on, which
    ends in a segmentation fault now and then. For C code that holds the interpreter's lock there is

@@ -151,7 +151,7 @@ class Plan:
 
 
 def make_plans(count: int, random: Random) -> list[Plan]:
-    """Make devices: a tenth sleeps for 25 h, a fifth sends on events, the others each 5 min."""
+    """Make devices: a tenth sleeps for 25 h, a fifth sends on events, the others every 5 min."""
     plans = []
     for number in range(count):
         name = f"device{number}"

@@ -37,7 +37,7 @@ class IntervalTests(DevicesCase):
     """Devices with a timer."""
 
     def test_after_a_day(self) -> None:
-        """A device that sends each five minutes is watched after a day, not before."""
+        """A device that sends every five minutes is watched after a day, not before."""
         self.assertEqual(learned([300.0] * 280).overdue_s, 0)
         rhythm = learned([300.0] * 290)
         self.assert_near(rhythm.overdue_s, MISSED * 300)
@@ -49,7 +49,7 @@ class IntervalTests(DevicesCase):
             self.assertEqual(rhythm.overdue_s, FLOOR_S, gaps)
 
     def test_sleepers(self) -> None:
-        """One that wakes each 25 h is watched after some nine days."""
+        """One that wakes every 25 h is watched after some nine days."""
         rhythm = learned([90_000.0 + number % 3 * 1000 for number in range(10)])
         self.assert_near(rhythm.overdue_s, MISSED * 91_000, delta=5000)
 

@@ -129,7 +129,7 @@ class Faulty(Service):
         return strike(self.settings)
 
     def startService(self) -> Any:
-        """Begin to work: a number each tick shows that it lives."""
+        """Begin to work: a number every tick shows that it lives."""
         super().startService()
         self.context.every(TICK_S, self._tick)
         self._at(("start", "reload_start"))

@@ -1,6 +1,6 @@
 """A home whose figures are known, as lines: what queries are tested with.
 
-Counters have a sample each half hour, from `DAYS` before today's midnight (UTC) until now; what
+Counters have a sample every half hour, from `DAYS` before today's midnight (UTC) until now; what
 happens rarely has a point when it happens.
 """
 

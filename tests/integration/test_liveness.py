@@ -35,7 +35,7 @@ def row(name: str, silent_s: float, flags: int = _REGULAR) -> list[Any]:
 
 
 class LivenessTests(MqttCase):
-    """All in one run, since a sweep comes each ten seconds only."""
+    """All in one run, since a sweep comes every ten seconds only."""
 
     timeout = 60
 

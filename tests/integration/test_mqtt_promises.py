@@ -187,7 +187,7 @@ class Large:
 
     limits = ("max_queued_messages 0", "max_inflight_messages 0")
     window = kept = 65_535
-    stall_s = 15  # mosquitto looks each 5 s for who was silent for 1.5 keepalives
+    stall_s = 15  # mosquitto looks every 5 s for who was silent for 1.5 keepalives
 
 
 class Mqtt311LargeTests(Large, Promises, MqttCase):

@@ -18,7 +18,7 @@ _DISK_BYTES = 64 * 1024
 
 
 class FileTests(OutputTestCase):
-    """The disk is 64 KiB large; a process has written what fits, and tries again each second."""
+    """The disk is 64 KiB large; a process has written what fits, and tries again every second."""
 
     def setUp(self) -> None:
         if os.geteuid() != 0:

@@ -182,11 +182,11 @@ WHY_MISSED: Final[dict[str, str]] = {
     ),
     "a_wrong_path_drops_lines": (
         "a line would have to be alone for 10 s at a wrong address that has taken none since the "
-        "start, but the agent's own metrics come each 10 s"
+        "start, but the agent's own metrics come every 10 s"
     ),
     "a_wrong_path_drops_a_line_now_and_then": (
         "a line would have to be alone for 10 s at a wrong address, but the agent's own metrics "
-        "come each 10 s"
+        "come every 10 s"
     ),
     "a_stop_drops_a_line_that_was_rejected_alone": (
         "such a line is bad all the same, unless the address became wrong meanwhile"

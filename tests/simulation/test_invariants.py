@@ -281,7 +281,7 @@ class StopTests(SynchronousTestCase):
     """A stop tries a failed request again."""
 
     def test_what_waits(self) -> None:
-        """Each half second, unless a request is under way or the process does not run."""
+        """Every half second, unless a request is under way or the process does not run."""
         violations: list[str] = []
         clock: Any = SimpleNamespace(now_s=0.0)
         writing = Writing(violations.append, clock, SimpleNamespace())  # type: ignore[arg-type]

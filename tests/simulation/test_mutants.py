@@ -61,4 +61,4 @@ class TableTests(SynchronousTestCase):
         self.assertIn("1 of 3 found", text)
         self.assertIn("| it comes late | race | 3 s | a \\| b &lt;c> |", text)
         self.assertIn("| it never comes | fix | not in 120 s |", text)
-        self.assertRegex(text, r"path drops lines \| break .* each 10 s; tests\.\S+ finds it \|")
+        self.assertRegex(text, r"path drops lines \| break .* every 10 s; tests\.\S+ finds it \|")

@@ -23,7 +23,7 @@ START_NS = 1_700_000_000 * 10**9
 
 
 class LivenessCase(SupervisionCase):
-    """With one module, whose devices have sent each five minutes for a day."""
+    """With one module, whose devices have sent every five minutes for a day."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -84,7 +84,7 @@ class LivenessCase(SupervisionCase):
         (book or self.book).note(metric, self.encode(metric), self.now_ns())
 
     def teach(self, *names: str) -> None:
-        """Have devices known that send each minute."""
+        """Have devices known that send every minute."""
         rhythm = Rhythm()
         for _ in range(1500):
             rhythm.learn(60.0)
@@ -143,7 +143,7 @@ class ReportTests(LivenessCase):
         self.assertIn("it announced at least one message every 100 s", self.logged("warn")[0])
 
     def test_last_seen(self) -> None:
-        """Each device has a point each interval; one that was never heard has none."""
+        """Each device has a point every interval; one that was never heard has none."""
         self.note("a")
         self.book.expect("never", 100.0, 100.0)
         self.run_for(SWEEP_S)

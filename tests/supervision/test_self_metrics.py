@@ -185,7 +185,7 @@ class SelfMetricsTests(SupervisionCase):
         )
 
     def test_interval(self) -> None:
-        """The first round comes after an interval, then one each interval."""
+        """The first round comes after an interval, then one every interval."""
         self.service.startService()
         self.assertEqual(self.emitted, [])
         self.clock.pump([59, 1, 60, 60])

@@ -58,7 +58,7 @@ class TickTests(TickerCase):
     """Ticks that end at once."""
 
     def test_each_interval(self) -> None:
-        """The first in the next turn, then one each interval; what they give is emitted."""
+        """The first in the next turn, then one every interval; what they give is emitted."""
         self.start(lambda: [POINT])
         self.clock.pump([10, 10])
         self.assertEqual((self.ticks, self.emitted), ([0, 10, 20], [POINT] * 3))

@@ -50,7 +50,7 @@ class Counting(Enum):
     """What a quantity does over time."""
 
     NOT = "measured again each time"
-    TODAY = "counts from 0 each day"
+    TODAY = "counts from 0 every day"
     TOTAL = "counts up forever: 0 is a counter that was never heard"
 
 

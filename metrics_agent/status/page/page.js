@@ -1,4 +1,4 @@
-// The status page: asks the agent each few seconds and shows what it answers.
+// The status page: asks the agent every few seconds and shows what it answers.
 
 import { showDevices } from "./devices.js";
 import { byId, element, facts, keyed, setAttribute, setText } from "./dom.js";

@@ -49,7 +49,7 @@ export const span = (seconds) => {
   return seconds > 0 && seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${Math.round(seconds)} s`;
 };
 
-// Return how long ago something was, in whole seconds at best: the page asks each few seconds.
+// Return how long ago something was, in whole seconds at best: the page asks every few seconds.
 export const ago = (seconds) => (seconds < 1 ? "now" : `${span(seconds)} ago`);
 
 export const bytes = (count) => {

@@ -4,7 +4,7 @@ A link is made for every connection and never used again. It owns the engine, th
 acknowledgements and the pings of its connection, so nothing of it can touch the next one. Its
 owner learns of three events: accepted, subscribed, ended (exactly once, with the cause).
 
-Pings. One is written each half keepalive, whatever else is written: it keeps us with the broker
+Pings. One is written every half keepalive, whatever else is written: it keeps us with the broker
 also while reading is paused and its answers stay unread, and at the next tick distinguishes a dead
 broker from a silent one. A ping is also a barrier: the broker answers in order, so when the answer
 is here, everything that it had delivered before is here too.

@@ -4,7 +4,7 @@ A link is made for every connection and never used again. Its owner learns that 
 message, and of the end: exactly once, last, with the cause.
 
 Signs of life. A server may have nothing to say for days, so what counts is not data but whole
-frames: a ping goes out each `ping_interval`, and if until `ping_timeout` later neither its answer
+frames: a ping goes out every `ping_interval`, and if until `ping_timeout` later neither its answer
 nor any other whole frame has come, the server is dead. The bytes of a frame that never ends are no
 sign of life.
 """

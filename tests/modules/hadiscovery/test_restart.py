@@ -161,7 +161,7 @@ class AvailabilityTests(ServiceCase):
         self.assertEqual(self.values(again), [])
 
     def test_saved_while_running(self) -> None:
-        """Soon after the first change, then each 30 s at most, though files are written slower."""
+        """Soon after the first change, then every 30 s at most, though files are written slower."""
         context = _Paced()
         self.addCleanup(context.stop)
         self.module = HadiscoveryModule(HadiscoverySettings(), context)

@@ -50,7 +50,7 @@ class Life(SynchronousTestCase):
         rig.stop()
 
     def test_polls_at_the_interval(self) -> None:
-        """At once, then each five minutes; for each of them one question."""
+        """At once, then every five minutes; for each of them one question."""
         rig = Rig(self)
         self.assertEqual(rig.api.asked, [STATIONS])
         self.assertEqual(rig.api.params, [{"get_favorites": "false"}])

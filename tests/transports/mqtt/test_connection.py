@@ -434,7 +434,7 @@ class Cases:
         script.connection.resume_reading("never given")
 
     def test_paused_longer_than_the_keepalive(self) -> None:
-        """While paused a ping goes out each half keepalive and silence is not taken for death."""
+        """While paused a ping goes out every half keepalive and silence is not taken for death."""
         script = self.make(keepalive=30.0)
         script.start()
         script.connection.pause_reading("pressure")

@@ -237,7 +237,7 @@ class OutageTests(Case):
                 self.assertEqual(script.until_next_attempt(), seconds)
 
     def test_tries_for_ever(self) -> None:
-        """A week of outage, and it is tried each minute still."""
+        """A week of outage, and it is tried every minute still."""
         script = self.make(random=1.0)
         script.connection.startService()
         week = 7 * 24 * 60
