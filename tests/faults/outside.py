@@ -231,6 +231,12 @@ _ROWS: Final = (
         "cut or refused; the page answers and everything keeps running",
     ),
     (
+        "page_open_for_an_hour",
+        "status page",
+        "the questions of a page that is open for an hour, one after the other",
+        "all are answered and leave nothing behind; everything keeps running",
+    ),
+    (
         "announced_publisher_dies",
         "announcements",
         "a publisher dies in the middle of one",

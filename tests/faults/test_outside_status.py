@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import os
 import socket
 import time
 from contextlib import ExitStack
@@ -12,14 +14,22 @@ from metrics_agent.process.socket_path import short_path
 from tests.faults.case import TOP
 from tests.faults.outside_case import OutsideCase
 from tests.integration.broker import Mosquitto, free_port
-from tests.integration.watching import pause
+from tests.integration.watching import memory_bytes, pause
 
 CLIENTS = 16
 CROWD = 200
+AN_HOUR = 1200
+"""A page that is seen asks every 3 s."""
+GROWTH_BYTES = 2 * 1024 * 1024
 LIMIT_S = 10
 TAP = b'{"ask": "tap"}\n'
 STATUS = b'{"ask": "status"}\n'
 ASKED = b"GET /status.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def open_files(pid: int) -> int:
+    """Return how many files a process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - a directory of the kernel
 
 
 class StatusTests(OutsideCase):
@@ -90,3 +100,30 @@ class PageTests(OutsideCase):
             answer = await deferToThread(client.recv, 4096)
             self.assertTrue(answer.startswith(b"HTTP/1.1 200"), answer)
         await self.finish("page_crowd", parent, recovered_ms=recovered_ms)
+
+    async def test_page_open_for_an_hour(self) -> None:
+        """No question fails; memory and open files are as before."""
+        broker = Mosquitto.start(self)
+        port = free_port()
+        page = f'[status]\nlisten = "tcp:{port}:interface=127.0.0.1"\n'
+        self.at_broker(broker.url, broker, top=TOP + page)
+        parent = await self.start_beside()
+        await self.at_work(parent)
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
+        self.addCleanup(client.close)
+        await deferToThread(self.ask, client, AN_HOUR // 10)
+        memory, files = memory_bytes(parent.agent_pid), open_files(parent.agent_pid)
+        await deferToThread(self.ask, client, AN_HOUR)
+        self.assertLess(memory_bytes(parent.agent_pid) - memory, GROWTH_BYTES)
+        self.assertLessEqual(open_files(parent.agent_pid), files)
+        since_s = time.monotonic()
+        recovered_ms = await self.works_again(parent, since_s)
+        await self.finish("page_open_for_an_hour", parent, recovered_ms=recovered_ms)
+
+    def ask(self, client: http.client.HTTPConnection, count: int) -> None:
+        """Ask as a browser does, and read the answers."""
+        for _ in range(count):
+            client.request("GET", "/status.json", headers={"Accept-Encoding": "gzip"})
+            answer = client.getresponse()
+            self.assertTrue(answer.read())
+            self.assertEqual(answer.status, http.HTTPStatus.OK)

@@ -1,4 +1,4 @@
-"""The status page of a real agent: what it answers, when it listens, what it costs."""
+"""The status page of a real agent: what it answers, when it listens."""
 
 from __future__ import annotations
 
@@ -17,11 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.threads import deferToThread
 
 from tests.integration.test_status import DEMO, LIMIT_S, QUICK, StatusCase
-from tests.integration.watching import memory_bytes, pause
 
 TOKEN = "0123456789abcdef"
-POLLS = 300
-GROWTH_BYTES = 2 * 1024 * 1024
 
 
 @frozen
@@ -223,22 +220,3 @@ class ListenTests(PageCase):
         self.assertEqual((answer.status, answer.body), (200, b"ok\n"))
         await parent.stop()
         self.assertFalse(path.exists())
-
-
-class CostTests(PageCase):
-    """A page that stays open."""
-
-    async def test_open_for_long(self) -> None:
-        """Polls leave nothing behind: no memory, no connection."""
-        self.configure(self.page() + DEMO)
-        parent = await self.start()
-        await self.where(parent)
-        for _ in range(50):
-            await self.get("/status.json", Accept_Encoding="gzip")
-        before = memory_bytes(parent.agent_pid)
-        for _ in range(POLLS):
-            await self.get("/status.json", Accept_Encoding="gzip")
-        await pause(0.2)
-        self.assertLess(memory_bytes(parent.agent_pid) - before, GROWTH_BYTES)
-        _code, state = await self.state()
-        self.assertLess(state["agent"]["open_files"], 40)
