@@ -180,7 +180,6 @@ class AnnouncedTests(OutsideCase):
         most_bytes = peak_bytes(parent.agent_pid)
         await self.finish("announced_hostile", parent, down=None, recovered_ms=recovered_ms)
         longest_ms = longest_turn_ms(bytes(parent.output))
-        self.assertGreater(longest_ms, 0)
         self.assertLess(longest_ms, GAP_LIMIT_MS)
         self.assertLess(most_bytes, MOST_BYTES)
         said = [each.text for each in parent.log if "left out" in each.text]

@@ -23,8 +23,8 @@ from metrics_agent.module_kind import ModuleKind
 __all__ = ["MODULES", "TABLE", "TURNS", "longest_turn_ms"]
 
 INTERVAL_S: Final = 0.01
-WRITTEN_S: Final = 0.02
-"""A turn that is shorter is only written if none has been longer."""
+LOOKS: Final = 10
+"""The longest turn of so many looks is written."""
 _SERIES: Final = Series("turns", {})
 
 
@@ -39,7 +39,7 @@ class Turns(Service):
 
     def __init__(self, _settings: TurnsSettings, context: ModuleContext) -> None:
         self._context = context
-        self._longest_s = 0.0
+        self._turns_s: list[float] = []
         self._before_s = 0.0
 
     def startService(self) -> None:
@@ -61,10 +61,11 @@ class Turns(Service):
 
     def _look(self) -> None:
         now_s = self._own_s()
-        turn_s, self._before_s = now_s - self._before_s - INTERVAL_S, now_s
-        if turn_s > min(self._longest_s, WRITTEN_S):
-            self._longest_s = max(turn_s, self._longest_s)
-            fields = {"turn_ms": turn_s * 1000}
+        self._turns_s.append(now_s - self._before_s - INTERVAL_S)
+        self._before_s = now_s
+        if len(self._turns_s) == LOOKS:
+            fields = {"longest_ms": max(self._turns_s) * 1000}
+            self._turns_s = []
             self._context.emit([Metric(_SERIES, fields, time.monotonic_ns())])
         self._context.later(INTERVAL_S, self._look)
 
@@ -75,12 +76,12 @@ TABLE: Final = "[modules.turns]\nenabled = true\n"
 
 
 def longest_turn_ms(output: bytes, since_ns: int = 0) -> float:
-    """Return the longest turn that an agent with this module has written, 0 without any.
+    """Return the longest turn that an agent with this module has written.
 
     Args:
         output: of the agent; a line that is not whole does not count.
-        since_ns: nor does a turn that ended before, by the machine's monotonic clock.
+        since_ns: nor does what was written before, by the machine's monotonic clock.
     """
     lines = (line for line in output.split(b"\n")[:-1] if line.startswith(b"turns "))
     found = [parse_line(line) for line in lines]
-    return max((each["fields"]["turn_ms"] for each in found if each["time"] > since_ns), default=0)
+    return max(each["fields"]["longest_ms"] for each in found if each["time"] > since_ns)

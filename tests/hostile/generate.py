@@ -7,7 +7,7 @@ key and each string, is filled in turn. Messages that differ only in numbers cou
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from tests.hostile.patterns import PATTERNS, in_json
@@ -29,11 +29,14 @@ def patterns_of(number: int) -> Iterator[str]:
         yield PATTERNS[number % len(PATTERNS)]
 
 
-def filled_documents(documents: Iterable[tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
+def filled_documents(
+    documents: Iterable[tuple[str, str]], sizes: Sequence[int] = SIZES
+) -> Iterator[tuple[str, bytes]]:
     """Yield messages with a text filled.
 
     Args:
         documents: topics and payloads; a payload that is not JSON is filled as a whole.
+        sizes: of the messages, in turn.
     """
     seen: set[tuple[str, ...]] = set()
     number = 0
@@ -53,7 +56,7 @@ def filled_documents(documents: Iterable[tuple[str, str]]) -> Iterator[tuple[str
             seen.add(path)
             number += 1
             for pattern in patterns_of(number):
-                size = SIZES[number % 2]
+                size = sizes[number % len(sizes)]
                 filling = in_json(pattern, size - len(text))
                 if path == (kind,):
                     filling = filling[1:-1]

@@ -28,6 +28,7 @@ _UNITS: Final[Mapping[str, str]] = {
     "line_protocol": "a,b=c d=1i 1\n",
     "dashes": "-1_",
     "surrogates": "\ud800\udfff",
+    "templates": "{{ value_json.a.b|float(0)|round(2) }}{% if x %}{{",
 }
 
 PATTERNS: Final = tuple(_UNITS)

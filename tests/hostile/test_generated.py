@@ -3,52 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 from metrics_agent.modules.opendtu.config import OpenDtuSettings
 from metrics_agent.modules.tasmota.config import TasmotaSettings
 from tests.faults.peers import SEND_EVERY_S
-from tests.fuzz.corpus import conversations, netatmo_answers
-from tests.hostile.case import HostileCase
+from tests.fuzz.corpus import netatmo_answers
+from tests.hostile.fields import MOST_BYTES, MessagesCase, of_module
 from tests.hostile.generate import filled_documents
 from tests.hostile.patterns import PATTERNS, RAW, filled, payload
 from tests.hostile.scale import ALL, count
 from tests.integration.case import logged
-from tests.integration.load import Load
 from tests.integration.netatmo import NetatmoPeer, documents
 from tests.integration.opendtu_simulator import Simulator, inverter
 from tests.integration.watching import pause, until
 
-MOST_BYTES = 1024 * 1024
-BATCH_BYTES = 8_000_000
 _READ = ("SENSOR", "STATE", "LWT", "RESULT", "ENERGYTOTAL", "STATUS8", "STATUS10", "STATUS11")
 _SUBTOPICS = (*_READ, "ZbReceived")
 
 
-def of_module(module: str, kind: type[Any], **more: Any) -> Iterator[tuple[str, str]]:
-    """Return topics and payloads of all golden cases."""
-    for each in conversations(module, kind, **more):
-        for line in each.lines:
-            yield line.topic, line.payload
-
-
-class GeneratedTests(HostileCase):
+class GeneratedTests(MessagesCase):
     """Whatever is in a text costs that message."""
-
-    async def send(self, parent: Any, load: Load, messages: Iterable[tuple[str, bytes]]) -> None:
-        """Publish all, waiting for the agent now and then."""
-        waiting = 0
-        for topic, body in messages:
-            load.publish(topic, body[:MOST_BYTES])
-            waiting += len(body) + len(topic)
-            if waiting > BATCH_BYTES:
-                waiting = 0
-                await load.barrier()
-                await self.works(parent, load)
-        await load.barrier()
-        await self.works(parent, load)
 
     async def test_tasmota_fields(self) -> None:
         """Announcements, telemetry, states, replies: each key and each value."""
@@ -111,14 +87,6 @@ class GeneratedTests(HostileCase):
             messages.append((f"solar/{serial}/{number}/name", b"s" * 128))
         await self.attack("opendtu_fields", parent, lambda: self.send(parent, load, messages))
         await self.ends_well(parent)
-
-    async def house_with(self, text: str) -> tuple[Any, Load]:
-        """Start as `house` does, with one module more; ``{}`` in its table is the broker."""
-        plain = self.tasmota_at
-        self.patch(
-            self, "tasmota_at", lambda url, **how: plain(url, **how) + "\n" + text.format(url)
-        )
-        return await self.house()
 
     async def test_opendtu_frames(self) -> None:
         """Each key and each value of the frames of a DTU's socket."""

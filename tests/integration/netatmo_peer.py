@@ -45,6 +45,7 @@ class Peer(ThreadingHTTPServer):
         self.brain = Brain(redirect_uri)
         self.faults: dict[str, str] = {}
         self.documents: dict[str, Any] = {}
+        self.raw = ""
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
 
@@ -68,6 +69,7 @@ class Peer(ThreadingHTTPServer):
             for name in ("pkce", "lifetime_s", "expired"):
                 if name in wish:
                     setattr(brain, name, wish[name])
+            self.raw = wish.get("raw", self.raw)
             brain.pairs += wish.get("pairs", [])
             if wish.get("give_pair"):
                 brain.give_pair()
@@ -234,6 +236,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self._send(body)
+
+    def _fault_raw(self) -> None:
+        """Whatever the test has made up."""
+        self._send(self.server.raw.encode("latin-1"))
 
     def _fault_redirect(self) -> None:
         self.send_response(302)
