@@ -19,8 +19,9 @@ from metrics_agent.errors import ConfigError
 from metrics_agent.metric import Metric, Series
 from metrics_agent.modules import BUILT_IN, find_kind
 from metrics_agent.plan import Plan, build
-from tests.fuzz.mutations import ODD_VALUES, Draw, Vocabulary, bytes_bent, json_bent
+from tests.fuzz.mutations import ODD_VALUES, SIZES, Draw, Vocabulary, bytes_bent, json_bent
 from tests.fuzz.oracle import Target, check_metrics
+from tests.hostile.patterns import PATTERNS, filled
 from tests.modules.tasmota.support import read_toml
 
 __all__ = ["FILES"]
@@ -228,6 +229,7 @@ _NAMES: Final = st.one_of(
     st.text(max_size=8),
     st.sampled_from(("electricity", "time", "_x", "#", "a b", "a,b", "a=b", "\\", "a\\", "\n", "")),
     st.just("k" * 1_100),
+    st.builds(filled, st.sampled_from(PATTERNS), st.sampled_from(SIZES)),
 )
 _FIELD_VALUES: Final = st.one_of(
     st.floats(),

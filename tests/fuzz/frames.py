@@ -39,8 +39,10 @@ def frame(first: int, payload: bytes, masked: bool) -> bytes:
     mask = 0x80 if masked else 0
     if size < 126:
         head = bytes([first, mask | size])
-    else:
+    elif size < 1 << 16:
         head = bytes([first, mask | 126]) + size.to_bytes(2, "big")
+    else:
+        head = bytes([first, mask | 127]) + size.to_bytes(8, "big")
     return head + (b"\0\0\0\0" if masked else b"") + payload
 
 

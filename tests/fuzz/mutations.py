@@ -2,7 +2,8 @@
 
 A JSON text is taken apart into tokens once. A mutation puts a value in another's place, renames a
 key, wraps a value, adds a member from elsewhere, or leaves a token out; most results are JSON, and
-reach the code behind the parser. Some are then cut, flipped or repeated byte by byte.
+reach the code behind the parser. Some are then cut, flipped or repeated byte by byte. A few have a
+key, a value or a piece of up to 1 MiB.
 """
 
 from __future__ import annotations
@@ -15,7 +16,16 @@ from typing import Any, Final
 import hypothesis.strategies as st
 from attrs import frozen
 
+from tests.hostile import patterns
+from tests.hostile.patterns import PATTERNS, RAW, filled, in_json
+
 __all__ = ["Draw", "Vocabulary", "bytes_bent", "cut_up", "json_bent", "text_bent", "token_texts"]
+
+RARELY: Final = 200
+"""In one of so many mutations a text is filled, or bytes, with a pattern of the attacks."""
+SIZES: Final = (5_000, 70_000, 1 << 20)
+BYTEWISE: Final = 10_000
+"""A longer stream does not come byte by byte: each byte costs a callback."""
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -153,9 +163,32 @@ def json_bent(
                 del tokens[place]
             elif act == "repeat":
                 tokens[place:place] = tokens[place : place + draw(st.integers(1, 12))]
-        return draw(bytes_bent("".join(tokens).encode("utf-8", "surrogatepass")))
+        return draw(bytes_bent(_written(tokens)))
 
-    return bent()
+    @st.composite
+    def bent_or_filled(draw: Draw) -> bytes:
+        return draw(_filled(draw(which))) if draw(_once_in(RARELY)) else draw(bent())
+
+    return bent_or_filled()
+
+
+def _once_in(times: int) -> st.SearchStrategy[bool]:
+    return st.integers(0, times - 1).map(lambda number: number == times // 2)
+
+
+@st.composite
+def _filled(draw: Draw, tokens: Sequence[str]) -> bytes:
+    """Put a long text in the place of a value or a key."""
+    if not tokens:
+        return b""
+    act = draw(st.sampled_from(("value", "key")))
+    place = draw(st.sampled_from(_places(tokens, act)))
+    text = in_json(draw(st.sampled_from(PATTERNS)), draw(st.sampled_from(SIZES)))
+    return _written(tokens[:place]) + text + _written(tokens[place + 1 :])
+
+
+def _written(tokens: Iterable[str]) -> bytes:
+    return "".join(tokens).encode("utf-8", "surrogatepass")
 
 
 _ACTS: Final = (
@@ -184,6 +217,10 @@ def _places(tokens: Sequence[str], act: str) -> list[int]:
 @st.composite
 def bytes_bent(draw: Draw, data: bytes, often: int = 3) -> bytes:
     """Bend bytes in about one of ``often`` cases; the others stay as they are."""
+    if draw(_once_in(RARELY * often // 5)):
+        place = draw(st.integers(0, len(data)))
+        filling = patterns.payload(draw(st.sampled_from(tuple(RAW))), draw(st.sampled_from(SIZES)))
+        return data[:place] + filling + data[place:]
     if draw(st.integers(0, often - 1)) != often - 1 or not data:
         return data
     for _ in range(draw(st.integers(1, 3))):
@@ -209,10 +246,13 @@ def bytes_bent(draw: Draw, data: bytes, often: int = 3) -> bytes:
 @st.composite
 def text_bent(draw: Draw, text: str, words: Sequence[str], often: int = 2) -> str:
     """Bend a text of parts such as a topic: swap a part, add one, leave one out, spoil one."""
-    if draw(st.integers(0, often - 1)) != often - 1:
-        return text
     parts = re.split(r"([/ .=])", text)
     place = draw(st.integers(0, len(parts) - 1))
+    if draw(_once_in(RARELY)):
+        parts[place] = filled(draw(st.sampled_from(PATTERNS)), draw(st.sampled_from(SIZES)))
+        return "".join(parts)
+    if draw(st.integers(0, often - 1)) != often - 1:
+        return text
     act = draw(st.sampled_from(("swap", "add", "leave out", "odd")))
     if act == "swap":
         parts[place] = draw(st.sampled_from(words))
@@ -231,7 +271,7 @@ def cut_up(draw: Draw, data: bytes) -> list[bytes]:
     how = draw(st.sampled_from(("whole", "bytewise", "pieces")))
     if how == "whole" or not data:
         return [data] if data else []
-    if how == "bytewise":
+    if how == "bytewise" and len(data) < BYTEWISE:
         return [data[index : index + 1] for index in range(len(data))]
     places = sorted(draw(st.lists(st.integers(0, len(data)), max_size=4)))
     ends = [*places, len(data)]
