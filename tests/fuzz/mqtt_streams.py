@@ -26,7 +26,7 @@ from tests.fuzz.mutations import Draw, bytes_bent, cut_up, text_bent
 from tests.fuzz.oracle import Target, check_events
 from tests.transports.mqtt import scripted as mqtt
 
-__all__ = ["MQTT_STREAMS"]
+__all__ = ["MQTT_STREAMS", "mqtt_packets"]
 
 # MQTT.
 
@@ -41,7 +41,8 @@ class MqttCase:
     ends: bool
 
 
-def _mqtt_packets(v5: bool) -> st.SearchStrategy[bytes]:
+def mqtt_packets(v5: bool) -> st.SearchStrategy[bytes]:
+    """Return a strategy of packets of a broker, most of them sound."""
     topics = st.sampled_from(
         (b"tele/a/SENSOR", b"tele/b/SENSOR", b"x", b"", b"\xff", b"a/#", b"a\0b")
     )
@@ -84,7 +85,7 @@ def _mqtt_cases(draw: Draw) -> MqttCase:
     protocol = draw(st.sampled_from(("3.1.1", "5")))
     v5 = protocol == "5"
     connack = mqtt.connack(v5, draw(st.sampled_from((0, 0, 0, 0, 0, 1, 5, 0x87, 255))))
-    packets = draw(st.lists(_mqtt_packets(v5), max_size=6))
+    packets = draw(st.lists(mqtt_packets(v5), max_size=6))
     head = draw(bytes_bent(connack, often=6))
     data = head + draw(bytes_bent(b"".join(packets), often=2))
     pieces = draw(cut_up(data)) if len(data) < SMALL else [data[:SMALL], data[SMALL:]]
@@ -159,7 +160,7 @@ def _tunnel_cases(draw: Draw) -> TunnelCase:
         data = draw(bytes_bent(draw(st.sampled_from(REFUSALS)), often=2))
     else:
         v5 = protocol == "5"
-        stream = mqtt.connack(v5) + b"".join(draw(st.lists(_mqtt_packets(v5), max_size=4)))
+        stream = mqtt.connack(v5) + b"".join(draw(st.lists(mqtt_packets(v5), max_size=4)))
         inner = draw(cut_up(draw(bytes_bent(stream[:SMALL]))))
         frames = [frame(0x82, piece, masked=False) for piece in inner]
         for odd in draw(st.lists(FRAMES, max_size=2)):
@@ -218,7 +219,7 @@ def _split(pieces: Sequence[bytes], limit: int) -> list[object]:
 
 @st.composite
 def _splitter_cases(draw: Draw) -> tuple[list[bytes], int]:
-    packets = draw(st.lists(_mqtt_packets(v5=False), max_size=5))
+    packets = draw(st.lists(mqtt_packets(v5=False), max_size=5))
     data = draw(bytes_bent(b"".join(packets)[:SMALL], often=2))
     return draw(cut_up(data)), draw(st.integers(1, 300))
 

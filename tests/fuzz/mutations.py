@@ -136,10 +136,17 @@ def json_bent(
         most: mutations of one payload.
         texts: which payloads to bend; all of the vocabulary if None.
     """
+    which = st.sampled_from(words.texts if texts is None else tuple(texts))
+    bent, filled_ones = _json_bent(words, most, which), which.flatmap(_filled)
+    return _once_in(RARELY).flatmap(lambda fill: filled_ones if fill else bent)
+
+
+def _json_bent(
+    words: Vocabulary, most: int, which: st.SearchStrategy[tuple[str, ...]]
+) -> st.SearchStrategy[bytes]:
     values, keys = _values(words), st.sampled_from((*words.keys, *ODD_KEYS))
     members = st.sampled_from(words.members)
     acts = st.sampled_from(_ACTS)
-    which = st.sampled_from(words.texts if texts is None else tuple(texts))
 
     @st.composite
     def bent(draw: Draw) -> bytes:
@@ -165,11 +172,7 @@ def json_bent(
                 tokens[place:place] = tokens[place : place + draw(st.integers(1, 12))]
         return draw(bytes_bent(_written(tokens)))
 
-    @st.composite
-    def bent_or_filled(draw: Draw) -> bytes:
-        return draw(_filled(draw(which))) if draw(_once_in(RARELY)) else draw(bent())
-
-    return bent_or_filled()
+    return bent()
 
 
 def _once_in(times: int) -> st.SearchStrategy[bool]:
