@@ -88,7 +88,7 @@ class Toll:
 class HostileCase(FaultCase):
     """Attacks an agent and says what that did to it."""
 
-    timeout = 600 if ALL else 60
+    timeout = 1800 if ALL else 60
 
     def setUp(self) -> None:
         super().setUp()

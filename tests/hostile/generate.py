@@ -1,7 +1,8 @@
 """Messages of every type of every module, with one of their texts filled.
 
 The golden cases of the modules have every type of message that is read, so each text in them, each
-key and each string, is filled in turn. Messages that differ only in numbers count once.
+key and each string, is filled in turn. Those of the same name in an object of the same name count
+once for each type of message.
 """
 
 from __future__ import annotations
@@ -29,6 +30,18 @@ def patterns_of(number: int) -> Iterator[str]:
         yield PATTERNS[number % len(PATTERNS)]
 
 
+def _fillings(number: int, sizes: Sequence[int]) -> Iterator[tuple[str, int]]:
+    """Yield the patterns for the text with that number, and of what size the message is then.
+
+    In the long form each pattern of the first size, and in both forms one of them of one size: all
+    of each would be tens of gigabytes, of which most are only found to be too long.
+    """
+    if ALL:
+        for pattern in PATTERNS:
+            yield pattern, sizes[0]
+    yield PATTERNS[number % len(PATTERNS)], sizes[number % len(sizes)]
+
+
 def filled_documents(
     documents: Iterable[tuple[str, str]], sizes: Sequence[int] = SIZES
 ) -> Iterator[tuple[str, bytes]]:
@@ -51,12 +64,12 @@ def filled_documents(
         else:
             marked = [((kind, *path), text) for path, text in _marked(document)]
         for path, text in marked:
-            if path in seen:
+            place = (kind, *path[-2:])
+            if place in seen:
                 continue
-            seen.add(path)
+            seen.add(place)
             number += 1
-            for pattern in patterns_of(number):
-                size = sizes[number % len(sizes)]
+            for pattern, size in _fillings(number, sizes):
                 filling = in_json(pattern, size - len(text))
                 if path == (kind,):
                     filling = filling[1:-1]
