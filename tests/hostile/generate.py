@@ -43,16 +43,32 @@ def _fillings(number: int, sizes: Sequence[int]) -> Iterator[tuple[str, int]]:
 
 
 def filled_documents(
-    documents: Iterable[tuple[str, str]], sizes: Sequence[int] = SIZES
+    documents: Iterable[tuple[str, str]],
+    sizes: Sequence[int] = SIZES,
+    *,
+    most: int | None = None,
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield messages with a text filled.
+    """Yield messages with a text filled; they are made one by one.
 
     Args:
         documents: topics and payloads; a payload that is not JSON is filled as a whole.
         sizes: of the messages, in turn.
+        most: about so many texts, evenly chosen; all if None.
     """
+    marked = list(_marked_documents(documents))
+    step = 1 if most is None else max(1, len(marked) // most)
+    for number, (topic, text) in enumerate(marked[::step], 1):
+        for pattern, size in _fillings(number, sizes):
+            filling = in_json(pattern, size - len(text))
+            if text == _MARK.encode():
+                filling = filling[1:-1]
+            quoted = b'"' + _MARK.encode() + b'"'
+            yield topic, text.replace(quoted, filling).replace(_MARK.encode(), filling)
+
+
+def _marked_documents(documents: Iterable[tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
+    """Yield messages with a text marked."""
     seen: set[tuple[str, ...]] = set()
-    number = 0
     for topic, payload in documents:
         kind = topic.rsplit("/", 1)[-1]
         try:
@@ -60,25 +76,14 @@ def filled_documents(
         except ValueError:
             document = None
         if not isinstance(document, dict | list):
-            marked = [((kind,), _MARK.encode())]
+            marked = iter([((), _MARK.encode())])
         else:
-            marked = [((kind, *path), text) for path, text in _marked(document)]
+            marked = _marked(document)
         for path, text in marked:
             place = (kind, *path[-2:])
-            if place in seen:
-                continue
-            seen.add(place)
-            number += 1
-            for pattern, size in _fillings(number, sizes):
-                filling = in_json(pattern, size - len(text))
-                if path == (kind,):
-                    filling = filling[1:-1]
-                yield (
-                    topic,
-                    text.replace(b'"' + _MARK.encode() + b'"', filling).replace(
-                        _MARK.encode(), filling
-                    ),
-                )
+            if place not in seen:
+                seen.add(place)
+                yield topic, text
 
 
 def _marked(document: Any) -> Iterator[tuple[tuple[str, ...], bytes]]:

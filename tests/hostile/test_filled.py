@@ -18,7 +18,7 @@ from tests.hostile.case import MEBI, TOP_OF_ATTACKS, HostileCase
 from tests.hostile.fields import MessagesCase, of_module
 from tests.hostile.generate import filled_documents, patterns_of
 from tests.hostile.patterns import filled
-from tests.hostile.scale import count
+from tests.hostile.scale import ALL, count
 from tests.integration.broker import free_port
 from tests.integration.case import logged
 from tests.integration.netatmo import NetatmoPeer, documents
@@ -49,14 +49,17 @@ class HadiscoveryTests(MessagesCase):
 
     async def test_hadiscovery_fields(self) -> None:
         """Each key and each value of announcements, templates among them, and of states."""
-        found = list(
-            filled_documents(of_module("hadiscovery", HadiscoverySettings), (4000, 60_000, MEBI))
-        )
         parent, load = await self.house_with(
             '[modules.hadiscovery]\nenabled = true\nbroker = "{}"\ntexts = true\n'
         )
-        some = found[:: count(1, max(1, len(found) // 150))]
-        await self.attack("hadiscovery_fields", parent, lambda: self.send(parent, load, some))
+
+        async def send() -> None:
+            cases = of_module("hadiscovery", HadiscoverySettings)
+            sizes = (4000, 60_000, MEBI)
+            found = filled_documents(cases, sizes, most=None if ALL else 150)
+            await self.send(parent, load, found)
+
+        await self.attack("hadiscovery_fields", parent, send)
         await self.ends_well(parent)
 
 
@@ -70,10 +73,9 @@ class ServerTests(HostileCase):
         parent = await self.agent(peer.config(line))
         await until(lambda: b"climate," in bytes(parent.output), lambda: logged(parent.log))
         headers = list(_headers())
-        tokens = [
-            _answer(200 if number % 3 else 400, body)
-            for number, (_, body) in enumerate(filled_documents(("", text) for text in TOKENS))
-        ]
+        known = [("", text) for text in TOKENS]
+        filled_ones = enumerate(filled_documents(known, most=None if ALL else 5))
+        tokens = [_answer(200 if number % 3 else 400, body) for number, (_, body) in filled_ones]
         turn = numbers(1)
 
         async def ask(what: str, raw: bytes) -> None:
@@ -88,10 +90,10 @@ class ServerTests(HostileCase):
 
         async def answers() -> None:
             peer.control(faults={"data": "raw", "token": ""})
-            for raw in headers[:: count(1, max(1, len(headers) // 5))]:
+            for raw in headers[:: count(3, max(1, len(headers) // 5))]:
                 await ask("getstationsdata", raw)
             peer.control(faults={"token": "raw"})
-            for raw in tokens[:: count(1, max(1, len(tokens) // 5))]:
+            for raw in tokens:
                 await ask("refresh_token", raw)
 
         await self.attack("web_answers", parent, answers)
@@ -112,8 +114,9 @@ class ServerTests(HostileCase):
         parent = await self.start_beside()
         # What is stored takes the place of the output, which nothing else is written to.
         database.stored = parent.output
-        bodies = [body for _, body in filled_documents(("", text) for text in REFUSALS)]
-        answers = [(400, {}, body) for body in bodies[:: count(1, max(1, len(bodies) // 6))]]
+        known = [("", text) for text in REFUSALS]
+        found = filled_documents(known, most=None if ALL else 6)
+        answers: list[tuple[int, dict[str, bytes], bytes]] = [(400, {}, body) for _, body in found]
         for name in HEADERS[:1] + MORE_HEADERS:
             for pattern in patterns_of(len(name)):
                 text = filled(pattern, 15_000).encode("utf-8", "replace")

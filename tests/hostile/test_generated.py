@@ -28,10 +28,13 @@ class GeneratedTests(MessagesCase):
 
     async def test_tasmota_fields(self) -> None:
         """Announcements, telemetry, states, replies: each key and each value."""
-        found = list(filled_documents(of_module("tasmota", TasmotaSettings)))
-        step = count(1, max(1, len(found) // 150))
         parent, load = await self.house()
-        await self.attack("tasmota_fields", parent, lambda: self.send(parent, load, found[::step]))
+
+        async def send() -> None:
+            cases = of_module("tasmota", TasmotaSettings)
+            await self.send(parent, load, filled_documents(cases, most=None if ALL else 150))
+
+        await self.attack("tasmota_fields", parent, send)
         await self.ends_well(parent)
 
     async def test_tasmota_payloads(self) -> None:
@@ -90,15 +93,8 @@ class GeneratedTests(MessagesCase):
 
     async def test_opendtu_frames(self) -> None:
         """Each key and each value of the frames of a DTU's socket."""
-        found = [
-            body.decode()
-            for _, body in filled_documents(
-                (topic, text)
-                for topic, text in of_module("opendtu", OpenDtuSettings, url="http://192.0.2.1")
-                if not topic
-            )
-        ]
-        step = count(1, max(1, len(found) // 40))
+        cases = of_module("opendtu", OpenDtuSettings, url="http://192.0.2.1")
+        known = [each for each in cases if not each[0]]
         dtu = Simulator(self)
         parent = await self.agent(
             f'[modules.opendtu]\nenabled = true\nurl = "{dtu.url()}"\nreconnect_min = "100ms"\n'
@@ -106,8 +102,9 @@ class GeneratedTests(MessagesCase):
         await until(lambda: dtu.events("open"), "a connection")
 
         async def frames() -> None:
-            for number, text in enumerate(islice(found, 0, None, step)):
-                dtu.do("send", text=text)
+            found = filled_documents(known, most=None if ALL else 40)
+            for number, (_, body) in enumerate(found):
+                dtu.do("send", text=body.decode())
                 if number % 8 == 7:
                     await self._heard(dtu, parent)
             await self._heard(dtu, parent)
@@ -133,11 +130,11 @@ class GeneratedTests(MessagesCase):
         line = peer.token_file(peer.give_pair()["refresh_token"])
         parent = await self.agent(peer.config(line))
         await until(lambda: b"climate," in bytes(parent.output), lambda: logged(parent.log))
-        found = [body for _, body in filled_documents(("", text) for text in netatmo_answers())]
-        some = found[:: count(max(1, len(found) // 200), max(1, len(found) // 8))]
+        known = [("", text) for text in netatmo_answers()]
 
         async def answers() -> None:
-            for body in some:
+            found = filled_documents(known, most=None if ALL else 8)
+            for _, body in islice(found, 0, None, count(11, 1)):
                 try:
                     document = json.loads(body)
                 except ValueError:
