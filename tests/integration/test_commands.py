@@ -240,7 +240,11 @@ class OtherCommandsTests(AgentCase):
                 where = f"{command} {words} {redirection}"
                 done = self.run_with_descriptors(redirection, command, *words)
                 self.assertEqual(done.returncode, 78, where)
-                self.assertIn(b'output: got "stdout", but ' + why, done.stderr, where)
+                # twistd imports before we are asked: the newest libffi opens its own file then,
+                # and gets the number.
+                taken = b"|stdout is open for reading only" if command == "twistd" else b""
+                expected = b'output: got "stdout", but (' + why + taken + b")"
+                self.assertRegex(done.stderr, expected, where)
                 self.assertNotIn(b"Started", done.stderr, where)
 
     def test_closed_descriptors_that_do_not_matter(self) -> None:
