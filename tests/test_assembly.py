@@ -113,7 +113,7 @@ class AssemblyCase(SynchronousTestCase):
         (self.directory / "agent.toml").write_text(lines + text, "utf-8")
 
     def load(self) -> AgentConfig:
-        return load(self.directory / "agent.toml", find_kind, known_kinds())
+        return load(self.directory / "agent.toml", find_kind, known_kinds)
 
     def make(self, text: str, **settings: str) -> Agent:
         self.write(text, **settings)

@@ -52,7 +52,7 @@ class ReadmeTests(SynchronousTestCase):
         self.addCleanup(path.unlink)
         secret.write_text("word")
         path.write_text(shown.replace("/etc/metrics-agent/mqtt-password", str(secret)))
-        config = load(path, find_kind, known_kinds())
+        config = load(path, find_kind, known_kinds)
         self.assertEqual((config.faults, config.warnings), ((), ()))
         self.assertEqual([module.name for module in config.modules], ["tasmota"])
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from attrs import evolve
 from twisted.logger import Logger
 
-from metrics_agent.cause import system_reason
 from metrics_agent.config import AgentConfig, Fault, Found, find, load
-from metrics_agent.errors import ConfigError
+from metrics_agent.errors import ConfigError, MissingDependency
 from metrics_agent.modules import find_kind, known_kinds
 from metrics_agent.plan import Plan, build
 from metrics_agent.process.descriptors import Kind, kind_of
@@ -55,12 +54,13 @@ def load_from(path: Path) -> AgentConfig:
     Raises:
         ConfigError: it cannot be read, or a global key is wrong.
     """
-    try:
-        known = known_kinds()
-    except OSError as error:
-        reason = system_reason(error.errno or 0)
-        fault = Fault(str(path), f"the installed packages cannot be read: {reason}")
-        raise ConfigError([fault]) from error
+
+    def known() -> tuple[str, ...]:
+        try:
+            return known_kinds()
+        except MissingDependency as error:
+            raise ConfigError([Fault(str(path), str(error))]) from error
+
     return load(path, find_kind, known)
 
 

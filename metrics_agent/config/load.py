@@ -120,7 +120,7 @@ class _ModuleResult:
 def load(
     path: Path,
     kinds: Callable[[str], ModuleKind | None],
-    known_kinds: Sequence[str],
+    known_kinds: Callable[[], Sequence[str]],
     environ: Mapping[str, str] | None = None,
 ) -> AgentConfig:
     """Read a configuration file; pure but for reading files.
@@ -128,7 +128,7 @@ def load(
     Args:
         path: the file, see `search.find`.
         kinds: the registry: name to kind, None for a name it does not know; may import.
-        known_kinds: all names of the registry, for the hints.
+        known_kinds: returns all names of the registry, for the hints; asked only for one.
         environ: where variables are looked up; the environment of the process if None.
 
     Raises:
@@ -162,9 +162,11 @@ def load(
     return AgentConfig(path, agent.value, modules, warnings, agent.files, document.lines)
 
 
-def _is_module(key: str, value: object, known_kinds: Sequence[str]) -> bool:
+def _is_module(key: str, value: object, known_kinds: Callable[[], Sequence[str]]) -> bool:
     """Return whether a key at the top is a module's table that lacks ``modules.``."""
-    return isinstance(value, Mapping) and key.partition(":")[0] in known_kinds
+    if not isinstance(value, Mapping) or key in fields_dict(AgentSettings):
+        return False
+    return key.partition(":")[0] in known_kinds()
 
 
 def _explain_unknown(fault: Fault) -> Fault:
@@ -223,7 +225,7 @@ class _Module:
         raw: what was found.
         sources: where secrets are looked up.
         kinds: the registry.
-        known_kinds: all its names.
+        known_kinds: returns all its names.
     """
 
     def __init__(
@@ -232,7 +234,7 @@ class _Module:
         raw: object,
         sources: Sources,
         kinds: Callable[[str], ModuleKind | None],
-        known_kinds: Sequence[str],
+        known_kinds: Callable[[], Sequence[str]],
     ) -> None:
         self._name = name
         self._place = Place(join(_MODULES, name))
@@ -303,13 +305,12 @@ class _Module:
             self._add("", f"this module cannot be loaded: {type(error).__name__}: {error}")
             return None
         if kind is None:
-            meant = nearest(name, self._known_kinds)
-            hint = f"did you mean `{meant}`?" if meant else self._all_kinds()
+            known = self._known_kinds()
+            meant = nearest(name, known)
+            all_kinds = f"known are {', '.join(known)}" if known else ""
+            hint = f"did you mean `{meant}`?" if meant else all_kinds
             self._add("", "unknown module", hint=hint)
         return kind
-
-    def _all_kinds(self) -> str:
-        return f"known are {', '.join(self._known_kinds)}" if self._known_kinds else ""
 
     def _common(self, raw: Mapping[str, object]) -> Structured[CommonSettings]:
         given = {key: value for key, value in raw.items() if key in fields_dict(CommonSettings)}

@@ -12,6 +12,7 @@ from metrics_agent.process.descriptors import (
     take_stdout,
 )
 from metrics_agent.process.exit import ExitStatus
+from metrics_agent.process.late import import_late
 from metrics_agent.process.signals import Signals
 
 __all__ = ["Process", "boot"]
@@ -63,6 +64,7 @@ def boot() -> Process:
     The clock is made safe first: whatever is imported later may read it.
     """
     use_safe_clock()
+    import_late()
     process = Process()
     process.signals.install_early()
     process.closed = secure_descriptors()

@@ -30,7 +30,7 @@ class StateTests(SynchronousTestCase):
     def plan(self, text: str = TEXT) -> Plan:
         path = self.directory / "agent.toml"
         path.write_text(text, "utf-8")
-        return build(load(path, find_kind, known_kinds()))
+        return build(load(path, find_kind, known_kinds))
 
     def test_copy(self) -> None:
         """The files of each module are there, private, and gone at the end; what is written too."""

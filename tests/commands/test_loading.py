@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -101,20 +102,28 @@ class LoadingTests(CommandCase):
 
     def test_no_descriptors(self) -> None:
         """What cannot be read for lack of them is named, with the limit to raise."""
-        load = self.load(self.write(GOOD))
 
         def refuse(*_args: object, **_how: object) -> None:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-        for owner, name in ((loading, "known_kinds"), (Path, "open")):
+        reason = r".*cannot be read: Too many open files, raise the limit of open"
+        elsewhere = "[elsewhere]\n"
+        for owner, name, text in (
+            (metadata, "entry_points", elsewhere),
+            (Path, "open", GOOD),
+        ):
+            load = self.load(self.write(GOOD))
+            self.write(text)
             patched = self.patch(owner, name, refuse)
             with self.assertRaises(ConfigError) as raised:
                 load()
             patched.restore()
-            self.assertRegex(
-                str(raised.exception),
-                r"agent\.toml: .*cannot be read: Too many open files, raise the limit of open",
-            )
+            self.assertRegex(str(raised.exception), rf"agent\.toml: {reason}")
+        self.patch(metadata, "entry_points", refuse)
+        load = self.load(self.write(GOOD))
+        self.write("[modules.elsewhere]\nenabled = true\n")
+        (module,) = load().modules
+        self.assertRegex(str(module.faults[0]), rf"modules\.elsewhere: {reason}")
 
     def test_nothing_enabled(self) -> None:
         """Nothing to do is a plan: an exit would be a restart loop."""

@@ -20,7 +20,7 @@ from metrics_agent.modules import find_kind, known_kinds
 from metrics_agent.commands.reactor import import_reactor
 from metrics_agent.plan import build
 
-plan = build(load(Path(sys.argv[1]), find_kind, known_kinds()))
+plan = build(load(Path(sys.argv[1]), find_kind, known_kinds))
 reactor = import_reactor(plan)
 import metrics_agent.assembly, time
 from twisted.internet import endpoints

@@ -39,7 +39,7 @@ class LoadCase(SynchronousTestCase):
         path = directory / name
         path.write_text(text, encoding="utf-8")
         path.chmod(mode)
-        return load(path, kinds, KNOWN, {"KEY": "value"})
+        return load(path, kinds, lambda: KNOWN, {"KEY": "value"})
 
     def module(self, text: str) -> ModuleConfig:
         (module,) = self.load(text).modules
@@ -67,7 +67,7 @@ class BadFileTests(SynchronousTestCase):
         others = [path for path in BAD.glob(f"{expected.stem}.*") if path != expected]
         path = others[0] if others else expected.with_suffix(".toml")
         try:
-            faults = load(path, kinds, KNOWN, {}).faults
+            faults = load(path, kinds, lambda: KNOWN, {}).faults
         except ConfigError as error:
             faults = error.faults
         text = "".join(f"{fault}\n" for fault in faults)
@@ -113,7 +113,7 @@ class GlobalTests(LoadCase):
         self.patch(os, "environ", {"AGENT_KEY": "abc"})
         path = Path(self.mktemp()).with_suffix(".toml")
         path.write_text('[modules.plain]\nenabled = true\npassword = { env = "AGENT_KEY" }')
-        (module,) = load(path, kinds, KNOWN).modules
+        (module,) = load(path, kinds, lambda: KNOWN).modules
         assert isinstance(module.settings, Plain)
         self.assertEqual(module.settings.password, Secret("abc"))
 
@@ -199,7 +199,7 @@ class ModuleTests(LoadCase):
     def test_without_any_known_module_none_is_listed(self) -> None:
         path = Path(self.mktemp()).with_suffix(".toml")
         path.write_text("[modules.xyz]\nenabled = true")
-        (fault,) = load(path, kinds, (), {}).faults
+        (fault,) = load(path, kinds, tuple, {}).faults
         self.assertEqual(bare(fault), "modules.xyz: unknown module")
 
     def test_overrides_are_a_fault_where_there_are_no_devices(self) -> None:

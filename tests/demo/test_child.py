@@ -206,7 +206,7 @@ class Configuration(SynchronousTestCase):
             "opendtu": OPENDTU,
             "demo": DEMO,
         }
-        config = load(path, kinds.get, list(kinds))
+        config = load(path, kinds.get, lambda: list(kinds))
         self.assertEqual((config.faults, config.warnings), ((), ()))
         self.assertEqual(config.settings.state_dir, str(directory / "state"))
         tasmota, hadiscovery, opendtu, demo = config.modules
@@ -228,4 +228,4 @@ class Configuration(SynchronousTestCase):
         path = directory / "demo.toml"
         path.write_text(demo_configuration(1, 2, 3, directory, lines=False), "utf-8")
         kinds = {"tasmota": TASMOTA, "hadiscovery": HADISCOVERY, "opendtu": OPENDTU, "demo": DEMO}
-        self.assertEqual(load(path, kinds.get, list(kinds)).settings.output, "/dev/null")
+        self.assertEqual(load(path, kinds.get, lambda: list(kinds)).settings.output, "/dev/null")

@@ -97,7 +97,7 @@ class ComposeTests(SynchronousTestCase):
             if "/etc/metrics-agent/" in volume
         ]
         path = FILE.parent / mounted.split(":")[0] / "metrics-agent.toml"
-        config = load(path, find_kind, known_kinds())
+        config = load(path, find_kind, known_kinds)
         self.assertEqual((config.faults, config.warnings), ((), ()))
         found = dict(
             re.findall(r'^\w+ = "\w+://([a-z]+):(\d+)', path.read_text("utf-8"), re.MULTILINE)

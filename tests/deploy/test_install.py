@@ -172,7 +172,7 @@ class InstallTests(InstallTestCase):
     def check_configuration(self) -> None:
         """Check that the configuration is the sample, right as it is, and starts nothing."""
         self.assertEqual(self.config.read_text("utf-8"), SAMPLE)
-        config = load(self.config, find_kind, known_kinds())
+        config = load(self.config, find_kind, known_kinds)
         self.assertEqual(
             ([module.name for module in config.modules if module.enabled], config.faults),
             ([], ()),
@@ -296,7 +296,7 @@ class ServiceTests(InstallTestCase):
             ["metrics-agent-socket.conf", "metrics-agent.conf"],
         )
         output = "unix:path=/run/telegraf/metrics-agent.sock"
-        self.assertEqual(load(self.config, find_kind, known_kinds()).settings.output, output)
+        self.assertEqual(load(self.config, find_kind, known_kinds).settings.output, output)
         before = snapshot(self.root)
         self.run_script("--service", "--user", "somebody", wheel)
         self.assert_same(snapshot(self.root), before)

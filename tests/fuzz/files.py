@@ -163,7 +163,7 @@ def run_config(case: FileCase) -> None:
         path = Path(directory) / f"agent{case.suffix}"
         path.write_bytes(case.content)
         try:
-            config = load(path, find_kind, BUILT_IN, {"HOME": _LOOKED_UP})
+            config = load(path, find_kind, lambda: BUILT_IN, {"HOME": _LOOKED_UP})
         except ConfigError as error:
             assert error.faults
             assert all(str(fault) for fault in error.faults), error

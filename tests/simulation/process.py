@@ -198,7 +198,7 @@ class AgentProcess:
                 violation("the configuration is read during a stop")
             clock.boundary("config")
             kinds = {each.name: each for each in (kind, TASMOTA, OPENDTU, HADISCOVERY)}
-            return load(config.path, kinds.get, list(kinds), {})
+            return load(config.path, kinds.get, lambda: list(kinds), {})
 
         plan = build(read_config())
         platform = Platform(
