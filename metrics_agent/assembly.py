@@ -154,7 +154,10 @@ class _Assembly:
         )
         contain_main_loop(reactor, self._memory_watch.fatal_error)
         self._sampler = Sampler(
-            reactor, self._counters, lambda error: self._guard.caught("sampler", error)
+            reactor,
+            self._counters,
+            lambda error: self._guard.caught("sampler", error),
+            self._watchdog.show_life,
         )
         self._agent: Agent
         self._self_metrics: SelfMetrics

@@ -1,7 +1,8 @@
 """Looks twice a second at what only a look shows: the reactor's lag, and which modules have news.
 
 That a module has emitted a metric is a number that grows. To write the time beside it would cost
-each message something; to look whether it has grown costs next to nothing.
+each message something; to look whether it has grown costs next to nothing. But each look wakes
+the process up: while no module has anything new, two looks of three are left out.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from metrics_agent.timer import Timer
 __all__ = ["SAMPLE_S", "Sampler"]
 
 SAMPLE_S: Final = 0.5
+_LEFT_OUT: Final = 2
 LONGEST_S: Final = 600.0
 """Samples of the lag are kept for so long: 40 KB."""
 
@@ -42,6 +44,7 @@ class Sampler(Service):
         clock: provides seconds and callLater.
         counters: of all modules.
         failed: called with a fault of our own.
+        looked: called at each look.
     """
 
     def __init__(
@@ -49,9 +52,11 @@ class Sampler(Service):
         clock: Any,
         counters: CountersByModule,
         failed: Callable[[BaseException], object],
+        looked: Callable[[], object] = lambda: None,
     ) -> None:
         self._clock = clock
         self._counters = counters
+        self._looked = looked
         self._lags: deque[float] = deque(maxlen=round(LONGEST_S / SAMPLE_S))
         self._seen: dict[str, _Seen] = {}
         self._due_s = 0.0
@@ -94,16 +99,25 @@ class Sampler(Service):
         return None if at_s is None else max(0.0, self._clock.seconds() - at_s)
 
     def _sample(self) -> float:
+        self._looked()
         now_s = self._clock.seconds()
         self._lags.append(max(0.0, now_s - self._due_s))
-        self._due_s = now_s + SAMPLE_S
+        news = False
         for module, counters in self._counters.all():
             seen = self._seen.get(module)
             if seen is None:
                 seen = self._seen[module] = _Seen()
             if counters.metrics != seen.metrics:
                 seen.metrics, seen.metric_s = counters.metrics, now_s
+                news = True
             errors = sum(counters.errors.values())
             if errors != seen.errors:
                 seen.errors, seen.error_s = errors, now_s
-        return SAMPLE_S
+                news = True
+        delay_s = SAMPLE_S
+        if not news:
+            # Those that are left out count as in time.
+            self._lags.extend([0.0] * _LEFT_OUT)
+            delay_s += _LEFT_OUT * SAMPLE_S
+        self._due_s = now_s + delay_s
+        return delay_s

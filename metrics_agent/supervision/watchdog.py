@@ -3,8 +3,10 @@
 Nothing in the process can heal that, only a new process can; the parent starts one. Three layers,
 each for what the one before cannot reach:
 
-1. **The stacks**, after ``dump_after_s``. A Python thread that asks the reactor every second for a
-   sign of life writes those of the other threads to stderr. faulthandler's own thread
+1. **The stacks**, after ``dump_after_s``. A Python thread that looks every second for a sign of
+   life of the reactor writes those of the other threads to stderr. What the reactor does regularly
+   anyway is such a sign (`Watchdog.show_life`), so that it is woken up for one only where there was
+   none for two seconds. faulthandler's own thread
    (``dump_traceback_later``) does not help: it reads the frames of threads that run on, which
    ends in a segmentation fault now and then. For C code that holds the interpreter's lock there is
    a timer of the kernel that counts CPU time: SIGPROF has faulthandler write the stack of the
@@ -50,6 +52,8 @@ _FRAMES: Final = 100
 """Of a stack: a recursion has a thousand."""
 _LONGEST_TICK_S: Final = 1.0
 _TICKS_A_LIMIT: Final = 5
+_QUIET_TICKS: Final = 2
+"""Of the longest kind: after these without a sign of life the reactor is asked for one."""
 _WORTH_TELLING_S: Final = 5.0
 """A block that long is logged afterwards where no stack is dumped."""
 
@@ -202,6 +206,7 @@ class Watchdog(Service):
         self._start_thread = _start_daemon if start_thread is None else start_thread
         limits = [limit / _TICKS_A_LIMIT for limit in (dump_after_s, exit_after_s) if limit]
         self._tick_s = min([_LONGEST_TICK_S, *limits])
+        self._quiet_ticks = _QUIET_TICKS if self._tick_s == _LONGEST_TICK_S else 0
         self._told_after_s = dump_after_s or min(exit_after_s, _WORTH_TELLING_S)
         self._stacks: StackDump | None = None
         self._last_resort: LastResort | None = None
@@ -242,6 +247,11 @@ class Watchdog(Service):
         if last_resort is not None:
             last_resort.disarm()
 
+    def show_life(self) -> None:
+        """Take what the reactor does for a sign of life, when something else has woken it up."""
+        if self.running and (self._dump_after_s or self._exit_after_s):
+            self._pulse()
+
     def end_within(self, seconds: float) -> None:
         """Have the kernel end the process by SIGALRM, whatever becomes of it.
 
@@ -266,9 +276,9 @@ class Watchdog(Service):
     # -- in the thread -----------------------------------------------------------------------
 
     def _tick(self) -> None:
-        """Ask the reactor for a sign of life, and count how often there was none."""
+        """Count how often there was no sign of life, and ask the reactor for one."""
         self._ticks += 1
-        if not self._asked:
+        if not self._asked and self._ticks > self._quiet_ticks:
             self._asked = True
             try:
                 self._reactor.callFromThread(self._pulse)

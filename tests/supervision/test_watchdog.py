@@ -100,6 +100,27 @@ class WatchdogTest(SynchronousTestCase):
         self.assertGreater(signal.getitimer(signal.ITIMER_REAL)[0], 64)
         self.assertGreater(signal.getitimer(signal.ITIMER_PROF)[0], 4)
 
+    def test_a_reactor_that_shows_life_is_not_woken_up(self):
+        """One that does not is asked in the third second."""
+        watchdog = self.started()
+        for _ in range(20):
+            self.tick(watchdog, 2)
+            watchdog.show_life()
+        self.assertEqual(self.reactor.calls, [])
+        self.tick(watchdog, 3)
+        self.assertEqual(len(self.reactor.calls), 1)
+        self.tick(watchdog)
+        self.assertEqual(len(self.reactor.calls), 1)
+        self.assertEqual(self.written(), "")
+
+    def test_signs_of_life_of_one_that_is_off_or_stopped(self):
+        """They arm nothing."""
+        self.make(dump_after_s=0, exit_after_s=0).show_life()
+        watchdog = self.started()
+        watchdog.stopService()
+        watchdog.show_life()
+        self.assertEqual(self.events, [])
+
     def test_the_stacks_are_written_once_a_block(self):
         watchdog = self.started()
         self.tick(watchdog, 4)
@@ -160,10 +181,10 @@ class WatchdogTest(SynchronousTestCase):
     def test_a_process_that_stood_still_is_not_a_reactor_that_hangs(self):
         watchdog = self.started()
         self.tick(watchdog)
-        self.reactor.run()
+        watchdog.show_life()
         self.now_s += 3600
         self.tick(watchdog)
-        self.reactor.run()
+        watchdog.show_life()
         self.assertEqual(self.exits, [])
         ((level, text),) = self.logged()
         self.assertEqual(level, LogLevel.info)
@@ -181,7 +202,7 @@ class WatchdogTest(SynchronousTestCase):
         watchdog = self.started()
         self.now_s += 19
         self.tick(watchdog, cpu_s=18.0)
-        self.reactor.run()
+        watchdog.show_life()
         self.assertEqual(self.logged(), [(LogLevel.warn, "The reactor was blocked for 20.0 s.")])
 
     def test_a_reactor_that_cannot_be_woken_is_not_waited_for(self):
@@ -192,7 +213,7 @@ class WatchdogTest(SynchronousTestCase):
 
         watchdog = self.started(exit_after_s=60.0)
         self.reactor.callFromThread = closed
-        watchdog._tick()
+        self.tick(watchdog, 3)
         self.assertEqual(self.exits, [70])
         self.assertIn("Bad file descriptor", self.events[-1]["why"])
 
