@@ -44,7 +44,7 @@ def limit_memory(pid: int, more: int) -> None:
 NO_DESCRIPTORS = (
     r"W! \[mqtt:numbered:agent\] Lost the connection to .* Trying again\.",
     r"W! \[mqtt:numbered:agent\] Cannot connect to .*: {0}, raise the {1}\. Trying again\.",
-    r"E! \[agent\] Reload rejected; .* the installed packages cannot be read: {0}, raise the {1}",
+    r"E! \[agent\] Reload rejected; .*agent\.toml: cannot be read: {0}, raise the {1}",
 )
 
 

@@ -33,7 +33,7 @@ NEVER = {
     ),
 }
 # Imported by Twisted and paho, used by neither in an agent like these.
-LATE = {"_ssl", "_hashlib", "asyncio.base_events", "email", "http.client", "stringprep"}
+LATE = {"_ssl", "_hashlib", "asyncio.base_events", "email", "http.client"}
 PAGE = {"metrics_agent.status.web.root", "metrics_agent.limited_site"}
 JINJA = {"jinja2", "metrics_agent.modules.hadiscovery.templates.jinja"}
 ALL = MQTT | TASMOTA | WEBSOCKET | OPENDTU | HTTP | NETATMO | TLS | JINJA | PAGE
