@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -24,12 +25,15 @@ from typing import Any, Final
 from attrs import frozen
 
 from tests.integration.broker import free_port
+from tests.integration.load import control_packet, mqtt_string
 from tests.integration.watching import argv, environment
 from tests.needs import find
 
-__all__ = ["Block", "House", "Plug", "blocks", "differs"]
+__all__ = ["Block", "CommandError", "House", "Plug", "blocks", "differs"]
 
-LIMIT_S: Final = 30
+LIMIT_S: Final = 60
+_LOGIN_AND_CLEAN: Final = 0xC2
+_ACCEPTED: Final = b"\x20\x02\0\0"
 _STORED: Final = "curl -s http://127.0.0.1:8428/api/v1/query?query=electricity_power"
 _QUICKER: Final = {
     "sleep 15": "sleep 4",
@@ -75,6 +79,10 @@ user {user}
 include_dir {root}/etc/mosquitto/conf.d
 """
 """As Debian's own file, with the user of the test."""
+
+
+class CommandError(AssertionError):
+    """A command of the page has failed."""
 
 
 @frozen
@@ -199,7 +207,7 @@ class House:
         """Run commands of the page in one shell; return what they print.
 
         Raises:
-            AssertionError: one of them fails.
+            CommandError: one of them fails.
         """
         done = subprocess.run(
             ["bash", "-ec", self.here(script)],
@@ -212,7 +220,8 @@ class House:
             timeout=LIMIT_S,
             check=False,
         )
-        assert done.returncode == 0, f"{script}\n{done.stdout}\n{self.log()}"
+        if done.returncode:
+            raise CommandError(f"{script}\n{done.stdout}\n{self.log()}")
         return self.there(done.stdout)
 
     def log(self) -> str:
@@ -242,6 +251,7 @@ class Plug:
         commands = re.findall(r"(\w+) ([^;\n]+)", console.replace("Backlog ", ""))
         self.settings = {name: value.strip() for name, value in commands}
         self._house = house
+        self._socket = self._connect()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
@@ -250,24 +260,32 @@ class Plug:
         """Pull it."""
         self._ended.set()
         self._thread.join()
+        self._socket.close()
 
-    def _publish(self, topic: str, message: str | dict[str, Any], *, retain: bool = False) -> None:
+    def _connect(self) -> socket.socket:
         given = self.settings
-        text = message if isinstance(message, str) else json.dumps(message, separators=(",", ":"))
-        login = ["-u", given["MqttUser"], "-P", given["MqttPassword"]]
-        port = self._house.here(given["MqttPort"])
-        subprocess.run(
-            ["mosquitto_pub", "-h", "127.0.0.1", "-p", port, *login, "-t", topic, "-m", text]
-            + ["-r"] * retain,
-            check=True,
-            timeout=LIMIT_S,
-            env=self._house.environ,
-        )
+        port = int(self._house.here(given["MqttPort"]))
+        connection = socket.create_connection(("127.0.0.1", port), LIMIT_S)
+        login = mqtt_string(given["MqttUser"]) + mqtt_string(given["MqttPassword"])
+        variable = mqtt_string("MQTT") + bytes([4, _LOGIN_AND_CLEAN]) + b"\0\0"
+        connection.sendall(control_packet(0x10, variable + mqtt_string("DVES_D31311") + login))
+        answer = connection.recv(4)
+        assert answer == _ACCEPTED, f"the broker answers {answer!r}"
+        return connection
+
+    def _publish(self, messages: dict[str, str | dict[str, Any]], *, retain: bool = False) -> None:
+        """Send messages at once, as a plug does: who subscribes gets all of them or none."""
+        packets = []
+        for topic, message in messages.items():
+            text = (
+                message if isinstance(message, str) else json.dumps(message, separators=(",", ":"))
+            )
+            packets.append(control_packet(0x30 | retain, mqtt_string(topic) + text.encode()))
+        self._socket.sendall(b"".join(packets))
 
     def _send(self) -> None:
         given = self.settings
         topic = given["Topic"]
-        self._publish(f"tele/{topic}/LWT", "Online", retain=True)
         announcement = {
             "ip": "192.168.1.23",
             "dn": given["DeviceName"],
@@ -288,7 +306,8 @@ class Plug:
             "rl": [1, *[0] * 7],
             "ver": 1,
         }
-        self._publish("tasmota/discovery/C8C9A3D31311/config", announcement, retain=True)
+        config = "tasmota/discovery/C8C9A3D31311/config"
+        self._publish({f"tele/{topic}/LWT": "Online", config: announcement}, retain=True)
         started_s = time.monotonic()
         period_s = int(given["TelePeriod"]) / 10
         while not self._ended.wait(period_s):
@@ -329,5 +348,5 @@ class Plug:
                 "Voltage": 229,
                 "Current": 8.694,
             }
-            self._publish(f"tele/{topic}/STATE", state)
-            self._publish(f"tele/{topic}/SENSOR", {**now, "ENERGY": energy})
+            sensor = {**now, "ENERGY": energy}
+            self._publish({f"tele/{topic}/STATE": state, f"tele/{topic}/SENSOR": sensor})

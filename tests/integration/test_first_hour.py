@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.first_hour import Block, House, Plug, blocks, differs
+from tests.integration.first_hour import Block, CommandError, House, Plug, blocks, differs
 from tests.integration.telegraf import SHIPPED, telegraf_path
 from tests.needs import missing
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "first-hour.md"
-_LIMIT_S: Final = 20
+_LIMIT_S: Final = 60
+_MORE_ATTEMPTS: Final = 2
 
 
 class FirstHourTests(SynchronousTestCase):
     """Real mosquitto, agent, VictoriaMetrics and Telegraf, a simulated plug."""
 
-    timeout = 90
+    timeout = 180
     skip = missing("mosquitto") or missing("victoria-metrics") or missing("curl")
 
     def setUp(self) -> None:
@@ -32,22 +34,30 @@ class FirstHourTests(SynchronousTestCase):
 
     def follow(self, page: list[Block]) -> None:
         """Do what the blocks of a page say."""
-        commands = shown = ""
-        for block in page:
-            if block.language == "text":
-                # Once more: the plug may have sent half of its messages when they were looked at.
-                if differs(block.text, shown):
-                    shown = self.house.run(commands)
-                difference = differs(block.text, shown)
-                self.assertFalse(difference, difference)
-            elif block.language == "sh":
-                commands = block.text
-                shown = self.house.run(commands)
+        for block, following in zip_longest(page, page[1:]):
+            if block.language == "sh":
+                shows = following is not None and following.language == "text"
+                self.run_block(block.text, following.text if shows else "")
             elif block.language == "console":
                 self.addCleanup(Plug(block.text, self.house).end)
-            else:
+            elif block.language != "text":
                 self.assertTrue(block.path, block.text)
                 self.house.write(block.path, block.text)
+
+    def run_block(self, commands: str, expected: str) -> None:
+        """Run commands; more often where a busy machine needs more time than the page says."""
+        difference = self.run_once(commands, expected)
+        for _ in range(_MORE_ATTEMPTS if expected else 0):
+            if difference:
+                difference = self.run_once(commands, expected)
+        self.assertFalse(difference, difference)
+
+    def run_once(self, commands: str, expected: str) -> str:
+        """Return what is wrong; empty for nothing."""
+        try:
+            return differs(expected, self.house.run(commands))
+        except CommandError as error:
+            return str(error)
 
     def query(self, query: str) -> list[object]:
         """Ask the database."""
