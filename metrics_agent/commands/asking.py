@@ -133,7 +133,10 @@ def ask(places: Places, **question: str | None) -> Iterator[socket.socket]:
     for fault in places.faults:
         say_error(f"warning: {fault}")
     if places.faults:
-        say_error("warning: the agent runs with what it read before; it could not start again")
+        say_error(
+            "warning: the agent still runs with what it read before; it would not start with "
+            "this file"
+        )
     with connection:
         asked = {name: value for name, value in question.items() if value is not None}
         # It may have answered already, and closed.

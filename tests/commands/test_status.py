@@ -188,7 +188,7 @@ class StatusTests(AskCase):
             self.assertIn("All is well.", self.said())
             self.assertIn("warning: ", self.errors())
             self.assertIn(reason, self.errors())
-            self.assertIn("could not start again", self.errors())
+            self.assertIn("would not start with this file", self.errors())
             self.stderr.truncate(0)
             (self.state_dir / "status.sock").unlink()
 
