@@ -11,6 +11,7 @@ from metrics_agent.cause import Cause, CauseError
 from metrics_agent.config import Secret
 from metrics_agent.errors import MissingDependency
 from metrics_agent.transports.outage import PROVEN_S
+from metrics_agent.transports.write_gate import STUCK_S
 from tests.transports.websocket.scripted import Scripted
 
 PASSWORD = "s3cr3t"
@@ -171,6 +172,19 @@ class SignsOfLifeTests(Case):
         script.say(Ping(payload=b"c"))
         self.assertEqual(script.heard(), [Pong(payload=b"c")])
         script.transport.producer.stopProducing()
+
+    def test_server_that_never_reads_again_is_left(self) -> None:
+        """After a while the connection ends, though messages go on to come."""
+        script = self.start()
+        script.transport.producer.pauseProducing()
+        for _ in range(int(STUCK_S) - 1):
+            script.wait(1)
+            script.send("x")
+        self.assertFalse(script.transport.aborted)
+        script.wait(1)
+        self.assertTrue(script.transport.aborted)
+        [line] = script.logged(LogLevel.warn)
+        self.assertIn(f"the other side has read nothing for {STUCK_S:g} s", line)
 
     def test_slow_handshake(self) -> None:
         """An answer that drips in byte by byte has one limit for all of it."""
