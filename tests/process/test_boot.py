@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 import weakref
+from types import ModuleType
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet import epollreactor, pollreactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.python import context, log
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.process import boot as boot_module
@@ -18,6 +22,7 @@ from metrics_agent.process.boot import Process, boot
 from metrics_agent.process.exit import ExitStatus
 from metrics_agent.process.running import (
     contain_main_loop,
+    dispatch_directly,
     run_service,
     use_monotonic_clock,
 )
@@ -146,6 +151,72 @@ class MainLoopTests(SynchronousTestCase):
     def test_reactor_without_a_main_loop(self) -> None:
         """Such as a fake: nothing to do."""
         contain_main_loop(Clock(), list)
+
+
+class DispatchTests(SynchronousTestCase):
+    """What the reactor calls when there is something to read or to write."""
+
+    def setUp(self) -> None:
+        self.module: Any = ModuleType("a_reactor")
+        self.module.log = log
+        sys.modules["a_reactor"] = self.module
+        self.addCleanup(sys.modules.pop, "a_reactor")
+        self.reactor = type("Reactor", (), {"__module__": "a_reactor", "mainLoop": list})()
+
+    def logPrefix(self) -> str:  # that of Twisted's interface
+        return "a connection"
+
+    def name_in_log(self) -> object:
+        return context.get(log.ILogContext).get("system")
+
+    def call(self, function: Any, *args: Any) -> Any:
+        return self.module.log.callWithLogger(self, function, *args)
+
+    def test_called_without_a_context(self) -> None:
+        """And what else is in Twisted's log stays."""
+        dispatch_directly(self.reactor)
+        self.assertEqual(self.call(divmod, 7, 2), (3, 1))
+        name = self.call(self.name_in_log)
+        self.assertNotEqual(name, "a connection")
+        self.assertIs(self.module.log.err, log.err)
+        self.assertEqual(log.callWithLogger(self, self.name_in_log), "a connection")
+
+    def test_faults_are_logged_as_before(self) -> None:
+        """With the name of what was called, and nothing is raised but what ends a process."""
+
+        def system() -> list[str]:
+            events: list[Any] = []
+            log.addObserver(events.append)
+            for fault in (ValueError, SystemExit, MemoryError):
+                self.assertIsNone(self.call(self.fail_with, fault))
+                self.assertEqual(len(self.flushLoggedErrors(fault)), 1)
+            log.removeObserver(events.append)
+            self.assertRaises(KeyboardInterrupt, self.call, self.fail_with, KeyboardInterrupt)
+            return [event["system"] for event in events if event["isError"]]
+
+        before = system()
+        dispatch_directly(self.reactor)
+        self.assertEqual(system(), before)
+        self.assertEqual(before, ["a connection"] * 3)
+
+    def fail_with(self, fault: type[BaseException]) -> None:
+        raise fault
+
+    def test_reactors_of_twisted(self) -> None:
+        """They call by that name, or nothing is saved."""
+        for module, kind in (
+            (epollreactor, epollreactor.EPollReactor),
+            (pollreactor, pollreactor.PollReactor),
+        ):
+            self.assertIn("callWithLogger", kind.doPoll.__code__.co_names)
+            self.assertIs(module.log, log)
+
+    def test_others_are_left_alone(self) -> None:
+        """Fakes, and reactors that do not use Twisted's log."""
+        dispatch_directly(Clock())
+        self.module.log = other = object()
+        dispatch_directly(self.reactor)
+        self.assertIs(self.module.log, other)
 
 
 class HeapTests(SynchronousTestCase):
