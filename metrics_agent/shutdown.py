@@ -76,7 +76,7 @@ class Shutdown:
         parts.connections.resume("reload")
         parts.connections.resume("pressure")
         wait_s = self._remaining_s() / 2
-        handle = partial(parts.connections.handle_delivered, wait_s, comes_back=True)
+        handle = partial(parts.connections.handle_delivered, wait_s)
         await take("deliveries", handle, wait_s)
         parts.connections.pause("stop")
         await take("stop modules", stop_modules, self._remaining_s() / 2)

@@ -103,11 +103,8 @@ class FakeConnections:
         self.running, self.parked = running, parked
         self.on_follow()
 
-    def handle_delivered(
-        self, timeout_s: float, kept: Iterable[Any] | None = None, *, comes_back: bool = False
-    ) -> Any:
-        assert comes_back is (kept is None), "sessions come back after a stop"
-        self.seen.append("deliveries" if kept is None else "deliveries of what ends")
+    def handle_delivered(self, timeout_s: float, then: Iterable[Any] | None = None) -> Any:
+        self.seen.append("deliveries" if then is None else "deliveries of what ends")
         return self.on_handle(timeout_s)
 
 

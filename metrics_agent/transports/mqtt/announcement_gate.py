@@ -10,8 +10,10 @@ That ends by a barrier, not by waiting. A PING is sent after the SUBACK: a broke
 order has sent the retained messages before the PINGRESP. Measured on mosquitto, all of 10,000 come
 before it, also behind a backlog of unacknowledged messages, but only if the filter is subscribed to
 at QoS 0. Other brokers send them a moment later, so the wait goes on until none came for a while.
-When a limit is reached first, messages are handed on: they lack a name, or are of a device that is
-not known yet. A stop does not wait; but what the broker keeps is left to it, for the next start.
+It goes on too, up to a limit, while announcements come: thousands take long on a slow line or
+machine. When a limit is reached, messages are handed on: they lack a name, or are of a device that
+is not known yet, and no filter is given up on that connection (`complete`). A stop does not wait;
+but what the broker keeps is left to it, for the next start.
 """
 
 from __future__ import annotations
@@ -32,8 +34,10 @@ QUIET_S: Final = 0.1
 """Once the barrier has passed: how long no retained announcement must have come."""
 LATEST_S: Final = 2.0
 """How long after the barrier announcements are waited for at most."""
-ANSWER_S: Final = 5.0
-"""How long SUBACK and barrier are waited for."""
+ANSWER_S: Final = 10.0
+"""How long SUBACK and barrier are waited for after the last announcement."""
+LONGEST_S: Final = 60.0
+"""How long in all, however announcements come."""
 SET_ASIDE_BYTES: Final = 8 * 1024 * 1024
 """How much is set aside at most: 10,000 messages of 700 bytes."""
 _FRAME_BYTES: Final = 150
@@ -53,6 +57,8 @@ class AnnouncementGate:
 
     Attributes:
         active: messages are set aside.
+        complete: the barrier has passed since `begin`, or nothing began; otherwise announcements
+            may be missing.
     """
 
     def __init__(
@@ -73,12 +79,14 @@ class AnnouncementGate:
         self._paused_at_s = 0.0
         self._quiet_since_s = 0.0
         self._latest_s = 0.0
+        self._limit_s = 0.0
         self._due_s = 0.0
         self._looked_again = False
         self._over = False
         self._leaves = False
         self._timer = Timer(reactor, self._turn)
         self.active = False
+        self.complete = True
 
     @property
     def wants_barrier(self) -> bool:
@@ -97,6 +105,8 @@ class AnnouncementGate:
         self._barrier = None
         self._passed = False
         self._looked_again = False
+        self.complete = False
+        self._limit_s = self._reactor.seconds() + LONGEST_S
         self.active = True
         self._start_clock()
 
@@ -106,7 +116,7 @@ class AnnouncementGate:
 
         def note(is_passed: bool) -> bool:
             if is_passed and self._barrier is passed and self.active:
-                self._passed = True
+                self._passed = self.complete = True
                 self._start_clock()
             return is_passed
 
@@ -123,6 +133,7 @@ class AnnouncementGate:
         self._paused = False
         if self.active and not self._leaves:
             paused_s = self._reactor.seconds() - self._paused_at_s
+            self._limit_s += paused_s
             self._quiet_since_s += paused_s
             self._latest_s += paused_s
             self._set_timer()
@@ -182,7 +193,7 @@ class AnnouncementGate:
         topic = body[_TOPIC_AT:topic_end].decode("utf-8", "replace")
         if any(covers(each, topic) for each in self._filters):
             if first & _RETAIN:
-                self._quiet_since_s = self._reactor.seconds()
+                self._go_on()
             return True
         return False
 
@@ -194,6 +205,12 @@ class AnnouncementGate:
         self._latest_s = now_s + (LATEST_S if self._passed else ANSWER_S)
         if not self._paused:
             self._set_timer()
+
+    def _go_on(self) -> None:
+        """Wait on: an announcement has come, or what has come is not looked at yet."""
+        now_s = self._quiet_since_s = self._reactor.seconds()
+        wait_s = QUIET_S if self._passed else ANSWER_S
+        self._latest_s = min(self._limit_s, max(self._latest_s, now_s + wait_s))
 
     def _set_timer(self) -> None:
         self._due_s = self._end_s()
@@ -211,7 +228,10 @@ class AnnouncementGate:
             self._due_s = now_s + QUIET_S
             return QUIET_S
         if self._unread():
-            self._quiet_since_s = now_s
+            if self._passed:
+                self._quiet_since_s = now_s
+            else:
+                self._go_on()
         if now_s >= self._end_s():
             self.end()
             return None

@@ -148,7 +148,7 @@ class Connections(MultiService):
             connection.resume_reading(reason)
 
     def handle_delivered(
-        self, timeout_s: float, kept: Iterable[Wanted] = (), *, comes_back: bool = False
+        self, timeout_s: float, then: Iterable[Wanted] | None = None
     ) -> Deferred[None]:
         """Wait until what the brokers have delivered so far was handled, or for the timeout.
 
@@ -156,16 +156,21 @@ class Connections(MultiService):
 
         Args:
             timeout_s: at most.
-            kept: connections that do not end, and so need not be waited for.
-            comes_back: see `MqttConnection.handle_delivered`.
+            then: what will be wanted. What is wanted now and then does not end and need not be
+                waited for; a session that goes on with other settings comes back. None: all
+                sessions come back, at the next start.
         """
-        not_ending = self._distinct(kept)
+        wanted = self._distinct(then or ())
+        sessions = {self._session(module, settings) for module, settings in wanted}
         return self._gather(
             [
-                connection.handle_delivered(timeout_s, comes_back=comes_back)
+                connection.handle_delivered(
+                    timeout_s,
+                    comes_back=then is None or self._session(module, settings) in sessions,
+                )
                 for (module, settings), connection in self._connections.items()
                 if module in self._running
-                if (module, settings) not in not_ending
+                if (module, settings) not in wanted
             ]
         )
 
@@ -174,6 +179,11 @@ class Connections(MultiService):
         stopped = cast("Deferred[Any]", super().stopService())
         closing = [_after(each) for each in self._closing.values()]
         return self._gather([stopped, *closing])
+
+    def _session(self, module: str, settings: MqttSettings) -> object:
+        """Return what says whether two connections have the same session at the same broker."""
+        client_id = self._client_id(module, settings)
+        return module, client_id, settings.brokers, settings.persistent_session
 
     def _distinct(self, wanted: Iterable[Wanted]) -> dict[Wanted, None]:
         return {(module, self._normalise(settings)): None for module, settings in wanted}

@@ -143,6 +143,7 @@ class Subscriber:
         broker: str,
         *,
         awaited: Container[str] | None = None,
+        gives_up: bool = True,
     ) -> bool:
         """Subscribe to what is queued, and unsubscribe from unwanted filters as far as is safe now.
 
@@ -152,10 +153,12 @@ class Subscriber:
             broker: its name, for the log.
             awaited: while announcements are on their way: the filters learned from them. They are
                 asked for later, since a broker drops retained messages at QoS 0 while those for us
-                pile up; and no filter is given up, since an announcement may bring it back.
+                pile up.
+            gives_up: filters that are not wanted are unsubscribed; not while an announcement may
+                bring them back.
 
         Returns:
-            Whether filters wait for announcements alone.
+            Whether filters wait for announcements.
         """
         suspects = self._suspects
         queued, self._queued = self._queued, {}
@@ -185,22 +188,30 @@ class Subscriber:
         on_their_way = {name for names in self._unsubscribing.values() for name in names}
         stale = self._at_broker - wanted.keys() - on_their_way
         stale = {name for name in stale if _size(name) <= most_bytes}
-        in_force = [name for name in wanted if name in self._granted]
-        doubled = {name for name in stale if any(covers(wide, name) for wide in in_force)}
+        doubled = self._covered(stale, wanted)
         unwanted = stale - doubled if self._may_unsubscribe else set()
-        kept = set() if awaited is None else unwanted
-        unwanted = unwanted - kept
+        if not gives_up:
+            unwanted.clear()
         for names in _pieces(sorted(doubled | unwanted), most_bytes):
             packet_id = engine.unsubscribe(names)
             if packet_id is not None:
                 self._unsubscribing[packet_id] = names
-        if unwanted:
+        self._log_unsubscribed(unwanted, broker)
+        return bool(waiting)
+
+    def _covered(self, names: Collection[str], wanted: Iterable[str]) -> set[str]:
+        """Return those of some names whose topics a filter in force has as well."""
+        # Only one with a wildcard covers another: thousands are not compared with thousands.
+        in_force = [name for name in wanted if name in self._granted and _has_wildcard(name)]
+        return {name for name in names if any(covers(wide, name) for wide in in_force)}
+
+    def _log_unsubscribed(self, names: Collection[str], broker: str) -> None:
+        if names:
             self._log.info(
                 "Unsubscribed from {filters} at {broker}: no module wants it any more.",
-                filters=", ".join(sorted(unwanted)),
+                filters=", ".join(sorted(names)),
                 broker=broker,
             )
-        return bool(kept or waiting)
 
     def unsubscribed(self, answer: Unsubscribed) -> None:
         """Take an UNSUBACK: the broker has forgotten these filters."""
@@ -316,6 +327,10 @@ class Subscriber:
         is_new = self._saved is None or not saved <= self._saved
         self._state.write({"filters": sorted(saved)}, at_once=is_new)
         self._saved = saved
+
+
+def _has_wildcard(name: str) -> bool:
+    return "+" in name or "#" in name
 
 
 def _size(name: str) -> int:

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.interfaces import Message
 from metrics_agent.transports.mqtt import announcement_gate
-from metrics_agent.transports.mqtt.announcement_gate import ANSWER_S, LATEST_S, QUIET_S
+from metrics_agent.transports.mqtt.announcement_gate import ANSWER_S, LATEST_S, LONGEST_S, QUIET_S
 from metrics_agent.transports.mqtt.inflow import FRAMES_A_LOOK, TURN_S
 from metrics_agent.transports.mqtt.splitter import Frame, Skipped
 from tests.transports.mqtt.scripted import (
@@ -207,11 +207,33 @@ class EndTests(WaitingCase):
         """Retained announcements without end do not prolong it without end."""
         self.inflow.data(message(0))
         self.pass_barrier()
-        for number in range(1, 100):
+        every_s = QUIET_S / 2
+        for number in range(1, round(LONGEST_S / every_s) + 10):
             self.inflow.data(message(number, device=True, retain=True))
-            self.clock.advance(QUIET_S / 2)
+            self.clock.advance(every_s)
         self.clock.advance(0)
-        self.assertEqual(self.numbers.index(0), round(LATEST_S / (QUIET_S / 2)))
+        self.assertAlmostEqual(self.numbers.index(0), LONGEST_S / every_s, delta=1)
+
+    def test_slow_announcements(self) -> None:
+        """A slow line or machine takes long until the barrier; it may as long as some come."""
+        self.inflow.data(message(0))
+        times = round(LONGEST_S / ANSWER_S) - 1
+        for number in range(1, 1 + times):
+            self.clock.advance(0.99 * ANSWER_S)
+            self.inflow.data(message(number, device=True, retain=True))
+        self.pass_barrier()
+        self.clock.pump([QUIET_S, QUIET_S, 0])
+        self.assertEqual(self.numbers, [*range(1, 1 + times), 0])
+        self.assertTrue(self.awaited.complete)
+
+    def test_announcements_that_wait_to_be_read(self) -> None:
+        """So may a machine that is behind with reading."""
+        self.awaited._unread = lambda: True
+        self.inflow.data(message(0))
+        self.clock.advance(1.5 * ANSWER_S)
+        self.assertTrue(self.awaited.active)
+        self.clock.pump([ANSWER_S] * round(LONGEST_S / ANSWER_S))
+        self.assertEqual((self.numbers, self.awaited.complete), ([0], False))
 
     def test_no_barrier(self) -> None:
         """A broker that answers neither SUBSCRIBE nor PING keeps nothing back for good."""
@@ -476,6 +498,17 @@ class ConnectionTests(SynchronousTestCase):
         self.script.send(suback(self.script.v5, 2, 1) + PINGRESP)
         self.script.clock.pump([QUIET_S, 0, 1])
         self.assertEqual(self.script.filters(self.script.written(), UNSUBSCRIBE), ["gone"])
+
+    def test_filters_of_a_wait_that_was_given_up(self) -> None:
+        """What may still be announced is kept: the broker has messages for it."""
+        connection = self.script.connection
+        connection._subscriber._at_broker = {"gone"}
+        self.connect()
+        connection.unsubscribe_unwanted()
+        self.script.send(suback(self.script.v5, 1, 0, 1))
+        self.script.clock.pump([ANSWER_S, 0, 1, 1])
+        self.assertEqual(self.topics, ["tele/a"])
+        self.assertEqual(self.script.filters(self.script.written(), UNSUBSCRIBE), [])
 
     def test_what_is_learned_is_asked_for_afterwards(self) -> None:
         """While announcements pile up a broker drops what is retained of other topics."""

@@ -12,6 +12,7 @@ from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.limits import REMEMBERED_FILTERS
+from metrics_agent.transports.mqtt import subscriber
 from metrics_agent.transports.mqtt.engine import UNRELEASED_BYTES
 from metrics_agent.transports.outage import PROVEN_S
 from metrics_agent.transports.write_gate import STUCK_S
@@ -133,6 +134,22 @@ class Cases:
         script.clock.advance(0)
         self.assertEqual(script.filters(script.written(), UNSUBSCRIBE), ["tele/+/SENSOR"])
         self.assertEqual(script.logged(LogLevel.info), ["Connected to tcp://broker:1883."])
+
+    def test_filters_without_wildcards_are_not_compared(self) -> None:
+        """They cover none; with thousands of entities a reload would compare each with each."""
+        compared: list[tuple[str, str]] = []
+        covers = subscriber.covers
+        self.patch(subscriber, "covers", lambda *both: compared.append(both) or covers(*both))
+        script = self.make()
+        gone = [script.connection.subscribe(f"a/{i}", 1, script.lines_of) for i in range(9)]
+        script.connection.subscribe("b", 1, script.lines_of)
+        script.start()
+        for packet_id, _ in enumerate(range(0, 10, 8), 1):
+            script.send(suback(script.v5, packet_id, *[1] * 8))
+        for each in gone:
+            each.cancel()
+        script.clock.advance(0)
+        self.assertEqual(compared, [])
 
     def test_a_filter_is_kept_when_the_wider_one_is_refused(self) -> None:
         """A login that may read the narrow filter only does not lose that."""

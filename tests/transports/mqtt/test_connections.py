@@ -312,18 +312,18 @@ class ReadingTests(ConnectionsCase):
         self.follow("b")
         self.successResultOf(self.connections.handle_delivered(3.0))
         a, b = self.connections.all()
-        self.assertEqual((a.calls, b.calls), ([], ["unsubscribe", "deliveries 3.0"]))
-        self.successResultOf(self.connections.handle_delivered(2.0, comes_back=True))
-        self.assertEqual(b.calls[2:], ["deliveries 2.0 comes back"])
+        self.assertEqual((a.calls, b.calls), ([], ["unsubscribe", "deliveries 3.0 comes back"]))
+        self.successResultOf(self.connections.handle_delivered(2.0, ()))
+        self.assertEqual(b.calls[2:], ["deliveries 2.0"])
 
     def test_settle_what_ends(self) -> None:
-        """Before a reload only what it ends is waited for."""
+        """Before a reload only what it ends is waited for; a session may go on after it."""
         self.reconcile(("a", ONE), ("a", TWO), ("b", ONE))
         self.follow("a", "b")
         kept = [("a", ModuleSettings(broker="one", more=1)), ("b", evolve(ONE, keepalive=99.0))]
         self.successResultOf(self.connections.handle_delivered(3.0, kept))
         settled = [each.calls[1:] for each in self.connections.all()]
-        self.assertEqual(settled, [[], ["deliveries 3.0"], ["deliveries 3.0"]])
+        self.assertEqual(settled, [[], ["deliveries 3.0"], ["deliveries 3.0 comes back"]])
 
     def test_one_fault_does_not_hide_the_others(self) -> None:
         """A connection that fails to settle is logged, the others are waited for."""
