@@ -94,7 +94,9 @@ class FaultCase(AgentCase):
         super().setUp()
         self.parents: list[Any] = []
         # In each row both mosquittos, where they are: one has the fault, the other is beside it.
-        healthy = Mosquitto.start(self, program=other_mosquitto(self))
+        # A start on a busy machine takes longer than its default of 1,000 messages lasts.
+        queue = ["max_queued_messages 0"]
+        healthy = Mosquitto.start(self, settings=queue, program=other_mosquitto(self))
         self.beside = Messages(self, healthy, [BESIDE])
         self.messages = [self.beside]
 
