@@ -29,7 +29,7 @@ GAP_LIMIT_MS: Final = 100.0
 GROWTH_LIMIT: Final = 40 * MEBI
 DEVICE_BYTES: Final = 1200
 WORKS_AGAIN_S: Final = 3.0
-WORKS_S: Final = count(90.0, 20.0)
+WORKS_S: Final = count(300.0, 20.0)
 """What an attack of full length has left to do takes that long on a busy machine."""
 TOP_OF_ATTACKS: Final = TOP.replace('module_start_timeout = "500ms"\n', "")
 """A start restores the devices that were known, tens of thousands here."""
