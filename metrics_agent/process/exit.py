@@ -125,8 +125,7 @@ class ExitStatus:
 
 def _log_the_end(why: str, code: ExitCode) -> None:
     # Not imported at the start: signals are taken before anything slow.
-    from metrics_agent.logs.logger import make_logger
+    from twisted.logger import Logger
 
-    make_logger().error(
-        "{why}: this process ends now, with status {status}.", why=why, status=int(code)
-    )
+    log = Logger(namespace=__name__)
+    log.error("{why}: this process ends now, with status {status}.", why=why, status=int(code))
