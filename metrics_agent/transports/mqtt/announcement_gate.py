@@ -155,9 +155,13 @@ class AnnouncementGate:
                 self._release(frames)
 
     def end_for_good(self) -> None:
-        """Release what was set aside, and set nothing aside any more: the socket is gone."""
+        """Release what was set aside, and set nothing aside any more: the socket is gone.
+
+        What a stop leaves to the broker comes before all that is still unread: that is left too.
+        """
         self._over = True
-        self.end()
+        if not self._leaves:
+            self.end()
 
     def clear(self) -> None:
         """Forget what was set aside."""

@@ -589,6 +589,17 @@ class ConnectionTests(SynchronousTestCase):
         self.script.clock.advance(0)
         self.assertEqual(self.script.transport.value(), b"", "acknowledged")
 
+    def test_stop_whose_connection_is_lost(self) -> None:
+        """No later message of a session overtakes one that is left to it."""
+        self.connect()
+        self.script.connection.handle_delivered(5, comes_back=True)
+        self.script.connection.pause_reading("pressure")
+        self.script.send(self.publish(b"tele/b", 2) + self.publish(b"tele/d"))
+        self.script.transport.lost(ConnectionDone())
+        self.script.connection.resume_reading("pressure")
+        self.script.clock.pump([0, 0])
+        self.assertEqual(self.topics, ["tele/d"])
+
     def test_stop_of_what_nothing_keeps(self) -> None:
         """Without a session all is handled."""
         self.script = Scripted(self.protocol, persistent_session=False)
