@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import socket
-import subprocess
+import threading
 import time
 from pathlib import Path
 
+import paho.mqtt.client as paho
 from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -23,8 +24,6 @@ from tests.integration.broker import Mosquitto, free_port, with_both_mosquittos
 
 HAS_IPV6 = Path("/proc/net/if_inet6").exists()
 
-LINES_AT_ONCE = 1000
-
 
 async def until(true, what: str, limit_s: float = 10.0) -> None:
     """Wait for a condition; polling is good enough against another process."""
@@ -35,14 +34,34 @@ async def until(true, what: str, limit_s: float = 10.0) -> None:
         await deferLater(reactor, 0.01)
 
 
-def publish(port: int, topic: str, payloads: list[bytes], qos: int = 1, *more: str) -> Deferred:
-    """Send messages by mosquitto_pub, one a line; that of 2.1 loses some of many thousands."""
-    command = ["mosquitto_pub", "-p", str(port), "-t", topic, "-q", str(qos), "-l", *more]
+def publish(
+    port: int,
+    topic: str,
+    payloads: list[bytes],
+    qos: int = 1,
+    *,
+    retain: bool = False,
+    login: tuple[str, str] | None = None,
+) -> Deferred:
+    """Send messages, in order; with paho, since mosquitto_pub of 2.1 loses some of many."""
 
     def send() -> None:
-        for start in range(0, len(payloads), LINES_AT_ONCE):
-            lines = b"".join(line + b"\n" for line in payloads[start : start + LINES_AT_ONCE])
-            subprocess.run(command, input=lines, check=True, timeout=30)
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        connected = threading.Event()
+        client.on_connect = lambda *_answer: connected.set()
+        if login:
+            client.username_pw_set(*login)
+        client.max_inflight_messages_set(1000)
+        client.connect("127.0.0.1", port)
+        client.loop_start()
+        try:
+            assert connected.wait(30)
+            for each in [client.publish(topic, payload, qos, retain) for payload in payloads]:
+                each.wait_for_publish(30)
+                assert each.is_published()
+        finally:
+            client.disconnect()
+            client.loop_stop()
 
     return deferToThread(send)
 
@@ -118,13 +137,15 @@ class Cases:
     async def test_messages_arrive(self) -> None:
         """Login, subscription, retained and live messages, and an orderly end."""
         broker = Mosquitto.start(self, users={"anna": "secret"})
-        login = ("-u", "anna", "-P", "secret")
-        await publish(broker.port, "a/retained", [b"old"], 1, "-r", *login)
+        login = ("anna", "secret")
+        await publish(broker.port, "a/retained", [b"old"], retain=True, login=login)
         client = self.client(broker, username="anna", password=Secret("secret"))
         client.subscribe("a/#")
         await client.start()
-        await publish(broker.port, "a/live", [b"new"], 1, *login)
+        await publish(broker.port, "a/live", [b"new"], login=login)
         await until(lambda: client.payloads == [b"old", b"new"], "both messages")
+        # The agent does so before it stops its connections.
+        self.assertTrue(await client.connection.handle_delivered(5))
         await client.connection.stopService()
         await until(lambda: "Received DISCONNECT from agent" in broker.log, "DISCONNECT")
         self.assertEqual(client.logged(), [f"Connected to tcp://127.0.0.1:{broker.port}."])
@@ -290,7 +311,7 @@ class Cases:
         for round_ in range(3):
             client.connection.pause_reading("test")
             await publish(broker.port, "a", sent, 0)
-            # mosquitto_pub has its answer to nothing at QoS 0: a QoS 1 message is its barrier.
+            # QoS 0 has no answer: a QoS 1 message is its barrier.
             await publish(broker.port, "b", [b""], 1)
             client.connection.resume_reading("test")
             self.assertTrue(await client.connection.handle_delivered(5))

@@ -288,7 +288,7 @@ class BrokerHelperTests(SecureCase):
     async def test_published_before_and_after_a_restart(self) -> None:
         """A persistent broker keeps retained messages over an orderly restart."""
         broker = Mosquitto.start(self, persistent=True)
-        await publish(broker.port, "a", [b"kept"], 1, "-r")
+        await publish(broker.port, "a", [b"kept"], retain=True)
         broker.stop()
         broker.start_again()
         client = self.client(broker.url)

@@ -368,8 +368,8 @@ class BrokerTests(Case):
     async def test_from_the_broker_to_the_output(self) -> None:
         """What a DTU publishes becomes the lines that its socket would."""
         broker = Mosquitto.start(self)
-        await publish(broker.port, "solar/114182ab0001/name", [b"Garage"], 0, "-r")
-        await publish(broker.port, "solar/dtu/status", [b"online"], 0, "-r")
+        await publish(broker.port, "solar/114182ab0001/name", [b"Garage"], 0, retain=True)
+        await publish(broker.port, "solar/dtu/status", [b"online"], 0, retain=True)
         self.configure(
             "[modules.opendtu]\nenabled = true\n"
             f"[modules.opendtu.mqtt]\nbroker = '{broker.url}'\nclient_id = 'agent'\n"
