@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -55,6 +57,8 @@ _DO_NOT_WAIT_FOR_NAMES: Final = frozenset(
         "reload_changed",
         "reload_without",
         "reload_renamed",
+        "reload_in_calm",
+        "stop_right_after_reload",
     }
 )
 """These end the wait for announcements early, which costs names that no file has."""
@@ -78,7 +82,6 @@ class Accounting:
         dropped: metrics that earlier processes dropped and counted.
         rejected: metrics that these counted as rejected by a database.
         stalled_s: how long a message may be on its way.
-        unread: metrics that were still unread when a stop had waited as long as it may.
     """
 
     def __init__(self, clock: SimClock, violate: Callable[[str], object]) -> None:
@@ -88,9 +91,11 @@ class Accounting:
         self.dropped = 0
         self.rejected = 0
         self.stalled_s = STALLED_S
-        self.unread = 0
+        self._processes = 0
+        self._left: Counter[int] = Counter()
+        self._early: set[Key] = set()
         self._excuses: list[tuple[str, float, float]] = []
-        self._given_s: dict[Key, float] = {}
+        self._given: dict[Key, tuple[float, int]] = {}
 
     def excuse(self, module: str, for_s: float) -> None:
         """Excuse the loss of QoS 0 messages given to a module about now; "" means any module.
@@ -101,14 +106,35 @@ class Accounting:
         now_s = self._clock.now_s
         self._excuses.append((module, now_s - self.stalled_s, now_s + for_s))
 
+    def excuse_from_now(self, module: str, for_s: float) -> None:
+        """Excuse the loss of what is given to a module from now on."""
+        now_s = self._clock.now_s
+        self._excuses.append((module, math.nextafter(now_s, math.inf), now_s + for_s))
+
     def given(self, publication: Publication, delivered: Callable[[], bool]) -> None:
         """Take note of a message at QoS 0 that was given to a connection."""
         self.ledger.given(publication, delivered)
-        self._given_s[key_of(publication)] = self._clock.now_s
+        self._given[key_of(publication)] = self._clock.now_s, self._processes
+
+    def ended(self, *, dropped: int, rejected: int, unread: int) -> None:
+        """Take note that a process has ended.
+
+        Args:
+            dropped: metrics that it dropped and counted.
+            rejected: metrics that it counted as rejected by a database.
+            unread: metrics that were still unread when a stop had waited as long as it may.
+        """
+        self._left[self._processes] = dropped + unread
+        self._processes += 1
+        self.dropped += dropped
+        self.rejected += rejected
 
     def acknowledged(self, publication: Publication, dropped: int) -> None:
         """Take an acknowledgement; `dropped` is how many metrics were dropped so far."""
-        if not (dropped or self.ledger.may_be_acknowledged(publication)):
+        if self.ledger.may_be_acknowledged(publication):
+            return
+        self._early.add(key_of(publication))
+        if len(self._early) > dropped:
             self._violate(
                 f"{publication.topic} {publication.payload!r} was acknowledged before the "
                 "reader had it"
@@ -151,9 +177,16 @@ class Accounting:
         if self.ledger.nameless and not is_small and not may_cost_names(kinds):
             self._violate(f"{self.ledger.nameless} lines of announced devices have no name")
         missing = self.ledger.missing(0, at_broker)
-        lost = [key for key in missing if self._was_delivered(key) and not self._is_excused(key)]
-        if len(lost) > self.dropped + self.unread:
-            self._violate(f"{len(lost)} messages at QoS 0 that were received are lost: {lost[:5]}")
+        lost: dict[int, list[Key]] = {}
+        for key in missing:
+            if self._was_delivered(key) and not self._is_excused(key):
+                lost.setdefault(self._given[key][1], []).append(key)
+        for process, keys in lost.items():
+            # What one process has dropped excuses no loss of another.
+            if len(keys) > self._left[process]:
+                self._violate(
+                    f"{len(keys)} messages at QoS 0 that were received are lost: {keys[:5]}"
+                )
 
     def _was_delivered(self, key: Key) -> bool:
         delivered = self.ledger.on_socket.get(key)
@@ -161,7 +194,7 @@ class Accounting:
 
     def _is_excused(self, key: Key) -> bool:
         module = owner_of(key[0])
-        given_s = self._given_s[key]
+        given_s, _process = self._given[key]
         return any(
             name in {"", module} and from_s <= given_s <= to_s
             for name, from_s, to_s in self._excuses

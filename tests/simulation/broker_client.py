@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from metrics_agent.transports.mqtt.packets import encode_fixed_header
@@ -182,10 +183,12 @@ class BrokerClient:
             self._acknowledged((body[0] << 8) + body[1])
         elif kind == _PUBLISH:
             self._publish(first, body)
-        elif kind == _SUBSCRIBE:
-            self._subscribe(body)
-        elif kind == _UNSUBSCRIBE:
-            self._unsubscribe(body)
+        elif kind in {_SUBSCRIBE, _UNSUBSCRIBE}:
+            call = self._subscribe if kind == _SUBSCRIBE else self._unsubscribe
+            if subscribing_s := self._broker.options.subscribing_s:
+                self._clock.later(subscribing_s, self._later, self.session, call, body)
+            else:
+                call(body)
         elif kind == _PINGREQ:
             self._write(0xD0, b"")
         elif kind == _DISCONNECT:
@@ -193,6 +196,10 @@ class BrokerClient:
             self._will = None
             self._gone()
             self.connection.peer_closes()
+
+    def _later(self, session: Session, call: Callable[[bytes], None], body: bytes) -> None:
+        if self.session is session:
+            call(body)
 
     def _acknowledged(self, packet_id: int) -> None:
         session = self.session

@@ -34,6 +34,7 @@ class BrokerOptions:
         window_leaks: each acknowledgement lets as many follow as the window holds (2.0.11).
         suback_first: the SUBACK comes before the retained messages.
         retained_delay_s: these come so long after it, and after the answer to a PING.
+        subscribing_s: how long it takes to subscribe, while it answers a PING at once.
         retained_for_shared: they are sent to shared subscriptions too (2.0.11).
         retained_for_wildcards: they are sent to filters with wildcards.
         prefers_connected: in a group, connected clients get the messages if there are any.
@@ -53,6 +54,7 @@ class BrokerOptions:
     window_leaks: bool = False
     suback_first: bool = True
     retained_delay_s: float = 0.0
+    subscribing_s: float = 0.0
     retained_for_shared: bool = False
     retained_for_wildcards: bool = True
     prefers_connected: bool = False
@@ -79,6 +81,8 @@ FLAVOURS: Final[dict[str, dict[str, Any]]] = {
     "rabbitmq": {"retained_for_wildcards": False, "queue_qos0": True, "max_queued": 0},
     "aedes": {"speaks_v5": False, "retained_delay_s": 0.05, "says_taken_over": False},
     "mochi": {"retained_delay_s": 0.05},
+    # MQTT has no order between SUBACK and PINGRESP.
+    "one that subscribes in another thread": {"subscribing_s": 0.3},
 }
 """How brokers differ from the defaults, by name."""
 

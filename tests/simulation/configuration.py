@@ -55,7 +55,6 @@ park_interval = "{PARK_S}s"
 watchdog_dump = "0s"
 watchdog_exit = "0s"
 state_dir = "/simulated/state"
-self_metrics_interval = "10s"
 drain_timeout = "5s"
 module_start_timeout = "3s"
 module_stop_timeout = "1s"
@@ -70,6 +69,8 @@ _REAL: Final = {
     "hadiscovery": "qos = 1\n",
 }
 """The modules of the agent itself, with their settings."""
+_KEEPALIVE: Final = "10s"
+_KEEPALIVES: Final = ("5s", _KEEPALIVE, "12s", "30s")
 BROKEN: Final = (
     '\n[modules."numbered:d"\n',
     '\n[modules."numbered:d"]\nbroker = "nowhere:x"\n',
@@ -112,6 +113,7 @@ class ConfigFile:
         renamed: modules that have another name, and so another session at their broker.
         settings: further global settings.
         output_settings: of the output.
+        self_metrics_s: how often the agent writes metrics of its own.
         topics: the topic below which each of the test modules subscribes.
         restart_window_s: in which restarts of a module count.
     """
@@ -123,6 +125,7 @@ class ConfigFile:
         self.renamed: set[str] = set()
         self.settings = ""
         self.output_settings = ""
+        self.self_metrics_s = 10
         self.topics = {module: module for module in NUMBERED}
         self._variants: dict[str, str] = {}
         self.restart_window_s = random.choice((8, 60))
@@ -141,7 +144,8 @@ class ConfigFile:
         self.remove()
         modules = (self._module(name) for name in PORTS if self.modules[name] or not self.absent)
         output = self.output_settings and f"[output_settings]\n{self.output_settings}"
-        text = f"{self._header}{self.settings}{output}{''.join(modules)}{broken}"
+        settings = f'self_metrics_interval = "{self.self_metrics_s}s"\n{self.settings}'
+        text = f"{self._header}{settings}{output}{''.join(modules)}{broken}"
         self.path.write_text(text, "utf-8")
 
     def _module(self, name: str) -> str:
@@ -150,7 +154,7 @@ class ConfigFile:
         text += _REAL.get(name) or f'topic = "{self.topics[name]}"\n'
         return text + (
             f'broker = "tcp://192.0.2.1:{PORTS[name]}"\n'
-            f'keepalive = "{self._variants.get(name, "10s")}"\nreconnect_max = "5s"\n'
+            f'keepalive = "{self._variants.get(name, _KEEPALIVE)}"\nreconnect_max = "5s"\n'
         )
 
     def instance(self, name: str) -> str:
@@ -170,7 +174,8 @@ class ConfigFile:
 
     def vary(self, module: str, chance: Random) -> None:
         """Change a setting of a module's connection."""
-        self._variants[module] = chance.choice(("5s", "10s", "12s", "30s"))
+        now = self._variants.get(module, _KEEPALIVE)
+        self._variants[module] = chance.choice([each for each in _KEEPALIVES if each != now])
 
     def remove(self) -> None:
         """Remove the file."""

@@ -414,14 +414,22 @@ class File(Description):
         room: bytes until the disk is full; None: it is not.
         cut: the last write was taken in part.
         size: of what it holds.
+        has_lines: something was written to it.
+        is_renamed: its writer should have noticed that it has another name.
+        on_fault: called with what is wrong.
     """
 
-    def __init__(self, take: Callable[[bytes], Any]) -> None:
+    def __init__(
+        self, take: Callable[[bytes], Any], on_fault: Callable[[str], object] = lambda _text: None
+    ) -> None:
         super().__init__()
         self._take = take
+        self.on_fault = on_fault
         self.room: int | None = None
         self.cut = False
         self.size = 0
+        self.has_lines = False
+        self.is_renamed = False
 
     def write(self, data: bytes) -> int:
         count = len(data)
@@ -430,8 +438,11 @@ class File(Description):
             self.room -= len(data)
             if not data:
                 raise failure(errno.ENOSPC)
+        if self.is_renamed:
+            self.on_fault(f"{data[:80]!r} is written to a file that was renamed")
         self.cut = len(data) < count
         self.size += len(data)
+        self.has_lines = True
         self._take(data)
         return len(data)
 

@@ -38,6 +38,7 @@ class Devices:
 
     Attributes:
         publishing: they keep publishing.
+        quiet: they send nothing by themselves for now.
         announced: those that announce themselves to Home Assistant.
     """
 
@@ -51,6 +52,7 @@ class Devices:
         self._rate = clock.random.choice((0.2, 1.0, 3.0, 10.0))
         self._silent = clock.random.choice((0, 0, 0, 0, 60))
         self.publishing = True
+        self.quiet = False
         self.announced = AnnouncedDevices(clock, brokers[PORTS["hadiscovery"]], ledger)
 
     def begin(self) -> None:
@@ -118,6 +120,9 @@ class Devices:
         if not self.publishing:
             return
         random = self._random
+        if self.quiet:
+            self._clock.later(random.random(), self._publish, module)
+            return
         if module == "opendtu":
             self._send_total()
             self._clock.later(random.choice((0.1, 1.0, 5.0)), self._publish, module)

@@ -24,8 +24,13 @@ FIXES: Final = (
     _fix(
         "a_stop_right_after_a_reload_drops_what_was_set_aside",
         _CONNECTION,
-        "        self._awaits_announcements = False\n",
-        "",
+        "        self._awaits_announcements = False\n"
+        "        gate = self._link.inflow.announcement_gate\n"
+        "        if comes_back and self.settings.persistent_session:\n"
+        "            gate.leave()\n"
+        "        else:\n"
+        "            gate.end()\n",
+        "        self._link.inflow.announcement_gate.end()\n",
     ),
     _fix(
         "a_hundred_messages_wait_for_names_and_no_more",
@@ -43,7 +48,7 @@ FIXES: Final = (
         "a_connection_that_a_reload_ends_is_read_on",
         _CONNECTIONS,
         "        connection.pause_reading(NOT_RUNNING)\n        client_id",
-        "        for reason in self._pause_reasons:\n"
+        "        for reason in (*self._pause_reasons, NOT_RUNNING):\n"
         "            connection.resume_reading(reason)\n        client_id",
     ),
     _fix(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
@@ -30,6 +31,8 @@ _PATHS: Final = {
 }
 _LIMITS: Final = (10_000, 100_000, 25_000_000)
 """Of a request; the longest line has some 9,100 bytes."""
+_LONE_S: Final = 9.5
+"""A line that is rejected alone for so long may be dropped."""
 _PARTLY: Final = frozenset({400, 422})
 
 
@@ -120,6 +123,8 @@ class DatabaseReader(Reader):
         self.partial_answers = 0
         self._suspects: list[bytes] = []
         self._has_accepted = False
+        self._lone = b""
+        self._lone_since_s = math.inf
         self._listens = True
         self._sessions: set[_Session] = set()
         self._waiting: deque[Callable[[], object]] = deque()
@@ -162,6 +167,7 @@ class DatabaseReader(Reader):
         self.look()
         self.requests.forget()
         self._has_accepted = False
+        self._lone, self._lone_since_s = b"", math.inf
         self._suspects.clear()
 
     def _come(self) -> None:
@@ -198,6 +204,13 @@ class DatabaseReader(Reader):
             self.check_line(line)
             self.ledger.request(line)
         self.look()
+        if body != self._lone:
+            if self._lone not in lines and self.clock.now_s - self._lone_since_s > _LONE_S:
+                # It was dropped: the next one may be only after another line was accepted.
+                if not self._has_accepted:
+                    self._on_fault(f"{self._lone[:80]!r} is dropped at an address that takes none")
+                self._has_accepted = False
+            self._lone, self._lone_since_s = b"", math.inf
         request = self.requests.begin(body)
         trouble = self._next_trouble(len(body))
         outcome = respond(self.database, body, self.limit_bytes)
@@ -256,6 +269,7 @@ class DatabaseReader(Reader):
         meaning, ledger = request.meaning, self.ledger
         if meaning is Meaning.STORED:
             self._has_accepted = True
+            self._lone, self._lone_since_s = b"", math.inf
             self.bad_lines += len(outcome.left_out)
             self.partial_answers += bool(outcome.left_out)
             for line in outcome.stored:
@@ -266,6 +280,8 @@ class DatabaseReader(Reader):
         elif meaning is Meaning.REJECTED and len(lines := lines_of(request.body)) == 1:
             # Only another line that is accepted shows that the address is right.
             self.bad_lines += 1
+            if request.body != self._lone:
+                self._lone, self._lone_since_s = request.body, request.answered_s
             if self._has_accepted:
                 ledger.refuse(lines[0])
             else:

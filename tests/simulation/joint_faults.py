@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from metrics_agent.supervision.lifecycle import State
+from tests.simulation.arrivals import Arrivals
+from tests.simulation.configuration import NUMBERED, RESTART_LIMIT
+
 if TYPE_CHECKING:
     from random import Random
 
@@ -23,6 +27,12 @@ _FROZEN_SHARE: Final = 0.2
 _IN_STOP_S: Final = ((0.0, 0.3), (0.0, 2.3), (2.5, 5.0), (5.0, 5.2), (9.0, 9.0))
 """When something recovers in a stop: soon, before the output is drained, meanwhile, when the time
 for that is over, or after the stop."""
+
+
+_OVER_SHARE: Final = 0.15
+_GOODBYE_S: Final = (5.0, 5.15)
+"""In this share of stops the reader goes on when the agent has said goodbye to brokers, which do
+not close at once."""
 
 
 def _fill(
@@ -93,11 +103,14 @@ class _StalledStop:
         self._chance = chance = world.chance
         links = [connection.from_peer for connection in process.reactor.connections]
         self._streams = [each for each in links if chance.random() < 0.5]
-        if chance.random() < 0.4:
+        self._is_over = chance.random() < _OVER_SHARE
+        if self._is_over:
+            self._streams = links
+        elif chance.random() < 0.4:
             self._streams.clear()
         for stream in self._streams:
             stream.stalled = True
-        if not self._streams or chance.random() < 0.5:
+        if self._is_over or not self._streams or chance.random() < 0.5:
             world.reader.stall()
 
     def begin(self) -> None:
@@ -111,12 +124,16 @@ class _StalledStop:
         world, chance, reactor = self._world, self._chance, self._process.reactor
         if world.heals:
             return
-        for _ in range(chance.choice((0, 40))):
-            world.send(chance.choice(world.scope.modules), 0)
+        if chance.random() < 0.5:
+            Arrivals(world, self._process, world.scope.modules, in_stop=True).send(6)
+        if self._is_over:
+            for _ in range(5):
+                world.send(chance.choice(world.scope.modules), 1)
         self._process.terminate()
-        for recovers in (world.reader.resume, self._go_on):
-            world.clock.later(chance.uniform(*chance.choice(_IN_STOP_S)), recovers)
-        if chance.random() < _FROZEN_SHARE:
+        times = (_GOODBYE_S, (9.0, 9.0)) if self._is_over else chance.choices(_IN_STOP_S, k=2)
+        for recovers, within_s in zip((world.reader.resume, self._go_on), times, strict=True):
+            world.clock.later(chance.uniform(*within_s), recovers)
+        if not self._is_over and chance.random() < _FROZEN_SHARE:
             world.excuse_unconnected(self._process, 15.0)
             world.clock.later(0.2 * chance.random(), reactor.freeze)
             world.clock.later(chance.uniform(3.0, 7.0), reactor.thaw)
@@ -165,6 +182,78 @@ def _stop_in_reload(world: World) -> Callable[[], None] | None:
     return heal
 
 
+def _stop_right_after_reload(world: World) -> None:
+    """Have both signals come in one turn of the reactor, while messages are unread."""
+    process = world.process
+    if process is not None:
+        Arrivals(world, process, world.scope.modules, in_stop=True).send(6)
+        process.hang_up()
+        process.terminate()
+
+
+def _parked_while_stalled(world: World) -> None:
+    """Have a module parked while its messages are not acknowledged, and send more."""
+    chance, process = world.chance, world.process
+    modules = [each for each in world.scope.modules if each in NUMBERED]
+    if process is None or not modules:
+        return
+    module = chance.choice(modules)
+    instance = f"numbered:{world.config.instance(module)}"
+
+    def look(times: int) -> None:
+        if world.heals or not times or not process.alive or process.stopping:
+            return
+        states = {each.module_name: each.state for each in process.agent.supervisors}
+        if world.steps.will_go_wrong(instance) or states.get(instance) is not State.RUNNING:
+            world.clock.later(0.1, look, times - 1)
+            return
+        world.reader.stall()
+        more()
+        world.clock.later(0.1, world.steps.go_wrong, instance, "message", "fails", 1)
+        for after_s in (0.2, 0.4, 0.8):
+            world.clock.later(after_s, more)
+        world.clock.later(chance.uniform(1.0, 5.0), world.reader.resume)
+
+    def more() -> None:
+        if not world.heals:
+            for _ in range(3):
+                world.send(module, 1)
+
+    world.steps.go_wrong(instance, "message", "fails", RESTART_LIMIT)
+    look(150)
+
+
+def _reload_in_calm(world: World) -> None:
+    """Change a connection's settings when messages have just come by it, which are all read."""
+    chance, process = world.chance, world.process
+    if process is None or not process.alive or process.reactor.is_frozen:
+        return
+    module = chance.choice(world.scope.modules)
+    world.config.vary(module, chance)
+    world.config.write()
+    Arrivals(world, process, {module}, in_stop=False).send(40)
+    # Not what comes later: the connection is read until the answer to a PING.
+    world.accounting.excuse_from_now(module, 30.0)
+    process.hang_up()
+
+
+def _module_fails_again(world: World) -> None:
+    """Have a module fail more often than may be, but not within the window."""
+    modules = [each for each in world.scope.modules if each in NUMBERED]
+    if not modules:
+        return
+    instance = f"numbered:{world.config.instance(world.chance.choice(modules))}"
+    step = world.chance.choice(("message", "tick"))
+    every_s = world.config.restart_window_s / (RESTART_LIMIT - 0.5)
+
+    def fail() -> None:
+        if not world.heals:
+            world.steps.go_wrong(instance, step, "fails", 1)
+
+    for number in range(RESTART_LIMIT + 1):
+        world.clock.later(number * every_s, fail)
+
+
 def _devices_forgotten(world: World) -> None:
     """Kill the agent, and remove the file of the devices that it knows."""
     world.kill_agent()
@@ -175,5 +264,9 @@ JOINT_KINDS: Final = {
     "behind_reader_goes": _behind_reader_goes,
     "stop_while_stalled": _stop_while_stalled,
     "stop_in_reload": _stop_in_reload,
+    "stop_right_after_reload": _stop_right_after_reload,
+    "parked_while_stalled": _parked_while_stalled,
+    "reload_in_calm": _reload_in_calm,
+    "module_fails_again": _module_fails_again,
     "devices_forgotten": _devices_forgotten,
 }

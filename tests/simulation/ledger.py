@@ -143,7 +143,7 @@ class Ledger:
         last = self._last.get((instance, qos), -1)
         if number > last:
             self._last[instance, qos] = number
-        elif key not in self._seen and key not in self.nothing:
+        elif not (key in self._seen or key in self.nothing or key in self.refused):
             self._late += 1
             if qos == 0 or self._late > self.dropped_metrics():
                 self._violate(f"{module} {qos}:{number} comes first after {last}")

@@ -21,11 +21,11 @@ import sys
 import tempfile
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Final
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 import metrics_agent
 from metrics_agent.describe import update
@@ -65,6 +65,7 @@ class Result:
         cpu_s: processor seconds.
         how: the violation.
         seed: of the run that found it.
+        when: it was run, with the code of that time.
     """
 
     group: str
@@ -73,6 +74,7 @@ class Result:
     cpu_s: float
     how: str = ""
     seed: int = 0
+    when: str = ""
 
 
 def broken_text(each: Break) -> str:
@@ -147,7 +149,7 @@ def table(results: Sequence[Result], day: date, machine: str) -> str:
     head = (
         f"{day:%Y-%m-%d}, {machine}: {count} of {len(results)} found ({', '.join(lines)}). Times "
         f"are of a processor; where a mutant was not found, they say how long was searched.\n\n"
-        "| mutant | kind | found after | by |\n|---|---|---:|---|\n"
+        "| mutant | kind | found after | by | run |\n|---|---|---:|---|---|\n"
     )
     if (left := len(_chosen(())) - len(results)) > 0:
         head = head.replace("\n\n", f" Not in this run: {left} others.\n\n", 1)
@@ -157,7 +159,9 @@ def table(results: Sequence[Result], day: date, machine: str) -> str:
         shown = how.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
         after = f"{each.cpu_s:.0f} s" if each.found else f"not in {each.cpu_s:.0f} s"
         text = shown if each.found else _why_missed(each.name)
-        rows.append(f"| {each.name.replace('_', ' ')} | {each.group} | {after} | {text} |")
+        rows.append(
+            f"| {each.name.replace('_', ' ')} | {each.group} | {after} | {text} | {each.when} |"
+        )
     rows.append("\n| not tried | because |\n|---|---|")
     rows += [f"| fix of {fix} | {why} |" for fix, why in NOT_TRIED.items()]
     rows += [f"| {name.replace('_', ' ')} | {why} |" for name, why in OUT_OF_REACH.items()]
@@ -200,7 +204,8 @@ def main() -> int:
     results = []
     with ThreadPoolExecutor(options.jobs) as pool:
         chosen = _chosen(options.names)
-        for result in pool.map(lambda each: try_one(*each, options.seconds), chosen):
+        for ended in pool.map(lambda each: try_one(*each, options.seconds), chosen):
+            result = evolve(ended, when=f"{datetime.now(timezone.utc):%d %b %H:%M}")
             results.append(result)
             if options.results is not None:
                 with options.results.open("a", encoding="utf-8") as file:

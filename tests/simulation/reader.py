@@ -258,7 +258,7 @@ class FileReader(Reader):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._file = File(self._take)
+        self._file = File(self._take, self._on_fault)
 
     @property
     def ready(self) -> bool:
@@ -274,7 +274,7 @@ class FileReader(Reader):
 
     def open_in(self, kernel: SimKernel) -> int:
         self.end_of_stream()
-        room, self._file = self._file.room, File(self._take)
+        room, self._file = self._file.room, File(self._take, self._on_fault)
         self._file.room = room
         self.inode = id(self._file)
         return kernel.add(self._file)
@@ -296,8 +296,9 @@ class PathReader(FileReader):
     repeats = True
 
     def die(self) -> None:
-        """Have the file renamed: the old one is written until that is noticed."""
+        """Have the file renamed: a writer looks before each write, but the first after opening."""
         self.inode = _REPLACED
+        self._file.is_renamed = self._file.has_lines
 
     def cut(self) -> None:
         """Have the file emptied, which keeps its identity."""
@@ -431,6 +432,8 @@ READERS: Final = (
     NamedPipeReader,
     FileReader,
     PathReader,
+    PathReader,
     TcpReader,
     UnixReader,
 )
+"""Each as often as it is here: a file by its path has the most states."""

@@ -1,7 +1,8 @@
 """Connections are read only for modules that run, while the output has room.
 
 What a connection has brought is handled before the next one begins, what a module wants is
-subscribed on each connection, and filters that a broker has refused are asked for again.
+subscribed on each connection, and filters that a broker has refused are asked for again. The wait
+for announcements does not run out while nothing is read. A stop reads although the output is full.
 """
 
 from __future__ import annotations
@@ -30,16 +31,22 @@ class Reading:
         self._violate = violate
         self._turns = 0
         self._links: list[tuple[Any, Any]] = []
+        self._waits: dict[int, float] = {}
+        self._is_draining = False
 
     def look(self, agent: Agent) -> None:
-        """Look at some turns, but not during a stop, which reads everything."""
+        """Look at some turns; a stop reads everything."""
         self._turns += 1
-        if self._turns % _EVERY or agent.stopping:
+        if self._turns % _EVERY:
+            return
+        if agent.stopping:
+            self._look_at_stop(agent)
             return
         for connection, link in self._links:
             if connection._link is not link:
                 self._check_end(link)
         self._links.clear()
+        waits, self._waits = self._waits, {}
         pressed = agent._parts.sink._pressed
         states = {each.module_name: each.state for each in agent.supervisors}
         for instance, connection in agent._parts.connections.named():
@@ -53,6 +60,25 @@ class Reading:
             if link.alive:
                 self._check_refused(instance, connection)
                 self._check_pauses(instance, link, runs=state is State.RUNNING, pressed=pressed)
+                if connection._awaits_announcements:
+                    self._check_wait(instance, link.inflow.announcement_gate, waits)
+
+    def _look_at_stop(self, agent: Agent) -> None:
+        """See whether a stop reads, from the look after the one when it began to."""
+        is_draining, self._is_draining = self._is_draining, agent._working is None
+        if not (is_draining and self._is_draining) or agent._stopped is None:
+            return
+        for instance, connection in agent._parts.connections.named():
+            if "pressure" in connection._pause_reasons:
+                self._violate(f"a stop reads nothing for {instance}, since the output is full")
+
+    def _check_wait(self, instance: str, gate: Any, waits: dict[int, float]) -> None:
+        if not gate._paused:
+            return
+        if gate.active:
+            self._waits[id(gate)] = gate._paused_at_s
+        elif waits.get(id(gate)) == gate._paused_at_s:
+            self._violate(f"the wait for announcements of {instance} ends while nothing is read")
 
     def _check_pauses(self, instance: str, link: Any, *, runs: bool, pressed: bool) -> None:
         if not link.inflow.reading:

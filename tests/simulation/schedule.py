@@ -37,6 +37,7 @@ CONTAINED: Final = (
     "module_stop",
     "module_message",
     "module_tick",
+    "module_fails_again",
     "burst",
     "disk",
     "clock_jump",
@@ -71,6 +72,8 @@ BOUNDARIES: Final = {
 """Where a fault may strike, each with the largest number of times that it waits for."""
 LONGEST_S: Final = 15.0
 """How long a fault lasts at most."""
+_LASTS_S: Final = {"database_has_lone_lines": 40.0, "stop_while_stalled": 20.0}
+"""How long some last, if the run does."""
 _NAMES_SHARE: Final = 0.25
 """The share of runs in which no fault excuses lines without a device's name."""
 _DATABASE_SHARE: Final = 0.4
@@ -232,6 +235,7 @@ class Faults:
         if heal is not None:
             self._heals.append(heal)
             lasts_s = world.chance.choice((0.01, 0.3, 3.0, LONGEST_S)) * world.chance.random()
+            lasts_s = _LASTS_S.get(kind, lasts_s)
             # Some of the last ones end together, and the agent has to recover from all of them.
             if world.clock.now_s < self._end_s - LONGEST_S or world.chance.random() < 0.5:
                 world.clock.later(lasts_s, self._end, number, heal)

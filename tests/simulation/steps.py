@@ -43,6 +43,10 @@ class Steps:
         """Have a step of an instance go wrong the next times."""
         self._wrong[instance, step] = [wrong] * times
 
+    def will_go_wrong(self, instance: str) -> bool:
+        """Say whether a step of an instance goes wrong some time."""
+        return any(plan for (name, _step), plan in self._wrong.items() if name == instance)
+
     def heal(self) -> None:
         """Have nothing more go wrong."""
         self._wrong.clear()

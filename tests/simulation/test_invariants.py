@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -15,15 +14,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import metrics_agent
 from metrics_agent.output.http.writer import HttpWriter
-from metrics_agent.supervision.lifecycle import State
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
 from metrics_agent.transports.mqtt.versions import BrokerVersions
 from tests.simulation.broker import ModelBroker, Publication
-from tests.simulation.broker_packets import NEVER_S, Connect
+from tests.simulation.broker_client import BrokerClient
+from tests.simulation.broker_packets import NEVER_S, RECEIVE_MAXIMUM, Connect
 from tests.simulation.clock import SimClock
+from tests.simulation.descriptors import File
 from tests.simulation.invariants import DOWNS, UPS, Bounds, LogPairs
 from tests.simulation.ledger import BYSTANDER_S, Ledger
-from tests.simulation.reading import Reading
 from tests.simulation.steps import Steps
 from tests.simulation.world import Violation, World
 from tests.simulation.writing import Writing
@@ -191,6 +190,19 @@ class BrokerTests(SynchronousTestCase):
         with self.assertRaisesRegex(Violation, "MQTT 5 was never refused"):
             World(1, directory).run(10.0)
 
+    def test_no_receive_maximum(self) -> None:
+        """MQTT 5 without Receive Maximum lets a broker send 65,535 messages at once."""
+        violations: list[str] = []
+        broker = ModelBroker(SimClock(Random(0)))
+        broker.on_fault = violations.append
+        client = BrokerClient.__new__(BrokerClient)
+        client._broker, client._v5 = broker, True
+        client.connection = SimpleNamespace(guarded=None)  # type: ignore[assignment]
+        for properties in ({RECEIVE_MAXIMUM: 20}, {}):
+            self.assertEqual(violations, [])
+            client._check_connect(Connect(5, False, 60, "agent", NEVER_S, properties=properties))
+        self.assertEqual(violations, ["a CONNECT of MQTT 5 without Receive Maximum"])
+
 
 class LedgerTests(SynchronousTestCase):
     """What the ledger says of one message."""
@@ -306,64 +318,18 @@ class StopTests(SynchronousTestCase):
         self.assertEqual(len(violations), 1)
 
 
-class ReadingTests(SynchronousTestCase):
-    """What a connection has brought is handled before the next one."""
+class FileTests(SynchronousTestCase):
+    """The file that the output goes to."""
 
-    def check(
-        self,
-        *reads: bytes,
-        state: State = State.RUNNING,
-        refused: Collection[str] = (),
-        pending: Collection[str] = (),
-        wanted: Collection[str] = (),
-    ) -> list[str]:
-        """Return what is wrong when a link with some unhandled reads gives way to another."""
-        inflow = SimpleNamespace(
-            _reads=reads, _frames=[], announcement_gate=SimpleNamespace(_frames=[]), reading=False
-        )
-        connection = SimpleNamespace(
-            _link=SimpleNamespace(alive=True, inflow=inflow),
-            _subscriber=SimpleNamespace(
-                _to_retry=refused,
-                _retries=0,
-                _granted=(),
-                _refused=refused,
-                _suspects=SimpleNamespace(allows=lambda _name: True),
-                pending_any=lambda names: not set(names).isdisjoint(pending),
-            ),
-            _table=SimpleNamespace(wanted=lambda: wanted),
-            _resubscribes=SimpleNamespace(active=False),
-        )
-        connections = SimpleNamespace(named=lambda: [("numbered:a", connection)])
-        parts = SimpleNamespace(sink=SimpleNamespace(_pressed=False), connections=connections)
-        supervisors = [SimpleNamespace(module_name="numbered:a", state=state)]
-        agent: Any = SimpleNamespace(stopping=False, supervisors=supervisors, _parts=parts)
+    def test_renamed(self) -> None:
+        """Nothing is written to a file that has another name."""
         violations: list[str] = []
-        reading = Reading(violations.append)
-        for link in (connection._link, None):
-            connection._link = link
-            for _ in range(16):
-                reading.look(agent)
-        return violations
-
-    def test_what_is_left(self) -> None:
-        """A link ends when all that it brought is handled."""
-        self.assertEqual(self.check(), [])
-        self.assertEqual(len(self.check(b"read")), 1)
-
-    def test_parked(self) -> None:
-        """A module that is parked has no connection."""
-        self.assertIn("numbered:a is parked and has a connection", self.check(state=State.PARKED))
-        self.assertEqual(self.check(state=State.BACKING_OFF), [])
-
-    def test_refused(self) -> None:
-        """A filter that was refused is asked for again, after a time."""
-        self.assertIn("does not ask again for a/#", self.check(refused=["a/#"])[0])
-
-    def test_not_subscribed(self) -> None:
-        """What a module wants is granted, refused, or asked for."""
-        self.assertEqual(self.check(wanted=["a/#"], pending=["a/#"]), [])
-        self.assertIn("does not subscribe to a/#", self.check(wanted=["a/#"], pending=["b/#"])[0])
+        file = File(lambda _data: None, violations.append)
+        file.write(b"a n=1i 1\n")
+        self.assertEqual(violations, [])
+        file.is_renamed = file.has_lines
+        file.write(b"a n=2i 2\n")
+        self.assertEqual(len(violations), 1)
 
 
 class StepsTests(SynchronousTestCase):

@@ -51,7 +51,7 @@ class TableTests(SynchronousTestCase):
         """One row for each, found or not; a violation cannot break the table."""
         text = table(
             [
-                Result("race", "it_comes_late", True, 3.4, "a | b <c>"),
+                Result("race", "it_comes_late", True, 3.4, "a | b <c>", 7, "28 Nov 15:58"),
                 Result("fix", "it_never_comes", False, 120.2),
                 Result("break", "a_wrong_path_drops_lines", False, 120.2),
             ],
@@ -59,6 +59,8 @@ class TableTests(SynchronousTestCase):
             "2 cores",
         )
         self.assertIn("1 of 3 found", text)
-        self.assertIn("| it comes late | race | 3 s | a \\| b &lt;c> |", text)
+        self.assertIn("| it comes late | race | 3 s | a \\| b &lt;c> | 28 Nov 15:58 |", text)
         self.assertIn("| it never comes | fix | not in 120 s |", text)
-        self.assertRegex(text, r"path drops lines \| break .* every 10 s; tests\.\S+ finds it \|")
+        self.assertRegex(
+            text, r"path drops lines \| break .* hundred have that; tests\.\S+ finds it \|"
+        )

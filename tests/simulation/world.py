@@ -398,9 +398,10 @@ class World:
         self.note("agent has ended")
         assert self.process is not None
         self.process.check_end()
-        self.accounting.dropped += self.process.dropped
-        self.accounting.rejected += self.process.rejected
-        self.accounting.unread += self.process.unread
+        process = self.process
+        self.accounting.ended(
+            dropped=process.dropped, rejected=process.rejected, unread=process.unread
+        )
         self.reader.end_of_stream()
         if not self._ending:
             self._later_again()
