@@ -182,13 +182,15 @@ WHY_MISSED: Final[dict[str, str]] = {
     "the_rest_of_a_line_goes_to_a_file_that_was_emptied": (
         "not searched for since a file is emptied on purpose"
     ),
-    "a_writer_writes_to_a_number_that_it_has_closed": (
-        "not searched for since there are faults that fill the output; the reader of a Unix "
-        "socket as stdout would have to end while it is full"
-    ),
     "a_rotation_forgets_what_was_not_read": (
         "a file would have to be renamed while a full disk has cut its last line; what is "
         "unread in a named pipe that is replaced is lost in any case"
+    ),
+    "a_writer_writes_to_a_number_that_it_has_closed": (
+        "the reader of a Unix socket as stdout would have to end while it is full"
+    ),
+    "announcements_are_subscribed_to_at_qos_1": (
+        "devices publish their announcements at QoS 0, at which they come in any case"
     ),
 }
 """Mutants that are tried and may not be found, each with the reason."""
