@@ -14,14 +14,15 @@ __all__ = ["FIRST_LOOK_S", "LAST_LOOK_S", "PATIENT_LOOK_S", "LookPace"]
 
 FIRST_LOOK_S: Final = 0.002
 """While a sender waits, or a drain."""
-PATIENT_LOOK_S: Final = 0.025
-"""Where none waits: longer than from one message to the next at 50 a second."""
+PATIENT_LOOK_S: Final = 0.5
+"""Where none waits. In a flow of messages the next one asks, and this timer is for the last of them:
+it cannot be put off by each, since Twisted wakes up for a cancelled timer too."""
 LAST_LOOK_S: Final = 0.05
 """A reader that is slow is asked less and less often."""
 
 
 class LookPace:
-    """The delays between looks; they double until the reader has taken something."""
+    """The delays between looks; short ones double until the reader has taken something."""
 
     __slots__ = ("_delay_s", "_first_s")
 
@@ -50,5 +51,5 @@ class LookPace:
     def next_s(self) -> float:
         """Return the seconds to the next look."""
         delay_s = self._delay_s
-        self._delay_s = min(2 * delay_s, LAST_LOOK_S)
+        self._delay_s = max(delay_s, min(2 * delay_s, LAST_LOOK_S))
         return delay_s

@@ -25,6 +25,9 @@ USUAL_WINDOW: Final = 20
 NARROW_WINDOW: Final = 100
 """With a larger one the broker goes on for 40 ms at a few thousand messages a second."""
 
+FEW: Final = 8
+"""With more that wait, messages come so fast that the next acknowledgement is not far."""
+
 
 class _Arrived:
     """The packet ids of one read and whether their lines have been settled."""
@@ -66,9 +69,13 @@ class AckWindow:
         return 2 * self._count >= self._window
 
     @property
-    def narrow(self) -> bool:
-        """Whether messages wait in a small window: the broker soon needs every acknowledgement."""
-        return self._count > 0 and self._window <= NARROW_WINDOW
+    def delays_the_next(self) -> bool:
+        """Whether a broker may hold back the next message until TCP acknowledges these.
+
+        Either few wait, and our acknowledgement, which would bring that of TCP, waits for the
+        reader or for the next message; or the window is small, and the broker soon needs each.
+        """
+        return 0 < self._count <= FEW or (self._count > 0 and self._window <= NARROW_WINDOW)
 
     def __len__(self) -> int:
         """Return the number of messages that are not acknowledged."""

@@ -227,7 +227,7 @@ class MqttLink(Protocol):
             if data[0] != CONNACK:
                 self.abort(causes.of_wrong_speech(data))
         self.inflow.data(data)
-        if self.acknowledgements.narrow:
+        if self.acknowledgements.delays_the_next:
             acknowledge_now(self.transport)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.errors import ProtocolError
-from metrics_agent.transports.mqtt.acknowledge import AckWindow
+from metrics_agent.transports.mqtt.acknowledge import FEW, NARROW_WINDOW, AckWindow
 from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
 from tests.transports.mqtt.scripted import puback
 
@@ -55,6 +55,17 @@ class AckWindowTests(SynchronousTestCase):
         self.assertFalse(self.window.pressing)
         self.window.hold([10])
         self.assertTrue(self.window.pressing)
+
+    def test_a_broker_that_may_hold_back_the_next(self) -> None:
+        """While few wait, and while any wait in a small window."""
+        for window, most in ((1000, FEW), (NARROW_WINDOW, NARROW_WINDOW)):
+            acknowledgements = AckWindow(self.written.append, window=window)
+            self.assertFalse(acknowledgements.delays_the_next)
+            acknowledgements.hold(range(1, 1 + most))
+            self.assertTrue(acknowledgements.delays_the_next)
+        acknowledgements = AckWindow(self.written.append, window=1000)
+        acknowledgements.hold(range(FEW + 1))
+        self.assertFalse(acknowledgements.delays_the_next)
 
     def test_settled_together(self) -> None:
         """Who settles many begins with the last: then they are acknowledged in one write."""
