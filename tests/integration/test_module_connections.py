@@ -78,6 +78,7 @@ class ModuleConnectionTests(AgentCase):
                 f"{ {module: self.missing(parent, module) for module in modules} }"
                 f"{logged(parent.log)}"
             ),
+            40,
         )
 
     def missing(self, parent: Any, module: str) -> list[int]:
