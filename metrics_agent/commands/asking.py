@@ -45,7 +45,7 @@ _PIECE_BYTES: Final = 64 * 1024
 _MOST_BYTES: Final = 1024 * 1024
 # In TOML or JSON, on a line of its own, an absolute path or one that starts with ~/.
 _STATE_DIR: Final = re.compile(
-    r"""^[{\s]*"?state_dir"?[ \t]*[=:][ \t]*["']((?:/|~/)[^"'\\\0\n]*)["']""", re.MULTILINE
+    r"""^[{ \t]*"?state_dir"?[ \t]*[=:][ \t]*["']((?:/|~/)[^"'\\\0\n]*)["']""", re.MULTILINE
 )
 
 
