@@ -91,6 +91,7 @@ setup(
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
         "Topic :: Home Automation",
         "Topic :: System :: Monitoring",
         "Typing :: Typed",
