@@ -15,7 +15,7 @@ __all__ = ["FIRST_LOOK_S", "LAST_LOOK_S", "PATIENT_LOOK_S", "LookPace"]
 FIRST_LOOK_S: Final = 0.002
 """While a sender waits, or a drain."""
 PATIENT_LOOK_S: Final = 0.5
-"""Where none waits. In a flow of messages the next one asks, and this timer is for the last of them:
+"""Where none waits. In a flow of messages the next one asks, and this timer is for the last one:
 it cannot be put off by each, since Twisted wakes up for a cancelled timer too."""
 LAST_LOOK_S: Final = 0.05
 """A reader that is slow is asked less and less often."""
