@@ -2,8 +2,9 @@
 
 Twisted imports asyncio and an HTTP client's cookies for what the agent never asks of it, paho an
 opener of URLs and TLS: 8 MB, half of it OpenSSL's own library. Until one of their attributes is
-asked for, such a module is an empty one that loads the real one then; so nothing is different for
-those who use it, whoever they are.
+asked for, such a module is an empty one that loads the real one then, and hands on to it what is
+asked, set and deleted; so nothing is different for those who use it, whoever they are. Only its
+`__dict__` and `__file__` are not those of the real one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from threading import Lock
+from threading import RLock
 from types import ModuleType
 from typing import Any, Final, cast
 
@@ -38,8 +39,11 @@ class _Late(ModuleType):
     """A module that is loaded when something is asked of it."""
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__all__":  # `from ... import *`
+            real = self._real()
+            return getattr(real, name, [each for each in vars(real) if not each.startswith("_")])
         # What looks through all modules, such as a traceback, has no use for them.
-        if name.startswith("__") and name.endswith("__"):
+        if _is_special(name):
             raise AttributeError(name)
         known = _LATE[self.__name__]
         if name in known:
@@ -49,6 +53,19 @@ class _Late(ModuleType):
             return import_module(f"{self.__name__}.{name}")
         return getattr(self._real(), name)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        # The import sets special names, and the parts of a package once it has loaded them.
+        if _is_special(name) or sys.modules.get(f"{self.__name__}.{name}", self) is value:
+            super().__setattr__(name, value)
+        else:
+            setattr(self._real(), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._real(), name)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._real())
+
     def _has_part(self, name: str) -> bool:
         path = self.__dict__.get("__path__")
         return bool(path) and PathFinder.find_spec(f"{self.__name__}.{name}", path) is not None
@@ -57,6 +74,10 @@ class _Late(ModuleType):
         _FINDER.make_room_for_real(self)
         # Of two threads that come here, the import has one wait for the other.
         return import_module(self.__name__)
+
+
+def _is_special(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
 
 
 class _LateLoader:
@@ -90,7 +111,8 @@ class _Finder:
     """Finds what is to be loaded late, before the finders of Python do."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        # A signal handler or a `__del__` may ask for a module while this thread holds it.
+        self._lock = RLock()
         self._wanted: set[str] = set()
 
     def make_room_for_real(self, late: ModuleType) -> None:

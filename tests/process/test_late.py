@@ -95,3 +95,21 @@ print(len(found), len(set(found)))
         code += "import ssl\nprint(type(ssl).__name__, len(sys.meta_path))"
         bare = self.run_python("import sys; print(len(sys.meta_path))")
         self.assertEqual(self.run_python(code), f"module {int(bare) + 1}")
+
+    def test_what_is_set_and_listed_is_of_the_real_module(self) -> None:
+        """By those who imported it before it was loaded, such as what replaces parts of `ssl`."""
+        code = """
+import asyncio, hashlib, ssl, stringprep, urllib.request
+from unittest import mock
+ssl._create_default_https_context = ssl._create_unverified_context
+with mock.patch("asyncio.run", 7), mock.patch.object(urllib.request, "urlopen", 8):
+    assert sys.modules["asyncio"].run == 7 and sys.modules["urllib.request"].urlopen == 8
+assert callable(sys.modules["asyncio"].run) and callable(sys.modules["urllib.request"].urlopen)
+names, all_names = {}, {}
+exec("from hashlib import *", names)
+exec("from stringprep import *", all_names)
+assert "sha256" in names and "in_table_a1" in all_names
+assert dir(ssl) == dir(sys.modules["ssl"])
+print(sys.modules["ssl"]._create_default_https_context.__name__)
+"""
+        self.assertEqual(self.run_python(BEGIN + code), "_create_unverified_context")
