@@ -7,8 +7,8 @@ read.
 
 from __future__ import annotations
 
-import threading
 import time
+from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -26,19 +26,24 @@ def say(words: Callable[[], object]) -> None:
     """Call ``words``, which log, and wait for their reader, no longer than a second in all.
 
     In a thread of its own: the log may be what hangs, and its locks may be held by whom a signal
-    has interrupted.
+    has interrupted. Not one of `threading`, which waits until it runs: where memory is short that
+    may be forever.
 
     Raises:
         RuntimeError: there are no more threads; MemoryError is possible too.
     """
+    said = allocate_lock()
+    said.acquire()
 
     def run() -> None:
-        words()
-        wait_until_read(STDERR, _READER_WAIT_S)
+        try:
+            words()
+            wait_until_read(STDERR, _READER_WAIT_S)
+        finally:
+            said.release()
 
-    speaker = threading.Thread(target=run, name="last words", daemon=True)
-    speaker.start()
-    speaker.join(_SAY_S)
+    start_new_thread(run, ())
+    said.acquire(timeout=_SAY_S)
 
 
 def wait_until_read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,10 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.process import exit as exit_module
+from metrics_agent.process import last_words
 from metrics_agent.process.descriptors import unread_bytes
 from metrics_agent.process.exit import ExitCode, ExitStatus
-from metrics_agent.process.last_words import wait_until_read
+from metrics_agent.process.last_words import say, wait_until_read
 from metrics_agent.process.standstill import RunningClock
 
 
@@ -133,6 +135,26 @@ class ExitStatusTests(SynchronousTestCase):
     def test_ends_by_default(self) -> None:
         """Without another way the process is ended by the system call."""
         self.assertIs(ExitStatus()._hard_exit, os._exit)
+
+
+class SayTests(SynchronousTestCase):
+    """The words that come before the end."""
+
+    def test_returns_when_they_are_said(self) -> None:
+        """In another thread, and long before the second in which they must be said."""
+        self.patch(last_words, "_SAY_S", 60.0)
+        threads: list[int] = []
+        say(lambda: threads.append(threading.get_ident()))
+        self.assertEqual(len(threads), 1)
+        self.assertNotEqual(threads[0], threading.get_ident())
+
+    def test_a_thread_that_never_runs(self) -> None:
+        """Where memory is short a thread that was started may end before it has begun."""
+        self.patch(last_words, "_SAY_S", 0.0)
+        self.patch(last_words, "start_new_thread", lambda *_run: 1)
+        said: list[bool] = []
+        say(lambda: said.append(True))
+        self.assertEqual(said, [])
 
 
 class DeadlineTests(SynchronousTestCase):

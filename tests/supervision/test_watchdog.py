@@ -168,7 +168,7 @@ class WatchdogTest(SynchronousTestCase):
         watchdog = self.started()
         self.patch(watchdog_module, "_stacks", no_memory)
         self.tick(watchdog, 59)
-        self.patch(watchdog_module.threading, "Thread", no_memory)
+        self.patch(last_words, "start_new_thread", no_memory)
         with self.assertRaises(MemoryError):
             self.tick(watchdog)
         self.assertEqual(self.exits, [70])
