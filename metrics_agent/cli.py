@@ -147,7 +147,7 @@ def _parser() -> ArgumentParser:
         help="ask the running agent how it is: modules, brokers, output, devices, last values",
         epilog="Exit codes: 0 all is well; 1 a module has failed or is parked, a broker or the "
         "output is away, or the status page cannot listen; with --device, the device is silent or "
-        "offline; 3 no agent answers; 78 so, and the configuration cannot be used.",
+        "offline; 3 no agent answers; 78 no agent answers and the configuration cannot be used.",
     )
     status.add_argument("--module", metavar="NAME", help="show only this module")
     status.add_argument(
@@ -167,7 +167,7 @@ def _parser() -> ArgumentParser:
         help="show the lines of the running agent as they go to its output",
         epilog="Ends at Ctrl-C, or with the agent. What is not read fast enough is skipped and "
         "counted, on stderr; the agent never waits. Exit codes: 0 the agent has ended, 3 no agent "
-        "answers, 78 so, and the configuration cannot be used.",
+        "answers, 78 no agent answers and the configuration cannot be used.",
     )
     tap.add_argument("name", nargs="?", metavar="MODULE|DEVICE", help="only those of one of them")
     login = commands.add_parser(

@@ -46,8 +46,8 @@ def status(
         watch_s: ask again after so many seconds, until this process is ended.
 
     Returns:
-        0 if all is well, 1 if something is wrong, 3 if no agent answers, 78 if so and the
-        configuration cannot be used.
+        0 if all is well, 1 if something is wrong, 3 if no agent answers, 78 if none
+        answers and the configuration cannot be used.
     """
     if watch_s is None:
         return _once(find_places(config), module, device, as_json=as_json)

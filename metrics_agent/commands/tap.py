@@ -30,8 +30,8 @@ def tap(process: Process, config: str | None, name: str | None) -> int:
         name: of a module or a device; None for all.
 
     Returns:
-        0 when the agent has ended, 1 without a stdout, 3 if no agent answers, 78 if so and
-        the configuration cannot be used.
+        0 when the agent has ended, 1 without a stdout, 3 if no agent answers, 78 if none
+        answers and the configuration cannot be used.
     """
     if process.stdout_problem:
         say_error(f"error: {process.stdout_problem}")

@@ -1,4 +1,4 @@
-"""The last lines of the log: said even where the process hangs, and waited for by whom ends.
+"""The last lines of the log: written even where the process hangs, and read before it ends.
 
 Telegraf closes its end of the log's pipe when we have ended, and what it has not read by then is
 lost: the very lines that say why. So the last thing that a process does is to wait until they are
@@ -25,9 +25,9 @@ _READER_WAIT_S: Final = 0.2
 def say(words: Callable[[], object]) -> None:
     """Call ``words``, which log, and wait for their reader, no longer than a second in all.
 
-    In a thread of its own: the log may be what hangs, and its locks may be held by whom a signal
-    has interrupted. Not one of `threading`, which waits until it runs: where memory is short that
-    may be forever.
+    In a thread of its own: the log may be what hangs, and its locks may be held by the code
+    that a signal has interrupted. Not one of `threading`, whose start waits until it runs: where
+    memory is short that may be forever.
 
     Raises:
         RuntimeError: there are no more threads; MemoryError is possible too.

@@ -70,7 +70,7 @@ def dispatch_directly(reactor: Any) -> None:
 
     Twisted makes one for each event, with the descriptor's name in it for lines of its old log
     interface: a dozen calls and two dictionaries, 3 us, for a name that is hardly ever logged.
-    What is raised is logged as before.
+    What leaves the call is logged as before; what the reactor catches itself lacks that name too.
 
     Args:
         reactor: any whose module takes ``callWithLogger`` from Twisted's log.
