@@ -25,7 +25,7 @@ USUAL_WINDOW: Final = 20
 NARROW_WINDOW: Final = 100
 """With a larger one the broker goes on for 40 ms at a few thousand messages a second."""
 
-FEW: Final = 8
+FEW: Final = 2
 """With more that wait, messages come so fast that the next acknowledgement is not far."""
 
 
