@@ -64,6 +64,10 @@ _DO_NOT_WAIT_FOR_NAMES: Final = frozenset(
 """These end the wait for announcements early, which costs names that no file has."""
 
 
+def _little_is_set_aside() -> bool:
+    return announcement_gate.SET_ASIDE_BYTES < _SET_ASIDE_BYTES
+
+
 def may_cost_names(kinds: Collection[str]) -> bool:
     """Say whether lines of announced devices may lack their names with these kinds of faults."""
     some = set(kinds)
@@ -133,7 +137,12 @@ class Accounting:
         """Take an acknowledgement; `dropped` is how many metrics were dropped so far."""
         if self.ledger.may_be_acknowledged(publication):
             return
-        self._early.add(key_of(publication))
+        key = key_of(publication)
+        if owner_of(key[0]) == "hadiscovery" and _little_is_set_aside():
+            # A burst of entities that are not known yet is not held back until they are.
+            self.ledger.nothing.add(key)
+            return
+        self._early.add(key)
         if len(self._early) > dropped:
             self._violate(
                 f"{publication.topic} {publication.payload!r} was acknowledged before the "
@@ -173,8 +182,7 @@ class Accounting:
                 f"counted: {missing[:5]}"
             )
         # Where little may be set aside, a burst is not held back until its devices are announced.
-        is_small = announcement_gate.SET_ASIDE_BYTES < _SET_ASIDE_BYTES
-        if self.ledger.nameless and not is_small and not may_cost_names(kinds):
+        if self.ledger.nameless and not _little_is_set_aside() and not may_cost_names(kinds):
             self._violate(f"{self.ledger.nameless} lines of announced devices have no name")
         missing = self.ledger.missing(0, at_broker)
         lost: dict[int, list[Key]] = {}

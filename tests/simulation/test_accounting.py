@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.transports.mqtt import announcement_gate
+from metrics_agent.transports.mqtt.announcement_gate import SET_ASIDE_BYTES
 from tests.simulation.accounting import Accounting
 from tests.simulation.broker import Publication
 from tests.simulation.clock import SimClock
@@ -81,6 +83,16 @@ class AccountingTests(SynchronousTestCase):
         accounting.close([], (), ())
         self.assertEqual(len(violations), 1)
         self.assertIn("('a', 0, 2), ('a', 0, 3)", violations[0])
+
+    def test_entities_that_are_not_known_yet(self) -> None:
+        """Only where little may be set aside are their messages handed on before."""
+        for limit, expected in ((SET_ASIDE_BYTES, 1), (1 << 16, 0)):
+            self.patch(announcement_gate, "SET_ASIDE_BYTES", limit)
+            violations: list[str] = []
+            accounting = Accounting(SimClock(Random(0)), violations.append)
+            message = Publication("ha/h2q1/state", b'{"energy":7,"power":7}', 1)
+            accounting.acknowledged(message, dropped=0)
+            self.assertEqual(len(violations), expected)
 
     def test_more_acknowledgements_than_drops(self) -> None:
         """Each metric that was dropped explains one early acknowledgement."""
