@@ -8,6 +8,7 @@ from OpenSSL import SSL
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.transports.mqtt.acknowledge import FEW
 from metrics_agent.transports.quick_ack import acknowledge_now
 from tests.transports.mqtt.scripted import Scripted, publish
 
@@ -75,19 +76,19 @@ class LinkTests(SynchronousTestCase):
         return self
 
     def test_small_window(self) -> None:
-        """After each read while messages wait for our acknowledgement, in a small window only."""
+        """After each read while messages wait for our acknowledgement; in a large window few."""
         for settings, times in (
-            ({"protocol": "3.1.1"}, 2),
-            ({"protocol": "5", "receive_maximum": 20}, 2),
-            ({"protocol": "5", "receive_maximum": 1000}, 0),
+            ({"protocol": "3.1.1"}, 4),
+            ({"protocol": "5", "receive_maximum": 20}, 4),
+            ({"protocol": "5", "receive_maximum": 1000}, FEW),
         ):
             self.options: list[tuple[int, ...]] = []
             script = Scripted(**settings)
             script.connection.subscribe("a", 1, script.lines_of)
             transport = script.start()
             transport.getHandle = self.getHandle
-            script.send(publish(script.v5, b"a", b"1", 1))
-            script.send(publish(script.v5, b"a", b"1", 2))
+            for packet_id in range(1, 5):
+                script.send(publish(script.v5, b"a", b"1", packet_id))
             for batch in script.batches:
                 batch.settle()
             script.send(publish(script.v5, b"a", b"1"))
