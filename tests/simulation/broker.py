@@ -203,7 +203,9 @@ class ModelBroker:
         session = self.sessions.get(name)
         if session is not None:
             before, session.client = session.client, None
-            if before is not None and before.is_ours and before.is_open and holder.is_ours:
+            # A broker that was silent may read the CONNECT of one that is gone after a newer one.
+            clients = (before, holder)
+            if all(each is not None and each.is_ours and each.is_open for each in clients):
                 self.on_fault(f"two connections of the agent have the client id {name}")
             goes_on = not connect.clean and session.expiry_s > 0
             if before is not None:

@@ -166,16 +166,21 @@ class BrokerTests(SynchronousTestCase):
     """What brokers see of the agent."""
 
     def test_two_connections(self) -> None:
-        """One takes the other's session over; not from a connection that is lost or another's."""
+        """One takes the other's session over; not where one of both is lost, or another's."""
         violations: list[str] = []
         broker = ModelBroker(SimClock(Random(0)))
         broker.on_fault = violations.append
         connect = Connect(4, False, 60, "agent", NEVER_S)
-        for is_ours, is_open in ((True, False), (False, True), (True, True)):
+        for is_ours, is_open, is_new_open in (
+            (True, False, True),
+            (False, True, True),
+            (True, True, False),
+            (True, True, True),
+        ):
             before: Any = SimpleNamespace(
                 is_ours=is_ours, is_open=is_open, taken_over=lambda **_named: None
             )
-            ours: Any = SimpleNamespace(is_ours=True)
+            ours: Any = SimpleNamespace(is_ours=True, is_open=is_new_open)
             broker.open_session(connect, before)
             self.assertEqual(violations, [])
             broker.open_session(connect, ours)
