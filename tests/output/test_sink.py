@@ -335,7 +335,7 @@ class DeliveryTests(SinkTestCase):
         self.reactor.advance(1)
         self.assertEqual(self.settled, [])
         self.writer.can_tell = True
-        self.reactor.advance(PATIENT_LOOK_S)
+        self.reactor.advance(LAST_LOOK_S)
         self.assertEqual(self.settled, ["a"])
 
     def test_settle_raises(self) -> None:
