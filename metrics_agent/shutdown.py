@@ -92,7 +92,7 @@ class Shutdown:
         if state is not None:
             await take("state", lambda: saving, _STATE_WAIT_S)
             parts.guard.run("state", state.finish)
-        self._end_within(_REACTOR_GRACE_S, "Stopped, but a thread has not ended")
+        self._end_within(_REACTOR_GRACE_S)
         self._log_the_end()
 
     def _running_for_s(self) -> float:
@@ -101,7 +101,7 @@ class Shutdown:
     def _remaining_s(self) -> float:
         return max(0.0, self._drain_timeout_s - self._running_for_s())
 
-    def _end_within(self, seconds: float, why: str) -> None:
+    def _end_within(self, seconds: float, why: str = "") -> None:
         # It needs a thread; where there are no more of them the stop goes on without.
         self._parts.guard.run("stop", self._parts.exit_status.end_within, seconds, why)
 

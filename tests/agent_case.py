@@ -123,7 +123,7 @@ class FakeExit:
     def leave_out_standstill(self, reactor: Any) -> None:
         self.clocks.append(reactor)
 
-    def end_within(self, seconds: float, _why: str) -> None:
+    def end_within(self, seconds: float, _why: str = "") -> None:
         self.deadlines.append(seconds)
         self.on_deadline()
 

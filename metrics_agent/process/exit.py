@@ -83,12 +83,12 @@ class ExitStatus:
             self._clock = RunningClock()
             self._clock.drive(reactor)
 
-    def end_within(self, seconds: float, why: str) -> None:
+    def end_within(self, seconds: float, why: str = "") -> None:
         """End the process after that long, however it hangs; a later call replaces this one.
 
         Args:
             seconds: from now.
-            why: a clause for the log, see `now`.
+            why: see `now`.
         """
         self.cancel_deadline()
         if not self._may_start_threads:
@@ -111,13 +111,15 @@ class ExitStatus:
             self._cancelled.set()
             self._cancelled = None
 
-    def now(self, why: str) -> None:
-        """End the process at once, with the code so far, and log why: a clause.
+    def now(self, why: str = "") -> None:
+        """End the process at once, with the code so far; also called by signal handlers.
 
-        Also called by signal handlers.
+        Args:
+            why: a clause for the log; empty where all is done and only a thread goes on, such as
+                one that looks up a name.
         """
         try:
-            if self._may_start_threads:
+            if why and self._may_start_threads:
                 say(partial(_log_the_end, why, self.code))
         finally:
             self._hard_exit(int(self.code))

@@ -197,6 +197,11 @@ class DeadlineTests(SynchronousTestCase):
             ["It hangs: this process ends now, with status 1."],
         )
 
+    def test_nothing_to_say(self) -> None:
+        """Where all is done a thread that goes on is no news."""
+        self.status.now()
+        self.assertEqual((self.ended, self.events), ([(0, 0.0)], []))
+
     def test_ends_without_words(self) -> None:
         """What hangs or is missing may be what the words need."""
 

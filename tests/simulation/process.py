@@ -66,7 +66,7 @@ class _Exit:
     def leave_out_standstill(self, reactor: ProcessReactor) -> None:
         reactor.leaves_out_standstill = True
 
-    def end_within(self, seconds: float, _why: str) -> None:
+    def end_within(self, seconds: float, _why: str = "") -> None:
         if self._limit is None:
             self._began()
         self.cancel_deadline()
