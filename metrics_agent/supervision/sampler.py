@@ -2,14 +2,14 @@
 
 That a module has emitted a metric is a number that grows. To write the time beside it would cost
 each message something; to look whether it has grown costs next to nothing. But each look wakes
-the process up: while no module has anything new, two looks of three are left out.
+the process up: while no module has anything new, it looks a third as often.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
+from itertools import islice, takewhile
 from math import ceil
 from typing import Any, Final
 
@@ -22,9 +22,9 @@ from metrics_agent.timer import Timer
 __all__ = ["SAMPLE_S", "Sampler"]
 
 SAMPLE_S: Final = 0.5
-_LEFT_OUT: Final = 2
+IDLE_SAMPLE_S: Final = 1.5
 LONGEST_S: Final = 600.0
-"""Samples of the lag are kept for so long: 40 KB."""
+"""Samples of the lag are kept for so long: 120 KB."""
 
 
 @define
@@ -57,7 +57,8 @@ class Sampler(Service):
         self._clock = clock
         self._counters = counters
         self._looked = looked
-        self._lags: deque[float] = deque(maxlen=round(LONGEST_S / SAMPLE_S))
+        # When, and by how much.
+        self._lags: deque[tuple[float, float]] = deque(maxlen=round(LONGEST_S / SAMPLE_S))
         self._seen: dict[str, _Seen] = {}
         self._due_s = 0.0
         self._timer = Timer(clock, self._sample, failed)
@@ -77,12 +78,12 @@ class Sampler(Service):
         """Return by how much timers were late: the 99th percentile and the maximum.
 
         Args:
-            over_s: of the last so many seconds, `LONGEST_S` at most.
+            over_s: of the last so many seconds, `LONGEST_S` at most, and of the last look always.
         """
-        count = max(1, ceil(over_s / SAMPLE_S))
-        lags = sorted(islice(reversed(self._lags), count))
-        if not lags:
-            return 0.0, 0.0
+        from_s = self._clock.seconds() - min(over_s, LONGEST_S)
+        newest = reversed(self._lags)
+        recent = [*islice(newest, 1), *takewhile(lambda sample: sample[0] > from_s, newest)]
+        lags = sorted(lag_s for _at_s, lag_s in recent) or [0.0]
         return lags[ceil(0.99 * len(lags)) - 1], lags[-1]
 
     def since_metric_s(self, module: str) -> float | None:
@@ -101,7 +102,7 @@ class Sampler(Service):
     def _sample(self) -> float:
         self._looked()
         now_s = self._clock.seconds()
-        self._lags.append(max(0.0, now_s - self._due_s))
+        self._lags.append((now_s, max(0.0, now_s - self._due_s)))
         news = False
         for module, counters in self._counters.all():
             seen = self._seen.get(module)
@@ -114,10 +115,6 @@ class Sampler(Service):
             if errors != seen.errors:
                 seen.errors, seen.error_s = errors, now_s
                 news = True
-        delay_s = SAMPLE_S
-        if not news:
-            # Those that are left out count as in time.
-            self._lags.extend([0.0] * _LEFT_OUT)
-            delay_s += _LEFT_OUT * SAMPLE_S
+        delay_s = SAMPLE_S if news else IDLE_SAMPLE_S
         self._due_s = now_s + delay_s
         return delay_s

@@ -49,10 +49,15 @@ class SamplerTests(SynchronousTestCase):
         self.assertEqual(self.looks[7:], [8.0, 8.5])
 
     def test_lag_while_nothing_happens(self) -> None:
-        """Seen too, and what was not looked at counts as in time."""
+        """Seen too, among the looks that there were: 40 a minute."""
         self.run_for(61)
         self.clock.advance(3)
-        self.assertEqual(self.sampler.reactor_lag_s(60), (0.0, 2.0))
+        self.assertEqual(self.sampler.reactor_lag_s(60), (2.0, 2.0))
+        self.assertEqual(self.sampler.reactor_lag_s(600), (2.0, 2.0))
+        self.clock.advance(1)
+        self.assertEqual(
+            self.sampler.reactor_lag_s(0.5), (2.0, 2.0), "there was no other look since"
+        )
         self.run_for(60)
         self.assertEqual(self.sampler.reactor_lag_s(60), (0.0, 0.0))
 

@@ -75,7 +75,7 @@ class AckWindow:
         Either few wait, and our acknowledgement, which would bring that of TCP, waits for the
         reader or for the next message; or the window is small, and the broker soon needs each.
         """
-        return 0 < self._count <= FEW or (self._count > 0 and self._window <= NARROW_WINDOW)
+        return self._count > 0 and (self._count <= FEW or self._window <= NARROW_WINDOW)
 
     def __len__(self) -> int:
         """Return the number of messages that are not acknowledged."""
