@@ -74,7 +74,6 @@ class AnnouncementGate:
         self._frames: list[Frame | Skipped] = []
         self._bytes = 0
         self._barrier: Deferred[bool] | None = None
-        self._passed = False
         self._paused = False
         self._paused_at_s = 0.0
         self._quiet_since_s = 0.0
@@ -103,7 +102,6 @@ class AnnouncementGate:
             return
         self._filters = [inner_filter(each) for each in filters]
         self._barrier = None
-        self._passed = False
         self._looked_again = False
         self.complete = False
         self._limit_s = self._reactor.seconds() + LONGEST_S
@@ -116,7 +114,7 @@ class AnnouncementGate:
 
         def note(is_passed: bool) -> bool:
             if is_passed and self._barrier is passed and self.active:
-                self._passed = self.complete = True
+                self.complete = True
                 self._start_clock()
             return is_passed
 
@@ -206,14 +204,14 @@ class AnnouncementGate:
     def _start_clock(self) -> None:
         now_s = self._reactor.seconds()
         self._quiet_since_s = self._paused_at_s = now_s
-        self._latest_s = now_s + (LATEST_S if self._passed else ANSWER_S)
+        self._latest_s = now_s + (LATEST_S if self.complete else ANSWER_S)
         if not self._paused:
             self._set_timer()
 
     def _go_on(self) -> None:
         """Wait on: an announcement has come, or what has come is not looked at yet."""
         now_s = self._quiet_since_s = self._reactor.seconds()
-        wait_s = QUIET_S if self._passed else ANSWER_S
+        wait_s = QUIET_S if self.complete else ANSWER_S
         self._latest_s = min(self._limit_s, max(self._latest_s, now_s + wait_s))
 
     def _set_timer(self) -> None:
@@ -222,7 +220,7 @@ class AnnouncementGate:
 
     def _end_s(self) -> float:
         quiet_s = self._quiet_since_s + QUIET_S
-        return min(quiet_s, self._latest_s) if self._passed else self._latest_s
+        return min(quiet_s, self._latest_s) if self.complete else self._latest_s
 
     def _turn(self) -> float | None:
         now_s: float = self._reactor.seconds()
@@ -232,7 +230,7 @@ class AnnouncementGate:
             self._due_s = now_s + QUIET_S
             return QUIET_S
         if self._unread():
-            if self._passed:
+            if self.complete:
                 self._quiet_since_s = now_s
             else:
                 self._go_on()
