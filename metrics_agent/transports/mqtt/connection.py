@@ -350,14 +350,14 @@ class MqttConnection(Service):
             self._await_announcements()
             gate = self._link.inflow.announcement_gate
             awaits = gate.active
-            some_wait = self._subscriber.flush(
+            self._subscriber.flush(
                 self._link.engine,
                 self._table.wanted(),
                 self.broker,
                 awaited=self._table.learned() if awaits else None,
                 gives_up=gate.complete and not awaits,
             )
-            if (some_wait or awaits) and not self._later_flushes.active:
+            if awaits and not self._later_flushes.active:
                 self._later_flushes.start(_LOOK_AGAIN_S)
             self._await_announcements()
             if self._subscriber.waits_for_an_answer and not self._answers.active:

@@ -142,9 +142,9 @@ class Subscriber:
         wanted: Mapping[str, int],
         broker: str,
         *,
-        awaited: Container[str] | None = None,
-        gives_up: bool = True,
-    ) -> bool:
+        awaited: Container[str] | None,
+        gives_up: bool,
+    ) -> None:
         """Subscribe to what is queued, and unsubscribe from unwanted filters as far as is safe now.
 
         Args:
@@ -156,19 +156,15 @@ class Subscriber:
                 pile up.
             gives_up: filters that are not wanted are unsubscribed; not while an announcement may
                 bring them back.
-
-        Returns:
-            Whether filters wait for announcements.
         """
         suspects = self._suspects
         queued, self._queued = self._queued, {}
         if awaited is not None:
             self._queued = {name: None for name in queued if name in awaited}
-        waiting = self._queued
         asked = [
             name
             for name in queued
-            if name in wanted and name not in waiting and suspects.allows(name)
+            if name in wanted and name not in self._queued and suspects.allows(name)
         ]
         if not asked and not self._unanswered and (name := suspects.next(wanted)) is not None:
             asked = [name]
@@ -197,7 +193,6 @@ class Subscriber:
             if packet_id is not None:
                 self._unsubscribing[packet_id] = names
         self._log_unsubscribed(unwanted, broker)
-        return bool(waiting)
 
     def _covered(self, names: Collection[str], wanted: Iterable[str]) -> set[str]:
         """Return those of some names whose topics a filter in force has as well."""
