@@ -7,7 +7,7 @@ from typing import Final
 
 from metrics_agent.limits import TOPIC_LEVELS
 
-__all__ = ["covers", "inner_filter", "text_fault", "valid_filter", "valid_topic"]
+__all__ = ["covers", "has_wildcard", "inner_filter", "text_fault", "valid_filter", "valid_topic"]
 
 _MAX_BYTES: Final = 65_535
 # MQTT 3.1.1, 1.5.3, and MQTT 5, 1.5.4: a receiver may close the connection for these, and mosquitto
@@ -30,7 +30,7 @@ def valid_filter(text: str) -> str | None:
 def valid_topic(text: str) -> str | None:
     """Say why a text cannot be published to, or None if it can."""
     reason = text_fault(text) or _levels_fault(text)
-    if reason is None and ("+" in text or "#" in text):
+    if reason is None and has_wildcard(text):
         return "a topic has no wildcard"
     return reason
 
@@ -72,6 +72,11 @@ def _wildcard_fault(levels: list[str]) -> str | None:
         if level not in {"+", "#"} and ("+" in level or "#" in level):
             return f"a wildcard replaces a whole level, got {level!r}"
     return "# may only be the last level" if "#" in levels[:-1] else None
+
+
+def has_wildcard(text: str) -> bool:
+    """Say whether a valid filter has more than one topic."""
+    return "+" in text or "#" in text
 
 
 def inner_filter(topic_filter: str) -> str:

@@ -25,7 +25,7 @@ from twisted.logger import Logger
 
 from metrics_agent.limits import REMEMBERED_FILTERS
 from metrics_agent.state.directory import StateFile
-from metrics_agent.topic_filters import covers, valid_filter
+from metrics_agent.topic_filters import covers, has_wildcard, valid_filter
 from metrics_agent.transports.mqtt.engine import Engine, Subscribed, Unsubscribed
 from metrics_agent.transports.mqtt.suspects import Suspects
 
@@ -197,7 +197,7 @@ class Subscriber:
     def _covered(self, names: Collection[str], wanted: Iterable[str]) -> set[str]:
         """Return those of some names whose topics a filter in force has as well."""
         # Only one with a wildcard covers another: thousands are not compared with thousands.
-        in_force = [name for name in wanted if name in self._granted and _has_wildcard(name)]
+        in_force = [name for name in wanted if name in self._granted and has_wildcard(name)]
         return {name for name in names if any(covers(wide, name) for wide in in_force)}
 
     def _log_unsubscribed(self, names: Collection[str], broker: str) -> None:
@@ -322,10 +322,6 @@ class Subscriber:
         is_new = self._saved is None or not saved <= self._saved
         self._state.write({"filters": sorted(saved)}, at_once=is_new)
         self._saved = saved
-
-
-def _has_wildcard(name: str) -> bool:
-    return "+" in name or "#" in name
 
 
 def _size(name: str) -> int:

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeAlias
 from metrics_agent.bounded import BoundedCache
 from metrics_agent.interfaces import Message
 from metrics_agent.limits import CACHED_TOPIC_BYTES, TOPIC_CACHE_BYTES
-from metrics_agent.topic_filters import inner_filter, valid_filter
+from metrics_agent.topic_filters import has_wildcard, inner_filter, valid_filter
 
 __all__ = [
     "Change",
@@ -211,7 +211,7 @@ class SubscriptionTable:
         except UnicodeDecodeError:
             text = None
         # A client that sends such a topic cannot get past a broker, but bytes are bytes.
-        if not text or "\0" in text or "+" in text or "#" in text:
+        if not text or "\0" in text or has_wildcard(text):
             route = Route(None, ())
         else:
             found = sorted(self._find(text), key=_number)
