@@ -80,7 +80,7 @@ class Reports:
     usage: Callable[[], Usage]
     instance: str
     output: str
-    page_problem: Callable[[], str] = lambda: ""
+    page_problem: Callable[[], str]
     started_s: float = field(init=False)
 
     @started_s.default
