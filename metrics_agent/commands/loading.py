@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from attrs import evolve
@@ -55,6 +55,7 @@ def load_from(path: Path) -> AgentConfig:
         ConfigError: it cannot be read, or a global key is wrong.
     """
 
+    @cache  # each misspelt name asks for them
     def known() -> tuple[str, ...]:
         try:
             return known_kinds()

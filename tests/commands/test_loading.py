@@ -125,6 +125,20 @@ class LoadingTests(CommandCase):
         (module,) = load().modules
         self.assertRegex(str(module.faults[0]), rf"modules\.elsewhere: {reason}")
 
+    def test_installed_modules_are_listed_once(self) -> None:
+        """Several unknown names cost one look at all installed packages."""
+        listed: list[object] = []
+
+        def entry_points(**which: object) -> list[object]:
+            listed.append(which)
+            return []
+
+        self.patch(metadata, "entry_points", entry_points)
+        load = self.load(self.write(GOOD))
+        self.write("[one]\n[two]\n")
+        self.assertRaises(ConfigError, load)
+        self.assertEqual(len(listed), 1)
+
     def test_nothing_enabled(self) -> None:
         """Nothing to do is a plan: an exit would be a restart loop."""
         plan, _load = self.plan(NOTHING)
