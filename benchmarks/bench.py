@@ -72,7 +72,6 @@ class Outcome:
         cpu_s: CPU time of the subject for it.
         broker_cpu_s: that of the broker.
         wakeups: how often the subject has waited and been woken up.
-        calls: its system calls, where they were counted.
         pieces: what was read from the subject.
         before, after: memory of the subject.
     """
@@ -85,7 +84,6 @@ class Outcome:
     cpu_s: float
     broker_cpu_s: float
     wakeups: int
-    calls: int | None
     pieces: Sequence[Piece]
     before: Memory
     after: Memory
@@ -319,7 +317,6 @@ class Running:
             cpu_s=child.cpu_s - cpu_s,
             broker_cpu_s=cpu_s_of(self.broker.pid) - broker_cpu_s,
             wakeups=child.wakeups - wakeups,
-            calls=calls and calls.count,
             pieces=list(collector.pieces[0]),
             before=before,
             after=child.memory,
