@@ -322,6 +322,16 @@ class Running:
             after=child.memory,
         )
 
+    def idle(self, seconds: float) -> tuple[float, float]:
+        """Send nothing for so long; return the share of a core used, and wake-ups a second."""
+        wakeups = self.child.wakeups
+        cpu_s, started_s = self.child.cpu_s, time.monotonic()
+        while time.monotonic() < started_s + seconds:
+            self.collector.read(1.0)
+        used_s = self.child.cpu_s - cpu_s
+        passed_s = time.monotonic() - started_s
+        return used_s / passed_s, (self.child.wakeups - wakeups) / passed_s
+
     def _await(self, expected: int, *, idle_s: float, limit_s: float) -> bool:
         if not self.subject.asks:
             return self.collector.until(expected, idle_s=idle_s, limit_s=limit_s)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from benchmarks.bench import Bench
@@ -22,16 +21,10 @@ def measure(bench: Bench, notebook: Notebook) -> None:
         bench.say(f"idle: repetition {repetition + 1}, {seconds:.0f} s")
         with bench.running(bench.agent, devices=_DEVICES) as running:
             running.collector.drain(_SETTLE_S)
-            wakeups = running.child.wakeups
-            cpu_s, started_s = running.child.cpu_s, time.monotonic()
-            while time.monotonic() < started_s + seconds:
-                running.collector.read(1.0)
-            used_s = running.child.cpu_s - cpu_s
-            passed_s = time.monotonic() - started_s
-            each_s = (running.child.wakeups - wakeups) / passed_s
+            share, wakeups = running.idle(seconds)
             devices = f"{_DEVICES:,} silent devices"
-            notebook.add(f"CPU with {devices}", name, 100 * used_s / passed_s, "%", target=0.05)
-            notebook.add(f"wake-ups a second with {devices}", name, each_s, target=2)
+            notebook.add(f"CPU with {devices}", name, 100 * share, "%", target=0.05)
+            notebook.add(f"wake-ups a second with {devices}", name, wakeups, target=2)
 
 
 ROW: Final = Row("idle", "CPU and wake-ups with 10,000 silent devices", measure)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -93,12 +92,9 @@ def _costs(bench: Bench, notebook: Notebook, subject: _Subject) -> None:
         # More than one sweep of the devices, and some answers to the page.
         paced = running.send(running.load(bench.size(240, 20), rate=_PACE))
         if isinstance(agent, _Watched):
-            notebook.add(
-                f"CPU of page and --watch, {_DEVICES} devices",
-                subject.name,
-                100 * _idle(running, bench.size(9.0, 3.0)),
-                "%",
-            )
+            share, _wakeups = running.idle(bench.size(9.0, 3.0))
+            what = f"CPU of page and --watch, {_DEVICES} devices"
+            notebook.add(what, subject.name, 100 * share, "%")
     notebook.add(_FULL, subject.name, full.cpu_us, "us")
     notebook.add(_PACED, subject.name, paced.cpu_us, "us")
     _count_losses(notebook, subject.name, full, paced)
@@ -130,14 +126,6 @@ def _memory(bench: Bench, notebook: Notebook) -> None:
 
 def _without(part: str) -> Agent:
     return Agent((sys.executable, "-m", "benchmarks.without", part))
-
-
-def _idle(running: Running, seconds: float) -> float:
-    """Return the share of a core that is used while no device says anything."""
-    cpu_s, started_s = running.child.cpu_s, time.monotonic()
-    while time.monotonic() < started_s + seconds:
-        running.collector.read(1.0)
-    return (running.child.cpu_s - cpu_s) / (time.monotonic() - started_s)
 
 
 @contextmanager
