@@ -63,7 +63,6 @@ def wrap(self: MessageHandlers, handler: Handler, place: str) -> Deliver:
 
 
 PARTS: dict[str, Callable[[], None]] = {"lines": _without_lines, "devices": _without_devices}
-
 """What can be left out, and what does it."""
 
 if __name__ == "__main__":

@@ -10,9 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
-
-from benchmarks.bench import Bench, Outcome, Running, environment
+from benchmarks.bench import Bench, Running, environment
 from benchmarks.broker import free_port
 from benchmarks.rows.base import Notebook, Row
 from benchmarks.subjects import Agent, Setup
@@ -29,6 +27,8 @@ _ALL: Final = "page and --watch open"
 _AS_IT_COMES: Final = "as it comes"
 _WITHOUT: Final = "without devices"
 _WITHOUT_LINES: Final = "without last lines"
+_FULL: Final = f"CPU per message, QoS {_QOS}, full speed"
+_PACED: Final = f"CPU per message, QoS {_QOS}, {_PACE:,.0f} msg/s"
 
 
 class _Watched(Agent):
@@ -47,26 +47,17 @@ class _Watched(Agent):
         return command
 
 
-@frozen
-class _Subject:
-    """One of those that take turns."""
-
-    name: str
-    agent: Agent
-
-
 def measure(bench: Bench, notebook: Notebook) -> None:
     """Measure the agent with all of it, as it comes, and without, in turns."""
-    watched = _Watched(bench.agent.argv)
-    subjects = (
-        _Subject(_WITHOUT, _without("devices")),
-        _Subject(_AS_IT_COMES, bench.agent),
-        _Subject(_ALL, watched),
+    agents = (
+        _without("devices", _WITHOUT),
+        Agent(bench.agent.argv, _AS_IT_COMES),
+        _Watched(bench.agent.argv, _ALL),
     )
     for repetition in range(bench.repeat(3)):
-        for subject in subjects:
-            bench.say(f"status: {subject.name}, repetition {repetition + 1}")
-            _costs(bench, notebook, subject)
+        for agent in agents:
+            bench.say(f"status: {agent.name}, repetition {repetition + 1}")
+            _costs(bench, notebook, agent)
         bench.say(f"status: memory, repetition {repetition + 1}")
         _memory(bench, notebook)
     for how in (_FULL, _PACED):
@@ -79,12 +70,7 @@ def measure(bench: Bench, notebook: Notebook) -> None:
             )
 
 
-_FULL: Final = f"CPU per message, QoS {_QOS}, full speed"
-_PACED: Final = f"CPU per message, QoS {_QOS}, {_PACE:,.0f} msg/s"
-
-
-def _costs(bench: Bench, notebook: Notebook, subject: _Subject) -> None:
-    agent = subject.agent
+def _costs(bench: Bench, notebook: Notebook, agent: Agent) -> None:
     with bench.running(agent, devices=_DEVICES, qos=_QOS) as running, ExitStack() as stack:
         if isinstance(agent, _Watched):
             stack.enter_context(_looking(agent, running))
@@ -94,27 +80,23 @@ def _costs(bench: Bench, notebook: Notebook, subject: _Subject) -> None:
         if isinstance(agent, _Watched):
             share, _wakeups = running.idle(bench.size(9.0, 3.0))
             what = f"CPU of page and --watch, {_DEVICES} devices"
-            notebook.add(what, subject.name, 100 * share, "%")
-    notebook.add(_FULL, subject.name, full.cpu_us, "us")
-    notebook.add(_PACED, subject.name, paced.cpu_us, "us")
-    _count_losses(notebook, subject.name, full, paced)
-
-
-def _count_losses(notebook: Notebook, name: str, *outcomes: Outcome) -> None:
-    notebook.add("lost", name, sum(outcome.lost for outcome in outcomes), target=0, floor=0)
+            notebook.add(what, agent.name, 100 * share, "%")
+    notebook.add(_FULL, agent.name, full.cpu_us, "us")
+    notebook.add(_PACED, agent.name, paced.cpu_us, "us")
+    notebook.add("lost", agent.name, full.lost + paced.lost, target=0, floor=0)
 
 
 def _memory(bench: Bench, notebook: Notebook) -> None:
     """Take the memory of many devices, and what of it is for watching them."""
     rss = {}
-    for name, agent in (
-        (_WITHOUT, _without("devices")),
-        (_WITHOUT_LINES, _without("lines")),
-        (_AS_IT_COMES, bench.agent),
+    for agent in (
+        _without("devices", _WITHOUT),
+        _without("lines", _WITHOUT_LINES),
+        Agent(bench.agent.argv, _AS_IT_COMES),
     ):
         with bench.running(agent, devices=_MANY) as running:
             running.send(running.load(bench.size(5, 1), rate=20_000))
-            rss[name] = running.child.memory.rss
+            rss[agent.name] = running.child.memory.rss
     for what, more, less, target in (
         ("memory of a device beside its last line", _WITHOUT_LINES, _WITHOUT, 0.4),
         ("memory of its last line", _AS_IT_COMES, _WITHOUT_LINES, None),
@@ -124,8 +106,8 @@ def _memory(bench: Bench, notebook: Notebook) -> None:
         )
 
 
-def _without(part: str) -> Agent:
-    return Agent((sys.executable, "-m", "benchmarks.without", part))
+def _without(part: str, name: str) -> Agent:
+    return Agent((sys.executable, "-m", "benchmarks.without", part), name)
 
 
 @contextmanager
