@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import http.client
-import os
 import socket
 import time
 from contextlib import ExitStack
+from typing import Any
 
 from twisted.internet.threads import deferToThread
 
@@ -14,7 +14,7 @@ from metrics_agent.process.socket_path import short_path
 from tests.faults.case import TOP
 from tests.faults.outside_case import OutsideCase
 from tests.integration.broker import Mosquitto, free_port
-from tests.integration.watching import memory_bytes, pause
+from tests.integration.watching import memory_bytes, open_files, pause
 
 CLIENTS = 16
 CROWD = 200
@@ -25,11 +25,6 @@ LIMIT_S = 10
 TAP = b'{"ask": "tap"}\n'
 STATUS = b'{"ask": "status"}\n'
 ASKED = b"GET /status.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-def open_files(pid: int) -> int:
-    """Return how many files a process has open."""
-    return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - a directory of the kernel
 
 
 class StatusTests(OutsideCase):
@@ -79,14 +74,19 @@ class StatusTests(OutsideCase):
 class PageTests(OutsideCase):
     """The same for the status page."""
 
-    async def test_page_crowd(self) -> None:
-        """Those that hold connections make room for one that asks."""
+    async def start_with_page(self) -> tuple[Any, int]:
+        """Start an agent at a broker; return its parent, and the port of its page."""
         broker = Mosquitto.start(self)
         port = free_port()
         page = f'[status]\nlisten = "tcp:{port}:interface=127.0.0.1"\n'
         self.at_broker(broker.url, broker, top=TOP + page)
         parent = await self.start_beside()
         await self.at_work(parent)
+        return parent, port
+
+    async def test_page_crowd(self) -> None:
+        """Those that hold connections make room for one that asks."""
+        parent, port = await self.start_with_page()
         beginnings = (b"", b"GET /status.json HTTP/1.1\r\nHost: ", b"\x16\x03\x01\x02\0", ASKED)
         with ExitStack() as stack:
             since_s = time.monotonic()
@@ -103,12 +103,7 @@ class PageTests(OutsideCase):
 
     async def test_page_open_for_an_hour(self) -> None:
         """No question fails; memory and open files are as before."""
-        broker = Mosquitto.start(self)
-        port = free_port()
-        page = f'[status]\nlisten = "tcp:{port}:interface=127.0.0.1"\n'
-        self.at_broker(broker.url, broker, top=TOP + page)
-        parent = await self.start_beside()
-        await self.at_work(parent)
+        parent, port = await self.start_with_page()
         client = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
         self.addCleanup(client.close)
         await deferToThread(self.ask, client, AN_HOUR // 10)

@@ -6,14 +6,13 @@ import re
 import socket
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 from twisted.internet.threads import deferToThread
 
 from tests.integration.test_netatmo import NetatmoCase
-from tests.integration.watching import memory_bytes
+from tests.integration.watching import memory_bytes, open_files
 
 LIMIT_S = 20
 
@@ -46,7 +45,7 @@ class HostileTests(NetatmoCase):
     async def test_200_connections(self) -> None:
         """Connections that say nothing are few, and are ended; the button is there all the time."""
         parent, address = await self.start_page()
-        before = descriptors(parent)
+        before = open_files(parent.agent_pid)
 
         def attack() -> tuple[bool, float]:
             with ExitStack() as held:
@@ -60,7 +59,7 @@ class HostileTests(NetatmoCase):
         opened, lasted_s = await deferToThread(attack)
         self.assertTrue(opened)
         self.assertLess(lasted_s, 15)
-        self.assertLessEqual(descriptors(parent), before)
+        self.assertLessEqual(open_files(parent.agent_pid), before)
         self.assertTrue(await deferToThread(self.opens, address))
 
     async def test_slowloris(self) -> None:
@@ -114,11 +113,6 @@ class HostileTests(NetatmoCase):
         self.assertTrue(await deferToThread(self.opens, address))
         self.assertEqual(len(self.lines_with(parent, "", "E")), 1)
         self.assertEqual(self.lines_with(parent, "", "W"), [])
-
-
-def descriptors(parent: Any) -> int:
-    """Return how many file descriptors the agent has."""
-    return len([*Path(f"/proc/{parent.agent_pid}/fd").iterdir()])
 
 
 def ended(connection: socket.socket) -> None:

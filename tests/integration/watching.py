@@ -21,6 +21,7 @@ __all__ = [
     "environment",
     "is_alive",
     "memory_bytes",
+    "open_files",
     "pause",
     "peak_bytes",
     "python_path",
@@ -148,6 +149,11 @@ def memory_bytes(pid: int) -> int:
     """Return the resident memory of a process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def open_files(pid: int) -> int:
+    """Return how many files a process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - a directory of the kernel
 
 
 def peak_bytes(pid: int) -> int:
