@@ -199,6 +199,13 @@ class Database(Resource):
         return answer
 
 
+def _texts(number: int, short: int) -> Iterator[bytes]:
+    """Yield what fills the place with that number: each pattern in a short size, and of 1 MiB."""
+    for pattern in patterns_of(number):
+        for size in (short, MEBI):
+            yield filled(pattern, size).encode("utf-8", "surrogatepass")
+
+
 def _answer(status: int, body: bytes, headers: bytes = b"") -> bytes:
     head = b"HTTP/1.1 %d Any\r\nContent-Length: %d\r\nConnection: close\r\n" % (status, len(body))
     return head + headers + b"\r\n" + body
@@ -207,11 +214,9 @@ def _answer(status: int, body: bytes, headers: bytes = b"") -> bytes:
 def _headers() -> Iterator[bytes]:
     """Yield answers of which one header, or the status line, is filled."""
     for number, name in enumerate((*HEADERS, *MORE_HEADERS, "")):
-        for pattern in patterns_of(number):
-            for size in (15_000, MEBI):
-                text = filled(pattern, size).encode("utf-8", "surrogatepass")
-                header = b"%s: %s\r\n" % (name.encode() or text[:100], text)
-                yield _answer((200, 302, 429)[number % 3], b"{}", header)
+        for text in _texts(number, 15_000):
+            header = b"%s: %s\r\n" % (name.encode() or text[:100], text)
+            yield _answer((200, 302, 429)[number % 3], b"{}", header)
     for line in (b"a: b\r\n", b"Set-Cookie: a=b\r\n", b" folded\r\n", b":\r\n"):
         yield _answer(200, b"{}", line * (MEBI // len(line)))
     yield b"HTTP/1.1 200 " + b"x" * MEBI + b"\r\n\r\n"
@@ -224,17 +229,13 @@ def _requests() -> Iterator[bytes]:
     """Yield requests of which one text is filled."""
     names = ("Host", "Origin", "Cookie", "Authorization", "Sec-Fetch-Site", "Accept-Encoding")
     for number, name in enumerate((*names, *HEADERS)):
-        for pattern in patterns_of(number):
-            for size in (10_000, MEBI):
-                text = filled(pattern, size).encode("utf-8", "surrogatepass")
-                lines = {b"Host": b"localhost", name.encode(): text}
-                head = b"".join(b"%s: %s\r\n" % each for each in lines.items())
-                yield b"GET /status.json HTTP/1.1\r\n" + head + b"\r\n"
+        for text in _texts(number, 10_000):
+            lines = {b"Host": b"localhost", name.encode(): text}
+            head = b"".join(b"%s: %s\r\n" % each for each in lines.items())
+            yield b"GET /status.json HTTP/1.1\r\n" + head + b"\r\n"
     for number, form in enumerate((b"%s", b"GET %s HTTP/1.1\r\n", b"GET /?token=%s HTTP/1.1\r\n")):
-        for pattern in patterns_of(number):
-            for size in (10_000, MEBI):
-                text = filled(pattern, size).encode("utf-8", "surrogatepass")
-                yield form % text + b"Host: localhost\r\n\r\n"
+        for text in _texts(number, 10_000):
+            yield form % text + b"Host: localhost\r\n\r\n"
     for form in (
         b"Content-Length: 1048576\r\n\r\n",
         b"Transfer-Encoding: chunked\r\n\r\nfffff\r\n",
