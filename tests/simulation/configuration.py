@@ -149,8 +149,7 @@ class ConfigFile:
         self.path.write_text(text, "utf-8")
 
     def _module(self, name: str) -> str:
-        table = name if name in _REAL else f"numbered:{self.instance(name)}"
-        text = f'[modules."{table}"]\nenabled = {str(self.modules[name]).lower()}\n'
+        text = f'[modules."{self.instance(name)}"]\nenabled = {str(self.modules[name]).lower()}\n'
         text += _REAL.get(name) or f'topic = "{self.topics[name]}"\n'
         return text + (
             f'broker = "tcp://192.0.2.1:{PORTS[name]}"\n'
@@ -158,8 +157,10 @@ class ConfigFile:
         )
 
     def instance(self, name: str) -> str:
-        """Return the name of the instance of a test module."""
-        return f"{name}2" if name in self.renamed else name
+        """Return the instance that a module is, as the agent names it; see `module_of`."""
+        if name in _REAL:
+            return name
+        return f"numbered:{name}2" if name in self.renamed else f"numbered:{name}"
 
     def damage(self, chance: Random) -> None:
         """Make the file one that cannot be read, or none at all, or one without modules."""

@@ -266,7 +266,7 @@ def _module_step(step: str, *ways: str) -> Fault:
         module = world.chance.choice(world.scope.modules)
         wrong, times = world.chance.choice(ways), world.chance.choice((1, 2, 5))
         if module in NUMBERED:
-            world.steps.go_wrong(f"numbered:{world.config.instance(module)}", step, wrong, times)
+            world.steps.go_wrong(world.config.instance(module), step, wrong, times)
         wants_reload = step in {"start", "stop", "make"} and not world.scope.bystanders
         if wants_reload and world.chance.random() < 0.7:
             _sighup(world)

@@ -27,12 +27,11 @@ _FROZEN_SHARE: Final = 0.2
 _IN_STOP_S: Final = ((0.0, 0.3), (0.0, 2.3), (2.5, 5.0), (5.0, 5.2), (9.0, 9.0))
 """When something recovers in a stop: soon, before the output is drained, meanwhile, when the time
 for that is over, or after the stop."""
-
-
 _OVER_SHARE: Final = 0.15
-_GOODBYE_S: Final = (5.0, 5.15)
 """In this share of stops the reader goes on when the agent has said goodbye to brokers, which do
 not close at once."""
+_GOODBYE_S: Final = (5.0, 5.15)
+"""When it goes on, from the beginning of the stop."""
 
 
 def _fill(
@@ -191,14 +190,19 @@ def _stop_right_after_reload(world: World) -> None:
         process.terminate()
 
 
+def _numbered(world: World) -> list[str]:
+    """Return the test modules among those that the faults concern."""
+    return [each for each in world.scope.modules if each in NUMBERED]
+
+
 def _parked_while_stalled(world: World) -> None:
     """Have a module parked while its messages are not acknowledged, and send more."""
     chance, process = world.chance, world.process
-    modules = [each for each in world.scope.modules if each in NUMBERED]
+    modules = _numbered(world)
     if process is None or not modules:
         return
     module = chance.choice(modules)
-    instance = f"numbered:{world.config.instance(module)}"
+    instance = world.config.instance(module)
 
     def look(times: int) -> None:
         if world.heals or not times or not process.alive or process.stopping:
@@ -239,10 +243,10 @@ def _reload_in_calm(world: World) -> None:
 
 def _module_fails_again(world: World) -> None:
     """Have a module fail more often than may be, but not within the window."""
-    modules = [each for each in world.scope.modules if each in NUMBERED]
+    modules = _numbered(world)
     if not modules:
         return
-    instance = f"numbered:{world.config.instance(world.chance.choice(modules))}"
+    instance = world.config.instance(world.chance.choice(modules))
     step = world.chance.choice(("message", "tick"))
     every_s = world.config.restart_window_s / (RESTART_LIMIT - 0.5)
 
