@@ -33,7 +33,7 @@ class Floor:
         return "" if importlib.util.find_spec("orjson") else "orjson is not installed"
 
     def version(self) -> str:
-        """Return the version of what it stands on."""
+        """Return the version of what it runs on."""
         return f"Python {sys.version.split()[0]}"
 
     def count(self, data: bytes, before: int) -> int:

@@ -79,7 +79,7 @@ class SystemCallsTests(SynchronousTestCase):
         events = Path("/sys/kernel/tracing/events/raw_syscalls")
         has_perf = any(Path(each, "perf").exists() for each in os.get_exec_path())
         if not has_perf or not os.access(events, os.R_OK):
-            # The row says so in a note; what is missing is nothing that a test may ask for.
+            # The row says so in a note; a test cannot ask for what is missing.
             self.assertNotEqual(SystemCalls.missing(), "")
             return
         self.assertEqual(SystemCalls.missing(), "")

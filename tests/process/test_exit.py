@@ -198,7 +198,7 @@ class DeadlineTests(SynchronousTestCase):
         )
 
     def test_nothing_to_say(self) -> None:
-        """Where all is done a thread that goes on is no news."""
+        """Where all is done, a thread that goes on is not worth a line."""
         self.status.now()
         self.assertEqual((self.ended, self.events), ([(0, 0.0)], []))
 

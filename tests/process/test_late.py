@@ -1,4 +1,4 @@
-"""Modules that are loaded late, each test in a Python of its own: what is loaded stays loaded."""
+"""Modules that are loaded late, each test in its own Python: what is loaded stays loaded."""
 
 from __future__ import annotations
 
