@@ -11,7 +11,6 @@ while the answer is waited for: a batch with a `settle` or a `drain`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from types import MappingProxyType
 
 from twisted.application.service import Service
@@ -88,7 +87,7 @@ class Sink(Service):
         self._is_lost = False
         self._flushing = False
         self._flushes = Timer(reactor, self._flush)
-        self._looks = Timer(reactor, partial(self._look, by_timer=True))
+        self._looks = Timer(reactor, self._look)
         self._look_pace = LookPace()
         self._drains: dict[Deferred[int], IDelayedCall] = {}
         self._dropped: dict[str, int] = {}
@@ -331,16 +330,14 @@ class Sink(Service):
             self._flushing = False
         self._look()
 
-    def _look(self, *, by_timer: bool = False) -> None:
+    def _look(self) -> None:
         """Ask what the reader has taken, settle that, and ask again while something waits."""
         if self._writer is None or self._is_lost:
             return
-        if by_timer:
-            self._look_pace.due()
         untaken = self._writer.untaken()
         taken = self._queue.take(untaken) if untaken is not None else ()
         if taken:
-            self._look_pace.taken(by_timer=by_timer)
+            self._look_pace.taken()
             self._settle(taken)
         if self._drains and not self.left_metrics:
             self._finish_drains()
