@@ -49,7 +49,7 @@ class Devices:
         self._ledger = ledger
         self._numbers: Counter[tuple[str, int]] = Counter()
         # The more they send, the fewer runs there are in a minute.
-        self._rate = clock.random.choice((0.2, 1.0, 3.0, 10.0))
+        self._rate = clock.random.choices((0.2, 1.0, 3.0, 10.0), (8, 8, 3, 1))[0]
         self._silent = clock.random.choice((0, 0, 0, 0, 60))
         self.publishing = True
         self.quiet = False
