@@ -28,7 +28,11 @@ from metrics_agent.planned_output import check_stdout, make_planned_output
 from metrics_agent.platform import Platform
 from metrics_agent.point_clock import PointClock
 from metrics_agent.process.boot import Process
-from metrics_agent.process.running import contain_main_loop, dispatch_directly
+from metrics_agent.process.running import (
+    contain_main_loop,
+    dispatch_directly,
+    sleep_past_old_timers,
+)
 from metrics_agent.process.stdin import StdinService
 from metrics_agent.state.directory import Pace, StateDirectory
 from metrics_agent.status.page_server import PageServer
@@ -154,6 +158,7 @@ class _Assembly:
         )
         contain_main_loop(reactor, self._memory_watch.fatal_error)
         dispatch_directly(reactor)
+        sleep_past_old_timers(reactor)
         self._sampler = Sampler(
             reactor,
             self._counters,

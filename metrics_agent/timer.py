@@ -62,6 +62,11 @@ class Timer:
         self._call = self._clock.callLater(delay_s, self._run)
         self._wanted = False
 
+    def put_off(self, delay_s: float) -> None:
+        """Have the turn that is due after so many seconds instead; harmless when none is due."""
+        if self._call is not None:
+            self._call.reset(delay_s)
+
     def run(self) -> None:
         """Have the next turn now, contained like any other, in place of one that is due."""
         self.stop()

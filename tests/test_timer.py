@@ -61,6 +61,17 @@ class TimerTests(SynchronousTestCase):
         self.addCleanup(clean)
         return timer
 
+    def test_put_off(self) -> None:
+        """The turn that is due comes at another time; none is made where none is due."""
+        timer = self.timer(lambda: None)
+        timer.put_off(1.0)
+        self.assertFalse(timer.active)
+        timer.start(1.0)
+        self.clock.advance(0.9)
+        timer.put_off(1.0)
+        self.clock.pump([0.5, 0.5, 5.0])
+        self.assertEqual(self.turns, [1.9])
+
     def test_turn_says_when_the_next_one_is(self) -> None:
         """It returns the wait; None ends the timer."""
         waits = iter([2.0, 0.5, 0, None])

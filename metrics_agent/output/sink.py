@@ -342,7 +342,12 @@ class Sink(Service):
         if self._drains and not self.left_metrics:
             self._finish_drains()
         if self._drains or self._queue.awaited:
-            self._look_later()
+            if taken and self._looks.active:
+                self._looks.put_off(self._look_pace.next_s())
+            else:
+                self._look_later()
+        elif taken:
+            self._looks.stop()
 
     def _want_look(self, *, urgent: bool) -> None:
         if self._look_pace.wanted(urgent=urgent):

@@ -6,15 +6,23 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from heapq import heappop, heapreplace
 from types import ModuleType
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.base import ReactorBase
 from twisted.python import log
 
 from metrics_agent.process.exit import ExitCode
 
-__all__ = ["contain_main_loop", "dispatch_directly", "run_service", "use_monotonic_clock"]
+__all__ = [
+    "contain_main_loop",
+    "dispatch_directly",
+    "run_service",
+    "sleep_past_old_timers",
+    "use_monotonic_clock",
+]
 
 
 def use_monotonic_clock(reactor: Any) -> None:
@@ -96,6 +104,39 @@ def dispatch_directly(reactor: Any) -> None:
 def _raise_again() -> None:
     """Raise what the caller handles."""
     raise  # noqa: PLE0704 - within the caller's except clause
+
+
+def sleep_past_old_timers(reactor: Any) -> None:
+    """Have the reactor not wake up when timers would have been due that are cancelled or put off.
+
+    Twisted keeps both in their old places until then, and finds out when it is awake that there is
+    nothing to do.
+
+    Args:
+        reactor: any that keeps its timers as Twisted's `ReactorBase` does.
+    """
+    if not isinstance(reactor, ReactorBase) or not hasattr(reactor, "mainLoop"):
+        return
+    base: Any = reactor
+    timeout = base.timeout
+
+    def until_due() -> float | None:
+        base._insertNewDelayedCalls()  # noqa: SLF001 - pinned by test_boot.py
+        calls = base._pendingTimedCalls  # noqa: SLF001 - as above
+        while calls:
+            first = calls[0]
+            if first.cancelled:
+                heappop(calls)
+                base._cancellations -= 1  # noqa: SLF001 - as above
+            elif first.delayed_time > 0.0:
+                first.activate_delay()
+                heapreplace(calls, first)
+            else:
+                break
+        delay_s: float | None = timeout()
+        return delay_s
+
+    base.timeout = until_due
 
 
 def run_service(reactor: Any, service: IService) -> None:

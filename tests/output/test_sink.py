@@ -273,12 +273,16 @@ class DeliveryTests(SinkTestCase):
         """At a calm pace no timer of its own asks whether the last was taken."""
         self.start()
         self.write("a", awaited=True)
+        asked = self.writer.asked
         for last, text in ("ab", "bc", "cd"):
             self.writer.reader_takes()
             self.reactor.advance(PATIENT_LOOK_S - 0.005)
-            asked = self.writer.asked
             self.write(text, awaited=True)
-            self.assertEqual((self.writer.asked, self.settled[-1]), (asked + 1, last))
+            asked += 1
+            self.assertEqual((self.writer.asked, self.settled[-1]), (asked, last))
+        self.writer.reader_takes()
+        self.reactor.advance(PATIENT_LOOK_S)
+        self.assertEqual((self.writer.asked, self.settled[-1]), (asked + 1, "d"))
 
     def test_a_sender_that_waits_is_not_kept_waiting(self) -> None:
         """A batch of one brings the look forward, that of those before it too."""

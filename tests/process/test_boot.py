@@ -9,6 +9,8 @@ import weakref
 from types import ModuleType
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.application.service import Service
 from twisted.internet import epollreactor, pollreactor
 from twisted.internet.defer import Deferred
@@ -24,6 +26,7 @@ from metrics_agent.process.running import (
     contain_main_loop,
     dispatch_directly,
     run_service,
+    sleep_past_old_timers,
     use_monotonic_clock,
 )
 from metrics_agent.process.signals import Signals
@@ -104,6 +107,71 @@ class ClockTests(SynchronousTestCase):
         use_monotonic_clock(reactor)
         self.assertEqual(reactor.seconds(), 0.0)
         call.cancel()
+
+
+class SleepTests(SynchronousTestCase):
+    """How long the reactor sleeps."""
+
+    def reactor(self) -> Any:
+        """Make one that never runs, with a clock of its own that stands at 0."""
+        reactor: Any = pollreactor.PollReactor()
+        for descriptor in reactor.removeAll() or reactor._internalReaders:
+            descriptor.connectionLost(None)
+        reactor.now_s = 0.0
+        reactor.seconds = lambda: reactor.now_s
+        return reactor
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(("later", "later", "cancel", "reset", "reset", "run")),
+                st.integers(0, 20),
+                st.integers(0, 9),
+            ),
+            max_size=60,
+        )
+    )
+    def test_until_a_timer_is_due(self, steps: list[tuple[str, int, int]]) -> None:
+        """Not until one that was cancelled or put off would have been; all come when they did."""
+        reactors = [self.reactor(), self.reactor()]
+        sleep_past_old_timers(reactors[1])
+        ran: list[list[tuple[int, float]]] = [[], []]
+        calls: list[list[Any]] = [[], []]
+
+        def note(index: int, number: int) -> None:
+            ran[index].append((number, reactors[index].now_s))
+
+        for step, delay_s, number in steps:
+            for index, reactor in enumerate(reactors):
+                mine = calls[index]
+                if step == "later":
+                    mine.append(reactor.callLater(delay_s, note, index, len(mine)))
+                elif step == "run":
+                    for _ in range(delay_s):
+                        reactor.now_s += 1.0
+                        reactor.runUntilCurrent()
+                elif number < len(mine) and mine[number].active():
+                    if step == "cancel":
+                        mine[number].cancel()
+                    else:
+                        mine[number].reset(delay_s)
+            first, second = ran
+            self.assertEqual(sorted(first), sorted(second))
+            reactor = reactors[1]
+            due = [call.getTime() - reactor.now_s for call in calls[1] if call.active()]
+            self.assertEqual(reactor.timeout(), max(0, min(due)) if due else None)
+            self.assertEqual(
+                reactor._cancellations, sum(call.cancelled for call in reactor._pendingTimedCalls)
+            )
+            self.assertCountEqual(reactor.getDelayedCalls(), [c for c in calls[1] if c.active()])
+
+    def test_others_are_left_alone(self) -> None:
+        """A fake has no such timers."""
+        clock = Clock()
+        before = vars(clock).copy()
+        sleep_past_old_timers(clock)
+        self.assertEqual(vars(clock), before)
 
 
 class Garbage:

@@ -177,8 +177,8 @@ RACES: Final = (
     _race(
         "what_the_reader_took_is_looked_at_once",
         _SINK,
-        "        if self._drains or self._queue.awaited:\n            self._look_later()",
-        "        pass",
+        "        if self._drains or self._queue.awaited:\n            if taken and",
+        "        if False:\n            if taken and",
     ),
     _race(
         "written_counts_as_taken",
