@@ -96,6 +96,10 @@ class Devices:
         if broker.up and broker.publish(topic, payload, qos):
             self._ledger.sent[name, qos, number] = self._clock.now_s
 
+    def next_number(self, module: str, qos: int) -> int:
+        """Return what a test module is sent next."""
+        return self._numbers[module, qos]
+
     def have_subscribers(self) -> bool:
         """Say whether every module has subscribed to what its devices send."""
         return self.announced.have_subscribers() and all(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from tests.simulation.configuration import NUMBERED
+from tests.simulation.http_joint_faults import HTTP_JOINT_KINDS, wrong_address
 from tests.simulation.http_model import Answer, Database
 from tests.simulation.http_reader import DatabaseReader, Trouble, retry_after
 from tests.simulation.http_requests import Meaning
@@ -31,22 +31,11 @@ _GARBAGE: Final = (
 )
 
 
-_WRONG_PATH: Final = Trouble(
-    Answer(400, b'unsupported path requested: "/writ"\n'), meaning=Meaning.REJECTED
-)
-_ALONE_S: Final = 11.0
-"""A line that is rejected alone waits for others for 10 s."""
-_STOP_SHARE: Final = 0.3
-_DRAINED_S: Final = 2.0
-_RESTARTED_S: Final = 16.0
-"""A new agent writes that a device is there: that line is alone too."""
-
-
 def _refuses(world: World, reader: DatabaseReader) -> Trouble:
     """The login, the path or the database is wrong."""
     chance = world.chance
-    if reader.database is Database.VICTORIA and chance.random() < 0.7:
-        return _WRONG_PATH
+    if chance.random() < (0.7 if reader.database is Database.VICTORIA else 0.3):
+        return wrong_address(reader)
     answer = Answer(chance.choice((401, 403, 404)), b'{"error":"no"}\n')
     return Trouble(answer, meaning=Meaning.USER)
 
@@ -134,56 +123,6 @@ def _trouble(
     return fault
 
 
-class _LoneLines:
-    """A few lines come at a wrong path, each alone for so long that it might be a bad one."""
-
-    def __init__(self, world: World, reader: DatabaseReader) -> None:
-        self._world = world
-        self._reader = reader
-        self._module = world.chance.choice(NUMBERED)
-        # Nor are there metrics of the agent itself.
-        world.devices.quiet = True
-        world.config.self_metrics_s = 3600
-        world.config.write()
-        if world.process is not None:
-            world.process.hang_up()
-        world.clock.later(_DRAINED_S, self._begin)
-
-    def _begin(self) -> None:
-        world = self._world
-        if world.heals:
-            return
-        self._reader.trouble = _WRONG_PATH
-        is_new = world.chance.random() < 0.5
-        if is_new:
-            world.kill_agent()
-        world.clock.later(_RESTARTED_S if is_new else 0.0, self._send)
-
-    def _send(self) -> None:
-        world = self._world
-        if world.devices.quiet and not world.heals:
-            self._reader.trouble = _WRONG_PATH
-            world.send(self._module, 1)
-            if world.process is not None and world.chance.random() < _STOP_SHARE:
-                world.clock.later(_ALONE_S * world.chance.random(), world.process.terminate)
-            world.clock.later(_ALONE_S, self._send)
-
-    def heal(self) -> None:
-        """Have all go on."""
-        self._world.devices.quiet = False
-        self._world.config.self_metrics_s = 10
-        self._world.config.write()
-        if self._reader.trouble is _WRONG_PATH:
-            self._reader.end_trouble()
-
-
-def _has_lone_lines(world: World) -> Callable[[], None] | None:
-    reader = world.reader
-    if not isinstance(reader, DatabaseReader) or reader.database is not Database.VICTORIA:
-        return None
-    return _LoneLines(world, reader).heal
-
-
 def _hangs_up(world: World) -> None:
     """Close connections that are kept, now and as the next request begins."""
     reader = world.reader
@@ -209,7 +148,7 @@ HTTP_KINDS: Final = {
     "database_is_late": _trouble(_is_late),
     "database_speaks_garbage": _trouble(_speaks_garbage),
     "database_closes": _trouble(_closes),
-    "database_has_lone_lines": _has_lone_lines,
+    **HTTP_JOINT_KINDS,
     "database_hangs_up": _hangs_up,
     "reload_output": _reload_output,
 }

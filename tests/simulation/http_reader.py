@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from random import Random
 from typing import Final
@@ -15,6 +14,7 @@ from twisted.internet import error
 from metrics_agent.output.http.writer import ANSWER_BYTES
 from tests.simulation.clock import SimClock
 from tests.simulation.http_model import Answer, Database, Outcome, lines_of, respond
+from tests.simulation.http_rejections import Rejections
 from tests.simulation.http_requests import Meaning, Request, Requests
 from tests.simulation.kernel import SimKernel
 from tests.simulation.ledger import Ledger
@@ -31,9 +31,8 @@ _PATHS: Final = {
 }
 _LIMITS: Final = (10_000, 100_000, 25_000_000)
 """Of a request; the longest line has some 9,100 bytes."""
-_LONE_S: Final = 9.5
-"""A line that is rejected alone for so long may be dropped."""
-_PARTLY: Final = frozenset({400, 422})
+_BAD_REQUEST: Final = 400
+_PARTLY: Final = frozenset({_BAD_REQUEST, 422})
 
 
 @frozen
@@ -121,10 +120,9 @@ class DatabaseReader(Reader):
         ledger.answered = self.look
         self.bad_lines = 0
         self.partial_answers = 0
-        self._suspects: list[bytes] = []
-        self._has_accepted = False
-        self._lone = b""
-        self._lone_since_s = math.inf
+        self._rejections = Rejections(on_fault)
+        self._in_search: deque[Trouble | None] = deque()
+        self._is_searched = False
         self._listens = True
         self._sessions: set[_Session] = set()
         self._waiting: deque[Callable[[], object]] = deque()
@@ -137,6 +135,7 @@ class DatabaseReader(Reader):
             super().ready
             and self._listens
             and self.trouble is None
+            and not (self._is_searched and self._in_search)
             and not any(each.connection.vanished for each in self._sessions)
         )
 
@@ -166,9 +165,7 @@ class DatabaseReader(Reader):
     def end_of_stream(self) -> None:
         self.look()
         self.requests.forget()
-        self._has_accepted = False
-        self._lone, self._lone_since_s = b"", math.inf
-        self._suspects.clear()
+        self._rejections = Rejections(self._on_fault)
 
     def _come(self) -> None:
         self._listens = True
@@ -204,16 +201,14 @@ class DatabaseReader(Reader):
             self.check_line(line)
             self.ledger.request(line)
         self.look()
-        if body != self._lone:
-            if self._lone not in lines and self.clock.now_s - self._lone_since_s > _LONE_S:
-                # It was dropped: the next one may be only after another line was accepted.
-                if not self._has_accepted:
-                    self._on_fault(f"{self._lone[:80]!r} is dropped at an address that takes none")
-                self._has_accepted = False
-            self._lone, self._lone_since_s = b"", math.inf
+        self._rejections.request(lines, self.clock.now_s)
+        if self.requests.is_unknown:
+            self._rejections.unknown()
         request = self.requests.begin(body)
-        trouble = self._next_trouble(len(body))
         outcome = respond(self.database, body, self.limit_bytes)
+        trouble = self._next_trouble(len(body))
+        if len(lines) > 1 and outcome.answer.status == _BAD_REQUEST:
+            self._is_searched = True
         if trouble is not None and trouble.answer is not None:
             stored = outcome.stored if trouble.stores else ()
             if trouble.meaning is Meaning.STORED:
@@ -227,10 +222,20 @@ class DatabaseReader(Reader):
         self.clock.boundary("write")
 
     def _next_trouble(self, size: int) -> Trouble | None:
+        if self._is_searched and self._in_search:
+            trouble = self._in_search.popleft()
+            self._disturbed()
+            return trouble
         trouble = self.trouble
         if trouble is None or size < trouble.from_bytes or self.random.random() >= trouble.share:
             return None
         return trouble
+
+    def fail_in_search(self, troubles: Iterable[Trouble | None]) -> None:
+        """Have these happen one after the other, once a request of several lines is rejected."""
+        self._in_search = deque(troubles)
+        self._is_searched = False
+        self._disturbed()
 
     def end_trouble(self) -> None:
         """Work again."""
@@ -268,24 +273,18 @@ class DatabaseReader(Reader):
         request, outcome = pending.request, pending.outcome
         meaning, ledger = request.meaning, self.ledger
         if meaning is Meaning.STORED:
-            self._has_accepted = True
-            self._lone, self._lone_since_s = b"", math.inf
+            self._rejections.stored(lines_of(request.body))
             self.bad_lines += len(outcome.left_out)
             self.partial_answers += bool(outcome.left_out)
             for line in outcome.stored:
                 ledger.settle(line)
-            for line in [*outcome.left_out, *self._suspects]:
+            for line in outcome.left_out:
                 ledger.refuse(line)
-            self._suspects.clear()
-        elif meaning is Meaning.REJECTED and len(lines := lines_of(request.body)) == 1:
-            # Only another line that is accepted shows that the address is right.
-            self.bad_lines += 1
-            if request.body != self._lone:
-                self._lone, self._lone_since_s = request.body, request.answered_s
-            if self._has_accepted:
+        elif meaning is Meaning.REJECTED:
+            lines = lines_of(request.body)
+            if self._rejections.rejected(lines, request.answered_s, self.clock.now_s):
+                self.bad_lines += 1
                 ledger.refuse(lines[0])
-            else:
-                self._suspects += lines
 
     def check_line(self, line: bytes) -> None:
         """See whether it is one."""

@@ -31,6 +31,9 @@ class Meaning(enum.Enum):
     """The same, and only the user can help."""
 
 
+_UNKNOWN: Final = frozenset({None, Meaning.AGAIN, Meaning.USER})
+
+
 @define(eq=False)
 class Request:
     """A request that has come as a whole.
@@ -69,6 +72,15 @@ class Requests:
         self._last: Request | None = None
         self.is_stopping: Callable[[], bool] = lambda: False
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the agent does not know what became of the last one."""
+        return self._last is not None and self._what_is_known(self._last) in _UNKNOWN
+
+    @staticmethod
+    def _what_is_known(request: Request) -> Meaning | None:
+        return request.meaning if request.has_arrived() else None
+
     def begin(self, body: bytes) -> Request:
         """Take a request that has come."""
         now_s = self._clock.now_s
@@ -76,8 +88,8 @@ class Requests:
         last, self._last = self._last, request
         if last is None:
             return request
-        meaning = last.meaning if last.has_arrived() else None
-        if meaning in {None, Meaning.AGAIN, Meaning.USER} and body != last.body:
+        meaning = self._what_is_known(last)
+        if meaning in _UNKNOWN and body != last.body:
             self._violate(
                 f"a request of {len(body)} bytes, although it is not known what became of the "
                 f"one before, of {len(last.body)} bytes"

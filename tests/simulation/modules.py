@@ -16,7 +16,7 @@ from metrics_agent.metric import FieldValue, Metric, Series
 from metrics_agent.module_kind import ModuleKind
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
-__all__ = ["NUMBERED", "NumberedModule", "is_odd", "numbered_kind"]
+__all__ = ["NUMBERED", "NumberedModule", "is_broken", "is_odd", "numbered_kind"]
 
 NUMBERED = "numbered"
 _ODD: Final = 401, 7
@@ -115,7 +115,7 @@ class NumberedModule(Service):
         fields: dict[str, FieldValue] = {"n": int(number)}
         if int(number) % _ODD[0] == _ODD[1]:
             fields["odd"] = True
-        if int(number) % _WRONG[0] == _WRONG[1]:
+        if is_broken(int(number)):
             fields["wrong"] = True
         if int(number) % _LONG_EVERY == 0:
             fields["text"] = "x" * (int(number) * 7919 % _LONG_BYTES)
@@ -135,9 +135,14 @@ class NumberedModule(Service):
         return ()
 
 
+def is_broken(number: int) -> bool:
+    """Say whether no database takes the line of a number."""
+    return number % _WRONG[0] == _WRONG[1]
+
+
 def is_odd(number: int) -> bool:
     """Say whether the line of a number may be one that a database does not take."""
-    return any(number % every == first for every, first in (_ODD, _WRONG))
+    return number % _ODD[0] == _ODD[1] or is_broken(number)
 
 
 def _raise(step: str, wrong: str) -> None:

@@ -158,22 +158,8 @@ WHY_MISSED: Final[dict[str, str]] = {
         "not searched for since there are brokers that answer a PING first; with them five "
         "runs of 24 without known devices found it"
     ),
-    "a_wrong_path_drops_lines": (
-        "not searched for since; where lines come alone at a wrong path of VictoriaMetrics "
-        "five runs of six found it, but only a few runs of a hundred have that"
-    ),
-    "a_wrong_path_drops_a_line_now_and_then": (
-        "two lines would have to come alone at a wrong path for 10 s each, after one was "
-        "accepted; where lines come alone one run of six found it"
-    ),
-    "a_stop_drops_a_line_that_was_rejected_alone": (
-        "not searched for since lines come alone in a stop; with these one run of ten found it"
-    ),
     "a_stop_hands_on_what_waits_for_announcements": (
         "lines would lack names, which is excused where a stop comes before devices are known"
-    ),
-    "an_address_that_becomes_wrong_during_a_search_drops_lines": (
-        "a request of a search would have to fail and the path become wrong before the next"
     ),
     "tcp_is_written_without_room": (
         "not searched for since there are faults that fill the output; the agent would have "

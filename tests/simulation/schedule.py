@@ -14,6 +14,7 @@ from tests.simulation.broker_faults import BROKER_KINDS
 from tests.simulation.configuration import PORTS
 from tests.simulation.faults import KINDS
 from tests.simulation.http_faults import HTTP_KINDS
+from tests.simulation.http_joint_faults import LONE_LINES
 from tests.simulation.ledger import BYSTANDER_S
 from tests.simulation.states import states_of
 
@@ -72,12 +73,16 @@ BOUNDARIES: Final = {
 """Where a fault may strike, each with the largest number of times that it waits for."""
 LONGEST_S: Final = 15.0
 """How long a fault lasts at most."""
-_LASTS_S: Final = {"database_has_lone_lines": 40.0, "stop_while_stalled": 20.0}
+_LASTS_S: Final = {LONE_LINES: 60.0, "stop_while_stalled": 20.0}
 """How long some last, if the run does."""
 _NAMES_SHARE: Final = 0.25
 """The share of runs in which no fault excuses lines without a device's name."""
 _DATABASE_SHARE: Final = 0.4
 """A run with a database has at least this share of the kinds that concern it."""
+_LONE_SHARE: Final = 0.35
+"""In this share of the runs with a database, which are short, lines come alone at a wrong address,
+and other faults are few."""
+_LONE_MEAN_S: Final = (10.0, 60.0)
 INSIDE: Final = frozenset({"disk"})
 """Boundaries where a fault strikes amid the agent's turn; elsewhere it strikes right after it."""
 
@@ -164,6 +169,10 @@ class Faults:
         mean_s = random.choice((0.1, 0.5, 2.0, 5.0))
         time_s = 0.0
         self.plan: list[tuple[int, float, str]] = []
+        has_lone_lines = LONE_LINES in possible and LONE_LINES not in left_out
+        if has_lone_lines and Random(f"{world.seed} lone lines").random() < _LONE_SHARE:
+            mean_s = random.choice(_LONE_MEAN_S)
+            self.plan.append((0, time_s, LONE_LINES))
         while (time_s := time_s + random.expovariate(1 / mean_s)) < seconds:
             self.plan.append((len(self.plan), time_s, random.choice(kinds)))
         if only is not None:

@@ -16,6 +16,7 @@ from metrics_agent.output.http.answers import (
 )
 from tests.simulation.clock import SimClock
 from tests.simulation.http_model import BROKEN, CONFLICT, Database, respond
+from tests.simulation.http_rejections import Rejections
 from tests.simulation.http_requests import Meaning, Requests
 
 NO_LIMIT = 1 << 20
@@ -126,3 +127,60 @@ class RequestsTests(SynchronousTestCase):
                 self.clock.run(passed_s)
                 self.ask(b"a", Meaning.STORED)
                 self.assertEqual(len(self.violations), 0 if stops else 1)
+
+
+class RejectionsTests(SynchronousTestCase):
+    """Which lines may be dropped."""
+
+    def setUp(self) -> None:
+        self.violations: list[str] = []
+        self.rejections = Rejections(self.violations.append)
+        self.now_s = 0.0
+
+    def reject(self, *lines: bytes, after_s: float = 0.0) -> bool:
+        """Reject a request."""
+        self.now_s += after_s
+        self.rejections.request([*lines], self.now_s)
+        return self.rejections.rejected([*lines], self.now_s, self.now_s)
+
+    def store(self, *lines: bytes) -> None:
+        """Accept a request."""
+        self.rejections.request([*lines], self.now_s)
+        self.rejections.stored([*lines])
+
+    def test_search(self) -> None:
+        """Only alone, after another one of the same search, and with no failure in between."""
+        self.store(b"0")
+        self.assertFalse(self.reject(b"1", b"2", b"3", b"4"))
+        self.assertFalse(self.reject(b"1"))
+        self.store(b"2")
+        self.assertFalse(self.reject(b"3", b"4"))
+        self.assertTrue(self.reject(b"1"))
+        self.rejections.unknown()
+        self.assertFalse(self.reject(b"3"))
+        self.store(b"4")
+        self.assertTrue(self.reject(b"3"))
+        self.assertFalse(self.reject(b"5", b"6"))
+        self.assertFalse(self.reject(b"5"))
+        self.assertEqual(self.violations, [])
+
+    def test_alone(self) -> None:
+        """After some time, once for each line that was accepted."""
+        self.assertFalse(self.reject(b"1"))
+        self.assertFalse(self.reject(b"1", after_s=10.0))
+        self.store(b"1")
+        self.assertFalse(self.reject(b"2"))
+        self.assertTrue(self.reject(b"2", after_s=10.0))
+        self.assertFalse(self.reject(b"3"))
+        self.assertFalse(self.reject(b"3", after_s=10.0))
+        self.assertEqual(self.violations, [])
+        self.assertFalse(self.reject(b"4"))
+        self.assertIn("takes none", self.violations[0])
+
+    def test_the_last_of_a_search(self) -> None:
+        """It is alone as well."""
+        self.assertFalse(self.reject(b"1", b"2"))
+        self.store(b"1")
+        self.rejections.unknown()
+        self.assertFalse(self.reject(b"2"))
+        self.assertTrue(self.reject(b"2", after_s=10.0))

@@ -44,7 +44,7 @@ RECOVERY_S: Final = 100.0
 is noticed after 45 s and made again within 5 s, a module that is parked waits for 20 s."""
 BACKLOG_S: Final = 0.02
 """For each message that waits at a broker then: it may send them one by one."""
-_DATABASES: Final = 0.3
+_DATABASES: Final = 0.4
 """The share of the runs whose output is one."""
 DELIVERY_S: Final = 10.0
 """How long a message may take where all works; one may wait for announcements."""
@@ -260,7 +260,8 @@ class World:
         if any(each.vanished and each.open for each in process.reactor.connections):
             return False
         # An output that was away for long is tried again after half a minute.
-        if process.agent._parts.sink.queued_bytes:
+        sink = process.agent._parts.sink
+        if sink.queued_bytes or sink.problem:
             return False
         # Ticks that failed may still have their module restarted, or parked.
         if min(self._ticks().values()) < self._healed_s:

@@ -1,0 +1,136 @@
+"""Faults of a database that chance alone rarely brings together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from tests.simulation.configuration import NUMBERED
+from tests.simulation.http_model import Answer, Database
+from tests.simulation.http_reader import DatabaseReader, Trouble
+from tests.simulation.http_requests import Meaning
+from tests.simulation.joint_faults import MOST_WAITING
+from tests.simulation.modules import is_broken
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+__all__ = ["HTTP_JOINT_KINDS", "LONE_LINES", "wrong_address"]
+
+LONE_LINES: Final = "database_has_lone_lines"
+_PATH: Final = Answer(400, b'unsupported path requested: "/writ"\n')
+_PROXY: Final = Answer(400, b"<html>The plain HTTP request was sent to HTTPS port</html>")
+_ALONE_S: Final = 11.0
+"""A line that is rejected alone waits for others for 10 s."""
+_DRAINED_S: Final = 2.0
+_ACCEPTED_S: Final = 6.0
+"""By then a new agent has written that a device is there: the address is right."""
+_REJECTED_S: Final = 16.0
+"""By then that line has waited alone, at a wrong address."""
+_STOPPED_S: Final = 16.0
+_FAILS: Final = (Trouble(Answer(503)), Trouble(answer_bytes=0))
+
+
+def wrong_address(reader: DatabaseReader) -> Trouble:
+    """Return what a wrong path or port answers, which takes no line."""
+    answer = _PATH if reader.database is Database.VICTORIA else _PROXY
+    return Trouble(answer, meaning=Meaning.REJECTED)
+
+
+class _LoneLines:
+    """A few lines come at a wrong address, each alone for so long that it might be a bad one.
+
+    In each round the agent is new. The address is wrong from the beginning, or once a line was
+    accepted, and some rounds end with a stop while a line waits.
+    """
+
+    def __init__(self, world: World, reader: DatabaseReader) -> None:
+        self._world = world
+        self._reader = reader
+        self._chance = world.chance
+        self._wrong = wrong_address(reader)
+        self._is_over = False
+        # Nor are there metrics of the agent itself.
+        world.devices.quiet = True
+        world.config.self_metrics_s = 3600
+        world.config.write()
+        if world.process is not None:
+            world.process.hang_up()
+        self._later(_DRAINED_S, self._begin)
+
+    def _later(self, after_s: float, call: Callable[[], None]) -> None:
+        self._world.clock.later(after_s, lambda: self._is_over or call())
+
+    def _begin(self) -> None:
+        if self._reader.trouble is self._wrong:
+            self._reader.end_trouble()
+        way = self._chance.choice(("unproven", "proven", "proven", "stop", "stop"))
+        if way == "unproven":
+            self._reader.trouble = self._wrong
+        self._world.kill_agent()
+        after_s = _REJECTED_S if way == "unproven" else _ACCEPTED_S
+        self._later(after_s, self._send_and_stop if way == "stop" else self._send_some)
+
+    def _send_some(self) -> None:
+        self._reader.trouble = self._wrong
+        count = self._chance.randint(1, 3)
+        for number in range(count):
+            self._later(number * _ALONE_S, self._send)
+        self._later(count * _ALONE_S, self._begin)
+
+    def _send_and_stop(self) -> None:
+        self._reader.trouble = self._wrong
+        self._send()
+        self._later(_ALONE_S * self._chance.random(), self._stop)
+        self._later(_STOPPED_S, self._begin)
+
+    def _send(self) -> None:
+        self._world.send(self._chance.choice(NUMBERED), 1)
+
+    def _stop(self) -> None:
+        if self._world.process is not None:
+            self._world.process.terminate()
+
+    def heal(self) -> None:
+        """Have all go on."""
+        self._is_over = True
+        self._world.devices.quiet = False
+        self._world.config.self_metrics_s = 10
+        self._world.config.write()
+        if self._reader.trouble is self._wrong:
+            self._reader.end_trouble()
+
+
+def _has_lone_lines(world: World) -> Callable[[], None] | None:
+    reader = world.reader
+    if not isinstance(reader, DatabaseReader) or world.devices.quiet:
+        return None
+    return _LoneLines(world, reader).heal
+
+
+def _fails_in_search(world: World) -> Callable[[], None] | None:
+    """Send a bad line among others; a request of the search fails, then the address is wrong."""
+    reader, chance = world.reader, world.chance
+    if not isinstance(reader, DatabaseReader) or world.backlog() > MOST_WAITING:
+        return None
+    troubles = [None] * chance.randint(0, 6) + [chance.choice(_FAILS)]
+    troubles += [wrong_address(reader)] * chance.choice((0, 30))
+    reader.fail_in_search(troubles)
+    module, qos = chance.choice(NUMBERED), chance.randint(0, 1)
+    for _ in range(chance.randint(1, 30)):
+        world.send(module, qos)
+    while not is_broken(world.devices.next_number(module, qos)):
+        world.send(module, qos)
+    for _ in range(chance.randint(1, 30)):
+        world.send(module, qos)
+
+    def heal() -> None:
+        reader.fail_in_search(())
+
+    return heal
+
+
+HTTP_JOINT_KINDS: Final = {
+    LONE_LINES: _has_lone_lines,
+    "database_fails_in_search": _fails_in_search,
+}
