@@ -64,7 +64,7 @@ class _LoneLines:
     def _begin(self) -> None:
         if self._reader.trouble is self._wrong:
             self._reader.end_trouble()
-        way = self._chance.choice(("unproven", "proven", "proven", "stop", "stop"))
+        way = self._chance.choice(("unproven", "proven", "proven", "stop"))
         if way == "unproven":
             self._reader.trouble = self._wrong
         self._world.kill_agent()
@@ -73,7 +73,7 @@ class _LoneLines:
 
     def _send_some(self) -> None:
         self._reader.trouble = self._wrong
-        count = self._chance.randint(1, 3)
+        count = self._chance.randint(2, 3)
         for number in range(count):
             self._later(number * _ALONE_S, self._send)
         self._later(count * _ALONE_S, self._begin)
