@@ -59,8 +59,8 @@ BURST_PAUSE_S: Final = 0.004
 BURST_S: Final = 0.05
 """How long a burst is read at most before what came of it is decoded."""
 READ_AHEAD_BYTES: Final = 2 * 1024 * 1024
-"""How much may wait; a quarter of a second's work at most. Twice as much takes 2 MB more memory, which
-the process keeps, and no more of a burst of 10,000 announcements."""
+"""How much may wait; a quarter of a second's work at most. Twice as much takes 2 MB more memory,
+which the process keeps, and no more of a burst of 10,000 announcements."""
 TURN_S: Final = 0.02
 """How long messages are handled in one turn of the reactor; an ordinary full read takes 6 ms."""
 FRAMES_A_LOOK: Final = 8
