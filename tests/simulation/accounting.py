@@ -13,7 +13,14 @@ from tests.simulation.clock import SimClock
 from tests.simulation.configuration import owner_of
 from tests.simulation.ledger import Key, Ledger, key_of
 
-__all__ = ["FORGOTTEN", "NO_RETAINED", "STALLED_S", "Accounting", "may_cost_names"]
+__all__ = [
+    "FORGOTTEN",
+    "NO_RETAINED",
+    "STALLED_S",
+    "Accounting",
+    "little_is_set_aside",
+    "may_cost_names",
+]
 
 NO_RETAINED: Final = "no_retained"
 """Counts as a kind of fault: a broker does not send retained messages for filters like ours."""
@@ -59,12 +66,14 @@ _DO_NOT_WAIT_FOR_NAMES: Final = frozenset(
         "reload_renamed",
         "reload_in_calm",
         "stop_right_after_reload",
+        "stop_while_saving",
     }
 )
 """These end the wait for announcements early, which costs names that no file has."""
 
 
-def _little_is_set_aside() -> bool:
+def little_is_set_aside() -> bool:
+    """Say whether messages may be handed on before their announcements, in this run."""
     return announcement_gate.SET_ASIDE_BYTES < _SET_ASIDE_BYTES
 
 
@@ -138,7 +147,7 @@ class Accounting:
         if self.ledger.may_be_acknowledged(publication):
             return
         key = key_of(publication)
-        if owner_of(key[0]) == "hadiscovery" and _little_is_set_aside():
+        if owner_of(key[0]) == "hadiscovery" and little_is_set_aside():
             # A burst of entities that are not known yet is not held back until they are.
             self.ledger.nothing.add(key)
             return
@@ -182,7 +191,7 @@ class Accounting:
                 f"counted: {missing[:5]}"
             )
         # Where little may be set aside, a burst is not held back until its devices are announced.
-        if self.ledger.nameless and not _little_is_set_aside() and not may_cost_names(kinds):
+        if self.ledger.nameless and not little_is_set_aside() and not may_cost_names(kinds):
             self._violate(f"{self.ledger.nameless} lines of announced devices have no name")
         missing = self.ledger.missing(0, at_broker)
         lost: dict[int, list[Key]] = {}

@@ -12,6 +12,7 @@ from tests.simulation.broker import ModelBroker
 from tests.simulation.clock import SimClock
 from tests.simulation.configuration import ANNOUNCED
 from tests.simulation.ledger import Ledger
+from tests.simulation.moments import rename_some
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -164,7 +165,8 @@ def _choose(world: World) -> _Device | None:
 
 
 def _renamed(world: World) -> None:
-    """Announce another name."""
+    """Announce another name, and have Tasmota devices do so."""
+    rename_some(world)
     device = _choose(world)
     if device is not None:
         device.generation += 1

@@ -76,6 +76,10 @@ class Arrivals:
         agent = self._process.agent
         reasons = agent._parts.connections._pause_reasons
         if not self._process.alive or "stop" in reasons or self._process.swaps_modules:
+            # What ends these connections now is their goodbye.
+            for module, link in self._links.items():
+                if link.lost is not None and not link._said_goodbye:
+                    self._disturb(module)
             return
         running = {
             module_of(each.module_name) for each in agent.supervisors if each.state is State.RUNNING

@@ -60,6 +60,7 @@ class ModelBroker:
         on_sent: called with a QoS 0 publication that was given to a connection, and what says
             whether the client's socket delivered it.
         on_transmit: called with each publication that goes out to a client, each time.
+        on_subscribe: called with a filter that a client asks for, and the QoS.
         on_unsubscribe: called with a filter that a client has given up.
         on_ack: called with a publication that the agent has acknowledged.
     """
@@ -82,6 +83,7 @@ class ModelBroker:
         self.on_drop: Callable[[Publication, str], object] = lambda _publication, _why: None
         self.on_sent: Callable[[Publication, Callable[[], bool]], object] = lambda _p, _d: None
         self.on_transmit: Callable[[Publication], object] = lambda _publication: None
+        self.on_subscribe: Callable[[str, int], object] = lambda _name, _qos: None
         self.on_unsubscribe: Callable[[str], object] = lambda _name: None
         self.on_fault: Callable[[str], object] = lambda _what: None
         self.on_ack: Callable[[Publication], object] = lambda _publication: None

@@ -323,6 +323,7 @@ class BrokerClient:
         while rest:
             name, rest = read_text(rest)
             flags, rest = rest[0], rest[1:]
+            broker.on_subscribe(name, flags & 3)
             if name in broker.refused_filters:
                 codes.append(_NOT_AUTHORISED if self._v5 else 0x80)
                 continue

@@ -22,7 +22,7 @@ TOPICS: Final = (
 )
 """Topics, each with the module that wants it."""
 _ANNOUNCEMENT: Final = (
-    '{"ip":"192.0.2.9","dn":"Name_%s","fn":["Name_%s",null],"hn":"h","mac":"%s","md":"Plug","ty":0,'
+    '{"ip":"192.0.2.9","dn":"%s","fn":["%s",null],"hn":"h","mac":"%s","md":"Plug","ty":0,'
     '"if":0,"ofln":"Offline","onln":"Online","state":["OFF","ON","TOGGLE","HOLD"],"sw":"14.4.1",'
     '"t":"%s","ft":"%%prefix%%/%%topic%%/","tp":["cmnd","stat","tele"],"rl":[1,0],"so":{"4":0},"ver":1}'
 )
@@ -47,6 +47,7 @@ class Devices:
         self._random = clock.random
         self._brokers = brokers
         self._ledger = ledger
+        self._macs: dict[tuple[str, str], str] = {}
         self._numbers: Counter[tuple[str, int]] = Counter()
         # The more they send, the fewer runs there are in a minute.
         self._rate = clock.random.choices((0.2, 1.0, 3.0, 10.0), (8, 8, 3, 1))[0]
@@ -65,12 +66,21 @@ class Devices:
         self.announced.announce()
         silent = [f"ds{number}" for number in range(self._silent)]
         for module, names in DEVICES.items():
-            broker = self._brokers[PORTS[module]]
             announced = [name for name in (*names, *silent) if name.startswith("d")]
             for number, name in enumerate(announced):
-                mac = f"A4CF{number:08X}"
-                text = _ANNOUNCEMENT % (name, name, mac, name)
-                broker.publish(f"tasmota/discovery/{mac}/config", text.encode(), 0, retain=True)
+                self._macs[module, name] = f"A4CF{number:08X}"
+                self._announce(module, name, f"Name_{name}")
+
+    def rename(self, module: str) -> None:
+        """Have one of a module's Tasmota devices announce another name."""
+        name = self._random.choice([name for owner, name in self._macs if owner == module])
+        self._announce(module, name, f"Name_{name}_{self._random.randrange(100)}")
+
+    def _announce(self, module: str, name: str, friendly: str) -> None:
+        broker, mac = self._brokers[PORTS[module]], self._macs[module, name]
+        if broker.up:
+            text = _ANNOUNCEMENT % (friendly, friendly, mac, name)
+            broker.publish(f"tasmota/discovery/{mac}/config", text.encode(), 0, retain=True)
 
     def send(self, module: str, qos: int) -> None:
         """Publish the next number."""

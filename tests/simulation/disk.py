@@ -47,6 +47,7 @@ class SimDisk:
         error: errno that each change gives, 0 while the disk works.
         fails_in: after so many changes they give `error`; None: all do.
         unreadable: reading gives `error` too.
+        failures: how often something has failed.
         alive: says whether the process that uses it lives; calls of a dead one have no effect.
     """
 
@@ -54,6 +55,7 @@ class SimDisk:
         self.error = 0
         self.fails_in: int | None = None
         self.unreadable = False
+        self.failures = 0
         self.alive: Callable[[], bool] = lambda: True
         self._random = random
         self._boundary = boundary
@@ -92,6 +94,11 @@ class SimDisk:
                 del names[path]
         self._pending.clear()
         self._stored = dict(self._files)
+
+    def content(self, path: str) -> bytes:
+        """Return what is in a file; nothing if there is none."""
+        file = self._files.get(path)
+        return b"" if file is None else file.data
 
     def may_be_damaged(self, path: str) -> bool:
         """Say whether a file may differ from what was written."""
@@ -164,6 +171,7 @@ class SimDisk:
         if self.fails_in is not None and self.fails_in > 0:
             self.fails_in -= 1
         elif self.error:
+            self.failures += 1
             raise OSError(self.error, os.strerror(self.error))
 
     def _change(self, change: Callable[[dict[str, _File]], object]) -> None:

@@ -96,6 +96,7 @@ ALREADY_TRIED: Final[dict[str, tuple[str, ...]]] = {
         "a_chunk_ends_in_mid_line",
         "tcp_is_written_without_room",
     ),
+    "13: devices are saved in the middle of a stop": ("a_stop_while_devices_are_saved_saves_none",),
     "13: ticks at the same moment": ("two_ticks_at_the_same_moment",),
     "13: a connection keeps its session over a reload": ("the_client_id_leaves_the_module_out",),
     "13: nothing follows DISCONNECT": ("an_acknowledgement_follows_disconnect",),
@@ -162,9 +163,6 @@ NOT_TRIED: Final[dict[str, str]] = {
         "each of them waits a little, within the time to recover"
     ),
     "13: copies of a message are left out": "each copy counts as a message that was sent",
-    "13: devices are saved in the middle of a stop": (
-        "a fleet of four devices is saved in one turn"
-    ),
     "13: pressure that is back is not lifted": (
         "what a connection has held is handed on in a turn of its own, after all have resumed"
     ),

@@ -273,4 +273,5 @@ JOINT_KINDS: Final = {
     "reload_in_calm": _reload_in_calm,
     "module_fails_again": _module_fails_again,
     "devices_forgotten": _devices_forgotten,
+    "stop_while_saving": lambda world: world.stop_while_saving(),
 }

@@ -14,7 +14,8 @@ __all__ = ["BYSTANDER_S", "Key", "Ledger", "key_of"]
 
 _NUMBER: Final = re.compile(rb"number,module=(\w+),qos=(\d) n=(\d+)i")
 _TASMOTA: Final = re.compile(
-    rb"electricity,device=(\w+q(\d))(,friendly=\w+)?,vendor=tasmota energy_total=(\d+)"
+    rb"electricity,device=(\w+q(\d))(,friendly=Name_(\w+?)(_\d+)?)?,vendor=tasmota "
+    rb"energy_total=(\d+)"
 )
 
 BYSTANDER_S: Final = 2.0
@@ -124,9 +125,9 @@ class Ledger:
             return found[1].decode(), int(found[2]), int(found[3])
         if (found := _TASMOTA.match(line)) is not None:
             name = found[1].decode()
-            if found[3] is not None and found[3] != b",friendly=Name_" + found[1]:
+            if found[4] is not None and found[4] != found[1]:
                 self._violate(f"{name} has the name of another device: {line!r}")
-            return name, int(found[2]), int(found[4])
+            return name, int(found[2]), int(found[6])
         if (found := _ANNOUNCED.match(line)) is not None:
             if found[3] != found[4]:
                 self._violate(f"values of two messages in a line: {line!r}")

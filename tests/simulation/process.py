@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from traceback import format_exception
 from typing import Any, Final
 
@@ -21,6 +21,8 @@ from metrics_agent.plan import Plan, build
 from metrics_agent.platform import Platform
 from metrics_agent.process.exit import ExitCode
 from metrics_agent.process.usage import Usage
+from tests.simulation.awaiting import Awaiting
+from tests.simulation.broker import ModelBroker
 from tests.simulation.clock import SimClock
 from tests.simulation.configuration import ConfigFile
 from tests.simulation.disk import SimDisk
@@ -29,6 +31,7 @@ from tests.simulation.kernel import SimKernel
 from tests.simulation.reactor import ProcessReactor
 from tests.simulation.reader import Reader
 from tests.simulation.reading import Reading
+from tests.simulation.remembering import Remembering
 from tests.simulation.writing import Writing
 from tests.status.fakes import FakeListening
 
@@ -138,6 +141,7 @@ class AgentProcess:
         config: the file.
         observer: of the log.
         disk: for the state.
+        brokers: by port.
         violation: called with what must not happen.
         on_log: called with each event of the log.
 
@@ -159,6 +163,7 @@ class AgentProcess:
         config: ConfigFile,
         observer: StderrObserver,
         disk: SimDisk,
+        brokers: Mapping[int, ModelBroker],
         *,
         violation: Callable[[str], None],
         on_log: Callable[[Any], object],
@@ -175,6 +180,8 @@ class AgentProcess:
         self.bounds = Bounds(violation, observer._folder)
         self.reading = Reading(violation)
         self.writing = Writing(violation, clock, reader)
+        self.awaiting = Awaiting(violation, brokers)
+        self._remembering = Remembering(violation, disk)
 
         def on_error(error: BaseException) -> None:
             trace = "".join(format_exception(error)[-4:])
@@ -229,6 +236,7 @@ class AgentProcess:
 
     def _stop_begins(self) -> None:
         self._stop_s = self._ran_s
+        self._remembering.stop_begins(self.agent)
         self.on_stop()
 
     @property
@@ -237,9 +245,12 @@ class AgentProcess:
         return self._clock.now_s - self.reactor.stood_s
 
     def check_end(self) -> None:
-        """See whether a stop that leaves something has waited for as long as it may."""
+        """See whether a stop has saved all, and has waited for what it leaves as long as it may."""
         shutdown, stopped, sink = self.agent._shutdown, self.agent._stopped, self.agent._parts.sink
-        if shutdown is None or stopped is None or not stopped.called or sink._is_lost:
+        if shutdown is None or stopped is None or not stopped.called:
+            return
+        self._remembering.check_end()
+        if sink._is_lost:
             return
         ran_s = self._ran_s - self._stop_s
         if sink.left_metrics and ran_s < shutdown._drain_timeout_s - _HANDLING_S:
@@ -286,7 +297,12 @@ class AgentProcess:
         return "reload" in self.agent._parts.connections._pause_reasons
 
     def _make_logger(self, name: str = "agent") -> ModuleLogger:
-        pairs = LogPairs(self._violation, lambda: self._clock.now_s, self._restart_window_s)
+        pairs = LogPairs(
+            self._violation,
+            lambda: self._clock.now_s,
+            self._restart_window_s,
+            lambda: self.reactor.stood_s > 0,
+        )
 
         def observe(event: Any) -> None:
             if self.alive:

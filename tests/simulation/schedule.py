@@ -16,6 +16,7 @@ from tests.simulation.faults import KINDS
 from tests.simulation.http_faults import HTTP_KINDS
 from tests.simulation.http_joint_faults import LONE_LINES
 from tests.simulation.ledger import BYSTANDER_S
+from tests.simulation.moments import MOMENTS, Moment
 from tests.simulation.states import states_of
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ _LONE_SHARE: Final = 0.35
 """In this share of the runs with a database, which are short, lines come alone at a wrong address,
 and other faults are few."""
 _LONE_MEAN_S: Final = (10.0, 60.0)
+_AT_MOMENTS_SHARE: Final = 0.15
+"""The share of faults at boundaries that strike in one of `MOMENTS` instead."""
+_TURNS_OF_MOMENT: Final = 20
+"""They wait for so many turns of it at most, often for one."""
 INSIDE: Final = frozenset({"disk"})
 """Boundaries where a fault strikes amid the agent's turn; elsewhere it strikes right after it."""
 
@@ -182,6 +187,7 @@ class Faults:
         self._heals: list[Callable[[], None]] = []
         self._armed: dict[str, list[_Armed]] = {}
         self._due: list[_Armed] = []
+        self._awaiting: list[tuple[Moment, _Armed]] = []
         self._over = False
 
     def begin(self) -> None:
@@ -194,6 +200,7 @@ class Faults:
         """End all."""
         self._over = True
         self._armed.clear()
+        self._awaiting.clear()
         heals, self._heals = self._heals, []
         for heal in heals:
             heal()
@@ -215,15 +222,37 @@ class Faults:
     def turn(self) -> None:
         """Take note that a turn is over: what was due in it happens now."""
         self.passed("turn")
+        if self._awaiting:
+            self._look_for_moments()
         while self._due:
             each = self._due.pop(0)
             self._strike(each.number, each.kind)
+
+    def _look_for_moments(self) -> None:
+        process = self._world.process
+        if process is None or not process.alive:
+            return
+        for moment, each in tuple(self._awaiting):
+            if moment.is_now(process.agent):
+                each.left -= 1
+                if each.left <= 0:
+                    self._awaiting.remove((moment, each))
+                    self._due.append(each)
+
+    def await_moment(self, moment: Moment, times: int, number: int, kind: str) -> None:
+        """Have a fault strike in the n-th turn of a moment, which is brought about."""
+        self._awaiting.append((moment, _Armed(times, number, kind)))
+        moment.prepare(self._world)
 
     def _begin(self, number: int, kind: str) -> None:
         if self._over:
             return
         random = Random(f"{self._world.seed} {number} boundary")
-        if random.random() < (0.6 if kind in AT_BOUNDARIES else 0.2):
+        if kind in AT_BOUNDARIES and random.random() < _AT_MOMENTS_SHARE:
+            moment = random.choice(MOMENTS)
+            times = random.randint(1, random.choice((1, 1, _TURNS_OF_MOMENT)))
+            self.await_moment(moment, times, number, kind)
+        elif random.random() < (0.6 if kind in AT_BOUNDARIES else 0.2):
             boundary = random.choice(list(BOUNDARIES))
             times = random.randint(1, random.choice((2, BOUNDARIES[boundary])))
             self._armed.setdefault(boundary, []).append(_Armed(times, number, kind))

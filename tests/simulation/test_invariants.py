@@ -14,8 +14,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import metrics_agent
 from metrics_agent.output.http.writer import HttpWriter
+from metrics_agent.supervision.lifecycle import State
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
 from metrics_agent.transports.mqtt.versions import BrokerVersions
+from tests.simulation.awaiting import Awaiting, check_qos
 from tests.simulation.broker import ModelBroker, Publication
 from tests.simulation.broker_client import BrokerClient
 from tests.simulation.broker_packets import NEVER_S, RECEIVE_MAXIMUM, Connect
@@ -23,6 +25,7 @@ from tests.simulation.clock import SimClock
 from tests.simulation.descriptors import File
 from tests.simulation.invariants import DOWNS, UPS, Bounds, LogPairs
 from tests.simulation.ledger import BYSTANDER_S, Ledger
+from tests.simulation.remembering import Remembering
 from tests.simulation.steps import Steps
 from tests.simulation.world import Violation, World
 from tests.simulation.writing import Writing
@@ -114,6 +117,129 @@ class LogPairsTests(SynchronousTestCase):
             self.assertEqual(self.violations, [])
             self.log.failure("contained", module="agent")
         self.assertIn("broken", self.violations[0])
+
+    def test_a_start_is_late(self) -> None:
+        """A start that takes too long is one, unless the process has stood still."""
+        for stood_still in (True, False):
+            pairs = LogPairs(self.violations.append, stood_still=lambda: stood_still)  # noqa: B023
+            log = Logger(observer=pairs.take)  # type: ignore[arg-type]  # takes any event
+            self.assertEqual(self.violations, [])
+            try:
+                raise TimeoutError("it did not start within 3 s")  # noqa: TRY301 - as above
+            except TimeoutError:
+                log.failure("contained", module="tasmota")
+        self.assertEqual(len(self.violations), 1)
+
+
+class AwaitingTests(SynchronousTestCase):
+    """The wait for announcements."""
+
+    def setUp(self) -> None:
+        self.violations: list[str] = []
+        self.broker = ModelBroker(SimClock(Random(1)))
+        self.awaiting = Awaiting(self.violations.append, {1883: self.broker})
+        self.gate: Any = SimpleNamespace(
+            active=True, _barrier=object(), _frames=[], _paused=False, _paused_at_s=0.0
+        )
+        self.gate._end_s = lambda: self.ends_s
+        self.ends_s = 1.0
+        self.now_s = 0.9
+        link = SimpleNamespace(inflow=SimpleNamespace(announcement_gate=self.gate), alive=True)
+        self.connection = SimpleNamespace(
+            client_id="x",
+            _awaits_announcements=True,
+            _link=link,
+            _reactor=SimpleNamespace(seconds=lambda: self.now_s),
+            _subscriber=SimpleNamespace(_unanswered={}),
+            _table=SimpleNamespace(announcement_filters={"a/#"}),
+        )
+
+    def look(self, *, stopping: bool = False) -> None:
+        """Look at the connection."""
+        connections = SimpleNamespace(all=lambda: (self.connection,))
+        agent: Any = SimpleNamespace(
+            stopping=stopping, _parts=SimpleNamespace(connections=connections)
+        )
+        self.awaiting.look(agent, self.now_s, 0.0)
+
+    def pause(self, ends_s: float) -> None:
+        """Pause for a second, after which it is to end then."""
+        self.look()
+        self.gate._paused, self.gate._paused_at_s = True, self.now_s
+        self.look()
+        self.now_s += 1
+        self.gate._paused, self.ends_s = False, ends_s
+        self.look()
+
+    def test_pause(self) -> None:
+        """A pause leaves as much time as there was."""
+        self.pause(2.0)
+        self.assertEqual(self.violations, [])
+        self.pause(4.0)
+        self.assertEqual(self.violations, ["a pause begins the wait for announcements again"])
+
+    def test_end_without_an_answer(self) -> None:
+        """It does not end before the answer, unless that takes long."""
+        self.connection._subscriber._unanswered = {1: ["b/#"]}
+        for names, after_s in ((["b/#"], 0.1), (["a/#"], 10.0), (["a/#"], 0.1)):
+            self.assertEqual(self.violations, [])
+            self.connection._subscriber._unanswered = {1: names}
+            self.gate.active = True
+            self.look()
+            self.now_s += after_s
+            self.gate.active = False
+            self.look()
+        self.assertEqual(len(self.violations), 1)
+
+    def test_stop(self) -> None:
+        """What waits when a stop ends it is not acknowledged."""
+        connect = Connect(4, clean=False, keepalive_s=10, client_id="x", expiry_s=NEVER_S)
+        holder: Any = SimpleNamespace(
+            is_ours=True, is_open=True, send_qos1=lambda _publication, _packet_id: None
+        )
+        session, _present = self.broker.open_session(connect, holder)
+        left, handled = Publication("t", b"1", 1), Publication("t", b"2", 1)
+        session.inflight = {7: left, 8: handled}
+        self.gate._frames = [(0x32, b"\0\1t\0\7" + b"1"), (0x30, b"\0\1t")]
+        self.look()
+        self.connection._awaits_announcements = False
+        self.look(stopping=True)
+        self.awaiting.acknowledged(handled)
+        self.assertEqual(self.violations, [])
+        self.awaiting.acknowledged(left)
+        self.assertEqual(len(self.violations), 1)
+
+    def test_qos(self) -> None:
+        """Announcements are subscribed to at QoS 0."""
+        check_qos(self.violations.append, "tasmota/discovery/+/config", 0)
+        check_qos(self.violations.append, "tele/+/SENSOR", 1)
+        self.assertEqual(self.violations, [])
+        check_qos(self.violations.append, "tasmota/discovery/+/config", 1)
+        self.assertEqual(len(self.violations), 1)
+
+
+class RememberingTests(SynchronousTestCase):
+    """The file of devices after a stop."""
+
+    def test_forgotten(self) -> None:
+        """A device that is not there, or has an older name, is a violation."""
+        violations: list[str] = []
+        device = SimpleNamespace(topic="plug", config=SimpleNamespace(friendly_names=("New",)))
+        module = SimpleNamespace(
+            _known=SimpleNamespace(_file=SimpleNamespace(path="/devices.json")),
+            _registry=SimpleNamespace(_by_mac={"A4": device}),
+        )
+        life = SimpleNamespace(module=module)
+        agent: Any = SimpleNamespace(supervisors=[SimpleNamespace(state=State.RUNNING, _life=life)])
+        contents = (b'{"A4": {"fn": ["New"]}}', b'{"A4": {"fn": ["Old"]}}', b"", b"{")
+        for content in contents:
+            disk: Any = SimpleNamespace(failures=0, content=lambda _path: content)  # noqa: B023
+            remembering = Remembering(violations.append, disk)
+            remembering.stop_begins(agent)
+            remembering.check_end()
+            disk.failures += 1
+            remembering.check_end()
+        self.assertEqual(len(violations), len(contents) - 1)
 
 
 class BoundsTests(SynchronousTestCase):

@@ -15,6 +15,7 @@ from twisted.logger import globalLogPublisher
 
 from metrics_agent.errors import ConfigError
 from tests.simulation.accounting import NO_RETAINED, STALLED_S, Accounting
+from tests.simulation.awaiting import check_qos
 from tests.simulation.broker import ModelBroker, Publication
 from tests.simulation.broker_packets import matches
 from tests.simulation.broker_session import choose_options
@@ -26,6 +27,7 @@ from tests.simulation.http_faults import HTTP_KINDS
 from tests.simulation.http_reader import DATABASE_PORT, DatabaseReader
 from tests.simulation.invariants import LogPairs, small_limits
 from tests.simulation.modules import is_odd, numbered_kind
+from tests.simulation.moments import SAVES_DEVICES
 from tests.simulation.network import Connection
 from tests.simulation.process import AgentProcess, make_observer
 from tests.simulation.reader import READERS, Reader
@@ -117,14 +119,7 @@ class World:
             for module in self.scope.bystanders
             if self.brokers[PORTS[module]].options.max_inflight > 1
         }
-        for port, broker in self.brokers.items():
-            self._listeners[port] = partial(self._accept, broker)
-            broker.on_drop = self.ledger.dropped
-            broker.on_sent = self._given
-            broker.on_ack = self._acknowledged
-            broker.on_transmit = self.ledger.transmit
-            broker.on_unsubscribe = self._unsubscribed
-            broker.on_fault = self.violate
+        self._listen()
         self._kind = numbered_kind(self._module_step, self._looked_at)
         self.steps = Steps(self.violate, self.excuse, lambda: clock.now_s)
         self.devices = Devices(clock, self.brokers, self.ledger)
@@ -142,6 +137,18 @@ class World:
         self._healed_s = 0.0
         clock.on_turn = self._turn
         clock.boundary = self.boundary
+
+    def _listen(self) -> None:
+        """Have brokers take connections, and take note of what they see."""
+        for port, broker in self.brokers.items():
+            self._listeners[port] = partial(self._accept, broker)
+            broker.on_drop = self.ledger.dropped
+            broker.on_sent = self._given
+            broker.on_ack = self._acknowledged
+            broker.on_transmit = self.ledger.transmit
+            broker.on_subscribe = partial(check_qos, self.violate)
+            broker.on_unsubscribe = self._unsubscribed
+            broker.on_fault = self.violate
 
     # -- the run -----------------------------------------------------------------------------
 
@@ -343,6 +350,7 @@ class World:
                 self.config,
                 self._observer,
                 self.disk,
+                self.brokers,
                 violation=self.violate,
                 on_log=self._logged,
             )
@@ -455,6 +463,8 @@ class World:
 
     def _acknowledged(self, publication: Publication) -> None:
         self.accounting.acknowledged(publication, self._dropped_metrics())
+        if self.process is not None:
+            self.process.awaiting.acknowledged(publication)
         self.boundary("acknowledgement")
 
     def _dropped_metrics(self) -> int:
@@ -477,6 +487,11 @@ class World:
         self._in_turn = self._in_turn or name in INSIDE
         if self._faults is not None:
             self._faults.passed(name)
+
+    def stop_while_saving(self) -> None:
+        """Have a stop begin when devices are saved next, which is soon."""
+        assert self._faults is not None
+        self._faults.await_moment(SAVES_DEVICES, 1, len(self.plan), "sigterm")
 
     def _turn(self) -> None:
         self._in_turn = False
@@ -517,4 +532,5 @@ class World:
             if process.last_plan is not None and process.last_plan is not process.agent.plan:
                 self.violate("a reload replaces what runs although a stop has begun")
             process.reading.look(process.agent)
+            process.awaiting.look(process.agent, self.clock.now_s, process.reactor.stood_s)
             process.writing.look(process.agent, runs=not process.reactor.is_frozen)

@@ -1,0 +1,53 @@
+"""Moments in which chance alone rarely has a fault strike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from tests.simulation.configuration import DEVICES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from metrics_agent.agent import Agent
+    from tests.simulation.world import World
+
+__all__ = ["MOMENTS", "SAVES_DEVICES", "Moment", "rename_some"]
+
+
+@frozen
+class Moment:
+    """What an agent may be doing for a moment.
+
+    Attributes:
+        is_now: says whether it does.
+        prepare: has it do that soon, if that is not common.
+    """
+
+    is_now: Callable[[Agent], bool]
+    prepare: Callable[[World], object] = lambda _world: None
+
+
+def rename_some(world: World) -> None:
+    """Have Tasmota devices announce other names, which are saved a moment later."""
+    for module in world.scope.modules:
+        if module in DEVICES:
+            world.devices.rename(module)
+
+
+def _sets_aside(agent: Agent) -> bool:
+    """Messages wait for announcements."""
+    links = (each._link for each in agent._parts.connections.all())
+    return any(link is not None and link.inflow.announcement_gate._frames for link in links)
+
+
+def _saves_devices(agent: Agent) -> bool:
+    """Known devices are being written down."""
+    modules = (each._life.module for each in agent.supervisors)
+    return any(hasattr(each, "_known") and each._known._is_saving for each in modules)
+
+
+SAVES_DEVICES: Final = Moment(_saves_devices, rename_some)
+MOMENTS: Final = (Moment(_sets_aside), SAVES_DEVICES)

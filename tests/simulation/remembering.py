@@ -1,0 +1,63 @@
+"""A stop leaves a file with all devices that have announced themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from metrics_agent.agent import Agent
+from metrics_agent.supervision.lifecycle import State
+from tests.simulation.disk import SimDisk
+
+__all__ = ["Remembering"]
+
+
+class Remembering:
+    """Compares the file with what a module knows when it has ended.
+
+    Args:
+        violate: called with what must not happen.
+        disk: has the file; where it fails in the stop, nothing is judged.
+    """
+
+    def __init__(self, violate: Callable[[str], object], disk: SimDisk) -> None:
+        self._violate = violate
+        self._disk = disk
+        self._failures = 0
+        self._modules: list[Any] = []
+
+    def stop_begins(self, agent: Agent) -> None:
+        """Take note of the modules that run."""
+        self._failures = self._disk.failures
+        running = (each for each in agent.supervisors if each.state is State.RUNNING)
+        modules = (each._life.module for each in running)
+        self._modules = [each for each in modules if hasattr(each, "_known")]
+
+    def check_end(self) -> None:
+        """Compare, after an orderly stop."""
+        if self._disk.failures != self._failures:
+            return
+        for module in self._modules:
+            known, registry = module._known, module._registry
+            path = str(known._file.path)
+            names = _names(self._disk.content(path))
+            forgotten = [
+                device.topic
+                for mac, device in registry._by_mac.items()
+                if device.config is not None
+                and names.get(mac) != tuple(device.config.friendly_names)
+            ]
+            if forgotten:
+                self._violate(f"a stop does not save {forgotten[:5]} in {path}")
+
+
+def _names(data: bytes) -> dict[str, tuple[str, ...]]:
+    """Return the names of the devices in a file, by address; none if it is damaged."""
+    try:
+        stored = json.loads(data)
+    except ValueError:
+        return {}
+    if not isinstance(stored, dict):
+        return {}
+    return {mac: tuple(document.get("fn", ())) for mac, document in stored.items()}
