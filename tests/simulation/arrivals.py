@@ -50,6 +50,9 @@ class Arrivals:
     def send(self, count: int) -> None:
         """Send so many to each."""
         ledger = self._world.ledger
+        if self._has_begun():
+            # They come too late, or their modules do not run.
+            self._links.clear()
         for module in self._modules - self._links.keys():
             self._disturb(module)
         self._look()
@@ -72,10 +75,14 @@ class Arrivals:
             # A reload ends the connection then with all that is unread.
             self._world.excuse(module, 30.0)
 
+    def _has_begun(self) -> bool:
+        """Say whether the stop or the reload reads no more, or the process has ended."""
+        reasons = self._process.agent._parts.connections._pause_reasons
+        return not self._process.alive or "stop" in reasons or self._process.swaps_modules
+
     def _look(self) -> None:
         agent = self._process.agent
-        reasons = agent._parts.connections._pause_reasons
-        if not self._process.alive or "stop" in reasons or self._process.swaps_modules:
+        if self._has_begun():
             # What ends these connections now is their goodbye.
             for module, link in self._links.items():
                 if link.lost is not None and not link._said_goodbye:
