@@ -8,6 +8,7 @@ from OpenSSL import SSL
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from metrics_agent.interfaces import Message
 from metrics_agent.transports.mqtt.acknowledge import FEW
 from metrics_agent.transports.quick_ack import acknowledge_now
 from tests.transports.mqtt.scripted import Scripted, publish
@@ -96,3 +97,21 @@ class LinkTests(SynchronousTestCase):
             self.assertEqual(self.options, [wanted] * times, settings)
             script.connection.stopService()
             script.clock.pump([0, 1])
+
+    def test_not_beside_an_acknowledgement(self) -> None:
+        """What is written while a read is handled acknowledges that read on TCP too."""
+        self.options = []
+        script = Scripted()
+
+        def handle(message: Message, lines: list[bytes]) -> None:
+            for batch in script.batches:
+                batch.settle()
+            script.lines_of(message, lines)
+
+        script.connection.subscribe("a", 1, handle)
+        script.start().getHandle = self.getHandle
+        for packet_id in range(1, 5):
+            script.send(publish(script.v5, b"a", b"1", packet_id))
+        self.assertEqual(len(self.options), 1)
+        script.connection.stopService()
+        script.clock.pump([0, 1])

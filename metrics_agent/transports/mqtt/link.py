@@ -140,6 +140,7 @@ class MqttLink(Protocol):
         self._ticks = Timer(reactor, self._tick)
         self._spoken = False
         self._said_goodbye = False
+        self._written = False
         self._gate = WriteGate(reactor, self._gate_changed, self._gate_stuck)
         self.accepted = False
         self.lost: Failure | None = None
@@ -226,8 +227,10 @@ class MqttLink(Protocol):
             self._spoken = True
             if data[0] != CONNACK:
                 self.abort(causes.of_wrong_speech(data))
+        self._written = False
         self.inflow.data(data)
-        if self.acknowledgements.delays_the_next:
+        # What was written, as the acknowledgement of an earlier message, brings TCP's with it.
+        if not self._written and self.acknowledgements.delays_the_next:
             acknowledge_now(self.transport)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -362,6 +365,7 @@ class MqttLink(Protocol):
     def _write(self, data: bytes) -> None:
         # Nothing may follow DISCONNECT (MQTT 5, 3.14.4).
         if self._cause is None and not self._said_goodbye and self.transport is not None:
+            self._written = True
             write_now(self._reactor, self.transport, data)
 
     def _close(self) -> None:
