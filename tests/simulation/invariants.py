@@ -30,6 +30,8 @@ _TAKEN_BACK_BYTES: Final = 1 << 20
 """Batches taken back from a lost connection of the output come on top of the queue."""
 _BATCH_BYTES: Final = 1 << 20
 """A request has whole batches, at least one: the lines of one read, some of them long."""
+_SLICE_S: Final = 0.02
+"""How long it takes until the next slice of devices: then a stop may come before the last one."""
 _KINDS_OF_LOG_LINES: Final = 1000
 _READ_BYTES: Final = network.READ_BYTES
 UPS: Final = {
@@ -70,6 +72,8 @@ def small_limits(random: Random) -> Iterator[None]:
     write_every_s = directory.WRITE_EVERY_S
     saving = known.SAVE_EVERY_S, known._SLICE_S, known._DEVICES_A_LOOK
     known.SAVE_EVERY_S = random.choice((2.0, saving[0]))  # type: ignore[misc]
+    defer_later = known.deferLater
+    known.deferLater = lambda clock, _delay_s: defer_later(clock, _SLICE_S)  # type: ignore[attr-defined]
     slices = (-1.0, 1), (-1.0, 1), saving[1:]
     known._SLICE_S, known._DEVICES_A_LOOK = random.choice(slices)  # type: ignore[misc]
     full_bytes = http_writer.FULL_BYTES
@@ -86,6 +90,7 @@ def small_limits(random: Random) -> Iterator[None]:
         inflow.FULL_READ_BYTES, network.READ_BYTES = reads  # type: ignore[misc]
         inflow.TURN_S = turn_s  # type: ignore[misc]
         directory.WRITE_EVERY_S = write_every_s  # type: ignore[misc]
+        known.deferLater = defer_later  # type: ignore[attr-defined]
         known.SAVE_EVERY_S, known._SLICE_S, known._DEVICES_A_LOOK = saving  # type: ignore[misc]
         http_writer.FULL_BYTES = full_bytes  # type: ignore[misc]
 
