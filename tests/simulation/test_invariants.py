@@ -16,6 +16,7 @@ import metrics_agent
 from metrics_agent.output.http.writer import HttpWriter
 from metrics_agent.supervision.lifecycle import State
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
+from metrics_agent.transports.mqtt.inflow import READ_AHEAD_BYTES
 from metrics_agent.transports.mqtt.versions import BrokerVersions
 from tests.simulation.awaiting import Awaiting, check_qos
 from tests.simulation.broker import ModelBroker, Publication
@@ -262,7 +263,7 @@ class BoundsTests(SynchronousTestCase):
     def test_within(self) -> None:
         """Up to the limits all is well."""
         self.assertEqual(
-            self.check(queued=1000, read_ahead=4 * 1024 * 1024, set_aside=8 * 1024 * 1024), []
+            self.check(queued=1000, read_ahead=READ_AHEAD_BYTES, set_aside=8 * 1024 * 1024), []
         )
 
     def test_beyond(self) -> None:
