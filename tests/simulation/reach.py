@@ -155,7 +155,9 @@ WHY_MISSED: Final[dict[str, str]] = {
         "not searched for since; with freezes as the only fault one run of 20 found it"
     ),
     "a_ping_answers_for_another": (
-        "not searched for since; with stalled stops as the only fault one run of 20 found it"
+        "a ping of the keepalive would have to be unanswered when a stop begins, and its answer "
+        "come before messages that the stop waits for; with stalled stops as the only fault one "
+        "run of 20 found it"
     ),
     "tcp_is_written_without_room": (
         "not searched for since there are faults that fill the output; the agent would have "
