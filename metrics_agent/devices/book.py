@@ -32,10 +32,11 @@ FORGET_AFTER_S: Final = 30 * 24 * 3600.0
 """A device that was silent for so long is gone, unless it is still announced."""
 _DAY_S: Final = 24 * 3600.0
 _DEVICES_A_TURN: Final = 500
-_LONGEST_LINE: Final = 4096
-_SPARE_BYTES: Final = 16
-"""A number may have more digits the next time."""
-_LINE_BYTES: Final = 250
+_ROOM_STEP: Final = 64
+_ROOMS: Final = tuple(range(_ROOM_STEP, 4097, _ROOM_STEP))
+"""What lines may have as room: objects that thousands share. Most have some bytes to spare, since a
+number may have more digits the next time."""
+_LINE_BYTES: Final = 200
 """What a last line takes beside its text, with what begins it."""
 _SAME_BURST_S: Final = 1.0
 """Messages that come so soon after each other are one."""
@@ -169,18 +170,20 @@ class DeviceBook:
         """
         if device.book is None or device is self._no_device:
             return
-        if device.lines is None:
-            device.lines = {}
         prefix = series._prefix or b""  # noqa: SLF001 - the encoder's note on the series
-        kept = device.lines.get(prefix)
+        kept = device.line_of(prefix)
         if kept is None or len(line) > kept.room:
-            room = len(line) + _SPARE_BYTES
+            step = len(line) // _ROOM_STEP
+            if step >= len(_ROOMS):
+                return
+            room = _ROOMS[step]
             more_bytes = room - kept.room if kept else room + len(prefix) + _LINE_BYTES
-            if room > _LONGEST_LINE or more_bytes > self._lines_room:
+            if more_bytes > self._lines_room:
                 return
             self._lines_room -= more_bytes
             if kept is None:
-                kept = device.lines[prefix] = KeptLine()
+                kept = KeptLine(prefix)
+                device.add_line(kept)
             kept.room = room
         kept.line = line
         if series._device is device:  # noqa: SLF001 - as above
@@ -319,8 +322,8 @@ class DeviceBook:
         device.book = None
         del self.devices[device.name]
         self._room += device.size_bytes
-        for prefix, kept in (device.lines or {}).items():
-            self._lines_room += kept.room + len(prefix) + _LINE_BYTES
+        for kept in device.lines:
+            self._lines_room += kept.room + len(kept.prefix) + _LINE_BYTES
 
     def _compare(self, news: News, now_s: float) -> None:
         """Find out whether those that are overdue are alone with it."""

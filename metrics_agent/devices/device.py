@@ -25,15 +25,24 @@ _SHOWN: Final = 80
 class KeptLine:
     """The last line of a series.
 
+    Args:
+        prefix: what begins it.
+
     Attributes:
         line: itself.
         room: bytes that it may have; they are accounted for.
     """
 
-    __slots__ = ("line", "room")
+    __slots__ = ("line", "prefix", "room")
 
     line: bytes
     room: int
+
+    def __init__(self, prefix: bytes) -> None:
+        self.prefix = prefix
+
+
+_NO_LINES: Final[dict[bytes, KeptLine]] = {}
 
 
 class Device:
@@ -55,12 +64,11 @@ class Device:
             has announced them; zeros for none.
         online: what its last will or its availability says; None if nothing does.
         is_stale: it is overdue.
-        lines: its last line of each series, by what begins it; None while they are not kept.
     """
 
     __slots__ = (
         *("book", "name", "vendor", "friendly", "heard_ns", "noted_ns", "heard_s", "listened_s"),
-        *("overdue_at_s", "learned", "announced_s", "online", "is_stale", "lines"),
+        *("overdue_at_s", "learned", "announced_s", "online", "is_stale", "_lines"),
     )
 
     def __init__(self, name: str, book: DeviceBook | None) -> None:
@@ -76,7 +84,31 @@ class Device:
         self.announced_s = _NOTHING_ANNOUNCED
         self.online: bool | None = None
         self.is_stale = False
-        self.lines: dict[bytes, KeptLine] | None = None
+        # Most devices have one series: a dictionary for it would take more than its line.
+        self._lines: KeptLine | dict[bytes, KeptLine] = _NO_LINES
+
+    @property
+    def lines(self) -> list[KeptLine]:
+        """Its last line of each series; none while they are not kept."""
+        lines = self._lines
+        return [lines] if isinstance(lines, KeptLine) else [*lines.values()]
+
+    def line_of(self, prefix: bytes) -> KeptLine | None:
+        """Return the last line of a series, by what begins it; None if there is none yet."""
+        lines = self._lines
+        if isinstance(lines, KeptLine):
+            return lines if lines.prefix == prefix else None
+        return lines.get(prefix)
+
+    def add_line(self, kept: KeptLine) -> None:
+        """Add the first line of a series."""
+        lines = self._lines
+        if isinstance(lines, KeptLine):
+            self._lines = {lines.prefix: lines, kept.prefix: kept}
+        elif lines:
+            lines[kept.prefix] = kept
+        else:
+            self._lines = kept
 
     @property
     def rhythm(self) -> Rhythm:

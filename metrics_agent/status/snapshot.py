@@ -103,7 +103,7 @@ def device(known: Device, now_s: float, now_ns: int) -> Values:
         "online": known.online,
         "stale": known.is_stale,
         "interval": known.rhythm.known_interval_s or None,
-        "series": list(_series(kept.line for kept in (known.lines or {}).values())),
+        "series": list(_series(kept.line for kept in known.lines)),
     }
 
 

@@ -283,19 +283,19 @@ class BoundTests(BookCase):
     def test_lines(self) -> None:
         """The last line of each series is kept where that is wanted, within a bound."""
         self.note("a")
-        self.assertIsNone(self.device("a").lines)
-        self.book = DeviceBook(lines_bytes=1000)
+        self.assertEqual(self.device("a").lines, [])
+        self.book = DeviceBook(lines_bytes=900)
         self.book.keeps_lines = True
         for _ in range(3):
             self.now_s += 1
             self.note("a")
             self.note("a", "electricity", power=1.5)
-        lines = self.device("a").lines
-        assert lines is not None
         self.assertEqual(
-            [kept.line.split(b",")[0] for kept in lines.values()], [b"climate", b"electricity"]
+            [kept.line.split(b",")[0] for kept in self.device("a").lines],
+            [b"climate", b"electricity"],
         )
-        kept = lines[b"climate,device=a,vendor=v "]
+        kept = self.device("a").line_of(b"climate,device=a,vendor=v ")
+        assert kept is not None
         self.assertIn(b"%d" % self.now_ns(), kept.line)
         for length in (100, 4, 90):
             text = "x" * length
@@ -306,7 +306,7 @@ class BoundTests(BookCase):
         self.assertIn(b"x" * 90, kept.line)
         for number in range(10):
             self.note("a", f"m{number}")
-        self.assertEqual(len(lines), 2)
+        self.assertEqual(len(self.device("a").lines), 2)
         self.assertGreaterEqual(self.book._lines_room, 0)
 
     def test_lines_of_two_books(self) -> None:
@@ -317,7 +317,7 @@ class BoundTests(BookCase):
         self.book.keeps_lines = True
         self.note("a", temperature=2.5)
         for book, value in ((other, b"1.5"), (self.book, b"2.5")):
-            [kept] = (book.devices["a"].lines or {}).values()
+            [kept] = book.devices["a"].lines
             self.assertIn(value, kept.line)
 
     def test_series_of_two_books(self) -> None:

@@ -409,7 +409,7 @@ class DeviceTests(ContextCase):
         self.context.subscribe(BROKER, "#", lambda _message: [point])
         lines: list[bytes] = []
         self.connection.subscriptions[-1].deliver(MESSAGE, lines)
-        kept = (self.book.devices["a"].lines or {}).values()
+        kept = self.book.devices["a"].lines
         self.assertEqual([each.line for each in kept], lines)
 
     def test_emitted(self) -> None:
