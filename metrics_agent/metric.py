@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -29,20 +30,29 @@ class Series:
         tags: tag names and values; a tag with an empty value is left out when encoded.
     """
 
-    __slots__ = ("_device", "_kept", "_prefix", "measurement", "tags")
+    __slots__ = ("_device", "_kept", "_names", "_prefix", "_values", "measurement")
 
     measurement: str
-    tags: Mapping[str, str]
+    _names: tuple[str, ...]
+    _values: tuple[str, ...]
     _prefix: bytes | None
     _device: Device | None
     _kept: KeptLine | None
 
     def __init__(self, measurement: str, tags: Mapping[str, str]) -> None:
         object.__setattr__(self, "measurement", measurement)
-        object.__setattr__(self, "tags", dict(tags))
+        tags = dict(tags)
+        # To keep a dictionary for each of thousands of series would take twice as much.
+        object.__setattr__(self, "_names", _one_of_each(tuple(tags)))
+        object.__setattr__(self, "_values", tuple(tags.values()))
         object.__setattr__(self, "_prefix", None)
         object.__setattr__(self, "_device", None)
         object.__setattr__(self, "_kept", None)
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The tags: a copy."""
+        return dict(zip(self._names, self._values, strict=True))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Series is immutable, cannot set {name!r}")
@@ -62,7 +72,13 @@ class Series:
         return f"{name} ({', '.join(tags)})" if tags else name
 
     def __repr__(self) -> str:
-        return f"Series({self.measurement!r}, {dict(self.tags)!r})"
+        return f"Series({self.measurement!r}, {self.tags!r})"
+
+
+@lru_cache(maxsize=256)
+def _one_of_each(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return equal names that were seen before, if there were any lately."""
+    return names
 
 
 def _shown(text: object) -> str:
