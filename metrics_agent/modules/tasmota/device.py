@@ -21,8 +21,8 @@ __all__ = ["Device", "DeviceNaming"]
 _VENDOR = "tasmota"
 # The one meter the Go agent read; its tags did not name it.
 _ORIGINAL_METER = "MT175"
-# A Series, its tags' dictionary and its prefix, the key and its place in the cache; then its texts.
-_SERIES_BYTES: Final = 350
+# A Series, its tags and its prefix, the key and its place in the cache; then its texts.
+_SERIES_BYTES: Final = 250
 # A payload decides what the first series is; one that is larger than an ordinary one is kept with
 # those that have a bound.
 _FIRST_SERIES_BYTES: Final = 800
@@ -46,7 +46,7 @@ class DeviceNaming:
 
     overrides: Mapping[str, str]
     original: bool = False
-    series: BoundedCache[tuple[int, str, str, str], Series] = field(
+    series: BoundedCache[tuple[int | None, str, str, str], Series] = field(
         factory=lambda: BoundedCache(SERIES_CACHE_BYTES), eq=False, repr=False
     )
     numbers: Iterator[int] = field(factory=count, eq=False, repr=False)
@@ -62,7 +62,6 @@ class Device:
         command_base: where it takes commands; empty if that is unknown.
 
     Attributes:
-        has_sent: it has sent something that gave a point.
         asked_at_s: when per-channel totals were last asked for, on the reactor's clock.
         asked_for: the sum for which they were asked.
         never_ask: the device does not know the command.
@@ -77,7 +76,6 @@ class Device:
         "asked_at_s",
         "asked_for",
         "config",
-        "has_sent",
         "never_ask",
         "topic",
     )
@@ -92,13 +90,12 @@ class Device:
         self.topic = topic
         self.config = config
         self._command_base = command_base
-        self.has_sent = False
         self.asked_at_s: float | None = None
         self.asked_for: float | None = None
         self.never_ask = False
         self._naming = naming
-        self._number = next(naming.numbers)
-        # Most devices have one series.
+        # Most devices have one series, and need no number.
+        self._number: int | None = None
         self._first_key: _Key = ""
         self._first: Series | None = None
 
@@ -106,6 +103,11 @@ class Device:
         """Take over what is remembered of a device that has announced itself again."""
         self.asked_at_s = earlier.asked_at_s
         self.asked_for = earlier.asked_for
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether it has sent something that gave a point."""
+        return self._first is not None or self._number is not None
 
     @property
     def command_base(self) -> str:
@@ -129,7 +131,6 @@ class Device:
         return self._make(measurement, channel, sensor) if series is None else series
 
     def _make(self, measurement: str, channel: str, sensor: str) -> Series:
-        self.has_sent = True
         tags = self._tags(measurement, channel, sensor)
         series = Series(measurement, tags)
         size_bytes = _SERIES_BYTES + getsizeof(sensor) + sum(map(getsizeof, tags.values()))
@@ -137,6 +138,8 @@ class Device:
             self._first_key = (measurement, channel, sensor) if channel or sensor else measurement
             self._first = series
         else:
+            if self._number is None:
+                self._number = next(self._naming.numbers)
             key = (self._number, measurement, channel, sensor)
             self._naming.series.put(key, series, size_bytes)
         return series

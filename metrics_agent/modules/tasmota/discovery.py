@@ -49,7 +49,7 @@ _NAME_BEGINS = '"dn":"'
 _NAME_ENDS = '","fn":['
 
 
-@frozen
+@frozen(weakref_slot=False)
 class DeviceConfig:
     """What a collector needs of a discovery message.
 

@@ -23,8 +23,8 @@ __all__ = ["Registry"]
 _PREFIXES: Final = frozenset({"stat", "tele"})
 # Measured, with an ordinary first series; beside these come the texts of a device, or of a stranger
 # those of a base.
-_DEVICE_BYTES: Final = 700
-_STRANGER_BYTES: Final = 850
+_DEVICE_BYTES: Final = 550
+_STRANGER_BYTES: Final = 700
 _BASE_BYTES: Final = 110
 _ORDINARY: Final = frozenset(
     {DEFAULT_FULL_TOPIC, *DEFAULT_PREFIXES, "Online", "Offline", "ON", "OFF"}
