@@ -12,6 +12,7 @@ __all__ = [
     "DEVICES",
     "GLOBALS",
     "INSTANCES",
+    "KNOWN_DEVICES",
     "NUMBERED",
     "PARK_S",
     "PORTS",
@@ -36,6 +37,8 @@ DEVICES: Final = {
     "tasmota:two": ("d2q0", "u3q1"),
 }
 """Tasmota devices: names with a d announce themselves; the last digit is the QoS."""
+KNOWN_DEVICES: Final = "/devices.json"
+"""How the paths of the files end in which `tasmota` keeps the announced ones."""
 ANNOUNCED: Final = ("h0q0", "h1q1", "h2q1")
 """Devices that announce themselves to Home Assistant; the last digit is the QoS they send at."""
 _OWNERS: Final = {

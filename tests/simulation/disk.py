@@ -100,6 +100,10 @@ class SimDisk:
         file = self._files.get(path)
         return b"" if file is None else file.data
 
+    def contents(self, suffix: str) -> bytes:
+        """Return what all files have whose path ends so."""
+        return b"".join(file.data for path, file in self._files.items() if path.endswith(suffix))
+
     def may_be_damaged(self, path: str) -> bool:
         """Say whether a file may differ from what was written."""
         return path in self._files and self._files[path].damaged

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from metrics_agent.supervision.lifecycle import State
 from tests.simulation.arrivals import Arrivals
-from tests.simulation.configuration import NUMBERED, RESTART_LIMIT
+from tests.simulation.configuration import KNOWN_DEVICES, NUMBERED, RESTART_LIMIT
 
 if TYPE_CHECKING:
     from random import Random
@@ -19,7 +19,6 @@ __all__ = ["JOINT_KINDS", "MOST_WAITING"]
 
 MOST_WAITING: Final = 20_000
 """Messages at the brokers, above which no burst is added."""
-_KNOWN_DEVICES: Final = "/devices.json"
 _FILL_EVERY_S: Final = 0.05
 _FILLS: Final = 20
 _FROZEN_SHARE: Final = 0.2
@@ -261,7 +260,7 @@ def _module_fails_again(world: World) -> None:
 def _devices_forgotten(world: World) -> None:
     """Kill the agent, and remove the file of the devices that it knows."""
     world.kill_agent()
-    world.disk.remove_all(_KNOWN_DEVICES)
+    world.disk.remove_all(KNOWN_DEVICES)
 
 
 JOINT_KINDS: Final = {

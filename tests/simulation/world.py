@@ -14,13 +14,21 @@ from typing import Any, Final
 from twisted.logger import globalLogPublisher
 
 from metrics_agent.errors import ConfigError
-from tests.simulation.accounting import NO_RETAINED, STALLED_S, Accounting
+from tests.simulation.accounting import FORGOTTEN, NO_RETAINED, STALLED_S, Accounting
 from tests.simulation.awaiting import check_qos
 from tests.simulation.broker import ModelBroker, Publication
 from tests.simulation.broker_packets import matches
 from tests.simulation.broker_session import choose_options
 from tests.simulation.clock import SimClock
-from tests.simulation.configuration import INSTANCES, NUMBERED, PORTS, ConfigFile, module_of
+from tests.simulation.configuration import (
+    DEVICES,
+    INSTANCES,
+    KNOWN_DEVICES,
+    NUMBERED,
+    PORTS,
+    ConfigFile,
+    module_of,
+)
 from tests.simulation.devices import TOPICS, Devices
 from tests.simulation.disk import SimDisk
 from tests.simulation.http_faults import HTTP_KINDS
@@ -129,6 +137,7 @@ class World:
         self.process: AgentProcess | None = None
         self._restart: Any = None
         self._ending = False
+        self._kinds: set[str] = set()
         self.heals = False
         self._pairs = LogPairs(self.violate)
         self._faults: Faults | None = None
@@ -249,7 +258,7 @@ class World:
             )
             return
         self.clock.run(READING_S)
-        kinds = set(self.episodes)
+        kinds = self._kinds | set(self.episodes)
         if not all(each.options.retained_for_wildcards for each in self.brokers.values()):
             kinds.add(NO_RETAINED)
         self.reader.check_rejected(self.accounting.rejected)
@@ -367,7 +376,15 @@ class World:
         """Send SIGKILL."""
         if self.process is not None and self.process.alive:
             self.excuse("", 0.1)
+            if not self._are_names_saved():
+                self._kinds.add(FORGOTTEN)
             self.process.reactor.kill()
+
+    def _are_names_saved(self) -> bool:
+        """Say whether a new process knows each device that announces itself."""
+        known = self.disk.contents(KNOWN_DEVICES)
+        names = (name for names in DEVICES.values() for name in names if name.startswith("d"))
+        return all(f"Name_{name}".encode() in known for name in names)
 
     def lose_power(self) -> None:
         """End the agent and its reader, with what was not on the disk."""
