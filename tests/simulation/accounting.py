@@ -39,6 +39,7 @@ _MAY_COST_NAMES: Final = frozenset(
         "config_unreadable",
         "broker_restart",
         "freeze",
+        "frozen_for_intervals",
         "taken_over",
         "connect_refused",
         "access_withdrawn",
@@ -95,6 +96,7 @@ class Accounting:
         dropped: metrics that earlier processes dropped and counted.
         rejected: metrics that these counted as rejected by a database.
         stalled_s: how long a message may be on its way.
+        beside: what counts as a kind of fault that happened, although it came about by others.
     """
 
     def __init__(self, clock: SimClock, violate: Callable[[str], object]) -> None:
@@ -104,6 +106,7 @@ class Accounting:
         self.dropped = 0
         self.rejected = 0
         self.stalled_s = STALLED_S
+        self.beside: set[str] = set()
         self._processes = 0
         self._left: Counter[int] = Counter()
         self._early: set[Key] = set()

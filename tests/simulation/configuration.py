@@ -13,6 +13,7 @@ __all__ = [
     "GLOBALS",
     "INSTANCES",
     "KNOWN_DEVICES",
+    "MODULE_STOP_S",
     "NUMBERED",
     "PARK_S",
     "PORTS",
@@ -52,6 +53,7 @@ INSTANCES: Final = tuple(f"numbered:{name}" if name in NUMBERED else name for na
 """How the agent names the modules, unless they are renamed."""
 RESTART_LIMIT: Final = 3
 PARK_S: Final = 20
+MODULE_STOP_S: Final = 1
 _HEADER: Final = f"""\
 module_restart_limit = {RESTART_LIMIT}
 park_interval = "{PARK_S}s"
@@ -60,7 +62,7 @@ watchdog_exit = "0s"
 state_dir = "/simulated/state"
 drain_timeout = "5s"
 module_start_timeout = "3s"
-module_stop_timeout = "1s"
+module_stop_timeout = "{MODULE_STOP_S}s"
 restart_backoff_max = "5s"
 tick_timeout = "5s"
 """

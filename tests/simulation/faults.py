@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Fault", "Heal"]
 
-_ROUNDED_S: Final = 1e-9
-"""By so much a clock may seem to be early."""
 Heal = Callable[[], None] | None
 Fault = Callable[["World"], Heal]
 
@@ -55,12 +53,6 @@ def _freeze(world: World) -> Heal:
         return None
     world.excuse_unconnected(process, 15.0)
     process.reactor.freeze()
-    ticked_s = world.steps.ticked_s
-    if ticked_s and world.chance.random() < 0.3:
-        # For whole intervals of a module's timer: rounding must not give it a tick too many.
-        until_s = ticked_s[world.chance.choice(sorted(ticked_s))] + world.chance.randint(2, 5)
-        until_s -= world.chance.choice((0.0, _ROUNDED_S))
-        world.clock.later(until_s - world.clock.now_s, process.reactor.thaw)
     return process.reactor.thaw
 
 

@@ -100,6 +100,7 @@ class DatabaseReader(Reader):
 
     loses = False
     repeats = True
+    breaks = ("cut", "die", "kill")
     patience_s = 45.0
 
     def __init__(

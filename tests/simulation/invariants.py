@@ -19,7 +19,7 @@ from metrics_agent.state import directory
 from metrics_agent.transports.mqtt import announcement_gate, inflow
 from metrics_agent.transports.mqtt.settings import MOST_IN_FLIGHT
 from tests.simulation import network
-from tests.simulation.configuration import PARK_S, RESTART_LIMIT
+from tests.simulation.configuration import MODULE_STOP_S, PARK_S, RESTART_LIMIT
 
 __all__ = ["DOWNS", "UPS", "Bounds", "LogPairs", "small_limits"]
 
@@ -54,6 +54,8 @@ DOWNS: Final = {
     "The queue is full, the output is not read fast enough: the oldest metrics are dropped from "
     "now on, and counted.": "queue",
 }
+_STOPS_WITHIN_S: Final = MODULE_STOP_S + 0.1
+"""A module that fails is stopped before it is logged what follows."""
 _UP_AT_FIRST: Final = frozenset({"output", "queue"})
 _REPEATS: Final = frozenset({"module"})
 """Each failed start is logged, with its own count."""
@@ -163,7 +165,8 @@ class LogPairs:
         if not parked:
             self._restarts_s.append(now_s)
             return
-        recent = sum(each > now_s - self._window_s for each in self._restarts_s)
+        from_s = now_s - self._window_s - _STOPS_WITHIN_S
+        recent = sum(each > from_s for each in self._restarts_s)
         if self._window_s and recent < RESTART_LIMIT and now_s >= self._proven_s:
             self._violate(f"parked after {recent} restarts within {self._window_s:g} s")
         self._proven_s = now_s + PARK_S + self._window_s

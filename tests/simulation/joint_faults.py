@@ -21,7 +21,12 @@ MOST_WAITING: Final = 20_000
 """Messages at the brokers, above which no burst is added."""
 _FILL_EVERY_S: Final = 0.05
 _FILLS: Final = 20
-_FROZEN_SHARE: Final = 0.2
+_LOOK_EVERY_S: Final = 0.25
+_LOOKS: Final = 20
+_FREEZES: Final = 3
+_ROUNDED_S: Final = 1e-9
+"""By so much a clock may seem to be early."""
+_FROZEN_SHARE: Final = 0.4
 """In this share of stops the process is frozen for some seconds."""
 _IN_STOP_S: Final = ((0.0, 0.3), (0.0, 2.3), (2.5, 5.0), (5.0, 5.2), (9.0, 9.0))
 """When something recovers in a stop: soon, before the output is drained, meanwhile, when the time
@@ -40,14 +45,18 @@ def _fill(
     chance = world.chance
 
     def more(times: int) -> None:
-        is_full = process is None or not process.alive or process.agent._parts.sink._pressed
+        is_over = process is None or not process.alive
+        if process is not None and process.agent._parts.sink._pressed:
+            is_over = is_over or not world.reader.has_room
         if world.heals:
             return
-        if is_full or not times or world.backlog() > MOST_WAITING:
+        if is_over or not times or world.backlog() > MOST_WAITING:
             then()
             return
+        # Many of one module at a time, so that the agent writes many lines at once.
+        module = chance.choice(world.scope.modules)
         for _ in range(100):
-            world.send(chance.choice(world.scope.modules), int(chance.random() < 0.1))
+            world.send(module, int(chance.random() < 0.1))
         world.clock.later(_FILL_EVERY_S, more, times - 1)
 
     more(fills)
@@ -55,10 +64,40 @@ def _fill(
 
 def _behind_reader_goes(world: World) -> Callable[[], None]:
     """Break the output, or kill the agent, while much is unread; sometimes the agent was frozen."""
-    chance, reader, process = world.chance, world.reader, world.process
-    reader.stall()
 
-    def freeze() -> None:
+    def begin(times: int) -> None:
+        process = world.process
+        if world.heals:
+            return
+        if times and (process is None or not _writes(process)):
+            world.clock.later(_LOOK_EVERY_S, begin, times - 1)
+            return
+        world.reader.stall()
+        _have_much(world, process, lambda: _break_output_soon(world))
+
+    def heal() -> None:
+        world.reader.resume()
+
+    begin(_LOOKS)
+    return heal
+
+
+def _have_much(world: World, process: AgentProcess | None, then: Callable[[], object]) -> None:
+    """Send messages, often until the output is full, then call."""
+    chance = world.chance
+    if chance.random() < 0.75:
+        _fill(world, process, then)
+        return
+    for _ in range(chance.choice((10, 100, 1000)) if world.backlog() < MOST_WAITING else 0):
+        world.send(chance.choice(world.scope.modules), chance.randint(0, 1))
+    then()
+
+
+def _break_output_soon(world: World) -> None:
+    chance = world.chance
+
+    def break_it() -> None:
+        process = world.process
         if world.heals:
             return
         is_busy = chance.random() < 0.5
@@ -67,21 +106,18 @@ def _behind_reader_goes(world: World) -> Callable[[], None]:
             world.clock.later(0.3 * chance.random() ** 2, process.reactor.thaw)
         world.clock.later(0.0, _break_output, world, chance)
 
-    def later() -> None:
-        world.clock.later(chance.choice((0.01, 0.3, 3.0)) * chance.random(), freeze)
+    world.clock.later(chance.choice((0.01, 0.3, 3.0)) * chance.random(), break_it)
 
-    if chance.random() < 0.5:
-        _fill(world, process, later)
-    else:
-        for _ in range(chance.choice((10, 100, 1000)) if world.backlog() < MOST_WAITING else 0):
-            world.send(chance.choice(world.scope.modules), chance.randint(0, 1))
-        later()
-    return reader.resume
+
+def _writes(process: AgentProcess) -> bool:
+    """Say whether a process is at work and has an output that works."""
+    is_at_work = process.alive and not process.stopping and process.agent._working is None
+    return is_at_work and not process.agent._parts.sink.problem
 
 
 def _break_output(world: World, chance: Random) -> None:
     reader = world.reader
-    way = chance.choice(("cut", "cut", "die", "die", "kill"))
+    way = chance.choice(reader.breaks)
     if way == "cut":
         reader.cut()
     elif way == "kill":
@@ -129,12 +165,15 @@ class _StalledStop:
                 world.send(chance.choice(world.scope.modules), 1)
         self._process.terminate()
         times = (_GOODBYE_S, (9.0, 9.0)) if self._is_over else chance.choices(_IN_STOP_S, k=2)
-        for recovers, within_s in zip((world.reader.resume, self._go_on), times, strict=True):
-            world.clock.later(chance.uniform(*within_s), recovers)
         if not self._is_over and chance.random() < _FROZEN_SHARE:
             world.excuse_unconnected(self._process, 15.0)
+            thaws_s = chance.uniform(3.0, 7.0)
             world.clock.later(0.2 * chance.random(), reactor.freeze)
-            world.clock.later(chance.uniform(3.0, 7.0), reactor.thaw)
+            world.clock.later(thaws_s, reactor.thaw)
+            # Often in the time that the stop has left, since it stood still.
+            times = (chance.choice((times[0], (thaws_s, thaws_s + 4.0))), times[1])
+        for recovers, within_s in zip((world.reader.resume, self._go_on), times, strict=True):
+            world.clock.later(chance.uniform(*within_s), recovers)
 
     def _go_on(self) -> None:
         slow = self._chance.choice(((0.05, 200), None))
@@ -257,6 +296,33 @@ def _module_fails_again(world: World) -> None:
         world.clock.later(number * every_s, fail)
 
 
+def _frozen_for_intervals(world: World) -> Callable[[], None] | None:
+    """Freeze the process for whole intervals of a module's timer, some times in a row.
+
+    Rounding must not give the module a tick too many.
+    """
+    chance, process, ticked_s = world.chance, world.process, world.steps.ticked_s
+    if process is None:
+        return None
+    reactor = process.reactor
+
+    def freeze(times: int) -> None:
+        if world.heals or not times or not ticked_s or reactor.is_frozen:
+            return
+        world.excuse_unconnected(process, 15.0)
+        reactor.freeze()
+        until_s = ticked_s[chance.choice(sorted(ticked_s))] + chance.randint(2, 4)
+        until_s -= chance.choice((0.0, _ROUNDED_S))
+        world.clock.later(max(0.0, until_s - world.clock.now_s), thaw, times)
+
+    def thaw(times: int) -> None:
+        reactor.thaw()
+        world.clock.later(chance.random(), freeze, times - 1)
+
+    freeze(_FREEZES)
+    return reactor.thaw
+
+
 def _devices_forgotten(world: World) -> None:
     """Kill the agent, and remove the file of the devices that it knows."""
     world.kill_agent()
@@ -271,6 +337,7 @@ JOINT_KINDS: Final = {
     "parked_while_stalled": _parked_while_stalled,
     "reload_in_calm": _reload_in_calm,
     "module_fails_again": _module_fails_again,
+    "frozen_for_intervals": _frozen_for_intervals,
     "devices_forgotten": _devices_forgotten,
     "stop_while_saving": lambda world: world.stop_while_saving(),
 }

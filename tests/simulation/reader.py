@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from random import Random
+from select import POLLOUT
 from typing import Any, Final
 
 from tests.simulation.clock import SimClock
@@ -45,6 +46,10 @@ class Reader:
         repeats: the agent writes again what may have been read when the output broke.
         bytes_a_turn: how fast it is.
         inode: of the file at a path.
+        is_fragile: if it breaks while it is full, or changes while a line is cut, the writer has to
+            take care; so more runs have that.
+        breaks: how the output breaks while much is unread, each as often as it is here: the
+            connection is cut, the reader dies, or the agent is killed.
         patience_s: how long a line may wait while the reader is `ready`.
         disturbed_s: when something was last done to it.
     """
@@ -52,6 +57,8 @@ class Reader:
     setting = "stdout"
     loses = True
     repeats = False
+    is_fragile = False
+    breaks: tuple[str, ...] = ("die", "die", "kill")
     patience_s = 0.5
 
     def __init__(
@@ -77,6 +84,11 @@ class Reader:
     def ready(self) -> bool:
         """Whether it has read everything and would read more."""
         return self.alive and not self._stalled
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the agent could write more, as far as this is known."""
+        return False
 
     def stall(self) -> None:
         """Stop reading, or fill the disk."""
@@ -153,6 +165,10 @@ class PipeReader(Reader):
     def ready(self) -> bool:
         return super().ready and self._pipe.is_empty
 
+    @property
+    def has_room(self) -> bool:
+        return bool(self._pipe.events() & POLLOUT)
+
     def _make(self) -> Any:
         return Pipe(self.random.choice(_PAGES), reopens=self.reopens)
 
@@ -187,6 +203,8 @@ class SharedPipeReader(PipeReader):
 class SocketReader(PipeReader):
     """At a Unix socket that is the agent's standard output."""
 
+    is_fragile = True
+
     def _make(self) -> Any:
         return UnixStream(self.random.choice(_SEND_BUFFERS))
 
@@ -203,6 +221,7 @@ class NamedPipeReader(PipeReader):
     setting = "/simulated/pipe"
     loses = False
     repeats = True
+    breaks = ("cut", "cut", "die", "die", "kill")
     patience_s = 1.5
 
     def __init__(self, *args: Any) -> None:
@@ -254,6 +273,7 @@ class FileReader(Reader):
     """A file. What is written is taken; the disk may be full."""
 
     loses = False
+    breaks = ("kill",)
     patience_s = 1.5
 
     def __init__(self, *args: Any) -> None:
@@ -263,6 +283,10 @@ class FileReader(Reader):
     @property
     def ready(self) -> bool:
         return self._file.room is None
+
+    @property
+    def has_room(self) -> bool:
+        return self._file.room != 0
 
     def stall(self) -> None:
         self._file.room = self.random.choice((0, 100, 5000))
@@ -294,6 +318,8 @@ class PathReader(FileReader):
 
     setting = "/simulated/file"
     repeats = True
+    is_fragile = True
+    breaks = ("cut", "cut", "die", "die", "kill")
 
     def die(self) -> None:
         """Have the file renamed: a writer looks before each write, but the first after opening."""
@@ -315,6 +341,8 @@ class TcpReader(Reader):
     setting = "tcp://192.0.2.1:8094"
     loses = False
     repeats = True
+    is_fragile = True
+    breaks = ("cut", "die", "kill", "kill")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -329,6 +357,22 @@ class TcpReader(Reader):
         stream = self._stream
         return super().ready and stream is not None and stream.is_idle and not self._unread
 
+    @property
+    def has_room(self) -> bool:
+        return self._stream is not None and bool(self._stream.events() & POLLOUT)
+
+    def stall(self) -> None:
+        """Stop reading, and often have nothing arrive either."""
+        super().stall()
+        if self._stream is not None and self.random.random() < 0.9:
+            self._stream.stalled = True
+
+    def resume(self) -> None:
+        if self._stream is not None:
+            self._stream.stalled = False
+            self._stream.pump_later()
+        super().resume()
+
     def open_in(self, kernel: SimKernel) -> int:
         if not self._listens:
             raise ConnectionRefusedError
@@ -337,7 +381,7 @@ class TcpReader(Reader):
         self._unread = 0
         stream = self._stream = TcpStream(
             self.clock,
-            random.choice((46080, 87040, 2_626_560)),
+            random.choice((46080, 46080, 87040, 2_626_560)),
             random.choice((1.1, 1.6, 2.2)),
             lambda data: self._arrive(stream, data),
         )
@@ -395,6 +439,7 @@ class UnixReader(PipeReader):
     setting = "unix:///simulated/socket"
     loses = False
     repeats = True
+    breaks = ("cut", "die", "kill")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

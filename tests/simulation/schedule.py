@@ -74,7 +74,12 @@ BOUNDARIES: Final = {
 """Where a fault may strike, each with the largest number of times that it waits for."""
 LONGEST_S: Final = 15.0
 """How long a fault lasts at most."""
-_LASTS_S: Final = {LONE_LINES: 60.0, "stop_while_stalled": 20.0}
+_LASTS_S: Final = {
+    LONE_LINES: 60.0,
+    "stop_while_stalled": 20.0,
+    "frozen_for_intervals": LONGEST_S,
+    "behind_reader_goes": LONGEST_S,
+}
 """How long some last, if the run does."""
 _NAMES_SHARE: Final = 0.25
 """The share of runs in which no fault excuses lines without a device's name."""
@@ -88,6 +93,9 @@ _AT_MOMENTS_SHARE: Final = 0.15
 """The share of faults at boundaries that strike in one of `MOMENTS` instead."""
 _TURNS_OF_MOMENT: Final = 20
 """They wait for so many turns of it at most, often for one."""
+_FRAGILE_KIND: Final = "behind_reader_goes"
+_FRAGILE_TIMES: Final = 3
+"""How often it strikes at least where the output is one that needs care."""
 INSIDE: Final = frozenset({"disk"})
 """Boundaries where a fault strikes amid the agent's turn; elsewhere it strikes right after it."""
 
@@ -164,6 +172,9 @@ class Faults:
         share = random.choice((0.06, 0.15, 0.5, 0.5))
         # Those of a database strike only where the output is one.
         shares = {kind: max(share, _DATABASE_SHARE) for kind in HTTP_KINDS}
+        is_fragile = _FRAGILE_KIND in possible and world.reader.is_fragile
+        if is_fragile:
+            shares[_FRAGILE_KIND] = 1.0
         shares[FORGOTTEN] = 1.0 if judges_names else share
         chosen = [kind for kind in possible if random.random() < shares.get(kind, share)]
         left_out = {*world.without}
@@ -180,6 +191,8 @@ class Faults:
             self.plan.append((0, time_s, LONE_LINES))
         while (time_s := time_s + random.expovariate(1 / mean_s)) < seconds:
             self.plan.append((len(self.plan), time_s, random.choice(kinds)))
+        for _ in range(_FRAGILE_TIMES if is_fragile and _FRAGILE_KIND in kinds else 0):
+            self.plan.append((len(self.plan), random.uniform(0.0, seconds), _FRAGILE_KIND))
         if only is not None:
             self.plan = [each for each in self.plan if each[0] in only]
         self._seconds = seconds

@@ -13,6 +13,7 @@ from tests.simulation.accounting import FORGOTTEN, may_cost_names
 from tests.simulation.clock import SimClock
 from tests.simulation.configuration import PORTS
 from tests.simulation.faults import KINDS
+from tests.simulation.reader import PipeReader, Reader, TcpReader
 from tests.simulation.schedule import AT_BOUNDARIES, BOUNDARIES, CONTAINED, Faults, Scope
 from tests.simulation.states import STATES, states_of
 
@@ -29,6 +30,7 @@ class FakeWorld:
         self.scope = Scope(tuple(PORTS), (1883,))
         self.without = ()
         self.brokers: dict[int, Any] = {}
+        self.reader = Reader
         self.clock = SimClock(Random(seed))
         self.chance = Random(seed)
         self.episodes: Counter[str] = Counter()
@@ -92,6 +94,17 @@ class BoundaryTests(SynchronousTestCase):
             faults.passed(boundary)
         faults.turn()
         self.assertEqual(world.kills, before)
+
+    def test_fragile_outputs_break_often(self) -> None:
+        """What writes in parts, or to a file that may change, is broken in each run."""
+        for reader, least in ((TcpReader, 3), (PipeReader, 0)):
+            counts = []
+            for seed in range(50):
+                world: Any = FakeWorld(seed)
+                world.reader = reader
+                plan = Faults(world, 60.0, None).plan
+                counts.append(sum(kind == "behind_reader_goes" for _n, _s, kind in plan))
+            self.assertEqual(min(counts), least, reader)
 
     def test_names(self) -> None:
         """The lists name kinds that exist."""

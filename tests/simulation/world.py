@@ -34,6 +34,7 @@ from tests.simulation.disk import SimDisk
 from tests.simulation.http_faults import HTTP_KINDS
 from tests.simulation.http_reader import DATABASE_PORT, DatabaseReader
 from tests.simulation.invariants import LogPairs, small_limits
+from tests.simulation.last_stop import last_stop
 from tests.simulation.modules import is_odd, numbered_kind
 from tests.simulation.moments import SAVES_DEVICES
 from tests.simulation.network import Connection
@@ -45,8 +46,6 @@ from tests.simulation.steps import Steps
 
 __all__ = ["Violation", "World"]
 
-UNHINDERED_STOP_S: Final = 2.0
-"""How long a stop takes at most while brokers and reader answer: less than it waits for either."""
 READING_S: Final = 5.0
 """How long the reader has to read what the agent has left."""
 RECOVERY_S: Final = 100.0
@@ -137,7 +136,6 @@ class World:
         self.process: AgentProcess | None = None
         self._restart: Any = None
         self._ending = False
-        self._kinds: set[str] = set()
         self.heals = False
         self._pairs = LogPairs(self.violate)
         self._faults: Faults | None = None
@@ -239,26 +237,12 @@ class World:
         self._ending = True
         assert self.process is not None
         process = self.process
-        settles_s = self.random.choice((0.0, 0.001, 0.01))
-        if self.random.random() < 0.3:
-            # Then one module waits for its restart, which does not come about soon.
-            name = self.random.choice(NUMBERED)
-            self.steps.go_wrong(f"numbered:{name}", "message", "fails", 1)
-            self.steps.go_wrong(f"numbered:{name}", "start", "hangs", 1)
-            settles_s = 0.3
-        self.devices.send_each()
-        self.clock.run(settles_s)
         ids = self._client_ids()
-        process.terminate()
-        self.clock.run(UNHINDERED_STOP_S)
-        if process.alive:
-            self.violate(
-                f"a stop takes longer than {UNHINDERED_STOP_S:g} s although all brokers and the "
-                "reader answer"
-            )
+        last_stop(self, process)
+        if self.violations:
             return
         self.clock.run(READING_S)
-        kinds = self._kinds | set(self.episodes)
+        kinds = self.accounting.beside | set(self.episodes)
         if not all(each.options.retained_for_wildcards for each in self.brokers.values()):
             kinds.add(NO_RETAINED)
         self.reader.check_rejected(self.accounting.rejected)
@@ -377,7 +361,7 @@ class World:
         if self.process is not None and self.process.alive:
             self.excuse("", 0.1)
             if not self._are_names_saved():
-                self._kinds.add(FORGOTTEN)
+                self.accounting.beside.add(FORGOTTEN)
             self.process.reactor.kill()
 
     def _are_names_saved(self) -> bool:
