@@ -84,7 +84,7 @@ class WorldTests(SynchronousTestCase):
         """A stop that waits although there is nothing to wait for is a violation."""
         self.patch(Connections, "handle_delivered", lambda *_args, **_more: Deferred())
         with self.assertRaisesRegex(Violation, "a stop takes longer than 2 s"):
-            self.world(1).run(SECONDS)
+            self.world(3).run(SECONDS)
 
     def test_notices_a_reload_during_a_stop(self) -> None:
         """A stop that reads the configuration is a violation."""
