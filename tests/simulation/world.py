@@ -185,7 +185,7 @@ class World:
                 self._run(seconds)
         except RuntimeError as error:
             self.violate(str(error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.violate(f"the simulation fails: {''.join(format_exception(error)[-4:])}")
         finally:
             # Twisted reports an unhandled failure when its Deferred is collected.
