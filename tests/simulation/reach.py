@@ -154,7 +154,7 @@ WHY_MISSED: Final[dict[str, str]] = {
         "run of 20 found it"
     ),
     "tcp_is_written_without_room": (
-        "the agent has to be killed while TCP is full and a burst was cut; one run of six with "
+        "the agent has to be killed while TCP is full and a burst was cut; one run of seven with "
         "that output has it"
     ),
 }

@@ -479,6 +479,7 @@ READERS: Final = (
     PathReader,
     PathReader,
     TcpReader,
+    TcpReader,
     UnixReader,
 )
-"""Each as often as it is here: a file by its path has the most states."""
+"""Each as often as it is here: a file by its path has the most states, TCP the most sizes."""
