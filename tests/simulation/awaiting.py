@@ -65,15 +65,15 @@ class Awaiting:
 
     def look(self, agent: Agent, now_s: float, stood_s: float) -> None:
         """Look at all; what ran at once after the process stood still is not judged."""
-        if stood_s != self._stood_s:
-            self._stood_s = stood_s
-            self._waits.clear()
+        has_stood, self._stood_s = stood_s != self._stood_s, stood_s
         for connection in agent._parts.connections.all():
             link = connection._link
             wait = self._waits.pop(connection.client_id, None)
             if link is None or (wait is not None and wait.link is not link):
                 continue
             gate = link.inflow.announcement_gate
+            if wait is not None and has_stood:
+                wait = _Wait(link, wait.began_s) if gate.active else None
             if wait is not None and not connection._awaits_announcements:
                 self._check_left(agent, connection, wait)
             elif gate.active and connection._awaits_announcements:

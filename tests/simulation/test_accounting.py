@@ -30,6 +30,7 @@ class ProcessTests(SynchronousTestCase):
         process._clock = SimpleNamespace(now_s=100.0 + ran_s)  # type: ignore[assignment]
         process.reactor = SimpleNamespace(stood_s=0.0)  # type: ignore[assignment]
         process._stop_s = 100.0
+        process._remembering = SimpleNamespace(check_end=list)  # type: ignore[assignment]
         process.agent = SimpleNamespace(  # type: ignore[assignment]
             _shutdown=SimpleNamespace(_drain_timeout_s=5.0),
             _stopped=SimpleNamespace(called=True),
