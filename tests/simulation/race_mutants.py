@@ -139,12 +139,6 @@ RACES: Final = (
         "        self.inflow.close()\n        self.inflow.end_of_input(self._report_end)\n",
     ),
     _race(
-        "a_stop_closes_before_its_acknowledgements",
-        _LINK,
-        "        self.acknowledgements.flush()\n        self._stop_timer()\n        self.inflow",
-        "        self._stop_timer()\n        self.inflow",
-    ),
-    _race(
         "silence_of_a_broker_is_not_noticed",
         _LINK,
         "        elif self._silent_ticks >= SILENT_TICKS:",

@@ -177,8 +177,7 @@ class MqttLink(Protocol):
         return not self._gate.full and self.engine.publish(topic, payload, qos)
 
     def disconnect(self) -> None:
-        """Say goodbye in order: acknowledgements, DISCONNECT, then the broker closes."""
-        self.acknowledgements.flush()
+        """Say goodbye in order: DISCONNECT, then the broker closes."""
         self._stop_timer()
         self.inflow.close()
         if self.lost is not None:
