@@ -11,12 +11,14 @@ LONGEST_WAIT_S: Final = 3600.0
 """A server that names more is asked again after this."""
 
 
-def retry_after_s(text: str, now_s: float) -> float:
+def retry_after_s(text: str, now_s: float, date: str = "") -> float:
     """Return the seconds that a header names, 0 if it names none that can be read.
 
     Args:
         text: the header's value: seconds or a date.
         now_s: the wall clock, for a date.
+        date: the header ``Date`` of the same answer: the time by the server's own clock, which
+            counts where there is one, since ours may be wrong.
     """
     text = text.strip()
     if not text:
@@ -25,7 +27,14 @@ def retry_after_s(text: str, now_s: float) -> float:
         seconds = float(text[:9])
     else:
         try:
-            seconds = parsedate_to_datetime(text).timestamp() - now_s
+            seconds = parsedate_to_datetime(text).timestamp() - _time_s(date, now_s)
         except (ValueError, OverflowError):
             return 0.0
     return min(max(0.0, seconds), LONGEST_WAIT_S)
+
+
+def _time_s(date: str, now_s: float) -> float:
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
+        return now_s

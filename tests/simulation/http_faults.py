@@ -44,11 +44,10 @@ def _fails(world: World, _reader: DatabaseReader) -> Trouble:
     """It is busy, or has a fault of its own; some store the lines all the same."""
     chance = world.chance
     status = chance.choice((429, 503, 500, 502, 504))
-    headers, wait_s = {}, 0
-    if status in {429, 503} and (wait_s := chance.choice(_WAITS)):
-        as_date = chance.random() < 0.3
-        headers["Retry-After"] = retry_after(world.clock, wait_s, as_date=as_date)
-        wait_s = 0 if as_date else wait_s
+    headers: dict[str, str] = {}
+    wait_s = chance.choice(_WAITS) if status in {429, 503} else 0
+    if wait_s:
+        headers = retry_after(world.clock, wait_s, as_date=chance.random() < 0.3)
     return Trouble(
         Answer(status, b"busy\n" * chance.choice((0, 1, 30_000)), headers),
         stores=status >= 500 and status != 503 and chance.random() < 0.5,

@@ -415,8 +415,12 @@ def _meaning(outcome: Outcome) -> Meaning:
     return Meaning.REJECTED
 
 
-def retry_after(clock: SimClock, seconds: int, *, as_date: bool) -> str:
-    """Return the value of a header Retry-After."""
-    if as_date:
-        return formatdate(clock.wall_ns() / 1e9 + seconds, usegmt=True)
-    return str(seconds)
+def retry_after(clock: SimClock, seconds: int, *, as_date: bool) -> dict[str, str]:
+    """Return the header Retry-After, with that of the server's own clock if it is a date."""
+    if not as_date:
+        return {"Retry-After": str(seconds)}
+    now_s = clock.wall_ns() / 1e9
+    return {
+        "Date": formatdate(now_s, usegmt=True),
+        "Retry-After": formatdate(now_s + seconds, usegmt=True),
+    }

@@ -152,7 +152,8 @@ def judge(answer: HttpReply, now_s: float) -> Verdict:
         return Rejected(_reason(document, text) or f"it answered {status}")
     if status == _TOO_LARGE:
         return TooLarge(f"the request is too large for it ({_said(status, text)})")
-    wait_s = retry_after_s(answer.headers.get("retry-after", ""), now_s)
+    headers = answer.headers
+    wait_s = retry_after_s(headers.get("retry-after", ""), now_s, headers.get("date", ""))
     return Again(
         Cause(
             f"http_{status}",

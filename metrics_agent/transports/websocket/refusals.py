@@ -48,9 +48,8 @@ def cause_of_refusal(refused: HandshakeRefused, now_s: float) -> Cause:
     text = _TEXTS.get(status, "it has a fault of its own" if status >= _SERVER_FAULT else "")
     text = f"{text} (HTTP {status})" if text else f"it refuses the WebSocket (HTTP {status})"
     needs_user_action = status < _SERVER_FAULT and status not in _PASSING
-    return Cause(
-        kind, text, needs_user_action, retry_after_s(_header(refused, b"retry-after"), now_s)
-    )
+    wait_s = retry_after_s(_header(refused, b"retry-after"), now_s, _header(refused, b"date"))
+    return Cause(kind, text, needs_user_action, wait_s)
 
 
 def _header(refused: HandshakeRefused, name: bytes) -> str:

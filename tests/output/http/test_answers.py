@@ -181,6 +181,16 @@ class AnswerTests(SynchronousTestCase):
             (said(503, retry_after="17"), "it answered HTTP 503", False, 17),
             (said(429, retry_after="99999"), "it answered HTTP 429", False, 3600),
             (said(503, retry_after="Thu, 01 Jan 1970 00:01:00 GMT"), "HTTP 503", False, 50),
+            (
+                said(
+                    503,
+                    retry_after="Thu, 01 Jan 1970 01:01:00 GMT",
+                    date="Thu, 01 Jan 1970 01:00:57 GMT",
+                ),
+                "HTTP 503",
+                False,
+                3,
+            ),
             (said(503, retry_after="soon"), "it answered HTTP 503", False, 0),
             (said(408), "it answered HTTP 408", False, 0),
             (said(401), "check output_settings (HTTP 401)", True, 0),

@@ -63,3 +63,14 @@ class RefusalTests(SynchronousTestCase):
             cause = self.explain(429, retry_after=text)
             self.assertEqual(cause.retry_after_s, seconds, text)
         self.assertEqual(self.explain(503, retry_after="7").retry_after_s, 7.0)
+
+    def test_a_date_by_the_clock_of_the_server(self) -> None:
+        """Ours may be wrong by hours; it counts where the server does not say what time it has."""
+        back = "Tue, 14 Nov 2023 22:15:20 GMT"
+        for date, seconds in (
+            ("Tue, 14 Nov 2023 22:15:00 GMT", 20.0),
+            ("Tue, 14 Nov 2023 23:15:00 GMT", 0.0),
+            ("now", 120.0),
+        ):
+            cause = self.explain(503, retry_after=back, date=date)
+            self.assertEqual(cause.retry_after_s, seconds, date)
