@@ -7,7 +7,7 @@ from typing import Final
 __all__ = ["SEEDS"]
 
 SEEDS: Final[dict[int, str]] = {
-    23460422: "two reloads close together ran two instances of a module",
+    31023: "two reloads close together ran two instances of a module",
 }
 """Seed, and what it finds where the fix of that fault is reverted.
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from twisted.logger import globalLogPublisher
 
 from metrics_agent.errors import ConfigError
+from metrics_agent.supervision.lifecycle import State
 from tests.simulation.accounting import FORGOTTEN, NO_RETAINED, STALLED_S, Accounting
 from tests.simulation.awaiting import check_qos
 from tests.simulation.broker import ModelBroker, Publication
@@ -384,6 +385,10 @@ class World:
         else:
             process.last_plan = process.agent.plan
         self.excuse_unconnected(process, 1.0)
+        for each in process.agent.supervisors:
+            if each.state is State.STARTING:
+                # Nothing is read for it until its start is over.
+                self.excuse(module_of(each.module_name), 1.0)
 
     def _look_at_swap(self, process: AgentProcess) -> None:
         """Excuse what is lost of modules that a swap leaves out, since a stop has come."""
