@@ -144,9 +144,19 @@ OUT_OF_REACH: Final[dict[str, str]] = {
 """Deliberate breaks that are not tried, each with the reason."""
 
 WHY_MISSED: Final[dict[str, str]] = {
-    "all_that_is_queued_is_taken_while_the_database_is_away": (
-        "the check that no more lines are taken is newer than this search; "
-        "tests.output.http.test_writer finds it"
+    "an_acknowledgement_follows_disconnect": (
+        "the reader would have to go on after the goodbye to a broker that does not close at once"
+    ),
+    "what_came_on_a_connection_that_ends_is_left": (
+        "a reload would have to end a connection whose messages have just come, in a run that "
+        "excuses no loss at QoS 0; with that as the only fault 8 runs of 60 found it"
+    ),
+    "learned_topics_are_subscribed_to_while_announcements_pile_up": (
+        "many announcements would have to come before messages of devices that were known, in a "
+        "run that judges names"
+    ),
+    "a_reload_swaps_modules_that_are_still_read_for": (
+        "a message would have to come while a module's stop takes its time in a reload"
     ),
     "a_ping_answers_for_another": (
         "a ping of the keepalive would have to be unanswered when a stop begins, and its answer "
