@@ -433,7 +433,7 @@ BREAKS: Final = (
         "tests.supervision.test_emitter",
     ),
     Break(
-        "a_module_whose_stop_hangs_is_waited_for_for_ever",
+        "a_module_whose_stop_hangs_is_waited_for_without_limit",
         "supervision/supervisor.py",
         "self._timeouts.stop_s, self._stop_timed_out",
         "1e6, self._stop_timed_out",

@@ -107,7 +107,7 @@ ALREADY_TRIED: Final[dict[str, tuple[str, ...]]] = {
     "13: a broker that refuses MQTT 5 is spoken to in 3.1.1": (
         "any_refusal_changes_the_version_of_mqtt",
         "a_broker_that_refuses_mqtt_5_is_asked_for_it_again",
-        "a_fallback_to_another_version_is_no_attempt",
+        "a_fallback_to_another_version_does_not_count_as_an_attempt",
     ),
     "13: the next connection waits for the end of the old one": (
         "a_connection_starts_before_the_old_one_of_its_id_has_ended",

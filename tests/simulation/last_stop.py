@@ -18,8 +18,8 @@ _STANDS_STILL_SHARE: Final = 0.2
 _STANDS_STILL_S: Final = (1.8, 2.2)
 """Less than after which a broker ends a connection that has a keepalive of 5 s."""
 _STALLS_S: Final = (3.4, 3.8)
-"""How long the reader stalls after that: all in all for longer than the `drain_timeout`, of which
-the time that the process stands still is no part."""
+"""How long the reader stalls after that: all in all for longer than the `drain_timeout`, in which
+the time that the process stands still does not count."""
 
 
 def last_stop(world: World, process: AgentProcess) -> None:

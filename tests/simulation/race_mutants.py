@@ -72,7 +72,7 @@ RACES: Final = (
         "        link.accepted or self._reconnecting.retry(cause)",
     ),
     _race(
-        "a_fallback_to_another_version_is_no_attempt",
+        "a_fallback_to_another_version_does_not_count_as_an_attempt",
         _CONNECTION,
         "        self._reconnecting.again()\n",
         "",
