@@ -348,9 +348,16 @@ place_config() {
     say "placed $config: no module is enabled in it yet"
 }
 
+# A trial by hand, as root, leaves one that only root may use.
 place_state() {
-    [ ! -d "$state" ] || return 0
-    mkdir -p -- "$state"
+    if [ ! -d "$state" ]; then
+        mkdir -p -- "$state"
+    elif [ -z "$root" ] && [ "$user" != root ] && [ "$(stat -c %u -- "$state")" -eq 0 ]; then
+        chown -R -- "$user:$group" "$state"
+        say "$state was owned by root, now by $user"
+    else
+        return 0
+    fi
     own "$user:$group" 0750 "$state"
 }
 

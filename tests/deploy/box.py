@@ -48,6 +48,11 @@ for place in etc opt tmp usr/local var; do
     chmod --reference=/$place $own/upper
     mount -t overlay -o lowerdir=/$place,upperdir=$own/upper,workdir=$own/work overlay /$place
 done
+if [ ! -d "${BOX_KEPT:-}/units" ]; then
+    # What this machine has of the project, installed or left by a trial, is not in a new box.
+    rm -rf /etc/metrics-agent /opt/metrics-agent /var/lib/metrics-agent /var/log/metrics-agent \
+        /usr/local/bin/metrics-agent
+fi
 if [ -n "${BOX_KEPT:-}" ]; then
     mkdir -p "$BOX_KEPT/units"
     mount -o bind "$BOX_KEPT/units" /etc/systemd/system

@@ -17,7 +17,7 @@ from metrics_agent.describe import update
 from tests.deploy.box import Box
 from tests.deploy.layers import DEVICE, FAILING_MODULE, ROWS, Numbers, Row, Seen, Tail, table
 from tests.deploy.paths import DOCS
-from tests.deploy.test_systemd import CONFIG, TELEGRAF_CONFIG, TELEGRAF_UNIT, BoxTestCase
+from tests.deploy.test_systemd import CONFIG, STATE, TELEGRAF_CONFIG, TELEGRAF_UNIT, BoxTestCase
 from tests.integration.broker import Mosquitto
 from tests.integration.case import QUIET
 from tests.integration.load import announcement
@@ -25,14 +25,14 @@ from tests.needs import find
 
 PAGE_VARIABLE = "METRICS_AGENT_LAYERS"
 OUTPUT = "/var/log/telegraf/metrics.lp"
-TRIGGER = "/var/lib/metrics-agent/fail"
+TRIGGER = f"{STATE}/fail"
 PACKAGES = "/opt/metrics-agent/current/lib/python3*/site-packages"
 
-AGENT_CONFIG = """
-state_dir = "/var/lib/metrics-agent"
+AGENT_CONFIG = f"""
+state_dir = "{STATE}"
 [modules.failing]
 enabled = true
-broker = "{url}"
+broker = "{{url}}"
 """
 
 

@@ -6,9 +6,8 @@ by hand, since there is no engine where the tests run.
 
 from __future__ import annotations
 
-from tests.deploy.test_systemd import CONFIG, DEMO, BoxTestCase
+from tests.deploy.test_systemd import CONFIG, DEMO, STATE, BoxTestCase
 
-STATE = "/var/lib/metrics-agent"
 CONTAINER = f"""
 set -eu
 mount --make-rprivate /

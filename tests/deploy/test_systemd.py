@@ -19,6 +19,7 @@ from tests.needs import find, require
 
 PYTHON = "/usr/bin/python3"
 CONFIG = "/etc/metrics-agent/metrics-agent.toml"
+STATE = "/var/lib/metrics-agent"
 AGENT = "metrics-agent"
 PROBE = Path(__file__).parent / "sandbox_probe.py"
 
@@ -220,13 +221,17 @@ class ServiceTests(BoxTestCase):
             self.assertIn(f"install.sh: {said}", result.stdout)
         result = self.box.run("ls", "/opt/metrics-agent", "/etc/metrics-agent", check=False)
         self.assertEqual(result.stdout.count("No such file"), 2)
+        # As after a trial by hand as root.
+        self.box.write(f"{STATE}/devices.json", "{}")
+        self.box.run("chmod", "-R", "go=", STATE)
         self.start()
         listing = self.box.run(
-            "stat", "--format=%n %a %U:%G", "/etc/metrics-agent", "/var/lib/metrics-agent"
+            "stat", "--format=%n %a %U:%G", "/etc/metrics-agent", STATE, f"{STATE}/devices.json"
         )
         self.assertEqual(
             listing.stdout,
-            "/etc/metrics-agent 750 root:telegraf\n/var/lib/metrics-agent 750 telegraf:telegraf\n",
+            f"/etc/metrics-agent 750 root:telegraf\n{STATE} 750 telegraf:telegraf\n"
+            f"{STATE}/devices.json 600 telegraf:telegraf\n",
         )
         self.box.run("rm", CONFIG)
         self.install("--service")
