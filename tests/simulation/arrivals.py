@@ -87,6 +87,9 @@ class Arrivals:
             for module, link in self._links.items():
                 if link.lost is not None and not link._said_goodbye:
                     self._disturb(module)
+            if self._in_stop and self._process.swaps_modules:
+                # A stop that came in a reload reads when that is over.
+                self._world.clock.later(_EVERY_S, self._look)
             return
         running = {
             module_of(each.module_name) for each in agent.supervisors if each.state is State.RUNNING
