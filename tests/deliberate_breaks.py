@@ -144,7 +144,7 @@ BREAKS: Final = (
     Break(
         "what_comes_meanwhile_has_a_refused_message_tried_at_once",
         "output/outgoing.py",
-        "elif self._lone_since_s is not None or (self._source.draining and not self._hurried):",
+        "elif self._wants_lines and self._source.queued_bytes:",
         "else:",
         "tests.output.mqtt.test_writer",
     ),

@@ -79,6 +79,7 @@ class Outgoing:
         self.closed = False
         self.proven = False
         self._lone_since_s: float | None = None
+        self._wants_lines = False
 
     def wake(self) -> None:
         """Send what waits, if it is time."""
@@ -90,8 +91,10 @@ class Outgoing:
             return
         if not self.parts:
             self.leave()
-        elif self._lone_since_s is not None or (self._source.draining and not self._hurried):
-            self._hurried = self._source.draining
+        elif self._source.draining and not self._hurried:
+            self._hurried = True
+            self.retries.run()
+        elif self._wants_lines and self._source.queued_bytes:
             self.retries.run()
 
     def leave(self) -> None:
@@ -136,12 +139,14 @@ class Outgoing:
     def first_is_done(self) -> None:
         """Report that nothing of the first part is to be sent any more; may close the writer."""
         self._lone_since_s = None
+        self._wants_lines = False
         self.untaken_bytes -= len(self.parts.popleft())
         self._source.taken()
 
     def join(self, count: int | None = None) -> bytes:
         """Move the second part, or so many bytes of it, to the end of the first; return them."""
         self._lone_since_s = None
+        self._wants_lines = False
         second = self.parts[1]
         more = second[:count]
         self.parts[0] += more
@@ -171,14 +176,21 @@ class Outgoing:
             self._lone_since_s = now_s
         left_s = self._lone_since_s + LONE_LINE_S - now_s
         if left_s > 0:
+            self._wants_lines = True
             self.retries.start(left_s)
             return True
         self.proven = False
         return False
 
-    def retry_in(self, delay_s: float) -> None:
-        """Have the next try after so many seconds, sooner during a stop."""
+    def retry_in(self, delay_s: float, *, wants_lines: bool = False) -> None:
+        """Have the next try after so many seconds, sooner during a stop.
+
+        Args:
+            delay_s: from now on.
+            wants_lines: sooner also when other lines come.
+        """
         self._lone_since_s = None
+        self._wants_lines = wants_lines
         self.retries.start(min(delay_s, _DRAIN_RETRY_S) if self._source.draining else delay_s)
 
     def close(self) -> None:

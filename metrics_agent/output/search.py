@@ -35,6 +35,7 @@ class Search:
 
     Attributes:
         rejected: the bad lines with the reasons, once `found`; before that also suspected ones.
+        grew: lines have come since it last failed.
     """
 
     def __init__(self, lines: Sequence[bytes]) -> None:
@@ -48,16 +49,12 @@ class Search:
         self._whole = False
         self._bad: list[tuple[bytes, str]] = []
         self.rejected: list[tuple[bytes, str]] = []
+        self.grew = True
         self._begin_round()
 
     def __len__(self) -> int:
         """Return the number of lines that are searched."""
         return len(self._lines)
-
-    @property
-    def rounds(self) -> int:
-        """How often it has begun."""
-        return self._round + 1
 
     @property
     def found(self) -> bool:
@@ -126,6 +123,7 @@ class Search:
             more: lines that have come meanwhile.
         """
         self._lines += more
+        self.grew = bool(more)
         self._round += 1
         self._whole = True
 

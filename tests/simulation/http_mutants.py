@@ -165,8 +165,14 @@ HTTP_RACES: Final = (
     _race(
         "a_stop_waits_for_the_time_to_try_again",
         _OUTGOING,
-        "elif self._lone_since_s is not None or (self._source.draining and not self._hurried):",
-        "elif self._lone_since_s is not None:",
+        "elif self._source.draining and not self._hurried:",
+        "elif False:",
+    ),
+    _race(
+        "bad_lines_that_came_alone_wait_long_for_the_next",
+        _OUTGOING,
+        "        self._wants_lines = wants_lines\n",
+        "        self._wants_lines = False\n",
     ),
     _race(
         "all_that_is_queued_is_taken_while_the_database_is_away",

@@ -243,11 +243,11 @@ class HttpWriter:
             return
         text = f"it rejects every line, check output (one says: {reason})"
         self._source.trouble(f"{self._name}: {text}", "no_acceptable_line")
-        # Soon at first: the next line may show that these are bad.
-        first = search.rounds == 1
-        self._out.retry_in(
-            self._backoff.next_delay_s() if first else self._backoff.longest_delay_s()
-        )
+        # Other lines may show that these are bad: the first that comes is tried at once.
+        if search.grew:
+            self._out.retry_in(self._backoff.next_delay_s())
+        else:
+            self._out.retry_in(self._backoff.longest_delay_s(), wants_lines=self._has_room())
 
     def _retry(self) -> None:
         """Send again what was not stored; a search that failed gets the next lines."""
@@ -258,13 +258,16 @@ class HttpWriter:
             search.again(split_lines(self._grow()))
         self._send()
 
-    def _grow(self) -> bytes:
-        """Add the next lines to the first part; no bytes if there are none."""
-        first = self._out.parts[0]
+    def _has_room(self) -> bool:
+        """Return whether the next lines may be added to the first part."""
         # A single line may be longer than requests are just now, and must not wait alone.
         is_single = self._search is not None and len(self._search) == 1
-        if len(self._out.parts) == 1 and (is_single or len(first) < self._out.limit_bytes):
-            self._out.take(max(1, self._out.limit_bytes - len(first)))
+        return is_single or len(self._out.parts[0]) < self._out.limit_bytes
+
+    def _grow(self) -> bytes:
+        """Add the next lines to the first part; no bytes if there are none."""
+        if len(self._out.parts) == 1 and self._has_room():
+            self._out.take(max(1, self._out.limit_bytes - len(self._out.parts[0])))
         if len(self._out.parts) == 1:
             return b""
         return self._out.join()

@@ -286,10 +286,11 @@ class MqttWriter:
             text = f"the broker takes no line, not even a single one ({reason}), check its limits"
             self._doubtful = True
             self._source.trouble(f"{self._name}: {text}", "no_acceptable_line")
-            backoff = self._backoff
-            self._out.retry_in(
-                backoff.next_delay_s() if self._too_large else backoff.longest_delay_s()
-            )
+            if self._too_large:
+                wants_lines = not search.grew and self._has_room()
+                self._out.retry_in(self._backoff.next_delay_s(), wants_lines=wants_lines)
+            else:
+                self._out.retry_in(self._backoff.longest_delay_s())
 
     def _is_one_long_line(self, search: Search) -> bool:
         return self._too_large and len(search) == 1 and self._out.may_be_one_bad_line()
@@ -300,13 +301,16 @@ class MqttWriter:
         self._search = None
         self._out.first_is_done()  # which may close us
 
+    def _has_room(self) -> bool:
+        """Return whether the next lines may be searched with the first part."""
+        first = self._out.parts[0]
+        return len(first) < _SEARCHED_BYTES and first.count(b"\n") < _SEARCHED_LINES
+
     def _grow(self, count: int) -> bytes:
         """Add the next lines to the first part, to be searched with it; return them."""
-        first = self._out.parts[0]
         if len(self._out.parts) == 1:
             self._out.take(self._out.limit_bytes)
-        is_long = len(first) >= _SEARCHED_BYTES or first.count(b"\n") >= _SEARCHED_LINES
-        if len(self._out.parts) == 1 or is_long:
+        if len(self._out.parts) == 1 or not self._has_room():
             return b""
         return self._out.join(
             len(next(_grouped(split_lines(self._out.parts[1])[:count], FULL_BYTES)))

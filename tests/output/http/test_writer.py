@@ -357,6 +357,28 @@ class BadLineTests(WriterCase):
         self.assertEqual(self.settled, [A, B, C])
         self.assertEqual(self.sink.problem, "")
 
+    def test_bad_lines_are_searched_with_the_next(self) -> None:
+        """Bad lines that came together hold nothing up: the next line shows that they are bad."""
+        self.reject(A, B)
+        for waited_s in (0.5, 20.0, 200.0):
+            self.write(A, B)
+            self.advance(waited_s)
+            self.write(C)
+            self.advance(3.0 if waited_s < 1 else 0.1)
+            self.assertEqual(self.settled, [A, B, C])
+            self.assertEqual(self.sink.problem, "")
+            self.forget_settled()
+
+    def test_wrong_path_while_lines_come(self) -> None:
+        """Those that come do not have it tried again and again."""
+        self.client.answer = lambda _body: BAD
+        for _ in range(600):
+            self.write(A)
+            self.advance(1)
+        self.assertEqual((self.settled, self.sink.dropped), ([], {}))
+        # Some 40 rounds of a request with all and 16 with a line each.
+        self.assertLess(len(self.client.requests), 1000)
+
     def test_lone_line_is_searched_with_the_next(self) -> None:
         """A bad line that came alone waits for the next, which shows that it is bad."""
         self.client.answer = lambda _body: OK
