@@ -11,6 +11,7 @@ from tests.simulation.broker_faults import BROKER_KINDS, expire_sessions
 from tests.simulation.configuration import BROKEN, GLOBALS, NUMBERED
 from tests.simulation.http_faults import HTTP_KINDS
 from tests.simulation.joint_faults import JOINT_KINDS, MOST_WAITING
+from tests.simulation.recovery import backlog
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -282,7 +283,7 @@ def _slow_disk(world: World) -> Heal:
 
 
 def _burst(world: World) -> Heal:
-    if world.backlog() > MOST_WAITING:
+    if backlog(world) > MOST_WAITING:
         return None
     module = world.chance.choice(world.scope.modules)
     qos = world.chance.randint(0, 1)

@@ -11,6 +11,7 @@ from tests.simulation.http_reader import DatabaseReader, Trouble
 from tests.simulation.http_requests import Meaning
 from tests.simulation.joint_faults import MOST_WAITING
 from tests.simulation.modules import is_broken
+from tests.simulation.recovery import backlog
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -111,7 +112,7 @@ def _has_lone_lines(world: World) -> Callable[[], None] | None:
 def _fails_in_search(world: World) -> Callable[[], None] | None:
     """Send a bad line among others; a request of the search fails, then the address is wrong."""
     reader, chance = world.reader, world.chance
-    if not isinstance(reader, DatabaseReader) or world.backlog() > MOST_WAITING:
+    if not isinstance(reader, DatabaseReader) or backlog(world) > MOST_WAITING:
         return None
     troubles = [None] * chance.randint(0, 6) + [chance.choice(_FAILS)]
     troubles += [wrong_address(reader)] * chance.choice((0, 30))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from metrics_agent.supervision.lifecycle import State
 from tests.simulation.arrivals import Arrivals
 from tests.simulation.configuration import KNOWN_DEVICES, NUMBERED, RESTART_LIMIT
+from tests.simulation.recovery import backlog
 
 if TYPE_CHECKING:
     from random import Random
@@ -50,7 +51,7 @@ def _fill(
             is_over = is_over or not world.reader.has_room
         if world.heals:
             return
-        if is_over or not times or world.backlog() > MOST_WAITING:
+        if is_over or not times or backlog(world) > MOST_WAITING:
             then()
             return
         # Many of one module at a time, so that the agent writes many lines at once.
@@ -88,7 +89,7 @@ def _have_much(world: World, process: AgentProcess | None, then: Callable[[], ob
     if chance.random() < 0.75:
         _fill(world, process, then)
         return
-    for _ in range(chance.choice((10, 100, 1000)) if world.backlog() < MOST_WAITING else 0):
+    for _ in range(chance.choice((10, 100, 1000)) if backlog(world) < MOST_WAITING else 0):
         world.send(chance.choice(world.scope.modules), chance.randint(0, 1))
     then()
 

@@ -13,9 +13,11 @@ from tests.simulation.accounting import FORGOTTEN, may_cost_names
 from tests.simulation.clock import SimClock
 from tests.simulation.configuration import PORTS
 from tests.simulation.faults import KINDS
-from tests.simulation.reader import PipeReader, Reader, TcpReader
+from tests.simulation.pipe_readers import PipeReader
+from tests.simulation.reader import Reader
 from tests.simulation.schedule import AT_BOUNDARIES, BOUNDARIES, CONTAINED, Faults, Scope
 from tests.simulation.states import STATES, states_of
+from tests.simulation.tcp_reader import TcpReader
 
 
 class FakeWorld:

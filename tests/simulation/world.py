@@ -15,7 +15,7 @@ from twisted.logger import globalLogPublisher
 
 from metrics_agent.errors import ConfigError
 from metrics_agent.supervision.lifecycle import State
-from tests.simulation.accounting import FORGOTTEN, NO_RETAINED, STALLED_S, Accounting
+from tests.simulation.accounting import FORGOTTEN, NO_RETAINED, Accounting
 from tests.simulation.awaiting import check_qos
 from tests.simulation.broker import ModelBroker, Publication
 from tests.simulation.broker_packets import matches
@@ -23,24 +23,22 @@ from tests.simulation.broker_session import choose_options
 from tests.simulation.clock import SimClock
 from tests.simulation.configuration import (
     DEVICES,
-    INSTANCES,
     KNOWN_DEVICES,
-    NUMBERED,
     PORTS,
     ConfigFile,
     module_of,
 )
 from tests.simulation.devices import TOPICS, Devices
 from tests.simulation.disk import SimDisk
-from tests.simulation.http_faults import HTTP_KINDS
-from tests.simulation.http_reader import DATABASE_PORT, DatabaseReader
 from tests.simulation.invariants import LogPairs, small_limits
 from tests.simulation.last_stop import last_stop
 from tests.simulation.modules import is_odd, numbered_kind
 from tests.simulation.moments import SAVES_DEVICES
 from tests.simulation.network import Connection
 from tests.simulation.process import AgentProcess, make_observer
-from tests.simulation.reader import READERS, Reader
+from tests.simulation.reader import Reader
+from tests.simulation.readers import choose_reader
+from tests.simulation.recovery import await_recovery, client_ids
 from tests.simulation.rival import share_messages
 from tests.simulation.schedule import INSIDE, Faults, Scope
 from tests.simulation.steps import Steps
@@ -49,13 +47,6 @@ __all__ = ["Violation", "World"]
 
 READING_S: Final = 5.0
 """How long the reader has to read what the agent has left."""
-RECOVERY_S: Final = 100.0
-"""After the last fault. A refused filter is asked for again after 65 s, a connection that vanished
-is noticed after 45 s and made again within 5 s, a module that is parked waits for 20 s."""
-BACKLOG_S: Final = 0.02
-"""For each message that waits at a broker then: it may send them one by one."""
-_DATABASES: Final = 0.4
-"""The share of the runs whose output is one."""
 DELIVERY_S: Final = 10.0
 """How long a message may take where all works; one may wait for announcements."""
 
@@ -106,9 +97,9 @@ class World:
         self.episodes: Counter[str] = Counter()
         self.pairs: Counter[tuple[str, str]] = Counter()
         self.disk = SimDisk(Random(f"{seed} disk"), self.boundary)
-        self._listeners: dict[int, Any] = {}
+        self.listeners: dict[int, Any] = {}
         self._output = Random(f"{seed} output")
-        self.reader = self._choose_reader()
+        self.reader = choose_reader(self, self._output)
         self.config = ConfigFile(
             directory / f"agent-{seed}.toml",
             Random(f"{seed} configuration"),
@@ -142,14 +133,13 @@ class World:
         self._faults: Faults | None = None
         self._in_turn = False
         self._swaps_in_stop = False
-        self._healed_s = 0.0
         clock.on_turn = self._turn
         clock.boundary = self.boundary
 
     def _listen(self) -> None:
         """Have brokers take connections, and take note of what they see."""
         for port, broker in self.brokers.items():
-            self._listeners[port] = partial(self._accept, broker)
+            self.listeners[port] = partial(self._accept, broker)
             broker.on_drop = self.ledger.dropped
             broker.on_sent = self._given
             broker.on_ack = self._acknowledged
@@ -213,15 +203,9 @@ class World:
         self.steps.heal()
         if self.violations:
             return
-        healed_s = self._healed_s = self.clock.now_s
-        limit_s = RECOVERY_S + BACKLOG_S * self.backlog()
-        deadline_s = healed_s + limit_s
-        while self.clock.now_s < deadline_s and not (self.violations or self._is_settled()):
-            self.clock.run(1.0)
-        if not (self.violations or self._is_settled()):
-            self.violate(f"not recovered {limit_s:.0f} s after the last fault: {self._state()}")
+        await_recovery(self)
+        if self.violations:
             return
-        self.recovered_s = self.clock.now_s - healed_s
         self.devices.announced.settle()
         sent = len(self.ledger.sent)
         self.devices.send_each()
@@ -238,7 +222,7 @@ class World:
         self._ending = True
         assert self.process is not None
         process = self.process
-        ids = self._client_ids()
+        ids = client_ids(process)
         last_stop(self, process)
         if self.violations:
             return
@@ -248,82 +232,6 @@ class World:
             kinds.add(NO_RETAINED)
         self.reader.check_rejected(self.accounting.rejected)
         self.accounting.close(self.brokers.values(), kinds, ids)
-
-    def _is_settled(self) -> bool:
-        """Whether the agent runs, and no broker has anything for it."""
-        process = self.process
-        if process is None or not process.alive or process.agent.stopping:
-            return False
-        running = {each.module_name: each.state.word for each in process.agent.supervisors}
-        # By their own names: one that was renamed may still have to be reloaded.
-        if running != dict.fromkeys(INSTANCES, "running"):
-            return False
-        if any(each.vanished and each.open for each in process.reactor.connections):
-            return False
-        # An output that was away for long is tried again after half a minute.
-        sink = process.agent._parts.sink
-        if sink.queued_bytes or sink.problem:
-            return False
-        # Ticks that failed may still have their module restarted, or parked.
-        if min(self._ticks().values()) < self._healed_s:
-            return False
-        # A renamed module has left a session behind, which does not count.
-        ids = self._client_ids()
-        sessions = [
-            session
-            for broker in self.brokers.values()
-            for session in broker.sessions.values()
-            if session.client_id in ids
-        ]
-        return (
-            # A broker does not notice the end of a connection that has vanished.
-            all(each.connected for each in process.agent._parts.connections.all())
-            and len(sessions) == len(ids)
-            and self.devices.have_subscribers()
-            and all(
-                session.client is not None
-                and bool(session.filters)
-                and not list(session.unacknowledged())
-                for session in sessions
-            )
-        )
-
-    def _ticks(self) -> dict[str, float]:
-        return {name: self.steps.ticked_s.get(f"numbered:{name}", 0.0) for name in NUMBERED}
-
-    def backlog(self) -> int:
-        """Return how many messages wait at all brokers."""
-        return sum(
-            len(session.inflight) + len(session.waiting)
-            for broker in self.brokers.values()
-            for session in broker.sessions.values()
-        )
-
-    def _client_ids(self) -> set[str]:
-        """Return the ids of the agent's connections; a module that was renamed had another."""
-        assert self.process is not None
-        connections = self.process.agent._parts.connections.all()
-        return {each.client_id for each in connections}
-
-    def _state(self) -> str:
-        process = self.process
-        if process is None or not process.alive:
-            return "no agent runs"
-        states = {each.module_name: each.state.word for each in process.agent.supervisors}
-        left = {
-            f"{session.client_id} at {port}": (
-                session.client is not None,
-                len(session.inflight),
-                len(session.waiting),
-            )
-            for port, broker in self.brokers.items()
-            for session in broker.sessions.values()
-        }
-        queued = process.agent._parts.sink.queued_bytes
-        return (
-            f"modules {states}, sessions (connected, in flight, waiting) {left}, "
-            f"bytes queued for the output {queued}, last ticks {self._ticks()}"
-        )
 
     # -- the agent ---------------------------------------------------------------------------
 
@@ -338,7 +246,7 @@ class World:
         try:
             process = AgentProcess(
                 self.clock,
-                self._listeners,
+                self.listeners,
                 self.reader,
                 self._kind,
                 self.config,
@@ -430,22 +338,10 @@ class World:
         if self.reader.loses:
             self.excuse("", 20.0)
 
-    def _choose_reader(self) -> Reader:
-        random = self._output
-        if Random(f"{self.seed} database").random() < _DATABASES:
-            reader = DatabaseReader(self.clock, random, self._line, self.violate, self.ledger)
-            reader.requests.is_stopping = self._is_stopping
-            # Tried again after half a minute at most, or as long as the database wants.
-            self.accounting.stalled_s = 3 * STALLED_S
-            self._listeners[DATABASE_PORT] = reader.accept
-            return reader
-        self.without = {*self.without, *HTTP_KINDS}
-        return random.choice(READERS)(self.clock, random, self._line, self.violate)
-
     def _next_reader(self) -> Reader:
-        return type(self.reader)(self.clock, self._output, self._line, self.violate)
+        return type(self.reader)(self.clock, self._output, self.take_line, self.violate)
 
-    def _is_stopping(self) -> bool:
+    def is_stopping(self) -> bool:
         return self.process is None or self.process.agent.stopping
 
     # -- seams -------------------------------------------------------------------------------
@@ -525,7 +421,7 @@ class World:
             if not self.disk.may_be_damaged(path):
                 self.violate(f"the state in {path} is damaged, although it was synced")
 
-    def _line(self, line: bytes) -> None:
+    def take_line(self, line: bytes) -> None:
         self.ledger.line(line)
         self.boundary("line")
 
