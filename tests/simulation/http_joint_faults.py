@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from tests.simulation.configuration import NUMBERED
 from tests.simulation.http_model import Answer, Database
-from tests.simulation.http_reader import DatabaseReader, Trouble
+from tests.simulation.http_reader import PATIENCE_S, DatabaseReader, Trouble
 from tests.simulation.http_requests import Meaning
 from tests.simulation.joint_faults import MOST_WAITING
-from tests.simulation.modules import is_broken
+from tests.simulation.modules import is_broken, is_odd
 from tests.simulation.recovery import backlog
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ _ACCEPTED_S: Final = 6.0
 _REJECTED_S: Final = 16.0
 """By then that line has waited alone, at a wrong address."""
 _STOPPED_S: Final = 16.0
+_HELD_UP_S: Final = 3.0
+"""How long a good line may wait behind bad ones: they are tried again with it at once."""
+_LONGEST_GAP_S: Final = 20.0
+"""After this time what was rejected is tried again in any case, as a rule."""
 _FAILS: Final = (Trouble(Answer(503)), Trouble(answer_bytes=0))
 
 
@@ -42,7 +46,8 @@ class _LoneLines:
     """A few lines come at a wrong address, each alone for so long that it might be a bad one.
 
     In each round the agent is new. The address is wrong from the beginning, or once a line was
-    accepted, and some rounds end with a stop while a line waits.
+    accepted, and some rounds end with a stop while a line waits. In others the address is right,
+    and bad lines come together, then a good one.
     """
 
     def __init__(self, world: World, reader: DatabaseReader) -> None:
@@ -53,11 +58,15 @@ class _LoneLines:
         self._is_over = False
         # Nor are there metrics of the agent itself.
         world.devices.quiet = True
-        world.config.self_metrics_s = 3600
+        self._collect_self_metrics(3600)
+        self._later(_DRAINED_S, self._begin)
+
+    def _collect_self_metrics(self, every_s: int) -> None:
+        world = self._world
+        world.config.self_metrics_s = every_s
         world.config.write()
         if world.process is not None:
             world.process.hang_up()
-        self._later(_DRAINED_S, self._begin)
 
     def _later(self, after_s: float, call: Callable[[], None]) -> None:
         self._world.clock.later(after_s, lambda: self._is_over or call())
@@ -65,12 +74,14 @@ class _LoneLines:
     def _begin(self) -> None:
         if self._reader.trouble is self._wrong:
             self._reader.end_trouble()
-        way = self._chance.choice(("unproven", "proven", "proven", "stop"))
+        self._reader.patience_s = PATIENCE_S
+        way = self._chance.choice(("unproven", "proven", "proven", "stop", "bad", "bad"))
         if way == "unproven":
             self._reader.trouble = self._wrong
         self._world.kill_agent()
         after_s = _REJECTED_S if way == "unproven" else _ACCEPTED_S
-        self._later(after_s, self._send_and_stop if way == "stop" else self._send_some)
+        sends = {"stop": self._send_and_stop, "bad": self._send_up_to_bad}
+        self._later(after_s, sends.get(way, self._send_some))
 
     def _send_some(self) -> None:
         self._reader.trouble = self._wrong
@@ -85,6 +96,29 @@ class _LoneLines:
         self._later(_ALONE_S * self._chance.random(), self._stop)
         self._later(_STOPPED_S, self._begin)
 
+    def _send_up_to_bad(self) -> None:
+        good, *bad = self._chance.sample(NUMBERED, 3)
+        devices = self._world.devices
+        for module in bad:
+            while not is_broken(devices.next_number(module, 1)):
+                self._world.send(module, 1)
+        if is_odd(devices.next_number(good, 1)):
+            self._world.send(good, 1)
+        self._later(_DRAINED_S, lambda: self._send_bad(good, bad))
+
+    def _send_bad(self, good: str, bad: list[str]) -> None:
+        begun_s = self._world.clock.now_s
+        for module in bad:
+            self._world.send(module, 1)
+        gap_s = self._chance.uniform(1.0, _LONGEST_GAP_S)
+        self._later(gap_s, lambda: self._send_good(good, begun_s))
+        self._later(gap_s + 2 * _HELD_UP_S, self._begin)
+
+    def _send_good(self, good: str, begun_s: float) -> None:
+        self._world.send(good, 1)
+        if self._reader.ready and self._reader.disturbed_s < begun_s:
+            self._reader.patience_s = _HELD_UP_S
+
     def _send(self) -> None:
         self._world.send(self._chance.choice(NUMBERED), 1)
 
@@ -95,9 +129,9 @@ class _LoneLines:
     def heal(self) -> None:
         """Have all go on."""
         self._is_over = True
+        self._reader.patience_s = PATIENCE_S
         self._world.devices.quiet = False
-        self._world.config.self_metrics_s = 10
-        self._world.config.write()
+        self._collect_self_metrics(10)
         if self._reader.trouble is self._wrong:
             self._reader.end_trouble()
 

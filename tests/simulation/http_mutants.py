@@ -169,7 +169,7 @@ HTTP_RACES: Final = (
         "elif False:",
     ),
     _race(
-        "bad_lines_that_came_alone_wait_long_for_the_next",
+        "bad_lines_that_came_together_wait_long_for_the_next",
         _OUTGOING,
         "        self._wants_lines = wants_lines\n",
         "        self._wants_lines = False\n",

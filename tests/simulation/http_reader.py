@@ -21,7 +21,7 @@ from tests.simulation.ledger import Ledger
 from tests.simulation.network import Connection
 from tests.simulation.reader import Reader, is_line
 
-__all__ = ["DATABASE_PORT", "DatabaseReader", "Trouble"]
+__all__ = ["DATABASE_PORT", "PATIENCE_S", "DatabaseReader", "Trouble"]
 
 DATABASE_PORT: Final = 8086
 _PATHS: Final = {
@@ -32,6 +32,8 @@ _PATHS: Final = {
 _LIMITS: Final = (10_000, 100_000, 25_000_000)
 """Of a request; the longest line has some 9,100 bytes."""
 _BAD_REQUEST: Final = 400
+PATIENCE_S: Final = 45.0
+"""How long lines may wait: an output that was away for long is tried again after 30 s."""
 _PARTLY: Final = frozenset({_BAD_REQUEST, 422})
 
 
@@ -101,7 +103,7 @@ class DatabaseReader(Reader):
     loses = False
     repeats = True
     breaks = ("cut", "die", "kill")
-    patience_s = 45.0
+    patience_s = PATIENCE_S
 
     def __init__(
         self,
@@ -139,6 +141,10 @@ class DatabaseReader(Reader):
             and not (self._is_searched and self._in_search)
             and not any(each.connection.vanished for each in self._sessions)
         )
+
+    def _disturbed(self) -> None:
+        super()._disturbed()
+        self.patience_s = PATIENCE_S
 
     def open_in(self, kernel: SimKernel) -> int:
         raise NotImplementedError

@@ -77,7 +77,6 @@ OUT_OF_REACH: Final[dict[str, str]] = {
     "a_refused_message_counts_as_delivered": _MQTT_OUTPUT,
     "lines_count_as_delivered_when_they_are_published": _MQTT_OUTPUT,
     "what_was_not_answered_is_not_published_again": _MQTT_OUTPUT,
-    "what_comes_meanwhile_has_a_refused_message_tried_at_once": _MQTT_OUTPUT,
     "a_single_line_that_is_refused_is_dropped": _MQTT_OUTPUT,
     "a_restart_of_a_broker_makes_messages_shorter": _MQTT_OUTPUT,
     "a_connection_that_ends_takes_the_message_with_it": _MQTT_OUTPUT,
