@@ -15,7 +15,7 @@ between may change what the address is: then a line of the rest has to be accept
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 __all__ = ["PROBES", "Search"]
@@ -32,14 +32,15 @@ class Search:
 
     Args:
         lines: rejected together; one at least.
+        most_bytes: a request has no more, unless one line is longer.
 
     Attributes:
         rejected: the bad lines with the reasons, once `found`; before that also suspected ones.
-        grew: lines have come since it last failed.
     """
 
-    def __init__(self, lines: Sequence[bytes]) -> None:
+    def __init__(self, lines: Sequence[bytes], most_bytes: int) -> None:
         self._lines = list(lines)
+        self._most_bytes = most_bytes
         self._round = 0
         self._anchored = False
         self._doubted = False
@@ -49,12 +50,17 @@ class Search:
         self._whole = False
         self._bad: list[tuple[bytes, str]] = []
         self.rejected: list[tuple[bytes, str]] = []
-        self.grew = True
+        self._new = len(lines)
         self._begin_round()
 
     def __len__(self) -> int:
         """Return the number of lines that are searched."""
         return len(self._lines)
+
+    @property
+    def grew(self) -> bool:
+        """Whether lines had come when it last began."""
+        return self._new > 0
 
     @property
     def found(self) -> bool:
@@ -87,7 +93,7 @@ class Search:
             self._anchored = True
             tried = sorted([*self._tried, self._probes[0]])
             ends = zip([-1, *tried], [*tried, len(self._lines)], strict=True)
-            self._stretches = [range(a + 1, b) for a, b in ends if b - a > 1]
+            self._stretches = [each for a, b in ends for each in self._pieces(a + 1, b)]
             # These were rejected when nothing was accepted yet, and may not be bad.
             self._stretches += [range(each, each + 1) for each in self._tried]
             self.rejected = list(self._bad)
@@ -106,6 +112,7 @@ class Search:
             self._anchored = self._doubted = False
             self._bad = self.rejected
             self._lines = [self._lines[at] for stretch in self._stretches for at in stretch]
+            self._new = len(self._lines)
             self._stretches = []
             self._begin_round()
         else:
@@ -117,25 +124,44 @@ class Search:
                 self._stretches[:0] = [stretch[:middle], stretch[middle:]]
 
     def again(self, more: Sequence[bytes] = ()) -> None:
-        """Begin again after it `failed`: all together, then other single lines than before.
+        """Begin again after it `failed`: all together if they fit, then other lines than before.
 
         Args:
             more: lines that have come meanwhile.
         """
         self._lines += more
-        self.grew = bool(more)
+        self._new = len(more)
         self._round += 1
-        self._whole = True
+        self._whole = sum(map(len, self._lines)) <= self._most_bytes
+        if not self._whole:
+            self._begin_round()
 
     def doubt(self) -> None:
         """Take that a request failed: a line has to be accepted again before another one is bad."""
         self._doubted = self._anchored
 
     def _begin_round(self) -> None:
-        count = len(self._lines)
-        probes = min(PROBES, count)
-        shift = self._round * _GOLDEN % 1.0
-        # From the end: what has come meanwhile is there.
-        self._probes = [int((each + shift) * count / probes) for each in reversed(range(probes))]
+        count, new = len(self._lines), self._new
+        # First some of what has come meanwhile, which would be few among thousands of bad lines.
+        some = PROBES // 2 if 0 < new < count else 0
+        probes = [*self._spread(range(count - new, count), some)]
+        probes += self._spread(range(count), PROBES - some)
+        self._probes = list(dict.fromkeys(probes))
         self._tried = []
         self.rejected = list(self._bad)
+
+    def _pieces(self, start: int, stop: int) -> Iterator[range]:
+        size = 0
+        for at in range(start, stop):
+            size += len(self._lines[at])
+            if size > self._most_bytes and at > start:
+                yield range(start, at)
+                start, size = at, len(self._lines[at])
+        if start < stop:
+            yield range(start, stop)
+
+    def _spread(self, lines: range, most: int) -> Iterator[int]:
+        """Yield so many at most, the last one first, in each round others."""
+        count = min(most, len(lines))
+        shift = self._round * _GOLDEN % 1.0
+        return (lines[int((each + shift) * len(lines) / count)] for each in reversed(range(count)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -24,17 +25,23 @@ def retry_after_s(text: str, now_s: float, date: str = "") -> float:
     if not text:
         return 0.0
     if text.isascii() and text.isdigit():
-        seconds = float(text[:9])
+        seconds = float(text.lstrip("0")[:9] or 0)
     else:
         try:
-            seconds = parsedate_to_datetime(text).timestamp() - _time_s(date, now_s)
+            seconds = _time_s(text) - _time_of(date, now_s)
         except (ValueError, OverflowError):
             return 0.0
     return min(max(0.0, seconds), LONGEST_WAIT_S)
 
 
-def _time_s(date: str, now_s: float) -> float:
+def _time_of(date: str, now_s: float) -> float:
     try:
-        return parsedate_to_datetime(date).timestamp()
+        return _time_s(date)
     except (ValueError, OverflowError):
         return now_s
+
+
+def _time_s(date: str) -> float:
+    """Return seconds since the epoch; without a zone it is GMT (RFC 9110, 5.6.7)."""
+    time = parsedate_to_datetime(date)
+    return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hypothesis import example, given
 from hypothesis.strategies import booleans, integers, lists
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.output.search import PROBES, Search
+
+MOST_BYTES: Final = 1 << 20
 
 
 class Server:
@@ -17,9 +21,11 @@ class Server:
         self.wrong_path = wrong_path
         self.stored: list[bytes] = []
         self.requests = 0
+        self.longest_bytes = 0
 
     def accepts(self, body: bytes) -> bool:
         self.requests += 1
+        self.longest_bytes = max(self.longest_bytes, len(body))
         lines = body.splitlines(keepends=True)
         if self.wrong_path or self.bad.intersection(lines):
             return False
@@ -49,10 +55,15 @@ class SearchTests(SynchronousTestCase):
     @example([False] + [True] * (PROBES - 1))
     def test_any_lines_may_be_bad(self, bad: list[bool]) -> None:
         """Good lines are stored once, bad ones are dropped; without a good one nothing is."""
+        for most_bytes in (1, 60, MOST_BYTES):
+            self.search_all(bad, most_bytes)
+
+    def search_all(self, bad: list[bool], most_bytes: int) -> None:
+        """Search lines in requests that have so many bytes at most."""
         lines = numbered(len(bad))
         server = Server({line for line, is_bad in zip(lines, bad, strict=True) if is_bad})
         good = [line for line in lines if line not in server.bad]
-        search = Search(lines)
+        search = Search(lines, most_bytes)
         server.run(search)
         rounds = 1
         while search.failed and good and rounds < 400:
@@ -68,13 +79,15 @@ class SearchTests(SynchronousTestCase):
         self.assertEqual({line for line, _ in search.rejected}, server.bad)
         self.assertEqual(len(search.rejected), len(server.bad))
         self.assertLessEqual(server.requests, rounds * (PROBES + 1) + 2 * len(lines))
+        if len(lines) > 1:
+            self.assertLessEqual(server.longest_bytes, max(most_bytes, len(max(lines, key=len))))
 
     @given(integers(2, 5000), integers(0))
     def test_one_bad_line_is_cheap(self, count: int, where: int) -> None:
         """One bad line of 5,000 costs no more than some two requests for each halving."""
         lines = numbered(count)
         server = Server({lines[where % count]})
-        search = Search(lines)
+        search = Search(lines, MOST_BYTES)
         server.run(search)
         self.assertEqual([line for line, _ in search.rejected], [lines[where % count]])
         self.assertEqual(len(server.stored), count - 1)
@@ -83,7 +96,7 @@ class SearchTests(SynchronousTestCase):
     def test_wrong_path(self) -> None:
         """Where all is rejected nothing is dropped, after a few requests."""
         server = Server(set(), wrong_path=True)
-        search = Search(numbered(5000))
+        search = Search(numbered(5000), MOST_BYTES)
         server.run(search)
         self.assertTrue(search.failed)
         self.assertEqual(server.requests, PROBES)
@@ -100,7 +113,7 @@ class SearchTests(SynchronousTestCase):
         """What was rejected before a line was accepted is tried again: it may not be bad."""
         lines = numbered(40)
         server = Server({lines[7]}, wrong_path=True)
-        search = Search(lines)
+        search = Search(lines, MOST_BYTES)
         for _ in range(PROBES - 1):
             self.assertFalse(server.accepts(search.request()))
             search.refused("wrong path")
@@ -112,7 +125,7 @@ class SearchTests(SynchronousTestCase):
     def test_lines_that_come_meanwhile_help(self) -> None:
         """A single bad line is known as such when a later one is accepted."""
         server = Server({b"bad\n"})
-        search = Search([b"bad\n"])
+        search = Search([b"bad\n"], MOST_BYTES)
         server.run(search)
         self.assertTrue(search.failed)
         search.again([b"good\n"])
@@ -124,7 +137,7 @@ class SearchTests(SynchronousTestCase):
     def test_a_request_that_fails_is_repeated(self) -> None:
         """The same bytes; only when they are rejected the address is in doubt."""
         lines = numbered(10)
-        search = Search(lines)
+        search = Search(lines, MOST_BYTES)
         search.accepted()
         search.refused("bad")
         for is_accepted in (True, False):
@@ -140,11 +153,23 @@ class SearchTests(SynchronousTestCase):
         server.run(search)
         self.assertTrue(search.failed)
 
+    def test_new_lines_among_many_bad_ones(self) -> None:
+        """A good line that has come meanwhile is tried at once, however many bad ones there are."""
+        bad = numbered(20_000)
+        server = Server(set(bad))
+        search = Search(bad, MOST_BYTES)
+        server.run(search)
+        self.assertTrue(search.failed)
+        search.again([b"good\n"])
+        server.run(search)
+        self.assertTrue(search.found)
+        self.assertEqual((server.stored, len(search.rejected)), ([b"good\n"], len(bad)))
+
     def test_rounds_try_other_lines(self) -> None:
         """The one good line among a thousand is found after a while."""
         lines = numbered(1000)
         server = Server(set(lines) - {lines[333]})
-        search = Search(lines)
+        search = Search(lines, MOST_BYTES)
         server.run(search)
         rounds = 1
         while search.failed:

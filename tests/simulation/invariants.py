@@ -29,6 +29,8 @@ _REWINDS: Final = (EndpointWriter, PathWriter)
 _TAKEN_BACK_BYTES: Final = 1 << 20
 """Batches taken back from a lost connection of the output come on top of the queue."""
 _BATCH_BYTES: Final = 1 << 20
+_HELD_PARTS: Final = 5
+"""Of full size: four that are searched and the next."""
 """A request has whole batches, at least one: the lines of one read, some of them long."""
 _SLICE_S: Final = 0.02
 """How long it takes until the next slice of devices: then a stop may come before the last one."""
@@ -203,7 +205,7 @@ class Bounds:
             self._violate("the log keeps too many kinds of lines")
 
     def _check_held(self, parts: list[bytes]) -> None:
-        held, limit = sum(map(len, parts)), http_writer.FULL_BYTES
+        held, limit = sum(map(len, parts)), _HELD_PARTS * http_writer.FULL_BYTES
         if held > limit + _BATCH_BYTES:
             self._violate(f"{held} bytes are held for a database, {limit} may be")
         before, self._parts = self._parts, parts

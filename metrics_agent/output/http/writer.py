@@ -41,6 +41,9 @@ __all__ = ["ANSWER_BYTES", "Client", "HttpWriter"]
 
 ANSWER_BYTES: Final = 64 * 1024
 """As much of an answer's body is read."""
+_SEARCHED_PARTS: Final = 4
+"""A search that has failed gets more lines up to so many full parts: some 20,000 bad lines in a row
+are taken for a wrong address."""
 
 
 class Client(Protocol):
@@ -168,7 +171,7 @@ class HttpWriter:
         elif isinstance(verdict, TooLarge) and self._halve():
             pass
         else:
-            self._search = Search(split_lines(self._out.parts[0]))
+            self._search = Search(split_lines(self._out.parts[0]), FULL_BYTES)
 
     def _halve(self) -> bool:
         """Make two parts of the first; False if it is one line."""
@@ -259,15 +262,13 @@ class HttpWriter:
         self._send()
 
     def _has_room(self) -> bool:
-        """Return whether the next lines may be added to the first part."""
-        # A single line may be longer than requests are just now, and must not wait alone.
-        is_single = self._search is not None and len(self._search) == 1
-        return is_single or len(self._out.parts[0]) < self._out.limit_bytes
+        """Return whether the next lines may be searched with the first part."""
+        return len(self._out.parts[0]) < _SEARCHED_PARTS * FULL_BYTES
 
     def _grow(self) -> bytes:
-        """Add the next lines to the first part; no bytes if there are none."""
+        """Add the next lines to the first part, to be searched with it; return them."""
         if len(self._out.parts) == 1 and self._has_room():
-            self._out.take(max(1, self._out.limit_bytes - len(self._out.parts[0])))
-        if len(self._out.parts) == 1:
+            self._out.take(FULL_BYTES)
+        if len(self._out.parts) == 1 or not self._has_room():
             return b""
         return self._out.join()

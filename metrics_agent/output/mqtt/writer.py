@@ -30,7 +30,7 @@ from metrics_agent.output.lines import split_lines
 from metrics_agent.output.mqtt.answers import DELIVERED, TOO_LARGE, cause_of, may_be_size
 from metrics_agent.output.outgoing import Outgoing
 from metrics_agent.output.pace import LONGEST_WAIT_S
-from metrics_agent.output.search import PROBES, Search
+from metrics_agent.output.search import Search
 from metrics_agent.output.writer import BatchSource
 
 __all__ = ["FULL_BYTES", "MqttWriter", "Publishing"]
@@ -42,8 +42,8 @@ into the 10,000 metrics that Telegraf keeps by default. It acknowledges none tha
 _CUTS: Final = 2
 """So many connections that end one after the other while the same message is in flight: that is
 not the restart of a broker."""
-_SEARCHED_LINES: Final = 256
-_SEARCHED_BYTES: Final = 4 * FULL_BYTES
+_SEARCHED_LINES: Final = 4096
+_SEARCHED_BYTES: Final = 4 * 1024 * 1024
 """A search that has failed gets more lines up to so many, or until it has so much."""
 _FULL_S: Final = 0.05
 """When to look again whether the connection takes a message."""
@@ -106,6 +106,7 @@ class MqttWriter:
         self._in_flight = False
         self._doubtful = False
         self._lost_in_search = False
+        self._is_behind = False
         self._too_large = False
         self._cuts = 0
         self._publisher = connect(self)
@@ -258,14 +259,17 @@ class MqttWriter:
             return
         self._cuts = 0
         self._grow(1)
-        self._search = Search(split_lines(self._out.parts[0]))
+        self._search = Search(split_lines(self._out.parts[0]), FULL_BYTES)
 
     def _searched(self, longest: int) -> bytes:
         """Return what the search asks for, or what follows; no bytes if it has failed again."""
         search = self._search
         assert search is not None
         if search.failed:
-            search.again(split_lines(self._grow(PROBES)))
+            more = self._grow()
+            is_more_at_hand = len(self._out.parts) > 1 or self._source.queued_bytes > FULL_BYTES
+            self._is_behind = bool(more) and is_more_at_hand
+            search.again(split_lines(more))
         while not search.found and not search.failed:
             payload = search.request()
             if len(payload) <= longest:
@@ -287,8 +291,10 @@ class MqttWriter:
             self._doubtful = True
             self._source.trouble(f"{self._name}: {text}", "no_acceptable_line")
             if self._too_large:
+                # Where more wait than are searched at once, a good line may be among them.
+                delay_s = 0.0 if self._is_behind else self._backoff.next_delay_s()
                 wants_lines = not search.grew and self._has_room()
-                self._out.retry_in(self._backoff.next_delay_s(), wants_lines=wants_lines)
+                self._out.retry_in(delay_s, wants_lines=wants_lines)
             else:
                 self._out.retry_in(self._backoff.longest_delay_s())
 
@@ -306,15 +312,14 @@ class MqttWriter:
         first = self._out.parts[0]
         return len(first) < _SEARCHED_BYTES and first.count(b"\n") < _SEARCHED_LINES
 
-    def _grow(self, count: int) -> bytes:
-        """Add the next lines to the first part, to be searched with it; return them."""
+    def _grow(self, count: int | None = None) -> bytes:
+        """Add the next lines, or so many of them, to the first part; return them."""
         if len(self._out.parts) == 1:
-            self._out.take(self._out.limit_bytes)
+            self._out.take(FULL_BYTES)
         if len(self._out.parts) == 1 or not self._has_room():
             return b""
-        return self._out.join(
-            len(next(_grouped(split_lines(self._out.parts[1])[:count], FULL_BYTES)))
-        )
+        lines = split_lines(self._out.parts[1])[:count]
+        return self._out.join(sum(map(len, lines)))
 
 
 def _grouped(lines: list[bytes], limit: int) -> Iterator[bytes]:

@@ -191,6 +191,8 @@ class AnswerTests(SynchronousTestCase):
                 False,
                 3,
             ),
+            (said(503, retry_after="Thu Jan  1 00:01:00 1970"), "HTTP 503", False, 50),
+            (said(503, retry_after="000000000017"), "it answered HTTP 503", False, 17),
             (said(503, retry_after="soon"), "it answered HTTP 503", False, 0),
             (said(408), "it answered HTTP 408", False, 0),
             (said(401), "check output_settings (HTTP 401)", True, 0),

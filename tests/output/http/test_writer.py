@@ -369,6 +369,36 @@ class BadLineTests(WriterCase):
             self.assertEqual(self.sink.problem, "")
             self.forget_settled()
 
+    def test_many_bad_lines(self) -> None:
+        """As many as fit into a request, or more, are searched with those that come later."""
+        for count in (300, 1400):
+            bad = [b'bad n=%d,text="%s" 1\n' % (number, b"x" * 1000) for number in range(count)]
+            self.client.answer = lambda body: BAD if b"bad" in body else OK
+            for line in bad:
+                self.write(line)
+            self.advance(1)
+            dropped = self.sink.dropped.get("rejected", 0)
+            for _ in range(12):
+                self.write(C)
+                self.advance(10)
+            self.assertEqual(self.sink.dropped["rejected"], dropped + count)
+            self.assertEqual(self.settled, [*bad, *[C] * 12])
+            self.assertEqual(self.sink.problem, "")
+            self.forget_settled()
+
+    def test_bad_lines_where_requests_are_short(self) -> None:
+        """After one that was too large, bad ones as long as a request hold nothing up either."""
+        self.client.answer = lambda body: HttpReply(413, b"") if body == A + B else OK
+        self.write(A, B)
+        self.advance(1)
+        self.reject(C, D)
+        self.write(C, D)
+        self.advance(40)
+        self.write(A)
+        self.advance(1)
+        self.assertEqual(self.settled, [A, B, C, D, A])
+        self.assertEqual(self.sink.dropped, {"rejected": 2})
+
     def test_wrong_path_while_lines_come(self) -> None:
         """Those that come do not have it tried again and again."""
         self.client.answer = lambda _body: BAD

@@ -415,6 +415,22 @@ class TooLargeTests(MqttCase):
         self.advance(0.1)
         self.assertEqual(self.settled, [A, self.LONG, self.LONG, B])
 
+    def test_many_long_lines(self) -> None:
+        """They hold the lines behind them up for some seconds at most."""
+        for count, text in ((300, b"1" * 250), (5, b"1" * 40_000)):
+            self.write(A, urgent=True)
+            long = [b"m a=%d%s 1\n" % (number, text) for number in range(count)]
+            for line in long:
+                self.write(line)
+            self.advance(3)
+            self.write(B, urgent=True)
+            self.advance(5)
+            self.assertEqual(self.settled[-count - 2 :], [A, *long, B])
+            self.write(C, urgent=True)
+            self.advance(0.1)
+            self.assertEqual(self.sink.problem, "")
+        self.assertEqual(self.sink.dropped, {"rejected": 305})
+
     def test_no_line_is_small_enough(self) -> None:
         """Nothing is dropped, it is logged once and tried slowly, whatever comes meanwhile."""
         self.broker.answer = lambda _payload: 0x95
