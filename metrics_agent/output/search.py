@@ -6,7 +6,8 @@ another line of the same search was accepted: then the address is right.
 
 The search begins with lines of which it is known that together they are rejected. First single
 lines, spread over all of them, are sent until one is accepted; if none of `PROBES` is, the search
-has failed, and begins again later, with the lines that have come meanwhile. Once a line was
+has failed, and begins again later, with the lines that have come meanwhile: all together, or, if
+that would be too long, those that are new. Once a line was
 accepted, the stretches between those that were tried are sent, and each that is rejected is
 halved; those that were tried are sent once more, alone. An accepted line is never sent again. For
 each bad line this costs some ``2 log2(n)`` requests, and never more than ``3 n`` in all. A fault in
@@ -47,7 +48,7 @@ class Search:
         self._stretches: list[range] = []
         self._probes: list[int] = []
         self._tried: list[int] = []
-        self._whole = False
+        self._together = range(0)
         self._bad: list[tuple[bytes, str]] = []
         self.rejected: list[tuple[bytes, str]] = []
         self._new = len(lines)
@@ -70,21 +71,21 @@ class Search:
     @property
     def failed(self) -> bool:
         """Whether no line was accepted; call `again` later."""
-        return not self._anchored and not self._probes and not self._whole
+        return not self._anchored and not self._probes and not self._together
 
     def request(self) -> bytes:
         """Return what to send; only while neither `found` nor `failed`."""
-        if self._whole:
-            return b"".join(self._lines)
-        if not self._anchored:
+        if not self._anchored and not self._together:
             return self._lines[self._probes[0]]
-        stretch = self._stretches[0]
-        return b"".join(self._lines[stretch.start : stretch.stop])
+        some = self._together or self._stretches[0]
+        return b"".join(self._lines[some.start : some.stop])
 
     def accepted(self) -> None:
         """Take that the request was accepted."""
-        if self._whole:
-            self._anchored, self._whole = True, False
+        if self._together:
+            self._anchored = True
+            self._stretches = list(self._pieces(0, self._together.start))
+            self._together = range(0)
             self.rejected = list(self._bad)
         elif self._anchored:
             self._doubted = False
@@ -100,8 +101,8 @@ class Search:
 
     def refused(self, reason: str) -> None:
         """Take that the request was rejected."""
-        if self._whole:
-            self._whole = False
+        if self._together:
+            self._together = range(0)
             self._begin_round()
         elif not self._anchored:
             index = self._probes.pop(0)
@@ -124,7 +125,7 @@ class Search:
                 self._stretches[:0] = [stretch[:middle], stretch[middle:]]
 
     def again(self, more: Sequence[bytes] = ()) -> None:
-        """Begin again after it `failed`: all together if they fit, then other lines than before.
+        """Begin again after it `failed`: with all or all that is new, then with other lines alone.
 
         Args:
             more: lines that have come meanwhile.
@@ -132,8 +133,10 @@ class Search:
         self._lines += more
         self._new = len(more)
         self._round += 1
-        self._whole = sum(map(len, self._lines)) <= self._most_bytes
-        if not self._whole:
+        count = len(self._lines)
+        fits = sum(map(len, self._lines)) <= self._most_bytes
+        self._together = range(0 if fits else count - self._new, count)
+        if not self._together:
             self._begin_round()
 
     def doubt(self) -> None:

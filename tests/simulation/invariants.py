@@ -29,8 +29,8 @@ _REWINDS: Final = (EndpointWriter, PathWriter)
 _TAKEN_BACK_BYTES: Final = 1 << 20
 """Batches taken back from a lost connection of the output come on top of the queue."""
 _BATCH_BYTES: Final = 1 << 20
-_HELD_PARTS: Final = 5
-"""Of full size: four that are searched and the next."""
+_HELD_PARTS: Final = 3
+"""Of full size: two that are searched and the next."""
 """A request has whole batches, at least one: the lines of one read, some of them long."""
 _SLICE_S: Final = 0.02
 """How long it takes until the next slice of devices: then a stop may come before the last one."""

@@ -41,8 +41,8 @@ __all__ = ["ANSWER_BYTES", "Client", "HttpWriter"]
 
 ANSWER_BYTES: Final = 64 * 1024
 """As much of an answer's body is read."""
-_SEARCHED_PARTS: Final = 4
-"""A search that has failed gets more lines up to so many full parts: some 20,000 bad lines in a row
+_SEARCHED_PARTS: Final = 2
+"""A search that has failed gets more lines up to so many full parts: some 10,000 bad lines in a row
 are taken for a wrong address."""
 
 
@@ -171,7 +171,8 @@ class HttpWriter:
         elif isinstance(verdict, TooLarge) and self._halve():
             pass
         else:
-            self._search = Search(split_lines(self._out.parts[0]), FULL_BYTES)
+            lines = split_lines(self._out.parts[0])
+            self._search = Search(lines, (_SEARCHED_PARTS + 1) * FULL_BYTES)
 
     def _halve(self) -> bool:
         """Make two parts of the first; False if it is one line."""

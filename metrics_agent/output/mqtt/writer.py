@@ -43,7 +43,7 @@ _CUTS: Final = 2
 """So many connections that end one after the other while the same message is in flight: that is
 not the restart of a broker."""
 _SEARCHED_LINES: Final = 4096
-_SEARCHED_BYTES: Final = 4 * 1024 * 1024
+_SEARCHED_BYTES: Final = 8 * FULL_BYTES
 """A search that has failed gets more lines up to so many, or until it has so much."""
 _FULL_S: Final = 0.05
 """When to look again whether the connection takes a message."""

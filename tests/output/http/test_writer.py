@@ -371,7 +371,7 @@ class BadLineTests(WriterCase):
 
     def test_many_bad_lines(self) -> None:
         """As many as fit into a request, or more, are searched with those that come later."""
-        for count in (300, 1400):
+        for count in (300, 900):
             bad = [b'bad n=%d,text="%s" 1\n' % (number, b"x" * 1000) for number in range(count)]
             self.client.answer = lambda body: BAD if b"bad" in body else OK
             for line in bad:
