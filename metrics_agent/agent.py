@@ -46,6 +46,9 @@ One that still waits for the output's reader closes later, while the modules alr
 _HANDLE_WAIT_S = 1.0
 """A reload waits this long for what the brokers have delivered on connections that will end."""
 
+_REST_WAIT_S = 0.5
+"""And this long for what was read of it by then: 2 MiB at most, see `READ_AHEAD_BYTES`."""
+
 _IMPORT_WAIT_S = 10.0
 """An import that takes longer is waited for by the module that needs it."""
 
@@ -220,9 +223,12 @@ class Agent(MultiService):
         if not self.stopping:
             # What came on a connection that ends is for the module that still runs.
             handle = partial(
-                self._parts.connections.handle_delivered, _HANDLE_WAIT_S, plan.connections
+                self._parts.connections.handle_delivered,
+                _HANDLE_WAIT_S,
+                _REST_WAIT_S,
+                plan.connections,
             )
-            await self._steps.take("deliveries", handle, _HANDLE_WAIT_S)
+            await self._steps.take("deliveries", handle, _HANDLE_WAIT_S + _REST_WAIT_S)
         if not self.stopping:
             await self._swap(plan)
 

@@ -76,8 +76,10 @@ class Shutdown:
         parts.connections.resume("reload")
         parts.connections.resume("pressure")
         wait_s = self._remaining_s() / 2
-        handle = partial(parts.connections.handle_delivered, wait_s)
-        await take("deliveries", handle, wait_s)
+        # Where a broker has more to send than that, what was read of it is handed on.
+        rest_s = wait_s / 2
+        handle = partial(parts.connections.handle_delivered, wait_s, rest_s)
+        await take("deliveries", handle, wait_s + rest_s)
         parts.connections.pause("stop")
         await take("stop modules", stop_modules, self._remaining_s() / 2)
         # While the output drains: a slow disk must not take its time.

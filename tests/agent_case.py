@@ -70,6 +70,7 @@ class FakeConnections:
         self.seen = seen
         self.paused: list[str] = []
         self.wanted: list[frozenset[Any]] = []
+        self.waits: list[tuple[float, float]] = []
         self.reconciled: Callable[[], Any] = lambda: succeed(None)
         self.on_handle: Callable[[float], Any] = lambda _timeout_s: succeed(None)
         self.on_stop: Callable[[], Any] = lambda: succeed(None)
@@ -103,8 +104,11 @@ class FakeConnections:
         self.running, self.parked = running, parked
         self.on_follow()
 
-    def handle_delivered(self, timeout_s: float, then: Iterable[Any] | None = None) -> Any:
+    def handle_delivered(
+        self, timeout_s: float, rest_s: float, then: Iterable[Any] | None = None
+    ) -> Any:
         self.seen.append("deliveries" if then is None else "deliveries of what ends")
+        self.waits.append((timeout_s, rest_s))
         return self.on_handle(timeout_s)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
 from metrics_agent.supervision.lifecycle import State
+from metrics_agent.transports.mqtt.inflow import ENDING
 from tests.simulation.configuration import module_of, owner_of
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Arrivals:
         is_away = self._process.reactor.is_frozen
         is_away |= not self._in_stop and agent._parts.sink._pressed
         for module, link in tuple(self._links.items()):
-            if link._said_goodbye:
+            if link._said_goodbye or ENDING in link.inflow._reasons:
                 del self._links[module]
             elif is_away or module not in running or not _comes_at_once(link):
                 self._disturb(module)

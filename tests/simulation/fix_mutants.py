@@ -26,7 +26,7 @@ FIXES: Final = (
         _CONNECTION,
         "        self._awaits_announcements = False\n"
         "        gate = self._link.inflow.announcement_gate\n"
-        "        if comes_back and self.settings.persistent_session:\n"
+        "        if is_kept:\n"
         "            gate.leave()\n"
         "        else:\n"
         "            gate.end()\n",

@@ -112,10 +112,10 @@ class WorldTests(SynchronousTestCase):
         ended_s: list[float] = []
         handle_delivered = connections.handle_delivered
 
-        def handle(timeout_s: float) -> Deferred[None]:
+        def handle(timeout_s: float, rest_s: float) -> Deferred[None]:
             for connection in process.reactor.connections:
                 connection.from_peer.stalled = True
-            ended = handle_delivered(timeout_s)
+            ended = handle_delivered(timeout_s, rest_s)
             return ended.addCallback(lambda _none: ended_s.append(world.clock.now_s))
 
         self.patch(connections, "handle_delivered", handle)

@@ -13,13 +13,14 @@ from typing import Any, Final
 from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from metrics_agent.backoff import Backoff
 from metrics_agent.batch import Batch
 from metrics_agent.broker_address import BrokerAddress
 from metrics_agent.cause import Cause
-from metrics_agent.deferreds import at_most
+from metrics_agent.deferreds import as_deferred, at_most
 from metrics_agent.interfaces import Cancellable
 from metrics_agent.state.directory import StateFile
 from metrics_agent.timer import Timer
@@ -27,6 +28,7 @@ from metrics_agent.topic_filters import valid_topic
 from metrics_agent.transports.mqtt import causes
 from metrics_agent.transports.mqtt.dial import dial
 from metrics_agent.transports.mqtt.engine import Published, Subscribed, Unsubscribed
+from metrics_agent.transports.mqtt.inflow import ENDING
 from metrics_agent.transports.mqtt.intake import Intake
 from metrics_agent.transports.mqtt.link import MqttLink
 from metrics_agent.transports.mqtt.settings import MqttSettings
@@ -40,6 +42,8 @@ __all__ = ["MqttConnection"]
 
 _LOOK_AGAIN_S: Final = 0.5
 """While announcements are awaited: how often to look whether filters need not wait any more."""
+_REST_LOOK_S: Final = 0.01
+"""While what was read is handed on before a connection ends: how often to look whether it is."""
 
 
 class MqttConnection(Service):
@@ -106,6 +110,7 @@ class MqttConnection(Service):
         self._resubscribes = Timer(reactor, self._resubscribe)
         self._answers = Timer(reactor, self._answer_is_overdue)
         self._awaits_announcements = True
+        self._last_barrier: Deferred[bool] | None = None
         self._too_long_logged = False
         self._remarks: tuple[str, ...] = ()
         self._reconnecting = Reconnecting(
@@ -213,14 +218,19 @@ class MqttConnection(Service):
         if self._link is not None:
             self._link.inflow.resume(reason)
 
-    def handle_delivered(self, timeout_s: float, *, comes_back: bool = False) -> Deferred[bool]:
+    def handle_delivered(
+        self, timeout_s: float, rest_s: float = 0.0, *, comes_back: bool = False
+    ) -> Deferred[bool]:
         """Wait until what the broker has delivered so far was handled.
 
         Never passes while reading is paused: resume first. For a connection that is about
-        to end: nothing waits for announcements any more.
+        to end: nothing waits for announcements any more. After the timeout the socket is not read
+        any more.
 
         Args:
             timeout_s: at most.
+            rest_s: how long after the timeout it is waited at most until what was read before is
+                handed on.
             comes_back: the session will be read again; what it keeps and waits for announcements
                 is left there.
 
@@ -229,13 +239,39 @@ class MqttConnection(Service):
         """
         if self._link is None or not self._link.accepted:
             return succeed(False)
+        self.resume_reading(ENDING)
+        is_kept = comes_back and self.settings.persistent_session
         self._awaits_announcements = False
         gate = self._link.inflow.announcement_gate
-        if comes_back and self.settings.persistent_session:
+        if is_kept:
             gate.leave()
         else:
             gate.end()
-        return at_most(self._reactor, timeout_s, self._link.barrier(), otherwise=False)
+        return as_deferred(self._handle(self._link, timeout_s, rest_s, is_kept))
+
+    async def _handle(self, link: MqttLink, timeout_s: float, rest_s: float, is_kept: bool) -> bool:
+        barrier = self._last_barrier = link.barrier()
+        passed: bool | None = await at_most(self._reactor, timeout_s, barrier)
+        if passed is not None:
+            return passed
+        if barrier is not self._last_barrier:
+            return False  # a stop has come in a reload, and reads on
+        until_s = self._reactor.seconds() + rest_s
+        self.pause_reading(ENDING)
+        while link.inflow.hands_on and not barrier.called and self._reactor.seconds() < until_s:
+            await deferLater(self._reactor, _REST_LOOK_S)
+        if link.alive and not barrier.called and barrier is self._last_barrier:
+            self._log.warn(
+                "Not all that broker {broker} had to send was read within {seconds:g} s, and its "
+                "connection ends: {unread}.",
+                broker=self.broker,
+                seconds=round(timeout_s, 1),
+                unread="unread messages at QoS 0 are lost, those at QoS 1 come again"
+                if is_kept
+                else "unread messages are lost",
+            )
+        # What was read may have had the answer in it.
+        return link.alive and barrier.called
 
     def acknowledged(self, timeout_s: float) -> Deferred[bool]:
         """Wait until all that was handled so far is acknowledged.

@@ -148,14 +148,15 @@ class Connections(MultiService):
             connection.resume_reading(reason)
 
     def handle_delivered(
-        self, timeout_s: float, then: Iterable[Wanted] | None = None
+        self, timeout_s: float, rest_s: float, then: Iterable[Wanted] | None = None
     ) -> Deferred[None]:
         """Wait until what the brokers have delivered so far was handled, or for the timeout.
 
         What waits for a module that does not run stays unread: its broker has it still.
 
         Args:
-            timeout_s: at most.
+            timeout_s: at most; connections that need longer are not read any more after it.
+            rest_s: how long it is waited then, at most, for what they had read before.
             then: what will be wanted. What is wanted now and then does not end and need not be
                 waited for; a session that goes on with other settings comes back. None: all
                 sessions come back, at the next start.
@@ -166,6 +167,7 @@ class Connections(MultiService):
             [
                 connection.handle_delivered(
                     timeout_s,
+                    rest_s,
                     comes_back=then is None or self._session(module, settings) in sessions,
                 )
                 for (module, settings), connection in self._connections.items()

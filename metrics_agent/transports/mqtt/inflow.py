@@ -4,9 +4,9 @@ Everything that a broker sends passes `Inflow` on its way from the transport to 
 come in, whole packets go out, each once and in order. Nothing else decides whether to wait.
 
 Reasons. One set of strings says why the socket is not read; it is read while the set is empty.
-Three of them are made here and only keep the socket from being read: ``coalescing``, ``turn`` and
-``full``, see below. Every other one comes from outside (back-pressure, a reload, a broker that
-does not read our answers) and also keeps back what was read already.
+Some only keep the socket from being read: ``coalescing``, ``turn`` and ``full``, which are made
+here, see below, and `ENDING`. Every other one comes from outside (back-pressure, a reload, a broker
+that does not read our answers) and also keeps back what was read already.
 
 Coalescing. Waking up for a few messages costs more than the messages do. When a read brings some,
 at QoS 0, the next one waits for some milliseconds, in which more gather. Where messages come one
@@ -45,7 +45,10 @@ from metrics_agent.transports.mqtt.splitter import (
     Skipped,
 )
 
-__all__ = ["Inflow", "Receiver"]
+__all__ = ["ENDING", "Inflow", "Receiver"]
+
+ENDING: Final = "ending"
+"""The reason to read no more before a connection ends: what was read already is handed on."""
 
 COALESCE_S: Final = 0.004
 COALESCE_FROM_BYTES: Final = 1536
@@ -73,7 +76,7 @@ _RETAINED_PUBLISH: Final = PUBLISH | 1
 _COALESCING: Final = "coalescing"
 _TURN: Final = "turn"
 _FULL: Final = "full"
-_READING_ONLY: Final = frozenset({_COALESCING, _TURN, _FULL})
+_READING_ONLY: Final = frozenset({_COALESCING, _TURN, _FULL, ENDING})
 
 
 class Receiver(Protocol):
@@ -147,8 +150,13 @@ class Inflow:
         """Whether the socket is read."""
         return not self._reasons
 
+    @property
+    def hands_on(self) -> bool:
+        """Whether something that was read waits to be handed on, and nothing keeps it back."""
+        return not self._held and bool(self._reads or self._frames)
+
     def pause(self, reason: str) -> None:
-        """Stop reading and keep back what was read, until the reason is taken back."""
+        """Stop reading until the reason is taken back; what was read is kept back, see above."""
         self._set(reason, True)
         self._update()
 

@@ -55,8 +55,8 @@ class FakeConnection(Service):
     def unsubscribe_unwanted(self) -> None:
         self.calls.append("unsubscribe")
 
-    def handle_delivered(self, timeout_s: float, *, comes_back: bool) -> Deferred:
-        self.calls.append(f"deliveries {timeout_s}{' comes back' * comes_back}")
+    def handle_delivered(self, timeout_s: float, rest_s: float, *, comes_back: bool) -> Deferred:
+        self.calls.append(f"deliveries {timeout_s} + {rest_s}{' comes back' * comes_back}")
         return self.settled
 
     def acknowledged(self, timeout_s: float) -> Deferred:
@@ -310,20 +310,24 @@ class ReadingTests(ConnectionsCase):
         """Only what is read for a module that runs can be waited for."""
         self.reconcile(("a", ONE), ("b", ONE))
         self.follow("b")
-        self.successResultOf(self.connections.handle_delivered(3.0))
+        self.successResultOf(self.connections.handle_delivered(3.0, 1.0))
         a, b = self.connections.all()
-        self.assertEqual((a.calls, b.calls), ([], ["unsubscribe", "deliveries 3.0 comes back"]))
-        self.successResultOf(self.connections.handle_delivered(2.0, ()))
-        self.assertEqual(b.calls[2:], ["deliveries 2.0"])
+        self.assertEqual(
+            (a.calls, b.calls), ([], ["unsubscribe", "deliveries 3.0 + 1.0 comes back"])
+        )
+        self.successResultOf(self.connections.handle_delivered(2.0, 1.0, ()))
+        self.assertEqual(b.calls[2:], ["deliveries 2.0 + 1.0"])
 
     def test_settle_what_ends(self) -> None:
         """Before a reload only what it ends is waited for; a session may go on after it."""
         self.reconcile(("a", ONE), ("a", TWO), ("b", ONE))
         self.follow("a", "b")
         kept = [("a", ModuleSettings(broker="one", more=1)), ("b", evolve(ONE, keepalive=99.0))]
-        self.successResultOf(self.connections.handle_delivered(3.0, kept))
+        self.successResultOf(self.connections.handle_delivered(3.0, 1.0, kept))
         settled = [each.calls[1:] for each in self.connections.all()]
-        self.assertEqual(settled, [[], ["deliveries 3.0"], ["deliveries 3.0 comes back"]])
+        self.assertEqual(
+            settled, [[], ["deliveries 3.0 + 1.0"], ["deliveries 3.0 + 1.0 comes back"]]
+        )
 
     def test_one_fault_does_not_hide_the_others(self) -> None:
         """A connection that fails to settle is logged, the others are waited for."""
@@ -332,7 +336,7 @@ class ReadingTests(ConnectionsCase):
         first, second = self.connections.all()
         first.settled = fail(ValueError("broken"))
         second.settled = Deferred()
-        done = self.connections.handle_delivered(3.0)
+        done = self.connections.handle_delivered(3.0, 1.0)
         self.assertNoResult(done)
         second.settled.callback(True)
         self.successResultOf(done)

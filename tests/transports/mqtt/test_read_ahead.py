@@ -6,6 +6,7 @@ from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.logger import Logger
 
@@ -202,6 +203,149 @@ class ReadAheadTests(ConnectedCase):
         self.assertNoResult(passed)
         self.turns(1)
         self.assertTrue(self.successResultOf(passed))
+
+    def settle_late(self, rest_s: float = 1.0) -> Deferred[bool]:
+        """Wait for a barrier until the time is up, in which the reactor has one turn."""
+        passed = self.script.connection.handle_delivered(5, rest_s, comes_back=True)
+        self.script.clock.rightNow += 5
+        self.turns(1)
+        return passed
+
+    def test_the_rest_is_handed_on(self) -> None:
+        """Once a barrier is late nothing more is read, but what was read is handed on."""
+        for index in range(3):
+            self.script.send(full_read(index * MESSAGES))
+        passed = self.settle_late()
+        self.assertFalse(self.reading)
+        self.script.send(message(3 * MESSAGES))  # TLS had it at hand
+        self.turns(3)
+        self.script.clock.rightNow += 0.01
+        self.assertNoResult(passed)
+        self.turns(2)
+        self.script.clock.advance(0.01)
+        self.assertFalse(self.successResultOf(passed))
+        self.assertEqual(self.numbers, list(range(3 * MESSAGES + 1)))
+        self.assertFalse(self.reading)
+        self.assertFalse(self.script.connection.hears)
+
+    def test_a_barrier_in_the_rest(self) -> None:
+        """It passes, and nothing is unread: nothing is logged, and no longer waited."""
+        self.script.send(full_read(0))
+        self.script.send(full_read(MESSAGES) + PINGRESP)
+        self.script.send(full_read(2 * MESSAGES))
+        passed = self.settle_late()
+        self.turns(2)
+        self.assertNoResult(passed)
+        self.script.clock.rightNow += 0.01
+        self.turns(1)
+        self.assertTrue(self.successResultOf(passed))
+        self.assertEqual(len(self.script.logged()), 1)
+
+    def test_the_rest_has_a_limit(self) -> None:
+        """Also where the reactor has turns for nothing else."""
+        for index in range(5):
+            self.script.send(full_read(index * MESSAGES))
+        passed = self.settle_late(0.5)
+        self.turns(1)
+        self.script.clock.rightNow += 0.5
+        self.turns(1)
+        self.assertFalse(self.successResultOf(passed))
+        self.assertLess(len(self.numbers), 4 * MESSAGES)
+
+    def test_a_rest_that_is_kept_back(self) -> None:
+        """It is not waited for, from the beginning or from a pause on."""
+        self.script.send(full_read(0))
+        self.script.connection.pause_reading("module")
+        self.assertFalse(self.successResultOf(self.settle_late()))
+        self.script.connection.resume_reading("module")
+        self.script.send(full_read(MESSAGES))
+        passed = self.settle_late()
+        self.assertNoResult(passed)
+        self.script.connection.pause_reading("stop")
+        self.script.clock.advance(0.01)
+        self.assertFalse(self.successResultOf(passed))
+
+    def test_the_rest_of_a_connection_that_is_lost(self) -> None:
+        """It is waited for as well; nothing is unread that could be."""
+        for index in range(3):
+            self.script.send(full_read(index * MESSAGES))
+        self.transport.lost(ConnectionDone())
+        passed = self.settle_late()
+        self.assertNoResult(passed)
+        self.turns(3)
+        self.script.clock.advance(0.01)
+        self.assertFalse(self.successResultOf(passed))
+        self.assertEqual(self.numbers, list(range(3 * MESSAGES)))
+        self.assertNotIn("Not all", "".join(self.script.logged()))
+
+    def test_a_barrier_that_is_late_is_logged(self) -> None:
+        """Once, with what becomes of messages that are unread."""
+        for persistent, comes_back, unread in (
+            (True, True, "unread messages at QoS 0 are lost, those at QoS 1 come again"),
+            (True, False, "unread messages are lost"),
+            (False, True, "unread messages are lost"),
+        ):
+            script = Scripted(persistent_session=persistent)
+            script.start()
+            script.connection.handle_delivered(2.5, 1, comes_back=comes_back)
+            script.clock.advance(2.4)
+            self.assertEqual(len(script.logged()), 1)
+            script.clock.advance(0.2)
+            [line] = script.logged()[1:]
+            self.assertEqual(
+                line,
+                "Not all that broker tcp://broker:1883 had to send was read within 2.5 s, and its "
+                f"connection ends: {unread}.",
+            )
+
+    def test_a_stop_after_a_late_barrier_of_a_reload(self) -> None:
+        """It reads on. When its barrier passes nothing is logged, kept back or waited for."""
+        self.successResultOf(self.settle_late())
+        self.assertFalse(self.reading)
+        passed = self.script.connection.handle_delivered(5, 1, comes_back=True)
+        self.assertTrue(self.reading)
+        logged = self.script.logged()
+        self.script.send(message(1) + PINGRESP + PINGRESP)
+        self.assertTrue(self.successResultOf(passed))
+        self.assertTrue(self.reading)
+        self.assertEqual(self.script.logged(), logged)
+
+    def test_a_stop_before_the_late_barrier_of_a_reload(self) -> None:
+        """When the time of the reload is up the stop still reads, for as long as it may."""
+        of_reload = self.script.connection.handle_delivered(1, 1)
+        self.script.clock.advance(0.5)
+        of_stop = self.script.connection.handle_delivered(5, 1, comes_back=True)
+        self.script.clock.advance(0.5)
+        self.assertFalse(self.successResultOf(of_reload))
+        self.assertTrue(self.reading)
+        self.assertEqual(len(self.script.logged()), 1)
+        self.script.clock.advance(4.5)
+        self.assertFalse(self.successResultOf(of_stop))
+        self.assertFalse(self.reading)
+        self.assertEqual(len(self.script.logged()), 2)
+
+    def test_a_stop_during_the_rest_of_a_reload(self) -> None:
+        """It is not said that the connection is read no more while it is."""
+        for index in range(3):
+            self.script.send(full_read(index * MESSAGES))
+        of_reload = self.settle_late()
+        self.assertFalse(self.reading)
+        of_stop = self.script.connection.handle_delivered(5, 1, comes_back=True)
+        self.turns(3)
+        self.script.clock.advance(0.01)
+        self.assertFalse(self.successResultOf(of_reload))
+        self.assertTrue(self.reading)
+        self.assertEqual(len(self.script.logged()), 1)
+        self.script.send(PINGRESP + PINGRESP)
+        self.assertTrue(self.successResultOf(of_stop))
+
+    def test_connection_made_after_a_late_barrier(self) -> None:
+        """It is not read either."""
+        self.successResultOf(self.settle_late())
+        self.transport.lost(ConnectionDone())
+        self.script.clock.advance(120)
+        self.transport = self.script.up()
+        self.assertFalse(self.reading)
 
     def test_acknowledged(self) -> None:
         """At QoS 1 as ever: in order, when it is written."""
