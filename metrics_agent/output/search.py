@@ -16,6 +16,7 @@ between may change what the address is: then a line of the rest has to be accept
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -39,7 +40,7 @@ class Search:
         rejected: the bad lines with the reasons, once `found`; before that also suspected ones.
     """
 
-    def __init__(self, lines: Sequence[bytes], most_bytes: int) -> None:
+    def __init__(self, lines: Sequence[bytes], most_bytes: float = math.inf) -> None:
         self._lines = list(lines)
         self._most_bytes = most_bytes
         self._round = 0

@@ -294,8 +294,8 @@ class World:
             process.last_plan = process.agent.plan
         self.excuse_unconnected(process, 1.0)
         for each in process.agent.supervisors:
-            if each.state is State.STARTING:
-                # Nothing is read for it until its start is over.
+            if each.state is not State.RUNNING:
+                # Nothing is read for it.
                 self.excuse(module_of(each.module_name), 1.0)
 
     def _look_at_swap(self, process: AgentProcess) -> None:

@@ -171,8 +171,7 @@ class HttpWriter:
         elif isinstance(verdict, TooLarge) and self._halve():
             pass
         else:
-            lines = split_lines(self._out.parts[0])
-            self._search = Search(lines, (_SEARCHED_PARTS + 1) * FULL_BYTES)
+            self._search = Search(split_lines(self._out.parts[0]))
 
     def _halve(self) -> bool:
         """Make two parts of the first; False if it is one line."""
