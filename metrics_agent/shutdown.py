@@ -26,6 +26,9 @@ _WHOLE_FROM_S: Final = 5.0
 _REACTOR_GRACE_S: Final = 0.5
 """How long the reactor may take once we have stopped: it joins threads, and one may never end."""
 
+_SLACK_S: Final = 0.1
+"""What has a limit itself is given so much more."""
+
 _STATE_WAIT_S: Final = 0.5
 """A stop waits so long for the disk when all else is done; then it writes in this thread."""
 
@@ -77,9 +80,9 @@ class Shutdown:
         parts.connections.resume("pressure")
         wait_s = self._remaining_s() / 2
         # Where a broker has more to send than that, what was read of it is handed on.
-        rest_s = wait_s / 2
+        rest_s = wait_s / 4
         handle = partial(parts.connections.handle_delivered, wait_s, rest_s)
-        await take("deliveries", handle, wait_s + rest_s)
+        await take("deliveries", handle, wait_s + 2 * rest_s + _SLACK_S)
         parts.connections.pause("stop")
         await take("stop modules", stop_modules, self._remaining_s() / 2)
         # While the output drains: a slow disk must not take its time.

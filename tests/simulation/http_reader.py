@@ -32,8 +32,8 @@ _PATHS: Final = {
 _LIMITS: Final = (10_000, 100_000, 25_000_000)
 """Of a request; the longest line has some 9,100 bytes."""
 _BAD_REQUEST: Final = 400
-PATIENCE_S: Final = 45.0
-"""How long lines may wait: an output that was away for long is tried again after 30 s."""
+PATIENCE_S: Final = 65.0
+"""How long lines may wait: an answer is awaited for 30 s, and the next try may be 30 s later."""
 _PARTLY: Final = frozenset({_BAD_REQUEST, 422})
 
 

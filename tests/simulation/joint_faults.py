@@ -103,6 +103,7 @@ def _break_output_soon(world: World) -> None:
             return
         is_busy = chance.random() < 0.5
         if is_busy and process is not None and not process.reactor.is_frozen:
+            world.accounting.beside.add("freeze")
             process.reactor.freeze()
             world.clock.later(0.3 * chance.random() ** 2, process.reactor.thaw)
         world.clock.later(0.0, _break_output, world, chance)

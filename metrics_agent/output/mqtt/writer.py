@@ -310,7 +310,8 @@ class MqttWriter:
     def _has_room(self) -> bool:
         """Return whether the next lines may be searched with the first part."""
         first = self._out.parts[0]
-        return len(first) < _SEARCHED_BYTES and first.count(b"\n") < _SEARCHED_LINES
+        lines = first.count(b"\n")
+        return lines == 1 or (len(first) < _SEARCHED_BYTES and lines < _SEARCHED_LINES)
 
     def _grow(self, count: int | None = None) -> bytes:
         """Add the next lines, or so many of them, to the first part; return them."""

@@ -256,10 +256,7 @@ class MqttConnection(Service):
             return passed
         if barrier is not self._last_barrier:
             return False  # a stop has come in a reload, and reads on
-        until_s = self._reactor.seconds() + rest_s
-        self.pause_reading(ENDING)
-        while link.inflow.hands_on and not barrier.called and self._reactor.seconds() < until_s:
-            await deferLater(self._reactor, _REST_LOOK_S)
+        await self._read_no_more(link, rest_s, barrier)
         if link.alive and not barrier.called and barrier is self._last_barrier:
             self._log.warn(
                 "Not all that broker {broker} had to send was read within {seconds:g} s, and its "
@@ -272,6 +269,26 @@ class MqttConnection(Service):
             )
         # What was read may have had the answer in it.
         return link.alive and barrier.called
+
+    def read_no_more(self, rest_s: float) -> Deferred[None]:
+        """Hand on what was read, also behind the answer to the barrier, and read no more.
+
+        Args:
+            rest_s: at most.
+        """
+        if self._link is None:
+            return succeed(None)
+        return as_deferred(self._read_no_more(self._link, rest_s))
+
+    async def _read_no_more(
+        self, link: MqttLink, rest_s: float, barrier: Deferred[bool] | None = None
+    ) -> None:
+        until_s = self._reactor.seconds() + rest_s
+        self.pause_reading(ENDING)
+        while link.inflow.hands_on and self._reactor.seconds() < until_s:
+            if barrier is not None and barrier.called:
+                break
+            await deferLater(self._reactor, _REST_LOOK_S)
 
     def acknowledged(self, timeout_s: float) -> Deferred[bool]:
         """Wait until all that was handled so far is acknowledged.

@@ -9,7 +9,7 @@ are parked, whose connections end: the broker keeps their messages in the sessio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from twisted.application.service import MultiService
@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from metrics_agent.deferreds import as_deferred
 from metrics_agent.transports.mqtt.settings import MqttSettings
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Connections(MultiService):
         self._pause_reasons: set[str] = set()
         self._running: Collection[str] = ()
         self._parked: Collection[str] = ()
+        self._ending: Mapping[MqttConnection, bool] = {}
 
     def get(self, module: str, settings: MqttSettings) -> MqttConnection:
         """Return a module's connection to a broker, made now if there is none.
@@ -152,29 +154,41 @@ class Connections(MultiService):
     ) -> Deferred[None]:
         """Wait until what the brokers have delivered so far was handled, or for the timeout.
 
+        Then nothing more is read, and what was read by then is handed on.
+
         What waits for a module that does not run stays unread: its broker has it still.
 
         Args:
             timeout_s: at most; connections that need longer are not read any more after it.
-            rest_s: how long it is waited then, at most, for what they had read before.
+            rest_s: how long what was read is waited for, at most: first where it took so long, then
+                where others were waited for.
             then: what will be wanted. What is wanted now and then does not end and need not be
                 waited for; a session that goes on with other settings comes back. None: all
                 sessions come back, at the next start.
         """
         wanted = self._distinct(then or ())
         sessions = {self._session(module, settings) for module, settings in wanted}
-        return self._gather(
+        ending = {
+            connection: then is None or self._session(module, settings) in sessions
+            for (module, settings), connection in self._connections.items()
+            if module in self._running
+            if (module, settings) not in wanted
+        }
+        return as_deferred(self._handle_delivered(ending, timeout_s, rest_s))
+
+    async def _handle_delivered(
+        self, ending: Mapping[MqttConnection, bool], timeout_s: float, rest_s: float
+    ) -> None:
+        self._ending = ending
+        await self._gather(
             [
-                connection.handle_delivered(
-                    timeout_s,
-                    rest_s,
-                    comes_back=then is None or self._session(module, settings) in sessions,
-                )
-                for (module, settings), connection in self._connections.items()
-                if module in self._running
-                if (module, settings) not in wanted
+                connection.handle_delivered(timeout_s, rest_s, comes_back=comes_back)
+                for connection, comes_back in ending.items()
             ]
         )
+        # A stop may have come in a reload meanwhile: it reads on.
+        if self._ending is ending:
+            await self._gather([connection.read_no_more(rest_s) for connection in ending])
 
     def stopService(self) -> Deferred[None]:
         """Disconnect from all brokers; safe before start and twice."""

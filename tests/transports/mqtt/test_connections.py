@@ -37,6 +37,7 @@ class FakeConnection(Service):
         self.on_resume: Callable[[], object] = list
         self.stopped: Deferred | None = None
         self.settled = succeed(True)
+        self.rest = succeed(None)
         self.all_acknowledged = succeed(True)
 
     def stopService(self) -> Deferred:
@@ -58,6 +59,10 @@ class FakeConnection(Service):
     def handle_delivered(self, timeout_s: float, rest_s: float, *, comes_back: bool) -> Deferred:
         self.calls.append(f"deliveries {timeout_s} + {rest_s}{' comes back' * comes_back}")
         return self.settled
+
+    def read_no_more(self, rest_s: float) -> Deferred:
+        self.calls.append(f"rest {rest_s}")
+        return self.rest
 
     def acknowledged(self, timeout_s: float) -> Deferred:
         self.calls.append(f"acknowledged {timeout_s}")
@@ -313,10 +318,10 @@ class ReadingTests(ConnectionsCase):
         self.successResultOf(self.connections.handle_delivered(3.0, 1.0))
         a, b = self.connections.all()
         self.assertEqual(
-            (a.calls, b.calls), ([], ["unsubscribe", "deliveries 3.0 + 1.0 comes back"])
+            (a.calls, b.calls), ([], ["unsubscribe", "deliveries 3.0 + 1.0 comes back", "rest 1.0"])
         )
         self.successResultOf(self.connections.handle_delivered(2.0, 1.0, ()))
-        self.assertEqual(b.calls[2:], ["deliveries 2.0 + 1.0"])
+        self.assertEqual(b.calls[3:], ["deliveries 2.0 + 1.0", "rest 1.0"])
 
     def test_settle_what_ends(self) -> None:
         """Before a reload only what it ends is waited for; a session may go on after it."""
@@ -326,8 +331,32 @@ class ReadingTests(ConnectionsCase):
         self.successResultOf(self.connections.handle_delivered(3.0, 1.0, kept))
         settled = [each.calls[1:] for each in self.connections.all()]
         self.assertEqual(
-            settled, [[], ["deliveries 3.0 + 1.0"], ["deliveries 3.0 + 1.0 comes back"]]
+            settled,
+            [
+                [],
+                ["deliveries 3.0 + 1.0", "rest 1.0"],
+                ["deliveries 3.0 + 1.0 comes back", "rest 1.0"],
+            ],
         )
+
+    def test_stop_in_a_reload(self) -> None:
+        """What the stop waits for is read until it is over, though the reload's wait is over."""
+        self.reconcile(ONE, TWO)
+        self.follow("a")
+        first, second = self.connections.all()
+        for each in (first, second):
+            each.settled = Deferred()
+        of_reload = self.connections.handle_delivered(3.0, 1.0, [("a", ONE)])
+        reloads, second.settled = second.settled, Deferred()
+        of_stop = self.connections.handle_delivered(3.0, 1.0)
+        reloads.callback(True)
+        self.successResultOf(of_reload)
+        self.assertNotIn("rest 1.0", second.calls)
+        first.settled.callback(True)
+        self.assertNoResult(of_stop)
+        second.settled.callback(True)
+        self.successResultOf(of_stop)
+        self.assertEqual((first.calls[-1], second.calls[-1]), ("rest 1.0", "rest 1.0"))
 
     def test_one_fault_does_not_hide_the_others(self) -> None:
         """A connection that fails to settle is logged, the others are waited for."""

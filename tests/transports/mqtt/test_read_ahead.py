@@ -211,6 +211,24 @@ class ReadAheadTests(ConnectedCase):
         self.turns(1)
         return passed
 
+    def test_what_came_behind_the_answer(self) -> None:
+        """It is handed on before nothing is read any more; usually there is none."""
+        connection = self.script.connection
+        passed = connection.handle_delivered(5)
+        self.script.send(full_read(0) + PINGRESP)
+        for index in range(1, 4):
+            self.script.send(full_read(index * MESSAGES))
+        self.turns(2)
+        rest = connection.read_no_more(1.0)
+        self.assertFalse(self.reading)
+        self.assertNoResult(rest)
+        self.turns(5)
+        self.script.clock.advance(0.01)
+        self.successResultOf(rest)
+        self.assertTrue(self.successResultOf(passed))
+        self.assertEqual(self.numbers, list(range(4 * MESSAGES)))
+        self.successResultOf(connection.read_no_more(1.0))
+
     def test_the_rest_is_handed_on(self) -> None:
         """Once a barrier is late nothing more is read, but what was read is handed on."""
         for index in range(3):
