@@ -251,13 +251,16 @@ class MqttConnection(Service):
 
     async def _handle(self, link: MqttLink, timeout_s: float, rest_s: float, is_kept: bool) -> bool:
         barrier = self._last_barrier = link.barrier()
+        before_bytes = link.tick_bytes
         passed: bool | None = await at_most(self._reactor, timeout_s, barrier)
         if passed is not None:
             return passed
         if barrier is not self._last_barrier:
             return False  # a stop has come in a reload, and reads on
         await self._read_no_more(link, rest_s, barrier)
-        if link.alive and not barrier.called and barrier is self._last_barrier:
+        is_unread = link.alive and not barrier.called and barrier is self._last_barrier
+        # A broker that was silent has nothing for us, as far as is known.
+        if is_unread and link.tick_bytes != before_bytes:
             self._log.warn(
                 "Not all that broker {broker} had to send was read within {seconds:g} s, and its "
                 "connection ends: {unread}.",

@@ -152,6 +152,11 @@ class MqttLink(Protocol):
         """Whether the broker has accepted the connection and it is not lost."""
         return self.accepted and self.lost is None
 
+    @property
+    def tick_bytes(self) -> int:
+        """How much has come since the last ping."""
+        return self._tick_bytes
+
     def barrier(self) -> Deferred[bool]:
         """Return a Deferred that fires when what the broker has delivered so far was handled.
 

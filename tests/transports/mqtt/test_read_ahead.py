@@ -306,6 +306,7 @@ class ReadAheadTests(ConnectedCase):
             script = Scripted(persistent_session=persistent)
             script.start()
             script.connection.handle_delivered(2.5, 1, comes_back=comes_back)
+            script.send(message(1))
             script.clock.advance(2.4)
             self.assertEqual(len(script.logged()), 1)
             script.clock.advance(0.2)
@@ -315,6 +316,11 @@ class ReadAheadTests(ConnectedCase):
                 "Not all that broker tcp://broker:1883 had to send was read within 2.5 s, and its "
                 f"connection ends: {unread}.",
             )
+
+    def test_a_silent_broker(self) -> None:
+        """Nothing is known of messages that are unread, and nothing is logged."""
+        self.assertFalse(self.successResultOf(self.settle_late()))
+        self.assertEqual(len(self.script.logged()), 1)
 
     def test_a_stop_after_a_late_barrier_of_a_reload(self) -> None:
         """It reads on. When its barrier passes nothing is logged, kept back or waited for."""
@@ -333,6 +339,7 @@ class ReadAheadTests(ConnectedCase):
         of_reload = self.script.connection.handle_delivered(1, 1)
         self.script.clock.advance(0.5)
         of_stop = self.script.connection.handle_delivered(5, 1, comes_back=True)
+        self.script.send(message(1))
         self.script.clock.advance(0.5)
         self.assertFalse(self.successResultOf(of_reload))
         self.assertTrue(self.reading)
