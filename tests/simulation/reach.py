@@ -20,6 +20,7 @@ _STATUS: Final = "the status socket, the status page and their clients are not s
 _MAY_BE_AWAY: Final = (
     "lines of a device that says whether it is there may be written or not until it has said so"
 )
+_SENDS_MORE: Final = "no broker of it sends more than a stop has time to read"
 _ONE_VERSION: Final = "all modules leave the version of MQTT to the default"
 
 OUT_OF_REACH: Final[dict[str, str]] = {
@@ -162,9 +163,8 @@ WHY_MISSED: Final[dict[str, str]] = {
         "come before messages that the stop waits for; with stalled stops as the only fault one "
         "run of 20 found it"
     ),
-    "tcp_is_written_without_room": (
-        "the agent has to be killed while TCP is full and a burst was cut; one run of seven with "
-        "that output has it"
-    ),
+    "what_was_read_before_a_late_barrier_is_not_waited_for": _SENDS_MORE,
+    "what_was_read_before_a_late_barrier_is_kept_back": _SENDS_MORE,
+    "a_stop_does_not_read_after_a_late_barrier_of_a_reload": _SENDS_MORE,
 }
 """Mutants that are tried and may not be found, each with the reason."""
