@@ -126,7 +126,6 @@ class DatabaseReader(Reader):
         self._rejections = Rejections(on_fault)
         self._in_search: deque[Trouble | None] = deque()
         self._is_searched = False
-        self._listens = True
         self._sessions: set[_Session] = set()
         self._waiting: deque[Callable[[], object]] = deque()
 
@@ -154,8 +153,7 @@ class DatabaseReader(Reader):
         if self._listens:
             self._listens = False
             self.cut()
-            delay_s = self.random.choice((0.01, 1.0, 10.0)) * self.random.random()
-            self.clock.later(delay_s, self._come)
+            self._come_later()
 
     def cut(self) -> None:
         """Reset all connections."""
@@ -175,7 +173,7 @@ class DatabaseReader(Reader):
         self._rejections = Rejections(self._on_fault)
 
     def _come(self) -> None:
-        self._listens = True
+        super()._come()
         self._disturbed()
 
     def _read(self) -> bool:

@@ -141,10 +141,6 @@ class UnixReader(PipeReader):
     repeats = True
     breaks = ("cut", "die", "kill")
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._listens = True
-
     def _make(self) -> Any:
         return UnixStream(self.random.choice(_SEND_BUFFERS))
 
@@ -158,13 +154,9 @@ class UnixReader(PipeReader):
         if self._listens:
             self._listens = False
             self.cut()
-            delay_s = self.random.choice((0.01, 1.0, 10.0)) * self.random.random()
-            self.clock.later(delay_s, self._come)
+            self._come_later()
 
     def cut(self) -> None:
         self._rest = b""
         self._disturbed()
         self._pipe.lose_reader()
-
-    def _come(self) -> None:
-        self._listens = True

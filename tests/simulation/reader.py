@@ -73,6 +73,7 @@ class Reader:
         self._due = False
         self._stalled = False
         self.alive = True
+        self._listens = True
         self.bytes_a_turn = FAST
         self.inode = 0
         self.disturbed_s = 0.0
@@ -111,6 +112,14 @@ class Reader:
 
     def cut(self) -> None:
         """Break the connection, where there is one."""
+
+    def _come_later(self) -> None:
+        """Have another one listen after a while."""
+        delay_s = self.random.choice((0.01, 1.0, 10.0)) * self.random.random()
+        self.clock.later(delay_s, self._come)
+
+    def _come(self) -> None:
+        self._listens = True
 
     def check_rejected(self, count: int) -> None:
         """Compare how many metrics the agent counted as rejected with what was refused."""

@@ -26,7 +26,6 @@ class TcpReader(Reader):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._listens = True
         self._stream: TcpStream | None = None
         self._unread = 0
         self._receive_all = False
@@ -79,7 +78,7 @@ class TcpReader(Reader):
                 self._stream.reset()
             else:
                 self._stream.peer_closes()
-        self.clock.later(self.random.choice((0.01, 1.0, 10.0)) * self.random.random(), self._come)
+        self._come_later()
 
     def cut(self) -> None:
         if self._stream is not None:
@@ -92,9 +91,6 @@ class TcpReader(Reader):
             self._receive_all = False
             self._stream = None
         self._rest = b""
-
-    def _come(self) -> None:
-        self._listens = True
 
     def _arrive(self, stream: TcpStream, data: bytes) -> int:
         if stream is not self._stream:
