@@ -267,8 +267,8 @@ class HttpWriter:
 
     def _grow(self) -> bytes:
         """Add the next lines to the first part, to be searched with it; return them."""
-        if len(self._out.parts) == 1 and self._has_room():
-            self._out.take(FULL_BYTES)
-        if len(self._out.parts) == 1 or not self._has_room():
+        if not self._has_room():
             return b""
-        return self._out.join()
+        if len(self._out.parts) == 1:
+            self._out.take(FULL_BYTES)
+        return self._out.join() if len(self._out.parts) > 1 else b""
