@@ -352,8 +352,9 @@ place_config() {
 place_state() {
     if [ ! -d "$state" ]; then
         mkdir -p -- "$state"
-    elif [ -z "$root" ] && [ "$user" != root ] && [ "$(stat -c %u -- "$state")" -eq 0 ]; then
-        chown -R -- "$user:$group" "$state"
+    elif [ -z "$root" ] && [ "$user" != root ] && [ "$(stat -L -c %u -- "$state")" -eq 0 ]; then
+        # The slash: it may be a link to another disk.
+        chown -R -- "$user:$group" "$state/"
         say "$state was owned by root, now by $user"
     else
         return 0

@@ -210,6 +210,15 @@ class ServiceTests(BoxTestCase):
         self.start(f"[Service]\nLoadCredential=mqtt-password:{password}\n")
         self.assertEqual(self.box.show(AGENT, "StatusText"), "running: demo, tasmota")
 
+    def test_state_on_another_disk(self) -> None:
+        """A link is followed, and what is the user's already is left alone."""
+        self.box.write("/var/disk/devices.json", "{}")
+        self.box.run("ln", "-s", "/var/disk", STATE)
+        self.assertIn("was owned by root, now by telegraf", self.install())
+        listing = self.box.run("stat", "--format=%a %U:%G", "/var/disk", "/var/disk/devices.json")
+        self.assertEqual(listing.stdout, "750 telegraf:telegraf\n644 telegraf:telegraf\n")
+        self.assertNotIn("was owned by root", self.install())
+
     def test_owners_and_refusals(self) -> None:
         """What needs root: owners, a missing user or group, removing a running service."""
         for option, said in (
@@ -234,7 +243,7 @@ class ServiceTests(BoxTestCase):
             f"{STATE}/devices.json 600 telegraf:telegraf\n",
         )
         self.box.run("rm", CONFIG)
-        self.install("--service")
+        self.assertNotIn("was owned by root", self.install("--service"))
         listing = self.box.run("stat", "--format=%a %U:%G", CONFIG)
         self.assertEqual(listing.stdout, "640 root:telegraf\n")
         self.box.run(DEPLOY / "install.sh", "--uninstall", "--purge")
