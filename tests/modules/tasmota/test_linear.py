@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +14,7 @@ from metrics_agent.json_payload import loads
 from metrics_agent.modules.tasmota.decode import decode_document
 from metrics_agent.modules.tasmota.device import Device, DeviceNaming
 from metrics_agent.modules.tasmota.discovery import parse_config
+from tests.cpu_time import cpu_s
 from tests.fuzz.long_texts import LIMITS
 from tests.modules.tasmota.support import announcement
 
@@ -51,13 +51,6 @@ MANY: Final[tuple[Callable[[int], dict[str, object]], ...]] = (
 
 def ignore(_reason: str, _where: str) -> None:
     """Take what is left out."""
-
-
-def cpu_s(call: Callable[[], object]) -> float:
-    """Return the CPU time of a call."""
-    started_s = time.process_time()
-    call()
-    return time.process_time() - started_s
 
 
 class LinearWork(SynchronousTestCase):
