@@ -82,7 +82,7 @@ class Shutdown:
         # Where a broker has more to send than that, what was read of it is handed on.
         rest_s = wait_s / 4
         handle = partial(parts.connections.handle_delivered, wait_s, rest_s)
-        await take("deliveries", handle, wait_s + 2 * rest_s + _SLACK_S)
+        await take("deliveries", handle, wait_s + rest_s + _SLACK_S)
         parts.connections.pause("stop")
         await take("stop modules", stop_modules, self._remaining_s() / 2)
         # While the output drains: a slow disk must not take its time.

@@ -75,15 +75,15 @@ class StopTests(AgentCase):
         self.assertEqual(left, [DRAIN_S - 1.5])
 
     def test_what_was_read_is_waited_for_within_a_share(self) -> None:
-        """The brokers have half of the time, what was read by then a quarter at most."""
+        """The brokers have half of the time, what was read by then an eighth at most."""
         work: Deferred[Any] = Deferred()
         self.connections.on_handle = lambda _timeout_s: work
         agent = self.started("a")
         agent.stopService()
         self.assertEqual(self.connections.waits, [(DRAIN_S / 2, DRAIN_S / 8)])
-        self.clock.advance(DRAIN_S * 0.74)
+        self.clock.advance(DRAIN_S * 0.62)
         self.assertEqual(self.connections.paused, [])
-        self.clock.advance(DRAIN_S * 0.02 + 0.1)
+        self.clock.advance(DRAIN_S * 0.01 + 0.1)
         self.assertEqual(self.connections.paused, ["stop"])
 
     def test_hard_end(self) -> None:

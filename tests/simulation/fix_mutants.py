@@ -25,7 +25,7 @@ FIXES: Final = (
         "a_stop_right_after_a_reload_drops_what_was_set_aside",
         _CONNECTION,
         "        self._awaits_announcements = False\n"
-        "        gate = self._link.inflow.announcement_gate\n"
+        "        gate = link.inflow.announcement_gate\n"
         "        if is_kept:\n"
         "            gate.leave()\n"
         "        else:\n"

@@ -80,7 +80,7 @@ RACES: Final = (
     _race(
         "a_stop_does_not_settle",
         _SHUTDOWN,
-        '"deliveries", handle, wait_s + 2 * rest_s + _SLACK_S',
+        '"deliveries", handle, wait_s + rest_s + _SLACK_S',
         '"deliveries", lambda: None, wait_s',
     ),
     _race(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from attrs import evolve
+from attrs import evolve, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
@@ -44,6 +44,16 @@ _LOOK_AGAIN_S: Final = 0.5
 """While announcements are awaited: how often to look whether filters need not wait any more."""
 _REST_LOOK_S: Final = 0.01
 """While what was read is handed on before a connection ends: how often to look whether it is."""
+
+
+@frozen
+class _Barrier:
+    """What waits for all that a broker has delivered, and how much had come before it."""
+
+    passed: Deferred[bool]
+    timeout_s: float
+    is_kept: bool
+    before_bytes: int
 
 
 class MqttConnection(Service):
@@ -110,7 +120,7 @@ class MqttConnection(Service):
         self._resubscribes = Timer(reactor, self._resubscribe)
         self._answers = Timer(reactor, self._answer_is_overdue)
         self._awaits_announcements = True
-        self._last_barrier: Deferred[bool] | None = None
+        self._last_barrier: _Barrier | None = None
         self._too_long_logged = False
         self._remarks: tuple[str, ...] = ()
         self._reconnecting = Reconnecting(
@@ -218,80 +228,64 @@ class MqttConnection(Service):
         if self._link is not None:
             self._link.inflow.resume(reason)
 
-    def handle_delivered(
-        self, timeout_s: float, rest_s: float = 0.0, *, comes_back: bool = False
-    ) -> Deferred[bool]:
+    def handle_delivered(self, timeout_s: float, *, comes_back: bool = False) -> Deferred[bool]:
         """Wait until what the broker has delivered so far was handled.
 
         Never passes while reading is paused: resume first. For a connection that is about
-        to end: nothing waits for announcements any more. After the timeout the socket is not read
-        any more.
+        to end: nothing waits for announcements any more. `read_no_more` comes next.
 
         Args:
             timeout_s: at most.
-            rest_s: how long after the timeout it is waited at most until what was read before is
-                handed on.
             comes_back: the session will be read again; what it keeps and waits for announcements
                 is left there.
 
         Returns:
             A Deferred of True; of False after the timeout, or when there is no connection.
         """
-        if self._link is None or not self._link.accepted:
+        link = self._link
+        if link is None or not link.accepted:
             return succeed(False)
         self.resume_reading(ENDING)
         is_kept = comes_back and self.settings.persistent_session
         self._awaits_announcements = False
-        gate = self._link.inflow.announcement_gate
+        gate = link.inflow.announcement_gate
         if is_kept:
             gate.leave()
         else:
             gate.end()
-        return as_deferred(self._handle(self._link, timeout_s, rest_s, is_kept))
-
-    async def _handle(self, link: MqttLink, timeout_s: float, rest_s: float, is_kept: bool) -> bool:
-        barrier = self._last_barrier = link.barrier()
-        before_bytes = link.tick_bytes
-        passed: bool | None = await at_most(self._reactor, timeout_s, barrier)
-        if passed is not None:
-            return passed
-        if barrier is not self._last_barrier:
-            return False  # a stop has come in a reload, and reads on
-        await self._read_no_more(link, rest_s, barrier)
-        is_unread = link.alive and not barrier.called and barrier is self._last_barrier
-        # A broker that was silent has nothing for us, as far as is known.
-        if is_unread and link.tick_bytes != before_bytes:
-            self._log.warn(
-                "Not all that broker {broker} had to send was read within {seconds:g} s, and its "
-                "connection ends: {unread}.",
-                broker=self.broker,
-                seconds=round(timeout_s, 1),
-                unread="unread messages at QoS 0 are lost, those at QoS 1 come again"
-                if is_kept
-                else "unread messages are lost",
-            )
-        # What was read may have had the answer in it.
-        return link.alive and barrier.called
+        barrier = link.barrier()
+        self._last_barrier = _Barrier(barrier, timeout_s, is_kept, link.tick_bytes)
+        return at_most(self._reactor, timeout_s, barrier, otherwise=False)
 
     def read_no_more(self, rest_s: float) -> Deferred[None]:
-        """Hand on what was read, also behind the answer to the barrier, and read no more.
+        """Read nothing more and hand on what was read, also behind the answer to a barrier.
 
         Args:
             rest_s: at most.
         """
         if self._link is None:
             return succeed(None)
-        return as_deferred(self._read_no_more(self._link, rest_s))
+        return as_deferred(self._read_no_more(self._link, self._last_barrier, rest_s))
 
-    async def _read_no_more(
-        self, link: MqttLink, rest_s: float, barrier: Deferred[bool] | None = None
-    ) -> None:
+    async def _read_no_more(self, link: MqttLink, last: _Barrier | None, rest_s: float) -> None:
         until_s = self._reactor.seconds() + rest_s
         self.pause_reading(ENDING)
         while link.inflow.hands_on and self._reactor.seconds() < until_s:
-            if barrier is not None and barrier.called:
-                break
             await deferLater(self._reactor, _REST_LOOK_S)
+        # With another one a stop has come in a reload, and reads on.
+        if last is None or last is not self._last_barrier or last.passed.called:
+            return
+        # A broker that was silent has nothing for us, as far as is known.
+        if link.alive and link.tick_bytes != last.before_bytes:
+            self._log.warn(
+                "Not all that broker {broker} had to send was read within {seconds:g} s, and its "
+                "connection ends: {unread}.",
+                broker=self.broker,
+                seconds=round(last.timeout_s, 1),
+                unread="unread messages at QoS 0 are lost, those at QoS 1 come again"
+                if last.is_kept
+                else "unread messages are lost",
+            )
 
     def acknowledged(self, timeout_s: float) -> Deferred[bool]:
         """Wait until all that was handled so far is acknowledged.

@@ -159,9 +159,8 @@ class Connections(MultiService):
         What waits for a module that does not run stays unread: its broker has it still.
 
         Args:
-            timeout_s: at most; connections that need longer are not read any more after it.
-            rest_s: how long what was read is waited for, at most: first where it took so long, then
-                where others were waited for.
+            timeout_s: at most.
+            rest_s: how long it is waited then, at most, until what was read is handed on.
             then: what will be wanted. What is wanted now and then does not end and need not be
                 waited for; a session that goes on with other settings comes back. None: all
                 sessions come back, at the next start.
@@ -182,7 +181,7 @@ class Connections(MultiService):
         self._ending = ending
         await self._gather(
             [
-                connection.handle_delivered(timeout_s, rest_s, comes_back=comes_back)
+                connection.handle_delivered(timeout_s, comes_back=comes_back)
                 for connection, comes_back in ending.items()
             ]
         )

@@ -204,12 +204,13 @@ class ReadAheadTests(ConnectedCase):
         self.turns(1)
         self.assertTrue(self.successResultOf(passed))
 
-    def settle_late(self, rest_s: float = 1.0) -> Deferred[bool]:
+    def settle_late(self, rest_s: float = 1.0) -> Deferred[None]:
         """Wait for a barrier until the time is up, in which the reactor has one turn."""
-        passed = self.script.connection.handle_delivered(5, rest_s, comes_back=True)
+        passed = self.script.connection.handle_delivered(5, comes_back=True)
         self.script.clock.rightNow += 5
         self.turns(1)
-        return passed
+        self.assertFalse(self.successResultOf(passed))
+        return self.script.connection.read_no_more(rest_s)
 
     def test_what_came_behind_the_answer(self) -> None:
         """It is handed on before nothing is read any more; usually there is none."""
@@ -233,66 +234,66 @@ class ReadAheadTests(ConnectedCase):
         """Once a barrier is late nothing more is read, but what was read is handed on."""
         for index in range(3):
             self.script.send(full_read(index * MESSAGES))
-        passed = self.settle_late()
+        rest = self.settle_late()
         self.assertFalse(self.reading)
         self.script.send(message(3 * MESSAGES))  # TLS had it at hand
         self.turns(3)
         self.script.clock.rightNow += 0.01
-        self.assertNoResult(passed)
+        self.assertNoResult(rest)
         self.turns(2)
         self.script.clock.advance(0.01)
-        self.assertFalse(self.successResultOf(passed))
+        self.successResultOf(rest)
         self.assertEqual(self.numbers, list(range(3 * MESSAGES + 1)))
         self.assertFalse(self.reading)
         self.assertFalse(self.script.connection.hears)
 
     def test_a_barrier_in_the_rest(self) -> None:
-        """It passes, and nothing is unread: nothing is logged, and no longer waited."""
+        """It passes, and nothing is unread: nothing is logged."""
         self.script.send(full_read(0))
         self.script.send(full_read(MESSAGES) + PINGRESP)
         self.script.send(full_read(2 * MESSAGES))
-        passed = self.settle_late()
-        self.turns(2)
-        self.assertNoResult(passed)
-        self.script.clock.rightNow += 0.01
-        self.turns(1)
-        self.assertTrue(self.successResultOf(passed))
+        rest = self.settle_late()
+        self.turns(4)
+        self.assertNoResult(rest)
+        self.script.clock.advance(0.01)
+        self.successResultOf(rest)
+        self.assertEqual(self.numbers, list(range(3 * MESSAGES)))
         self.assertEqual(len(self.script.logged()), 1)
 
     def test_the_rest_has_a_limit(self) -> None:
         """Also where the reactor has turns for nothing else."""
         for index in range(5):
             self.script.send(full_read(index * MESSAGES))
-        passed = self.settle_late(0.5)
+        rest = self.settle_late(0.5)
         self.turns(1)
         self.script.clock.rightNow += 0.5
         self.turns(1)
-        self.assertFalse(self.successResultOf(passed))
+        self.successResultOf(rest)
         self.assertLess(len(self.numbers), 4 * MESSAGES)
 
     def test_a_rest_that_is_kept_back(self) -> None:
         """It is not waited for, from the beginning or from a pause on."""
         self.script.send(full_read(0))
         self.script.connection.pause_reading("module")
-        self.assertFalse(self.successResultOf(self.settle_late()))
+        self.successResultOf(self.settle_late())
         self.script.connection.resume_reading("module")
         self.script.send(full_read(MESSAGES))
-        passed = self.settle_late()
-        self.assertNoResult(passed)
+        rest = self.settle_late()
+        self.assertNoResult(rest)
         self.script.connection.pause_reading("stop")
         self.script.clock.advance(0.01)
-        self.assertFalse(self.successResultOf(passed))
+        self.successResultOf(rest)
 
     def test_the_rest_of_a_connection_that_is_lost(self) -> None:
         """It is waited for as well; nothing is unread that could be."""
         for index in range(3):
             self.script.send(full_read(index * MESSAGES))
         self.transport.lost(ConnectionDone())
-        passed = self.settle_late()
-        self.assertNoResult(passed)
+        rest = self.settle_late()
+        self.assertNoResult(rest)
         self.turns(3)
         self.script.clock.advance(0.01)
-        self.assertFalse(self.successResultOf(passed))
+        self.successResultOf(rest)
         self.assertEqual(self.numbers, list(range(3 * MESSAGES)))
         self.assertNotIn("Not all", "".join(self.script.logged()))
 
@@ -305,11 +306,11 @@ class ReadAheadTests(ConnectedCase):
         ):
             script = Scripted(persistent_session=persistent)
             script.start()
-            script.connection.handle_delivered(2.5, 1, comes_back=comes_back)
+            script.connection.handle_delivered(2.5, comes_back=comes_back)
             script.send(message(1))
-            script.clock.advance(2.4)
+            script.clock.advance(2.6)
             self.assertEqual(len(script.logged()), 1)
-            script.clock.advance(0.2)
+            self.successResultOf(script.connection.read_no_more(1))
             [line] = script.logged()[1:]
             self.assertEqual(
                 line,
@@ -319,14 +320,14 @@ class ReadAheadTests(ConnectedCase):
 
     def test_a_silent_broker(self) -> None:
         """Nothing is known of messages that are unread, and nothing is logged."""
-        self.assertFalse(self.successResultOf(self.settle_late()))
+        self.successResultOf(self.settle_late())
         self.assertEqual(len(self.script.logged()), 1)
 
     def test_a_stop_after_a_late_barrier_of_a_reload(self) -> None:
         """It reads on. When its barrier passes nothing is logged, kept back or waited for."""
         self.successResultOf(self.settle_late())
         self.assertFalse(self.reading)
-        passed = self.script.connection.handle_delivered(5, 1, comes_back=True)
+        passed = self.script.connection.handle_delivered(5, comes_back=True)
         self.assertTrue(self.reading)
         logged = self.script.logged()
         self.script.send(message(1) + PINGRESP + PINGRESP)
@@ -336,9 +337,9 @@ class ReadAheadTests(ConnectedCase):
 
     def test_a_stop_before_the_late_barrier_of_a_reload(self) -> None:
         """When the time of the reload is up the stop still reads, for as long as it may."""
-        of_reload = self.script.connection.handle_delivered(1, 1)
+        of_reload = self.script.connection.handle_delivered(1)
         self.script.clock.advance(0.5)
-        of_stop = self.script.connection.handle_delivered(5, 1, comes_back=True)
+        of_stop = self.script.connection.handle_delivered(5, comes_back=True)
         self.script.send(message(1))
         self.script.clock.advance(0.5)
         self.assertFalse(self.successResultOf(of_reload))
@@ -346,6 +347,7 @@ class ReadAheadTests(ConnectedCase):
         self.assertEqual(len(self.script.logged()), 1)
         self.script.clock.advance(4.5)
         self.assertFalse(self.successResultOf(of_stop))
+        self.successResultOf(self.script.connection.read_no_more(1))
         self.assertFalse(self.reading)
         self.assertEqual(len(self.script.logged()), 2)
 
@@ -355,10 +357,10 @@ class ReadAheadTests(ConnectedCase):
             self.script.send(full_read(index * MESSAGES))
         of_reload = self.settle_late()
         self.assertFalse(self.reading)
-        of_stop = self.script.connection.handle_delivered(5, 1, comes_back=True)
+        of_stop = self.script.connection.handle_delivered(5, comes_back=True)
         self.turns(3)
         self.script.clock.advance(0.01)
-        self.assertFalse(self.successResultOf(of_reload))
+        self.successResultOf(of_reload)
         self.assertTrue(self.reading)
         self.assertEqual(len(self.script.logged()), 1)
         self.script.send(PINGRESP + PINGRESP)
