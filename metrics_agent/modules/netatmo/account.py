@@ -96,6 +96,7 @@ class Account:
             _NAME, tuple(_GIVES[scope] for scope in settings.scopes), settings.redirect_address
         )
         self.endpoints = tuple(_endpoints(settings, api))
+        self._now_s = now_s
         self._http = http(
             timeout_s=settings.timeout,
             body_limit=_BODY_LIMIT,
@@ -122,7 +123,7 @@ class Account:
         """
         headers = {"Authorization": f"Bearer {token.reveal()}"}
         reply = await self._http.get(endpoint.url, params=endpoint.params, headers=headers)
-        return judge(reply, token)
+        return judge(reply, token, self._now_s())
 
 
 def _endpoints(settings: NetatmoSettings, api: str) -> list[Endpoint]:

@@ -18,6 +18,7 @@ from metrics_agent.errors import PayloadError
 from metrics_agent.interfaces import HttpReply
 from metrics_agent.json_payload import loads
 from metrics_agent.oauth2.quoting import shown
+from metrics_agent.retry_after import retry_after_s
 
 __all__ = ["Judgement", "NextStep", "judge"]
 
@@ -32,7 +33,6 @@ _BUSY_CODE: Final = 11
 _SCOPE_CODE: Final = 13
 _USAGE_CODE: Final = 26
 _TOKEN_WORDS: Final = frozenset({"invalid_token", "expired_token", "token_expired"})
-_LONGEST_WAIT_S: Final = 3600.0
 
 
 class NextStep(Enum):
@@ -61,12 +61,13 @@ class Judgement:
     document: Mapping[str, Any] = field(factory=dict, repr=False)
 
 
-def judge(reply: HttpReply, token: Secret) -> Judgement:
+def judge(reply: HttpReply, token: Secret, now_s: float) -> Judgement:
     """Judge the answer to a request for devices.
 
     Args:
         reply: of the API.
         token: that was shown to it; whatever it answers, this is not in the verdict's text.
+        now_s: the wall clock, for a wait until a date.
     """
     try:
         document = loads(reply.body)
@@ -79,7 +80,7 @@ def judge(reply: HttpReply, token: Secret) -> Judgement:
     if not isinstance(document, dict):
         document = {}
     if reply.status != _OK or "error" in document:
-        return _judge_error(reply, document.get("error"), token)
+        return _judge_error(reply, document.get("error"), token, now_s)
     return _judge_devices(document)
 
 
@@ -99,7 +100,7 @@ def _judge_devices(document: Mapping[str, Any]) -> Judgement:
     )
 
 
-def _judge_error(reply: HttpReply, error: object, token: Secret) -> Judgement:
+def _judge_error(reply: HttpReply, error: object, token: Secret, now_s: float) -> Judgement:
     code = error.get("code") if isinstance(error, dict) else None
     said = _said(reply.status, error, token)
     known = _by_code(code, reply.status, said) if isinstance(code, int) else None
@@ -116,8 +117,9 @@ def _judge_error(reply: HttpReply, error: object, token: Secret) -> Judgement:
     if reply.status in _REDIRECTS:
         text = f"{said} and wants to send us elsewhere (is api_url right?)"
         return Judgement(NextStep.LEAVE, Cause("redirect", text, needs_user_action=True))
-    cause = Cause(f"http_{reply.status}", said, retry_after_s=_retry_after_s(reply))
-    return Judgement(NextStep.RETRY, cause)
+    headers = reply.headers
+    wait_s = retry_after_s(headers.get("retry-after", ""), now_s, headers.get("date", ""))
+    return Judgement(NextStep.RETRY, Cause(f"http_{reply.status}", said, retry_after_s=wait_s))
 
 
 def _by_code(code: int, status: int, said: str) -> Judgement | None:
@@ -149,8 +151,3 @@ def _said(status: int, error: object, token: Secret) -> str:
         return f"it answered {status}{number}{detail}"
     words = shown(error, [token]) if isinstance(error, str) else ""
     return f"it answered {status}: {words!r}" if words else f"it answered {status}"
-
-
-def _retry_after_s(reply: HttpReply) -> float:
-    text = reply.headers.get("retry-after", "")
-    return min(float(text), _LONGEST_WAIT_S) if text.isascii() and text.isdigit() else 0.0

@@ -31,7 +31,7 @@ from attrs import frozen
 
 from metrics_agent.cause import Cause
 from metrics_agent.http_interface import HttpReply
-from metrics_agent.transports.retry_after import retry_after_s
+from metrics_agent.retry_after import retry_after_s
 
 __all__ = [
     "Accepted",

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Final
 
 from metrics_agent.cause import Cause
-from metrics_agent.transports.retry_after import retry_after_s
+from metrics_agent.retry_after import retry_after_s
 from metrics_agent.transports.websocket.conversation import HandshakeRefused
 
 __all__ = ["cause_of_refusal"]

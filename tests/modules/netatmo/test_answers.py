@@ -12,11 +12,12 @@ from metrics_agent.modules.netatmo.answers import Judgement, NextStep, judge
 from tests.modules.netatmo.support import HTML, USAGE, document, error, reply, station
 
 TOKEN = Secret("uid|access-1")
+NOW_S = 1_700_000_000.0
 
 
 def of(answer: HttpReply) -> Judgement:
     """Judge an answer."""
-    return judge(answer, TOKEN)
+    return judge(answer, TOKEN, NOW_S)
 
 
 class Judge(SynchronousTestCase):
@@ -91,6 +92,13 @@ class Judge(SynchronousTestCase):
         for text, wait_s in (("120", 120), ("999999", 3600), ("soon", 0), ("-5", 0), ("", 0)):
             answer = HttpReply(503, b"", {"retry-after": text})
             self.assertEqual(of(answer).cause.retry_after_s, wait_s)
+
+    def test_retry_after_a_date(self) -> None:
+        """By the server's own clock, or by ours."""
+        until = {"retry-after": "Tue, 14 Nov 2023 22:15:00 GMT"}
+        by_ours = of(HttpReply(503, b"", until))
+        by_its = of(HttpReply(503, b"", {**until, "date": "Tue, 14 Nov 2023 22:14:00 GMT"}))
+        self.assertEqual((by_ours.cause.retry_after_s, by_its.cause.retry_after_s), (100.0, 60.0))
 
     def test_texts(self) -> None:
         """What was answered is shown in one line, bounded, without the token."""
