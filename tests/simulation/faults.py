@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -23,8 +24,10 @@ Fault = Callable[["World"], Heal]
 
 
 def _sighup(world: World) -> Heal:
-    if world.process is not None:
+    if world.process is not None and world.process.alive:
         world.process.hang_up()
+    elif world.signals is not None:
+        world.signals.send(signal.SIGHUP)
     return None
 
 
@@ -37,10 +40,32 @@ def _sighup_then_sigterm(world: World) -> Heal:
     return None
 
 
-def _sigterm(world: World) -> Heal:
-    if world.process is not None:
-        world.process.terminate()
-    return None
+def _signal(*numbers: signal.Signals) -> Fault:
+    """Send these, which also a process gets that is starting, with up to some seconds between."""
+
+    def fault(world: World) -> Heal:
+        chance, signals = world.chance, world.signals
+        if signals is None:
+            return None
+        signals.send(numbers[0])
+        for number in numbers[1:]:
+            delay_s = chance.choice((0.0, 0.02, 0.999, 1.001, 3.0)) * chance.choice(
+                (1.0, chance.random())
+            )
+            world.clock.later(delay_s, signals.send, number)
+        return None
+
+    return fault
+
+
+def _signals_at_start(world: World) -> Heal:
+    """Have the next process get signals before anything of it is there."""
+    chance = world.chance
+    numbers = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+    world.early_signals[:] = [chance.choice(numbers) for _ in range(chance.choice((1, 1, 2, 3)))]
+    if chance.random() < 0.5:
+        world.kill_agent()
+    return world.early_signals.clear
 
 
 def _kill(world: World) -> Heal:
@@ -311,7 +336,12 @@ def _clock_jump(world: World) -> Heal:
 KINDS: Final[dict[str, Fault]] = {
     "sighup": _sighup,
     "sighup_then_sigterm": _sighup_then_sigterm,
-    "sigterm": _sigterm,
+    "sigterm": _signal(signal.SIGTERM),
+    "sigint": _signal(signal.SIGINT),
+    "sigterm_again": _signal(signal.SIGTERM, signal.SIGTERM),
+    "sigint_and_sigterm": _signal(signal.SIGINT, signal.SIGTERM),
+    "sigterm_then_sighup": _signal(signal.SIGTERM, signal.SIGHUP),
+    "signals_at_start": _signals_at_start,
     "kill": _kill,
     "power": _power,
     "freeze": _freeze,

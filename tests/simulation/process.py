@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Callable, Mapping
 from traceback import format_exception
 from typing import Any, Final
@@ -32,6 +33,7 @@ from tests.simulation.reactor import ProcessReactor
 from tests.simulation.reader import Reader
 from tests.simulation.reading import Reading
 from tests.simulation.remembering import Remembering
+from tests.simulation.signals import SimSignals
 from tests.simulation.writing import Writing
 from tests.status.fakes import FakeListening
 
@@ -93,21 +95,10 @@ class _Exit:
             self._reactor.kill()
 
 
-class _Signals:
-    """Signals that the simulation sends."""
-
-    def __init__(self) -> None:
-        self.on_stop: Callable[[str], object] = lambda _name: None
-        self.on_reload: Callable[[], object] = lambda: None
-
-    def attach(self, _reactor: Any, on_stop: Any, on_reload: Any) -> None:
-        self.on_stop, self.on_reload = on_stop, on_reload
-
-
 class _Process:
-    def __init__(self, exit_status: _Exit, stdout: Callable[[], int]) -> None:
+    def __init__(self, exit_status: _Exit, signals: SimSignals, stdout: Callable[[], int]) -> None:
         self.exit_status = exit_status
-        self.signals = _Signals()
+        self.signals = signals
         self.stdout = stdout
         self.stdout_problem = ""
 
@@ -142,6 +133,7 @@ class AgentProcess:
         observer: of the log.
         disk: for the state.
         brokers: by port.
+        signals: that come from now on.
         violation: called with what must not happen.
         on_log: called with each event of the log.
 
@@ -165,6 +157,7 @@ class AgentProcess:
         disk: SimDisk,
         brokers: Mapping[int, ModelBroker],
         *,
+        signals: SimSignals,
         violation: Callable[[str], None],
         on_log: Callable[[Any], object],
     ) -> None:
@@ -196,8 +189,9 @@ class AgentProcess:
         )
         kernel = reactor.kernel = SimKernel(reactor, reader, violation)
         self.stdin = kernel.stdin
-        process = _Process(self.exit, kernel.open_output)
-        self.signals = process.signals
+        process = _Process(self.exit, signals, kernel.open_output)
+        self.signals = signals
+        reactor.on_thaw = signals.thawed
         disk.alive = lambda: reactor.alive
 
         def read_config() -> Any:
@@ -232,15 +226,15 @@ class AgentProcess:
 
     def start(self) -> None:
         """Start the agent."""
-        self.reactor.run(self.agent.startService)
+        self.reactor.begin(self.agent.startService)
 
     def _stop_begins(self) -> None:
-        self._stop_s = self._ran_s
+        self._stop_s = self.ran_s
         self._remembering.stop_begins(self.agent)
         self.on_stop()
 
     @property
-    def _ran_s(self) -> float:
+    def ran_s(self) -> float:
         """A clock that stops while the process is frozen."""
         return self._clock.now_s - self.reactor.stood_s
 
@@ -252,7 +246,7 @@ class AgentProcess:
         self._remembering.check_end()
         if sink._is_lost:
             return
-        ran_s = self._ran_s - self._stop_s
+        ran_s = self.ran_s - self._stop_s
         if sink.left_metrics and ran_s < shutdown._drain_timeout_s - _HANDLING_S:
             self._violation(f"a stop leaves {sink.left_metrics} metrics after {ran_s:.1f} s")
 
@@ -316,11 +310,11 @@ class AgentProcess:
     def hang_up(self) -> None:
         """Send SIGHUP."""
         self.has_started = self.has_started or self.agent._working is None
-        self.reactor.callLater(0, self.signals.on_reload)
+        self.signals.send(signal.SIGHUP)
 
     def terminate(self) -> None:
         """Send SIGTERM."""
-        self.reactor.callLater(0, self.signals.on_stop, "SIGTERM")
+        self.signals.send(signal.SIGTERM)
 
 
 def make_observer(clock: SimClock, line: Callable[[str], None]) -> StderrObserver:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT
 from typing import Any, Final
 
@@ -68,6 +69,8 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         self.connections: list[Connection] = []
         self.on_end: Callable[[], None] = lambda: None
         self.on_stop: Callable[[], Any] = lambda: None
+        self.on_thaw: Callable[[], object] = lambda: None
+        self._when_running: list[Callable[[], object]] | None = []
         self._listeners = listeners
         self._on_error = on_error
         self._stopping = False
@@ -99,6 +102,16 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
             if self.alive:
                 self._on_error(raised)
 
+    def begin(self, start: Callable[[], object]) -> None:
+        """Start the service and run: twistd in this order, our command the other way round."""
+        if self.clock.random.random() < 0.5:
+            self.run(start)
+        else:
+            self.callWhenRunning(self.run, start)
+        calls, self._when_running = self._when_running or [], None
+        for call in calls:
+            call()
+
     def freeze(self) -> None:
         """Do nothing until `thaw`: SIGSTOP, or a machine that is asleep."""
         if self._frozen is None:
@@ -115,6 +128,7 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
             self._left_out_s += self.clock.now_s - self._frozen_at_s
             for delayed in list(self.calls):
                 self._moved(delayed)
+        self.on_thaw()
         for call, args, named in calls:
             self.run(call, *args, **named)
         for connection in self.connections:
@@ -204,7 +218,10 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         self.callLater(0, call, *args, **kw)
 
     def callWhenRunning(self, call: Callable[..., object], *args: Any, **kw: Any) -> None:
-        call(*args, **kw)
+        if self._when_running is None:
+            call(*args, **kw)
+        else:
+            self._when_running.append(partial(call, *args, **kw))
 
     def getThreadPool(self) -> ProcessReactor:
         return self

@@ -45,11 +45,21 @@ CONTAINED: Final = (
     "clock_jump",
 )
 """Kinds that others must not notice."""
-AT_BOUNDARIES: Final = frozenset(
+SIGNALS: Final = frozenset(
     {
         "sighup",
-        "sighup_then_sigterm",
         "sigterm",
+        "sigint",
+        "sigterm_again",
+        "sigint_and_sigterm",
+        "sigterm_then_sighup",
+    }
+)
+"""Kinds whose handler may run amid a turn."""
+AT_BOUNDARIES: Final = frozenset(
+    {
+        "sighup_then_sigterm",
+        *SIGNALS,
         "kill",
         "power",
         "freeze",
@@ -76,6 +86,7 @@ LONGEST_S: Final = 15.0
 """How long a fault lasts at most."""
 _LASTS_S: Final = {
     LONE_LINES: 60.0,
+    "signals_at_start": LONGEST_S,
     "stop_while_stalled": 20.0,
     "frozen_for_intervals": LONGEST_S,
     "behind_reader_goes": LONGEST_S,
@@ -96,6 +107,7 @@ _TURNS_OF_MOMENT: Final = 20
 _FRAGILE_KIND: Final = "behind_reader_goes"
 _FRAGILE_TIMES: Final = 3
 """How often it strikes at least where the output is one that needs care."""
+_INSIDE_SHARE: Final = 0.6
 INSIDE: Final = frozenset({"disk"})
 """Boundaries where a fault strikes amid the agent's turn; elsewhere it strikes right after it."""
 
@@ -141,6 +153,7 @@ class _Armed:
     left: int
     number: int
     kind: str
+    inside: bool = False
 
 
 class Faults:
@@ -227,7 +240,9 @@ class Faults:
             each.left -= 1
             if each.left <= 0:
                 armed.remove(each)
-                if boundary in INSIDE and each.kind in {"kill", "power"}:
+                if each.inside and (
+                    each.kind in SIGNALS or (boundary in INSIDE and each.kind in {"kill", "power"})
+                ):
                     self._strike(each.number, each.kind)
                 else:
                     self._due.append(each)
@@ -268,7 +283,11 @@ class Faults:
         elif random.random() < (0.6 if kind in AT_BOUNDARIES else 0.2):
             boundary = random.choice(list(BOUNDARIES))
             times = random.randint(1, random.choice((2, BOUNDARIES[boundary])))
-            self._armed.setdefault(boundary, []).append(_Armed(times, number, kind))
+            is_inside = boundary != "turn" and (
+                boundary == "disk" or random.random() < _INSIDE_SHARE
+            )
+            armed = _Armed(times, number, kind, is_inside)
+            self._armed.setdefault(boundary, []).append(armed)
         else:
             self._strike(number, kind)
 

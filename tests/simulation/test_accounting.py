@@ -51,7 +51,7 @@ class ProcessTests(SynchronousTestCase):
         process = AgentProcess.__new__(AgentProcess)
         process._clock = SimpleNamespace(now_s=110.0)  # type: ignore[assignment]
         process.reactor = SimpleNamespace(stood_s=7.0)  # type: ignore[assignment]
-        self.assertEqual(process._ran_s, 103.0)
+        self.assertEqual(process.ran_s, 103.0)
 
     def test_a_plan_that_is_replaced(self) -> None:
         """Once a stop has begun no reload replaces what runs."""

@@ -41,6 +41,7 @@ from tests.simulation.readers import choose_reader
 from tests.simulation.recovery import await_recovery, client_ids
 from tests.simulation.rival import share_messages
 from tests.simulation.schedule import INSIDE, Faults, Scope
+from tests.simulation.signals import SimSignals
 from tests.simulation.steps import Steps
 
 __all__ = ["Violation", "World"]
@@ -126,6 +127,8 @@ class World:
         self.ledger.may_repeat = self.reader.repeats
         self._observer = make_observer(clock, lambda line: self.note(f"log: {line[:300]}"))
         self.process: AgentProcess | None = None
+        self.signals: SimSignals | None = None
+        self.early_signals: list[int] = []
         self._restart: Any = None
         self._ending = False
         self.heals = False
@@ -243,6 +246,10 @@ class World:
         self.note("agent starts")
         self._pairs = LogPairs(self.violate)
         self.steps.process_starts()
+        signals = self.signals = SimSignals(self.clock, self.kill_agent, self.violate)
+        for number in self.early_signals:
+            signals.send(number)
+        self.early_signals.clear()
         try:
             process = AgentProcess(
                 self.clock,
@@ -253,6 +260,7 @@ class World:
                 self._observer,
                 self.disk,
                 self.brokers,
+                signals=signals,
                 violation=self.violate,
                 on_log=self._logged,
             )
@@ -434,5 +442,6 @@ class World:
             if process.last_plan is not None and process.last_plan is not process.agent.plan:
                 self.violate("a reload replaces what runs although a stop has begun")
             process.reading.look(process.agent)
+            process.signals.look(process.agent, process.ran_s)
             process.awaiting.look(process.agent, self.clock.now_s, process.reactor.stood_s)
             process.writing.look(process.agent, runs=not process.reactor.is_frozen)
