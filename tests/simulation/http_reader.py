@@ -273,14 +273,14 @@ class DatabaseReader(Reader):
         for session in tuple(self._sessions):
             session.look()
 
-    def known(self, pending: _Pending) -> None:
-        """Take note of an answer that the agent has got."""
+    def known(self, pending: _Pending, *, is_counted: bool) -> None:
+        """Take note of an answer that the agent has got, and that it may not have counted yet."""
         request, outcome = pending.request, pending.outcome
         meaning, ledger = request.meaning, self.ledger
         if meaning is Meaning.STORED:
             self._rejections.stored(lines_of(request.body))
             self.bad_lines += len(outcome.left_out)
-            self.partial_answers += bool(outcome.left_out)
+            self.partial_answers += is_counted and bool(outcome.left_out)
             for line in outcome.stored:
                 ledger.settle(line)
             for line in outcome.left_out:
@@ -408,8 +408,11 @@ class _Session:
 
     def look(self) -> None:
         """Take note of the answers that have been read."""
-        while self._pending and self.connection.from_peer.delivered >= self._pending[0].end:
-            self._reader.known(self._pending.popleft())
+        stream = self.connection.from_peer
+        while self._pending and stream.delivered >= self._pending[0].end:
+            pending = self._pending.popleft()
+            # One that ends amid the turn may not have counted yet.
+            self._reader.known(pending, is_counted=stream.handled >= pending.end)
 
 
 def _meaning(outcome: Outcome) -> Meaning:

@@ -62,14 +62,17 @@ class SimKernel(Kernel):
 
     def of(self, fd: int) -> Any:
         """Return what a descriptor refers to."""
-        if not self.reactor.alive:
-            # A kill may come in mid-turn; later calls in that turn have no effect.
-            raise failure(errno.EIO)
+        self._must_live()
         description = self._table.get(fd)
         if description is None:
             self._violation(f"a call for descriptor {fd}, which is closed")
             raise failure(errno.EBADF)
         return description
+
+    def _must_live(self) -> None:
+        """Have no call take effect that comes in one turn with a kill, after it."""
+        if not self.reactor.alive:
+            raise failure(errno.EIO)
 
     def events(self, fd: int) -> int:
         """Return what poll says."""
@@ -77,6 +80,7 @@ class SimKernel(Kernel):
 
     def open_output(self) -> int:
         """Open what the reader reads."""
+        self._must_live()
         return self._reader.open_in(self)
 
     def end(self) -> None:
@@ -104,6 +108,7 @@ class SimKernel(Kernel):
         return bytes(self.of(fd).read(limit))
 
     def write(self, fd: int, data: bytes) -> int:
+        self.reactor.clock.boundary("writing")
         count = int(self.of(fd).write(data))
         self.reactor.clock.boundary("write")
         return count

@@ -37,6 +37,7 @@ class Stream:
         piece_bytes: a read comes in pieces of so many bytes, all of them even if reading is paused
             meanwhile; 0: in one.
         delivered: bytes that the reader has read, except those that were held up for too long.
+        handled: the same, without those that it is reading just now.
         is_frozen: says that the reader's process does not run.
         waits_until_s: says until when the reader waits for bytes that the network holds up.
     """
@@ -52,7 +53,7 @@ class Stream:
         self.stalled = False
         self.slow: tuple[float, int] | None = None
         self.piece_bytes = 0
-        self.delivered = 0
+        self.delivered = self.handled = 0
         self.receive: Callable[[bytes], object] = lambda _data: None
         self.on_room: Callable[[], object] = lambda: None
         self.is_frozen: Callable[[], bool] = lambda: False
@@ -68,6 +69,11 @@ class Stream:
             self._buffer += data[:count]
             self._pump_later()
         return count
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that was written has been read."""
+        return not self._buffer
 
     def end(self, call: Callable[[], object]) -> None:
         """Call when everything written has been taken."""
@@ -120,6 +126,7 @@ class Stream:
             piece = self.piece_bytes or size
             for start in range(0, size, piece):
                 self.receive(data[start : start + piece])
+            self.handled = self.delivered
             self.on_room()
         if self._buffer:
             self._pump_later()
@@ -173,6 +180,7 @@ class SimTransport:
         if self._out:
             sent = self._connection.to_peer.write(self._out)
             del self._out[:sent]
+            self._connection.clock.boundary("sending")
         if not self._out:
             if self.producer is not None and self._producer_paused:
                 self._producer_paused = False
@@ -250,6 +258,7 @@ class Connection:
     Attributes:
         to_peer: what the agent sends.
         from_peer: what the agent receives.
+        outlives: what a process has sent may arrive when it has ended.
         on_closed: called when the agent's end is gone.
     """
 
@@ -264,6 +273,7 @@ class Connection:
         self.protocol = protocol
         self.open = True
         self.vanished = False
+        self.outlives = False
         self.on_closed: Callable[[], object] = lambda: None
         self.to_peer.on_room = lambda: guarded(self.transport.flush)
         self.from_peer.receive = self._receive
@@ -286,6 +296,13 @@ class Connection:
         """Reset the connection; bytes on their way are lost."""
         if not self.vanished:
             self.close(Failure(ConnectionLost()))
+
+    def process_ends(self) -> None:
+        """Close as the kernel does: what is unread resets the connection, else all arrives."""
+        if self.outlives and self.from_peer.is_empty and not self.vanished:
+            self.close(Failure(ConnectionDone()), reset=False)
+        else:
+            self.reset()
 
     def close(self, reason: Failure, *, reset: bool = True) -> None:
         """End the connection; what the agent had sent arrives first unless it is reset."""

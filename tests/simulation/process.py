@@ -195,7 +195,7 @@ class AgentProcess:
         disk.alive = lambda: reactor.alive
 
         def read_config() -> Any:
-            if self.stopping:
+            if self.stopping and reactor.alive:
                 violation("the configuration is read during a stop")
             clock.boundary("config")
             kinds = {each.name: each for each in (kind, TASMOTA, OPENDTU, HADISCOVERY)}
@@ -229,6 +229,8 @@ class AgentProcess:
         self.reactor.begin(self.agent.startService)
 
     def _stop_begins(self) -> None:
+        if not self.alive:
+            return
         self._stop_s = self.ran_s
         self._remembering.stop_begins(self.agent)
         self.on_stop()

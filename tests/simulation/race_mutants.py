@@ -25,6 +25,7 @@ _POLLABLE: Final = "output/pollable.py"
 _AGENT: Final = "agent.py"
 _SHUTDOWN: Final = "shutdown.py"
 _SUPERVISOR: Final = "supervision/supervisor.py"
+_SIGNALS: Final = "process/signals.py"
 _GROUP: Final = "supervision/group.py"
 
 
@@ -378,5 +379,45 @@ RACES: Final = (
         "output/direct.py",
         "        return RETRY_S\n",
         "        return None\n",
+    ),
+    _race(
+        "a_line_is_written_in_two_parts",
+        "output/whole_lines.py",
+        "        return source.peek(limit)\n",
+        "        return source.peek(limit)[:-2]\n",
+    ),
+    _race(
+        "a_file_gets_each_line_in_two_parts",
+        "output/whole_lines.py",
+        "            sent = buffer.send(chunk)\n",
+        "            is_file = type(buffer).__name__ == 'PlainBuffer'\n"
+        "            half = len(chunk) // (1 + is_file)\n"
+        "            sent = buffer.send(chunk[:half])\n"
+        "            if sent == half < len(chunk):\n"
+        "                sent += buffer.send(chunk[half:])\n",
+    ),
+    _race(
+        "a_repeated_request_to_stop_ends_the_process",
+        _SIGNALS,
+        ">= _SAME_REQUEST_S",
+        ">= 0",
+    ),
+    _race(
+        "signals_that_come_before_the_start_are_lost",
+        _SIGNALS,
+        "pending, self._pending = self._pending, []",
+        "pending, self._pending = [], []",
+    ),
+    _race(
+        "sigint_reloads",
+        _SIGNALS,
+        "        if number == signal.SIGHUP:\n",
+        "        if number != signal.SIGTERM:\n",
+    ),
+    _race(
+        "a_handler_stops_the_agent_itself",
+        _SIGNALS,
+        "            self._reactor.callFromThread(self._hand_over, number)\n        else:",
+        "            self._hand_over(number)\n        else:",
     ),
 )

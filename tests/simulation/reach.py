@@ -46,7 +46,6 @@ OUT_OF_REACH: Final[dict[str, str]] = {
     "a_copy_is_left_out_in_silence": _COUNTED,
     "any_equal_message_is_a_copy": "no two messages are equal, since they are numbered",
     "a_flood_blocks_the_others": _COST,
-    "a_second_sigterm_is_ignored": _PROCESS,
     "tokens_are_renamed_before_they_are_on_the_disk": _WEB,
     "a_stop_cancels_a_refresh": _WEB,
     "a_login_can_be_answered_twice": _WEB,

@@ -148,7 +148,7 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
                 event.cancel()
             self.calls.clear()
             for connection in tuple(self.connections):
-                connection.reset()
+                connection.process_ends()
             self.kernel.end()
             self.on_end()
 
@@ -372,6 +372,9 @@ class _Attempt:
             accept(connection)
         except error.ConnectionRefusedError as refusal:
             self._fail(refusal)
+            return
+        if not reactor.alive:
+            connection.reset()
             return
         self._over = True
         self._timeout.cancel()

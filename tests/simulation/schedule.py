@@ -56,6 +56,8 @@ SIGNALS: Final = frozenset(
     }
 )
 """Kinds whose handler may run amid a turn."""
+ENDS: Final = frozenset({"kill", "power"})
+"""Kinds that end the process, also amid a turn."""
 AT_BOUNDARIES: Final = frozenset(
     {
         "sighup_then_sigterm",
@@ -73,7 +75,9 @@ BOUNDARIES: Final = {
     "turn": 3000,
     "message": 300,
     "acknowledgement": 300,
+    "writing": 300,
     "write": 300,
+    "sending": 300,
     "line": 300,
     "log": 30,
     "module": 300,
@@ -108,8 +112,10 @@ _FRAGILE_KIND: Final = "behind_reader_goes"
 _FRAGILE_TIMES: Final = 3
 """How often it strikes at least where the output is one that needs care."""
 _INSIDE_SHARE: Final = 0.6
-INSIDE: Final = frozenset({"disk"})
-"""Boundaries where a fault strikes amid the agent's turn; elsewhere it strikes right after it."""
+"""So many of the faults that may strike amid a turn do; the others strike right after it."""
+INSIDE: Final = frozenset(BOUNDARIES) - {"turn", "acknowledgement", "line"}
+"""Boundaries that the agent's own code passes amid its turn. Where its peers pass one, the process
+ends at the next of these, or after the turn."""
 
 
 @frozen
@@ -213,6 +219,7 @@ class Faults:
         self._heals: list[Callable[[], None]] = []
         self._armed: dict[str, list[_Armed]] = {}
         self._due: list[_Armed] = []
+        self._ends: list[_Armed] = []
         self._awaiting: list[tuple[Moment, _Armed]] = []
         self._over = False
 
@@ -233,25 +240,29 @@ class Faults:
 
     def passed(self, boundary: str) -> None:
         """Take note that a boundary is passed."""
-        armed = self._armed.get(boundary)
-        if not armed:
-            return
+        armed = self._armed.get(boundary, [])
         for each in tuple(armed):
             each.left -= 1
             if each.left <= 0:
                 armed.remove(each)
-                if each.inside and (
-                    each.kind in SIGNALS or (boundary in INSIDE and each.kind in {"kill", "power"})
-                ):
+                if each.inside and each.kind in SIGNALS:
                     self._strike(each.number, each.kind)
+                elif each.inside and self._world.acts:
+                    self._ends.append(each)
                 else:
                     self._due.append(each)
+        if boundary in INSIDE:
+            while self._ends:
+                each = self._ends.pop(0)
+                self._strike(each.number, each.kind)
 
     def turn(self) -> None:
         """Take note that a turn is over: what was due in it happens now."""
         self.passed("turn")
         if self._awaiting:
             self._look_for_moments()
+        self._due += self._ends
+        self._ends.clear()
         while self._due:
             each = self._due.pop(0)
             self._strike(each.number, each.kind)
@@ -283,10 +294,8 @@ class Faults:
         elif random.random() < (0.6 if kind in AT_BOUNDARIES else 0.2):
             boundary = random.choice(list(BOUNDARIES))
             times = random.randint(1, random.choice((2, BOUNDARIES[boundary])))
-            is_inside = boundary != "turn" and (
-                boundary == "disk" or random.random() < _INSIDE_SHARE
-            )
-            armed = _Armed(times, number, kind, is_inside)
+            is_inside = boundary == "disk" or random.random() < _INSIDE_SHARE
+            armed = _Armed(times, number, kind, is_inside and kind in (SIGNALS | ENDS))
             self._armed.setdefault(boundary, []).append(armed)
         else:
             self._strike(number, kind)

@@ -15,7 +15,15 @@ from tests.simulation.configuration import PORTS
 from tests.simulation.faults import KINDS
 from tests.simulation.pipe_readers import PipeReader
 from tests.simulation.reader import Reader
-from tests.simulation.schedule import AT_BOUNDARIES, BOUNDARIES, CONTAINED, Faults, Scope
+from tests.simulation.schedule import (
+    AT_BOUNDARIES,
+    BOUNDARIES,
+    CONTAINED,
+    INSIDE,
+    Faults,
+    Scope,
+    _Armed,
+)
 from tests.simulation.states import STATES, states_of
 from tests.simulation.tcp_reader import TcpReader
 
@@ -38,6 +46,7 @@ class FakeWorld:
         self.episodes: Counter[str] = Counter()
         self.pairs: Counter[tuple[str, str]] = Counter()
         self.process = None
+        self.acts = True
         self.kills = 0
         self.devices = SimpleNamespace(rename=lambda _module: None)
 
@@ -75,12 +84,35 @@ class BoundaryTests(SynchronousTestCase):
         return "turn" if world.kills else "nowhere"
 
     def test_each_boundary_is_chosen(self) -> None:
-        """Each strikes once: at a moment, right after something, or amid a write to the disk.
+        """Each strikes once: at a moment, right after something, or amid what the agent does.
 
         Some wait for what no agent does here.
         """
-        expected = {*BOUNDARIES, "moment", "inside disk", "nowhere"} - {"disk"}
-        self.assertEqual({self.strikes(seed) for seed in range(300)}, expected)
+        inside = {f"inside {boundary}" for boundary in INSIDE}
+        expected = {*BOUNDARIES, *inside, "moment", "nowhere"} - {"disk"}
+        self.assertEqual({self.strikes(seed) for seed in range(600)}, expected)
+
+    def test_where_no_agent_acts(self) -> None:
+        """A kill strikes after the turn where there is nothing to be ended amid one."""
+        world: Any = FakeWorld(1)
+        faults = Faults(world, 0.0, None)
+        for world.acts, kills in ((False, 0), (True, 1)):
+            faults._armed["write"] = [_Armed(1, 0, "kill", inside=True)]
+            world.kills = 0
+            faults.passed("write")
+            self.assertEqual(world.kills, kills)
+            faults.turn()
+            self.assertEqual(world.kills, 1)
+
+    def test_where_a_peer_acts(self) -> None:
+        """Then it strikes as soon as the agent acts again."""
+        world: Any = FakeWorld(1)
+        faults = Faults(world, 0.0, None)
+        faults._armed["acknowledgement"] = [_Armed(1, 0, "kill", inside=True)]
+        faults.passed("acknowledgement")
+        self.assertEqual(world.kills, 0)
+        faults.passed("sending")
+        self.assertEqual(world.kills, 1)
 
     def test_nothing_strikes_after_the_end(self) -> None:
         """What is armed is forgotten."""

@@ -40,7 +40,7 @@ from tests.simulation.reader import Reader
 from tests.simulation.readers import choose_reader
 from tests.simulation.recovery import await_recovery, client_ids
 from tests.simulation.rival import share_messages
-from tests.simulation.schedule import INSIDE, Faults, Scope
+from tests.simulation.schedule import Faults, Scope
 from tests.simulation.signals import SimSignals
 from tests.simulation.steps import Steps
 
@@ -134,7 +134,7 @@ class World:
         self.heals = False
         self._pairs = LogPairs(self.violate)
         self._faults: Faults | None = None
-        self._in_turn = False
+        self._has_ended = False
         self._swaps_in_stop = False
         clock.on_turn = self._turn
         clock.boundary = self.boundary
@@ -279,6 +279,7 @@ class World:
             self.excuse("", 0.1)
             if not self._are_names_saved():
                 self.accounting.beside.add(FORGOTTEN)
+            self._has_ended = True
             self.process.reactor.kill()
 
     def _are_names_saved(self) -> bool:
@@ -349,6 +350,11 @@ class World:
     def _next_reader(self) -> Reader:
         return type(self.reader)(self.clock, self._output, self.take_line, self.violate)
 
+    @property
+    def acts(self) -> bool:
+        """Whether there is a process that may be amid a turn."""
+        return self.process is not None and self.process.alive
+
     def is_stopping(self) -> bool:
         return self.process is None or self.process.agent.stopping
 
@@ -356,10 +362,13 @@ class World:
 
     def _module_step(self, instance: str, step: str) -> str:
         self.boundary("module")
+        if self._has_ended:
+            return ""
         return self.steps.take(instance, step)
 
     def _looked_at(self, name: str, payload: bytes, _why: str) -> None:
-        self.ledger.looked_at(name, payload)
+        if not self._has_ended:
+            self.ledger.looked_at(name, payload)
 
     def _unsubscribed(self, name: str) -> None:
         """What an enabled module wants must not be given up, not even for a moment."""
@@ -388,14 +397,12 @@ class World:
             self.accounting.given(publication, delivered)
 
     def _observe(self, event: Any) -> None:
-        # Whatever follows a kill within one turn has not happened.
-        if not (self._in_turn and self.process is not None and not self.process.alive):
+        if not self._has_ended:
             self._pairs.take(event)
 
     def boundary(self, name: str) -> None:
-        """Note a boundary, where a fault may strike."""
-        self._in_turn = self._in_turn or name in INSIDE
-        if self._faults is not None:
+        """Note a boundary, where a fault may strike; whatever follows a kill has not happened."""
+        if self._faults is not None and not self._has_ended:
             self._faults.passed(name)
 
     def stop_while_saving(self) -> None:
@@ -404,13 +411,14 @@ class World:
         self._faults.await_moment(SAVES_DEVICES, 1, len(self.plan), "sigterm")
 
     def _turn(self) -> None:
-        self._in_turn = False
         self._check_bounds()
         if self._faults is not None:
             self._faults.turn()
+        self._has_ended = False
 
     def _accept(self, broker: ModelBroker, connection: Connection) -> None:
         broker.accept(connection)
+        connection.outlives = True
         process = self.process
         assert process is not None
         connection.from_peer.waits_until_s = lambda: process.waits_for_brokers_until_s
@@ -442,6 +450,7 @@ class World:
             if process.last_plan is not None and process.last_plan is not process.agent.plan:
                 self.violate("a reload replaces what runs although a stop has begun")
             process.reading.look(process.agent)
-            process.signals.look(process.agent, process.ran_s)
+            if not process.reactor.is_frozen:
+                process.signals.look(process.agent, process.ran_s)
             process.awaiting.look(process.agent, self.clock.now_s, process.reactor.stood_s)
             process.writing.look(process.agent, runs=not process.reactor.is_frozen)
