@@ -63,6 +63,7 @@ class ModelBroker:
         on_subscribe: called with a filter that a client asks for, and the QoS.
         on_unsubscribe: called with a filter that a client has given up.
         on_ack: called with a publication that the agent has acknowledged.
+        on_publish: called with topic and payload of what a client publishes.
     """
 
     def __init__(self, clock: SimClock, options: BrokerOptions | None = None) -> None:
@@ -87,6 +88,7 @@ class ModelBroker:
         self.on_unsubscribe: Callable[[str], object] = lambda _name: None
         self.on_fault: Callable[[str], object] = lambda _what: None
         self.on_ack: Callable[[Publication], object] = lambda _publication: None
+        self.on_publish: Callable[[str, bytes], object] = lambda _topic, _payload: None
         self._groups: dict[str, list[Session]] = defaultdict(list)
         self._routes: dict[str, list[_Route]] = {}
 

@@ -304,6 +304,7 @@ class BrokerClient:
             values, rest = read_properties(rest)
             if TOPIC_ALIAS in values:
                 broker.on_fault("a topic alias")
+        broker.on_publish(topic, rest)
         if allowed:
             retain = bool(first & 1)
             broker.publish(topic, rest, qos, retain=retain, source=session.client_id)

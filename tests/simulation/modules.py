@@ -15,6 +15,7 @@ from metrics_agent.interfaces import IModule, Message
 from metrics_agent.metric import FieldValue, Metric, Series
 from metrics_agent.module_kind import ModuleKind
 from metrics_agent.transports.mqtt.settings import MqttSettings
+from tests.simulation.seams import SeamChecks, Seams
 
 __all__ = ["NUMBERED", "NumberedModule", "is_broken", "is_odd", "numbered_kind"]
 
@@ -43,6 +44,7 @@ class NumberedModule(Service):
         context: of the module.
         plan: asked for each step (make, start, message, tick, stop) what goes wrong, "" if nothing.
         seen: called with each number that gives no point, and why.
+        checks: see `seams`.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class NumberedModule(Service):
         context: Any,
         plan: Callable[[str, str], str],
         seen: Callable[[str, bytes, str], None],
+        checks: SeamChecks,
     ) -> None:
         self._settings = settings
         self._context = context
         self._plan = plan
         self._seen = seen
+        self._seams = Seams(settings, context, plan, checks)
         self._series = [
             Series("number", {"module": context.name.partition(":")[2], "qos": str(qos)})
             for qos in (0, 1, 2)
@@ -66,6 +70,7 @@ class NumberedModule(Service):
         super().startService()
         wrong = self._plan(self._context.name, "start")
         _raise("start", wrong)
+        self._seams.start()
         self._context.every(1.0, self._tick)
         self._context.subscribe(
             self._settings.connection_settings(), f"{self._settings.topic}/#", self._take
@@ -87,6 +92,8 @@ class NumberedModule(Service):
     def stopService(self) -> Any:
         super().stopService()
         wrong = self._plan(self._context.name, "stop")
+        if wrong != "slow":
+            self._seams.stopping(hangs=wrong == "hangs")
         _raise("stop", wrong)
         if wrong == "hangs":
             return Deferred()
@@ -98,6 +105,7 @@ class NumberedModule(Service):
 
     def _stopped(self, slow: Deferred[None]) -> None:
         self._plan(self._context.name, "stopped")
+        self._seams.stopped()
         slow.callback(None)
 
     def _take(self, message: Message) -> Iterable[Metric]:
@@ -124,6 +132,7 @@ class NumberedModule(Service):
     def _tick(self) -> Any:
         wrong = self._plan(self._context.name, "tick")
         _raise("tick", wrong)
+        self._seams.tick()
         if wrong == "hangs":
             return Deferred()
         if wrong == "fails":
@@ -153,12 +162,14 @@ def _raise(step: str, wrong: str) -> None:
 
 
 def numbered_kind(
-    plan: Callable[[str, str], str], seen: Callable[[str, bytes, str], None]
+    plan: Callable[[str, str], str],
+    seen: Callable[[str, bytes, str], None],
+    checks: SeamChecks,
 ) -> ModuleKind:
     """Make the kind for one simulation."""
     return ModuleKind(
         NUMBERED,
         NumberedSettings,
-        lambda settings, context: NumberedModule(settings, context, plan, seen),
+        lambda settings, context: NumberedModule(settings, context, plan, seen, checks),
         brokers=lambda settings: (settings,),
     )

@@ -35,6 +35,7 @@ from tests.simulation.fix_mutants import FIXES, NOT_TRIED
 from tests.simulation.http_mutants import HTTP_RACES
 from tests.simulation.race_mutants import RACES
 from tests.simulation.reach import OUT_OF_REACH, WHY_MISSED
+from tests.simulation.seam_mutants import SEAM_RACES
 
 __all__ = ["GROUPS", "LIMIT_S", "Result", "broken_text", "table"]
 
@@ -49,7 +50,7 @@ TESTS: Final = Path(__file__).parent.parent
 GROUPS: Final[dict[str, tuple[Break, ...]]] = {
     "fix": FIXES,
     "break": tuple(each for each in BREAKS if each.name not in OUT_OF_REACH),
-    "race": (*RACES, *HTTP_RACES, *ANNOUNCED_RACES),
+    "race": (*RACES, *HTTP_RACES, *ANNOUNCED_RACES, *SEAM_RACES),
 }
 """Mutants by kind: reverted fixes, deliberate breaks, races."""
 

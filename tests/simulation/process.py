@@ -240,17 +240,22 @@ class AgentProcess:
         """A clock that stops while the process is frozen."""
         return self._clock.now_s - self.reactor.stood_s
 
-    def check_end(self) -> None:
-        """See whether a stop has saved all, and has waited for what it leaves as long as it may."""
+    def check_end(self) -> bool:
+        """See whether a stop has saved all, and has waited for what it leaves as long as it may.
+
+        Returns:
+            Whether the process ended in order.
+        """
         shutdown, stopped, sink = self.agent._shutdown, self.agent._stopped, self.agent._parts.sink
         if shutdown is None or stopped is None or not stopped.called:
-            return
+            return False
         self._remembering.check_end()
         if sink._is_lost:
-            return
+            return True
         ran_s = self.ran_s - self._stop_s
         if sink.left_metrics and ran_s < shutdown._drain_timeout_s - _HANDLING_S:
             self._violation(f"a stop leaves {sink.left_metrics} metrics after {ran_s:.1f} s")
+        return True
 
     @property
     def alive(self) -> bool:

@@ -234,11 +234,14 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         def work() -> None:
             try:
                 result = True, call(*args)
-            except Exception:
+            except BaseException:
                 result = False, Failure()
             on_result(*result)
 
-        self.callLater(self.clock.thread_s * self.clock.random.random() ** 4, work)
+        takes_s = getattr(call, "takes_s", None)
+        if takes_s is None:
+            takes_s = self.clock.thread_s * self.clock.random.random() ** 4
+        self.callLater(takes_s, work)
 
     # -- descriptors -------------------------------------------------------------------------
 

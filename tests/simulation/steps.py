@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tests.simulation.configuration import module_of
+from tests.simulation.seams import SEAM_STEPS
 
 __all__ = ["Steps"]
 
@@ -45,7 +46,11 @@ class Steps:
 
     def will_go_wrong(self, instance: str) -> bool:
         """Say whether a step of an instance goes wrong some time."""
-        return any(plan for (name, _step), plan in self._wrong.items() if name == instance)
+        return any(
+            plan
+            for (name, step), plan in self._wrong.items()
+            if name == instance and step not in SEAM_STEPS
+        )
 
     def heal(self) -> None:
         """Have nothing more go wrong."""
@@ -72,6 +77,6 @@ class Steps:
         # One whose stop hangs is abandoned; a slow one is there until it has stopped.
         if step == "stopped" or (step == "stop" and wrong != "slow"):
             self._running.discard(instance)
-        if wrong:
+        if wrong and step not in SEAM_STEPS:
             self._excuse(module_of(instance), LASTING_S)
         return wrong

@@ -41,6 +41,7 @@ from tests.simulation.readers import choose_reader
 from tests.simulation.recovery import await_recovery, client_ids
 from tests.simulation.rival import share_messages
 from tests.simulation.schedule import Faults, Scope
+from tests.simulation.seams import SeamChecks
 from tests.simulation.signals import SimSignals
 from tests.simulation.steps import Steps
 
@@ -120,7 +121,8 @@ class World:
             if self.brokers[PORTS[module]].options.max_inflight > 1
         }
         self._listen()
-        self._kind = numbered_kind(self._module_step, self._looked_at)
+        self.seams = SeamChecks(self)
+        self._kind = numbered_kind(self._module_step, self._looked_at, self.seams)
         self.steps = Steps(self.violate, self.excuse, lambda: clock.now_s)
         self.devices = Devices(clock, self.brokers, self.ledger)
         self.send = self.devices.send
@@ -150,6 +152,7 @@ class World:
             broker.on_subscribe = partial(check_qos, self.violate)
             broker.on_unsubscribe = self._unsubscribed
             broker.on_fault = self.violate
+            broker.on_publish = self._published
 
     # -- the run -----------------------------------------------------------------------------
 
@@ -246,6 +249,7 @@ class World:
         self.note("agent starts")
         self._pairs = LogPairs(self.violate)
         self.steps.process_starts()
+        self.seams.process_starts()
         signals = self.signals = SimSignals(self.clock, self.kill_agent, self.violate)
         for number in self.early_signals:
             signals.send(number)
@@ -294,9 +298,11 @@ class World:
         self.reader.die()
         self.kill_agent()
         self.disk.lose_power(self.chance)
+        self.seams.values.lose_power()
 
     def _stop_begins(self, process: AgentProcess) -> None:
         """Excuse what a stop leaves unread."""
+        self.seams.values.stop_begins()
         if process.swaps_modules:
             self._swaps_in_stop = True
         else:
@@ -329,7 +335,8 @@ class World:
     def _ended(self) -> None:
         self.note("agent has ended")
         assert self.process is not None
-        self.process.check_end()
+        if self.process.check_end():
+            self.seams.values.stop_ends()
         process = self.process
         self.accounting.ended(
             dropped=process.dropped, rejected=process.rejected, unread=process.unread
@@ -379,6 +386,10 @@ class World:
             is_wanted = self.config.modules[module] and matches(name, topic)
             if is_wanted and not has_subscriber(topic):
                 self.violate(f"{name} is given up although {module} wants it")
+
+    def _published(self, topic: str, payload: bytes) -> None:
+        if topic.startswith("out/"):
+            self.seams.publish(topic, payload)
 
     def _acknowledged(self, publication: Publication) -> None:
         self.accounting.acknowledged(publication, self._dropped_metrics())
@@ -432,6 +443,7 @@ class World:
         self.boundary("connect")
 
     def _logged(self, event: Any) -> None:
+        self.seams.logged(event)
         if event["log_format"].startswith("The state in {path} is damaged"):
             path = event["path"]
             if not self.disk.may_be_damaged(path):
@@ -449,6 +461,7 @@ class World:
             process.bounds.check(process.agent)
             if process.last_plan is not None and process.last_plan is not process.agent.plan:
                 self.violate("a reload replaces what runs although a stop has begun")
+            self.seams.look()
             process.reading.look(process.agent)
             if not process.reactor.is_frozen:
                 process.signals.look(process.agent, process.ran_s)
