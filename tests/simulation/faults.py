@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from tests.simulation.announced import ANNOUNCED_KINDS
 from tests.simulation.broker_faults import BROKER_KINDS, expire_sessions
 from tests.simulation.configuration import BROKEN, GLOBALS, NUMBERED
+from tests.simulation.http_device_faults import DEVICE_KINDS
 from tests.simulation.http_faults import HTTP_KINDS
 from tests.simulation.joint_faults import JOINT_KINDS, MOST_WAITING
 from tests.simulation.recovery import backlog
@@ -378,6 +379,7 @@ KINDS: Final[dict[str, Fault]] = {
     "module_work": _module_step("work", "raises", "exits", "hangs", "late"),
     "module_callback": _module_step("callback", "raises", "exits", "late"),
     "module_thread": _module_step("thread", "raises", "exits", "hangs", "late"),
+    **DEVICE_KINDS,
     **ANNOUNCED_KINDS,
     **HTTP_KINDS,
     "burst": _burst,

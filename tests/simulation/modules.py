@@ -15,6 +15,7 @@ from metrics_agent.interfaces import IModule, Message
 from metrics_agent.metric import FieldValue, Metric, Series
 from metrics_agent.module_kind import ModuleKind
 from metrics_agent.transports.mqtt.settings import MqttSettings
+from tests.simulation.polls import Poller
 from tests.simulation.seams import SeamChecks, Seams
 
 __all__ = ["NUMBERED", "NumberedModule", "is_broken", "is_odd", "numbered_kind"]
@@ -60,6 +61,8 @@ class NumberedModule(Service):
         self._plan = plan
         self._seen = seen
         self._seams = Seams(settings, context, plan, checks)
+        self._poller = Poller(context, plan, checks.polls)
+        self._seams.on_stopped = self._poller.stopped
         self._series = [
             Series("number", {"module": context.name.partition(":")[2], "qos": str(qos)})
             for qos in (0, 1, 2)
@@ -71,6 +74,7 @@ class NumberedModule(Service):
         wrong = self._plan(self._context.name, "start")
         _raise("start", wrong)
         self._seams.start()
+        self._poller.start()
         self._context.every(1.0, self._tick)
         self._context.subscribe(
             self._settings.connection_settings(), f"{self._settings.topic}/#", self._take

@@ -33,6 +33,7 @@ from tests.deliberate_breaks import BREAKS, Break
 from tests.simulation.announced_mutants import ANNOUNCED_RACES
 from tests.simulation.fix_mutants import FIXES, NOT_TRIED
 from tests.simulation.http_mutants import HTTP_RACES
+from tests.simulation.poll_mutants import POLL_RACES
 from tests.simulation.race_mutants import RACES
 from tests.simulation.reach import OUT_OF_REACH, WHY_MISSED
 from tests.simulation.seam_mutants import SEAM_RACES
@@ -50,7 +51,7 @@ TESTS: Final = Path(__file__).parent.parent
 GROUPS: Final[dict[str, tuple[Break, ...]]] = {
     "fix": FIXES,
     "break": tuple(each for each in BREAKS if each.name not in OUT_OF_REACH),
-    "race": (*RACES, *HTTP_RACES, *ANNOUNCED_RACES, *SEAM_RACES),
+    "race": (*RACES, *HTTP_RACES, *ANNOUNCED_RACES, *SEAM_RACES, *POLL_RACES),
 }
 """Mutants by kind: reverted fixes, deliberate breaks, races."""
 

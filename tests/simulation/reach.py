@@ -13,7 +13,7 @@ _COST: Final = "no time passes while the simulation computes, and memory is not 
 _PROCESS: Final = (
     "descriptors 0 to 2, threads, signal handlers and the watchdog are the process's own"
 )
-_WEB: Final = "WebSocket, TLS, logins and the HTTP of modules are not simulated"
+_WEB: Final = "WebSocket, TLS and logins are not simulated"
 _MQTT_OUTPUT: Final = "the output to a broker is not simulated"
 _SILENT: Final = "a run is shorter than the day after which a device may be overdue"
 _STATUS: Final = "the status socket, the status page and their clients are not simulated"

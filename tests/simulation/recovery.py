@@ -63,7 +63,7 @@ def _is_settled(world: World, healed_s: float) -> bool:
     if sink.queued_bytes or sink.problem:
         return False
     # Ticks that failed may still have their module restarted, or parked.
-    if min(_ticks(world).values()) < healed_s:
+    if min(_ticks(world).values()) < healed_s or world.seams.polls.given_s < healed_s:
         return False
     # A renamed module has left a session behind, which does not count.
     ids = client_ids(process)
@@ -108,5 +108,6 @@ def _state(world: World) -> str:
     queued = process.agent._parts.sink.queued_bytes
     return (
         f"modules {states}, sessions (connected, in flight, waiting) {left}, "
-        f"bytes queued for the output {queued}, last ticks {_ticks(world)}"
+        f"bytes queued for the output {queued}, last ticks {_ticks(world)}, "
+        f"last poll {world.seams.polls.given_s:.1f}"
     )

@@ -13,6 +13,7 @@ from tests.simulation.announced import ANNOUNCED_KINDS
 from tests.simulation.broker_faults import BROKER_KINDS
 from tests.simulation.configuration import PORTS
 from tests.simulation.faults import KINDS
+from tests.simulation.http_device_faults import DEVICE_KINDS
 from tests.simulation.http_faults import HTTP_KINDS
 from tests.simulation.http_joint_faults import LONE_LINES
 from tests.simulation.ledger import BYSTANDER_S
@@ -43,6 +44,7 @@ CONTAINED: Final = (
     "module_work",
     "module_callback",
     "module_thread",
+    *DEVICE_KINDS,
     "module_fails_again",
     "burst",
     "disk",

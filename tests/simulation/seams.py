@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred
 
 from tests.simulation.configuration import MODULE_STOP_S
+from tests.simulation.polls import Polls
 from tests.simulation.values import Values
 
 if TYPE_CHECKING:
@@ -39,12 +40,14 @@ class SeamChecks:
 
     Attributes:
         values: what their files must hold.
+        polls: what must be true of what they poll.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.violate = world.violate
         self.values = Values(world.violate, world.disk)
+        self.polls = Polls(world)
         self._unlogged: dict[tuple[str, str], float] = {}
         self._published: dict[str, int] = {}
 
@@ -96,6 +99,9 @@ class Seams:
         context: of the instance.
         plan: see `modules.NumberedModule`.
         checks: see there.
+
+    Attributes:
+        on_stopped: called when nothing may go on.
     """
 
     def __init__(
@@ -110,6 +116,7 @@ class Seams:
         self._name = context.name
         self._plan = plan
         self._checks = checks
+        self.on_stopped: Callable[[], None] = lambda: None
         self._stopped = False
         self._turn = 0
         self._uses = self._set_timer, self._begin_work, self._await_call, self._block, self._keep
@@ -135,6 +142,7 @@ class Seams:
         """Take note that nothing may go on."""
         self._stopped = True
         self._checks.stopped(self._name)
+        self.on_stopped()
 
     def _runs(self, step: str) -> None:
         if self._stopped:

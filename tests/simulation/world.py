@@ -30,6 +30,7 @@ from tests.simulation.configuration import (
 )
 from tests.simulation.devices import TOPICS, Devices
 from tests.simulation.disk import SimDisk
+from tests.simulation.http_device import DEVICE_PORT, HttpDevice
 from tests.simulation.invariants import LogPairs, small_limits
 from tests.simulation.last_stop import last_stop
 from tests.simulation.modules import is_odd, numbered_kind
@@ -51,6 +52,8 @@ READING_S: Final = 5.0
 """How long the reader has to read what the agent has left."""
 DELIVERY_S: Final = 10.0
 """How long a message may take where all works; one may wait for announcements."""
+_JUST_NOW_S: Final = 1.0
+"""What a module was given since then may still be on its way."""
 
 
 class Violation(AssertionError):  # noqa: N818 - what it is
@@ -121,6 +124,8 @@ class World:
             if self.brokers[PORTS[module]].options.max_inflight > 1
         }
         self._listen()
+        self.device = HttpDevice(clock, Random(f"{seed} device"), self.violate)
+        self.listeners[DEVICE_PORT] = self.device.accept
         self.seams = SeamChecks(self)
         self._kind = numbered_kind(self._module_step, self._looked_at, self.seams)
         self.steps = Steps(self.violate, self.excuse, lambda: clock.now_s)
@@ -221,6 +226,7 @@ class World:
             key
             for key in list(self.ledger.sent)[sent:]
             if key not in self.ledger.delivered and not is_odd(key[2])
+            if self.ledger.sent[key] < self.clock.now_s - _JUST_NOW_S
         ]
         if late:
             self.violate(f"all works again, but {late[:5]} came to nothing in {DELIVERY_S:g} s")
