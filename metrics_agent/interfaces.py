@@ -274,7 +274,7 @@ class ModuleContext(Protocol):
     def in_thread(
         self, call: Callable[..., Any], *args: object, place: str = "thread"
     ) -> Deferred[Any]:
-        """Run a blocking call in the reactor's thread pool; owned like ``watch``."""
+        """Run a blocking call in a thread, four of a module at a time; owned like ``watch``."""
         ...
 
     def fail(self, reason: BaseException) -> None:

@@ -15,6 +15,7 @@ from metrics_agent.output.sink import Sink
 from metrics_agent.parts import OnState
 from metrics_agent.plan import ModulePlan, Plan
 from metrics_agent.platform import Platform
+from metrics_agent.process.threads import ModuleThreads
 from metrics_agent.state.directory import StateDirectory, safe_name
 from metrics_agent.status.tapping import Tap
 from metrics_agent.supervision.connection_problems import ConnectionProblems
@@ -90,6 +91,7 @@ class ModuleParts:
         self._now_ns = now_ns
         self._liveness = liveness
         self._versions = BrokerVersions()
+        self._threads = ModuleThreads(reactor, platform.make_pool)
         self.own_problems = ConnectionProblems()
         self.connection_counters = CountersByModule()
         self.connections = Connections(
@@ -170,6 +172,7 @@ class ModuleParts:
             connection=self._connection,
             state=self._state,
             limits=TickerLimits(settings.failed_ticks_limit, settings.tick_timeout),
+            threads=self._threads.of,
             read_only=self._diagnosis is not None,
             note_connection=self._note_connection,
             random=self._platform.random,

@@ -12,6 +12,7 @@ import os
 import random
 import socket
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from attrs import field, frozen
 
@@ -19,6 +20,7 @@ from metrics_agent.clock import wall_ns
 from metrics_agent.logs.logger import ModuleLogger, make_logger
 from metrics_agent.point_clock import steady_ns
 from metrics_agent.process.kernel import Kernel
+from metrics_agent.process.threads import make_pool
 from metrics_agent.process.usage import Usage, usage
 from metrics_agent.state.files import Files
 from metrics_agent.state.local_socket import Listening, listen
@@ -41,6 +43,7 @@ class Platform:
         kernel: the system calls for the output and stdin.
         listen: takes connections on a Unix socket, see `state.local_socket.listen`.
         make_logger: the log of a module, by its name; of the agent without one.
+        make_pool: makes threads for a module, see `process.threads.make_pool`.
         random: floats from 0 to below 1.
         steady_ns: a clock that never jumps.
         stdin: the descriptor whose end means stop.
@@ -54,6 +57,7 @@ class Platform:
     kernel: Kernel = field(factory=Kernel)
     listen: Callable[..., Listening] = listen
     make_logger: Callable[..., ModuleLogger] = make_logger
+    make_pool: Callable[..., Any] = make_pool
     random: Callable[[], float] = random.random
     steady_ns: Callable[[], int] = steady_ns
     stdin: int = 0

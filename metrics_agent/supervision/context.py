@@ -61,6 +61,7 @@ class Resources:
             configuration names none such.
         state: of the agent.
         limits: of tickers.
+        threads: the pool of a module's blocking calls, by its name.
         read_only: see `interfaces.ModuleContext`.
         note_connection: called with the name of the module, and as `ModuleContext` has it.
         random: see `interfaces.ModuleContext`.
@@ -75,6 +76,7 @@ class Resources:
     connection: Callable[[str, MqttSettings], Any]
     state: StateDirectory
     limits: TickerLimits
+    threads: Callable[[str], Any]
     read_only: bool = False
     note_connection: Callable[[str, str, str | None], object] = lambda _name, _address, _why: None
     random: Callable[[], float] = random
@@ -343,7 +345,7 @@ class Context:
         """See `ModuleContext`."""
         if self._closed:
             return Deferred()  # as for watch
-        pool = self.reactor.getThreadPool()
+        pool = self._resources.threads(self.name)
         return self.watch(deferToThreadPool(self.reactor, pool, call, *args), place=place)
 
     def fail(self, reason: BaseException) -> None:

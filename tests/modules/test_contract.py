@@ -110,7 +110,7 @@ class Contract(ContextCase):
 
         kept = {
             name: getattr(self.resources, name)
-            for name in ("now_ns", "encode", "write", "state", "limits")
+            for name in ("now_ns", "encode", "write", "state", "limits", "threads")
         }
         self.resources = Resources(reactor=self.clock, connection=connection_of, **kept)
         kind = find_kind(self.module_name)

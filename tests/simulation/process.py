@@ -21,6 +21,7 @@ from metrics_agent.output.sink import QUEUE_FULL, REJECTED
 from metrics_agent.plan import Plan, build
 from metrics_agent.platform import Platform
 from metrics_agent.process.exit import ExitCode
+from metrics_agent.process.threads import MODULE_THREADS
 from metrics_agent.process.usage import Usage
 from tests.simulation.awaiting import Awaiting
 from tests.simulation.broker import ModelBroker
@@ -34,6 +35,7 @@ from tests.simulation.reader import Reader
 from tests.simulation.reading import Reading
 from tests.simulation.remembering import Remembering
 from tests.simulation.signals import SimSignals
+from tests.simulation.threads import SimThreads
 from tests.simulation.writing import Writing
 from tests.status.fakes import FakeListening
 
@@ -209,6 +211,7 @@ class AgentProcess:
             kernel=kernel,
             listen=lambda *_what: FakeListening(),
             make_logger=self._make_logger,
+            make_pool=lambda *_what: SimThreads(reactor, MODULE_THREADS),
             random=clock.random.random,
             steady_ns=lambda: round(clock.now_s * 1e9),
             usage=Usage,

@@ -26,6 +26,7 @@ from zope.interface import implementer
 
 from tests.simulation.clock import Event, SimClock
 from tests.simulation.network import Connection
+from tests.simulation.threads import SimThreads
 
 __all__ = ["Dialler", "ProcessReactor"]
 
@@ -35,6 +36,9 @@ are due meanwhile come first, as in every reactor."""
 _OUTPUT_PORT: Final = 8094
 _PIECES: Final = (0, 0, 300, 16384)
 """TLS and WebSocket bring a read in pieces, all of them in spite of a pause; 0: in one."""
+
+_THREADS: Final = 10
+"""Of the reactor's own pool."""
 
 Dialler = Callable[[Connection], None]
 """Takes the agent's new connection to a peer; raises OSError where no one listens."""
@@ -79,7 +83,8 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         self._left_out_s = 0.0
         self.stood_s = 0.0
         self.leaves_out_standstill = False
-        self.nameResolver = _Names()
+        self._threads = SimThreads(self, _THREADS)
+        self.nameResolver = _Names(self._threads)
         self.calls: dict[DelayedCall, Event] = {}
         self.kernel: Any = None
         self._selectables: dict[int, Any] = {}
@@ -223,25 +228,8 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         else:
             self._when_running.append(partial(call, *args, **kw))
 
-    def getThreadPool(self) -> ProcessReactor:
-        return self
-
-    def callInThreadWithCallback(
-        self, on_result: Callable[[bool, Any], object], call: Callable[..., Any], *args: Any
-    ) -> None:
-        """Run in another thread, which here means some time later."""
-
-        def work() -> None:
-            try:
-                result = True, call(*args)
-            except BaseException:
-                result = False, Failure()
-            on_result(*result)
-
-        takes_s = getattr(call, "takes_s", None)
-        if takes_s is None:
-            takes_s = self.clock.thread_s * self.clock.random.random() ** 4
-        self.callLater(takes_s, work)
+    def getThreadPool(self) -> SimThreads:
+        return self._threads
 
     # -- descriptors -------------------------------------------------------------------------
 
@@ -441,12 +429,18 @@ class _OutputTransport(tcp.Connection):
 
 
 class _Names:
-    """Resolves every name at once."""
+    """Resolves every name at once, if there is a thread."""
+
+    def __init__(self, threads: SimThreads) -> None:
+        self._threads = threads
 
     def resolveHostName(self, receiver: Any, hostName: str, portNumber: int = 0, **_kw: Any) -> Any:
+        def resolved() -> None:
+            receiver.addressResolved(IPv4Address("TCP", "192.0.2.1", portNumber))
+            receiver.resolutionComplete()
+
         receiver.resolutionBegan(self)
-        receiver.addressResolved(IPv4Address("TCP", "192.0.2.1", portNumber))
-        receiver.resolutionComplete()
+        self._threads.once_free(resolved)
         return self
 
     def cancel(self) -> None:

@@ -62,6 +62,12 @@ SEAM_RACES: Final = (
         "deferToThreadPool(self.reactor, pool, call, *args)",
     ),
     _race(
+        "modules_block_the_threads_of_the_agent",
+        _CONTEXT,
+        "pool = self._resources.threads(self.name)",
+        "pool = self.reactor.getThreadPool()",
+    ),
+    _race(
         "a_value_is_read_from_the_file_although_it_is_older",
         _STATE,
         "        data = self._wanted\n        if data is None or self._stored:\n            try:",

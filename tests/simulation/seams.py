@@ -27,6 +27,8 @@ SEAM_STEPS: Final = ("timer", "work", "callback", "thread")
 _SOON_S: Final = 0.3
 _LATE_S: Final = 5.0
 _HANGS_S: Final = 600.0
+_TOGETHER: Final = 4
+"""So many threads hang at once."""
 _LOGGED_WITHIN_S: Final = 0.01
 """What a thread raises takes a turn."""
 _AT_ONCE_EVERY: Final = 3
@@ -198,8 +200,9 @@ class Seams:
         wrong = self._plan(self._name, "thread")
         call: Any = partial(self._blocking, wrong)
         call.takes_s = {"hangs": _HANGS_S, "late": _LATE_S}.get(wrong)
-        done = self._context.in_thread(call)
-        done.addCallback(lambda _none: self._runs("what waits for a thread"))
+        for _ in range(_TOGETHER if wrong == "hangs" else 1):
+            done = self._context.in_thread(call)
+            done.addCallback(lambda _none: self._runs("what waits for a thread"))
 
     def _blocking(self, wrong: str) -> None:
         # A thread cannot be ended; but then no-one waits for what it raises.

@@ -213,6 +213,7 @@ class ContextCase(SupervisionCase):
             connection=lambda name, broker: {("demo", BROKER): self.connection}[name, broker],
             state=StateDirectory(self.state_dir, self.log, Pace(self.clock, maybeDeferred)),
             limits=TickerLimits(failed_in_row=3, timeout_s=25.0),
+            threads=lambda _name: self.clock.getThreadPool(),
         )
 
     def make_context(self, on_fail: Callable[[BaseException], None] | None = None) -> Context:

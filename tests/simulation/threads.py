@@ -1,0 +1,60 @@
+"""Pools of threads: a call in a thread is one event, some time later, if a thread is free."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from tests.simulation.reactor import ProcessReactor
+
+__all__ = ["SimThreads"]
+
+
+class SimThreads:
+    """See the module.
+
+    Args:
+        reactor: of the process.
+        most: how many threads it has.
+    """
+
+    def __init__(self, reactor: ProcessReactor, most: int) -> None:
+        self._reactor = reactor
+        self._free = most
+        self._waiting: deque[Callable[[], object]] = deque()
+
+    def once_free(self, call: Callable[[], object]) -> None:
+        """Call when a thread is free, which has nothing to do."""
+        if self._free:
+            call()
+        else:
+            self._waiting.append(call)
+
+    def callInThreadWithCallback(
+        self, on_result: Callable[[bool, Any], object], call: Callable[..., Any], *args: Any
+    ) -> None:
+        """Call in a thread; its attribute ``takes_s`` says how long, if it has one."""
+
+        def work() -> None:
+            try:
+                result = True, call(*args)
+            except BaseException:
+                result = False, Failure()
+            on_result(*result)
+            self._free += 1
+            while self._waiting and self._free:
+                self._waiting.popleft()()
+
+        def begin() -> None:
+            self._free -= 1
+            clock = self._reactor.clock
+            takes_s = getattr(call, "takes_s", None)
+            if takes_s is None:
+                takes_s = clock.thread_s * clock.random.random() ** 4
+            self._reactor.callLater(takes_s, work)
+
+        self.once_free(begin)
