@@ -39,13 +39,19 @@ class Polls:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.violate = world.violate
         self.device: HttpDevice = world.device
         self.given_s = 0.0
+
+    def violate(self, text: str) -> None:
+        """Record what must not happen; whatever follows a kill has not happened."""
+        if self._world.acts:
+            self._world.violate(text)
 
     def given(self, number: int) -> None:
         """Take note that the module was given a number, and emits it."""
         world = self._world
+        if not world.acts:
+            return
         self.given_s = world.clock.now_s
         publication = Publication(f"{POLLED}/x", b"0:%d" % number, 0)
         world.ledger.sent[POLLED, 0, number] = world.clock.now_s
@@ -73,13 +79,14 @@ class Poller:
         self._plan = plan
         self._polls = polls
         self._series = Series("number", {"module": POLLED, "qos": "0"})
+        self._is_polling = module_of(context.name) == POLLING
         self._began_s = 0.0
         self._stood_s = 0.0
         self._stopped = False
 
     def start(self) -> None:
         """Poll from now on, where the instance is one that polls."""
-        if module_of(self._context.name) == POLLING:
+        if self._is_polling:
             self._note_begin()
             self._http = self._context.http(timeout_s=_TIMEOUT_S, body_limit=BODY_LIMIT)
             self._context.every(_INTERVAL_S, self._poll, place="poll")
@@ -118,7 +125,7 @@ class Poller:
 
     def stopped(self) -> None:
         """Take note that nothing may go on."""
-        if not self._stopped:
+        if self._is_polling and not self._stopped:
             self._stopped = True
             left = self._polls.device.open_connections()
             self._context.reactor.callLater(_CLOSED_WITHIN_S, self._look_at, left)
