@@ -205,6 +205,36 @@ displace() { # TARGET FILE...
     say "removed $target; it was not as we placed it, so it is kept as $target.removed"
 }
 
+# Say that what a link leads to stays. Sets: kept
+keep() { # LINK
+    warn "$1 was a link; kept is what it led to: $(readlink -m -- "$1")"
+    kept=yes
+}
+
+# Remove a directory of ours with all that is in it. Where it is itself a link, such as to another
+# disk, the directory there is emptied; it stays, since we have not made it. A link that leads out of
+# --root speaks of the system below it, not of this one: it is not followed, nor are links to files.
+purge_directory() { # DIRECTORY
+    target=$(readlink -m -- "$1")
+    case $target in
+        "$(readlink -m -- "$root/" | sed 's|/$||')"/?*) inside=yes ;;
+        *) inside=no ;;
+    esac
+    if [ -d "$1" ] && [ "$inside" = yes ]; then
+        find "$1/" -mindepth 1 -type l >"$scratch/links"
+        while IFS= read -r inner; do
+            keep "$inner"
+        done <"$scratch/links"
+        if [ -L "$1" ]; then
+            find "$1/" -mindepth 1 -delete
+            say "emptied $target, to which $1 led"
+        fi
+    elif [ -L "$1" ]; then
+        keep "$1"
+    fi
+    rm -rf -- "$1"
+}
+
 # Keep a second run of this script out.
 lock() {
     mkdir -p -- "$base"
@@ -234,8 +264,12 @@ uninstall() {
     esac
     rm -rf -- "$base"
     if [ "$purge" = yes ]; then
-        rm -rf -- "$etc" "$state" "$root/var/log/$NAME" "$snippet.removed"
-        say "uninstalled, configuration and state too"
+        kept=
+        for directory in "$etc" "$state" "$root/var/log/$NAME"; do
+            purge_directory "$directory"
+        done
+        rm -f -- "$snippet.removed"
+        say "uninstalled, configuration and state too${kept:+, but for the above}"
     else
         say "uninstalled; kept are $etc and $state (--purge removes them)"
     fi

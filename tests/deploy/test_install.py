@@ -374,6 +374,47 @@ class UninstallTests(InstallTestCase):
         self.run_script("--uninstall", "--purge")
         self.assertEqual(self.files(), ["usr/local/bin/metrics-agent"])
 
+    def test_purge_follows_a_link_to_a_directory(self) -> None:
+        """State and configuration on another disk go as well; its directory stays, empty."""
+        for ours in ("etc", "var/lib", "var/log"):
+            disk = self.root / "disk" / ours
+            (disk / "netatmo").mkdir(parents=True)
+            (disk / "netatmo/tokens.json").write_text("{}")
+            (disk / ".hidden").write_text("")
+            (self.root / ours).mkdir(parents=True)
+            (self.root / ours / "metrics-agent").symlink_to(disk)
+            self.run_script("--uninstall")
+            self.assertTrue((disk / "netatmo/tokens.json").exists())
+            said = self.run_script("--uninstall", "--purge")
+            self.assertEqual(self.files(), [])
+            self.assertEqual(list(disk.iterdir()), [])
+            self.assertIn(f"emptied {disk}, to which {self.root / ours}/metrics-agent led", said)
+            self.assertIn("uninstalled, configuration and state too", said)
+
+    def test_purge_names_what_it_leaves(self) -> None:
+        """A link out of --root, a link to nothing and links to single files are not followed."""
+        outside = self.work / "outside"
+        outside.mkdir()
+        (outside / "tokens.json").write_text("{}")
+        logs, etc, state = (
+            self.root / ours / "metrics-agent" for ours in ("var/log", "etc", "var/lib")
+        )
+        for directory in (logs.parent, etc, state.parent):
+            directory.mkdir(parents=True)
+        logs.symlink_to(self.root / "not-mounted")
+        self.config.symlink_to(outside / "agent.toml")
+        state.symlink_to(outside)
+        said = self.run_script("--uninstall", "--purge")
+        self.assertEqual(self.files(), [])
+        self.assertTrue((outside / "tokens.json").exists())
+        for link, target in (
+            (logs, self.root / "not-mounted"),
+            (self.config, outside / "agent.toml"),
+            (state, outside),
+        ):
+            self.assertIn(f"warning: {link} was a link; kept is what it led to: {target}\n", said)
+        self.assertIn("uninstalled, configuration and state too, but for the above", said)
+
 
 class ArgumentTests(InstallTestCase):
     """What it refuses, before it does anything."""
