@@ -228,7 +228,7 @@ class Agent(MultiService):
                 _REST_WAIT_S,
                 plan.connections,
             )
-            await self._steps.take("deliveries", handle, _HANDLE_WAIT_S + 1.1 * _REST_WAIT_S)
+            await self._steps.take("deliveries", handle, _HANDLE_WAIT_S + _REST_WAIT_S + 5.0)
         if not self.stopping:
             await self._swap(plan)
 

@@ -31,15 +31,16 @@ def at_most(
     Args:
         clock: provides callLater.
         timeout_s: the limit.
-        waiting: must not fail; it is not cancelled.
+        waiting: must not fail; it is not cancelled, and keeps its result.
         otherwise: the result after the limit.
     """
     result: Deferred[Any] = Deferred()
 
-    def over(value: Any) -> None:
+    def over(value: Any) -> Any:
         if call.active():
             call.cancel()
             result.callback(value)
+        return value
 
     call = clock.callLater(timeout_s, result.callback, otherwise)
     waiting.addBoth(over)

@@ -599,7 +599,7 @@ BREAKS: Final = (
     Break(
         "what_came_on_a_connection_that_ends_is_left",
         "agent.py",
-        'await self._steps.take("deliveries", handle, _HANDLE_WAIT_S + 1.1 * _REST_WAIT_S)',
+        'await self._steps.take("deliveries", handle, _HANDLE_WAIT_S + _REST_WAIT_S + 5.0)',
         "pass",
         "tests.test_agent_reload",
     ),

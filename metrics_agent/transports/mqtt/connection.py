@@ -7,7 +7,7 @@ reasons to pause.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -44,6 +44,8 @@ _LOOK_AGAIN_S: Final = 0.5
 """While announcements are awaited: how often to look whether filters need not wait any more."""
 _REST_LOOK_S: Final = 0.01
 """While what was read is handed on before a connection ends: how often to look whether it is."""
+_LONGEST_LOOK_S: Final = 0.1
+"""What takes longer does so because the process stood still."""
 
 
 @frozen
@@ -244,6 +246,8 @@ class MqttConnection(Service):
         """
         link = self._link
         if link is None or not link.accepted:
+            # Whatever a broker sends that accepts us only now would be neither handled nor logged.
+            self.stopService()
             return succeed(False)
         self.resume_reading(ENDING)
         is_kept = comes_back and self.settings.persistent_session
@@ -254,37 +258,60 @@ class MqttConnection(Service):
         else:
             gate.end()
         barrier = link.barrier()
-        self._last_barrier = _Barrier(barrier, timeout_s, is_kept, link.tick_bytes)
-        return at_most(self._reactor, timeout_s, barrier, otherwise=False)
+        self._last_barrier = _Barrier(barrier, timeout_s, is_kept, link.received_bytes)
+        return as_deferred(self._pass(barrier, timeout_s))
 
-    def read_no_more(self, rest_s: float) -> Deferred[None]:
+    async def _pass(self, barrier: Deferred[bool], timeout_s: float) -> bool:
+        end_s = self._reactor.seconds() + timeout_s
+        passed = await at_most(self._reactor, timeout_s, barrier)
+        late_s = self._reactor.seconds() - end_s
+        if passed is None and late_s > _LONGEST_LOOK_S:
+            # The process stood still: what came meanwhile is in the socket.
+            passed = await at_most(self._reactor, min(late_s, timeout_s), barrier)
+        return bool(passed)
+
+    def read_no_more(self, rest_s: float, lifted: Collection[str] = ()) -> Deferred[None]:
         """Read nothing more and hand on what was read, also behind the answer to a barrier.
 
         Args:
             rest_s: at most.
+            lifted: reasons to pause that are taken back for what was read.
         """
-        if self._link is None:
+        link = self._link
+        if link is None:
             return succeed(None)
-        return as_deferred(self._read_no_more(self._link, self._last_barrier, rest_s))
-
-    async def _read_no_more(self, link: MqttLink, last: _Barrier | None, rest_s: float) -> None:
-        until_s = self._reactor.seconds() + rest_s
-        self.pause_reading(ENDING)
-        while link.inflow.hands_on and self._reactor.seconds() < until_s:
-            await deferLater(self._reactor, _REST_LOOK_S)
-        # With another one a stop has come in a reload, and reads on.
-        if last is None or last is not self._last_barrier or last.passed.called:
-            return
         # A broker that was silent has nothing for us, as far as is known.
-        if link.alive and link.tick_bytes != last.before_bytes:
+        last = self._last_barrier
+        was_silent = last is None or (
+            link.inflow.reading and link.received_bytes == last.before_bytes
+        )
+        self.pause_reading(ENDING)
+        for reason in lifted:
+            self.resume_reading(reason)
+        return as_deferred(self._hand_on_rest(link, last, rest_s, was_silent=was_silent))
+
+    async def _hand_on_rest(
+        self, link: MqttLink, last: _Barrier | None, rest_s: float, *, was_silent: bool
+    ) -> None:
+        left_s, now_s = rest_s, self._reactor.seconds()
+        while link.inflow.hands_on and left_s > 0:
+            await deferLater(self._reactor, _REST_LOOK_S)
+            before_s, now_s = now_s, self._reactor.seconds()
+            # Time in which the process stood still does not count.
+            left_s -= min(now_s - before_s, _LONGEST_LOOK_S)
+        # With another one a stop has come in a reload, and reads on.
+        if last is None or last is not self._last_barrier:
+            return
+        is_late = link.alive and not last.passed.called
+        if link.inflow.waits or (is_late and not was_silent):
             self._log.warn(
-                "Not all that broker {broker} had to send was read within {seconds:g} s, and its "
-                "connection ends: {unread}.",
+                "Not all that broker {broker} had to send was handled within {seconds:g} s, and "
+                "its connection ends: {unread}.",
                 broker=self.broker,
                 seconds=round(last.timeout_s, 1),
-                unread="unread messages at QoS 0 are lost, those at QoS 1 come again"
+                unread="the rest at QoS 0 is lost, at QoS 1 it comes again"
                 if last.is_kept
-                else "unread messages are lost",
+                else "the rest is lost",
             )
 
     def acknowledged(self, timeout_s: float) -> Deferred[bool]:

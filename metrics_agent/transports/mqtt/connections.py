@@ -187,7 +187,8 @@ class Connections(MultiService):
         )
         # A stop may have come in a reload meanwhile: it reads on.
         if self._ending is ending:
-            await self._gather([connection.read_no_more(rest_s) for connection in ending])
+            lifted = tuple(self._pause_reasons)
+            await self._gather([each.read_no_more(rest_s, lifted) for each in ending])
 
     def stopService(self) -> Deferred[None]:
         """Disconnect from all brokers; safe before start and twice."""

@@ -151,9 +151,14 @@ class Inflow:
         return not self._reasons
 
     @property
+    def waits(self) -> bool:
+        """Whether something that was read waits to be handed on."""
+        return bool(self._reads or self._frames)
+
+    @property
     def hands_on(self) -> bool:
-        """Whether something that was read waits to be handed on, and nothing keeps it back."""
-        return not self._held and bool(self._reads or self._frames)
+        """Whether something waits, and nothing keeps it back."""
+        return self.waits and not self._held
 
     def pause(self, reason: str) -> None:
         """Stop reading until the reason is taken back; what was read is kept back, see above."""

@@ -136,7 +136,8 @@ class MqttLink(Protocol):
         self._timer: IDelayedCall | None = None
         self._keepalive_s = float(settings.keepalive)
         self._silent_ticks = 0
-        self._tick_bytes = 0
+        self._received_bytes = 0
+        self._bytes_at_tick = 0
         self._ticks = Timer(reactor, self._tick)
         self._spoken = False
         self._said_goodbye = False
@@ -153,9 +154,9 @@ class MqttLink(Protocol):
         return self.accepted and self.lost is None
 
     @property
-    def tick_bytes(self) -> int:
-        """How much has come since the last ping."""
-        return self._tick_bytes
+    def received_bytes(self) -> int:
+        """How much has come on this connection."""
+        return self._received_bytes
 
     def barrier(self) -> Deferred[bool]:
         """Return a Deferred that fires when what the broker has delivered so far was handled.
@@ -226,7 +227,7 @@ class MqttLink(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the broker sent; whatever is in it, nothing is raised."""
-        self._tick_bytes += len(data)
+        self._received_bytes += len(data)
         if not self._spoken:
             self._spoken = True
             if data[0] != CONNACK:
@@ -342,7 +343,8 @@ class MqttLink(Protocol):
     # Pings.
 
     def _tick(self) -> float | None:
-        tick_bytes, self._tick_bytes = self._tick_bytes, 0
+        tick_bytes = self._received_bytes - self._bytes_at_tick
+        self._bytes_at_tick = self._received_bytes
         # A byte now and then, of a packet that is never whole, is not a sign of life.
         on_its_way = tick_bytes >= SLOWEST_BYTES_A_S * self._keepalive_s / 2
         if on_its_way or not self.inflow.reading:

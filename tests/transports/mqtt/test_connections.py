@@ -34,6 +34,7 @@ class FakeConnection(Service):
         self.client_id = client_id
         self.calls: list[str] = []
         self.reasons: set[str] = set()
+        self.lifted: Collection[str] | None = None
         self.on_resume: Callable[[], object] = list
         self.stopped: Deferred | None = None
         self.settled = succeed(True)
@@ -60,8 +61,9 @@ class FakeConnection(Service):
         self.calls.append(f"deliveries {timeout_s}{' comes back' * comes_back}")
         return self.settled
 
-    def read_no_more(self, rest_s: float) -> Deferred:
+    def read_no_more(self, rest_s: float, lifted: Collection[str]) -> Deferred:
         self.calls.append(f"rest {rest_s}")
+        self.lifted = lifted
         return self.rest
 
     def acknowledged(self, timeout_s: float) -> Deferred:
@@ -338,6 +340,14 @@ class ReadingTests(ConnectionsCase):
                 ["deliveries 3.0 comes back", "rest 1.0"],
             ],
         )
+
+    def test_a_full_output(self) -> None:
+        """What was read of a connection that ends is handed on all the same."""
+        self.reconcile(("a", ONE), ("b", ONE))
+        self.follow("a", "b")
+        self.connections.pause("pressure")
+        self.successResultOf(self.connections.handle_delivered(3.0, 1.0, [("a", ONE)]))
+        self.assertEqual([each.lifted for each in self.connections.all()], [None, ("pressure",)])
 
     def test_stop_in_a_reload(self) -> None:
         """What the stop waits for is read until it is over, though the reload's wait is over."""

@@ -264,11 +264,17 @@ class ReadAheadTests(ConnectedCase):
         """Also where the reactor has turns for nothing else."""
         for index in range(5):
             self.script.send(full_read(index * MESSAGES))
-        rest = self.settle_late(0.5)
-        self.turns(1)
-        self.script.clock.rightNow += 0.5
+        rest = self.settle_late(0.25)
+        for _ in range(2):
+            self.assertNoResult(rest)
+            # Much of it in a standstill.
+            self.script.clock.rightNow += 10
+            self.turns(1)
+        self.assertNoResult(rest)
+        self.script.clock.rightNow += 0.06
         self.turns(1)
         self.successResultOf(rest)
+        self.assertIn("Not all", self.script.logged()[1])
         self.assertLess(len(self.numbers), 4 * MESSAGES)
 
     def test_a_rest_that_is_kept_back(self) -> None:
@@ -297,25 +303,74 @@ class ReadAheadTests(ConnectedCase):
         self.assertEqual(self.numbers, list(range(3 * MESSAGES)))
         self.assertNotIn("Not all", "".join(self.script.logged()))
 
+    def test_a_rest_that_is_left_is_logged(self) -> None:
+        """Also of a connection that is lost, or that has answered; it came before the barrier."""
+        for lost, answers in ((False, False), (True, False), (False, True)):
+            script = Scripted()
+            transport = script.start()
+            for index in range(3):
+                script.send(full_read(index * MESSAGES))
+            passed = script.connection.handle_delivered(5)
+            if lost:
+                transport.lost(ConnectionDone())
+            if answers:
+                script.send(PINGRESP)
+                for _ in range(8):
+                    script.clock.advance(0)
+                self.successResultOf(passed)
+                script.send(full_read(0) + full_read(MESSAGES))
+                script.send(full_read(0))
+            script.connection.pause_reading("module")
+            script.clock.rightNow += 5
+            script.clock.advance(0)
+            self.successResultOf(passed)
+            self.assertEqual(script.logged()[1:], [])
+            self.successResultOf(script.connection.read_no_more(1))
+            [line] = script.logged()[1:]
+            self.assertIn("had to send was handled within 5 s, and its connection ends", line)
+
+    def test_a_standstill_while_a_barrier_is_awaited(self) -> None:
+        """It is waited as long again, once, so that what is in the socket is read."""
+        passed = self.script.connection.handle_delivered(5)
+        self.script.clock.advance(8)
+        self.assertNoResult(passed)
+        self.script.send(PINGRESP)
+        self.assertTrue(self.successResultOf(passed))
+        passed = self.script.connection.handle_delivered(5)
+        self.script.clock.advance(8)
+        self.script.clock.advance(2.9)
+        self.assertNoResult(passed)
+        self.script.clock.advance(3)
+        self.assertFalse(self.successResultOf(passed))
+
+    def test_a_connection_that_is_not_accepted_yet(self) -> None:
+        """It ends at once, since whatever it brought later would be neither handled nor logged."""
+        script = Scripted()
+        script.connection.startService()
+        self.assertFalse(self.successResultOf(script.connection.handle_delivered(5)))
+        script.clock.advance(600)
+        self.assertFalse(script.connection.connected)
+        self.assertEqual(len(script.attempts), 1)
+
     def test_a_barrier_that_is_late_is_logged(self) -> None:
         """Once, with what becomes of messages that are unread."""
         for persistent, comes_back, unread in (
-            (True, True, "unread messages at QoS 0 are lost, those at QoS 1 come again"),
-            (True, False, "unread messages are lost"),
-            (False, True, "unread messages are lost"),
+            (True, True, "the rest at QoS 0 is lost, at QoS 1 it comes again"),
+            (True, False, "the rest is lost"),
+            (False, True, "the rest is lost"),
         ):
             script = Scripted(persistent_session=persistent)
             script.start()
             script.connection.handle_delivered(2.5, comes_back=comes_back)
             script.send(message(1))
-            script.clock.advance(2.6)
+            script.clock.advance(2.5)
             self.assertEqual(len(script.logged()), 1)
             self.successResultOf(script.connection.read_no_more(1))
             [line] = script.logged()[1:]
             self.assertEqual(
                 line,
-                "Not all that broker tcp://broker:1883 had to send was read within 2.5 s, and its "
-                f"connection ends: {unread}.",
+                "Not all that broker tcp://broker:1883 had to send was handled within 2.5 s, and "
+                f"its connection ends: {unread}.",
             )
 
     def test_a_silent_broker(self) -> None:
@@ -365,6 +420,20 @@ class ReadAheadTests(ConnectedCase):
         self.assertEqual(len(self.script.logged()), 1)
         self.script.send(PINGRESP + PINGRESP)
         self.assertTrue(self.successResultOf(of_stop))
+
+    def test_the_rest_under_pressure(self) -> None:
+        """It is handed on; what is unread is logged, though nothing has come meanwhile."""
+        self.script.send(full_read(0))
+        self.script.connection.pause_reading("pressure")
+        self.script.connection.handle_delivered(5)
+        self.script.clock.advance(5)
+        rest = self.script.connection.read_no_more(1, {"pressure"})
+        self.assertFalse(self.reading)
+        self.turns(3)
+        self.script.clock.advance(0.01)
+        self.successResultOf(rest)
+        self.assertEqual(self.numbers, list(range(MESSAGES)))
+        self.assertEqual(len(self.script.logged()), 2)
 
     def test_connection_made_after_a_late_barrier(self) -> None:
         """It is not read either."""
