@@ -18,14 +18,14 @@ class Break:
         path: the file, below the package.
         old: what stands there, exactly once.
         new: what the break puts there.
-        tests: the tests that must fail, as trial names them.
+        tests: the tests that must fail, as trial names them; none for a mutant of the simulation.
     """
 
     name: str
     path: str
     old: str
     new: str
-    tests: str
+    tests: str = ""
 
 
 BREAKS: Final = (

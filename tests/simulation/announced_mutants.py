@@ -13,43 +13,39 @@ _REGISTRY: Final = "modules/hadiscovery/registry.py"
 _REMEMBERED: Final = "modules/hadiscovery/remembered.py"
 
 
-def _race(name: str, path: str, old: str, new: str) -> Break:
-    return Break(name, path, old, new, "")
-
-
 ANNOUNCED_RACES: Final = (
-    _race(
+    Break(
         "entities_of_an_earlier_run_are_not_restored",
         _SERVICE,
         "        self._announce(topic, payload)\n\n    def _forget",
         "        pass\n\n    def _forget",
     ),
-    _race(
+    Break(
         "values_do_not_wait_for_their_announcements",
         _SERVICE,
         'self._on_config, place="discovery", announcements=True',
         'self._on_config, place="discovery"',
     ),
-    _race(
+    Break(
         "one_entity_of_a_topic_gets_its_messages",
         _SERVICE,
         "                for each in route.inputs:\n",
         "                for each in list(route.inputs)[:1]:\n",
     ),
-    _race(
+    Break(
         "topics_of_entities_are_subscribed_at_qos_0",
         _SERVICE,
         "            qos=self._settings.qos,\n",
         "            qos=0,\n",
     ),
-    _race(
+    Break(
         "an_entity_that_moves_is_not_heard_again",
         _REGISTRY,
         "        for route in new:\n            self._added(route)\n",
         "        for route in new:\n"
         "            if len(self._routes) <= 4:\n                self._added(route)\n",
     ),
-    _race(
+    Break(
         "what_was_announced_last_is_never_saved",
         _REMEMBERED,
         "    def _change(self) -> None:\n        self._changed = True\n",

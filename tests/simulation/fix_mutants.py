@@ -16,12 +16,8 @@ _CONNECTION: Final = "transports/mqtt/connection.py"
 _CONNECTIONS: Final = "transports/mqtt/connections.py"
 
 
-def _fix(name: str, path: str, old: str, new: str) -> Break:
-    return Break(name, path, old, new, "")
-
-
 FIXES: Final = (
-    _fix(
+    Break(
         "a_stop_right_after_a_reload_drops_what_was_set_aside",
         _CONNECTION,
         "        self._awaits_announcements = False\n"
@@ -32,26 +28,26 @@ FIXES: Final = (
         "            gate.end()\n",
         "        self._link.inflow.announcement_gate.end()\n",
     ),
-    _fix(
+    Break(
         "a_hundred_messages_wait_for_names_and_no_more",
         _ANNOUNCEMENTS,
         "if self._bytes >= SET_ASIDE_BYTES:",
         "if len(self._frames) >= 100:",
     ),
-    _fix(
+    Break(
         "names_are_not_waited_for",
         _ANNOUNCEMENTS,
         "        self.active = True\n        self._start_clock()",
         "        self.active = False",
     ),
-    _fix(
+    Break(
         "a_connection_that_a_reload_ends_is_read_on",
         _CONNECTIONS,
         "        connection.pause_reading(NOT_RUNNING)\n        client_id",
         "        for reason in (*self._pause_reasons, NOT_RUNNING):\n"
         "            connection.resume_reading(reason)\n        client_id",
     ),
-    _fix(
+    Break(
         "a_module_that_waits_has_its_messages_acknowledged",
         "transports/mqtt/connection.py",
         "        self._pause_reasons.add(reason)\n"
@@ -61,7 +57,7 @@ FIXES: Final = (
         "        if reason != 'module' and self._link is not None and self._link.accepted:\n"
         "            self._link.inflow.pause(reason)",
     ),
-    _fix(
+    Break(
         "a_message_is_handed_to_instances_that_were_stopped",
         "supervision/ownership.py",
         "        owned, self._owned = list(self._owned), {}\n",

@@ -16,6 +16,7 @@ from metrics_agent.metric import FieldValue, Metric, Series
 from metrics_agent.module_kind import ModuleKind
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from tests.simulation.polls import Poller
+from tests.simulation.raising import raise_if_wrong
 from tests.simulation.seams import SeamChecks, Seams
 
 __all__ = ["NUMBERED", "NumberedModule", "is_broken", "is_odd", "numbered_kind"]
@@ -67,12 +68,12 @@ class NumberedModule(Service):
             Series("number", {"module": context.name.partition(":")[2], "qos": str(qos)})
             for qos in (0, 1, 2)
         ]
-        _raise("make", plan(context.name, "make"))
+        raise_if_wrong("make", plan(context.name, "make"))
 
     def startService(self) -> Any:
         super().startService()
         wrong = self._plan(self._context.name, "start")
-        _raise("start", wrong)
+        raise_if_wrong("start", wrong)
         self._seams.start()
         self._poller.start()
         self._context.every(1.0, self._tick)
@@ -98,7 +99,7 @@ class NumberedModule(Service):
         wrong = self._plan(self._context.name, "stop")
         if wrong != "slow":
             self._seams.stopping(hangs=wrong == "hangs")
-        _raise("stop", wrong)
+        raise_if_wrong("stop", wrong)
         if wrong == "hangs":
             return Deferred()
         if wrong == "slow":
@@ -116,7 +117,7 @@ class NumberedModule(Service):
         wrong = self._plan(self._context.name, "message")
         if wrong in {"raises", "exits"}:
             self._seen(self._context.name, message.payload, "raised")
-            _raise("message", wrong)
+            raise_if_wrong("message", wrong)
         if wrong == "nothing":
             self._seen(self._context.name, message.payload, "nothing")
             return ()
@@ -135,7 +136,7 @@ class NumberedModule(Service):
 
     def _tick(self) -> Any:
         wrong = self._plan(self._context.name, "tick")
-        _raise("tick", wrong)
+        raise_if_wrong("tick", wrong)
         self._seams.tick()
         if wrong == "hangs":
             return Deferred()
@@ -156,13 +157,6 @@ def is_broken(number: int) -> bool:
 def is_odd(number: int) -> bool:
     """Say whether the line of a number may be one that a database does not take."""
     return number % _ODD[0] == _ODD[1] or is_broken(number)
-
-
-def _raise(step: str, wrong: str) -> None:
-    if wrong == "raises":
-        raise RuntimeError(f"{step} raises")
-    if wrong == "exits":
-        raise SystemExit(f"{step} exits")
 
 
 def numbered_kind(

@@ -12,12 +12,8 @@ _HTTP: Final = "transports/http.py"
 _TICKER: Final = "supervision/ticker.py"
 
 
-def _race(name: str, path: str, old: str, new: str) -> Break:
-    return Break(name, path, old, new, "")
-
-
 POLL_RACES: Final = (
-    _race(
+    Break(
         "a_connection_is_left_open_after_its_answer",
         _HTTP,
         "        connection, self._connection = self._connection, None\n"
@@ -25,19 +21,19 @@ POLL_RACES: Final = (
         "            connection.abortConnection()\n",
         "        self._connection = None\n",
     ),
-    _race(
+    Break(
         "a_device_that_does_not_answer_is_waited_for",
         _HTTP,
         "        deadline = self._reactor.callLater(self._timeout_s, attempt.expire, work)\n",
         "        deadline = self._reactor.callLater(4 * self._timeout_s, attempt.expire, work)\n",
     ),
-    _race(
+    Break(
         "an_answer_that_was_cut_counts_as_whole",
         _HTTP,
         "        if isinstance(reason.value, (ResponseDone, PotentialDataLoss)):\n",
         "        if True:\n",
     ),
-    _race(
+    Break(
         "a_body_that_is_too_large_is_taken",
         _HTTP,
         "        if isinstance(length, int) and length > self._body_limit:\n"
@@ -51,20 +47,20 @@ POLL_RACES: Final = (
         "        response.deliverBody(received)\n"
         "        content = await received.complete\n",
     ),
-    _race(
+    Break(
         "what_the_device_did_is_not_explained",
         _HTTP,
         "        except Exception as fault:\n            raise attempt.explain(fault) from None\n",
         "        except ZeroDivisionError as fault:\n"
         "            raise attempt.explain(fault) from None\n",
     ),
-    _race(
+    Break(
         "a_tick_goes_on_after_the_stop",
         _TICKER,
         "        if work is not None:\n            self._guard.run(self._place, work.cancel)\n",
         "        pass\n",
     ),
-    _race(
+    Break(
         "ticks_begin_while_another_is_under_way",
         _TICKER,
         "        self._work = work\n"
@@ -73,7 +69,7 @@ POLL_RACES: Final = (
         "        self._over(None)\n"
         "        self._clock.callLater(self._limits.timeout_s, bool",
     ),
-    _race(
+    Break(
         "a_failed_tick_is_the_last",
         _TICKER,
         "        now_s = self._clock.seconds()\n        late =",

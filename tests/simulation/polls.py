@@ -11,6 +11,7 @@ from metrics_agent.metric import Metric, Series
 from tests.simulation.broker_session import Publication
 from tests.simulation.configuration import module_of
 from tests.simulation.http_device import BODY_LIMIT, DEVICE_PORT, HttpDevice
+from tests.simulation.raising import raise_if_wrong
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -32,20 +33,17 @@ class Polls:
 
     Args:
         world: that they are in.
+        violate: called with what must not happen, as `SeamChecks` does.
 
     Attributes:
         given_s: when the module was given a number last.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, violate: Callable[[str], object]) -> None:
         self._world = world
+        self.violate = violate
         self.device: HttpDevice = world.device
         self.given_s = 0.0
-
-    def violate(self, text: str) -> None:
-        """Record what must not happen; whatever follows a kill has not happened."""
-        if self._world.acts:
-            self._world.violate(text)
 
     def given(self, number: int) -> None:
         """Take note that the module was given a number, and emits it."""
@@ -107,11 +105,7 @@ class Poller:
             self._context.drop("no_answer")
             return ()
         self._check_running("a poll goes on")
-        wrong = self._plan(self._context.name, "poll")
-        if wrong == "raises":
-            raise RuntimeError("poll raises")
-        if wrong == "exits":
-            raise SystemExit("poll exits")
+        raise_if_wrong("poll", self._plan(self._context.name, "poll"))
         number = _number(reply.body) if reply.status == 200 else None
         if number is None:
             self._context.drop("no_number")

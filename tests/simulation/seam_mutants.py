@@ -12,42 +12,38 @@ _CONTEXT: Final = "supervision/context.py"
 _STATE: Final = "state/directory.py"
 
 
-def _race(name: str, path: str, old: str, new: str) -> Break:
-    return Break(name, path, old, new, "")
-
-
 SEAM_RACES: Final = (
-    _race(
+    Break(
         "a_timer_is_not_contained",
         _CONTEXT,
         "self.reactor.callLater(delay_s, self._guard.run, place, call, *args)",
         "self.reactor.callLater(delay_s, call, *args)",
     ),
-    _race(
+    Break(
         "a_timer_outlives_its_module",
         _CONTEXT,
         "        self._owned.own_call(delayed)\n",
         "",
     ),
-    _race(
+    Break(
         "a_library_that_calls_back_is_not_contained",
         _CONTEXT,
         "                self._guard.run(place, call, *args)\n\n        return contained",
         "                call(*args)\n\n        return contained",
     ),
-    _race(
+    Break(
         "a_library_calls_a_module_that_was_stopped",
         _CONTEXT,
         "            if not self._closed:\n                self._guard.run(place",
         "            if True:\n                self._guard.run(place",
     ),
-    _race(
+    Break(
         "work_is_not_cancelled_at_the_stop",
         _CONTEXT,
         "        self._owned.own_work(deferred)\n",
         "",
     ),
-    _race(
+    Break(
         "what_waits_for_work_goes_on_after_the_stop",
         _CONTEXT,
         "            if self._closed:\n"
@@ -55,37 +51,37 @@ SEAM_RACES: Final = (
         "            return None if",
         "            return None if",
     ),
-    _race(
+    Break(
         "what_a_thread_raises_is_not_contained",
         _CONTEXT,
         "self.watch(deferToThreadPool(self.reactor, pool, call, *args), place=place)",
         "deferToThreadPool(self.reactor, pool, call, *args)",
     ),
-    _race(
+    Break(
         "modules_block_the_threads_of_the_agent",
         _CONTEXT,
         "pool = self._resources.threads(self.name)",
         "pool = self.reactor.getThreadPool()",
     ),
-    _race(
+    Break(
         "a_value_is_read_from_the_file_although_it_is_older",
         _STATE,
         "        data = self._wanted\n        if data is None or self._stored:\n            try:",
         "        data = None\n        if data is None or self._stored:\n            try:",
     ),
-    _race(
+    Break(
         "a_value_that_must_be_there_at_once_comes_later",
         _STATE,
         "        if at_once:\n            self._attempt(",
         "        if False:\n            self._attempt(",
     ),
-    _race(
+    Break(
         "two_instances_of_a_module_share_their_files",
         _STATE,
         "        return self.root / state_directory_name(part)\n",
         '        return self.root / state_directory_name(part.partition(":")[0])\n',
     ),
-    _race(
+    Break(
         "a_value_that_waits_is_not_written_at_the_stop",
         _STATE,
         "        if data is not None and not self._stored:\n            self._attempt(",

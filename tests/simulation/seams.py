@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 
 from tests.simulation.configuration import MODULE_STOP_S
 from tests.simulation.polls import Polls
+from tests.simulation.raising import raise_if_wrong
 from tests.simulation.values import Values
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class SeamChecks:
     def __init__(self, world: World) -> None:
         self._world = world
         self.values = Values(self.violate, world.disk)
-        self.polls = Polls(world)
+        self.polls = Polls(world, self.violate)
         self._unlogged: dict[tuple[str, str], float] = {}
         self._published: dict[str, int] = {}
 
@@ -162,10 +163,7 @@ class Seams:
     def _go_wrong(self, step: str, wrong: str) -> None:
         if wrong in {"raises", "exits"}:
             self._checks.expect_log(self._name, step)
-        if wrong == "raises":
-            raise RuntimeError(f"{step} raises")
-        if wrong == "exits":
-            raise SystemExit(f"{step} exits")
+        raise_if_wrong(step, wrong)
 
     # -- timers ------------------------------------------------------------------------------
 
