@@ -49,6 +49,9 @@ _HANDLE_WAIT_S = 1.0
 _REST_WAIT_S = 0.5
 """And this long for what was read of it by then: 2 MiB at most, see `READ_AHEAD_BYTES`."""
 
+_SLACK_S = 5.0
+"""Both count no time in which the process stood still; a reload goes on so much later at most."""
+
 _IMPORT_WAIT_S = 10.0
 """An import that takes longer is waited for by the module that needs it."""
 
@@ -228,7 +231,8 @@ class Agent(MultiService):
                 _REST_WAIT_S,
                 plan.connections,
             )
-            await self._steps.take("deliveries", handle, _HANDLE_WAIT_S + _REST_WAIT_S + 5.0)
+            limit_s = _HANDLE_WAIT_S + _REST_WAIT_S + _SLACK_S
+            await self._steps.take("deliveries", handle, limit_s)
         if not self.stopping:
             await self._swap(plan)
 

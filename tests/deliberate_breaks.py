@@ -599,13 +599,13 @@ BREAKS: Final = (
     Break(
         "what_came_on_a_connection_that_ends_is_left",
         "agent.py",
-        'await self._steps.take("deliveries", handle, _HANDLE_WAIT_S + _REST_WAIT_S + 5.0)',
+        'await self._steps.take("deliveries", handle, limit_s)',
         "pass",
         "tests.test_agent_reload",
     ),
     Break(
         "what_was_read_before_a_late_barrier_is_not_waited_for",
-        "transports/mqtt/connection.py",
+        "transports/mqtt/last_reads.py",
         "while link.inflow.hands_on and",
         "while False and",
         "tests.transports.mqtt.test_read_ahead",

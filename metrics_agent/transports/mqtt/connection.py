@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from metrics_agent.backoff import Backoff
@@ -30,6 +29,7 @@ from metrics_agent.transports.mqtt.dial import dial
 from metrics_agent.transports.mqtt.engine import Published, Subscribed, Unsubscribed
 from metrics_agent.transports.mqtt.inflow import ENDING
 from metrics_agent.transports.mqtt.intake import Intake
+from metrics_agent.transports.mqtt.last_reads import LastReads
 from metrics_agent.transports.mqtt.link import MqttLink
 from metrics_agent.transports.mqtt.settings import MqttSettings
 from metrics_agent.transports.mqtt.subscriber import Subscriber
@@ -42,20 +42,6 @@ __all__ = ["MqttConnection"]
 
 _LOOK_AGAIN_S: Final = 0.5
 """While announcements are awaited: how often to look whether filters need not wait any more."""
-_REST_LOOK_S: Final = 0.01
-"""While what was read is handed on before a connection ends: how often to look whether it is."""
-_LONGEST_LOOK_S: Final = 0.1
-"""What takes longer does so because the process stood still."""
-
-
-@frozen
-class _Barrier:
-    """What waits for all that a broker has delivered, and how much had come before it."""
-
-    passed: Deferred[bool]
-    timeout_s: float
-    is_kept: bool
-    before_bytes: int
 
 
 class MqttConnection(Service):
@@ -122,7 +108,7 @@ class MqttConnection(Service):
         self._resubscribes = Timer(reactor, self._resubscribe)
         self._answers = Timer(reactor, self._answer_is_overdue)
         self._awaits_announcements = True
-        self._last_barrier: _Barrier | None = None
+        self._last_reads = LastReads(reactor, lambda: self.broker, log)
         self._too_long_logged = False
         self._remarks: tuple[str, ...] = ()
         self._reconnecting = Reconnecting(
@@ -234,7 +220,8 @@ class MqttConnection(Service):
         """Wait until what the broker has delivered so far was handled.
 
         Never passes while reading is paused: resume first. For a connection that is about
-        to end: nothing waits for announcements any more. `read_no_more` comes next.
+        to end: nothing waits for announcements any more, and one that no broker has accepted yet
+        ends at once. `read_no_more` comes next.
 
         Args:
             timeout_s: at most.
@@ -257,18 +244,7 @@ class MqttConnection(Service):
             gate.leave()
         else:
             gate.end()
-        barrier = link.barrier()
-        self._last_barrier = _Barrier(barrier, timeout_s, is_kept, link.received_bytes)
-        return as_deferred(self._pass(barrier, timeout_s))
-
-    async def _pass(self, barrier: Deferred[bool], timeout_s: float) -> bool:
-        end_s = self._reactor.seconds() + timeout_s
-        passed = await at_most(self._reactor, timeout_s, barrier)
-        late_s = self._reactor.seconds() - end_s
-        if passed is None and late_s > _LONGEST_LOOK_S:
-            # The process stood still: what came meanwhile is in the socket.
-            passed = await at_most(self._reactor, min(late_s, timeout_s), barrier)
-        return bool(passed)
+        return as_deferred(self._last_reads.wait(link, timeout_s, is_kept=is_kept))
 
     def read_no_more(self, rest_s: float, lifted: Collection[str] = ()) -> Deferred[None]:
         """Read nothing more and hand on what was read, also behind the answer to a barrier.
@@ -280,39 +256,11 @@ class MqttConnection(Service):
         link = self._link
         if link is None:
             return succeed(None)
-        # A broker that was silent has nothing for us, as far as is known.
-        last = self._last_barrier
-        was_silent = last is None or (
-            link.inflow.reading and link.received_bytes == last.before_bytes
-        )
+        was_silent = self._last_reads.was_silent(link)
         self.pause_reading(ENDING)
         for reason in lifted:
             self.resume_reading(reason)
-        return as_deferred(self._hand_on_rest(link, last, rest_s, was_silent=was_silent))
-
-    async def _hand_on_rest(
-        self, link: MqttLink, last: _Barrier | None, rest_s: float, *, was_silent: bool
-    ) -> None:
-        left_s, now_s = rest_s, self._reactor.seconds()
-        while link.inflow.hands_on and left_s > 0:
-            await deferLater(self._reactor, _REST_LOOK_S)
-            before_s, now_s = now_s, self._reactor.seconds()
-            # Time in which the process stood still does not count.
-            left_s -= min(now_s - before_s, _LONGEST_LOOK_S)
-        # With another one a stop has come in a reload, and reads on.
-        if last is None or last is not self._last_barrier:
-            return
-        is_late = link.alive and not last.passed.called
-        if link.inflow.waits or (is_late and not was_silent):
-            self._log.warn(
-                "Not all that broker {broker} had to send was handled within {seconds:g} s, and "
-                "its connection ends: {unread}.",
-                broker=self.broker,
-                seconds=round(last.timeout_s, 1),
-                unread="the rest at QoS 0 is lost, at QoS 1 it comes again"
-                if last.is_kept
-                else "the rest is lost",
-            )
+        return as_deferred(self._last_reads.hand_on(link, rest_s, was_silent=was_silent))
 
     def acknowledged(self, timeout_s: float) -> Deferred[bool]:
         """Wait until all that was handled so far is acknowledged.
