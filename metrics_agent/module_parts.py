@@ -139,6 +139,7 @@ class ModuleParts:
 
     def make_supervisor(self, module: ModulePlan, plan: Plan, on_state: OnState) -> Supervisor:
         """Make the supervisor of a module of a plan."""
+        self._threads.keep({each.name for each in plan.modules})
         settings = plan.config.settings
         log = self._platform.make_logger(module.name)
         counters = self._counters.of(module.name)

@@ -7,7 +7,7 @@ and no state written. So each module has a pool of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from twisted.python.threadpool import ThreadPool
@@ -43,6 +43,11 @@ class ModuleThreads:
         self._reactor = reactor
         self._make = make
         self._pools: dict[str, Any] = {}
+
+    def keep(self, modules: Collection[str]) -> None:
+        """End the threads of all other modules, each as soon as it has nothing to do."""
+        for name in self._pools.keys() - modules:
+            self._pools.pop(name).adjustPoolsize(0, 0)
 
     def of(self, module: str) -> Any:
         """Return the pool of a module."""

@@ -42,6 +42,26 @@ class ModuleThreadsTests(SynchronousTestCase):
         self.assertEqual(pool.max, MODULE_THREADS)
         pool.stop()
 
+    def test_modules_that_are_gone(self) -> None:
+        """They keep no idle thread, and those of calls that hang end with these."""
+        hanging, ended = Event(), Event()
+        gone, kept = self.threads.of("gone"), self.threads.of("kept")
+        for call in (hanging.wait, ended.set):
+            gone.callInThread(call)
+        kept.callInThread(int)
+        self.assertTrue(ended.wait(10))
+        threads = list(gone.threads)
+        self.threads.keep({"kept"})
+        hanging.set()
+        for thread in threads:
+            thread.join(10)
+            self.assertFalse(thread.is_alive())
+        self.assertEqual(len(kept.threads), 1)
+        self.assertIs(self.threads.of("kept"), kept)
+        self.assertIsNot(self.threads.of("gone"), gone)
+        for *_when, stop in self.at_shutdown:
+            stop()
+
 
 class ContextTests(ContextCase):
     """What a context uses."""

@@ -27,6 +27,9 @@ class SimThreads:
         self._free = most
         self._waiting: deque[Callable[[], object]] = deque()
 
+    def adjustPoolsize(self, _least: int, _most: int) -> None:
+        """Threads that have nothing to do are not counted."""
+
     def once_free(self, call: Callable[[], object]) -> None:
         """Call when a thread is free, which has nothing to do."""
         if self._free:
