@@ -87,6 +87,7 @@ class Way:
             connection=lambda _name, _settings: connection,
             state=state,
             limits=TickerLimits(3, 3.0),
+            threads=lambda _name: clock,
         )
         context = Context("tasmota", Logger(), resources, self.counters, lambda _error: None)
         MODULE.make(MODULE.settings(), context).startService()
