@@ -207,7 +207,7 @@ def main() -> int:
     results = []
     with ThreadPoolExecutor(options.jobs) as pool:
         chosen = _chosen(options.names)
-        for ended in pool.map(lambda each: try_one(*each, options.seconds), chosen):
+        for ended in pool.map(lambda each: try_one(each[0], each[1], options.seconds), chosen):
             result = evolve(ended, when=f"{datetime.now(timezone.utc):%d %b %H:%M}")
             results.append(result)
             if options.results is not None:

@@ -88,8 +88,8 @@ class MidTurnTests(SynchronousTestCase):
 
             world.clock.on_turn = turn
             self.keep_busy(world)
-            self.assertEqual(len(states), 2, name)
-            self.assertEqual(*states, name)
+            before, after = states
+            self.assertEqual(before, after, name)
             self.assertEqual(world.violations, [], name)
 
     def test_a_message_that_a_dead_module_looks_at(self) -> None:
