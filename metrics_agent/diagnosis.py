@@ -57,7 +57,7 @@ class Diagnosis:
     def connection_settings(self, settings: MqttSettings) -> MqttSettings:
         """Return the settings to connect with instead: another client id, and no session."""
         name = throwaway_id(settings.client_id)
-        return evolve(settings, client_id=name, persistent_session=False, session_expiry=0)
+        return evolve(settings, client_id=name, persistent_session=False)
 
     def _config(self, config: AgentConfig) -> AgentConfig:
         return evolve(config, settings=evolve(config.settings, output=self.output))

@@ -128,6 +128,10 @@ class _Range(_Limited):
         low, high = self.spec.minimum, self.spec.maximum
         return (low is None or value >= low) and (high is None or value <= high)
 
+    def hint(self, value: Any) -> str:
+        low = self.spec.minimum
+        return self.spec.below if low is not None and value < low else ""
+
 
 @frozen(eq=False, repr=False)
 class _Either(Shape):

@@ -30,6 +30,7 @@ class Spec:
         choices: the allowed values, or empty for no such limit.
         example: a value as the file writes it, or None.
         zero: what 0 means, such as ``off``; 0 is then allowed below the minimum.
+        below: what to do in place of a value below the minimum, or empty.
         instead_of: the setting that this one replaces, or empty.
         file: what the file is that the setting names, or None where it names none.
         unlocked_by: the setting with the password of that file, or empty.
@@ -44,6 +45,7 @@ class Spec:
     choices: tuple[object, ...] = ()
     example: object = None
     zero: str = ""
+    below: str = ""
     instead_of: str = ""
     file: FileUse | None = None
     unlocked_by: str = ""
@@ -61,6 +63,7 @@ def setting(
     choices: Sequence[object] = (),
     example: object = None,
     zero: str = "",
+    below: str = "",
     instead_of: str = "",
     file: FileUse | None = None,
     unlocked_by: str = "",
@@ -79,6 +82,7 @@ def setting(
         choices: the values that are allowed.
         example: a value as the file writes it, for the documentation.
         zero: what 0 means, such as ``"off"``; allows 0 below the minimum.
+        below: what to do in place of a value below the minimum; the end of the fault.
         instead_of: the setting that this one replaces: a file has one or the other. The sample
             configuration sets this one apart.
         file: for a setting that names a file: what it is. `metrics-agent check` then opens it, and
@@ -98,6 +102,7 @@ def setting(
         tuple(choices),
         example,
         zero,
+        below,
         instead_of,
         file,
         unlocked_by,

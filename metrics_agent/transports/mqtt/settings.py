@@ -105,9 +105,14 @@ class MqttSettings(ConnectionSettings):
     )
     session_expiry: Duration = setting(
         default="7d",
-        doc="With MQTT 5: how long the broker keeps the session while we are away.",
-        minimum=0,
+        doc=(
+            "With MQTT 5: how long the broker keeps the session while we are away. For no session "
+            "set persistent_session = false."
+        ),
+        # With 0 the session ends with the connection: what is unread at a stop would be lost.
+        minimum=1,
         maximum=_MAX_EXPIRY_S,
+        below="for no session set persistent_session = false",
     )
     receive_maximum: int = setting(
         default=1_000,

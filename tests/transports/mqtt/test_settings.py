@@ -94,6 +94,18 @@ class FileTests(SynchronousTestCase):
                 result = structure(MqttSettings, {key: value}, "modules.x")
                 self.assertEqual([fault.path for fault in result.faults], [f"modules.x.{key}"])
 
+    def test_session_that_ends_with_the_connection(self) -> None:
+        """Nothing sent at QoS 1 would come again: the fault names the setting for that."""
+        for raw in ("0s", "400ms"):
+            result = structure(MqttSettings, {"session_expiry": raw}, "modules.x")
+            (fault,) = map(str, result.faults)
+            self.assertIn(f'modules.x.session_expiry: got "{raw}"', fault)
+            self.assertIn('from "1s" to "365d"; ', fault)
+            self.assertTrue(fault.endswith("; for no session set persistent_session = false"))
+        for raw, hint in (("1s", []), ("366d", [""])):
+            result = structure(MqttSettings, {"session_expiry": raw}, "modules.x")
+            self.assertEqual([fault.hint for fault in result.faults], hint)
+
 
 class SharingTests(SynchronousTestCase):
     """Which modules share a connection."""
