@@ -119,6 +119,11 @@ _FRAGILE_TIMES: Final = 3
 """How often it strikes at least where the output is one that needs care."""
 _INSIDE_SHARE: Final = 0.6
 """So many of the faults that may strike amid a turn do; the others strike right after it."""
+_AMID_SHARE: Final = 0.3
+_AMID: Final = ("kill", "kill", "kill", "power", "sigterm", "sigterm_again", "sigint", "sighup")
+_AMID_TIMES: Final = 12
+"""In this share of the runs these strike so often beside the others, since they are the ones that
+strike amid a turn."""
 INSIDE: Final = frozenset(BOUNDARIES) - {"turn", "acknowledgement", "line"}
 """Boundaries that the agent's own code passes amid its turn. Where its peers pass one, the process
 ends at the next of these, or after the turn."""
@@ -156,6 +161,13 @@ def _without_cost(kinds: Collection[str], random: Random) -> list[str]:
         for kind in kinds
         if not may_cost_names({kind, *beside}) and (beside or kind != FORGOTTEN)
     ]
+
+
+def _at_boundary_share(kind: str) -> float:
+    """Return how often a fault waits for a boundary."""
+    if kind in ENDS | SIGNALS:
+        return 0.85
+    return 0.6 if kind in AT_BOUNDARIES else 0.2
 
 
 @define(eq=False)
@@ -218,6 +230,8 @@ class Faults:
             self.plan.append((len(self.plan), time_s, random.choice(kinds)))
         for _ in range(_FRAGILE_TIMES if is_fragile and _FRAGILE_KIND in kinds else 0):
             self.plan.append((len(self.plan), random.uniform(0.0, seconds), _FRAGILE_KIND))
+        amid = [kind for kind in _AMID if kind in possible and kind not in left_out]
+        self._add_amid(amid, seconds, random)
         if only is not None:
             self.plan = [each for each in self.plan if each[0] in only]
         self._seconds = seconds
@@ -228,6 +242,13 @@ class Faults:
         self._ends: list[_Armed] = []
         self._awaiting: list[tuple[Moment, _Armed]] = []
         self._over = False
+
+    def _add_amid(self, kinds: Sequence[str], seconds: float, random: Random) -> None:
+        """Add some that strike amid a turn, in some runs."""
+        if kinds and Random(f"{self._world.seed} amid").random() < _AMID_SHARE:
+            for _ in range(_AMID_TIMES):
+                time_s = random.uniform(0.0, seconds)
+                self.plan.append((len(self.plan), time_s, random.choice(kinds)))
 
     def begin(self) -> None:
         """Let them happen from now on."""
@@ -297,7 +318,7 @@ class Faults:
             moment = random.choice(MOMENTS)
             times = random.randint(1, random.choice((1, 1, _TURNS_OF_MOMENT)))
             self.await_moment(moment, times, number, kind)
-        elif random.random() < (0.6 if kind in AT_BOUNDARIES else 0.2):
+        elif random.random() < _at_boundary_share(kind):
             boundary = random.choice(list(BOUNDARIES))
             times = random.randint(1, random.choice((2, BOUNDARIES[boundary])))
             is_inside = boundary == "disk" or random.random() < _INSIDE_SHARE
