@@ -32,6 +32,7 @@ from metrics_agent.describe import update
 from tests.deliberate_breaks import BREAKS, Break
 from tests.simulation.announced_mutants import ANNOUNCED_RACES
 from tests.simulation.fix_mutants import FIXES, NOT_TRIED
+from tests.simulation.found_mutants import FOUND
 from tests.simulation.http_mutants import HTTP_RACES
 from tests.simulation.poll_mutants import POLL_RACES
 from tests.simulation.race_mutants import RACES
@@ -49,7 +50,7 @@ PACKAGE: Final = Path(metrics_agent.__file__).parent
 TESTS: Final = Path(__file__).parent.parent
 
 GROUPS: Final[dict[str, tuple[Break, ...]]] = {
-    "fix": FIXES,
+    "fix": (*FIXES, *FOUND),
     "break": tuple(each for each in BREAKS if each.name not in OUT_OF_REACH),
     "race": (*RACES, *HTTP_RACES, *ANNOUNCED_RACES, *SEAM_RACES, *POLL_RACES),
 }

@@ -1,0 +1,63 @@
+"""Fixes of faults that the simulation has found, reverted one by one; see `mutants` and `seeds`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.deliberate_breaks import Break
+
+__all__ = ["FOUND"]
+
+_GATE: Final = "transports/mqtt/announcement_gate.py"
+_LINK: Final = "transports/mqtt/link.py"
+
+
+def _found(name: str, path: str, old: str, new: str) -> Break:
+    return Break(name, path, old, new, "")
+
+
+FOUND: Final = (
+    _found(
+        "a_disconnect_costs_what_was_set_aside",
+        _LINK,
+        "causes.of_disconnect(event.code, self._client_id), hand_on=True",
+        "causes.of_disconnect(event.code, self._client_id)",
+    ),
+    _found(
+        "a_silent_broker_costs_what_was_set_aside",
+        _LINK,
+        'causes.of_silence("PINGREQ", silent_s), hand_on=True',
+        'causes.of_silence("PINGREQ", silent_s)',
+    ),
+    _found(
+        "what_a_lost_connection_brought_is_set_aside_again",
+        _GATE,
+        "        if self._over:\n",
+        "        if False:\n",
+    ),
+    _found(
+        "a_stop_whose_connection_is_lost_hands_on_what_came_later",
+        _GATE,
+        "        if not self._leaves:\n            self.end()",
+        "        self.end()",
+    ),
+    _found(
+        "filters_are_given_up_while_announcements_may_be_missing",
+        "transports/mqtt/connection.py",
+        "gives_up=gate.complete and not awaits",
+        "gives_up=True",
+    ),
+    _found(
+        "a_long_bad_line_waits_behind_a_413",
+        "output/http/writer.py",
+        "        if self._out.proven and len(search) == 1 and (more := self._grow()):\n",
+        "        if False and (more := self._grow()):\n",
+    ),
+    _found(
+        "a_wait_until_a_date_counts_from_our_own_clock",
+        "output/http/answers.py",
+        'headers.get("date", "")',
+        '""',
+    ),
+)
+"""Those that are no other mutant yet."""
