@@ -12,7 +12,7 @@ from typing import Final
 from metrics_agent.cause import Cause
 from metrics_agent.transports.mqtt.engine import TOO_LARGE
 
-__all__ = ["DELIVERED", "NO_SUBSCRIBER", "TOO_LARGE", "cause_of", "may_be_size"]
+__all__ = ["DELIVERED", "NO_SUBSCRIBER", "TOO_LARGE", "cause_of", "may_be_content", "may_be_lines"]
 
 DELIVERED: Final = 0x00
 NO_SUBSCRIBER: Final = 0x10
@@ -34,7 +34,8 @@ _TEXTS: Final[Mapping[int, str]] = {
     _QUOTA: "the broker says that a quota is exceeded",
     _BAD_FORMAT: "the broker says that line protocol is not the format of {topic!r}",
 }
-_USER_ACTION: Final = frozenset({_NOT_AUTHORISED, _BAD_TOPIC, _BAD_FORMAT})
+_USER_ACTION: Final = frozenset({_NOT_AUTHORISED, _BAD_TOPIC})
+_CONTENT: Final = frozenset({_UNSPECIFIED, _IMPLEMENTATION, _BAD_FORMAT})
 
 
 def cause_of(code: int, topic: str) -> Cause:
@@ -52,6 +53,11 @@ def cause_of(code: int, topic: str) -> Cause:
     )
 
 
-def may_be_size(code: int) -> bool:
-    """Return whether a smaller message may be accepted; after `TOO_LARGE` it is."""
-    return code in {_UNSPECIFIED, _IMPLEMENTATION, TOO_LARGE, _QUOTA}
+def may_be_content(code: int) -> bool:
+    """Return whether a line may be refused for what it is, so that it is searched soon."""
+    return code in _CONTENT
+
+
+def may_be_lines(code: int) -> bool:
+    """Return whether a message of fewer or of other lines may be accepted."""
+    return may_be_content(code) or code in {TOO_LARGE, _QUOTA}

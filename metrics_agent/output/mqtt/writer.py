@@ -12,6 +12,10 @@ A single line that is refused so is searched with the next ones by a `Search`, a
 request over HTTP are: it is dropped only if it is refused alone and another one is delivered. Else
 the limit is not one on size, and nothing is dropped.
 
+A refusal that may be due to what a line says (`may_be_content`) has the whole message searched at
+once, as HTTP does, and messages become shorter only if no bad line is found. Only single lines wait
+in such a search, for the shortest delay.
+
 `TOO_LARGE`, as of mosquitto with a `message_size_limit`, leaves no doubt. Then each step is taken
 at once, nothing is reported but the lines that are dropped, and a line that waits alone for another
 one is dropped after a while, as over HTTP.
@@ -27,7 +31,13 @@ from twisted.internet.defer import Deferred, succeed
 from metrics_agent.backoff import Backoff
 from metrics_agent.cause import Cause
 from metrics_agent.output.lines import split_lines
-from metrics_agent.output.mqtt.answers import DELIVERED, TOO_LARGE, cause_of, may_be_size
+from metrics_agent.output.mqtt.answers import (
+    DELIVERED,
+    TOO_LARGE,
+    cause_of,
+    may_be_content,
+    may_be_lines,
+)
 from metrics_agent.output.outgoing import Outgoing
 from metrics_agent.output.pace import LONGEST_WAIT_S
 from metrics_agent.output.search import Search
@@ -42,6 +52,8 @@ into the 10,000 metrics that Telegraf keeps by default. It acknowledges none tha
 _CUTS: Final = 2
 """So many connections that end one after the other while the same message is in flight: that is
 not the restart of a broker."""
+_PAIR: Final = 2
+"""A search that began with one line has another one with it: if both pass, size was no reason."""
 _SEARCHED_LINES: Final = 4096
 _SEARCHED_BYTES: Final = 8 * FULL_BYTES
 """A search that has failed gets more lines up to so many, or until it has so much."""
@@ -107,7 +119,7 @@ class MqttWriter:
         self._doubtful = False
         self._lost_in_search = False
         self._is_behind = False
-        self._too_large = False
+        self._refusal = DELIVERED
         self._cuts = 0
         self._publisher = connect(self)
         self._publisher.start()
@@ -197,17 +209,16 @@ class MqttWriter:
             self._source.recovered()
         if self._out.closed:
             return
-        if self._search is None or self._too_large:
+        if self._search is None:
             self._go_on()
         else:
-            # Slowly: a quota on messages for each second must not look like one bad line.
-            self._out.retry_in(self._backoff.next_delay_s())
+            self._step()
 
     def unanswered(self) -> None:
         """Publish it again on the next connection."""
         self._in_flight = False
         self._cuts += 1
-        self._doubtful, self._too_large = True, False
+        self._doubtful, self._refusal = True, DELIVERED
         self._lost_in_search = self._search is not None
         if self._cuts >= _CUTS:
             self._shorten("the broker ends the connection when it gets it")
@@ -227,20 +238,33 @@ class MqttWriter:
 
     def _refuse(self, code: int) -> None:
         cause = cause_of(code, self._topic)
-        self._too_large = code == TOO_LARGE
-        if self._too_large:
-            self._shorten(cause.text)
-            if not self._out.closed and not self._out.retries.active:
-                self._go_on()
-            return
-        self._doubtful = True
-        if self._search is None or not may_be_size(code):
-            self._source.trouble(f"{self._name}: {cause.text}", cause.kind)
-        if may_be_size(code):
-            self._shorten(cause.text)
-        if not self._out.closed and not self._out.retries.active:
+        self._refusal = code
+        if code != TOO_LARGE:
+            self._doubtful = True
+            if self._search is None or not may_be_lines(code):
+                self._source.trouble(f"{self._name}: {cause.text}", cause.kind)
+        if not may_be_lines(code):
             backoff, slow = self._backoff, cause.needs_user_action
             self._out.retry_in(backoff.longest_delay_s() if slow else backoff.next_delay_s())
+            return
+        self._shorten(cause.text)
+        if not self._out.closed and not self._out.retries.active:
+            self._step()
+
+    def _step(self) -> None:
+        """Publish what is next in a search, or after one.
+
+        A single line waits, since its refusal may drop it: a quota on messages for each second
+        must not look like one bad line.
+        """
+        search, refusal = self._search, self._refusal
+        is_line = search is not None and search.request().count(b"\n") == 1
+        if refusal == TOO_LARGE or (may_be_content(refusal) and not is_line):
+            self._go_on()
+        elif may_be_content(refusal):
+            self._out.retry_in(self._backoff.first_delay_s())
+        else:
+            self._out.retry_in(self._backoff.next_delay_s())
 
     def _shorten(self, reason: str) -> None:
         """Make messages half as long as the first part, for a while; search where that is a line.
@@ -253,8 +277,7 @@ class MqttWriter:
             self._search.refused(reason)
             self._look_at_search(self._search)
             return
-        first = self._out.parts[0]
-        if len(split_lines(first)) > 1:
+        if not may_be_content(self._refusal) and len(split_lines(self._out.parts[0])) > 1:
             self._out.shorten()
             return
         self._cuts = 0
@@ -290,20 +313,25 @@ class MqttWriter:
             text = f"the broker takes no line, not even a single one ({reason}), check its limits"
             self._doubtful = True
             self._source.trouble(f"{self._name}: {text}", "no_acceptable_line")
-            if self._too_large:
+            too_large = self._refusal == TOO_LARGE
+            if too_large or may_be_content(self._refusal):
                 # Where more wait than are searched at once, a good line may be among them.
-                delay_s = 0.0 if self._is_behind else self._backoff.next_delay_s()
+                at_once = too_large and self._is_behind
+                delay_s = 0.0 if at_once else self._backoff.next_delay_s()
                 wants_lines = not search.grew and self._has_room()
                 self._out.retry_in(delay_s, wants_lines=wants_lines)
             else:
                 self._out.retry_in(self._backoff.longest_delay_s())
 
     def _is_one_long_line(self, search: Search) -> bool:
-        return self._too_large and len(search) == 1 and self._out.may_be_one_bad_line()
+        is_too_large = self._refusal == TOO_LARGE
+        return is_too_large and len(search) == 1 and self._out.may_be_one_bad_line()
 
     def _drop_rejected(self, search: Search) -> None:
         for line, reason in search.rejected:
             self._source.rejected(1, reason, line)
+        if may_be_content(self._refusal) and not search.rejected and len(search) > _PAIR:
+            self._out.shorten()  # it was the size
         self._search = None
         self._out.first_is_done()  # which may close us
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from metrics_agent.output.mqtt.answers import cause_of, may_be_size
+from metrics_agent.output.mqtt.answers import cause_of, may_be_content, may_be_lines
 
 
 class AnswerTests(SynchronousTestCase):
@@ -12,7 +12,7 @@ class AnswerTests(SynchronousTestCase):
 
     def test_causes(self) -> None:
         """The text says what to look at, and only where the user can help is it tried slowly."""
-        for code, words, user, size in (
+        for code, words, user, lines in (
             (
                 0x10,
                 "Telegraf is not subscribed to 'a/b', check its inputs.mqtt_consumer",
@@ -26,11 +26,12 @@ class AnswerTests(SynchronousTestCase):
             (0x91, "the broker refuses the message", False, False),
             (0x95, "the message is too large", False, True),
             (0x97, "a quota is exceeded", False, True),
-            (0x99, "line protocol is not the format of 'a/b'", True, False),
+            (0x99, "line protocol is not the format of 'a/b'", False, True),
             (0xFE, "the broker refuses the message", False, False),
         ):
             cause = cause_of(code, "a/b")
             self.assertIn(words, cause.text)
             self.assertIn(f"(MQTT reason code 0x{code:02x})", cause.text)
-            self.assertEqual((cause.needs_user_action, may_be_size(code)), (user, size))
+            self.assertEqual((cause.needs_user_action, may_be_lines(code)), (user, lines))
+            self.assertEqual(may_be_content(code), code in {0x80, 0x83, 0x99})
             self.assertEqual(cause.kind, f"puback_{code}")

@@ -454,6 +454,74 @@ class TooLargeTests(MqttCase):
         self.assertEqual((self.successResultOf(drained), self.settled), (1, [A]))
 
 
+class ContentTests(MqttCase):
+    """Lines that the broker refuses for what they are: 0x80, 0x83 and 0x99."""
+
+    def refuse(self, code: int) -> None:
+        self.broker.answer = lambda payload: code if b"bad" in payload else 0
+
+    def test_good_lines_are_not_held_up(self) -> None:
+        """Some bad lines in a burst hold up the good ones beside and behind them for seconds."""
+        for code in (0x80, 0x83, 0x99):
+            for places in ({0}, {0, 1, 2, 3, 4}, {20, 70, 120, 170, 220}):
+                with self.subTest(code=code, places=places):
+                    self.forget_settled()
+                    self.refuse(code)
+                    words = [b"bad" if n in places else b"ok" for n in range(280)]
+                    lines = [b"%s a=%d 1\n" % (word, n) for n, word in enumerate(words)]
+                    self.write(*lines, urgent=True)
+                    self.write(A)
+                    self.advance(15)
+                    self.assertEqual(self.settled, [*lines, A])
+                    self.assertEqual(self.sink.problem, "")
+        self.assertEqual(self.sink.dropped, {"rejected": 3 * 11})
+
+    def test_messages_stay_long(self) -> None:
+        """They are shorter after a refusal only where the search finds no bad line."""
+        self.refuse(0x83)
+        self.write(b"bad a=1 1\n", A, urgent=True)
+        self.advance(5)
+        self.write_lines(250)
+        self.advance(1)
+        self.assertGreater(len(self.broker.messages[-1]), 20_000)
+        self.broker.answer = lambda payload: 0x80 if len(payload) > 3000 else 0
+        for _ in range(5):
+            data = self.write_lines(250)
+            self.advance(30)
+            self.assertEqual(self.settled[-1], data)
+        before = len(self.broker.messages)
+        self.write_lines(250)
+        self.advance(1)
+        self.assertLess(len(self.broker.messages) - before, 20)
+        self.assertEqual(self.sink.dropped, {"rejected": 1})
+
+    def test_all_are_refused(self) -> None:
+        """Nothing is dropped, and it is tried slowly."""
+        self.broker.answer = lambda _payload: 0x83
+        for number in range(300):
+            self.write(b"m a=%d 1\n" % number, urgent=True)
+            self.advance(1)
+        self.assertEqual((self.settled, self.sink.dropped), ([], {}))
+        self.assertLess(len(self.broker.messages), 250)
+
+    def test_limit_on_messages(self) -> None:
+        """Where a broker refuses what comes too fast no line is dropped."""
+        accepted_s = [-1.0]
+
+        def answer(_payload: bytes) -> int:
+            if self.clock.seconds() - accepted_s[-1] < 0.2:
+                return 0x83
+            accepted_s.append(self.clock.seconds())
+            return 0
+
+        self.broker.answer = answer
+        lines = [b"m a=%d 1\n" % number for number in range(40)]
+        for line in lines:
+            self.write(line, urgent=True)
+        self.advance(120)
+        self.assertEqual((self.settled, self.sink.dropped), (lines, {}))
+
+
 class LoneLineTests(MqttCase):
     """A single line that the broker does not take, and does not say why."""
 
@@ -647,7 +715,7 @@ class StopTests(MqttCase):
 class AccountTests(SynchronousTestCase):
     """Whatever the broker does."""
 
-    @given(lists(sampled_from([0, 0, 0x10, 0x87, 0x99]), max_size=12))
+    @given(lists(sampled_from([0, 0, 0x10, 0x87, 0x90]), max_size=12))
     @settings(deadline=None)
     def test_each_line_once_and_in_order(self, answers: list[int | Cause]) -> None:
         """What was answered with 0x00, joined, is all that was written; settled after that."""
@@ -655,7 +723,7 @@ class AccountTests(SynchronousTestCase):
         self.assertEqual(delivered, written)
         self.assertEqual(case.sink.dropped, {})
 
-    @given(lists(sampled_from([0, 0, 0x10, 0x80, 0x87, 0x97, CUT]), max_size=30))
+    @given(lists(sampled_from([0, 0, 0x10, 0x80, 0x87, 0x97, 0x99, CUT]), max_size=30))
     @settings(deadline=None)
     def test_each_line_once(self, answers: list[int | Cause]) -> None:
         """Where lines are searched each is delivered once or counted as rejected."""
