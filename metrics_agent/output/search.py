@@ -12,6 +12,13 @@ accepted, the stretches between those that were tried are sent, and each that is
 halved; those that were tried are sent once more, alone. An accepted line is never sent again. For
 each bad line this costs some ``2 log2(n)`` requests, and never more than ``3 n`` in all. A fault in
 between may change what the address is: then a line of the rest has to be accepted again.
+
+Some answers may also mean that the server takes nothing for a while. After such an answer, one that
+is not `sure`, a line is bad only if it was rejected alone before and after another one was
+accepted, or if it alone is left. So a line that is rejected when there are others to come is sent
+once more after the next that is accepted, and one line is kept for the end to be that. If many
+such answers follow each other, a line of the rest has to be accepted again. Where no line is
+accepted such a search sends fewer requests each time that it begins again.
 """
 
 from __future__ import annotations
@@ -24,6 +31,12 @@ __all__ = ["PROBES", "Search"]
 
 PROBES: Final = 16
 """Single lines that are tried before the search fails."""
+
+_LATER_PROBES: Final = PROBES // 4
+"""After answers that are not sure so many are tried when it begins again."""
+_MANY: Final = 2 * PROBES
+"""So many rejections in a row may mean that all is rejected: more than halving takes."""
+_PAIR: Final = 2
 
 _GOLDEN: Final = 0.618034
 """Each round tries other lines than those before: its multiples spread over all."""
@@ -45,10 +58,14 @@ class Search:
         self._most_bytes = most_bytes
         self._round = 0
         self._anchored = False
-        self._doubted = False
+        self._sure = True
+        self._doubts = 0
+        self._keeps = False
         self._stretches: list[range] = []
         self._probes: list[int] = []
         self._tried: list[int] = []
+        self._suspects: list[int] = []
+        self._rejected_before: set[int] = set()
         self._together = range(0)
         self._bad: list[tuple[bytes, str]] = []
         self.rejected: list[tuple[bytes, str]] = []
@@ -67,7 +84,7 @@ class Search:
     @property
     def found(self) -> bool:
         """Whether all is known: every line that is not in `rejected` is stored."""
-        return self._anchored and not self._stretches
+        return self._anchored and not self._stretches and not self._suspects
 
     @property
     def failed(self) -> bool:
@@ -83,14 +100,17 @@ class Search:
 
     def accepted(self) -> None:
         """Take that the request was accepted."""
+        self._doubts = 0
         if self._together:
             self._anchored = True
             self._stretches = list(self._pieces(0, self._together.start))
             self._together = range(0)
             self.rejected = list(self._bad)
         elif self._anchored:
-            self._doubted = False
             del self._stretches[0]
+            self._stretches += [range(each, each + 1) for each in self._suspects]
+            self._rejected_before.update(self._suspects)
+            self._suspects = []
         else:
             self._anchored = True
             tried = sorted([*self._tried, self._probes[0]])
@@ -100,30 +120,58 @@ class Search:
             self._stretches += [range(each, each + 1) for each in self._tried]
             self.rejected = list(self._bad)
 
-    def refused(self, reason: str) -> None:
-        """Take that the request was rejected."""
+    def refused(self, reason: str, *, sure: bool = True) -> None:
+        """Take that the request was rejected.
+
+        Args:
+            reason: what the server says.
+            sure: it cannot mean that the server takes nothing for a while.
+        """
+        self._sure = sure
         if self._together:
             self._together = range(0)
             self._begin_round()
         elif not self._anchored:
             index = self._probes.pop(0)
             self._tried.append(index)
+            self._rejected_before.add(index)
             self.rejected.append((self._lines[index], reason))
-        elif self._doubted:
-            # The lines, or the address? What is not known yet is searched again.
-            self._anchored = self._doubted = False
-            self._bad = self.rejected
-            self._lines = [self._lines[at] for stretch in self._stretches for at in stretch]
-            self._new = len(self._lines)
-            self._stretches = []
-            self._begin_round()
+        elif self._doubts >= _MANY:
+            self._search_rest()  # the lines, or the address?
         else:
-            stretch = self._stretches.pop(0)
-            if len(stretch) == 1:
+            self._doubts += not sure
+            self._narrow(self._stretches.pop(0), reason)
+            if self._suspects and not self._stretches:
+                self._search_rest()
+
+    def _narrow(self, stretch: range, reason: str) -> None:
+        """Halve what was rejected, or judge the line."""
+        if len(stretch) == 1:
+            is_last = not self._stretches and not self._suspects and not self.rejected
+            if self._sure or is_last or stretch.start in self._rejected_before:
                 self.rejected.append((self._lines[stretch.start], reason))
             else:
-                middle = len(stretch) // 2
-                self._stretches[:0] = [stretch[:middle], stretch[middle:]]
+                self._suspects.append(stretch.start)
+            return
+        if len(stretch) > _PAIR and not self._sure and not self._keeps:
+            self._keeps = True
+            self._stretches.append(stretch[-1:])
+            stretch = stretch[:-1]
+        middle = len(stretch) // 2
+        self._stretches[:0] = [stretch[:middle], stretch[middle:]]
+
+    def _search_rest(self) -> None:
+        """Begin again with what is not known yet."""
+        self._anchored = self._keeps = False
+        self._doubts = 0
+        self._bad = self.rejected
+        rest = [*self._suspects, *(at for stretch in self._stretches for at in stretch)]
+        before = self._rejected_before.union(self._suspects)
+        self._rejected_before = {new for new, at in enumerate(rest) if at in before}
+        self._lines = [self._lines[at] for at in rest]
+        self._new = len(rest)
+        self._stretches, self._suspects = [], []
+        self._begin_round()
 
     def again(self, more: Sequence[bytes] = ()) -> None:
         """Begin again after it `failed`: with all or all that is new, then with other lines alone.
@@ -142,14 +190,15 @@ class Search:
 
     def doubt(self) -> None:
         """Take that a request failed: a line has to be accepted again before another one is bad."""
-        self._doubted = self._anchored
+        self._doubts = _MANY
 
     def _begin_round(self) -> None:
         count, new = len(self._lines), self._new
+        most = PROBES if self._sure or not self._round else _LATER_PROBES
         # First some of what has come meanwhile, which would be few among thousands of bad lines.
-        some = PROBES // 2 if 0 < new < count else 0
+        some = most // 2 if 0 < new < count else 0
         probes = [*self._spread(range(count - new, count), some)]
-        probes += self._spread(range(count), PROBES - some)
+        probes += self._spread(range(count), most - some)
         self._probes = list(dict.fromkeys(probes))
         self._tried = []
         self.rejected = list(self._bad)

@@ -82,6 +82,35 @@ class SearchTests(SynchronousTestCase):
         if len(lines) > 1:
             self.assertLessEqual(server.longest_bytes, max(most_bytes, len(max(lines, key=len))))
 
+    @given(lists(booleans(), min_size=1, max_size=60), integers(0, 120), integers(0, 80))
+    @example([True, True, False], 0, 0)
+    @example([True] * 40 + [False] * 3, 0, 0)
+    def test_server_that_rejects_all_for_a_while(
+        self, bad: list[bool], start: int, length: int
+    ) -> None:
+        """Where answers are not sure each good line is stored once, whenever all are rejected."""
+        lines = numbered(len(bad))
+        bad_lines = {line for line, is_bad in zip(lines, bad, strict=True) if is_bad}
+        if not bad_lines:
+            start = 0  # or they would not have been rejected together
+        server = Server(bad_lines)
+        search = Search(lines, MOST_BYTES)
+        more: list[bytes] = []
+        for _ in range(5000):
+            if search.found:
+                break
+            if search.failed:
+                more.append(b"more %d\n" % len(more))
+                search.again(more[-1:])
+            server.wrong_path = start <= server.requests < start + length
+            if server.accepts(search.request()):
+                search.accepted()
+            else:
+                search.refused("bad", sure=False)
+        self.assertTrue(search.found)
+        self.assertEqual(sorted(server.stored), sorted({*lines, *more} - bad_lines))
+        self.assertEqual(sorted(line for line, _ in search.rejected), sorted(bad_lines))
+
     @given(integers(2, 5000), integers(0))
     def test_one_bad_line_is_cheap(self, count: int, where: int) -> None:
         """One bad line of 5,000 costs no more than some two requests for each halving."""

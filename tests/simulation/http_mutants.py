@@ -125,8 +125,8 @@ HTTP_RACES: Final = (
     Break(
         "a_search_forgets_half_of_a_stretch",
         _SEARCH,
-        "                self._stretches[:0] = [stretch[:middle], stretch[middle:]]\n",
-        "                self._stretches[:0] = [stretch[:middle]]\n",
+        "        self._stretches[:0] = [stretch[:middle], stretch[middle:]]\n",
+        "        self._stretches[:0] = [stretch[:middle]]\n",
     ),
     Break(
         "a_search_that_failed_loses_the_lines_that_came",

@@ -14,7 +14,8 @@ the limit is not one on size, and nothing is dropped.
 
 A refusal that may be due to what a line says (`may_be_content`) has the whole message searched at
 once, as HTTP does, and messages become shorter only if no bad line is found. Only single lines wait
-in such a search, for the shortest delay.
+in such a search, for the shortest delay. A broker may answer so to everything for a while: such a
+refusal is not `sure` for the `Search`.
 
 `TOO_LARGE`, as of mosquitto with a `message_size_limit`, leaves no doubt. Then each step is taken
 at once, nothing is reported but the lines that are dropped, and a line that waits alone for another
@@ -204,15 +205,18 @@ class MqttWriter:
         else:
             self._search.accepted()
             self._look_at_search(self._search)
-        if not self._out.parts:  # with the rest of a message that was refused it would fail again
-            self._doubtful = False
-            self._source.recovered()
+        self._recovered()
         if self._out.closed:
             return
         if self._search is None:
             self._go_on()
         else:
             self._step()
+
+    def _recovered(self) -> None:
+        if not self._out.parts:  # with the rest of a message that was refused it would fail again
+            self._doubtful = False
+            self._source.recovered()
 
     def unanswered(self) -> None:
         """Publish it again on the next connection."""
@@ -274,7 +278,7 @@ class MqttWriter:
         """
         if self._search is not None:
             self._cuts = 0
-            self._search.refused(reason)
+            self._search.refused(reason, sure=self._refusal == TOO_LARGE)
             self._look_at_search(self._search)
             return
         if not may_be_content(self._refusal) and len(split_lines(self._out.parts[0])) > 1:
@@ -305,6 +309,7 @@ class MqttWriter:
         """Drop what is found, or wait if no line is accepted."""
         if search.found:
             self._drop_rejected(search)
+            self._recovered()
         elif search.failed and self._is_one_long_line(search):
             if not self._out.wait_for_others():
                 self._drop_rejected(search)

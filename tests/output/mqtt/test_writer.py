@@ -30,6 +30,7 @@ class FakePublisher:
         self.owner = owner
         self.clock = clock
         self.messages: list[bytes] = []
+        self.accepted: list[bytes] = []
         self.times: list[float] = []
         self.up = False
         self.in_flight = False
@@ -73,6 +74,8 @@ class FakePublisher:
                 self.clock.callLater(0.5, self.connect)
         elif self.in_flight:
             self.in_flight = False
+            if answer == 0:
+                self.accepted.append(self.messages[-1])
             self.owner.answered(answer)
 
     def lose(self, cause: Cause = CUT) -> None:
@@ -92,14 +95,15 @@ class FakePublisher:
 class MqttCase(WriterCase):
     """A sink with the writer, connected."""
 
+    random = 1.0
+
     def make_writer(self, source) -> MqttWriter:
         def connect(writer: MqttWriter) -> FakePublisher:
             self.broker = FakePublisher(writer, self.clock)
             return self.broker
 
-        self.writer = MqttWriter(
-            self.clock, connect, "t/agent", "mqtt://b/t", source, Backoff(0.5, 30, lambda: 1.0)
-        )
+        backoff = Backoff(0.5, 30, lambda: self.random)
+        self.writer = MqttWriter(self.clock, connect, "t/agent", "mqtt://b/t", source, backoff)
         return self.writer
 
     def setUp(self) -> None:
@@ -457,6 +461,17 @@ class TooLargeTests(MqttCase):
 class ContentTests(MqttCase):
     """Lines that the broker refuses for what they are: 0x80, 0x83 and 0x99."""
 
+    def advance_coarsely(self, seconds: float) -> None:
+        """Let time pass in steps as long as a broker's answer takes, or until the next timer."""
+        end_s = self.clock.seconds() + seconds
+        while (calls := self.clock.getDelayedCalls()) and calls[0].getTime() <= end_s:
+            self.clock.advance(max(calls[0].getTime() - self.clock.seconds(), 0))
+        self.clock.advance(end_s - self.clock.seconds())
+
+    def taken(self) -> list[bytes]:
+        """Return the lines that the broker accepted."""
+        return b"".join(self.broker.accepted).splitlines(keepends=True)
+
     def refuse(self, code: int) -> None:
         self.broker.answer = lambda payload: code if b"bad" in payload else 0
 
@@ -496,13 +511,54 @@ class ContentTests(MqttCase):
         self.assertEqual(self.sink.dropped, {"rejected": 1})
 
     def test_all_are_refused(self) -> None:
-        """Nothing is dropped, and it is tried slowly."""
-        self.broker.answer = lambda _payload: 0x83
-        for number in range(300):
-            self.write(b"m a=%d 1\n" % number, urgent=True)
-            self.advance(1)
-        self.assertEqual((self.settled, self.sink.dropped), ([], {}))
-        self.assertLess(len(self.broker.messages), 250)
+        """Nothing is dropped, and it is tried slowly, whether lines come or not."""
+        for code in (0x80, 0x83, 0x99):
+            for burst, each in ((1, 1), (1, 10), (300, 0)):
+                with self.subTest(code=code, burst=burst, each=each):
+                    case = ContentTests()
+                    case.random = 0.0
+                    case.setUp()
+                    case.broker.answer = lambda _payload, code=code: code
+                    case.write(*[b"m a=%d 1\n" % n for n in range(burst)], urgent=True)
+                    for second in range(60):
+                        for number in range(each):
+                            case.write(b"m a=%d,b=%d 1\n" % (number, second), urgent=True)
+                        case.advance_coarsely(1)
+                    self.assertEqual((case.settled, case.sink.dropped), ([], {}))
+                    self.assertLessEqual(len(case.broker.messages), 50)
+                    case.finish()
+
+    def test_all_are_refused_for_a_while(self) -> None:
+        """A broker that refuses everything for some seconds, whenever, makes no good line bad."""
+        for code in (0x80, 0x83, 0x99):
+            for places in ({0}, {39}, {3, 4, 20}, {5, 6, 7, 8, 9, 10, 38, 39}):
+                for start, length in itertools.product(range(0, 60, 2), (3, 8, 50)):
+                    with self.subTest(code=code, places=places, start=start, length=length):
+                        self.refuse_all_for_a_while(code, places, start / 10, length / 10)
+
+    def refuse_all_for_a_while(
+        self, code: int, places: set[int], start_s: float, length_s: float
+    ) -> None:
+        """Write 40 lines, bad ones at these places; all are refused from then on for so long."""
+        case = ContentTests()
+        case.setUp()
+
+        def answer(payload: bytes) -> int:
+            is_out = start_s <= case.clock.seconds() < start_s + length_s
+            return code if is_out or b"bad" in payload else 0
+
+        case.broker.answer = answer
+        words = [b"bad" if n in places else b"ok" for n in range(40)]
+        case.write(*[b"%s a=%d 1\n" % (word, n) for n, word in enumerate(words)], urgent=True)
+        for number in range(10):
+            case.write(b"ok b=%d 1\n" % number)
+            case.advance_coarsely(2)
+        case.advance_coarsely(30)
+        self.assertEqual(len(case.settled), 50)
+        good = {line for line in case.settled if line.startswith(b"ok")}
+        self.assertLessEqual(good, set(case.taken()))
+        self.assertEqual(case.sink.dropped, {"rejected": len(places)})
+        case.finish()
 
     def test_limit_on_messages(self) -> None:
         """Where a broker refuses what comes too fast no line is dropped."""
