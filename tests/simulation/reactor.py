@@ -84,7 +84,7 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         self.stood_s = 0.0
         self.leaves_out_standstill = False
         self._threads = SimThreads(self, _THREADS)
-        self.nameResolver = _Names(self._threads)
+        self.nameResolver = _Names()
         self.calls: dict[DelayedCall, Event] = {}
         self.kernel: Any = None
         self._selectables: dict[int, Any] = {}
@@ -429,18 +429,12 @@ class _OutputTransport(tcp.Connection):
 
 
 class _Names:
-    """Resolves every name at once, if there is a thread."""
-
-    def __init__(self, threads: SimThreads) -> None:
-        self._threads = threads
+    """Resolves every name at once."""
 
     def resolveHostName(self, receiver: Any, hostName: str, portNumber: int = 0, **_kw: Any) -> Any:
-        def resolved() -> None:
-            receiver.addressResolved(IPv4Address("TCP", "192.0.2.1", portNumber))
-            receiver.resolutionComplete()
-
         receiver.resolutionBegan(self)
-        self._threads.once_free(resolved)
+        receiver.addressResolved(IPv4Address("TCP", "192.0.2.1", portNumber))
+        receiver.resolutionComplete()
         return self
 
     def cancel(self) -> None:

@@ -30,13 +30,6 @@ class SimThreads:
     def adjustPoolsize(self, _least: int, _most: int) -> None:
         """Threads that have nothing to do are not counted."""
 
-    def once_free(self, call: Callable[[], object]) -> None:
-        """Call when a thread is free, which has nothing to do."""
-        if self._free:
-            call()
-        else:
-            self._waiting.append(call)
-
     def callInThreadWithCallback(
         self, on_result: Callable[[bool, Any], object], call: Callable[..., Any], *args: Any
     ) -> None:
@@ -60,4 +53,7 @@ class SimThreads:
                 takes_s = clock.thread_s * clock.random.random() ** 4
             self._reactor.callLater(takes_s, work)
 
-        self.once_free(begin)
+        if self._free:
+            begin()
+        else:
+            self._waiting.append(begin)
