@@ -48,6 +48,7 @@ _MAY_COST_NAMES: Final = frozenset(
         "stop_while_stalled",
         "stop_in_reload",
         "subscribe_cut",
+        "lost_while_set_aside",
         NO_RETAINED,
     }
 )

@@ -119,6 +119,12 @@ class BrokerClient:
         else:
             self.connection.reset()
 
+    def say_goodbye(self, reason: int) -> None:
+        """End the connection in order; with MQTT 5, say why."""
+        if self._v5:
+            self._write(0xE0, bytes((reason,)))
+        self.cut(in_order=True)
+
     def taken_over(self, *, with_will: bool) -> None:
         """End, since another client has come with the same id."""
         if not with_will:

@@ -133,6 +133,7 @@ class ConfigFile:
         self.self_metrics_s = 10
         self.topics = {module: module for module in NUMBERED}
         self._variants: dict[str, str] = {}
+        self._keepalive = random.choice(("5s", *(_KEEPALIVE,) * 3))
         self.restart_window_s = random.choice((8, 60))
         high = random.choice((1 << 13, 1 << 16, 1 << 16, 1 << 20))
         self._header = (
@@ -158,7 +159,7 @@ class ConfigFile:
         text += _REAL.get(name) or f'topic = "{self.topics[name]}"\n'
         return text + (
             f'broker = "tcp://192.0.2.1:{PORTS[name]}"\n'
-            f'keepalive = "{self._variants.get(name, _KEEPALIVE)}"\nreconnect_max = "5s"\n'
+            f'keepalive = "{self._variants.get(name, self._keepalive)}"\nreconnect_max = "5s"\n'
         )
 
     def instance(self, name: str) -> str:
@@ -180,7 +181,7 @@ class ConfigFile:
 
     def vary(self, module: str, chance: Random) -> None:
         """Change a setting of a module's connection."""
-        now = self._variants.get(module, _KEEPALIVE)
+        now = self._variants.get(module, self._keepalive)
         self._variants[module] = chance.choice([each for each in _KEEPALIVES if each != now])
 
     def remove(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from metrics_agent.supervision.lifecycle import State
 from tests.simulation.arrivals import Arrivals
 from tests.simulation.configuration import KNOWN_DEVICES, NUMBERED, RESTART_LIMIT
+from tests.simulation.lost_while_aside import lost_while_set_aside
 from tests.simulation.recovery import backlog
 
 if TYPE_CHECKING:
@@ -341,5 +342,6 @@ JOINT_KINDS: Final = {
     "module_fails_again": _module_fails_again,
     "frozen_for_intervals": _frozen_for_intervals,
     "devices_forgotten": _devices_forgotten,
+    "lost_while_set_aside": lost_while_set_aside,
     "stop_while_saving": lambda world: world.stop_while_saving(),
 }

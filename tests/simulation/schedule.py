@@ -99,6 +99,7 @@ _LASTS_S: Final = {
     "signals_at_start": LONGEST_S,
     "stop_while_stalled": 20.0,
     "frozen_for_intervals": LONGEST_S,
+    "lost_while_set_aside": LONGEST_S,
     "behind_reader_goes": LONGEST_S,
 }
 """How long some last, if the run does."""
@@ -110,6 +111,11 @@ _LONE_SHARE: Final = 0.35
 """In this share of the runs with a database, which are short, lines come alone at a wrong address,
 and other faults are few."""
 _LONE_MEAN_S: Final = (10.0, 60.0)
+_ASIDE: Final = "lost_while_set_aside"
+_ASIDE_SHARE: Final = 0.1
+_ASIDE_TIMES: Final = 6
+"""In this share of the runs it strikes so often, and other faults, which may excuse its losses, are
+few."""
 _AT_MOMENTS_SHARE: Final = 0.15
 """The share of faults at boundaries that strike in one of `MOMENTS` instead."""
 _TURNS_OF_MOMENT: Final = 20
@@ -222,10 +228,7 @@ class Faults:
         mean_s = random.choice((0.1, 0.5, 2.0, 5.0))
         time_s = 0.0
         self.plan: list[tuple[int, float, str]] = []
-        has_lone_lines = LONE_LINES in possible and LONE_LINES not in left_out
-        if has_lone_lines and Random(f"{world.seed} lone lines").random() < _LONE_SHARE:
-            mean_s = random.choice(_LONE_MEAN_S)
-            self.plan.append((0, time_s, LONE_LINES))
+        mean_s = self._add_main({*possible} - left_out, seconds, random) or mean_s
         while (time_s := time_s + random.expovariate(1 / mean_s)) < seconds:
             self.plan.append((len(self.plan), time_s, random.choice(kinds)))
         for _ in range(_FRAGILE_TIMES if is_fragile and _FRAGILE_KIND in kinds else 0):
@@ -242,6 +245,18 @@ class Faults:
         self._ends: list[_Armed] = []
         self._awaiting: list[tuple[Moment, _Armed]] = []
         self._over = False
+
+    def _add_main(self, kinds: Collection[str], seconds: float, random: Random) -> float:
+        """Add a fault that some runs are about; return the mean time between others, 0 for any."""
+        seed = self._world.seed
+        if LONE_LINES in kinds and Random(f"{seed} lone lines").random() < _LONE_SHARE:
+            self.plan.append((0, 0.0, LONE_LINES))
+        elif _ASIDE in kinds and Random(f"{seed} aside").random() < _ASIDE_SHARE:
+            for number in range(_ASIDE_TIMES):
+                self.plan.append((number, random.uniform(0.0, seconds), _ASIDE))
+        else:
+            return 0.0
+        return random.choice(_LONE_MEAN_S)
 
     def _add_amid(self, kinds: Sequence[str], seconds: float, random: Random) -> None:
         """Add some that strike amid a turn, in some runs."""
