@@ -205,34 +205,93 @@ displace() { # TARGET FILE...
     say "removed $target; it was not as we placed it, so it is kept as $target.removed"
 }
 
-# Say that what a link leads to stays. Sets: kept
-keep() { # LINK
-    warn "$1 was a link; kept is what it led to: $(readlink -m -- "$1")"
-    kept=yes
+# Whether a path, with its links followed, is below --root.
+inside() { # PATH
+    case $(readlink -m -- "$1") in
+        "$(readlink -m -- "$root/" | sed 's|/$||')"/?*) ;;
+        *) return 1 ;;
+    esac
 }
 
-# Remove a directory of ours with all that is in it. Where it is itself a link, such as to another
-# disk, the directory there is emptied; it stays, since we have not made it. A link that leads out of
-# --root speaks of the system below it, not of this one: it is not followed, nor are links to files.
-purge_directory() { # DIRECTORY
+# Links in the system below --root may be absolute and so lead to this machine's own directories.
+check_root() {
+    set -- "$base" "$command" "$etc" "$state" "$root/var/log/$NAME" "$snippet" "$dropins/x"
+    [ "$action" = uninstall ] || set -- "$@" "$versions" "$config"
+    for place in "$@"; do
+        place=${place%/*}
+        inside "$place" ||
+            die "$place leads to $(readlink -m -- "$place"), outside of --root $root; remove the link"
+    done
+}
+
+# Whether a directory of ours, or the one that a link in its place leads to, has our name. One of
+# another name may be a home directory or hold files of others. Sets: target
+is_ours() { # DIRECTORY
     target=$(readlink -m -- "$1")
-    case $target in
-        "$(readlink -m -- "$root/" | sed 's|/$||')"/?*) inside=yes ;;
-        *) inside=no ;;
-    esac
-    if [ -d "$1" ] && [ "$inside" = yes ]; then
-        find "$1/" -mindepth 1 -type l >"$scratch/links"
-        while IFS= read -r inner; do
-            keep "$inner"
-        done <"$scratch/links"
-        if [ -L "$1" ]; then
-            find "$1/" -mindepth 1 -delete
-            say "emptied $target, to which $1 led"
-        fi
-    elif [ -L "$1" ]; then
-        keep "$1"
+    [ "${target##*/}" = "$NAME" ]
+}
+
+# Report what is not removed. Sets: left
+leave() { # PATH REASON
+    warn "left $1: $2"
+    left="${left:+$left, }$1"
+}
+
+# Report what should be removed and could not be. Sets: left, status
+fail() { # PATH
+    leave "$1" "not all of it could be removed"
+    status=1
+}
+
+# Delete what is in a directory, except what is mounted there, which may be of the same file system;
+# list that in $scratch/mounts. A newline in a name becomes "?", which as a pattern matches it.
+empty() { # DIRECTORY
+    directory=$1
+    set --
+    find "$directory/" -mindepth 1 -type d -exec mountpoint -q {} \; -prune -print0 |
+        tr '\n\0' '?\n' >"$scratch/mounts"
+    while IFS= read -r mount; do
+        leave "$mount" "a file system is mounted there"
+        pattern=$(say "$mount" | sed 's/[][*\\]/\\&/g')
+        set -- "$@" ! -path "$pattern" ! -path "$pattern/*"
+    done <"$scratch/mounts"
+    find "$directory/" -mindepth 1 -xdev "$@" -type l -print0 -exec readlink -mz -- {} \; |
+        tr '\n\0' '?\n' >"$scratch/links"
+    while IFS= read -r inner && IFS= read -r led_to; do
+        case $led_to in
+            "$(readlink -m -- "$directory")"/*) ;;
+            *) leave "$led_to" "the link $inner led there" ;;
+        esac
+    done <"$scratch/links"
+    find "$directory/" -mindepth 1 -xdev "$@" \( ! -type d -o -empty \) -delete
+}
+
+# Remove a directory of ours with all that is in it. Where it is a link to one of our name, such as on
+# another disk, that is emptied; it stays, since we have not made it. A link that leads out of --root
+# speaks of the system below it, not of this one.
+purge_directory() { # DIRECTORY
+    reason=
+    if ! is_ours "$1"; then
+        reason="that is not named $NAME and may hold files of others"
+    elif ! inside "$1"; then
+        reason="that is outside of $root"
     fi
-    rm -rf -- "$1"
+    [ -d "$1" ] || reason="there is no directory"
+    if [ -n "$reason" ]; then
+        [ ! -L "$1" ] || leave "$target" "the link $1 led there, but $reason"
+        rm -f -- "$1" || fail "$1"
+    elif ! empty "$1"; then
+        fail "$1"
+    elif [ -L "$1" ]; then
+        say "emptied $target, to which $1 led"
+        rm -f -- "$1" || fail "$1"
+    elif [ -s "$scratch/mounts" ]; then
+        : # Named already, and in use by what is mounted.
+    elif mountpoint -q "$1"; then
+        leave "$1" "it is empty now, but a mount point"
+    else
+        rmdir -- "$1" || fail "$1"
+    fi
 }
 
 # Keep a second run of this script out.
@@ -262,18 +321,20 @@ uninstall() {
     case $(readlink -- "$command" 2>/dev/null || :) in
         "$current"/*) rm -f -- "$command" ;;
     esac
-    rm -rf -- "$base"
+    left=
+    status=0
+    rm -rf --one-file-system -- "$base" || fail "$base"
     if [ "$purge" = yes ]; then
-        kept=
         for directory in "$etc" "$state" "$root/var/log/$NAME"; do
             purge_directory "$directory"
         done
         rm -f -- "$snippet.removed"
-        say "uninstalled, configuration and state too${kept:+, but for the above}"
+        say "uninstalled, configuration and state too${left:+, but for: $left}"
     else
-        say "uninstalled; kept are $etc and $state (--purge removes them)"
+        say "uninstalled${left:+, but for: $left}; kept are $etc and $state (--purge removes them)"
     fi
     say "an agent that Telegraf started runs on until: systemctl restart telegraf"
+    return "$status"
 }
 
 # -- installing ------------------------------------------------------------------------------------
@@ -304,6 +365,20 @@ check_source() {
         [ -n "$wheel" ] || die "SOURCE $source: not the name of a wheel of $NAME, expected \
 metrics_agent-VERSION-py3-none-any.whl"
     fi
+}
+
+# Reject what is not a directory in place of ours, such as a link to a disk that is not mounted.
+check_directories() {
+    for directory in "$etc" "$state"; do
+        if [ -d "$directory" ]; then
+            continue
+        elif [ -L "$directory" ]; then
+            die "$directory: got a link to $(readlink -m -- "$directory"), expected a directory \
+there: mount or make it, or remove the link"
+        elif [ -e "$directory" ]; then
+            die "$directory: got a file, expected a directory: move it away"
+        fi
+    done
 }
 
 # Which packages to take from where. Sets: parts, extras
@@ -367,7 +442,7 @@ switch() {
 # Sets: first
 place_config() {
     mkdir -p -- "$etc"
-    own "root:$group" 0750 "$etc"
+    ! is_ours "$etc" || own "root:$group" 0750 "$etc"
     [ ! -e "$config" ] || return 0
     first=yes
     umask 077
@@ -386,11 +461,16 @@ place_config() {
 place_state() {
     if [ ! -d "$state" ]; then
         mkdir -p -- "$state"
-    elif [ -z "$root" ] && [ "$user" != root ] && [ "$(stat -L -c %u -- "$state")" -eq 0 ]; then
+    elif [ -n "$root" ] || [ "$user" = root ] || [ "$(stat -L -c %u -- "$state")" -ne 0 ]; then
+        return 0
+    elif is_ours "$state"; then
         # The slash: it may be a link to another disk.
         chown -R -- "$user:$group" "$state/"
         say "$state was owned by root, now by $user"
     else
+        as_user test -w "$state/" ||
+            warn "$state leads to $target, where $user cannot write; the owner of that is kept, since \
+its name is not $NAME: link to a directory $target/$NAME instead, or let $user write there"
         return 0
     fi
     own "$user:$group" 0750 "$state"
@@ -450,6 +530,7 @@ say_next() {
 install() {
     check_user
     check_source
+    check_directories
     check_packages
     check_machine
     lock
@@ -471,4 +552,5 @@ install() {
     say_next
 }
 
+[ -z "$root" ] || check_root
 "$action"

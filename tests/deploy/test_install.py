@@ -106,6 +106,7 @@ class InstallTestCase(SynchronousTestCase):
         self.work.mkdir()
         self.root = self.work / "root"
         self.script = copy_deploy(self.work)
+        self.wrapper: list[str | Path] = []
         self.command = self.root / "usr/local/bin/metrics-agent"
         self.config = self.root / "etc/metrics-agent/metrics-agent.toml"
         self.snippet = self.root / "etc/telegraf/telegraf.d/metrics-agent.conf"
@@ -121,7 +122,7 @@ class InstallTestCase(SynchronousTestCase):
         """Run it and return what it said on both streams."""
         where = ["--root", str(self.root)] if root else []
         result = subprocess.run(
-            [self.script, "--python", sys.executable, *where, *map(str, arguments)],
+            [*self.wrapper, self.script, "--python", sys.executable, *where, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -374,46 +375,165 @@ class UninstallTests(InstallTestCase):
         self.run_script("--uninstall", "--purge")
         self.assertEqual(self.files(), ["usr/local/bin/metrics-agent"])
 
-    def test_purge_follows_a_link_to_a_directory(self) -> None:
+    def link(self, place: str, target: Path | str) -> Path:
+        """Make the directory `place`/metrics-agent of the root a link."""
+        link = self.root / place / "metrics-agent"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
+        return link
+
+    def test_purge_follows_a_link_to_a_directory_of_our_name(self) -> None:
         """State and configuration on another disk go as well; its directory stays, empty."""
         for ours in ("etc", "var/lib", "var/log"):
-            disk = self.root / "disk" / ours
+            disk = self.root / "disk" / ours / "metrics-agent"
             (disk / "netatmo").mkdir(parents=True)
             (disk / "netatmo/tokens.json").write_text("{}")
             (disk / ".hidden").write_text("")
-            (self.root / ours).mkdir(parents=True)
-            (self.root / ours / "metrics-agent").symlink_to(disk)
+            link = self.link(ours, disk)
             self.run_script("--uninstall")
             self.assertTrue((disk / "netatmo/tokens.json").exists())
             said = self.run_script("--uninstall", "--purge")
             self.assertEqual(self.files(), [])
             self.assertEqual(list(disk.iterdir()), [])
-            self.assertIn(f"emptied {disk}, to which {self.root / ours}/metrics-agent led", said)
-            self.assertIn("uninstalled, configuration and state too", said)
+            self.assertIn(f"emptied {disk}, to which {link} led", said)
+            self.assertIn("uninstalled, configuration and state too\n", said)
+
+    def test_purge_leaves_a_directory_of_another_name(self) -> None:
+        """A link to a home directory, a parent or the root costs only the link."""
+        photo = self.root / "home/me/photo"
+        photo.parent.mkdir(parents=True)
+        photo.write_text("")
+        (self.root / "etc").mkdir()
+        for target in (photo.parent, "..", ".", self.root, self.root / "etc"):
+            link = self.link("var/lib", target)
+            directory = link.resolve()
+            said = self.run_script("--uninstall", "--purge")
+            self.assertEqual(self.files(), ["home/me/photo"])
+            reason = "but that is not named metrics-agent and may hold files of others"
+            self.assertIn(f"warning: left {directory}: the link {link} led there, {reason}\n", said)
+            self.assertIn(f"configuration and state too, but for: {directory}\n", said)
 
     def test_purge_names_what_it_leaves(self) -> None:
         """A link out of --root, a link to nothing and links to single files are not followed."""
-        outside = self.work / "outside"
+        outside = self.work / "metrics-agent"
         outside.mkdir()
         (outside / "tokens.json").write_text("{}")
-        logs, etc, state = (
-            self.root / ours / "metrics-agent" for ours in ("var/log", "etc", "var/lib")
-        )
-        for directory in (logs.parent, etc, state.parent):
-            directory.mkdir(parents=True)
-        logs.symlink_to(self.root / "not-mounted")
+        logs = self.link("var/log", self.root / "not-mounted")
+        state = self.link("var/lib", outside)
+        self.config.parent.mkdir(parents=True)
         self.config.symlink_to(outside / "agent.toml")
-        state.symlink_to(outside)
+        (self.config.parent / "other.toml").symlink_to("metrics-agent.toml.d/x")
         said = self.run_script("--uninstall", "--purge")
         self.assertEqual(self.files(), [])
         self.assertTrue((outside / "tokens.json").exists())
-        for link, target in (
-            (logs, self.root / "not-mounted"),
-            (self.config, outside / "agent.toml"),
-            (state, outside),
+        left = (
+            (f"{outside}/agent.toml", f"the link {self.config} led there"),
+            (f"{outside}", f"the link {state} led there, but that is outside of {self.root}"),
+            (f"{self.root}/not-mounted", f"the link {logs} led there, but there is no directory"),
+        )
+        for path, reason in left:
+            self.assertIn(f"warning: left {path}: {reason}\n", said)
+        self.assertEqual(said.count("warning:"), 3, said)
+        names = ", ".join(path for path, _ in left)
+        self.assertIn(f"uninstalled, configuration and state too, but for: {names}\n", said)
+
+    def test_nothing_outside_of_root_is_changed(self) -> None:
+        """A directory on the way to one of ours that leads out of --root stops the script."""
+        for place, ours in (
+            ("var", "lib/metrics-agent"),
+            ("var/log", "metrics-agent"),
+            ("etc", "metrics-agent"),
+            ("opt", "metrics-agent/versions"),
+            ("usr/local", "bin/metrics-agent"),
+            ("etc/systemd/system/telegraf.service.d", "metrics-agent.conf"),
         ):
-            self.assertIn(f"warning: {link} was a link; kept is what it led to: {target}\n", said)
-        self.assertIn("uninstalled, configuration and state too, but for the above", said)
+            outside = self.work / "outside" / place
+            (outside / ours).mkdir(parents=True)
+            (self.root / place).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / place).symlink_to(outside)
+            before = snapshot(self.work)
+            for arguments in (["--uninstall", "--purge"], [self.work / "not-looked-at.whl"]):
+                said = self.run_script(*arguments, expect=1)
+                self.assertRegex(said, rf"/{place}\S* leads to {outside}\S*, outside of --root")
+            self.assert_same(snapshot(self.work), before)
+            (self.root / place).unlink()
+
+    def test_nothing_is_installed_outside_of_root(self) -> None:
+        """Nor is a link in the place of a directory of ours followed out of --root."""
+        outside = self.work / "outside/metrics-agent"
+        outside.mkdir(parents=True)
+        for place in ("etc", "opt"):
+            link = self.link(place, outside)
+            said = self.run_script(self.wheel("1.0"), expect=1)
+            self.assertIn(f"{link} leads to {outside}, outside of --root {self.root};", said)
+            self.assertEqual(list(outside.iterdir()), [])
+            link.unlink()
+
+    def purge_with_mount(self, source: Path, target: Path) -> str:
+        """Purge while a directory is mounted on another, for the script alone."""
+        require("util-linux")
+        namespace = ["unshare", "--mount", "--user", "--map-root-user"]
+        tried = subprocess.run([*namespace, "true"], check=False, capture_output=True, text=True)
+        if tried.returncode:
+            raise SkipTest(f"no mounts and namespaces can be made here: {tried.stderr}")
+        command = 'mount --bind "$1" "$2"; shift 2; exec "$@"'
+        self.wrapper = [*namespace, "sh", "-ec", command, "sh", source, target]
+        return self.run_script("--uninstall", "--purge")
+
+    def test_purge_empties_a_mount_point(self) -> None:
+        """The directory stays, and is named; the others go."""
+        disk, state, logs = (self.root / name for name in ("disk", "var/lib", "var/log"))
+        (disk / "netatmo").mkdir(parents=True)
+        (disk / "netatmo/tokens.json").write_text("{}")
+        state /= "metrics-agent"
+        for directory in (state, logs / "metrics-agent"):
+            directory.mkdir(parents=True)
+        said = self.purge_with_mount(disk, state)
+        self.assertEqual(list(disk.iterdir()), [])
+        self.assertFalse((logs / "metrics-agent").exists())
+        self.assertIn(f"warning: left {state}: it is empty now, but a mount point\n", said)
+        self.assertIn(f"uninstalled, configuration and state too, but for: {state}\n", said)
+        self.assertEqual(said.count("warning:"), 1, said)
+
+    def test_purge_leaves_what_is_mounted_inside(self) -> None:
+        """Also where it is of the same file system and has an odd name; what is beside it goes."""
+        photos = self.root / "photos"
+        (photos / "empty").mkdir(parents=True)
+        (photos / "photo").write_text("")
+        (photos / "link").symlink_to("photo")
+        logs = self.root / "var/log/metrics-agent"
+        logs.mkdir(parents=True)
+        state = self.root / "var/lib/metrics-agent"
+        inner = state / "a/[b] *\\ c"
+        inner.mkdir(parents=True)
+        for beside in ("a/b", "a/[b] *\\ cd", "z"):
+            (state / beside).mkdir()
+            (state / beside / "tokens.json").write_text("{}")
+        said = self.purge_with_mount(photos, inner)
+        self.assertEqual(self.files(), ["photos/link", "photos/photo"])
+        self.assertTrue((photos / "empty").exists())
+        self.assertEqual([*state.rglob("*")], [state / "a", inner])
+        self.assertFalse(logs.exists())
+        self.assertIn(f"warning: left {inner}: a file system is mounted there\n", said)
+        self.assertIn(f"uninstalled, configuration and state too, but for: {inner}\n", said)
+        self.assertEqual(said.count("warning:"), 1, said)
+
+    def test_purge_goes_on_after_what_it_cannot_remove(self) -> None:
+        """What should be gone and is not makes the exit code 1; the rest goes."""
+        if os.geteuid() == 0:
+            # The owner is root, so that only its capabilities let it write.
+            self.wrapper = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-all"]
+        state, logs = (self.root / f"var/{name}/metrics-agent" for name in ("lib", "log"))
+        for directory in (state / "a", logs):
+            directory.mkdir(parents=True)
+            (directory / "file").write_text("")
+        (state / "a").chmod(0o555)
+        self.addCleanup((state / "a").chmod, 0o755)
+        said = self.run_script("--uninstall", "--purge", expect=1)
+        self.assertEqual(self.files(), ["var/lib/metrics-agent/a/file"])
+        self.assertIn("Permission denied", said)
+        self.assertIn(f"warning: left {state}: not all of it could be removed\n", said)
+        self.assertIn(f"uninstalled, configuration and state too, but for: {state}\n", said)
 
 
 class ArgumentTests(InstallTestCase):
@@ -452,6 +572,25 @@ class ArgumentTests(InstallTestCase):
             raise SkipTest("without --root the script runs for root only")
         said = self.run_script("--user", "no-such-user", "/nothing.whl", root=False, expect=1)
         self.assertIn("there is no user no-such-user: install Telegraf first", said)
+
+    def test_link_without_directory(self) -> None:
+        """A link to nothing, or a file, in place of a directory is reported before any change."""
+        wheel = self.wheel("1.0")
+        (self.root / "file").parent.mkdir(parents=True)
+        (self.root / "file").write_text("")
+        for place in ("etc", "var/lib"):
+            link = self.root / place / "metrics-agent"
+            for target in (self.root / "not-mounted", self.root / "file"):
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(target)
+                said = self.run_script(wheel, expect=1)
+                self.assertIn(f"install.sh: {link}: got a link to {target}, expected a", said)
+                link.unlink()
+            link.write_text("")
+            said = self.run_script(wheel, expect=1)
+            self.assertIn(f"install.sh: {link}: got a file, expected a directory", said)
+            link.unlink()
+        self.assertFalse((self.root / "opt").exists())
 
     def test_two_at_once(self) -> None:
         """The second is refused while the first is at work."""

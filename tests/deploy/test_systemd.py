@@ -212,12 +212,27 @@ class ServiceTests(BoxTestCase):
 
     def test_state_on_another_disk(self) -> None:
         """A link is followed, and what is the user's already is left alone."""
-        self.box.write("/var/disk/devices.json", "{}")
-        self.box.run("ln", "-s", "/var/disk", STATE)
+        disk = "/var/disk/metrics-agent"
+        self.box.write(f"{disk}/devices.json", "{}")
+        self.box.run("ln", "-s", disk, STATE)
         self.assertIn("was owned by root, now by telegraf", self.install())
-        listing = self.box.run("stat", "--format=%a %U:%G", "/var/disk", "/var/disk/devices.json")
+        listing = self.box.run("stat", "--format=%a %U:%G", disk, f"{disk}/devices.json")
         self.assertEqual(listing.stdout, "750 telegraf:telegraf\n644 telegraf:telegraf\n")
         self.assertNotIn("was owned by root", self.install())
+
+    def test_links_to_directories_of_others(self) -> None:
+        """What is behind a link keeps its owners and modes unless the directory has our name."""
+        for directory, link in (("/var/data", STATE), ("/var/conf", "/etc/metrics-agent")):
+            self.box.write(f"{directory}/photos/photo", "")
+            self.box.run("chmod", "-R", "go=", directory)
+            self.box.run("ln", "-s", directory, link)
+        said = self.install()
+        self.assertIn(f"{STATE} leads to /var/data, where telegraf cannot write", said)
+        files = [f"{top}{name}" for top in ("/var/data", "/var/conf") for name in ("", "/photos")]
+        listing = self.box.run("stat", "--format=%a %U:%G", *files)
+        self.assertEqual(listing.stdout, "700 root:root\n" * 4)
+        self.box.run("chown", "telegraf", "/var/data")
+        self.assertNotIn("cannot write", self.install())
 
     def test_owners_and_refusals(self) -> None:
         """What needs root: owners, a missing user or group, removing a running service."""
