@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Final
 
+from attrs import define
+
 from metrics_agent.transports.mqtt import announcement_gate
 from tests.simulation.broker import ModelBroker, Publication
 from tests.simulation.clock import SimClock
@@ -90,12 +92,30 @@ def may_cost_names(kinds: Collection[str]) -> bool:
     return bool(some & _MAY_COST_NAMES or (FORGOTTEN in some and some & _DO_NOT_WAIT_FOR_NAMES))
 
 
+@define
+class _Excuse:
+    """Losses of a module's messages at QoS 0 are excused if they were given within a time.
+
+    Attributes:
+        module: "" for any.
+        at_s: when what excuses them happened.
+        from_s: the begin of that time.
+        to_s: its end.
+    """
+
+    module: str
+    at_s: float
+    from_s: float
+    to_s: float
+
+
 class Accounting:
     """See the module.
 
     Args:
         clock: of the simulation.
         violate: called with what must not happen.
+        calm_s: says when nothing was under way last; what was given before is not excused.
 
     Attributes:
         ledger: what happened to the messages.
@@ -105,8 +125,14 @@ class Accounting:
         beside: what counts as a kind of fault that happened, although it came about by others.
     """
 
-    def __init__(self, clock: SimClock, violate: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        clock: SimClock,
+        violate: Callable[[str], object],
+        calm_s: Callable[[], float] = lambda: -math.inf,
+    ) -> None:
         self._clock = clock
+        self._calm_s = calm_s
         self._violate = violate
         self.ledger = Ledger(violate, lambda: clock.now_s)
         self.dropped = 0
@@ -116,7 +142,7 @@ class Accounting:
         self._processes = 0
         self._left: Counter[int] = Counter()
         self._early: set[Key] = set()
-        self._excuses: list[tuple[str, float, float]] = []
+        self._excuses: list[_Excuse] = []
         self._given: dict[Key, tuple[float, int]] = {}
 
     def excuse(self, module: str, for_s: float) -> None:
@@ -126,12 +152,21 @@ class Accounting:
         reader.
         """
         now_s = self._clock.now_s
-        self._excuses.append((module, now_s - self.stalled_s, now_s + for_s))
+        since_s = max(now_s - self.stalled_s, self._calm_s())
+        self._excuses.append(_Excuse(module, now_s, since_s, now_s + for_s))
 
     def excuse_from_now(self, module: str, for_s: float) -> None:
         """Excuse the loss of what is given to a module from now on."""
         now_s = self._clock.now_s
-        self._excuses.append((module, math.nextafter(now_s, math.inf), now_s + for_s))
+        since_s = math.nextafter(now_s, math.inf)
+        self._excuses.append(_Excuse(module, now_s, since_s, now_s + for_s))
+
+    def end_excuses(self, begun_by_s: float) -> None:
+        """Excuse nothing that is given from now on by what was excused at that time or before."""
+        now_s = self._clock.now_s
+        for excuse in self._excuses:
+            if excuse.at_s <= begun_by_s:
+                excuse.to_s = min(excuse.to_s, now_s)
 
     def given(self, publication: Publication, delivered: Callable[[], bool]) -> None:
         """Take note of a message at QoS 0 that was given to a connection."""
@@ -222,6 +257,6 @@ class Accounting:
         module = owner_of(key[0])
         given_s, _process = self._given[key]
         return any(
-            name in {"", module} and from_s <= given_s <= to_s
-            for name, from_s, to_s in self._excuses
+            each.module in {"", module} and each.from_s <= given_s <= each.to_s
+            for each in self._excuses
         )

@@ -44,6 +44,9 @@ __all__ = ["AgentProcess", "make_observer"]
 _DELIVERIES_SHARE: Final = 0.5
 """A stop waits at least this share of drain_timeout for what brokers have sent, unless all comes
 sooner."""
+_ENDS_WITHIN_S: Final = 2.0 + 0.2
+"""So long after the `drain_timeout` a stop has ended, at the latest; `_Exit` looks ten times a
+second after a standstill."""
 _HANDLING_S: Final = 0.1
 """Messages read just before that may still wait for their turn."""
 
@@ -242,6 +245,13 @@ class AgentProcess:
     def ran_s(self) -> float:
         """A clock that stops while the process is frozen."""
         return self._clock.now_s - self.reactor.stood_s
+
+    def check_stop(self) -> None:
+        """See that a stop does not last longer than it may."""
+        if self.stopping and self.agent._shutdown is not None:
+            ran_s, most_s = self.ran_s - self._stop_s, self.agent._shutdown._drain_timeout_s
+            if ran_s > most_s + _ENDS_WITHIN_S:
+                self._violation(f"a stop lasts {ran_s:.1f} s, {most_s + 2:g} s are promised")
 
     def check_end(self) -> bool:
         """See whether a stop has saved all, and has waited for what it leaves as long as it may.

@@ -67,6 +67,7 @@ class Search:
     def _run(self, directory: Path) -> Found:
         clock = time.process_time if self.in_cpu_time else time.monotonic
         found = Found(SystemRandom().randrange(10**9))
+        print(f"new seeds from {found.first}", flush=True)
         began_s = clock()
         while clock() - began_s < self.seconds:
             world = World(found.first + found.runs, directory, self.without)

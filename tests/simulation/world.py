@@ -20,6 +20,7 @@ from tests.simulation.awaiting import check_qos
 from tests.simulation.broker import ModelBroker, Publication
 from tests.simulation.broker_packets import matches
 from tests.simulation.broker_session import choose_options
+from tests.simulation.calm import Calm
 from tests.simulation.clock import SimClock
 from tests.simulation.configuration import (
     DEVICES,
@@ -95,7 +96,8 @@ class World:
         self.trace: deque[str] = deque(maxlen=400)
         self.violations: list[str] = []
         self.recovered_s = 0.0
-        self.accounting = Accounting(clock, self.violate)
+        self.calm = Calm()
+        self.accounting = Accounting(clock, self.violate, lambda: self.calm.last_s)
         self.ledger = self.accounting.ledger
         self.ledger.dropped_metrics = self._dropped_metrics
         self.excuse = self.accounting.excuse
@@ -467,6 +469,8 @@ class World:
             process.bounds.check(process.agent)
             if process.last_plan is not None and process.last_plan is not process.agent.plan:
                 self.violate("a reload replaces what runs although a stop has begun")
+            self.calm.look(self)
+            process.check_stop()
             self.seams.look()
             process.reading.look(process.agent)
             if not process.reactor.is_frozen:
