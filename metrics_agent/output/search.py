@@ -7,17 +7,17 @@ another line of the same search was accepted: then the address is right.
 The search begins with lines of which it is known that together they are rejected. First single
 lines, spread over all of them, are sent until one is accepted; if none of `PROBES` is, the search
 has failed, and begins again later, with the lines that have come meanwhile: all together, or, if
-that would be too long, those that are new. Once a line was
-accepted, the stretches between those that were tried are sent, and each that is rejected is
-halved; those that were tried are sent once more, alone. An accepted line is never sent again. For
-each bad line this costs some ``2 log2(n)`` requests, and never more than ``3 n`` in all. A fault in
-between may change what the address is: then a line of the rest has to be accepted again.
+that would be too long, those that are new. Once a line was accepted, the stretches between those
+that were tried are sent, and each that is rejected is halved; those that were tried are sent once
+more, alone. An accepted line is sent again only in a check, see below. For each bad line this costs
+some ``2 log2(n)`` requests, and without checks never more than ``3 n`` in all. A fault in between
+may change what the address is: then a line of the rest has to be accepted again.
 
-Some answers may also mean that the server takes nothing for a while. After such an answer, one that
-is not `sure`, a line is bad only if it was rejected alone before and after another one was
-accepted, or if it alone is left. So a line that is rejected when there are others to come is sent
-once more after the next that is accepted, and one line is kept for the end to be that. If many
-such answers follow each other, a line of the rest has to be accepted again. Where no line is
+Some answers may also mean that the server takes nothing for a while. A line that gets one that is
+not `sure` is checked without a pause: a line that was accepted is sent again, then this one, then
+the accepted one. The line is bad only if it alone is rejected. A server that takes nothing for as
+long as two requests take rejects the accepted line as well; then a line of the rest has to be
+accepted before the next check. A point that is stored twice overwrites itself. Where no line is
 accepted such a search sends fewer requests each time that it begins again.
 """
 
@@ -34,9 +34,8 @@ PROBES: Final = 16
 
 _LATER_PROBES: Final = PROBES // 4
 """After answers that are not sure so many are tried when it begins again."""
-_MANY: Final = 2 * PROBES
-"""So many rejections in a row may mean that all is rejected: more than halving takes."""
-_PAIR: Final = 2
+_CHECK_STEPS: Final = 4
+"""The line is rejected, an accepted one is accepted, and both again."""
 
 _GOLDEN: Final = 0.618034
 """Each round tries other lines than those before: its multiples spread over all."""
@@ -50,6 +49,7 @@ class Search:
         most_bytes: a request has no more, unless one line is longer.
 
     Attributes:
+        anchored: a line was accepted, so the rest is halved.
         rejected: the bad lines with the reasons, once `found`; before that also suspected ones.
     """
 
@@ -57,15 +57,15 @@ class Search:
         self._lines = list(lines)
         self._most_bytes = most_bytes
         self._round = 0
-        self._anchored = False
+        self.anchored = False
+        self._doubted = False
         self._sure = True
-        self._doubts = 0
-        self._keeps = False
+        self._check_step = 0
+        self._accepted_line = b""
         self._stretches: list[range] = []
         self._probes: list[int] = []
         self._tried: list[int] = []
-        self._suspects: list[int] = []
-        self._rejected_before: set[int] = set()
+        self._reason = ""
         self._together = range(0)
         self._bad: list[tuple[bytes, str]] = []
         self.rejected: list[tuple[bytes, str]] = []
@@ -84,35 +84,46 @@ class Search:
     @property
     def found(self) -> bool:
         """Whether all is known: every line that is not in `rejected` is stored."""
-        return self._anchored and not self._stretches and not self._suspects
+        return self.anchored and not self._stretches
 
     @property
     def failed(self) -> bool:
         """Whether no line was accepted; call `again` later."""
-        return not self._anchored and not self._probes and not self._together
+        return not self.anchored and not self._probes and not self._together
+
+    @property
+    def checking(self) -> bool:
+        """Whether a line is being checked: then the next request must not wait."""
+        return self._check_step > 0
 
     def request(self) -> bytes:
         """Return what to send; only while neither `found` nor `failed`."""
-        if not self._anchored and not self._together:
+        if self._check_step % 2:
+            return self._accepted_line
+        if not self.anchored and not self._together:
             return self._lines[self._probes[0]]
         some = self._together or self._stretches[0]
         return b"".join(self._lines[some.start : some.stop])
 
     def accepted(self) -> None:
         """Take that the request was accepted."""
-        self._doubts = 0
+        if self._check_step % 2:
+            self._check_step += 1
+            if self._check_step == _CHECK_STEPS:
+                self._drop()
+            return
+        request = self.request()
+        self._accepted_line = request[request.rfind(b"\n", 0, -1) + 1 :]
+        self._doubted, self._check_step = False, 0
         if self._together:
-            self._anchored = True
+            self.anchored = True
             self._stretches = list(self._pieces(0, self._together.start))
             self._together = range(0)
             self.rejected = list(self._bad)
-        elif self._anchored:
+        elif self.anchored:
             del self._stretches[0]
-            self._stretches += [range(each, each + 1) for each in self._suspects]
-            self._rejected_before.update(self._suspects)
-            self._suspects = []
         else:
-            self._anchored = True
+            self.anchored = True
             tried = sorted([*self._tried, self._probes[0]])
             ends = zip([-1, *tried], [*tried, len(self._lines)], strict=True)
             self._stretches = [each for a, b in ends for each in self._pieces(a + 1, b)]
@@ -127,51 +138,35 @@ class Search:
             reason: what the server says.
             sure: it cannot mean that the server takes nothing for a while.
         """
-        self._sure = sure
+        self._sure, self._reason = sure, reason
         if self._together:
             self._together = range(0)
             self._begin_round()
-        elif not self._anchored:
+        elif not self.anchored:
             index = self._probes.pop(0)
             self._tried.append(index)
-            self._rejected_before.add(index)
             self.rejected.append((self._lines[index], reason))
-        elif self._doubts >= _MANY:
-            self._search_rest()  # the lines, or the address?
+        elif self._doubted or self._check_step % 2:
+            # The lines, or the address? What is not known yet is searched again.
+            self.anchored = self._doubted = False
+            self._check_step = 0
+            self._bad = self.rejected
+            self._lines = [self._lines[at] for stretch in self._stretches for at in stretch]
+            self._new = len(self._lines)
+            self._stretches = []
+            self._begin_round()
+        elif len(self._stretches[0]) > 1:
+            stretch = self._stretches.pop(0)
+            middle = len(stretch) // 2
+            self._stretches[:0] = [stretch[:middle], stretch[middle:]]
+        elif sure:
+            self._drop()
         else:
-            self._doubts += not sure
-            self._narrow(self._stretches.pop(0), reason)
-            if self._suspects and not self._stretches:
-                self._search_rest()
+            self._check_step += 1
 
-    def _narrow(self, stretch: range, reason: str) -> None:
-        """Halve what was rejected, or judge the line."""
-        if len(stretch) == 1:
-            is_last = not self._stretches and not self._suspects and not self.rejected
-            if self._sure or is_last or stretch.start in self._rejected_before:
-                self.rejected.append((self._lines[stretch.start], reason))
-            else:
-                self._suspects.append(stretch.start)
-            return
-        if len(stretch) > _PAIR and not self._sure and not self._keeps:
-            self._keeps = True
-            self._stretches.append(stretch[-1:])
-            stretch = stretch[:-1]
-        middle = len(stretch) // 2
-        self._stretches[:0] = [stretch[:middle], stretch[middle:]]
-
-    def _search_rest(self) -> None:
-        """Begin again with what is not known yet."""
-        self._anchored = self._keeps = False
-        self._doubts = 0
-        self._bad = self.rejected
-        rest = [*self._suspects, *(at for stretch in self._stretches for at in stretch)]
-        before = self._rejected_before.union(self._suspects)
-        self._rejected_before = {new for new, at in enumerate(rest) if at in before}
-        self._lines = [self._lines[at] for at in rest]
-        self._new = len(rest)
-        self._stretches, self._suspects = [], []
-        self._begin_round()
+    def _drop(self) -> None:
+        self._check_step = 0
+        self.rejected.append((self._lines[self._stretches.pop(0).start], self._reason))
 
     def again(self, more: Sequence[bytes] = ()) -> None:
         """Begin again after it `failed`: with all or all that is new, then with other lines alone.
@@ -190,7 +185,7 @@ class Search:
 
     def doubt(self) -> None:
         """Take that a request failed: a line has to be accepted again before another one is bad."""
-        self._doubts = _MANY
+        self._doubted = self.anchored
 
     def _begin_round(self) -> None:
         count, new = len(self._lines), self._new

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from hypothesis import example, given
-from hypothesis.strategies import booleans, integers, lists
+from hypothesis.strategies import booleans, integers, lists, tuples
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.output.search import PROBES, Search
@@ -88,7 +88,7 @@ class SearchTests(SynchronousTestCase):
     def test_server_that_rejects_all_for_a_while(
         self, bad: list[bool], start: int, length: int
     ) -> None:
-        """Where answers are not sure each good line is stored once, whenever all are rejected."""
+        """Where answers are not sure each good line is stored, whenever all are rejected."""
         lines = numbered(len(bad))
         bad_lines = {line for line, is_bad in zip(lines, bad, strict=True) if is_bad}
         if not bad_lines:
@@ -108,8 +108,36 @@ class SearchTests(SynchronousTestCase):
             else:
                 search.refused("bad", sure=False)
         self.assertTrue(search.found)
-        self.assertEqual(sorted(server.stored), sorted({*lines, *more} - bad_lines))
+        self.assertEqual(set(server.stored), {*lines, *more} - bad_lines)
         self.assertEqual(sorted(line for line, _ in search.rejected), sorted(bad_lines))
+
+    @given(
+        lists(booleans(), min_size=1, max_size=40),
+        lists(tuples(integers(2, 40), integers(1, 40)), min_size=1, max_size=6),
+    )
+    @example([True] + [False] * 39, [(12, 3)])
+    @example([True] + [False] * 39, [(2, 1)])
+    def test_server_that_rejects_all_again_and_again(
+        self, bad: list[bool], phases: list[tuple[int, int]]
+    ) -> None:
+        """Where answers are not sure no good line is dropped, however often all are rejected."""
+        lines = numbered(len(bad))
+        server = Server({line for line, is_bad in zip(lines, bad, strict=True) if is_bad})
+        outages = [is_out for out, up in phases for is_out in [True] * out + [False] * up]
+        search = Search(lines, MOST_BYTES)
+        for _ in range(1000):
+            if search.found:
+                break
+            if search.failed:
+                search.again()
+            server.wrong_path = outages[server.requests % len(outages)]
+            if server.accepts(search.request()):
+                search.accepted()
+            else:
+                search.refused("bad", sure=False)
+        if search.found:
+            self.assertEqual({*server.stored}, {*lines} - server.bad)
+            self.assertEqual(sorted(line for line, _ in search.rejected), sorted(server.bad))
 
     @given(integers(2, 5000), integers(0))
     def test_one_bad_line_is_cheap(self, count: int, where: int) -> None:

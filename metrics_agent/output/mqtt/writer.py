@@ -14,8 +14,8 @@ the limit is not one on size, and nothing is dropped.
 
 A refusal that may be due to what a line says (`may_be_content`) has the whole message searched at
 once, as HTTP does, and messages become shorter only if no bad line is found. Only single lines wait
-in such a search, for the shortest delay. A broker may answer so to everything for a while: such a
-refusal is not `sure` for the `Search`.
+in such a search, for the shortest delay, and only until one is delivered. A broker may answer so to
+everything for a while: such a refusal is not `sure` for the `Search`.
 
 `TOO_LARGE`, as of mosquitto with a `message_size_limit`, leaves no doubt. Then each step is taken
 at once, nothing is reported but the lines that are dropped, and a line that waits alone for another
@@ -258,12 +258,13 @@ class MqttWriter:
     def _step(self) -> None:
         """Publish what is next in a search, or after one.
 
-        A single line waits, since its refusal may drop it: a quota on messages for each second
-        must not look like one bad line.
+        Single lines wait until one is accepted: the broker may take nothing for a while. After a
+        quota all wait but for those of a check, which has to be quick.
         """
         search, refusal = self._search, self._refusal
-        is_line = search is not None and search.request().count(b"\n") == 1
-        if refusal == TOO_LARGE or (may_be_content(refusal) and not is_line):
+        is_quick = refusal == TOO_LARGE or (search is not None and search.checking)
+        is_probe = search is not None and not search.anchored and search.request().count(b"\n") == 1
+        if is_quick or (may_be_content(refusal) and not is_probe):
             self._go_on()
         elif may_be_content(refusal):
             self._out.retry_in(self._backoff.first_delay_s())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from hypothesis import given, settings
-from hypothesis.strategies import lists, sampled_from
+from hypothesis import example, given, settings
+from hypothesis.strategies import floats, integers, lists, sampled_from, sets, tuples
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
@@ -486,7 +486,7 @@ class ContentTests(MqttCase):
                     lines = [b"%s a=%d 1\n" % (word, n) for n, word in enumerate(words)]
                     self.write(*lines, urgent=True)
                     self.write(A)
-                    self.advance(15)
+                    self.advance(5)
                     self.assertEqual(self.settled, [*lines, A])
                     self.assertEqual(self.sink.problem, "")
         self.assertEqual(self.sink.dropped, {"rejected": 3 * 11})
@@ -560,6 +560,47 @@ class ContentTests(MqttCase):
         self.assertEqual(case.sink.dropped, {"rejected": len(places)})
         case.finish()
 
+    @given(
+        sampled_from([0x80, 0x83, 0x97, 0x99]),
+        sets(integers(0, 39), min_size=1, max_size=8),
+        lists(tuples(floats(0.01, 10), floats(0.01, 10)), min_size=1, max_size=4),
+    )
+    @example(0x80, {5, 6, 7, 8, 9, 10, 38, 39}, [(2.5, 0.5)])
+    @example(0x83, {0}, [(0.2, 0.2)])
+    @example(0x99, {39}, [(1.0, 1.0)])
+    @example(0x80, {3, 4, 20}, [(0.5, 2.5)])
+    @example(0x80, {3, 4, 20}, [(10.0, 1.0)])
+    @example(0x97, {5, 6, 7, 8, 9, 10, 38, 39}, [(0.4, 0.4)])
+    @settings(deadline=None)
+    def test_all_are_refused_again_and_again(
+        self, code: int, places: set[int], phases: list[tuple[float, float]]
+    ) -> None:
+        """No good line is dropped where a broker refuses everything by the time alone."""
+        case = ContentTests()
+        case.setUp()
+
+        def answer(payload: bytes) -> int:
+            at_s = case.clock.seconds() % sum(out_s + up_s for out_s, up_s in phases)
+            for out_s, up_s in phases:
+                if at_s < out_s:
+                    return code
+                at_s -= out_s + up_s
+                if at_s < 0:
+                    break
+            return code if b"bad" in payload else 0
+
+        case.broker.answer = answer
+        words = [b"bad" if n in places else b"ok" for n in range(40)]
+        case.write(*[b"%s a=%d 1\n" % (word, n) for n, word in enumerate(words)], urgent=True)
+        for number in range(10):
+            case.write(b"ok b=%d 1\n" % number)
+            case.advance_coarsely(2)
+        case.advance_coarsely(100)
+        good = {line for line in case.settled if line.startswith(b"ok")}
+        self.assertLessEqual(good, set(case.taken()))
+        self.assertLessEqual(case.sink.dropped.get("rejected", 0), len(places))
+        case.finish()
+
     def test_limit_on_messages(self) -> None:
         """Where a broker refuses what comes too fast no line is dropped."""
         accepted_s = [-1.0]
@@ -590,11 +631,12 @@ class LoneLineTests(MqttCase):
             self.broker.reply(self.broker.answer(self.broker.messages[-1]))
 
     def delivered(self) -> list[bytes]:
+        """Return the lines that the broker accepted; some twice, where others were checked."""
         taken = b"".join(each for each in self.broker.messages if len(each) <= 3000)
-        return taken.splitlines(keepends=True)
+        return sorted(set(taken.splitlines(keepends=True)))
 
     def test_is_dropped_once_another_is_taken(self) -> None:
-        """The lines around it are delivered once, and it is dropped, counted and logged."""
+        """The lines around it are delivered, and it is dropped, counted and logged."""
         for number, how in enumerate((0x95, 0x97, 0x80, CUT), 1):
             with self.subTest(how):
                 self.forget_settled()
@@ -605,7 +647,7 @@ class LoneLineTests(MqttCase):
                 self.write(B, C, D)
                 self.refuse(how)
                 self.advance(60)
-                self.assertEqual(sorted(self.delivered()), [A, B, C, D])
+                self.assertEqual(self.delivered(), [A, B, C, D])
                 self.assertEqual(self.settled, [A, self.LONG, B, C, D])
                 self.assertEqual(dict(self.sink.dropped), {"rejected": number})
                 self.assertEqual(self.sink.problem, "")
@@ -638,7 +680,7 @@ class LoneLineTests(MqttCase):
         self.write(A)
         self.refuse(CUT)
         self.advance(120)
-        self.assertEqual(sorted(self.delivered()), sorted([*lines[:100], *lines[101:], A]))
+        self.assertEqual(self.delivered(), sorted([*lines[:100], *lines[101:], A]))
         self.assertEqual(len(self.settled), 2)
         self.assertEqual(dict(self.sink.dropped), {"rejected": 1})
 
@@ -686,7 +728,7 @@ class LoneLineTests(MqttCase):
         self.write(A, B)
         self.refuse(0x97)
         self.advance(200)
-        self.assertEqual(sorted(self.delivered()), [A, B])
+        self.assertEqual(self.delivered(), [A, B])
         self.assertEqual(dict(self.sink.dropped), {"rejected": 3})
 
     def test_other_refusals(self) -> None:
@@ -782,9 +824,8 @@ class AccountTests(SynchronousTestCase):
     @given(lists(sampled_from([0, 0, 0x10, 0x80, 0x87, 0x97, 0x99, CUT]), max_size=30))
     @settings(deadline=None)
     def test_each_line_once(self, answers: list[int | Cause]) -> None:
-        """Where lines are searched each is delivered once or counted as rejected."""
+        """Where lines are searched each is delivered or counted as rejected, once."""
         case, written, delivered = self.converse(answers)
-        self.assertEqual(len(set(delivered)), len(delivered))
         rejected = case.sink.dropped.get("rejected", 0)
         self.assertEqual(len(set(written) - set(delivered)), rejected)
 
