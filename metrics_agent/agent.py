@@ -375,6 +375,7 @@ class Agent(MultiService):
             stop = shutdown.run(
                 working=self._working,
                 stop_modules=self._modules.stop_all,
+                abandon_modules=self._modules.abandon,
                 stop_services=super().stopService,
             )
             self._stopped = self._guard.watch("stop", ensureDeferred(stop))

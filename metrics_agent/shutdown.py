@@ -62,6 +62,7 @@ class Shutdown:
         *,
         working: Awaitable[Any] | None,
         stop_modules: Callable[[], Any],
+        abandon_modules: Callable[[], object],
         stop_services: Callable[[], Any],
     ) -> None:
         """Stop everything.
@@ -69,6 +70,7 @@ class Shutdown:
         Args:
             working: the start or reload under way, if any.
             stop_modules: may return something to await.
+            abandon_modules: called when the time for that is over; logs those that did not stop.
             stop_services: the same, of all other services.
         """
         parts, take = self._parts, self._steps.take
@@ -85,6 +87,8 @@ class Shutdown:
         await take("deliveries", handle, wait_s + rest_s + _SLACK_S)
         parts.connections.pause("stop")
         await take("stop modules", stop_modules, self._remaining_s() / 2)
+        # Their own timeouts may end later, when nothing more is logged.
+        parts.guard.run("stop modules", abandon_modules)
         # While the output drains: a slow disk must not take its time.
         state = parts.state
         saving = parts.guard.run("state", state.flush) if state is not None else None

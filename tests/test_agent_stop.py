@@ -334,6 +334,29 @@ class StepTests(AgentCase):
         self.assertGreater(left[0], 0.9)
         self.clock.advance(60)
 
+    def test_modules_are_named(self) -> None:
+        """One line for each that has not stopped in its share of the time, whatever that is."""
+        for drain_s, stop_s, shown in (
+            (4.0, 2.0, 2.0),
+            (3.98, 2.0, 2.0),
+            (4.0, 9.0, 2.0),
+            (1.0, 2.0, 0.5),
+            (0.0, 2.0, 0.0),
+            (9.0, 2.0, 2.0),
+        ):
+            self.stop_s = stop_s
+            for name in "ab":
+                self.lives[name] = lambda: FakeModule(stop=lambda _context: Deferred())
+            stopped = self.started("a", "b", "c", drain_timeout=f"{drain_s}s").stopService()
+            ended: list[object] = []
+            stopped.addCallback(ended.append)
+            for _ in range(1000):
+                if not ended:
+                    self.clock.advance(0.01)
+            line = f"Did not stop within {shown:g} s; abandoned."
+            self.assertEqual(self.logged("warn"), [line] * 2, (drain_s, stop_s))
+            self.forget()
+
     def test_drain(self) -> None:
         """A reader that never reads."""
         for what, way in failing("drain"):

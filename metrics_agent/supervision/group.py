@@ -24,7 +24,7 @@ class ModuleGroup(MultiService):
     def __init__(self, guard: Guard) -> None:
         super().__init__()
         self._guard = guard
-        self._leaving: dict[str, Deferred[Any]] = {}
+        self._leaving: dict[str, tuple[Supervisor, Deferred[Any]]] = {}
         self._stops = 0
 
     @property
@@ -63,25 +63,31 @@ class ModuleGroup(MultiService):
         for supervisor in self.supervisors:
             gone = self._guard.run("stop", supervisor.disownServiceParent)
             if isinstance(gone, Deferred):
-                self._note(supervisor.module_name, gone)
+                self._note(supervisor, gone)
         return DeferredList([self._gone(name) for name in self._leaving])
+
+    def abandon(self) -> None:
+        """Wait no longer for those that were asked to stop and have not."""
+        for supervisor, _gone in list(self._leaving.values()):
+            self._guard.run("stop", supervisor.abandon)
 
     def first_starts(self) -> Deferred[Any]:
         """Fires when the first start of each has succeeded or failed."""
         return DeferredList([supervisor.first_start() for supervisor in self.supervisors])
 
-    def _note(self, name: str, gone: Deferred[Any]) -> None:
+    def _note(self, supervisor: Supervisor, gone: Deferred[Any]) -> None:
+        name, entry = supervisor.module_name, (supervisor, gone)
+
         def left(_result: object) -> None:
-            if self._leaving.get(name) is gone:
+            if self._leaving.get(name) is entry:
                 del self._leaving[name]
 
-        self._leaving[name] = gone
+        self._leaving[name] = entry
         self._guard.watch("stop", gone).addCallback(left)
 
     def _gone(self, name: str) -> Deferred[None]:
-        leaving = self._leaving.get(name)
-        if leaving is None:
+        if name not in self._leaving:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
-        leaving.addCallback(lambda _result: waiting.callback(None))
+        self._leaving[name][1].addCallback(lambda _result: waiting.callback(None))
         return waiting

@@ -42,6 +42,8 @@ class _Life:
         self.module: Any = None
         self.starting: Deferred[Any] | None = None
         self.timeout: IDelayedCall | None = None
+        self.stopping: Deferred[Any] | None = None
+        self.stopping_since_s = 0.0
 
 
 class Supervisor(Service):
@@ -125,6 +127,11 @@ class Supervisor(Service):
         waiting: Deferred[None] = Deferred()
         self._finished.append(waiting)
         return waiting
+
+    def abandon(self) -> None:
+        """Wait no longer for a module that is to stop and has not; its stop timeout is cut short."""
+        if self.state is State.STOPPING:
+            self._stop_timed_out(self._life)
 
     def first_start(self) -> Deferred[None]:
         """Return a Deferred that fires when the first start has succeeded or failed."""
@@ -245,17 +252,18 @@ class Supervisor(Service):
         if not isinstance(result, Awaitable):
             self._cleared(life)
             return
-        stopping = as_deferred(result)
-        life.timeout = self._clock.callLater(
-            self._timeouts.stop_s, self._stop_timed_out, life, stopping
-        )
+        stopping = life.stopping = as_deferred(result)
+        life.stopping_since_s = self._clock.seconds()
+        life.timeout = self._clock.callLater(self._timeouts.stop_s, self._stop_timed_out, life)
         guard.watch("stop", stopping)
         stopping.addCallback(lambda _result: self._cleared(life))
 
-    def _stop_timed_out(self, life: _Life, stopping: Deferred[Any]) -> None:
-        self._log.warn(
-            "Did not stop within {seconds:g} s; abandoned.", seconds=self._timeouts.stop_s
-        )
+    def _stop_timed_out(self, life: _Life) -> None:
+        stopping = life.stopping
+        if stopping is None:
+            return  # asked by the module itself, in its stopService
+        waited_s = self._clock.seconds() - life.stopping_since_s
+        self._log.warn("Did not stop within {seconds:g} s; abandoned.", seconds=round(waited_s, 1))
         assert life.context is not None
         guard = life.context.guard
         self._cleared(life)

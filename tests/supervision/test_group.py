@@ -60,6 +60,20 @@ class GroupTests(SupervisorCase):
         self.successResultOf(stopped)
         self.successResultOf(self.group.stop_all())
 
+    def test_abandon(self) -> None:
+        """Those that have not stopped are abandoned, and no others."""
+        self.add("a", "b", module=FakeModule(stop=hangs))
+        self.add("c")
+        stopped = self.group.stop_all()
+        self.add("c")
+        self.clock.advance(1)
+        self.group.abandon()
+        self.successResultOf(stopped)
+        self.group.abandon()
+        self.clock.advance(5)
+        self.assertEqual(self.logged("warn"), ["Did not stop within 1 s; abandoned."] * 2)
+        self.assertEqual(self.names(), ["c"])
+
     def test_next_one_waits(self) -> None:
         """The next of a name starts when the last is gone; others do not wait for it."""
         self.add("a", module=FakeModule(stop=hangs))

@@ -311,6 +311,43 @@ class StopTests(SupervisorCase):
         self.assertEqual(len(cancelled), 1)
         self.assertEqual(self.logged("warn"), ["Did not stop within 2 s; abandoned."])
 
+    def test_abandoned_earlier(self) -> None:
+        """A stop whose time is cut short ends then, with the time that it had, logged once."""
+        cancelled: list[Deferred[Any]] = []
+        supervisor = self.start(FakeModule(stop=lambda _context: Deferred(cancelled.append)))
+        stopped = supervisor.stopService()
+        self.clock.advance(1.5)
+        supervisor.abandon()
+        self.successResultOf(stopped)
+        supervisor.abandon()
+        self.clock.advance(10)
+        self.assertEqual(len(cancelled), 1)
+        self.assertEqual(self.logged("warn"), ["Did not stop within 1.5 s; abandoned."])
+
+    def test_abandoned_while_it_clears(self) -> None:
+        """So where the module had failed before, and the time counts from that on."""
+        supervisor = self.start(FakeModule(stop=lambda _context: Deferred()))
+        self.modules[0].context.fail(ValueError("gone"))
+        self.clock.advance(0)
+        self.clock.advance(1)
+        stopped = supervisor.stopService()
+        self.clock.advance(0.5)
+        self.forget()
+        supervisor.abandon()
+        self.successResultOf(stopped)
+        self.assertEqual(self.logged("warn"), ["Did not stop within 1.5 s; abandoned."])
+
+    def test_nothing_to_abandon(self) -> None:
+        """What runs, waits or has stopped is left alone."""
+        supervisor = self.make()
+        supervisor.abandon()
+        supervisor.startService()
+        supervisor.abandon()
+        self.assertIs(supervisor.state, State.RUNNING)
+        self.successResultOf(supervisor.stopService())
+        supervisor.abandon()
+        self.assertEqual(self.logged("warn"), [])
+
     def test_never_and_not_to_be_cancelled(self) -> None:
         """So where cancelling it raises or does nothing, and when it ends after all."""
         for canceller in (raiser(SystemExit(1)), lambda _work: None):
