@@ -274,6 +274,7 @@ class _Assembly:
             plan, self._start_settings, self._observer, self._encoder.cardinality, self._log
         )
         self._self_metrics.reschedule()
+        self._modules.configure(plan)
         if self._page is not None:
             self._page.configure(plan.config.settings.status)
 

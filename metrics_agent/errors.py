@@ -9,6 +9,7 @@
     |-- ProtocolError           a peer broke its protocol (MQTT, WebSocket)
     |   `-- MalformedLength     so that nothing after it can be read; carries what came before
     |-- MissingDependency       an optional package is not installed; says what to install
+    |-- TooManyCalls            a module asked for more blocking calls than may wait for a thread
     |-- TemplateFault           a template of a device that is not run; carries a reason
     |-- TemplateError           a template that has no result for a payload
     |-- OutputError             the output cannot be opened or written

@@ -274,7 +274,11 @@ class ModuleContext(Protocol):
     def in_thread(
         self, call: Callable[..., Any], *args: object, place: str = "thread"
     ) -> Deferred[Any]:
-        """Run a blocking call in a thread, four of a module at a time; owned like ``watch``."""
+        """Run a blocking call in a thread, four of a module at a time; owned like ``watch``.
+
+        Others wait, 1,000 of a module at most: one more fails at once. A call that is cancelled, at
+        a stop too, before it has begun never runs; one that has begun runs to its end.
+        """
         ...
 
     def fail(self, reason: BaseException) -> None:

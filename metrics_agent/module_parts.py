@@ -91,7 +91,7 @@ class ModuleParts:
         self._now_ns = now_ns
         self._liveness = liveness
         self._versions = BrokerVersions()
-        self._threads = ModuleThreads(reactor, platform.make_pool)
+        self._threads = ModuleThreads(reactor, platform.make_logger, platform.make_pool)
         self.own_problems = ConnectionProblems()
         self.connection_counters = CountersByModule()
         self.connections = Connections(
@@ -137,9 +137,12 @@ class ModuleParts:
 
     # -- modules -----------------------------------------------------------------------------
 
+    def configure(self, plan: Plan) -> None:
+        """Let go of what modules had that the plan does not have."""
+        self._threads.keep({each.name for each in plan.modules})
+
     def make_supervisor(self, module: ModulePlan, plan: Plan, on_state: OnState) -> Supervisor:
         """Make the supervisor of a module of a plan."""
-        self._threads.keep({each.name for each in plan.modules})
         settings = plan.config.settings
         log = self._platform.make_logger(module.name)
         counters = self._counters.of(module.name)

@@ -175,7 +175,7 @@ class AgentCase(ContextCase):
                 for name in ("reactor", "now_ns", "encode", "write", "connection", "state")
             },
             limits=self.resources.limits,
-            threads=lambda _name: self.clock.getThreadPool(),
+            threads=self.resources.threads,
         )
         self.seen: list[Any] = []
         self.lives: dict[str, Callable[[], FakeModule]] = {}

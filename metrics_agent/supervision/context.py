@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -29,6 +28,7 @@ from metrics_agent.http_interface import Http
 from metrics_agent.interfaces import Cancellable, Closable, Collect, Collected, Handler
 from metrics_agent.logs.once import LeftOut
 from metrics_agent.metric import Metric
+from metrics_agent.process.threads import ModuleCalls
 from metrics_agent.state.directory import StateDirectory, StateFile
 from metrics_agent.supervision.counters import Counters
 from metrics_agent.supervision.emitter import Emitter
@@ -61,7 +61,7 @@ class Resources:
             configuration names none such.
         state: of the agent.
         limits: of tickers.
-        threads: the pool of a module's blocking calls, by its name.
+        threads: what runs a module's blocking calls, by its name.
         read_only: see `interfaces.ModuleContext`.
         note_connection: called with the name of the module, and as `ModuleContext` has it.
         random: see `interfaces.ModuleContext`.
@@ -76,7 +76,7 @@ class Resources:
     connection: Callable[[str, MqttSettings], Any]
     state: StateDirectory
     limits: TickerLimits
-    threads: Callable[[str], Any]
+    threads: Callable[[str], ModuleCalls]
     read_only: bool = False
     note_connection: Callable[[str, str, str | None], object] = lambda _name, _address, _why: None
     random: Callable[[], float] = random
@@ -345,8 +345,8 @@ class Context:
         """See `ModuleContext`."""
         if self._closed:
             return Deferred()  # as for watch
-        pool = self._resources.threads(self.name)
-        return self.watch(deferToThreadPool(self.reactor, pool, call, *args), place=place)
+        calls = self._resources.threads(self.name)
+        return self.watch(calls.run(call, *args), place=place)
 
     def fail(self, reason: BaseException) -> None:
         """See `ModuleContext`."""

@@ -129,7 +129,7 @@ class Supervisor(Service):
         return waiting
 
     def abandon(self) -> None:
-        """Wait no longer for a module that is to stop and has not; its stop timeout is cut short."""
+        """Wait no longer for a module that is stopping: its time is over now."""
         if self.state is State.STOPPING:
             self._stop_timed_out(self._life)
 

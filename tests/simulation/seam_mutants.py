@@ -54,14 +54,18 @@ SEAM_RACES: Final = (
     Break(
         "what_a_thread_raises_is_not_contained",
         _CONTEXT,
-        "self.watch(deferToThreadPool(self.reactor, pool, call, *args), place=place)",
-        "deferToThreadPool(self.reactor, pool, call, *args)",
+        "self.watch(calls.run(call, *args), place=place)",
+        "calls.run(call, *args)",
     ),
     Break(
         "modules_block_the_threads_of_the_agent",
         _CONTEXT,
-        "pool = self._resources.threads(self.name)",
-        "pool = self.reactor.getThreadPool()",
+        "        calls = self._resources.threads(self.name)\n"
+        "        return self.watch(calls.run(call, *args), place=place)",
+        "        from twisted.internet.threads import deferToThreadPool\n"
+        "        pool = self.reactor.getThreadPool()\n"
+        "        work = deferToThreadPool(self.reactor, pool, call, *args)\n"
+        "        return self.watch(work, place=place)",
     ),
     Break(
         "a_value_is_read_from_the_file_although_it_is_older",

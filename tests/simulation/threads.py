@@ -30,10 +30,13 @@ class SimThreads:
     def adjustPoolsize(self, _least: int, _most: int) -> None:
         """Threads that have nothing to do are not counted."""
 
+    def release(self) -> None:
+        """Nothing of it is kept anywhere."""
+
     def callInThreadWithCallback(
         self, on_result: Callable[[bool, Any], object], call: Callable[..., Any], *args: Any
     ) -> None:
-        """Call in a thread; its attribute ``takes_s`` says how long, if it has one."""
+        """Call in a thread; ``takes_s`` of it or of an argument says how long, if there is one."""
 
         def work() -> None:
             try:
@@ -48,7 +51,8 @@ class SimThreads:
         def begin() -> None:
             self._free -= 1
             clock = self._reactor.clock
-            takes_s = getattr(call, "takes_s", None)
+            given_s = (getattr(each, "takes_s", None) for each in (call, *args))
+            takes_s = next((each_s for each_s in given_s if each_s is not None), None)
             if takes_s is None:
                 takes_s = clock.thread_s * clock.random.random() ** 4
             self._reactor.callLater(takes_s, work)

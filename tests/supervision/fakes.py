@@ -16,6 +16,7 @@ from metrics_agent.line_protocol import Encoder
 from metrics_agent.logs.events import read_event
 from metrics_agent.logs.levels import Level, Levels
 from metrics_agent.logs.logger import make_logger
+from metrics_agent.process.threads import ModuleThreads
 from metrics_agent.state.directory import Pace, StateDirectory
 from metrics_agent.supervision.context import Context, Resources
 from metrics_agent.supervision.counters import Counters
@@ -76,6 +77,14 @@ class FakeThreads:
 
     def __init__(self) -> None:
         self.waiting: list[Callable[[], None]] = []
+        self.sizes: list[tuple[int, int]] = []
+        self.released = 0
+
+    def adjustPoolsize(self, least: int, most: int) -> None:
+        self.sizes.append((least, most))
+
+    def release(self) -> None:
+        self.released += 1
 
     def callInThreadWithCallback(
         self, onResult: Callable[[bool, Any], None], call: Callable[..., Any], *args: Any
@@ -213,7 +222,9 @@ class ContextCase(SupervisionCase):
             connection=lambda name, broker: {("demo", BROKER): self.connection}[name, broker],
             state=StateDirectory(self.state_dir, self.log, Pace(self.clock, maybeDeferred)),
             limits=TickerLimits(failed_in_row=3, timeout_s=25.0),
-            threads=lambda _name: self.clock.getThreadPool(),
+            threads=ModuleThreads(
+                self.clock, lambda _name: self.log, lambda *_what: self.clock.threads
+            ).of,
         )
 
     def make_context(self, on_fail: Callable[[BaseException], None] | None = None) -> Context:

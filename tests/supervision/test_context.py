@@ -300,8 +300,9 @@ class WorkTests(ContextCase):
         results += [context.in_thread(raiser(kind("why"))) for kind in FAULTS]
         for each in results:
             self.assertNoResult(each)
-        self.clock.threads.work()
-        self.clock.turn()
+        while self.clock.threads.waiting:
+            self.clock.threads.work()
+            self.clock.turn()
         self.assertEqual(self.successResultOf(results[0]), (2, 1))
         self.assertEqual([self.successResultOf(each) for each in results[1:]], [None] * 6)
         self.assertEqual(self.counters.errors, {"thread": len(FAULTS)})

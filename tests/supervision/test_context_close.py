@@ -223,6 +223,20 @@ class AfterTests(ContextCase):
         self.assertNoResult(context.in_thread(list))
         self.assertEqual((len(cancelled), self.logged()), (1, []))
 
+    def test_blocking_calls_that_wait(self) -> None:
+        """Those that have not begun never do, and those of the next instance are first."""
+        ran: list[str] = []
+        context, after = self.make_context(), self.make_context()
+        for _ in range(20):
+            context.in_thread(ran.append, "old")
+        self.clock.threads.work()
+        context.close()
+        after.in_thread(ran.append, "new")
+        self.clock.advance(0)
+        self.clock.threads.work()
+        self.clock.advance(0)
+        self.assertEqual(ran, ["old"] * 4 + ["new"])
+
     def test_thread_comes_back_late(self) -> None:
         """The result of a thread that no one waits for any more is lost."""
         context = self.make_context()
