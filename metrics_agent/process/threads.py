@@ -153,7 +153,8 @@ class ModuleThreads:
         for name in self._calls.keys() - modules:
             calls = self._calls.pop(name)
             if calls.under_way:
-                self._make_log(name).warn(
+                log = self._make_log(name)
+                log.warn(
                     "Removed with blocking calls under way: {count}; their threads end with them.",
                     count=calls.under_way,
                     fold=False,
