@@ -10,7 +10,7 @@ from tests.simulation.announced import AnnouncedDevices
 from tests.simulation.broker import ModelBroker
 from tests.simulation.clock import SimClock
 from tests.simulation.configuration import DEVICES, PORTS
-from tests.simulation.ledger import Ledger
+from tests.simulation.ledger import Key, Ledger
 
 __all__ = ["TOPICS", "Devices"]
 
@@ -109,6 +109,11 @@ class Devices:
     def next_number(self, module: str, qos: int) -> int:
         """Return what a test module is sent next."""
         return self._numbers[module, qos]
+
+    @property
+    def last_total(self) -> Key:
+        """What was published last of those whose last one is written."""
+        return "opendtu", 0, self._numbers["opendtu", 0]
 
     def have_subscribers(self) -> bool:
         """Say whether every module has subscribed to what its devices send."""

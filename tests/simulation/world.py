@@ -230,6 +230,8 @@ class World:
             if key not in self.ledger.delivered and not is_odd(key[2])
             if self.ledger.sent[key] < self.clock.now_s - _JUST_NOW_S
         ]
+        if self.devices.last_total not in self.ledger.delivered:
+            late.append(self.devices.last_total)
         if late:
             self.violate(f"all works again, but {late[:5]} came to nothing in {DELIVERY_S:g} s")
             return
