@@ -302,7 +302,7 @@ class Connection:
         if self.outlives and self.from_peer.is_empty and not self.vanished:
             self.close(Failure(ConnectionDone()), reset=False)
         else:
-            self.reset()
+            self.close(Failure(ConnectionLost()))
 
     def close(self, reason: Failure, *, reset: bool = True) -> None:
         """End the connection; what the agent had sent arrives first unless it is reset."""

@@ -15,6 +15,8 @@ __all__ = ["await_recovery", "backlog", "client_ids"]
 _RECOVERY_S: Final = 100.0
 """After the last fault. A refused filter is asked for again after 65 s, a connection that vanished
 is noticed after 45 s and made again within 5 s, a module that is parked waits for 20 s."""
+_LOOK_EVERY_S: Final = 0.93
+"""Not at the pace of the ticks, right after each of which a line is under way."""
 _BACKLOG_S: Final = 0.02
 """For each message that waits at a broker then: it may send them one by one."""
 
@@ -27,7 +29,7 @@ def await_recovery(world: World) -> None:
     while clock.now_s < healed_s + limit_s:
         if world.violations or _is_settled(world, healed_s):
             break
-        clock.run(1.0)
+        clock.run(_LOOK_EVERY_S)
     if not (world.violations or _is_settled(world, healed_s)):
         world.violate(f"not recovered {limit_s:.0f} s after the last fault: {_state(world)}")
     world.recovered_s = clock.now_s - healed_s
