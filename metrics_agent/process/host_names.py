@@ -19,6 +19,7 @@ from twisted.internet.interfaces import (
     IAddress,
     IHostnameResolver,
     IHostResolution,
+    IReactorPluggableNameResolver,
     IResolutionReceiver,
 )
 from twisted.logger import Logger
@@ -32,10 +33,12 @@ SHARED_FOR_S: Final = 30.0
 
 
 def look_up_in_own_threads(reactor: Any) -> None:
-    """Have the reactor look up host names as `SharedLookups` does."""
+    """Have the reactor look up host names as `SharedLookups` does, if it lets others do that."""
     threads: Any = _Threads()
     resolver = GAIResolver(reactor, lambda: threads, cast("Any", _addresses))
-    reactor.installNameResolver(SharedLookups(resolver, reactor.seconds))
+    shared = SharedLookups(resolver, reactor.seconds)
+    if IReactorPluggableNameResolver.providedBy(reactor):
+        reactor.installNameResolver(shared)
 
 
 def _addresses(*question: Any) -> Any:

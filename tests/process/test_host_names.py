@@ -8,8 +8,10 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorPluggableNameResolver
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from metrics_agent.process import host_names
 from metrics_agent.process.host_names import SHARED_FOR_S, SharedLookups
@@ -159,7 +161,10 @@ class InstalledTests(SynchronousTestCase):
         """A reactor's names go that way."""
         installed: list[Any] = []
 
+        @implementer(IReactorPluggableNameResolver)
         class Reactor(Clock):
+            nameResolver = None
+
             def installNameResolver(self, resolver: Any) -> None:
                 installed.append(resolver)
 

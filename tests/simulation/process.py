@@ -44,7 +44,7 @@ __all__ = ["AgentProcess", "make_observer"]
 _DELIVERIES_SHARE: Final = 0.5
 """A stop waits at least this share of drain_timeout for what brokers have sent, unless all comes
 sooner."""
-_ENDS_WITHIN_S: Final = 2.0 + 0.5
+_ENDS_WITHIN_S: Final = 2.0 + 0.2
 """So long after the `drain_timeout` a stop has ended, at the latest; `_Exit` looks ten times a
 second after a standstill."""
 _HANDLING_S: Final = 0.1

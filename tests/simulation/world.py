@@ -305,8 +305,11 @@ class World:
     def lose_power(self) -> None:
         """End the agent and its reader, with what was not on the disk."""
         self.excuse("", 20.0)
-        self.reader.die()
+        if self.reader.loses:
+            self.reader.die()
         self.kill_agent()
+        # The end of a database would reach the agent amid its turn.
+        self.reader.die()
         self.disk.lose_power(self.chance)
         self.seams.values.lose_power()
 
@@ -472,10 +475,10 @@ class World:
             if process.last_plan is not None and process.last_plan is not process.agent.plan:
                 self.violate("a reload replaces what runs although a stop has begun")
             self.calm.look(self)
-            process.check_stop()
             self.seams.look()
             process.reading.look(process.agent)
             if not process.reactor.is_frozen:
+                process.check_stop()
                 process.signals.look(process.agent, process.ran_s)
             process.awaiting.look(process.agent, self.clock.now_s, process.reactor.stood_s)
             process.writing.look(process.agent, runs=not process.reactor.is_frozen)
