@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -107,7 +108,10 @@ class _LoneLines:
         self._later(_DRAINED_S, lambda: self._send_bad(good, bad))
 
     def _send_bad(self, good: str, bad: list[str]) -> None:
-        begun_s = self._world.clock.now_s
+        process = self._world.process
+        is_well = process is not None and not process.agent._parts.sink.problem
+        # After a refused login, say, the next try may still be half a minute away.
+        begun_s = self._world.clock.now_s if is_well else -math.inf
         for module in bad:
             self._world.send(module, 1)
         gap_s = self._chance.uniform(1.0, _LONGEST_GAP_S)

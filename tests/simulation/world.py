@@ -220,7 +220,7 @@ class World:
         if self.violations:
             return
         self.devices.announced.settle()
-        sent = len(self.ledger.sent)
+        sent, process = len(self.ledger.sent), self.process
         self.devices.send_each()
         self.clock.run(DELIVERY_S)
         # Of a database the agent may have to find out first which lines it does not take.
@@ -230,14 +230,14 @@ class World:
             if key not in self.ledger.delivered and not is_odd(key[2])
             if self.ledger.sent[key] < self.clock.now_s - _JUST_NOW_S
         ]
-        if self.devices.last_total not in self.ledger.delivered:
+        if process is self.process and self.devices.last_total not in self.ledger.delivered:
             late.append(self.devices.last_total)
         if late:
             self.violate(f"all works again, but {late[:5]} came to nothing in {DELIVERY_S:g} s")
             return
         self._ending = True
-        assert self.process is not None
         process = self.process
+        assert process is not None
         ids = client_ids(process)
         last_stop(self, process)
         if self.violations:
