@@ -138,7 +138,7 @@ class ModuleParts:
     # -- modules -----------------------------------------------------------------------------
 
     def configure(self, plan: Plan) -> None:
-        """Let go of what modules had that the plan does not have."""
+        """Release what belongs to modules that the plan lacks."""
         self._threads.keep({each.name for each in plan.modules})
 
     def make_supervisor(self, module: ModulePlan, plan: Plan, on_state: OnState) -> Supervisor:

@@ -42,7 +42,7 @@ def look_up_in_own_threads(reactor: Any) -> None:
 
 
 def _addresses(*question: Any) -> Any:
-    """Ask the system; what it raises means that there is no address.
+    """Ask the system; whatever it raises, the name has no address.
 
     Twisted would wait without an end where anything else is raised, as Python does for names that
     cannot be encoded.

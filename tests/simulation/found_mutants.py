@@ -12,48 +12,44 @@ _GATE: Final = "transports/mqtt/announcement_gate.py"
 _LINK: Final = "transports/mqtt/link.py"
 
 
-def _found(name: str, path: str, old: str, new: str) -> Break:
-    return Break(name, path, old, new, "")
-
-
 FOUND: Final = (
-    _found(
+    Break(
         "a_disconnect_costs_what_was_set_aside",
         _LINK,
         "causes.of_disconnect(event.code, self._client_id), hand_on=True",
         "causes.of_disconnect(event.code, self._client_id)",
     ),
-    _found(
+    Break(
         "a_silent_broker_costs_what_was_set_aside",
         _LINK,
         'causes.of_silence("PINGREQ", silent_s), hand_on=True',
         'causes.of_silence("PINGREQ", silent_s)',
     ),
-    _found(
+    Break(
         "what_a_lost_connection_brought_is_set_aside_again",
         _GATE,
         "        if self._over:\n",
         "        if False:\n",
     ),
-    _found(
+    Break(
         "a_stop_whose_connection_is_lost_hands_on_what_came_later",
         _GATE,
         "        if not self._leaves:\n            self.end()",
         "        self.end()",
     ),
-    _found(
+    Break(
         "filters_are_given_up_while_announcements_may_be_missing",
         "transports/mqtt/connection.py",
         "gives_up=gate.complete and not awaits",
         "gives_up=True",
     ),
-    _found(
+    Break(
         "a_long_bad_line_waits_behind_a_413",
         "output/http/writer.py",
         "        if self._out.proven and len(search) == 1 and (more := self._grow()):\n",
         "        if False and (more := self._grow()):\n",
     ),
-    _found(
+    Break(
         "a_wait_until_a_date_counts_from_our_own_clock",
         "output/http/answers.py",
         'headers.get("date", "")',

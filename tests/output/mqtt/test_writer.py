@@ -475,6 +475,20 @@ class ContentTests(MqttCase):
     def refuse(self, code: int) -> None:
         self.broker.answer = lambda payload: code if b"bad" in payload else 0
 
+    def burst(self, count: int, places: set[int]) -> list[bytes]:
+        """Write so many lines at once, bad ones at these places; return them."""
+        words = [b"bad" if n in places else b"ok" for n in range(count)]
+        lines = [b"%s a=%d 1\n" % (word, n) for n, word in enumerate(words)]
+        self.write(*lines, urgent=True)
+        return lines
+
+    def burst_and_more(self, places: set[int]) -> None:
+        """Write 40 lines, bad ones at these places, and ten good ones within 20 s."""
+        self.burst(40, places)
+        for number in range(10):
+            self.write(b"ok b=%d 1\n" % number)
+            self.advance_coarsely(2)
+
     def test_good_lines_are_not_held_up(self) -> None:
         """Some bad lines in a burst hold up the good ones beside and behind them for seconds."""
         for code in (0x80, 0x83, 0x99):
@@ -482,9 +496,7 @@ class ContentTests(MqttCase):
                 with self.subTest(code=code, places=places):
                     self.forget_settled()
                     self.refuse(code)
-                    words = [b"bad" if n in places else b"ok" for n in range(280)]
-                    lines = [b"%s a=%d 1\n" % (word, n) for n, word in enumerate(words)]
-                    self.write(*lines, urgent=True)
+                    lines = self.burst(280, places)
                     self.write(A)
                     self.advance(5)
                     self.assertEqual(self.settled, [*lines, A])
@@ -548,11 +560,7 @@ class ContentTests(MqttCase):
             return code if is_out or b"bad" in payload else 0
 
         case.broker.answer = answer
-        words = [b"bad" if n in places else b"ok" for n in range(40)]
-        case.write(*[b"%s a=%d 1\n" % (word, n) for n, word in enumerate(words)], urgent=True)
-        for number in range(10):
-            case.write(b"ok b=%d 1\n" % number)
-            case.advance_coarsely(2)
+        case.burst_and_more(places)
         case.advance_coarsely(30)
         self.assertEqual(len(case.settled), 50)
         good = {line for line in case.settled if line.startswith(b"ok")}
@@ -590,11 +598,7 @@ class ContentTests(MqttCase):
             return code if b"bad" in payload else 0
 
         case.broker.answer = answer
-        words = [b"bad" if n in places else b"ok" for n in range(40)]
-        case.write(*[b"%s a=%d 1\n" % (word, n) for n, word in enumerate(words)], urgent=True)
-        for number in range(10):
-            case.write(b"ok b=%d 1\n" % number)
-            case.advance_coarsely(2)
+        case.burst_and_more(places)
         case.advance_coarsely(100)
         good = {line for line in case.settled if line.startswith(b"ok")}
         self.assertLessEqual(good, set(case.taken()))
