@@ -7,6 +7,7 @@ from typing import Any
 from metrics_agent.config.output import needs_tls
 from metrics_agent.modules import BUILT_IN
 from metrics_agent.plan import Plan
+from metrics_agent.process.bounded_thread import use_bounded_threads
 from metrics_agent.process.host_names import look_up_in_own_threads
 from metrics_agent.process.openssl import leave_out_openssl
 from metrics_agent.process.running import use_monotonic_clock
@@ -25,7 +26,10 @@ def import_reactor(plan: Plan) -> Any:
         leave_out_openssl()
 
     from twisted.internet import reactor
+    from twisted.internet.interfaces import IReactorThreads
 
     use_monotonic_clock(reactor)
     look_up_in_own_threads(reactor)
+    if IReactorThreads.providedBy(reactor):
+        use_bounded_threads(reactor.getThreadPool())
     return reactor

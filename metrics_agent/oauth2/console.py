@@ -7,7 +7,6 @@ open, and the person copies that from its address bar and pastes it here.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TextIO
 
@@ -18,6 +17,7 @@ from metrics_agent.errors import MetricsAgentError
 from metrics_agent.oauth2.login_page import CannotServe, LoginPage
 from metrics_agent.oauth2.logins import Granted, Logins, RedirectRefused, Unknown
 from metrics_agent.oauth2.provider import Provider
+from metrics_agent.process.bounded_thread import BoundedThread
 
 __all__ = ["LineReader", "log_in_on_console"]
 
@@ -36,7 +36,7 @@ class LineReader:
         self._stream = stream
         self._call_from_thread = call_from_thread
         self._queue: DeferredQueue[str | None] = DeferredQueue()
-        threading.Thread(target=self._read, name="login-input", daemon=True).start()
+        BoundedThread(self._read, "login-input", daemon=True).start()
 
     def get(self) -> Deferred[str | None]:
         """Return the next line, None at the end."""

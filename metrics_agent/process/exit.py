@@ -17,6 +17,7 @@ from enum import IntEnum
 from functools import partial
 from typing import Any, Final
 
+from metrics_agent.process.bounded_thread import BoundedThread
 from metrics_agent.process.descriptors import STDERR
 from metrics_agent.process.last_words import say, wait_until_read
 from metrics_agent.process.standstill import STEP_S, RunningClock
@@ -103,7 +104,7 @@ class ExitStatus:
                     return
             self.now(why)
 
-        threading.Thread(target=wait, name="deadline", daemon=True).start()
+        BoundedThread(wait, "deadline", daemon=True).start()
 
     def cancel_deadline(self) -> None:
         """Take the deadline back: the stop went through."""

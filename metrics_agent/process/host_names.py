@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from socket import gaierror, getaddrinfo
-from threading import Thread
 from typing import Any, Final, cast
 
 from twisted.internet._resolver import GAIResolver
@@ -25,6 +24,8 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from metrics_agent.process.bounded_thread import BoundedThread
 
 __all__ = ["SHARED_FOR_S", "SharedLookups", "look_up_in_own_threads"]
 
@@ -69,8 +70,8 @@ class _Threads:
             on_result(*result)
 
         try:
-            Thread(target=work, name="host name", daemon=True).start()
-        except RuntimeError as error:  # no thread can be made
+            BoundedThread(work, "host name", daemon=True).start()
+        except (RuntimeError, MemoryError) as error:  # no thread can be made
             on_result(False, Failure(gaierror(str(error))))
 
 

@@ -12,11 +12,11 @@ import select
 import socket
 import stat
 import termios
-import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
+from metrics_agent.process.bounded_thread import BoundedThread
 from metrics_agent.process.descriptors import Kind, ask_kernel, hung_up, kind_of, reopen
 
 __all__ = ["Kernel", "WritingThread"]
@@ -148,7 +148,7 @@ class WritingThread:
         self._fd = fd
         self._written = written
         self._chunks: SimpleQueue[bytes | None] = SimpleQueue()
-        threading.Thread(target=self._work, name="output", daemon=True).start()
+        BoundedThread(self._work, "output", daemon=True).start()
 
     def write(self, chunk: bytes) -> None:
         """Write all of it."""

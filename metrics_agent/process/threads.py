@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from metrics_agent.errors import MetricsAgentError
+from metrics_agent.process.bounded_thread import use_bounded_threads
 
 __all__ = ["MODULE_CALLS", "MODULE_THREADS", "ModuleCalls", "ModuleThreads", "make_pool"]
 
@@ -37,6 +38,7 @@ class _Pool(ThreadPool):
 
     def __init__(self, reactor: Any, name: str) -> None:
         super().__init__(0, MODULE_THREADS, name)
+        use_bounded_threads(self)
         self._reactor = reactor
         self.start()
         self._trigger = reactor.addSystemEventTrigger("during", "shutdown", self.stop)

@@ -43,6 +43,7 @@ from twisted.logger import Logger
 
 from metrics_agent.logs.descriptor import Descriptor
 from metrics_agent.logs.logger import make_logger
+from metrics_agent.process.bounded_thread import BoundedThread
 from metrics_agent.process.exit import ExitCode
 from metrics_agent.process.last_words import say
 
@@ -337,4 +338,4 @@ class Watchdog(Service):
 
 
 def _start_daemon(run: Callable[[], None]) -> None:
-    threading.Thread(target=run, name="watchdog", daemon=True).start()
+    BoundedThread(run, "watchdog", daemon=True).start()

@@ -19,6 +19,7 @@ from metrics_agent.config import load
 from metrics_agent.modules import find_kind, known_kinds
 from metrics_agent.commands.reactor import import_reactor
 from metrics_agent.plan import build
+from metrics_agent.process.bounded_thread import BoundedThread
 
 plan = build(load(Path(sys.argv[1]), find_kind, known_kinds))
 reactor = import_reactor(plan)
@@ -28,6 +29,7 @@ seen = {
     "openssl": sys.modules.get("OpenSSL") is not None,
     "paho": "paho" in sys.modules,
     "monotonic": reactor.seconds is time.monotonic,
+    "bounded threads": reactor.getThreadPool().threadFactory is BoundedThread,
 }
 import metrics_agent.transports.tls
 seen["afterwards"] = endpoints.TLSMemoryBIOFactory is not None
@@ -58,9 +60,9 @@ class ImportReactorTests(SynchronousTestCase):
     def test_without_tls_it_is_left_out_and_can_be_had_later(self) -> None:
         """Also the endpoints, which have looked for it in vain, can do TLS then."""
         seen = self.see("[modules.demo]\nenabled = true\n")
-        self.assertEqual(
-            seen, {"openssl": False, "paho": False, "monotonic": True, "afterwards": True}
-        )
+        absent = {"openssl": False, "paho": False}
+        present = {"monotonic": True, "bounded threads": True, "afterwards": True}
+        self.assertEqual(seen, {**absent, **present})
 
     def test_an_output_over_tls_has_it(self) -> None:
         """Twisted's own endpoints make that connection."""

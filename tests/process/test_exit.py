@@ -166,6 +166,7 @@ class DeadlineTests(SynchronousTestCase):
         self.threads: list[FakeThread] = []
         self.ended: list[tuple[int, float]] = []
         self.patch(exit_module, "threading", self)
+        self.patch(exit_module, "BoundedThread", self.make_thread)
         self.patch(exit_module, "say", lambda words: words())
         self.events: list[LogEvent] = []
         globalLogPublisher.addObserver(self.events.append)
@@ -173,8 +174,8 @@ class DeadlineTests(SynchronousTestCase):
         self.patch(exit_module, "RunningClock", lambda: RunningClock(lambda: self.now_s))
         self.status = ExitStatus(lambda code: self.ended.append((code, round(self.now_s - 100, 1))))
 
-    def Thread(self, **arguments: Any) -> FakeThread:
-        self.threads.append(FakeThread(**arguments))
+    def make_thread(self, target: Any, name: str, *, daemon: bool) -> FakeThread:
+        self.threads.append(FakeThread(target, name, daemon))
         return self.threads[-1]
 
     def Event(self) -> FakeEvent:
@@ -275,7 +276,7 @@ class FakeEvent:
 class FakeThread:
     """Does not run by itself."""
 
-    def __init__(self, *, target: Callable[[], object], name: str, daemon: bool) -> None:
+    def __init__(self, target: Callable[[], object], name: str, daemon: bool) -> None:
         self.target = target
         self.name = name
         self.daemon = daemon

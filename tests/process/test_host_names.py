@@ -143,7 +143,7 @@ class ThreadsTests(SynchronousTestCase):
         def fails(_self: Any) -> None:
             raise RuntimeError("can't start new thread")
 
-        self.patch(host_names.Thread, "start", fails)
+        self.patch(host_names.BoundedThread, "start", fails)
         success, failure = self.look_up(str.upper)
         self.assertFalse(success)
         self.assertIs(failure.type, gaierror)

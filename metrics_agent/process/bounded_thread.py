@@ -1,0 +1,67 @@
+"""A thread whose start does not wait without an end.
+
+`threading.Thread.start` waits until the new thread runs. Where memory is short the thread may end
+before that, and what started it, the reactor's thread for one, waits forever.
+"""
+
+from __future__ import annotations
+
+import threading
+from _thread import allocate_lock
+from collections.abc import Callable
+from typing import Any, Final
+
+__all__ = ["BoundedThread", "use_bounded_threads"]
+
+START_S: Final = 1.0
+"""A thread that does not run by then is given up; on a busy machine one takes some 10 ms."""
+
+
+def use_bounded_threads(pool: Any) -> None:
+    """Have a `twisted.python.threadpool.ThreadPool` make such threads."""
+    pool.threadFactory = BoundedThread
+
+
+class _BoundedEvent(threading.Event):
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(START_S if timeout is None else timeout)
+
+
+class BoundedThread(threading.Thread):
+    """A thread that runs soon after its start, or never.
+
+    Args:
+        target: called in the thread.
+        name: of the thread.
+        daemon: the process may end before it does.
+    """
+
+    def __init__(self, target: Callable[[], object], name: str, *, daemon: bool = False) -> None:
+        super().__init__(target=target, name=name, daemon=daemon)
+        # What `threading` waits for, in all Pythons so far.
+        self._started = _BoundedEvent()
+        self._claim = allocate_lock()
+        self._runs = allocate_lock()
+        self._runs.acquire()
+
+    def start(self) -> None:
+        """Start it.
+
+        Raises:
+            RuntimeError: no thread can be made, or it does not run within two seconds.
+            MemoryError: there is no memory for it.
+        """
+        super().start()
+        if not self._runs.acquire(timeout=START_S) and self._claim.acquire(blocking=False):
+            raise RuntimeError("a new thread does not run, memory may be short")
+
+    def run(self) -> None:
+        """Call the target, unless the thread was given up."""
+        if self._claim.acquire(blocking=False):
+            self._runs.release()
+            super().run()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end; one that never ran has ended."""
+        if self.ident is not None:
+            super().join(timeout)
