@@ -83,6 +83,7 @@ class BrokerClient:
         self._heard_s = broker.clock.now_s
         self._keepalive_s = 10.0
         self._left = False
+        self._said_goodbye = False
         self._closing = False
         self._will: Will | None = None
         self._client_id = ""
@@ -90,6 +91,7 @@ class BrokerClient:
         connection.to_peer.receive = self._received
         connection.from_peer.on_room = self._flush
         connection.on_closed = self._gone
+        connection.transport.on_write = self._written
         self._clock.later(15.0, self._check)
 
     # -- the connection ----------------------------------------------------------------------
@@ -162,6 +164,11 @@ class BrokerClient:
             del self._out[: self.connection.from_peer.write(self._out)]
 
     # -- packets from the client -------------------------------------------------------------
+
+    def _written(self, data: bytes) -> None:
+        if self._said_goodbye:
+            self._broker.on_fault(f"a packet of type {data[0] >> 4} is written after DISCONNECT")
+        self._said_goodbye = data[0] >> 4 == _DISCONNECT
 
     def _received(self, data: bytes) -> None:
         if self._closing or (self._broker.silent and self.session is None):

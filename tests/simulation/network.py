@@ -137,7 +137,11 @@ class Stream:
 
 @implementer(ITCPTransport, IConsumer)
 class SimTransport:
-    """The agent's end of a connection, as Twisted's TCP transports behave."""
+    """The agent's end of a connection, as Twisted's TCP transports behave.
+
+    Attributes:
+        on_write: called with all that the agent writes, also where the peer never gets it.
+    """
 
     disconnecting = False
     disconnected = False
@@ -150,10 +154,12 @@ class SimTransport:
         self._flushing = False
         self._producer_paused = False
         self.protocol: Any = None
+        self.on_write: Callable[[bytes], object] = lambda _data: None
 
     def write(self, data: bytes) -> None:
         if self.disconnected or not data:
             return
+        self.on_write(data)
         self._out += data
         if self.producer is not None and len(self._out) > TRANSPORT_BUFFER_BYTES:
             self._pause_producer()

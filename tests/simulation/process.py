@@ -30,6 +30,7 @@ from tests.simulation.configuration import ConfigFile
 from tests.simulation.disk import SimDisk
 from tests.simulation.invariants import Bounds, LogPairs
 from tests.simulation.kernel import SimKernel
+from tests.simulation.links import Links
 from tests.simulation.reactor import ProcessReactor
 from tests.simulation.reader import Reader
 from tests.simulation.reading import Reading
@@ -47,6 +48,7 @@ sooner."""
 _ENDS_WITHIN_S: Final = 2.0 + 0.2
 """So long after the `drain_timeout` a stop has ended, at the latest; `_Exit` looks ten times a
 second after a standstill."""
+_STARTED: Final = frozenset({"Started.", "Started again, restart {count}."})
 _HANDLING_S: Final = 0.1
 """Messages read just before that may still wait for their turn."""
 
@@ -179,6 +181,7 @@ class AgentProcess:
         self.reading = Reading(violation)
         self.writing = Writing(violation, clock, reader)
         self.awaiting = Awaiting(violation, brokers)
+        self.links = Links(violation)
         self._remembering = Remembering(violation, disk)
 
         def on_error(error: BaseException) -> None:
@@ -203,6 +206,8 @@ class AgentProcess:
             if self.stopping and reactor.alive:
                 violation("the configuration is read during a stop")
             clock.boundary("config")
+            if hasattr(self, "agent"):
+                self.links.reload_begins(self.agent)
             kinds = {each.name: each for each in (kind, TASMOTA, OPENDTU, HADISCOVERY)}
             return load(config.path, kinds.get, lambda: list(kinds), {})
 
@@ -247,7 +252,8 @@ class AgentProcess:
         return self._clock.now_s - self.reactor.stood_s
 
     def check_stop(self) -> None:
-        """See that a stop does not last longer than it may."""
+        """See that a stop does not last longer than it may, and that connections are in order."""
+        self.links.look(self.agent)
         if self.stopping and self.agent._shutdown is not None:
             ran_s, most_s = self.ran_s - self._stop_s, self.agent._shutdown._drain_timeout_s
             if ran_s > most_s + _ENDS_WITHIN_S:
@@ -321,6 +327,8 @@ class AgentProcess:
         def observe(event: Any) -> None:
             if self.alive:
                 pairs.take(event)
+                if event["log_format"] in _STARTED:
+                    self._remembering.started(self.agent, event.get("module", ""))
                 self._observer(event)
                 self._on_log(event)
                 self._clock.boundary("log")

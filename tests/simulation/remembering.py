@@ -1,4 +1,4 @@
-"""A stop leaves a file with all devices that have announced themselves."""
+"""A stop leaves a file with all devices that have announced themselves, and a start reads it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ class Remembering:
         self._disk = disk
         self._failures = 0
         self._modules: list[Any] = []
+
+    def started(self, agent: Agent, name: str) -> None:
+        """See that a module that has started knows what was announced in an earlier run."""
+        for each in agent.supervisors:
+            module = each._life.module
+            if each.module_name == name and hasattr(module, "_remembered"):
+                restored, registry = module._remembered._restored, module._registry
+                missing = [topic for topic in restored if not registry.announced_on(topic)]
+                if missing:
+                    self._violate(f"{name} has started without {missing[0]}, announced before")
 
     def stop_begins(self, agent: Agent) -> None:
         """Take note of the modules that run."""
