@@ -9,6 +9,7 @@ from metrics_agent.supervision.lifecycle import State
 from tests.simulation.arrivals import Arrivals
 from tests.simulation.configuration import KNOWN_DEVICES, NUMBERED, RESTART_LIMIT
 from tests.simulation.lost_while_aside import lost_while_set_aside
+from tests.simulation.moments import READS_NO_MORE, SAVES_DEVICES
 from tests.simulation.recovery import backlog
 
 if TYPE_CHECKING:
@@ -30,14 +31,20 @@ _ROUNDED_S: Final = 1e-9
 """By so much a clock may seem to be early."""
 _FROZEN_SHARE: Final = 0.4
 """In this share of stops the process is frozen for some seconds."""
+_FULL_SHARE: Final = 0.5
+"""In this share of stops in a reload the output is full, and it is not the time that decides when
+the stop begins, but that what was read is handed on."""
 _IN_STOP_S: Final = ((0.0, 0.3), (0.0, 2.3), (2.5, 5.0), (5.0, 5.2), (9.0, 9.0))
 """When something recovers in a stop: soon, before the output is drained, meanwhile, when the time
 for that is over, or after the stop."""
-_OVER_SHARE: Final = 0.15
+_OVER_SHARE: Final = 0.3
 """In this share of stops the reader goes on when the agent has said goodbye to brokers, which do
 not close at once."""
-_GOODBYE_S: Final = (5.0, 5.15)
-"""When it goes on, from the beginning of the stop."""
+_SAYS_GOODBYE_S: Final = 7.0
+"""When that is over at the latest, from the beginning of the stop."""
+_STALLS_S: Final = 4.5
+"""When brokers stall: what they have sent has been read, and no goodbye is said before 5 s."""
+_GOODBYE_LOOK_S: Final = 0.01
 
 
 def _fill(
@@ -141,9 +148,7 @@ class _StalledStop:
         links = [connection.from_peer for connection in process.reactor.connections]
         self._streams = [each for each in links if chance.random() < 0.5]
         self._is_over = chance.random() < _OVER_SHARE
-        if self._is_over:
-            self._streams = links
-        elif chance.random() < 0.4:
+        if self._is_over or chance.random() < 0.4:
             self._streams.clear()
         for stream in self._streams:
             stream.stalled = True
@@ -167,7 +172,10 @@ class _StalledStop:
             for _ in range(5):
                 world.send(chance.choice(world.scope.modules), 1)
         self._process.terminate()
-        times = (_GOODBYE_S, (9.0, 9.0)) if self._is_over else chance.choices(_IN_STOP_S, k=2)
+        times = ((9.0, 9.0),) * 2 if self._is_over else chance.choices(_IN_STOP_S, k=2)
+        if self._is_over:
+            world.clock.later(_STALLS_S, self._stall)
+            self._look_for_goodbye(world.clock.now_s + _SAYS_GOODBYE_S)
         if not self._is_over and chance.random() < _FROZEN_SHARE:
             world.excuse_unconnected(self._process, 15.0)
             thaws_s = chance.uniform(3.0, 7.0)
@@ -177,6 +185,26 @@ class _StalledStop:
             times = (chance.choice((times[0], (thaws_s, thaws_s + 4.0))), times[1])
         for recovers, within_s in zip((world.reader.resume, self._go_on), times, strict=True):
             world.clock.later(chance.uniform(*within_s), recovers)
+
+    def _stall(self) -> None:
+        """Have nothing come from brokers any more, not even the ends of connections."""
+        if self._world.heals:
+            return
+        self._streams = [each.from_peer for each in self._process.reactor.connections]
+        for stream in self._streams:
+            stream.stalled = True
+
+    def _look_for_goodbye(self, until_s: float) -> None:
+        """Have the reader go on when a connection is to end before all is acknowledged."""
+        world, process = self._world, self._process
+        links = (each._link for each in process.agent._parts.connections.all())
+        is_said = any(
+            link is not None and link._said_goodbye and len(link.acknowledgements) for link in links
+        )
+        if is_said or not process.alive or world.clock.now_s > until_s:
+            world.reader.resume()
+        else:
+            world.clock.later(_GOODBYE_LOOK_S, self._look_for_goodbye, until_s)
 
     def _go_on(self) -> None:
         slow = self._chance.choice(((0.05, 200), None))
@@ -212,10 +240,23 @@ def _stop_in_reload(world: World) -> Callable[[], None] | None:
     streams = [connection.from_peer for connection in process.reactor.connections]
     for stream in streams:
         stream.slow = chance.choice(((0.02, 1460), (0.5, 200)))
-    process.hang_up()
-    world.clock.later(chance.choice((0.01, 0.1, 1.0)) * chance.random(), process.terminate)
+    is_full = chance.random() < _FULL_SHARE
+
+    def begin() -> None:
+        process.hang_up()
+        if is_full:
+            world.stop_in_moment(READS_NO_MORE)
+        else:
+            world.clock.later(chance.choice((0.01, 0.1, 1.0)) * chance.random(), process.terminate)
+
+    if is_full:
+        world.reader.stall()
+        _fill(world, process, begin)
+    else:
+        begin()
 
     def heal() -> None:
+        world.reader.resume()
         for stream in streams:
             stream.free()
 
@@ -343,5 +384,5 @@ JOINT_KINDS: Final = {
     "frozen_for_intervals": _frozen_for_intervals,
     "devices_forgotten": _devices_forgotten,
     "lost_while_set_aside": lost_while_set_aside,
-    "stop_while_saving": lambda world: world.stop_while_saving(),
+    "stop_while_saving": lambda world: world.stop_in_moment(SAVES_DEVICES),
 }

@@ -19,9 +19,10 @@ _LOOK_EVERY_S: Final = 0.01
 _LOOKS: Final = 1000
 _SUBSCRIBING_S: Final = 0.5
 """How long the broker takes to subscribe: messages of a session wait meanwhile."""
+_LAST: Final = 30
 _SHUTTING_DOWN: Final = 0x8B
 """Reason code of DISCONNECT, MQTT 5."""
-_WAYS: Final = ("says why", "vanishes", "closes as modules restart")
+_WAYS: Final = ("says why", "vanishes", "closes as modules restart", "closes in a stop")
 
 
 def lost_while_set_aside(world: World) -> Callable[[], None] | None:
@@ -64,9 +65,20 @@ class _Losses:
             client.say_goodbye(_SHUTTING_DOWN)
         elif self._way == "vanishes":
             client.connection.vanish()
+        elif self._way == "closes in a stop":
+            process.terminate()
+            self._world.clock.later(0.01 * self._world.chance.random(), self._send_last, client)
         else:
             client.cut(in_order=True)
             self._world.clock.later(0.01 * self._world.chance.random(), process.hang_up)
+
+    def _send_last(self, client: BrokerClient) -> None:
+        """Send much, which is read together with the end."""
+        for module, port in PORTS.items():
+            if self._world.brokers[port] is self._broker and module in self._world.scope.modules:
+                for _ in range(_LAST):
+                    self._world.send(module, 0)
+        client.cut(in_order=True)
 
 
 def _waiting(process: AgentProcess) -> Iterator[tuple[Any, tuple[str, Any]]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
+from metrics_agent.transports.mqtt.inflow import ENDING
 from tests.simulation.configuration import DEVICES
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from metrics_agent.agent import Agent
     from tests.simulation.world import World
 
-__all__ = ["MOMENTS", "SAVES_DEVICES", "Moment", "rename_some"]
+__all__ = ["MOMENTS", "READS_NO_MORE", "SAVES_DEVICES", "Moment", "rename_some"]
 
 
 @frozen
@@ -49,5 +50,12 @@ def _saves_devices(agent: Agent) -> bool:
     return any(hasattr(each, "_known") and each._known._is_saving for each in modules)
 
 
+def _reads_no_more(agent: Agent) -> bool:
+    """What was read on connections that a reload ends is handed on."""
+    connections = agent._parts.connections
+    return not agent.stopping and any(ENDING in each._pause_reasons for each in connections.all())
+
+
+READS_NO_MORE: Final = Moment(_reads_no_more)
 SAVES_DEVICES: Final = Moment(_saves_devices, rename_some)
 MOMENTS: Final = (Moment(_sets_aside), SAVES_DEVICES)

@@ -35,7 +35,7 @@ from tests.simulation.http_device import DEVICE_PORT, HttpDevice
 from tests.simulation.invariants import LogPairs, small_limits
 from tests.simulation.last_stop import last_stop
 from tests.simulation.modules import is_odd, numbered_kind
-from tests.simulation.moments import SAVES_DEVICES
+from tests.simulation.moments import Moment
 from tests.simulation.network import Connection
 from tests.simulation.process import AgentProcess, make_observer
 from tests.simulation.reader import Reader
@@ -429,10 +429,10 @@ class World:
         if self._faults is not None and not self._has_ended:
             self._faults.passed(name)
 
-    def stop_while_saving(self) -> None:
-        """Have a stop begin when devices are saved next, which is soon."""
+    def stop_in_moment(self, moment: Moment) -> None:
+        """Have a stop begin in the next turn of a moment."""
         assert self._faults is not None
-        self._faults.await_moment(SAVES_DEVICES, 1, len(self.plan), "sigterm")
+        self._faults.await_moment(moment, 1, len(self.plan), "sigterm")
 
     def _turn(self) -> None:
         self._check_bounds()
