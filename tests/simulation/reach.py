@@ -155,10 +155,6 @@ WHY_MISSED: Final[dict[str, str]] = {
     "an_acknowledgement_follows_disconnect": (
         "the reader would have to go on after the goodbye to a broker that does not close at once"
     ),
-    "what_came_on_a_connection_that_ends_is_left": (
-        "a reload would have to end a connection whose messages have just come, in a run that "
-        "excuses no loss at QoS 0; with that as the only fault 8 runs of 60 found it"
-    ),
     "learned_topics_are_subscribed_to_while_announcements_pile_up": (
         "many announcements would have to come before messages of devices that were known, in a "
         "run that judges names"
