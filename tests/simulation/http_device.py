@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +18,8 @@ DEVICE_PORT: Final = 8080
 BODY_LIMIT: Final = 1000
 """Bytes that the module takes."""
 _HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+_SPACES: Final = 9
+"""Behind a number that an answer may lack."""
 _LARGE: Final = 200_000
 """More than the limit and what headers may take."""
 
@@ -31,8 +33,10 @@ class HttpDevice:
         violate: called with what must not happen.
 
     Attributes:
-        wrong: what it does wrong for now, one of `WAYS`.
+        ways: what it may do wrong for now, of `WAYS`; it chooses one for each connection.
+        quiet: it takes no connection for now.
         asked: how many requests it got.
+        whole: the numbers in answers that a module may be given.
     """
 
     def __init__(self, clock: SimClock, random: Random, violate: Callable[[str], object]) -> None:
@@ -40,8 +44,11 @@ class HttpDevice:
         self._random = random
         self._violate = violate
         self._connections: list[Connection] = []
-        self.wrong = ""
+        self.quiet = False
+        self.ways: Sequence[str] = ()
+        self._wrong = ""
         self.asked = 0
+        self.whole: set[int] = set()
 
     def open_connections(self) -> list[Connection]:
         """Return those that the agent has not closed."""
@@ -50,7 +57,8 @@ class HttpDevice:
 
     def accept(self, connection: Connection) -> None:
         """Take a connection, or refuse it."""
-        if self.wrong == "refuses":
+        self._wrong = self._random.choice(self.ways) if self.ways else ""
+        if self.quiet or self._wrong == "refuses":
             raise error.ConnectionRefusedError
         if self.open_connections():
             self._violate("a device has two connections at once")
@@ -63,15 +71,17 @@ class HttpDevice:
                 self._answer(connection)
 
         connection.to_peer.receive = receive
-        if self.wrong == "pieces":
+        if self._wrong == "pieces":
             connection.from_peer.piece_bytes = 1
 
     def _answer(self, connection: Connection) -> None:
         self.asked += 1
         body = b'{"n": %d}' % self.asked
-        answer, closes = _WAYS.get(self.wrong, _usual)(body, self._random)
+        answer, closes = _WAYS.get(self._wrong, _usual)(body, self._random)
+        if self._wrong not in _WAYS:
+            self.whole.add(self.asked)
         delay_s = 0.0
-        if self.wrong == "late":
+        if self._wrong == "late":
             delay_s = self._random.choice((0.5, 2.0, 2.999, 3.0, 3.001, 4.0, 1e6))
         self._clock.later(delay_s, self._send, connection, bytearray(answer), closes)
 
@@ -104,9 +114,11 @@ def _usual(body: bytes, random: Random) -> tuple[bytes, str]:
 
 
 def _cut(body: bytes, random: Random) -> tuple[bytes, str]:
-    # With a length, since without one what came would be all.
-    answer = _HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
-    return answer[: random.randrange(len(answer))], random.choice(("reset", "in order"))
+    # With a length, since without one what came would be all; often the number has come.
+    head = _HEAD + b"Content-Length: %d\r\n\r\n" % (len(body) + _SPACES)
+    answer = head + body + b" " * _SPACES
+    at = random.randrange(random.choice((0, len(answer) - _SPACES)), len(answer))
+    return answer[:at], random.choice(("reset", "in order"))
 
 
 def _status(body: bytes, random: Random) -> tuple[bytes, str]:

@@ -11,21 +11,21 @@ from tests.simulation.polls import POLLING
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-__all__ = ["DEVICE_KINDS"]
+__all__ = ["DEVICE_ERRS", "DEVICE_KINDS"]
+
+DEVICE_ERRS: Final = "device_errs"
 
 
-def _device_errs(*ways: str) -> Callable[[World], Callable[[], None]]:
-    def fault(world: World) -> Callable[[], None]:
-        device = world.device
-        device.wrong = wrong = world.chance.choice(ways)
+def _device_errs(world: World) -> Callable[[], None]:
+    """Have the device err in one way, or in another one with each answer."""
+    device, chance = world.device, world.chance
+    device.ways = ways = chance.choice((WAYS, (chance.choice(WAYS),)))
 
-        def heal() -> None:
-            if device.wrong == wrong:
-                device.wrong = ""
+    def heal() -> None:
+        if device.ways is ways:
+            device.ways = ()
 
-        return heal
-
-    return fault
+    return heal
 
 
 def _module_poll(world: World) -> None:
@@ -35,6 +35,6 @@ def _module_poll(world: World) -> None:
 
 
 DEVICE_KINDS: Final[dict[str, Callable[[World], Callable[[], None] | None]]] = {
-    "device_errs": _device_errs(*WAYS),
+    DEVICE_ERRS: _device_errs,
     "module_poll": _module_poll,
 }

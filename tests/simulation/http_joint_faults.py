@@ -29,6 +29,8 @@ _ACCEPTED_S: Final = 6.0
 """By then a new agent has written that a device is there: the address is right."""
 _REJECTED_S: Final = 16.0
 """By then that line has waited alone, at a wrong address."""
+_STOP_S: Final = (5.2, 9.8)
+"""So the line has waited for 10 s before the output is drained."""
 _STOPPED_S: Final = 16.0
 _HELD_UP_S: Final = 3.0
 """How long a good line may wait behind bad ones: they are tried again with it at once."""
@@ -57,8 +59,8 @@ class _LoneLines:
         self._chance = world.chance
         self._wrong = wrong_address(reader)
         self._is_over = False
-        # Nor are there metrics of the agent itself.
-        world.devices.quiet = True
+        # Nor are there answers to polls, or metrics of the agent itself.
+        world.devices.quiet = world.device.quiet = True
         self._collect_self_metrics(3600)
         self._later(_DRAINED_S, self._begin)
 
@@ -76,7 +78,7 @@ class _LoneLines:
         if self._reader.trouble is self._wrong:
             self._reader.end_trouble()
         self._reader.patience_s = PATIENCE_S
-        way = self._chance.choice(("unproven", "proven", "proven", "stop", "bad", "bad"))
+        way = self._chance.choice(("unproven", "proven", "stop", "stop", "bad", "bad"))
         if way == "unproven":
             self._reader.trouble = self._wrong
         self._world.kill_agent()
@@ -94,7 +96,7 @@ class _LoneLines:
     def _send_and_stop(self) -> None:
         self._reader.trouble = self._wrong
         self._send()
-        self._later(_ALONE_S * self._chance.random(), self._stop)
+        self._later(self._chance.uniform(*_STOP_S), self._stop)
         self._later(_STOPPED_S, self._begin)
 
     def _send_up_to_bad(self) -> None:
@@ -134,7 +136,7 @@ class _LoneLines:
         """Have all go on."""
         self._is_over = True
         self._reader.patience_s = PATIENCE_S
-        self._world.devices.quiet = False
+        self._world.devices.quiet = self._world.device.quiet = False
         self._collect_self_metrics(10)
         if self._reader.trouble is self._wrong:
             self._reader.end_trouble()

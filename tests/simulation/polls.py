@@ -50,6 +50,8 @@ class Polls:
         world = self._world
         if not world.acts:
             return
+        if number not in self.device.whole:
+            self.violate(f"a module is given {number}, which no whole answer of its device had")
         self.given_s = world.clock.now_s
         publication = Publication(f"{POLLED}/x", b"0:%d" % number, 0)
         world.ledger.sent[POLLED, 0, number] = world.clock.now_s

@@ -13,7 +13,7 @@ from tests.simulation.announced import ANNOUNCED_KINDS
 from tests.simulation.broker_faults import BROKER_KINDS
 from tests.simulation.configuration import PORTS
 from tests.simulation.faults import KINDS
-from tests.simulation.http_device_faults import DEVICE_KINDS
+from tests.simulation.http_device_faults import DEVICE_ERRS, DEVICE_KINDS
 from tests.simulation.http_faults import HTTP_KINDS
 from tests.simulation.http_joint_faults import LONE_LINES
 from tests.simulation.ledger import BYSTANDER_S
@@ -101,6 +101,7 @@ _LASTS_S: Final = {
     "frozen_for_intervals": LONGEST_S,
     "lost_while_set_aside": LONGEST_S,
     "behind_reader_goes": LONGEST_S,
+    DEVICE_ERRS: 6.0,
 }
 """How long some last, if the run does."""
 _NAMES_SHARE: Final = 0.25
@@ -110,12 +111,14 @@ _DATABASE_SHARE: Final = 0.4
 _LONE_SHARE: Final = 0.35
 """In this share of the runs with a database, which are short, lines come alone at a wrong address,
 and other faults are few."""
-_LONE_MEAN_S: Final = (10.0, 60.0)
+_LONE_MEAN_S: Final = 60.0
+"""A line has to wait undisturbed for 10 s, some one after the other."""
 _ASIDE: Final = "lost_while_set_aside"
 _ASIDE_SHARE: Final = 0.1
 _ASIDE_TIMES: Final = 6
 """In this share of the runs it strikes so often, and other faults, which may excuse its losses, are
 few."""
+_ASIDE_MEAN_S: Final = (10.0, 60.0)
 _AT_MOMENTS_SHARE: Final = 0.15
 """The share of faults at boundaries that strike in one of `MOMENTS` instead."""
 _TURNS_OF_MOMENT: Final = 20
@@ -123,6 +126,8 @@ _TURNS_OF_MOMENT: Final = 20
 _FRAGILE_KIND: Final = "behind_reader_goes"
 _FRAGILE_TIMES: Final = 3
 """How often it strikes at least where the output is one that needs care."""
+_DEVICE_SHARE: Final = 0.4
+"""In this share of the runs the polled device errs once more: that disturbs nothing else."""
 _INSIDE_SHARE: Final = 0.6
 """So many of the faults that may strike amid a turn do; the others strike right after it."""
 _AMID_SHARE: Final = 0.3
@@ -233,8 +238,11 @@ class Faults:
             self.plan.append((len(self.plan), time_s, random.choice(kinds)))
         for _ in range(_FRAGILE_TIMES if is_fragile and _FRAGILE_KIND in kinds else 0):
             self.plan.append((len(self.plan), random.uniform(0.0, seconds), _FRAGILE_KIND))
+        if DEVICE_ERRS in {*possible} - left_out and random.random() < _DEVICE_SHARE:
+            self.plan.append((len(self.plan), random.uniform(0.0, seconds), DEVICE_ERRS))
         amid = [kind for kind in _AMID if kind in possible and kind not in left_out]
-        self._add_amid(amid, seconds, random)
+        if not any(kind == LONE_LINES and not time_s for _, time_s, kind in self.plan):
+            self._add_amid(amid, seconds, random)
         if only is not None:
             self.plan = [each for each in self.plan if each[0] in only]
         self._seconds = seconds
@@ -251,12 +259,13 @@ class Faults:
         seed = self._world.seed
         if LONE_LINES in kinds and Random(f"{seed} lone lines").random() < _LONE_SHARE:
             self.plan.append((0, 0.0, LONE_LINES))
-        elif _ASIDE in kinds and Random(f"{seed} aside").random() < _ASIDE_SHARE:
+            return _LONE_MEAN_S
+        if _ASIDE in kinds and Random(f"{seed} aside").random() < _ASIDE_SHARE:
             for number in range(_ASIDE_TIMES):
                 self.plan.append((number, random.uniform(0.0, seconds), _ASIDE))
         else:
             return 0.0
-        return random.choice(_LONE_MEAN_S)
+        return random.choice(_ASIDE_MEAN_S)
 
     def _add_amid(self, kinds: Sequence[str], seconds: float, random: Random) -> None:
         """Add some that strike amid a turn, in some runs."""
