@@ -109,12 +109,16 @@ def _break_output_soon(world: World) -> None:
         process = world.process
         if world.heals:
             return
-        is_busy = chance.random() < 0.5
+        after_s = 0.0
+        is_busy = chance.random() < 0.7
         if is_busy and process is not None and not process.reactor.is_frozen:
+            # What comes due before the break runs before the agent can notice the break.
             world.accounting.beside.add("freeze")
             process.reactor.freeze()
-            world.clock.later(0.3 * chance.random() ** 2, process.reactor.thaw)
-        world.clock.later(0.0, _break_output, world, chance)
+            frozen_s = 0.3 * chance.random()
+            world.clock.later(frozen_s, process.reactor.thaw)
+            after_s = chance.choice((0.0, 1.0, 1.0)) * frozen_s * chance.random()
+        world.clock.later(after_s, _break_output, world, chance)
 
     world.clock.later(chance.choice((0.01, 0.3, 3.0)) * chance.random(), break_it)
 

@@ -22,7 +22,7 @@ class TcpReader(Reader):
     loses = False
     repeats = True
     is_fragile = True
-    breaks = ("cut", "die", "kill", "kill")
+    breaks = ("cut", "cut", "die", "kill")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
