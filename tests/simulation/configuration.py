@@ -13,6 +13,7 @@ __all__ = [
     "GLOBALS",
     "INSTANCES",
     "KNOWN_DEVICES",
+    "MODULE_START_S",
     "MODULE_STOP_S",
     "NUMBERED",
     "PARK_S",
@@ -53,6 +54,7 @@ INSTANCES: Final = tuple(f"numbered:{name}" if name in NUMBERED else name for na
 """How the agent names the modules, unless they are renamed."""
 RESTART_LIMIT: Final = 3
 PARK_S: Final = 20
+MODULE_START_S: Final = 3
 MODULE_STOP_S: Final = 1
 _HEADER: Final = f"""\
 module_restart_limit = {RESTART_LIMIT}
@@ -61,7 +63,7 @@ watchdog_dump = "0s"
 watchdog_exit = "0s"
 state_dir = "/simulated/state"
 drain_timeout = "5s"
-module_start_timeout = "3s"
+module_start_timeout = "{MODULE_START_S}s"
 module_stop_timeout = "{MODULE_STOP_S}s"
 restart_backoff_max = "5s"
 tick_timeout = "5s"
@@ -135,7 +137,7 @@ class ConfigFile:
         self._variants: dict[str, str] = {}
         self._keepalive = random.choice(("5s", *(_KEEPALIVE,) * 3))
         self.restart_window_s = random.choice((8, 60))
-        high = random.choice((1 << 13, 1 << 16, 1 << 16, 1 << 20))
+        high = random.choice((1 << 13, 1 << 14, 1 << 16, 1 << 18))
         self._header = (
             f'{_HEADER}output = "{output}"\n'
             f'module_restart_window = "{self.restart_window_s}s"\n'

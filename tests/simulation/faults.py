@@ -12,7 +12,7 @@ from tests.simulation.broker_faults import BROKER_KINDS, expire_sessions
 from tests.simulation.configuration import BROKEN, GLOBALS, NUMBERED
 from tests.simulation.http_device_faults import DEVICE_KINDS
 from tests.simulation.http_faults import HTTP_KINDS
-from tests.simulation.joint_faults import JOINT_KINDS, MOST_WAITING
+from tests.simulation.joint_faults import JOINT_KINDS, MOST_WAITING, numbered
 from tests.simulation.recovery import backlog
 
 if TYPE_CHECKING:
@@ -282,10 +282,13 @@ def _stdin_ends(world: World) -> Heal:
 
 def _module_step(step: str, *ways: str) -> Fault:
     def fault(world: World) -> Heal:
-        module = world.chance.choice(world.scope.modules)
+        module = world.chance.choice(numbered(world))
         wrong, times = world.chance.choice(ways), world.chance.choice((1, 2, 5))
-        if module in NUMBERED:
-            world.steps.go_wrong(world.config.instance(module), step, wrong, times)
+        instance = world.config.instance(module)
+        world.steps.go_wrong(instance, step, wrong, times)
+        if step == "start" and wrong in {"hangs", "slow"} and world.chance.random() < 0.5:
+            # As a rule its stop takes its time too.
+            world.steps.go_wrong(instance, "stop", "slow", times)
         wants_reload = step in {"start", "stop", "make"} and not world.scope.bystanders
         if wants_reload and world.chance.random() < 0.7:
             _sighup(world)
@@ -313,7 +316,7 @@ def _burst(world: World) -> Heal:
         return None
     module = world.chance.choice(world.scope.modules)
     qos = world.chance.randint(0, 1)
-    for _ in range(world.chance.choice((100, 1000, 3000))):
+    for _ in range(world.chance.choice((100, 300, 1500))):
         world.send(module, qos)
     return None
 
@@ -370,7 +373,7 @@ KINDS: Final[dict[str, Fault]] = {
     "stdin_ends": _stdin_ends,
     "module_make": _module_step("make", "raises"),
     "module_start": _module_step(
-        "start", "raises", "exits", "raises late", "fails later", "hangs", "slow"
+        "start", "raises", "exits", "raises late", "fails later", "hangs", "hangs", "slow"
     ),
     "module_stop": _module_step("stop", "raises", "exits", "hangs", "slow"),
     "module_message": _module_step("message", "raises", "exits", "nothing", "fails"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.simulation.process import AgentProcess
     from tests.simulation.world import World
 
-__all__ = ["JOINT_KINDS", "MOST_WAITING"]
+__all__ = ["JOINT_KINDS", "MOST_WAITING", "numbered"]
 
 MOST_WAITING: Final = 20_000
 """Messages at the brokers, above which no burst is added."""
@@ -276,7 +276,7 @@ def _stop_right_after_reload(world: World) -> None:
         process.terminate()
 
 
-def _numbered(world: World) -> list[str]:
+def numbered(world: World) -> list[str]:
     """Return the test modules among those that the faults concern."""
     return [each for each in world.scope.modules if each in NUMBERED]
 
@@ -284,7 +284,7 @@ def _numbered(world: World) -> list[str]:
 def _parked_while_stalled(world: World) -> None:
     """Have a module parked while its messages are not acknowledged, and send more."""
     chance, process = world.chance, world.process
-    modules = _numbered(world)
+    modules = numbered(world)
     if process is None or not modules:
         return
     module = chance.choice(modules)
@@ -329,7 +329,7 @@ def _reload_in_calm(world: World) -> None:
 
 def _module_fails_again(world: World) -> None:
     """Have a module fail more often than may be, but not within the window."""
-    modules = _numbered(world)
+    modules = numbered(world)
     if not modules:
         return
     instance = world.config.instance(world.chance.choice(modules))

@@ -96,6 +96,10 @@ class NamedPipeReader(PipeReader):
     def ready(self) -> bool:
         return super().ready and self._reads
 
+    @property
+    def can_be_opened(self) -> bool:
+        return self._is_there
+
     def open_in(self, kernel: SimKernel) -> int:
         if not self._is_there:
             raise OSError(6, "No such device or address")

@@ -26,7 +26,7 @@ from metrics_agent.process.usage import Usage
 from tests.simulation.awaiting import Awaiting
 from tests.simulation.broker import ModelBroker
 from tests.simulation.clock import SimClock
-from tests.simulation.configuration import ConfigFile
+from tests.simulation.configuration import MODULE_START_S, ConfigFile
 from tests.simulation.disk import SimDisk
 from tests.simulation.invariants import Bounds, LogPairs
 from tests.simulation.kernel import SimKernel
@@ -36,6 +36,7 @@ from tests.simulation.reader import Reader
 from tests.simulation.reading import Reading
 from tests.simulation.remembering import Remembering
 from tests.simulation.signals import SimSignals
+from tests.simulation.supervising import Supervising
 from tests.simulation.threads import SimThreads
 from tests.simulation.writing import Writing
 from tests.status.fakes import FakeListening
@@ -183,6 +184,7 @@ class AgentProcess:
         self.awaiting = Awaiting(violation, brokers)
         self.links = Links(violation)
         self._remembering = Remembering(violation, disk)
+        self._supervising = Supervising(violation, MODULE_START_S)
 
         def on_error(error: BaseException) -> None:
             trace = "".join(format_exception(error)[-4:])
@@ -250,6 +252,11 @@ class AgentProcess:
     def ran_s(self) -> float:
         """A clock that stops while the process is frozen."""
         return self._clock.now_s - self.reactor.stood_s
+
+    def look_at_modules(self) -> None:
+        """See that modules run, start and end as they shall."""
+        factories = (each.factory for each in self.reactor.attempts)
+        self._supervising.look(self.agent, factories, self._clock.now_s, self.ran_s)
 
     def check_stop(self) -> None:
         """See that a stop does not last longer than it may, and that connections are in order."""
@@ -331,6 +338,7 @@ class AgentProcess:
                     self._remembering.started(self.agent, event.get("module", ""))
                 self._observer(event)
                 self._on_log(event)
+                self._supervising.logged(event, self._clock.now_s)
                 self._clock.boundary("log")
 
         return make_logger(name, observe)

@@ -55,6 +55,7 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
     Attributes:
         alive: the process has not ended.
         connections: of the process.
+        attempts: to connect, under way.
         kernel: of the process.
         stood_s: for how long it was frozen.
     """
@@ -71,6 +72,7 @@ class ProcessReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         self.clock = clock
         self.alive = True
         self.connections: list[Connection] = []
+        self.attempts: list[_Attempt] = []
         self.on_end: Callable[[], None] = lambda: None
         self.on_stop: Callable[[], Any] = lambda: None
         self.on_thaw: Callable[[], object] = lambda: None
@@ -332,9 +334,10 @@ class _Attempt:
     def __init__(self, reactor: ProcessReactor, port: int, factory: Any, timeout_s: float) -> None:
         self._reactor = reactor
         self._port = port
-        self._factory = factory
+        self.factory = factory
         self._over = False
         self._transport: Any = None
+        reactor.attempts.append(self)
         factory.doStart()
         factory.startedConnecting(self)
         clock = reactor.clock
@@ -353,7 +356,7 @@ class _Attempt:
             self._fail(error.ConnectionRefusedError())
             return
         address = IPv4Address("TCP", "192.0.2.1", self._port)
-        protocol = self._factory.buildProtocol(address)
+        protocol = self.factory.buildProtocol(address)
         random = reactor.clock.random
         capacity = random.choice((4096, 65536, 262144, 1048576))
         connection = Connection(reactor.clock, capacity, reactor.run, protocol)
@@ -367,8 +370,7 @@ class _Attempt:
         if not reactor.alive:
             connection.reset()
             return
-        self._over = True
-        self._timeout.cancel()
+        self._end()
         self._transport = connection.transport
         reactor.connections.append(connection)
         closed = connection.on_closed
@@ -389,19 +391,22 @@ class _Attempt:
         except ConnectionRefusedError:
             self._fail(error.ConnectionRefusedError())
             return
-        self._over = True
-        self._timeout.cancel()
-        protocol = self._factory.buildProtocol(self.getDestination())
+        self._end()
+        protocol = self.factory.buildProtocol(self.getDestination())
         transport = self._transport = _OutputTransport(socket, protocol, self._reactor)
         transport.connected = True
         transport.startReading()
         protocol.makeConnection(transport)
 
+    def _end(self) -> None:
+        self._over = True
+        self._timeout.cancel()
+        self._reactor.attempts.remove(self)
+
     def _fail(self, reason: Exception) -> None:
         if not self._over:
-            self._over = True
-            self._timeout.cancel()
-            self._factory.clientConnectionFailed(self, Failure(reason))
+            self._end()
+            self.factory.clientConnectionFailed(self, Failure(reason))
 
     def stopConnecting(self) -> None:
         self._fail(error.UserError())

@@ -88,6 +88,11 @@ class Reader:
         """Whether the agent could write more, as far as this is known."""
         return False
 
+    @property
+    def can_be_opened(self) -> bool:
+        """Whether a process that tries can have its end."""
+        return self.alive
+
     def stall(self) -> None:
         """Stop reading, or fill the disk."""
         self._stalled = True

@@ -479,6 +479,7 @@ class World:
             process.reading.look(process.agent)
             if not process.reactor.is_frozen:
                 process.check_stop()
+                process.look_at_modules()
                 process.signals.look(process.agent, process.ran_s)
             process.awaiting.look(process.agent, self.clock.now_s, process.reactor.stood_s)
             process.writing.look(process.agent, runs=not process.reactor.is_frozen)
