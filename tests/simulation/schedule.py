@@ -137,7 +137,7 @@ _AMID_TIMES: Final = 12
 strike amid a turn."""
 INSIDE: Final = frozenset(BOUNDARIES) - {"turn", "acknowledgement", "line"}
 """Boundaries that the agent's own code passes amid its turn. Where its peers pass one, the process
-ends at the next of these, or after the turn."""
+ends, or gets a signal, at the next of these, or after the turn."""
 
 
 @frozen
@@ -296,7 +296,7 @@ class Faults:
             each.left -= 1
             if each.left <= 0:
                 armed.remove(each)
-                if each.inside and each.kind in SIGNALS:
+                if each.inside and each.kind in SIGNALS and boundary in INSIDE:
                     self._strike(each.number, each.kind)
                 elif each.inside and self._world.acts:
                     self._ends.append(each)
