@@ -216,8 +216,8 @@ class Faults:
             possible = _without_cost(possible, random)
             for broker in world.brokers.values():
                 broker.options.retained_for_wildcards = True
-        # Many kinds meet in more ways; a few excuse less.
-        share = random.choice((0.06, 0.15, 0.5, 0.5))
+        # Many kinds meet in more ways; a few excuse less, but very few find less.
+        share = random.choice((0.1, 0.2, 0.5, 0.5))
         # Those of a database strike only where the output is one.
         shares = {kind: max(share, _DATABASE_SHARE) for kind in HTTP_KINDS}
         is_fragile = _FRAGILE_KIND in possible and world.reader.is_fragile
@@ -230,7 +230,8 @@ class Faults:
             # Where the output takes short requests only, all messages wait behind a burst.
             left_out.add("burst")
         kinds = [kind for kind in chosen if kind not in left_out] or ["clock_jump"]
-        mean_s = random.choice((0.1, 0.5, 2.0, 5.0))
+        # Dense faults leave an agent little time to do wrong in.
+        mean_s = random.choice((0.1, 0.5, 2.0, 2.0, 5.0, 5.0))
         time_s = 0.0
         self.plan: list[tuple[int, float, str]] = []
         mean_s = self._add_main({*possible} - left_out, seconds, random) or mean_s

@@ -75,11 +75,11 @@ class SupervisingTests(SynchronousTestCase):
         self.late(13.0)
         self.supervising.logged({"log_failure": Failure(ValueError())}, 0.0)
         self.assertEqual(self.violations, [])
-        self.late(12.0)
+        self.late(11.0)
         self.module.state = State.RUNNING
         self.look(13.0)
         self.late(13.0)
-        ends = [f"the start of a ends after {seconds} s" for seconds in ("2.0", "0.0")]
+        ends = [f"the start of a ends after {seconds} s" for seconds in ("1.0", "0.0")]
         self.assertEqual(self.violations, ends)
 
     def test_an_attempt_of_what_is_stopped(self) -> None:

@@ -53,6 +53,8 @@ READING_S: Final = 5.0
 """How long the reader has to read what the agent has left."""
 DELIVERY_S: Final = 10.0
 """How long a message may take where all works; one may wait for announcements."""
+_BOUNDS_EVERY: Final = 4
+"""Turns: what is beyond its bound is so for longer than one."""
 _JUST_NOW_S: Final = 1.0
 """What a module was given since then may still be on its way."""
 
@@ -145,6 +147,7 @@ class World:
         self._faults: Faults | None = None
         self._has_ended = False
         self._swaps_in_stop = False
+        self._turns = 0
         clock.on_turn = self._turn
         clock.boundary = self.boundary
 
@@ -467,11 +470,13 @@ class World:
         self.boundary("line")
 
     def _check_bounds(self) -> None:
+        self._turns += 1
         process = self.process
         if process is not None and self._swaps_in_stop:
             self._look_at_swap(process)
         if process is not None and process.alive:
-            process.bounds.check(process.agent)
+            if self._turns % _BOUNDS_EVERY == 0:
+                process.bounds.check(process.agent)
             if process.last_plan is not None and process.last_plan is not process.agent.plan:
                 self.violate("a reload replaces what runs although a stop has begun")
             self.calm.look(self)
@@ -479,7 +484,8 @@ class World:
             process.reading.look(process.agent)
             if not process.reactor.is_frozen:
                 process.check_stop()
-                process.look_at_modules()
+                if self._turns % _BOUNDS_EVERY == 0 or process.reactor.attempts:
+                    process.look_at_modules()
                 process.signals.look(process.agent, process.ran_s)
             process.awaiting.look(process.agent, self.clock.now_s, process.reactor.stood_s)
             process.writing.look(process.agent, runs=not process.reactor.is_frozen)
