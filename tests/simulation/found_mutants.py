@@ -27,9 +27,9 @@ FOUND: Final = (
     ),
     Break(
         "what_a_lost_connection_brought_is_set_aside_again",
-        _GATE,
-        "        if self._over:\n",
-        "        if False:\n",
+        "transports/mqtt/connection.py",
+        "link is None or not self.connected or not",
+        "link is None or not",
     ),
     Break(
         "a_stop_whose_connection_is_lost_hands_on_what_came_later",

@@ -182,8 +182,8 @@ WHY_MISSED: Final[dict[str, str]] = {
     "a_named_pipe_that_lost_its_reader_is_not_tried_again": _RARER,
     "entities_of_an_earlier_run_are_not_restored": _RARER,
     "what_a_lost_connection_brought_is_set_aside_again": (
-        "a connection that is lost begins no wait in any case: what the mutant removes is checked "
-        "a second time"
+        "modules would have to subscribe between the loss of a connection and the handling of what "
+        "it has brought"
     ),
     "a_stop_whose_connection_is_lost_hands_on_what_came_later": "three of five searches found it",
     "a_long_bad_line_waits_behind_a_413": "one of four searches found it",

@@ -81,7 +81,6 @@ class AnnouncementGate:
         self._limit_s = 0.0
         self._due_s = 0.0
         self._looked_again = False
-        self._over = False
         self._leaves = False
         self._timer = Timer(reactor, self._turn)
         self.active = False
@@ -98,8 +97,6 @@ class AnnouncementGate:
         Args:
             filters: of announcements, with ``$share/...``.
         """
-        if self._over:
-            return
         self._filters = [inner_filter(each) for each in filters]
         self._barrier = None
         self._looked_again = False
@@ -153,11 +150,10 @@ class AnnouncementGate:
                 self._release(frames)
 
     def end_for_good(self) -> None:
-        """Release what was set aside, and set nothing aside any more: the socket is gone.
+        """Release what was set aside: the socket is gone.
 
         What a stop leaves to the broker comes before all that is still unread: that is left too.
         """
-        self._over = True
         if not self._leaves:
             self.end()
 

@@ -382,17 +382,6 @@ class EndTests(WaitingCase):
         self.assertEqual((self.numbers, self.receiver.drained), ([0, 1], 1))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_begin_after_the_loss(self) -> None:
-        """New modules subscribe while what a lost connection brought is still kept back."""
-        self.inflow.data(message(0))
-        self.receiver.pause("reload")
-        self.receiver.lose()
-        self.awaited.begin([FILTER])
-        self.receiver.resume("reload")
-        self.clock.pump([0, 0])
-        self.assertEqual(self.numbers, [0])
-        self.assertEqual(self.receiver.drained, 1)
-
     def test_close(self) -> None:
         self.inflow.data(message(0))
         self.inflow.close()
