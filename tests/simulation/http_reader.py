@@ -309,7 +309,6 @@ class _Session:
         self._reader = reader
         self.connection = connection
         self._buffer = b""
-        self._got = 0
         self._out = b""
         self._sent = 0
         self._pending: deque[_Pending] = deque()

@@ -42,7 +42,6 @@ class Ledger:
     Attributes:
         sent: numbers that the broker took for a session, and when.
         bystanders: modules that no fault concerns.
-        longest_s: the longest time that one of their messages has taken.
         delivered: how often the reader got each.
         nothing: numbers that the running module handled without giving a point.
         forgotten: numbers that the broker dropped because of a limit or lost in a restart.
@@ -70,7 +69,6 @@ class Ledger:
         self.dropped_metrics: Callable[[], int] = lambda: 0
         self.sent: dict[Key, float] = {}
         self.bystanders: Collection[str] = ()
-        self.longest_s = 0.0
         self.delivered: Counter[Key] = Counter()
         self.nothing: set[Key] = set()
         self.forgotten: dict[Key, str] = {}
@@ -97,7 +95,6 @@ class Ledger:
         if owner_of(module) in self.bystanders:
             now_s = self._seconds()
             under_way_s = now_s - self.sent.get(key, now_s)
-            self.longest_s = max(self.longest_s, under_way_s)
             if under_way_s > BYSTANDER_S:
                 self._violate(f"{module}, which no fault concerns, waited {under_way_s:.1f} s")
 

@@ -32,7 +32,6 @@ def await_recovery(world: World) -> None:
         clock.run(_LOOK_EVERY_S)
     if not (world.violations or _is_settled(world, healed_s)):
         world.violate(f"not recovered {limit_s:.0f} s after the last fault: {_state(world)}")
-    world.recovered_s = clock.now_s - healed_s
 
 
 def backlog(world: World) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from datetime import date
+from pathlib import Path
 from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -48,6 +50,16 @@ class MutantTests(SynchronousTestCase):
 
 class TableTests(SynchronousTestCase):
     """What the page says."""
+
+    def test_the_page(self) -> None:
+        """The page has one row for each mutant, tried or not, and no other."""
+        page = (Path(__file__).parents[2] / "docs" / "robustness.md").read_text("utf-8")
+        block = page.partition("<!-- generated: mutants -->")[2].partition("<!-- end")[0]
+        names = re.findall(r"^\| ([a-z0-9 ]+) \| (?:fix|break|race) \|", block, re.MULTILINE)
+        tried = [each.name.replace("_", " ") for some in GROUPS.values() for each in some]
+        self.assertEqual(sorted(names), sorted(tried))
+        for name in OUT_OF_REACH:
+            self.assertIn(f"| {name.replace('_', ' ')} | ", block)
 
     def test_table(self) -> None:
         """One row for each, found or not; a violation cannot break the table."""

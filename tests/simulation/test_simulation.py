@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from io import StringIO
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -14,9 +16,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.transports.mqtt.acknowledge import AckWindow
 from metrics_agent.transports.mqtt.connections import Connections
+from tests.simulation import search
+from tests.simulation.__main__ import _report
 from tests.simulation.clock import SimClock
 from tests.simulation.network import Stream
 from tests.simulation.reactor import ProcessReactor
+from tests.simulation.search import Found, Search
 from tests.simulation.seeds import SEEDS
 from tests.simulation.shrink import shrink
 from tests.simulation.world import Violation, World
@@ -28,7 +33,7 @@ class WorldTests(SynchronousTestCase):
     """Whole runs."""
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp())
+        self.directory = self._directory()
         self.directory.mkdir()
 
     def world(self, seed: int) -> World:
@@ -156,6 +161,44 @@ class ReactorTests(SynchronousTestCase):
         reactor.callLater(delay_s, lambda: called.append(reactor.seconds()))
         clock.run(delay_s + 1.0)
         self.assertGreaterEqual(called[0], due_s)
+
+
+class SearchTests(SynchronousTestCase):
+    """A search of new seeds."""
+
+    def _directory(self) -> Path:
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        return directory
+
+    def search(self, *, first_only: bool = False, seed_fails: bool = True) -> tuple[Found, int]:
+        """Return what a short search of empty worlds finds, and the exit status."""
+
+        class Empty(World):
+            def run(self, seconds: float) -> None:
+                del seconds
+                if seed_fails:
+                    raise Violation("it is wrong")
+
+        self.patch(search, "World", Empty)
+        self.patch(sys, "stdout", StringIO())
+        found = Search(0.2, in_cpu_time=False, without=(), first_only=first_only)._run(
+            self._directory()
+        )
+        return found, _report([found], list_pairs=False)
+
+    def test_violations(self) -> None:
+        """Each one counts, and the status says that there are some."""
+        found, status = self.search()
+        self.assertGreater(found.runs, 1)
+        self.assertEqual((found.violations, status), (found.runs, 1))
+        found, status = self.search(first_only=True)
+        self.assertEqual((found.runs, found.violations, status), (1, 1, 1))
+
+    def test_none(self) -> None:
+        """The status says that all is well."""
+        found, status = self.search(seed_fails=False)
+        self.assertEqual((found.violations, status), (0, 0))
 
 
 class ShrinkTests(SynchronousTestCase):

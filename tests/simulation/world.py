@@ -76,7 +76,6 @@ class World:
         episodes: faults so far, by kind.
         pairs: the same by kind and by what the agent was doing, see `states`.
         ledger: what happened to the messages.
-        recovered_s: how long it took until all worked again after the last fault.
         trace: what happened last.
         heals: no fault begins any more.
     """
@@ -97,7 +96,6 @@ class World:
         self.clock = clock = SimClock(self.random)
         self.trace: deque[str] = deque(maxlen=400)
         self.violations: list[str] = []
-        self.recovered_s = 0.0
         self.calm = Calm()
         self.accounting = Accounting(clock, self.violate, lambda: self.calm.last_s)
         self.ledger = self.accounting.ledger
