@@ -191,6 +191,9 @@ class AgentProcess:
             violation(f"an exception left the agent: {error!r} {trace}")
 
         self.reactor = reactor = ProcessReactor(clock, listeners, on_error)
+        reactor.getThreadPool().on_module_call = lambda: violation(
+            "a blocking call of a module has a thread of the agent"
+        )
         self.exit = _Exit(
             clock,
             reactor,

@@ -45,6 +45,7 @@ OUT_OF_REACH: Final[dict[str, str]] = {
     "asking_for_totals_sets_the_counter": "no device takes commands",
     "equal_faults_are_not_folded": _LOG,
     "names_without_end_fill_the_log": _LOG,
+    "a_blocking_call_that_was_cancelled_runs": "one that is left waiting is left out in its thread",
     "the_watchdog_only_barks": _PROCESS,
     "dear_messages_are_handled_by_the_dozen": _COST,
     "a_copy_is_left_out_in_silence": _COUNTED,

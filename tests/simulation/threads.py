@@ -20,12 +20,16 @@ class SimThreads:
     Args:
         reactor: of the process.
         most: how many threads it has.
+
+    Attributes:
+        on_module_call: called when a blocking call of a module is to have one.
     """
 
     def __init__(self, reactor: ProcessReactor, most: int) -> None:
         self._reactor = reactor
         self._free = most
         self._waiting: deque[Callable[[], object]] = deque()
+        self.on_module_call: Callable[[], object] = lambda: None
 
     def adjustPoolsize(self, _least: int, _most: int) -> None:
         """Threads that have nothing to do are not counted."""
@@ -36,7 +40,13 @@ class SimThreads:
     def callInThreadWithCallback(
         self, on_result: Callable[[bool, Any], object], call: Callable[..., Any], *args: Any
     ) -> None:
-        """Call in a thread; ``takes_s`` of it or of an argument says how long, if there is one."""
+        """Call in a thread.
+
+        ``takes_s`` of it or of an argument says how long, where it is not None; calls of modules
+        have that.
+        """
+        if any(hasattr(each, "takes_s") for each in (call, *args)):
+            self.on_module_call()
 
         def work() -> None:
             try:
