@@ -31,8 +31,10 @@ def dial_host(
         MissingDependency: TLS is asked for, and its packages are not installed or were not loaded
             when the process started.
     """
-    endpoint = HostnameEndpoint(reactor, host, port, timeout=timeout_s)
-    if NAME.fullmatch(host):
+    # Twisted refuses some names beyond ASCII that the check of a configuration takes.
+    name = host if host.isascii() else host.encode("idna").decode("ascii")
+    endpoint = HostnameEndpoint(reactor, name, port, timeout=timeout_s)
+    if NAME.fullmatch(name):
         # Twisted refuses names with an underscore since no domain may be registered so, but the
         # names of containers often have one, such as mqtt_broker, and the resolver finds them.
         endpoint._badHostname = False  # noqa: SLF001 - Twisted has no public way

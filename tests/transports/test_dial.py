@@ -14,7 +14,14 @@ class HostnameEndpointTests(SynchronousTestCase):
 
     def test_names(self) -> None:
         """A name with an underscore, as containers have it, is one."""
-        for host in ("mqtt_broker", "a_b.local.", "broker.example", "192.0.2.1", "bücher.example"):
+        for host in (
+            "mqtt_broker",
+            "a_b.local.",
+            "broker.example",
+            "192.0.2.1",
+            "bücher.example",
+            "☃.example",
+        ):
             reactor = Reactor()
             endpoint = dial_host(reactor, host, 1883, 5).endpoint
             endpoint.connect(Factory.forProtocol(Protocol)).addErrback(lambda _: None)
