@@ -43,11 +43,12 @@ def _refuses(world: World, reader: DatabaseReader) -> Trouble:
 def _fails(world: World, _reader: DatabaseReader) -> Trouble:
     """It is busy, or has a fault of its own; some store the lines all the same."""
     chance = world.chance
-    status = chance.choice((429, 503, 500, 502, 504))
+    status = chance.choice((429, 429, 503, 503, 500, 502, 504))
     headers: dict[str, str] = {}
     wait_s = chance.choice(_WAITS) if status in {429, 503} else 0
     if wait_s:
-        headers = retry_after(world.clock, wait_s, as_date=chance.random() < 0.3)
+        as_date, ahead_s = chance.random() < 0.8, chance.choice((0.0, -600.0, 3600.0))
+        headers = retry_after(world.clock, wait_s, as_date=as_date, ahead_s=ahead_s)
     return Trouble(
         Answer(status, b"busy\n" * chance.choice((0, 1, 30_000)), headers),
         stores=status >= 500 and status != 503 and chance.random() < 0.5,
@@ -101,7 +102,8 @@ def _closes(world: World, _reader: DatabaseReader) -> Trouble:
     in_order = chance.random() < 0.5
     if chance.random() < 0.5:
         return Trouble(request_bytes=at, in_order=in_order)
-    return Trouble(answer_bytes=chance.randrange(60), in_order=in_order, share=0.7)
+    answer_bytes = chance.randrange(chance.choice((60, 300)))
+    return Trouble(answer_bytes=answer_bytes, in_order=in_order, share=0.7)
 
 
 def _trouble(

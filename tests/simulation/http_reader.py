@@ -421,11 +421,11 @@ def _meaning(outcome: Outcome) -> Meaning:
     return Meaning.REJECTED
 
 
-def retry_after(clock: SimClock, seconds: int, *, as_date: bool) -> dict[str, str]:
-    """Return the header Retry-After, with that of the server's own clock if it is a date."""
+def retry_after(clock: SimClock, seconds: int, *, as_date: bool, ahead_s: float) -> dict[str, str]:
+    """Return the header Retry-After; a date is by the server's own clock, which may be ahead."""
     if not as_date:
         return {"Retry-After": str(seconds)}
-    now_s = clock.wall_ns() / 1e9
+    now_s = clock.wall_ns() / 1e9 + ahead_s
     return {
         "Date": formatdate(now_s, usegmt=True),
         "Retry-After": formatdate(now_s + seconds, usegmt=True),

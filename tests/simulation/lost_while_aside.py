@@ -10,6 +10,7 @@ from tests.simulation.configuration import PORTS, module_of
 if TYPE_CHECKING:
     from tests.simulation.broker import ModelBroker
     from tests.simulation.broker_client import BrokerClient
+    from tests.simulation.network import Stream
     from tests.simulation.process import AgentProcess
     from tests.simulation.world import World
 
@@ -22,7 +23,13 @@ _SUBSCRIBING_S: Final = 0.5
 _LAST: Final = 30
 _SHUTTING_DOWN: Final = 0x8B
 """Reason code of DISCONNECT, MQTT 5."""
-_WAYS: Final = ("says why", "vanishes", "closes as modules restart", "closes in a stop")
+_WAYS: Final = (
+    "says why",
+    "vanishes",
+    "falls silent",
+    "closes as modules restart",
+    "closes in a stop",
+)
 
 
 def lost_while_set_aside(world: World) -> Callable[[], None] | None:
@@ -37,6 +44,7 @@ class _Losses:
     def __init__(self, world: World, broker: ModelBroker) -> None:
         self._world, self._broker = world, broker
         self._way = world.chance.choice(_WAYS)
+        self._stalled: list[Stream] = []
         self._subscribing_s = broker.options.subscribing_s
         broker.options.subscribing_s = _SUBSCRIBING_S
         for client in tuple(broker.clients):
@@ -44,7 +52,9 @@ class _Losses:
         self._look(_LOOKS)
 
     def heal(self) -> None:
-        """Have the broker subscribe as fast as before."""
+        """Have the broker answer, and subscribe as fast as before."""
+        for stream in self._stalled:
+            stream.free()
         self._broker.options.subscribing_s = self._subscribing_s
 
     def _look(self, times: int) -> None:
@@ -65,6 +75,10 @@ class _Losses:
             client.say_goodbye(_SHUTTING_DOWN)
         elif self._way == "vanishes":
             client.connection.vanish()
+        elif self._way == "falls silent":
+            for stream in (client.connection.to_peer, client.connection.from_peer):
+                stream.stalled = True
+                self._stalled.append(stream)
         elif self._way == "closes in a stop":
             process.terminate()
             self._world.clock.later(0.01 * self._world.chance.random(), self._send_last, client)

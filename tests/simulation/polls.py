@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.defer import CancelledError
+
 from metrics_agent.cause import CauseError
 from metrics_agent.metric import Metric, Series
 from tests.simulation.broker_session import Publication
@@ -105,6 +107,11 @@ class Poller:
             reply = await self._http.get(f"http://192.0.2.1:{DEVICE_PORT}/number")
         except CauseError:
             self._context.drop("no_answer")
+            return ()
+        except CancelledError:
+            raise
+        except Exception as fault:
+            self._polls.violate(f"what became of a request is not explained: {fault!r}")
             return ()
         self._check_running("a poll goes on")
         raise_if_wrong("poll", self._plan(self._context.name, "poll"))

@@ -42,32 +42,49 @@ class Remembering:
         self._failures = self._disk.failures
         running = (each for each in agent.supervisors if each.state is State.RUNNING)
         modules = (each._life.module for each in running)
-        self._modules = [each for each in modules if hasattr(each, "_known")]
+        self._modules = [*modules]
 
     def check_end(self) -> None:
         """Compare, after an orderly stop."""
         if self._disk.failures != self._failures:
             return
         for module in self._modules:
-            known, registry = module._known, module._registry
-            path = str(known._file.path)
-            names = _names(self._disk.content(path))
-            forgotten = [
-                device.topic
-                for mac, device in registry._by_mac.items()
-                if device.config is not None
-                and names.get(mac) != tuple(device.config.friendly_names)
-            ]
-            if forgotten:
-                self._violate(f"a stop does not save {forgotten[:5]} in {path}")
+            if hasattr(module, "_known"):
+                self._check_known(module)
+            elif hasattr(module, "_remembered") and module._remembered._is_complete:
+                self._check_remembered(module._remembered)
+
+    def _check_remembered(self, remembered: Any) -> None:
+        path = str(remembered._file.path)
+        stored = _object(self._disk.content(path))
+        missing = [
+            topic for topic, text in remembered._payloads.items() if stored.get(topic) != text
+        ]
+        if missing:
+            self._violate(f"a stop does not save {missing[:5]} in {path}")
+
+    def _check_known(self, module: Any) -> None:
+        known, registry = module._known, module._registry
+        path = str(known._file.path)
+        names = _names(self._disk.content(path))
+        forgotten = [
+            device.topic
+            for mac, device in registry._by_mac.items()
+            if device.config is not None and names.get(mac) != tuple(device.config.friendly_names)
+        ]
+        if forgotten:
+            self._violate(f"a stop does not save {forgotten[:5]} in {path}")
 
 
-def _names(data: bytes) -> dict[str, tuple[str, ...]]:
-    """Return the names of the devices in a file, by address; none if it is damaged."""
+def _object(data: bytes) -> dict[str, Any]:
+    """Return the object in a file; an empty one if it is damaged."""
     try:
         stored = json.loads(data)
     except ValueError:
         return {}
-    if not isinstance(stored, dict):
-        return {}
-    return {mac: tuple(document.get("fn", ())) for mac, document in stored.items()}
+    return stored if isinstance(stored, dict) else {}
+
+
+def _names(data: bytes) -> dict[str, tuple[str, ...]]:
+    """Return the names of the devices in a file, by address; none if it is damaged."""
+    return {mac: tuple(document.get("fn", ())) for mac, document in _object(data).items()}

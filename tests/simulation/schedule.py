@@ -99,7 +99,7 @@ _LASTS_S: Final = {
     "signals_at_start": LONGEST_S,
     "stop_while_stalled": 20.0,
     "frozen_for_intervals": LONGEST_S,
-    "lost_while_set_aside": LONGEST_S,
+    "lost_while_set_aside": 25.0,
     "behind_reader_goes": LONGEST_S,
     DEVICE_ERRS: 6.0,
 }

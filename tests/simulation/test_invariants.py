@@ -242,6 +242,21 @@ class RememberingTests(SynchronousTestCase):
             remembering.check_end()
         self.assertEqual(len(violations), len(contents) - 1)
 
+    def test_remembered(self) -> None:
+        """An announcement that is not there, or an older one, is a violation."""
+        violations: list[str] = []
+        remembered = SimpleNamespace(
+            _file=SimpleNamespace(path="/a.json"), _payloads={"a": "new"}, _is_complete=True
+        )
+        life = SimpleNamespace(module=SimpleNamespace(_remembered=remembered))
+        agent: Any = SimpleNamespace(supervisors=[SimpleNamespace(state=State.RUNNING, _life=life)])
+        for content in (b'{"a": "new"}', b'{"a": "old"}', b"{}", b"["):
+            disk: Any = SimpleNamespace(failures=0, content=lambda _path: content)  # noqa: B023
+            remembering = Remembering(violations.append, disk)
+            remembering.stop_begins(agent)
+            remembering.check_end()
+        self.assertEqual(violations, ["a stop does not save ['a'] in /a.json"] * 3)
+
 
 class BoundsTests(SynchronousTestCase):
     """What is kept is bounded."""

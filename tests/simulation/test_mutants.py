@@ -58,8 +58,8 @@ class TableTests(SynchronousTestCase):
         names = re.findall(r"^\| ([a-z0-9 ]+) \| (?:fix|break|race) \|", block, re.MULTILINE)
         tried = [each.name.replace("_", " ") for some in GROUPS.values() for each in some]
         self.assertEqual(sorted(names), sorted(tried))
-        for name in OUT_OF_REACH:
-            self.assertIn(f"| {name.replace('_', ' ')} | ", block)
+        others = [name for name in OUT_OF_REACH if f"| {name.replace('_', ' ')} | " not in block]
+        self.assertEqual(others, [])
 
     def test_table(self) -> None:
         """One row for each, found or not; a violation cannot break the table."""
