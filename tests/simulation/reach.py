@@ -155,6 +155,10 @@ WHY_MISSED: Final[dict[str, str]] = {
         "modules would have to subscribe between the loss of a connection and the handling of what "
         "it has brought"
     ),
+    "a_cut_answer_counts": (
+        "an answer that says its length would have to be cut in its body; one of two searches of "
+        "today's simulation found it"
+    ),
     "a_silent_broker_costs_what_was_set_aside": (
         "the broker would have to fall silent while messages wait, for longer than the keepalive"
     ),
