@@ -329,7 +329,7 @@ class AgentProcess:
     def _make_logger(self, name: str = "agent") -> ModuleLogger:
         pairs = LogPairs(
             self._violation,
-            lambda: self._clock.now_s,
+            self.reactor.seconds,
             self._restart_window_s,
             lambda: self.reactor.stood_s > 0,
         )

@@ -76,7 +76,9 @@ class Reading:
         if not gate._paused:
             return
         if gate.active:
-            self._waits[id(gate)] = gate._paused_at_s
+            # Another pause may begin at the same moment.
+            if gate._reactor.seconds() > gate._paused_at_s:
+                self._waits[id(gate)] = gate._paused_at_s
         elif waits.get(id(gate)) == gate._paused_at_s:
             self._violate(f"the wait for announcements of {instance} ends while nothing is read")
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.supervision.lifecycle import State
@@ -76,7 +77,9 @@ class ReadingTests(SynchronousTestCase):
         """The wait for announcements ends only while messages are read, or begins again."""
         violations: list[str] = []
         reading = Reading(violations.append)
-        gate = SimpleNamespace(_paused=True, _paused_at_s=1.0, active=True)
+        clock = Clock()
+        clock.advance(5.0)
+        gate = SimpleNamespace(_paused=True, _paused_at_s=1.0, active=True, _reactor=clock)
 
         def look(*, active: bool, paused_at_s: float = 1.0) -> None:
             waits, reading._waits = reading._waits, {}
@@ -89,6 +92,10 @@ class ReadingTests(SynchronousTestCase):
         look(active=True)
         self.assertEqual(violations, [])
         look(active=False)
+        self.assertEqual(len(violations), 1)
+        # One that began just now may be over, and another one have begun at the same moment.
+        look(active=True, paused_at_s=5.0)
+        look(active=False, paused_at_s=5.0)
         self.assertEqual(len(violations), 1)
 
     def test_a_stop_that_does_not_read(self) -> None:
