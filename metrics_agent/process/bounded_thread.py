@@ -13,8 +13,10 @@ from typing import Any, Final
 
 __all__ = ["BoundedThread", "use_bounded_threads"]
 
-START_S: Final = 1.0
-"""A thread that does not run by then is given up; on a busy machine one takes some 10 ms."""
+STEPS: Final = 20
+STEP_S: Final = 0.25
+"""A thread that does not run after so many steps is given up. On a busy machine it takes some
+10 ms. In steps, since time in which the process stands still must not count."""
 
 
 def use_bounded_threads(pool: Any) -> None:
@@ -24,7 +26,8 @@ def use_bounded_threads(pool: Any) -> None:
 
 class _BoundedEvent(threading.Event):
     def wait(self, timeout: float | None = None) -> bool:
-        return super().wait(START_S if timeout is None else timeout)
+        wait = super().wait
+        return wait(timeout) if timeout is not None else any(wait(STEP_S) for _ in range(STEPS))
 
 
 class BoundedThread(threading.Thread):
@@ -48,11 +51,13 @@ class BoundedThread(threading.Thread):
         """Start it.
 
         Raises:
-            RuntimeError: no thread can be made, or it does not run within two seconds.
+            RuntimeError: no thread can be made, or it does not run within some seconds.
             MemoryError: there is no memory for it.
         """
         super().start()
-        if not self._runs.acquire(timeout=START_S) and self._claim.acquire(blocking=False):
+        steps = STEPS if self._started.is_set() else 1
+        is_running = any(self._runs.acquire(timeout=STEP_S) for _ in range(steps))
+        if not is_running and self._claim.acquire(blocking=False):
             raise RuntimeError("a new thread does not run, memory may be short")
 
     def run(self) -> None:

@@ -53,7 +53,7 @@ class BoundedThreadTests(SynchronousTestCase):
         self.results: SimpleQueue[str] = SimpleQueue()
 
     def short(self) -> None:
-        self.patch(bounded_thread, "START_S", 0.01)
+        self.patch(bounded_thread, "STEP_S", 0.001)
 
     def work(self) -> None:
         self.results.put("done")
@@ -90,13 +90,13 @@ class PoolTests(SynchronousTestCase):
 
     def test_a_thread_that_cannot_run(self) -> None:
         """The call raises, the next one works, and the pool can be stopped."""
-        self.patch(bounded_thread, "START_S", 0.01)
+        self.patch(bounded_thread, "STEP_S", 0.001)
         pool, results = ThreadPool(0, 1), SimpleQueue[str]()
         use_bounded_threads(pool)
         pool.start()
         pool.threadFactory = Dies  # type: ignore[assignment]
         self.assertRaises(RuntimeError, pool.callInThread, results.put, "first")
-        self.patch(bounded_thread, "START_S", LIMIT_S)
+        self.patch(bounded_thread, "STEP_S", LIMIT_S)
         use_bounded_threads(pool)
         pool.callInThread(results.put, "second")
         self.assertEqual(results.get(timeout=LIMIT_S), "second")
