@@ -85,6 +85,7 @@ class BrokerClient:
         self._left = False
         self._said_goodbye = False
         self._closing = False
+        self._stood_still = False
         self._will: Will | None = None
         self._client_id = ""
         self.session: Session | None = None
@@ -102,9 +103,13 @@ class BrokerClient:
         return self.connection.open and not self.connection.vanished
 
     def was_read_by(self, process: object) -> bool:
-        """Say whether a process, given as what runs its calls, has read all that was sent."""
+        """Say whether a process, given as what runs its calls, has read all that was sent.
+
+        One that stood still may have given the connection up before it read the refusal.
+        """
         connection = self.connection
-        return connection.guarded == process and connection.from_peer.delivered >= self._given
+        is_read = connection.guarded == process and connection.from_peer.delivered >= self._given
+        return is_read and not self._stood_still
 
     def leave_will(self) -> None:
         """Publish the client's will now."""
@@ -246,6 +251,7 @@ class BrokerClient:
         self._check_connect(connect)
         if self._v5 and not options.speaks_v5:
             broker.refused_v5[connect.client_id] = self
+            self._stood_still = self.connection.from_peer.is_frozen()
             self._write(0x20, b"\0\x01")
             self.cut(in_order=True)
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.simulation.configuration import NUMBERED
 from tests.simulation.http_model import Answer, Database
@@ -110,15 +110,21 @@ class _LoneLines:
         self._later(_DRAINED_S, lambda: self._send_bad(good, bad))
 
     def _send_bad(self, good: str, bad: list[str]) -> None:
-        process = self._world.process
-        is_well = process is not None and not process.agent._parts.sink.problem
-        # After a refused login, say, the next try may still be half a minute away.
-        begun_s = self._world.clock.now_s if is_well else -math.inf
+        # After a refused login, say, the next try may still be half a minute away, and an answer
+        # that is late is waited for.
+        begun_s = self._world.clock.now_s if self._is_well() else -math.inf
         for module in bad:
             self._world.send(module, 1)
         gap_s = self._chance.uniform(1.0, _LONGEST_GAP_S)
         self._later(gap_s, lambda: self._send_good(good, begun_s))
         self._later(gap_s + 2 * _HELD_UP_S, self._begin)
+
+    def _is_well(self) -> bool:
+        process = self._world.process
+        if process is None:
+            return False
+        sink: Any = process.agent._parts.sink
+        return not sink.problem and getattr(sink._writer, "_request", None) is None
 
     def _send_good(self, good: str, begun_s: float) -> None:
         self._world.send(good, 1)

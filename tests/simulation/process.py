@@ -259,7 +259,7 @@ class AgentProcess:
     def look_at_modules(self) -> None:
         """See that modules run, start and end as they shall."""
         factories = (each.factory for each in self.reactor.attempts)
-        self._supervising.look(self.agent, factories, self._clock.now_s, self.ran_s)
+        self._supervising.look(self.agent, factories, self.ran_s)
 
     def check_stop(self) -> None:
         """See that a stop does not last longer than it may, and that connections are in order."""
@@ -341,7 +341,6 @@ class AgentProcess:
                     self._remembering.started(self.agent, event.get("module", ""))
                 self._observer(event)
                 self._on_log(event)
-                self._supervising.logged(event, self._clock.now_s)
                 self._clock.boundary("log")
 
         return make_logger(name, observe)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -26,16 +25,15 @@ class Supervising:
     def __init__(self, violate: Callable[[str], object], start_s: float) -> None:
         self._violate = violate
         self._start_s = start_s
-        self._began_s: dict[str, tuple[object, float, float]] = {}
+        self._began_s: dict[str, tuple[object, float]] = {}
 
-    def look(self, agent: Agent, factories: Iterable[Any], now_s: float, ran_s: float) -> None:
+    def look(self, agent: Agent, factories: Iterable[Any], ran_s: float) -> None:
         """Look now.
 
         Args:
             agent: in the process.
             factories: of the attempts to connect that are under way.
-            now_s: the time.
-            ran_s: the same without the time in which the process stood still.
+            ran_s: the time, without that in which the process stood still.
         """
         if not agent.stopping and agent._working is None:
             missing = {each.name for each in agent.plan.modules}
@@ -43,13 +41,13 @@ class Supervising:
             missing -= {*agent._modules._leaving}
             if missing:
                 self._violate(f"nothing runs {sorted(missing)}")
-        self._look_at_starts(agent, now_s, ran_s)
+        self._look_at_starts(agent, ran_s)
         for factory in factories:
             owner = _owner_of(factory)
             if owner is not None and not owner._running:
                 self._violate(f"a stopped connection to {owner.address} is made")
 
-    def _look_at_starts(self, agent: Agent, now_s: float, ran_s: float) -> None:
+    def _look_at_starts(self, agent: Agent, ran_s: float) -> None:
         before, self._began_s = self._began_s, {}
         for each in agent.supervisors:
             if each.state is not State.STARTING:
@@ -57,21 +55,10 @@ class Supervising:
             name, life = each.module_name, each._life
             began = before.get(name)
             if began is None or began[0] is not life:
-                began = life, now_s, ran_s
+                began = life, ran_s
             self._began_s[name] = began
-            if ran_s - began[2] > self._start_s + _SLACK_S:
-                self._violate(f"{name} has been starting for {ran_s - began[2]:.1f} s")
-
-    def logged(self, event: Any, now_s: float) -> None:
-        """See that a start that takes too long has taken so long."""
-        failure = event.get("log_failure")
-        if failure is None or "did not start within" not in failure.getErrorMessage():
-            return
-        name = event.get("module", "")
-        took_s = now_s - self._began_s.get(name, (None, math.inf, 0.0))[1]
-        # Not every turn is looked at.
-        if took_s < self._start_s / 2:
-            self._violate(f"the start of {name} ends after {max(took_s, 0.0):.1f} s")
+            if ran_s - began[1] > self._start_s + _SLACK_S:
+                self._violate(f"{name} has been starting for {ran_s - began[1]:.1f} s")
 
 
 def _owner_of(factory: Any) -> Any:

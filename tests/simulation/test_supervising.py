@@ -8,7 +8,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from metrics_agent.supervision.lifecycle import State
@@ -35,12 +34,7 @@ class SupervisingTests(SynchronousTestCase):
 
     def look(self, now_s: float, stood_s: float = 0.0, factories: Any = ()) -> None:
         """Look at some time."""
-        self.supervising.look(self.agent, factories, now_s, now_s - stood_s)
-
-    def late(self, now_s: float) -> None:
-        """Have a start be too late."""
-        failure = Failure(TimeoutError("it did not start within 3 s"))
-        self.supervising.logged({"log_failure": failure, "module": "a"}, now_s)
+        self.supervising.look(self.agent, factories, now_s - stood_s)
 
     def test_missing(self) -> None:
         """A module of the plan is not there, although nothing changes."""
@@ -67,20 +61,6 @@ class SupervisingTests(SynchronousTestCase):
         self.assertEqual(self.violations, [])
         self.look(18.2, stood_s=1.0)
         self.assertEqual(self.violations, ["a has been starting for 3.2 s"])
-
-    def test_the_end_of_a_start(self) -> None:
-        """A start ends early, or where there is none."""
-        self.module.state = State.STARTING
-        self.look(10.0)
-        self.late(13.0)
-        self.supervising.logged({"log_failure": Failure(ValueError())}, 0.0)
-        self.assertEqual(self.violations, [])
-        self.late(11.0)
-        self.module.state = State.RUNNING
-        self.look(13.0)
-        self.late(13.0)
-        ends = [f"the start of a ends after {seconds} s" for seconds in ("1.0", "0.0")]
-        self.assertEqual(self.violations, ends)
 
     def test_an_attempt_of_what_is_stopped(self) -> None:
         """It must not be under way."""
