@@ -212,6 +212,7 @@ class HostileCase(FaultCase):
             tolls.append(await self._one_attack(parent, attack))
         if may_exhaust and parent.exits:
             self.assert_exhausted(parent)
+            self._gaps_ms[name] = tolls[-1].gap_ms
             return tolls[-1]
         toll = min(tolls, key=lambda each: each.excess_ms)
         grown = max(each.grown for each in tolls)
