@@ -48,16 +48,23 @@ class BoundedThread(threading.Thread):
         self._runs.acquire()
 
     def start(self) -> None:
-        """Start it.
+        """Start it; where this raises, the target is never called.
 
         Raises:
             RuntimeError: no thread can be made, or it does not run within some seconds.
-            MemoryError: there is no memory for it.
+            MemoryError: memory is short.
         """
+        try:
+            self._start_and_wait()
+        except (RuntimeError, MemoryError):
+            # Memory may also end while this waits for a thread that runs.
+            if self._claim.acquire(blocking=False):
+                raise
+
+    def _start_and_wait(self) -> None:
         super().start()
         steps = STEPS if self._started.is_set() else 1
-        is_running = any(self._runs.acquire(timeout=STEP_S) for _ in range(steps))
-        if not is_running and self._claim.acquire(blocking=False):
+        if not any(self._runs.acquire(timeout=STEP_S) for _ in range(steps)):
             raise RuntimeError("a new thread does not run, memory may be short")
 
     def run(self) -> None:

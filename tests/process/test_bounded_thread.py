@@ -75,6 +75,26 @@ class BoundedThreadTests(SynchronousTestCase):
             thread.join()
         self.assertTrue(self.results.empty())
 
+    def test_no_memory_to_wait(self) -> None:
+        """A thread that runs already has started; one that does not never calls its target."""
+
+        def fails(_event: object, _timeout: float | None = None) -> bool:
+            if ran is not None:
+                ran.wait(LIMIT_S)
+            raise MemoryError
+
+        self.patch(bounded_thread._BoundedEvent, "wait", fails)
+        ran: Event | None = Event()
+        thread = BoundedThread(lambda: (self.work(), ran.set()), "runs")
+        thread.start()
+        self.assertEqual(self.results.get(timeout=LIMIT_S), "done")
+        ran = None
+        late = Late(self.work, "late")
+        self.assertRaises(MemoryError, late.start)
+        late.goes_on.set()
+        self.assertTrue(late.over.wait(LIMIT_S))
+        self.assertTrue(self.results.empty())
+
     def test_one_that_runs_too_late(self) -> None:
         """What was given up is never done."""
         self.short()
