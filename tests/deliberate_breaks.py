@@ -739,7 +739,7 @@ BREAKS: Final = (
     Break(
         "what_waits_for_announcements_is_forgotten_with_the_connection",
         "transports/mqtt/inflow.py",
-        "        self.announcement_gate.end_for_good()\n        self._end_if_handled()",
+        "        self.announcement_gate.end_of_input()\n        self._end_if_handled()",
         "        self._end_if_handled()",
         "tests.transports.mqtt.test_announcement_gate",
     ),

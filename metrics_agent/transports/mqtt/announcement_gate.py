@@ -149,7 +149,7 @@ class AnnouncementGate:
             if frames:
                 self._release(frames)
 
-    def end_for_good(self) -> None:
+    def end_of_input(self) -> None:
         """Release what was set aside: the socket is gone.
 
         What a stop leaves to the broker comes before all that is still unread: that is left too.

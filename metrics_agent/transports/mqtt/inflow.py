@@ -193,7 +193,7 @@ class Inflow:
         """
         self._coalescing.stop()
         self._on_handled = on_handled
-        self.announcement_gate.end_for_good()
+        self.announcement_gate.end_of_input()
         self._end_if_handled()
 
     def close(self) -> None:
