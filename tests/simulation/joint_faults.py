@@ -277,17 +277,16 @@ def _stop_right_after_reload(world: World) -> None:
 
 
 def numbered(world: World) -> list[str]:
-    """Return the test modules among those that the faults concern."""
+    """Return the test modules among those that the faults concern; each broker has some."""
     return [each for each in world.scope.modules if each in NUMBERED]
 
 
 def _parked_while_stalled(world: World) -> None:
     """Have a module parked while its messages are not acknowledged, and send more."""
     chance, process = world.chance, world.process
-    modules = numbered(world)
-    if process is None or not modules:
+    if process is None:
         return
-    module = chance.choice(modules)
+    module = chance.choice(numbered(world))
     instance = world.config.instance(module)
 
     def look(times: int) -> None:
@@ -329,10 +328,7 @@ def _reload_in_calm(world: World) -> None:
 
 def _module_fails_again(world: World) -> None:
     """Have a module fail more often than may be, but not within the window."""
-    modules = numbered(world)
-    if not modules:
-        return
-    instance = world.config.instance(world.chance.choice(modules))
+    instance = world.config.instance(world.chance.choice(numbered(world)))
     step = world.chance.choice(("message", "tick"))
     every_s = world.config.restart_window_s / (RESTART_LIMIT - 0.5)
 

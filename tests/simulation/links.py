@@ -157,7 +157,7 @@ class Links:
         elif self._waits.get(connection) and not last.passed.called:
             self._violate("a reload ends a connection before what was read is handed on")
         if not (link.inflow._held or link._said_goodbye):
-            self._violate("what came on a connection that a reload ends is handed on to nobody")
+            self._violate("what came on a connection that a reload ends is not handed on")
 
     def _look_at_waiting(self, agent: Agent) -> None:
         """Take note of what was read and can be handed on when a reload has waited long enough."""

@@ -262,8 +262,7 @@ class AgentProcess:
         self._supervising.look(self.agent, factories, self.ran_s)
 
     def check_stop(self) -> None:
-        """See that a stop does not last longer than it may, and that connections are in order."""
-        self.links.look(self.agent)
+        """See that a stop does not last longer than it may."""
         if self.stopping and self.agent._shutdown is not None:
             ran_s, most_s = self.ran_s - self._stop_s, self.agent._shutdown._drain_timeout_s
             if ran_s > most_s + _ENDS_WITHIN_S:

@@ -41,8 +41,7 @@ class Remembering:
         """Take note of the modules that run."""
         self._failures = self._disk.failures
         running = (each for each in agent.supervisors if each.state is State.RUNNING)
-        modules = (each._life.module for each in running)
-        self._modules = [*modules]
+        self._modules = [each._life.module for each in running]
 
     def check_end(self) -> None:
         """Compare, after an orderly stop."""

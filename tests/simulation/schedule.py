@@ -234,16 +234,17 @@ class Faults:
         mean_s = random.choice((0.1, 0.5, 2.0, 2.0, 5.0, 5.0))
         time_s = 0.0
         self.plan: list[tuple[int, float, str]] = []
-        mean_s = self._add_main({*possible} - left_out, seconds, random) or mean_s
+        may_strike = {*possible} - left_out
+        mean_s = self._add_main(may_strike, seconds, random) or mean_s
+        is_lone = self.plan == [(0, 0.0, LONE_LINES)]
         while (time_s := time_s + random.expovariate(1 / mean_s)) < seconds:
             self.plan.append((len(self.plan), time_s, random.choice(kinds)))
         for _ in range(_FRAGILE_TIMES if is_fragile and _FRAGILE_KIND in kinds else 0):
             self.plan.append((len(self.plan), random.uniform(0.0, seconds), _FRAGILE_KIND))
-        if DEVICE_ERRS in {*possible} - left_out and random.random() < _DEVICE_SHARE:
+        if DEVICE_ERRS in may_strike and random.random() < _DEVICE_SHARE:
             self.plan.append((len(self.plan), random.uniform(0.0, seconds), DEVICE_ERRS))
-        amid = [kind for kind in _AMID if kind in possible and kind not in left_out]
-        if not any(kind == LONE_LINES and not time_s for _, time_s, kind in self.plan):
-            self._add_amid(amid, seconds, random)
+        if not is_lone:
+            self._add_amid([kind for kind in _AMID if kind in may_strike], seconds, random)
         if only is not None:
             self.plan = [each for each in self.plan if each[0] in only]
         self._seconds = seconds

@@ -125,7 +125,7 @@ class LinksTests(SynchronousTestCase):
         self.setUp()
         self.links.reload_begins(self.agent)
         self.inflow._held, self.kept = False, ()
-        self.assertIn("to nobody", self.look()[0])
+        self.assertIn("is not handed on", self.look()[0])
 
     def test_a_wait_without_reading(self) -> None:
         """A connection is read while it is waited for what it brings."""

@@ -170,10 +170,9 @@ class ReactorTests(SynchronousTestCase):
 class SearchTests(SynchronousTestCase):
     """A search of new seeds."""
 
-    def _directory(self) -> Path:
-        directory = Path(self.mktemp())
-        directory.mkdir()
-        return directory
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp())
+        self.directory.mkdir()
 
     def search(self, *, first_only: bool = False, seed_fails: bool = True) -> tuple[Found, int]:
         """Return what a short search of empty worlds finds, and the exit status."""
@@ -187,7 +186,7 @@ class SearchTests(SynchronousTestCase):
         self.patch(search, "World", Empty)
         self.patch(sys, "stdout", StringIO())
         found = Search(0.2, in_cpu_time=False, without=(), first_only=first_only)._run(
-            self._directory()
+            self.directory
         )
         return found, _report([found], list_pairs=False)
 

@@ -53,8 +53,8 @@ READING_S: Final = 5.0
 """How long the reader has to read what the agent has left."""
 DELIVERY_S: Final = 10.0
 """How long a message may take where all works; one may wait for announcements."""
-_BOUNDS_EVERY: Final = 4
-"""Turns: what is beyond its bound is so for longer than one."""
+_SOME_TURNS: Final = 4
+"""From one look to the next at what lasts for longer: memory beyond a bound, a missing module."""
 _JUST_NOW_S: Final = 1.0
 """What a module was given since then may still be on its way."""
 
@@ -473,7 +473,7 @@ class World:
         if process is not None and self._swaps_in_stop:
             self._look_at_swap(process)
         if process is not None and process.alive:
-            if self._turns % _BOUNDS_EVERY == 0:
+            if self._turns % _SOME_TURNS == 0:
                 process.bounds.check(process.agent)
             if process.last_plan is not None and process.last_plan is not process.agent.plan:
                 self.violate("a reload replaces what runs although a stop has begun")
@@ -481,8 +481,9 @@ class World:
             self.seams.look()
             process.reading.look(process.agent)
             if not process.reactor.is_frozen:
+                process.links.look(process.agent)
                 process.check_stop()
-                if self._turns % _BOUNDS_EVERY == 0 or process.reactor.attempts:
+                if self._turns % _SOME_TURNS == 0 or process.reactor.attempts:
                     process.look_at_modules()
                 process.signals.look(process.agent, process.ran_s)
             process.awaiting.look(process.agent, self.clock.now_s, process.reactor.stood_s)
