@@ -75,5 +75,5 @@ class BoundedThread(threading.Thread):
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for its end; one that never ran has ended."""
-        if self.ident is not None:
+        if self._started.is_set():
             super().join(timeout)

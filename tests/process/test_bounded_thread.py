@@ -25,6 +25,13 @@ class Dies(BoundedThread):
         pass
 
 
+class DiesBetween(BoundedThread):
+    """Has an identity, and ends before it counts as started."""
+
+    def _bootstrap(self) -> None:
+        self._set_ident()  # type: ignore[attr-defined]
+
+
 class DiesLater(BoundedThread):
     """Counts as started, and ends before it calls anything."""
 
@@ -69,7 +76,7 @@ class BoundedThreadTests(SynchronousTestCase):
     def test_one_that_ends_before_it_runs(self) -> None:
         """Its start raises, and its end is not waited for."""
         self.short()
-        for kind in (Dies, DiesLater):
+        for kind in (Dies, DiesBetween, DiesLater):
             thread = kind(self.work, "dies")
             self.assertRaisesRegex(RuntimeError, "does not run", thread.start)
             thread.join()
